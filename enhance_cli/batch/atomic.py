@@ -1,0 +1,110 @@
+"""Temporary files that never become anybody's problem: outputs that appear whole or not at all, and standard input.
+
+An output is written under a hidden name beside its final place and renamed when it is complete. The hidden name is
+always the same, so the run after a `kill -9` writes over what was left.
+"""
+
+import atexit
+import contextlib
+import hashlib
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from enhance_cli.errors import AudioError
+
+try:
+    import fcntl
+except ImportError:  # Windows: no locks, two runs on the same output are not noticed
+    fcntl = None
+
+STDOUT = Path("-")
+NAME_MAX = 255  # bytes in a file name on every common file system
+PIECE = 1 << 20
+
+
+def part_path(target: Path) -> Path:
+    """The hidden name under which `target` is written until it is complete."""
+    name = f".{target.name}.part"
+    if len(os.fsencode(name)) > NAME_MAX:
+        name = f".{hashlib.blake2b(os.fsencode(target.name), digest_size=16).hexdigest()}.part"
+    return target.with_name(name)
+
+
+@contextlib.contextmanager
+def atomic(target: Path) -> Iterator[Path]:
+    """Yields a path to write to; it becomes `target` when the block ends well and vanishes when it does not.
+
+    Missing folders are made. With the target `-` the finished bytes go to standard output instead.
+    Raises AudioError if another run is writing the same target, OSError as the file system gives it.
+    """
+    if target == STDOUT:
+        with _temporary(None) as part:
+            yield part
+            with part.open("rb") as finished:
+                shutil.copyfileobj(finished, sys.stdout.buffer, PIECE)
+            sys.stdout.buffer.flush()
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = part_path(target)
+    with _claim(part, target):
+        try:
+            yield part
+            with part.open("rb+") as finished:
+                os.fsync(finished.fileno())
+            os.replace(part, target)
+        except BaseException:  # Ctrl-C too
+            part.unlink(missing_ok=True)
+            raise
+
+
+def spool_stdin(directory: Path | None = None) -> Path:
+    """Copy standard input to a temporary file in `directory` and return its path; it is deleted at exit.
+
+    Audio has to be read twice and decoders have to seek, which a pipe cannot do. Memory use is one piece of 1 MiB.
+    Raises AudioError if nothing comes or there is no room.
+    """
+    stack = contextlib.ExitStack()
+    atexit.register(stack.close)
+    path = stack.enter_context(_temporary(directory))
+    try:
+        with path.open("wb") as spool:
+            shutil.copyfileobj(sys.stdin.buffer, spool, PIECE)
+    except OSError as error:
+        message = f"{path.parent}: standard input cannot be stored here ({error.strerror})"
+        raise AudioError(message, "set TMPDIR to a folder with room") from error
+    if path.stat().st_size == 0:
+        stack.close()
+        raise AudioError("standard input is empty", "check the command before the pipe")
+    return path
+
+
+@contextlib.contextmanager
+def _temporary(directory: Path | None) -> Iterator[Path]:
+    handle, name = tempfile.mkstemp(prefix="enhance-", dir=directory)
+    os.close(handle)
+    try:
+        yield Path(name)
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _claim(part: Path, target: Path) -> Iterator[None]:
+    """Hold a lock on the part file, so that a second run on the same output fails instead of mixing its bytes in.
+
+    The kernel drops the lock when the process dies, however it dies.
+    """
+    with part.open("ab") as lock:
+        if fcntl:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                hint = "wait for it, or split the work with --shard"
+                raise AudioError(f"{target}: another run is writing this file", hint) from error
+            except OSError:
+                pass  # a network file system without locks
+        yield

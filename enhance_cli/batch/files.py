@@ -1,0 +1,222 @@
+"""One file from input to output in constant memory: measure, process, set the level, write, carry the tags over.
+
+The source is read twice. The first pass finds its exact length, its level and any damage; the second feeds the
+process, whose result waits in an unnamed temporary file, because the one gain for the whole file is known only at its
+end. Audio blocks are (C, n) arrays, full scale is 1.
+"""
+
+import contextlib
+import math
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from enhance_cli.audio.level import Meter
+from enhance_cli.audio.read import AudioFile, open_audio
+from enhance_cli.audio.resample import Resampler, resampled_length
+from enhance_cli.audio.tags import copy_tags
+from enhance_cli.audio.write import AudioWriter, OutputFormat, output_format
+from enhance_cli.batch.atomic import STDOUT, atomic, part_path, spool_stdin
+from enhance_cli.batch.inputs import STDIN
+from enhance_cli.batch.outputs import Job
+from enhance_cli.errors import AudioError, EnhanceError, UsageError
+
+Blocks = Iterator[np.ndarray]
+Process = Callable[[Blocks, int, int, Meter], Blocks]
+"""`process(blocks, rate, channels, level)`: blocks (C, n) in, blocks (C, m) out, as many samples out as in; `level`
+has measured the whole file."""
+
+IN_MEMORY = 8 << 20  # bytes of processed audio kept in memory; short files never touch the disk twice
+BLOCK = 65536
+TRUE_PEAK_CEILING = 10 ** (-1 / 20)  # -1 dBTP, as EBU R 128 and the streaming services ask
+
+
+@dataclass(frozen=True)
+class FileOptions:
+    """What part of the input to take, and how to write the result; None means "as the input is".
+
+    `start` and `duration` are in seconds, `sample_rate` in Hz, `loudness` in LUFS.
+    """
+
+    start: float = 0.0
+    duration: float | None = None
+    container: str | None = None
+    bit_depth: str | None = None
+    sample_rate: int | None = None
+    loudness: float | None = None
+    plot: bool = False
+
+
+def enhance_file(job: Job, process: Process, options: FileOptions = FileOptions()) -> dict[str, Any]:
+    """Run `process` over one file and write the result; returns the measured fields of its `Record`.
+
+    Raises AudioError for input that cannot be read and output that cannot be written or is not finite or not as long
+    as the input, UsageError for a format that cannot be written. In all cases nothing is left at the target.
+    """
+    if options.plot and job.target == STDOUT:
+        raise UsageError("a picture cannot go to standard output", "use --plot with -o FILE")
+    source = spool_stdin() if job.source == STDIN else job.source
+    with _errors_in_the_users_names(job, source), open_audio(source) as audio:
+        info = audio.info
+        extension = None if job.target == STDOUT else job.target.suffix
+        fmt = output_format(info, extension, options.container, options.bit_depth, options.sample_rate)
+        before = _measure(audio, options)
+        after = Meter(fmt.rate, info.channels, true_peak=options.loudness is not None)
+        with atomic(job.target) as part:
+            # On the disk of the target: the usual folder for temporary files may be small, or memory.
+            folder = None if job.target == STDOUT else job.target.parent
+            with tempfile.SpooledTemporaryFile(max_size=IN_MEMORY, dir=folder) as file:
+                spool = _Spool(file)
+                cleaned = process(_blocks(audio, options), info.rate, info.channels, before)
+                cleaned = _checked(cleaned, job.source, info.rate, before.frames)
+                for block in _at_rate(cleaned, info.rate, fmt.rate, info.channels):
+                    after.push(block)
+                    spool.write(block)
+                gain, notes = _gain(before, after, fmt, options.loudness)
+                with AudioWriter(part, fmt, info.channels, after.frames) as writer:
+                    for block in spool.blocks():
+                        writer.write(block if gain == 1.0 else block * block.dtype.type(gain))
+            tags_lost = copy_tags(source, part)
+            _check_written(part, job.target, fmt, resampled_length(before.frames, info.rate, fmt.rate))
+    if options.plot:
+        _plot(source, job.target)
+    return {
+        "seconds_audio": round(before.frames / info.rate, 3),
+        "rate": info.rate,
+        "channels": info.channels,
+        "loudness_before": _rounded(before.loudness),
+        "loudness_after": _rounded(after.loudness, _decibels(gain)),
+        "peak_before": _rounded(_decibels(before.peak)),
+        "peak_after": _rounded(_decibels(after.peak * gain)),
+        "gain": _rounded(_decibels(gain)),
+        "notes": notes,
+        "tags_lost": tags_lost,
+    }
+
+
+class _Spool:
+    """Blocks written once and read back once through a temporary file without a name, so that a kill leaves nothing.
+
+    Samples are kept in the type of the first block: float64 sources (32-bit integers) must survive unchanged.
+    """
+
+    def __init__(self, file: IO[bytes]):
+        self._file = file
+        self._shape: tuple[int, np.dtype] | None = None
+
+    def write(self, block: np.ndarray) -> None:
+        if self._shape is None:
+            self._shape = block.shape[0], np.dtype(np.float64 if block.dtype == np.float64 else np.float32)
+        self._file.write(np.ascontiguousarray(block.T, dtype=self._shape[1]).tobytes())
+
+    def blocks(self) -> Blocks:
+        channels, dtype = self._shape
+        self._file.seek(0)
+        while data := self._file.read(BLOCK * channels * dtype.itemsize):
+            yield np.frombuffer(data, dtype).reshape(-1, channels).T
+
+
+def _blocks(audio: AudioFile, options: FileOptions) -> Blocks:
+    return audio.blocks(BLOCK, start=options.start, duration=options.duration)
+
+
+def _measure(audio: AudioFile, options: FileOptions) -> Meter:
+    meter = Meter(audio.info.rate, audio.info.channels)
+    for block in _blocks(audio, options):
+        meter.push(block)
+    return meter
+
+
+def _checked(blocks: Blocks, source: Path, rate: int, expected: int) -> Blocks:
+    """The same blocks; raises AudioError at a value that is not finite and when their total is not `expected`."""
+    frames = 0
+    for block in blocks:
+        finite = np.isfinite(block).all(axis=0)
+        if not finite.all():
+            position = (frames + int(np.argmin(finite))) / rate
+            message = f"{source}: the result is not a number at {position:.3f} s, so nothing was written"
+            raise AudioError(message, "try --precision float32 or another model")
+        frames += block.shape[1]
+        yield block
+    if frames != expected:
+        message = f"{source}: the result has {frames} samples instead of {expected}, so nothing was written"
+        raise AudioError(message, "please report this")
+
+
+def _at_rate(blocks: Blocks, rate_in: int, rate_out: int, channels: int) -> Blocks:
+    if rate_in == rate_out:
+        yield from blocks
+        return
+    resampler = Resampler(rate_in, rate_out, channels)
+    for block in blocks:
+        yield resampler.push(block)
+    yield resampler.push(np.zeros((channels, 0), np.float32), last=True)
+
+
+def _gain(before: Meter, after: Meter, fmt: OutputFormat, loudness: float | None) -> tuple[float, list[str]]:
+    """The one gain for the whole file, and in words why it is not what one would expect."""
+    if loudness is not None:
+        return _gain_to_loudness(after, loudness)
+    # Float formats hold any level. A lossy source may decode to a little over full scale, and encodes back the same.
+    integer = fmt.subtype.startswith("PCM")
+    bounded = fmt.subtype not in ("FLOAT", "DOUBLE")
+    if bounded and after.peak > 1.0 and (integer or before.peak <= 1.0):
+        gain = 0.999 / after.peak
+        return gain, [f"level lowered by {-_decibels(gain):.2f} dB, or peaks would be clipped"]
+    return 1.0, []
+
+
+def _gain_to_loudness(after: Meter, loudness: float) -> tuple[float, list[str]]:
+    if after.loudness is None:
+        return 1.0, ["level left as it is: loudness is not defined for silence or less than 0.4 s"]
+    wanted = 10 ** ((loudness - after.loudness) / 20)
+    limit = TRUE_PEAK_CEILING / after.true_peak
+    if wanted <= limit:
+        return wanted, []
+    reached = after.loudness + _decibels(limit)
+    return limit, [f"loudness limited to {reached:.2f} LUFS, so that peaks stay below -1 dBTP"]
+
+
+def _check_written(part: Path, target: Path, fmt: OutputFormat, expected: int) -> None:
+    """Read the finished file's header back: a disk or a tag writer may have damaged what was sent to it."""
+    with open_audio(part) as written:
+        lossless = fmt.subtype.startswith("PCM") or fmt.subtype in ("FLOAT", "DOUBLE")
+        if lossless and written.info.frames != expected:
+            message = f"{target}: {written.info.frames} of {expected} samples were written"
+            raise AudioError(message, "check the disk, then run again")
+
+
+@contextlib.contextmanager
+def _errors_in_the_users_names(job: Job, source: Path) -> Iterator[None]:
+    """Errors name the files that the user knows, not the temporary ones that stand in for them."""
+    try:
+        yield
+    except EnhanceError as error:
+        error.message = error.message.replace(str(part_path(job.target)), str(job.target))
+        if job.source == STDIN:
+            error.message = error.message.replace(str(source), "standard input")
+        raise
+
+
+def _plot(source: Path, target: Path) -> None:
+    from enhance_cli.audio.plot import spectrograms  # matplotlib is slow to import and optional
+
+    # The whole name is kept: take.wav and take.flac in one folder get two pictures.
+    try:
+        with atomic(target.with_name(target.name + ".png")) as part:
+            spectrograms(source, target, part)
+    except OSError as error:
+        message = f"{target}: written, but its picture was not ({error.strerror})"
+        raise AudioError(message, "run again without --plot") from error
+
+
+def _decibels(factor: float) -> float:
+    return 20 * math.log10(factor) if factor > 0 else -math.inf
+
+
+def _rounded(value: float | None, shift: float = 0.0) -> float | None:
+    return None if value is None or not math.isfinite(value) else round(float(value) + shift, 2)

@@ -1,0 +1,140 @@
+"""From the words on the command line to a list of files.
+
+A word may be a file, a folder, a quoted glob, `@list.txt`, or `-` for standard input. Each file remembers its path
+below the folder it was found in, so that an output folder can repeat the tree and `--shard` can split it.
+"""
+
+import glob
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import TypeVar
+
+from enhance_cli.errors import UsageError
+
+STDIN = Path("-")
+
+# Extensions that we write; whatever else comes in goes out as WAV.
+WRITABLE_SUFFIXES = frozenset(
+    {".wav", ".wave", ".bwf", ".rf64", ".w64", ".aif", ".aiff", ".aifc", ".caf", ".au", ".snd"}
+    | {".flac", ".ogg", ".oga", ".opus", ".mp3", ".m4a", ".aac"}
+)
+# What a folder is searched for. Files named by the user may have any extension: their content decides.
+AUDIO_SUFFIXES = WRITABLE_SUFFIXES | {
+    ".m4b", ".mka", ".mp2", ".wma", ".amr", ".ac3", ".eac3", ".ape", ".wv", ".sph", ".nist"
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Input:
+    """One file to work on.
+
+    `relative` is its path below the folder argument it came from, or its bare name. `named` is False for files that
+    a folder or a glob turned up: the user never wrote their names, so outputs of an earlier run may be among them.
+    """
+
+    path: Path
+    relative: PurePath
+    named: bool = True
+
+
+Sharded = TypeVar("Sharded")  # an Input or a Job: anything with `relative`
+
+
+def expand(arguments: Sequence[str], recursive: bool = False) -> list[Input]:
+    """All files that the arguments mean, in order, each once.
+
+    A missing plain file is listed as well: it fails later as that one file, with the rest of the batch done.
+    Raises UsageError for a folder without audio, a glob without a match, a list that cannot be read, nothing at all.
+    """
+    found: dict[str, Input] = {}
+    for argument in arguments:
+        for item in (
+            _expand_list(argument, recursive)
+            if argument.startswith("@")
+            else _expand_one(argument, recursive)
+        ):
+            found.setdefault("-" if item.path == STDIN else os.path.abspath(item.path), item)
+    if not found:
+        raise UsageError("there are no input files", "name at least one file or folder")
+    return list(found.values())
+
+
+def shard(items: Sequence[Sharded], index: int, count: int) -> list[Sharded]:
+    """Part `index` of `count` (1-based) of inputs or jobs, by a hash of the relative path: adding files moves none.
+
+    Split the jobs that `outputs.plan` returns rather than the inputs, so that each part has seen all name clashes.
+    """
+    if not 1 <= index <= count:
+        raise UsageError(f"shard {index}/{count} does not exist", "use I/N with I from 1 to N")
+    return [item for item in items if _hash(item.relative) % count == index - 1]
+
+
+def _hash(relative: PurePath) -> int:
+    name = relative.as_posix().encode("utf-8", "surrogateescape")
+    return int.from_bytes(hashlib.blake2b(name, digest_size=8).digest(), "big")
+
+
+def _expand_list(argument: str, recursive: bool) -> Iterator[Input]:
+    listing = argument[1:]
+    try:
+        text = Path(listing).read_bytes().decode("utf-8-sig", "surrogateescape")
+    except OSError as error:
+        raise UsageError(
+            f"{listing}: this list cannot be read ({error.strerror})", "check its name"
+        ) from error
+    # Not splitlines(): it also cuts at characters that may be part of a file name.
+    for line in text.split("\n"):
+        line = line.rstrip("\r")
+        if line.strip() and not line.lstrip().startswith("#"):
+            yield from _expand_one(line, recursive)
+
+
+def _expand_one(argument: str, recursive: bool) -> Iterator[Input]:
+    path = Path(argument)
+    if not argument:
+        raise UsageError("an input has an empty name", "check the variables in your command")
+    if argument == "-":
+        yield Input(STDIN, PurePath("stdin.wav"))
+    elif os.path.isdir(path):  # unlike Path.is_dir it never raises, whatever the name
+        yield from _expand_folder(path, recursive)
+    elif glob.has_magic(argument) and not os.path.lexists(path):  # a file may really be called "take[1].wav"
+        yield from _expand_glob(argument)
+    else:
+        yield Input(path, PurePath(path.name))
+
+
+def _expand_folder(folder: Path, recursive: bool) -> Iterator[Input]:
+    files = []
+    for place, folders, names in os.walk(folder, onerror=_unreadable):
+        # Hidden files are left out: "._take.wav" of macOS is not audio, and our own unfinished files are hidden.
+        files += [Path(place, name) for name in names if not name.startswith(".") and _is_audio(name)]
+        folders[:] = [name for name in folders if not name.startswith(".")] if recursive else []
+    if not files:
+        hint = "name another folder" if recursive else "add --recursive to look into its sub-folders"
+        raise UsageError(f"{folder}: there are no audio files in this folder", hint)
+    for path in sorted(files):
+        yield Input(path, path.relative_to(folder), named=False)
+
+
+def _expand_glob(pattern: str) -> Iterator[Input]:
+    parts = Path(pattern).parts
+    fixed = next(i for i, part in enumerate(parts) if glob.has_magic(part))
+    root = Path(*parts[:fixed])
+    paths = sorted(path for path in map(Path, glob.glob(pattern, recursive=True)) if os.path.isfile(path))
+    if not paths:
+        raise UsageError(f"{pattern}: no file matches this pattern", "check it, and keep it in quotes")
+    for path in paths:
+        yield Input(path, path.relative_to(root), named=False)
+
+
+def _is_audio(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in AUDIO_SUFFIXES
+
+
+def _unreadable(error: OSError) -> None:
+    raise UsageError(
+        f"{error.filename}: this folder cannot be read ({error.strerror})", "check its permissions"
+    )

@@ -1,0 +1,215 @@
+"""Where each result goes, decided and checked for the whole batch before any work starts.
+
+After `plan` has returned, no output can overwrite an input or another output, and every name and folder is usable.
+"""
+
+import os
+import string
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePath
+from typing import Any, Literal
+
+from enhance_cli.batch.atomic import NAME_MAX, STDOUT
+from enhance_cli.batch.inputs import STDIN, WRITABLE_SUFFIXES, Input
+from enhance_cli.errors import UsageError
+
+VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mkv", ".mov", ".webm", ".avi"})
+
+
+@dataclass(frozen=True)
+class Job:
+    """One input with its output; `target` is `-` for standard output, `reason` says why a job is skipped."""
+
+    source: Path
+    relative: PurePath
+    target: Path
+    action: Literal["run", "skip"] = "run"
+    reason: str = ""
+
+
+def plan(
+    inputs: Sequence[Input],
+    output: str | None = None,
+    template: str | None = None,
+    suffix: str = "denoised",
+    existing: Literal["skip", "overwrite", "error"] = "skip",
+    extension: str | None = None,
+    fields: Mapping[str, Any] | None = None,
+) -> list[Job]:
+    """One job per input, in order.
+
+    Without `output` a result lies beside its input as `{stem}_{suffix}{ext}`. `output` is a file if there is one input
+    and the name ends like audio, else a folder that repeats the relative paths. `template` renames within that folder,
+    with the fields stem, ext, parent (the name of the input's folder) and those in `fields`. `extension` (".flac")
+    replaces the input's.
+    Raises UsageError if two inputs share an output, an output is an input, an output cannot be written, or
+    `existing` is "error" and one is there.
+    """
+    if output == "-" or (output is None and any(item.path == STDIN for item in inputs)):
+        return _to_stdout(inputs)
+    if output is not None and _is_one_file(output, inputs):
+        targets = [Path(output)]
+    else:
+        pattern = template or (f"{{stem}}_{suffix}{{ext}}" if output is None else "{stem}{ext}")
+        targets = [_target(item, output, pattern, extension, fields or {}) for item in inputs]
+    jobs = [Job(item.path, item.relative, target) for item, target in zip(inputs, targets, strict=True)]
+
+    jobs = _set_earlier_outputs_aside(
+        jobs, inputs, beside=output is None and template is None, existing=existing
+    )
+    _refuse_collisions(jobs)
+    jobs = [_settle_existing(job, existing) for job in jobs]
+    _refuse_unwritable(jobs)
+    return jobs
+
+
+def _to_stdout(inputs: Sequence[Input]) -> list[Job]:
+    if len(inputs) > 1:
+        raise UsageError(f"{len(inputs)} inputs cannot all go to standard output", "give a folder with -o")
+    return [Job(item.path, item.relative, STDOUT) for item in inputs]
+
+
+def _is_one_file(output: str, inputs: Sequence[Input]) -> bool:
+    ending = Path(output).suffix.lower()
+    if output.endswith(("/", os.sep)) or os.path.isdir(output):
+        return False
+    if ending in VIDEO_SUFFIXES:
+        raise UsageError(f"{output}: video cannot be written", f"write the sound to {Path(output).stem}.wav")
+    if ending in WRITABLE_SUFFIXES and len(inputs) > 1:
+        raise UsageError(f"{len(inputs)} inputs cannot go into one file, {output}", "give a folder with -o")
+    return ending in WRITABLE_SUFFIXES
+
+
+def _target(
+    item: Input, output: str | None, template: str, extension: str | None, fields: Mapping[str, Any]
+) -> Path:
+    own = item.relative.suffix
+    ext = extension or (own if own.lower() in WRITABLE_SUFFIXES else ".wav")
+    known = {
+        **fields,
+        "stem": item.relative.stem,
+        "ext": ext,
+        "parent": Path(os.path.abspath(item.path)).parent.name,
+    }
+    name = PurePath(_render(template, known))
+    if name.suffix.lower() not in WRITABLE_SUFFIXES:
+        name = name.with_name(name.name + ext)
+    folder = item.path.parent if output is None else Path(output) / item.relative.parent
+    return folder / name
+
+
+def _render(template: str, known: Mapping[str, Any]) -> str:
+    # A slash in a value (a model given as a path) must not make folders; one in the template may.
+    safe = {key: value.replace("/", "_").replace(os.sep, "_") if isinstance(value, str) else value
+            for key, value in known.items()}  # fmt: skip
+    try:
+        for _, field, _, _ in string.Formatter().parse(template):
+            if field is not None and field not in known:
+                raise UsageError(
+                    f"{template}: there is no field {{{field}}}", f"use {', '.join(sorted(known))}"
+                )
+        name = template.format_map(safe)
+    except ValueError as error:
+        raise UsageError(
+            f"{template}: not a usable name template ({error})", "try {stem}_clean{ext}"
+        ) from error
+    path = PurePath(name)
+    if not path.name or name.endswith(("/", os.sep)) or path.is_absolute() or ".." in path.parts:
+        hint = "try {stem}_clean{ext}, and give the folder with -o"
+        raise UsageError(f"{template}: this name template makes no file name inside the output folder", hint)
+    return name
+
+
+def _set_earlier_outputs_aside(
+    jobs: list[Job], inputs: Sequence[Input], beside: bool, existing: str
+) -> list[Job]:
+    """Skip inputs that are outputs of an earlier run; refuse a plan in which an output would overwrite an input.
+
+    Results beside their inputs turn up as inputs when the same command runs again. Without this, `enhance denoise .`
+    could not be resumed, or would make a_denoised_denoised.wav.
+    """
+    by_path = {os.path.abspath(item.path): item for item in inputs if item.path != STDIN}
+    by_inode = {_inode(item.path): item for item in inputs if item.path != STDIN}
+    made_from: dict[Path, Path] = {}
+    for job in jobs:
+        same_path = by_path.get(os.path.abspath(job.target))
+        same_file = by_inode.get(_inode(job.target)) if os.path.exists(job.target) else None
+        other = same_path or same_file
+        if other is None:
+            continue
+        if same_path and other.path != job.source and (beside or (existing == "skip" and not other.named)):
+            made_from[other.path] = job.source
+        elif other.path == job.source:
+            raise UsageError(
+                f"{job.source}: the output would overwrite this input", "choose another name with -o"
+            )
+        else:
+            message = f"{other.path}: the output of {job.source} would overwrite this input"
+            raise UsageError(message, "choose another folder with -o")
+    return [
+        replace(job, action="skip", reason=f"this is the output of {made_from[job.source]}")
+        if job.source in made_from
+        else job
+        for job in jobs
+    ]
+
+
+def _inode(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _refuse_collisions(jobs: Sequence[Job]) -> None:
+    seen: dict[str, Path] = {}
+    for job in jobs:
+        if job.action == "run":
+            # Folded, because a.wav and A.WAV are one file on the disks of Windows and macOS.
+            key = unicodedata.normalize("NFC", os.path.realpath(job.target)).casefold()
+            if key in seen:
+                message = f"{seen[key]} and {job.source} would both be written to {job.target}"
+                raise UsageError(
+                    message, "give their folder with --recursive, or a name template with {parent}"
+                )
+            seen[key] = job.source
+
+
+def _settle_existing(job: Job, existing: str) -> Job:
+    if job.action == "skip" or not os.path.exists(job.target):
+        return job
+    if os.path.isdir(job.target):
+        raise UsageError(
+            f"{job.target}: the output of {job.source} is a folder", "choose another name with -o"
+        )
+    if existing == "error":
+        raise UsageError(f"{job.target}: this output exists", "use --existing skip or --existing overwrite")
+    return replace(job, action="skip", reason="the output exists") if existing == "skip" else job
+
+
+def _refuse_unwritable(jobs: Sequence[Job]) -> None:
+    checked: set[Path] = set()
+    for job in jobs:
+        if job.action == "skip":
+            continue
+        if len(os.fsencode(job.target.name)) > NAME_MAX:
+            message = f"{job.target.name}: this output name has more than {NAME_MAX} bytes"
+            raise UsageError(message, "choose a shorter one with -o or a name template")
+        if job.target.parent not in checked:
+            checked.add(job.target.parent)
+            _check_folder(job.target.parent)
+
+
+def _check_folder(folder: Path) -> None:
+    place = folder
+    while not os.path.lexists(place):
+        place = place.parent
+    if not os.path.isdir(place):
+        raise UsageError(
+            f"{place}: this is not a folder, so nothing can be written into it", "choose another with -o"
+        )
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise UsageError(f"{place}: nothing can be written into this folder", "choose another with -o")

@@ -1,0 +1,121 @@
+"""One record per input file, written as soon as that file has ended, so that a killed run still has its report.
+
+A record is one line of JSON with the same keys whether the file was done, skipped or failed.
+"""
+
+import dataclasses
+import json
+import math
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal
+
+from enhance_cli.errors import AudioError
+
+
+@dataclass
+class Record:
+    """What happened to one file. Times are in seconds, loudness in LUFS, peaks in dBFS, `gain` in dB.
+
+    None means "not known" or "not defined", as the loudness of silence. `gain` is what was applied to the whole file
+    after the model, and `notes` says why in words; `error` is the exception behind a failure and stays out of the JSON.
+    """
+
+    input: str | None = None
+    output: str | None = None
+    status: Literal["done", "skipped", "failed"] | None = None
+    reason: str | None = None
+    seconds_audio: float | None = None
+    seconds_work: float | None = None
+    rate: int | None = None
+    channels: int | None = None
+    model: str | None = None
+    revision: str | None = None
+    sampler: str | None = None
+    steps: int | None = None
+    seed: int | None = None
+    device: str | None = None
+    precision: str | None = None
+    loudness_before: float | None = None
+    loudness_after: float | None = None
+    peak_before: float | None = None
+    peak_after: float | None = None
+    gain: float | None = None
+    notes: list[str] = field(default_factory=list)
+    tags_lost: list[str] = field(default_factory=list)
+    version: str | None = None
+    error: BaseException | None = field(default=None, repr=False, compare=False)
+
+    def to_json(self) -> str:
+        """One line of valid JSON: NaN and infinity become null, bytes that are not UTF-8 are shown as `\\udcff`."""
+        fields = [item.name for item in dataclasses.fields(self) if item.name != "error"]
+        values = {name: _plain(getattr(self, name)) for name in fields}
+        return json.dumps(values, ensure_ascii=False, allow_nan=False)
+
+
+def printable(text: object) -> str:
+    """`text` in a form that every UTF-8 stream accepts; file names may hold bytes that are not UTF-8."""
+    return str(text).encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "item"):  # a NumPy number
+        value = value.item()
+    if value is None or isinstance(value, (bool, int)):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return printable(value)
+
+
+class Report:
+    """A file of records, one JSON line each, appended to what is there. With the path None it does nothing.
+
+    Raises AudioError when the file cannot be written.
+    """
+
+    def __init__(self, path: Path | str | None):
+        self.path = path
+        self._file = None
+
+    def __enter__(self):
+        if self.path is not None:
+            try:
+                # Unbuffered appends of whole lines: shards may share a report, and a kill loses nothing.
+                self._file = open(self.path, "ab+", buffering=0)
+                self._end_broken_line()
+            except OSError as error:
+                raise self._failure(error) from error
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def write(self, record: Record) -> None:
+        """Append one record."""
+        if self._file is not None:
+            line = record.to_json().encode() + b"\n"
+            try:
+                if self._file.write(line) != len(line):
+                    raise OSError(0, "no space left")
+            except OSError as error:
+                raise self._failure(error) from error
+
+    def _end_broken_line(self) -> None:
+        """A machine that went down in mid-line must not spoil the first record after it."""
+        if self._file.seek(0, os.SEEK_END) > 0:
+            self._file.seek(-1, os.SEEK_END)
+            if self._file.read(1) != b"\n":
+                self._file.write(b"\n")
+
+    def _failure(self, error: OSError) -> AudioError:
+        return AudioError(
+            f"{self.path}: the report cannot be written ({error.strerror})", "choose another --report"
+        )

@@ -1,0 +1,26 @@
+"""Dictionaries from a name to "module:attribute", loaded on use: the only way anything is picked by name.
+
+A model file can name networks, processes and samplers that stand in such a dictionary, and nothing else.
+"""
+
+from importlib import import_module
+from typing import Any
+
+from .errors import UsageError
+
+
+class Catalogue:
+    """The members of one folder: `Catalogue("sampler", __name__, {"bridge_ode": "bridge_ode:sample"})["bridge_ode"]`."""
+
+    def __init__(self, kind: str, package: str, members: dict[str, str]):
+        self.kind, self.package, self.members = kind, package, members
+
+    def __getitem__(self, name: str) -> Any:
+        """The member itself; raises UsageError listing what there is."""
+        if name not in self.members:
+            raise UsageError(f"unknown {self.kind} {name!r}", f"choose from {', '.join(self.members)}")
+        module, attribute = self.members[name].split(":")
+        return getattr(import_module(f"{self.package}.{module}"), attribute)
+
+    def __iter__(self):
+        return iter(self.members)

@@ -1,0 +1,140 @@
+"""Folders of audio, packed once: every file decoded to 16-bit mono at one rate, end to end in a single memory-mapped array.
+
+A recipe names sources (folders with a weight); each file belongs to a group (its speaker, or itself), and a stable
+share of the groups is held out for validation, so that no speaker and no noise recording is on both sides.
+"""
+
+import csv
+import fnmatch
+import hashlib
+import json
+import zlib
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from ..audio.read import open_audio
+from ..audio.resample import resample
+from ..errors import AudioError, EnhanceError, UsageError
+
+SUFFIXES = {".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a", ".g722", ".aif", ".aiff"}
+
+
+@dataclass(frozen=True)
+class Source:
+    """One folder of a recipe. `groups`: "folder" if a file's folder is its speaker, else every file stands alone."""
+
+    folder: str
+    weight: float = 1.0
+    groups: str = "file"
+    held_out: float = 0.0
+    optional: bool = False
+    exclude: tuple[str, ...] = ()
+    scores: str = ""
+    at_least: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Clip:
+    """Where one file lies in the packed array, in samples."""
+
+    source: int
+    group: str
+    start: int
+    length: int
+
+
+class Corpus:
+    """`audio` int16 (total samples,), the clips to train on, and the clips held out."""
+
+    def __init__(self, audio: np.ndarray, clips: list[Clip], sources: list[Source]):
+        self.audio, self.sources = audio, sources
+        held = [_held_out(c.group, sources[c.source].held_out) for c in clips]
+        self.train = [c for c, out in zip(clips, held) if not out]
+        self.valid = [c for c, out in zip(clips, held) if out]
+
+    def hours(self, clips: list[Clip], rate: int) -> float:
+        return sum(c.length for c in clips) / rate / 3600
+
+
+def load(sources: list[Source], root: Path, rate: int, cache: Path, log=print) -> Corpus:
+    """The packed corpus of `sources` below `root`, from `cache` if these very files were packed before.
+
+    Raises UsageError for a missing or empty folder that is not optional.
+    """
+    files = [(i, path) for i, source in enumerate(sources) for path in list_files(source, root)]
+    described = [(i, str(path), path.stat().st_size) for i, path in files]
+    digest = hashlib.sha256(json.dumps([rate, [asdict(s) for s in sources], described]).encode()).hexdigest()[:16]
+    packed, index = cache / f"{digest}.int16", cache / f"{digest}.json"
+    if not index.exists():
+        _pack(files, sources, root, rate, packed, index, log)
+    clips = [Clip(*row) for row in json.loads(index.read_text())]
+    return Corpus(np.memmap(packed, dtype=np.int16, mode="r"), clips, sources)
+
+
+def list_files(source: Source, root: Path) -> list[Path]:
+    """The audio files of a source that its scores and exclusions let through, sorted."""
+    folder = root / source.folder
+    if not folder.is_dir():
+        if source.optional:
+            return []
+        raise UsageError(f"{folder}: no such folder", "name the corpus root with --data")
+    wanted = _well_scored(source, root)
+    files = [
+        path
+        for path in sorted(folder.rglob("*"))
+        if path.suffix.lower() in SUFFIXES
+        and not any(fnmatch.fnmatch(path.relative_to(folder).as_posix(), pattern) for pattern in source.exclude)
+        and (wanted is None or path.relative_to((root / source.scores).parent).as_posix() in wanted)
+    ]
+    if not files and not source.optional:
+        raise UsageError(f"{folder}: no usable audio in it", "check the recipe's exclude and at_least")
+    return files
+
+
+def _well_scored(source: Source, root: Path) -> set[str] | None:
+    """Names in the CSV of scores (column `file`, relative to the CSV) that reach every threshold."""
+    if not source.scores:
+        return None
+    with open(root / source.scores, newline="") as table:
+        return {
+            row["file"]
+            for row in csv.DictReader(table)
+            if all(float(row[column]) >= least for column, least in source.at_least.items())
+        }
+
+
+def _pack(files, sources, root: Path, rate: int, packed: Path, index: Path, log) -> None:
+    packed.parent.mkdir(parents=True, exist_ok=True)
+    rows, position = [], 0
+    with open(packed, "wb") as out:
+        for number, (i, path) in enumerate(files):
+            if number % 500 == 0:
+                log(f"packing {number}/{len(files)} files ({position / rate / 3600:.2f} h)")
+            try:
+                audio = read_mono(path, rate)
+            except AudioError as error:
+                log(f"left out: {error}")
+                continue
+            if not len(audio):
+                continue
+            group = path.parent.name if sources[i].groups == "folder" else path.stem
+            rows.append((i, f"{sources[i].folder}/{group}", position, len(audio)))
+            position += len(audio)
+            out.write(np.round(audio * 32767).clip(-32768, 32767).astype(np.int16).tobytes())
+    if not rows:
+        raise EnhanceError("the corpus holds no readable audio", "name the corpus root with --data")
+    index.write_text(json.dumps(rows))
+
+
+def read_mono(path: Path, rate: int) -> np.ndarray:
+    """(N,) float32 at `rate`, channels averaged."""
+    with open_audio(path) as file:
+        blocks = [block.mean(axis=0) for block in file.blocks()]
+        audio = np.concatenate(blocks or [np.zeros(0)]).astype(np.float32)
+        return resample(audio[None], file.info.rate, rate)[0]
+
+
+def _held_out(group: str, share: float) -> bool:
+    return zlib.crc32(group.encode()) % 10_000 < share * 10_000

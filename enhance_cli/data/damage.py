@@ -1,0 +1,26 @@
+"""What recordings suffer besides noise: clipping, missing bands, lossy codecs. Waveforms (N,) float32 in, same out."""
+
+import io
+
+import numpy as np
+import soundfile
+
+CODECS = (("OGG", "VORBIS"), ("OGG", "OPUS"), ("WAV", "ULAW"), ("WAV", "IMA_ADPCM"))
+
+
+def codec(audio: np.ndarray, rate: int, rng: np.random.Generator) -> np.ndarray:
+    """Through a real lossy encoder of libsndfile at low quality and back; all of these keep the timing."""
+    container, subtype = CODECS[rng.integers(len(CODECS))]
+    peak = max(np.abs(audio).max(), 1e-4)
+    quality = {"compression_level": rng.uniform(0.7, 1.0)} if container == "OGG" else {}
+    stream = io.BytesIO()
+    soundfile.write(stream, audio / peak * 0.9, rate, format=container, subtype=subtype, **quality)
+    stream.seek(0)
+    decoded = soundfile.read(stream, dtype="float32")[0][: audio.size] * (peak / 0.9)
+    return np.pad(decoded, (0, audio.size - decoded.size))
+
+
+def clip(audio: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Hard clipping at 0.2 to 0.8 of the peak."""
+    limit = np.abs(audio).max() * rng.uniform(0.2, 0.8)
+    return audio.clip(-limit, limit)

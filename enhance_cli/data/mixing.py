@@ -1,0 +1,172 @@
+"""Noisy and clean training pairs, mixed on the fly: speech, rooms, noises, babble, levels, and damage.
+
+Every batch is a function of (seed, batch number) alone, so a resumed run sees the batches it would have seen.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.signal import oaconvolve
+
+from . import damage
+from .corpus import Clip, Corpus
+
+
+@dataclass(frozen=True)
+class Mix:
+    """Chances and ranges of the mixing; levels in dB."""
+
+    seconds: float = 2.0
+    snr: tuple[float, float] = (-5.0, 20.0)
+    level: tuple[float, float] = (-6.0, 6.0)
+    speed: tuple[float, float] = (0.88, 1.14)
+    room: float = 0.35
+    babble: float = 0.10
+    coloured: float = 0.10
+    second_noise: float = 0.35
+    equaliser: float = 0.5
+    clean: float = 0.04
+    noise_only: float = 0.03
+    band_limit: float = 0.08
+    clipping: float = 0.05
+    codec: float = 0.06
+
+
+class Mixer:
+    """Draws pairs from a speech and a noise corpus; `rooms` are (full, early) impulse responses."""
+
+    def __init__(self, speech: Corpus, noise: Corpus, rooms, mix: Mix, rate: int, seed: int, held_out: bool = False):
+        self.mix, self.rate, self.seed, self.rooms = mix, rate, seed, rooms
+        self.samples = int(mix.seconds * rate)
+        self.speech = Drawer(speech, speech.valid if held_out else speech.train)
+        self.noise = Drawer(noise, noise.valid if held_out else noise.train)
+
+    def batch(self, number: int, size: int) -> tuple[np.ndarray, np.ndarray]:
+        """(noisy, clean), each float32 (size, samples), with an active speech level of about 0.1 RMS."""
+        rng = np.random.default_rng((self.seed, number))
+        pairs = [self.pair(rng) for _ in range(size)]
+        return tuple(np.stack(side).astype(np.float32) for side in zip(*pairs))
+
+    def pair(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        mix = self.mix
+        heard, clean = self.voice(rng)
+        kind = rng.random()
+        if kind < mix.clean:
+            noisy = heard
+        else:
+            noise = self.background(rng)
+            gain = rms(heard) / max(rms(noise), 1e-6) * 10 ** (-rng.uniform(*mix.snr) / 20)
+            if kind < mix.clean + mix.noise_only:
+                heard, clean = np.zeros_like(heard), np.zeros_like(clean)
+            noisy = heard + gain * noise
+        if rng.random() < mix.band_limit:
+            cutoff = rng.uniform(3300, 7600)
+            noisy, clean = (low_pass(x, cutoff, self.rate) for x in (noisy, clean))
+        if rng.random() < mix.clipping:
+            noisy = damage.clip(noisy, rng)
+        if rng.random() < mix.codec:
+            noisy = damage.codec(noisy, self.rate, rng)
+        scale = 0.1 * 10 ** (rng.uniform(*mix.level) / 20) / max(active_level(noisy), 1e-4)
+        return noisy * scale, clean * scale
+
+    def voice(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Speech as the microphone hears it, and the target: the same with direct sound and early reflections only."""
+        dry = self.utterance(rng)
+        dry *= 0.1 / max(active_level(dry), 1e-4)
+        if self.rooms is None or rng.random() >= self.mix.room:
+            return dry, dry
+        number = rng.integers(len(self.rooms[0]))
+        return tuple(oaconvolve(dry, side[number])[: dry.size] for side in self.rooms)
+
+    def utterance(self, rng: np.random.Generator) -> np.ndarray:
+        """Speech that fills the window, from as many clips of one group as that takes, with short pauses."""
+        speech = self.speech.draw(self.samples, rng, self.mix.speed)
+        while speech.size < self.samples:
+            pause = np.zeros(int(rng.uniform(0.05, 0.5) * self.rate))
+            speech = np.concatenate([speech, pause, self.speech.draw(self.samples, rng, self.mix.speed)])
+        return equalise(speech[: self.samples], rng, 3.0) if rng.random() < self.mix.equaliser else speech[: self.samples]
+
+    def background(self, rng: np.random.Generator) -> np.ndarray:
+        kind = rng.random()
+        if kind < self.mix.babble:
+            voices = [self.utterance(rng) for _ in range(rng.integers(4, 9))]
+            noise = sum(v / max(active_level(v), 1e-4) * 10 ** (rng.uniform(-6, 0) / 20) for v in voices)
+        elif kind < self.mix.babble + self.mix.coloured:
+            noise = coloured_noise(self.samples, rng)
+        else:
+            noise = self.recorded(rng)
+            if rng.random() < self.mix.second_noise:
+                other = self.recorded(rng)
+                noise = noise / max(rms(noise), 1e-6) + other / max(rms(other), 1e-6) * 10 ** (rng.uniform(-10, 5) / 20)
+        if self.rooms is not None and rng.random() < self.mix.room / 2:
+            noise = oaconvolve(noise, self.rooms[0][rng.integers(len(self.rooms[0]))])[: noise.size]
+        return equalise(noise, rng, 6.0) if rng.random() < self.mix.equaliser else noise
+
+    def recorded(self, rng: np.random.Generator) -> np.ndarray:
+        noise = self.noise.draw(self.samples, rng, (0.7, 1.4))
+        return np.tile(noise, -(-self.samples // noise.size))[: self.samples]
+
+
+class Drawer:
+    """Random excerpts: a source by its weight, then a clip of it by its length."""
+
+    def __init__(self, corpus: Corpus, clips: list[Clip]):
+        self.audio = corpus.audio
+        self.by_source = [[c for c in clips if c.source == i] for i in range(len(corpus.sources))]
+        weights = np.array([s.weight if clips else 0 for s, clips in zip(corpus.sources, self.by_source)])
+        self.weights = weights / weights.sum()
+        lengths = [np.array([c.length for c in clips], dtype=float) for clips in self.by_source]
+        self.chances = [n / n.sum() for n in lengths]
+
+    def draw(self, samples: int, rng: np.random.Generator, speed: tuple[float, float]) -> np.ndarray:
+        """At most `samples` float64 samples, played faster or slower (and higher or lower) by a factor in `speed`."""
+        source = rng.choice(len(self.weights), p=self.weights)
+        clip = self.by_source[source][rng.choice(len(self.chances[source]), p=self.chances[source])]
+        taken = min(clip.length, fast_length(samples * rng.uniform(*speed)))
+        start = clip.start + rng.integers(clip.length - taken + 1)
+        excerpt = self.audio[start : start + taken] / 32768.0
+        return stretch(excerpt, samples) if taken < clip.length else excerpt
+
+
+def fast_length(samples: float) -> int:
+    """A near number of samples whose FFT is quick."""
+    return max(1, round(samples / 400)) * 400
+
+
+def stretch(audio: np.ndarray, samples: int) -> np.ndarray:
+    """Band-limited change of speed: (n,) -> (samples,)."""
+    return np.fft.irfft(np.fft.rfft(audio), samples) * (samples / audio.size)
+
+
+def rms(audio: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(np.square(audio))))
+
+
+def active_level(audio: np.ndarray, frame: int = 320) -> float:
+    """95th percentile of the RMS of 20 ms frames (16 kHz): the level of the voice rather than of its pauses."""
+    frames = audio[: audio.size // frame * frame].reshape(-1, frame)
+    return float(np.quantile(np.sqrt(np.square(frames).mean(axis=1)), 0.95))
+
+
+def low_pass(audio: np.ndarray, cutoff: float, rate: int) -> np.ndarray:
+    spectrum = np.fft.rfft(audio)
+    frequency = np.fft.rfftfreq(audio.size, 1 / rate)
+    return np.fft.irfft(spectrum * np.clip((cutoff - frequency) / 200 + 1, 0, 1), audio.size)
+
+
+def equalise(audio: np.ndarray, rng: np.random.Generator, decibels: float) -> np.ndarray:
+    """A smooth random frequency response, within about +-2 `decibels` (one standard deviation each at six points)."""
+    spectrum = np.fft.rfft(audio)
+    points = np.linspace(0, 1, 6)
+    gain = np.interp(np.linspace(0, 1, spectrum.size) ** 0.5, points, rng.normal(0, decibels, 6))
+    return np.fft.irfft(spectrum * 10 ** (gain / 20), audio.size)
+
+
+def coloured_noise(samples: int, rng: np.random.Generator) -> np.ndarray:
+    """Stationary noise with a spectrum between white and red, slowly modulated half of the time."""
+    spectrum = np.fft.rfft(rng.standard_normal(samples))
+    spectrum[1:] *= np.arange(1, spectrum.size) ** (-rng.uniform(0, 1.2))
+    noise = np.fft.irfft(spectrum, samples)
+    if rng.random() < 0.5:
+        noise *= np.interp(np.arange(samples), np.linspace(0, samples, 8), rng.uniform(0.2, 1, 8))
+    return noise

@@ -1,0 +1,20 @@
+"""Losses: one file each. Training losses are loss(estimate, process, x0, y, noise, distance, ...) -> scalar, and a
+distance is distance(estimate, target, frontend) -> scalar."""
+
+from ..catalogue import Catalogue
+
+LOSSES = Catalogue(
+    "loss",
+    __name__,
+    {
+        "data_prediction": "data_prediction:loss",
+        "reverse_process": "reverse_process:loss",
+    },
+)
+DISTANCES = Catalogue(
+    "distance",
+    __name__,
+    {
+        "hybrid_spectral": "hybrid_spectral:distance",
+    },
+)

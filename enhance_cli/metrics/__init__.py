@@ -1,0 +1,39 @@
+"""Measures of speech quality, one a file, loaded on use: `load("pesq")` gives its `score` function.
+
+Every `score(reference, estimate, rate)` takes two float arrays of the same length (N,) and a sample rate in
+Hz and returns a number, or a dictionary of numbers where one measure has several parts. Higher is better in
+all of them. A signal that the measure is not defined for (silence, too short) is an AudioError.
+"""
+
+from collections.abc import Callable
+from importlib import import_module
+
+import numpy as np
+
+from enhance_cli.errors import EnhanceError, UsageError
+
+Score = Callable[[np.ndarray, np.ndarray, int], "float | dict[str, float]"]
+
+METRICS = {
+    "pesq": "pesq:score",
+    "estoi": "estoi:score",
+    "si_sdr": "si_sdr:score",
+    "dnsmos": "dnsmos:score",
+}
+
+
+def load(name: str) -> Score:
+    """The function that computes the measure `name`.
+
+    Raises UsageError for an unknown name and EnhanceError where the package that the measure needs is not
+    installed.
+    """
+    if name not in METRICS:
+        raise UsageError(f"unknown metric '{name}'", f"choose from {', '.join(METRICS)}")
+    module, function = METRICS[name].split(":")
+    try:
+        return getattr(import_module(f"{__name__}.{module}"), function)
+    except ModuleNotFoundError as error:
+        raise EnhanceError(
+            f"metric {name} needs the package {error.name}", "pip install 'enhance-cli[metrics]'"
+        ) from error

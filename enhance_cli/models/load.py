@@ -1,0 +1,73 @@
+"""From a .safetensors file to a model that runs: network, process, front end, and the one adapter that gives `estimate`."""
+
+import hashlib
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from ..audio.stft import Frontend
+from ..errors import ModelError
+from ..networks import NETWORKS
+from ..processes import PROCESSES
+from .spec import Spec
+
+
+class Model:
+    """A network ready to sample with. Call `estimate(x, y, t)` on compressed spectrograms (B, 2, T, F)."""
+
+    def __init__(self, spec: Spec, network: torch.nn.Module, device: torch.device, precision: str = "fp32"):
+        self.spec, self.device, self.precision = spec, device, precision
+        self.network = network.to(device)
+        self.process = PROCESSES[spec.process](**spec.process_args)
+        self.frontend = Frontend(**spec.frontend)
+
+    def estimate(self, x: Tensor, y: Tensor, t: Tensor) -> Tensor:
+        """The clean estimate for the state x at time t (B,). Sampler arithmetic stays in fp32 whatever the precision."""
+        dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.precision)
+        with torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None):
+            return self.network(x, y, t).float()
+
+
+def read_spec(path: Path) -> Spec:
+    """The header alone. Raises ModelError."""
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return Spec.from_metadata(file.metadata(), path)
+    except FileNotFoundError as error:
+        raise ModelError(f"{path}: no such model file", "see `enhance models list`") from error
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"{path}: not a safetensors file ({error})", "see `enhance models list`") from error
+
+
+def load_file(path: Path, device: torch.device, precision: str = "fp32", sha256: str | None = None) -> Model:
+    """The model in `path`, in evaluation mode. Raises ModelError if the file is damaged or does not fit its network."""
+    if sha256 is not None and file_sha256(path) != sha256:
+        raise ModelError(f"{path}: the file is damaged (its SHA-256 is not the recorded one)", "reinstall or pull it again")
+    spec = read_spec(path)
+    network = NETWORKS[spec.network](**spec.network_args)
+    with safe_open(path, framework="pt") as file:
+        weights = {key: file.get_tensor(key).float() for key in file.keys()}
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise ModelError(f"{path}: the weights do not fit {spec.network} ({reason})", "use another model") from error
+    return Model(spec, network.eval().requires_grad_(False), device, precision)
+
+
+def save_model(path: Path, spec: Spec, network: torch.nn.Module) -> None:
+    """Write weights in half precision with the header. Integer counters of normalisation layers stay as they are."""
+    weights = {k: (v.half() if v.is_floating_point() else v).contiguous().cpu() for k, v in network.state_dict().items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file(weights, path, metadata=spec.to_metadata())
+
+
+def file_sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while piece := file.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()

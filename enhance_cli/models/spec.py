@@ -1,0 +1,45 @@
+"""What a model file says about itself: the JSON header of a .safetensors file, read without loading any weight.
+
+The header holds everything needed to run the model, so a file alone is enough; a stranger's file can only name things
+that stand in our catalogues.
+"""
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from ..errors import ModelError
+
+HEADER_KEY = "enhance"
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A model's header. `steps` is the largest allowed number, `samplers` lists the allowed ones, default first."""
+
+    name: str
+    task: str
+    network: str
+    network_args: dict
+    process: str
+    process_args: dict
+    frontend: dict
+    sample_rate: int
+    level: float
+    max_steps: int = 5
+    default_steps: int = 1
+    samplers: tuple[str, ...] = ("bridge_ode", "bridge_sde")
+    licence: str = "MIT"
+    training: dict = field(default_factory=dict)
+
+    def to_metadata(self) -> dict[str, str]:
+        return {HEADER_KEY: json.dumps(asdict(self), sort_keys=True)}
+
+    @classmethod
+    def from_metadata(cls, metadata: dict[str, str] | None, path: Path) -> "Spec":
+        """Raises ModelError for a file that is not one of ours."""
+        try:
+            fields = json.loads((metadata or {})[HEADER_KEY])
+            return cls(**fields | {"samplers": tuple(fields["samplers"])})
+        except (KeyError, TypeError, ValueError) as error:
+            raise ModelError(f"{path}: not an enhance model (no readable header)", "see `enhance models list`") from error

@@ -1,0 +1,11 @@
+"""Networks: one file each, torch only; forward(x, y, t) -> what the model predicts."""
+
+from ..catalogue import Catalogue
+
+NETWORKS = Catalogue(
+    "network",
+    __name__,
+    {
+        "bridge_unet": "bridge_unet:BridgeUNet",
+    },
+)

@@ -1,0 +1,11 @@
+"""Noise processes between clean and noisy: one small frozen dataclass each."""
+
+from ..catalogue import Catalogue
+
+PROCESSES = Catalogue(
+    "process",
+    __name__,
+    {
+        "brownian_bridge": "brownian_bridge:BrownianBridge",
+    },
+)

@@ -1,0 +1,207 @@
+"""The training loop: batches in, loss down, the best moving average exported as a model file.
+
+A run folder holds `state.pt` (resume), `metrics.jsonl` (one line per report) and `NAME.safetensors` (best so far by
+validation). Run the same command again to go on where it stopped; a finished run does nothing.
+"""
+
+import json
+import random
+import subprocess
+import time
+from dataclasses import asdict
+from datetime import date
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ..data import corpus, rooms
+from ..data.mixing import Mixer
+from ..errors import EnhanceError
+from ..losses import DISTANCES, LOSSES
+from ..models.load import Model, save_model
+from ..models.spec import Spec
+from ..networks import NETWORKS
+from ..samplers import SAMPLERS
+from . import state
+from .recipe import Recipe, Stage
+from .validation import validate
+
+SAVE_SECONDS = 120
+
+
+class Trainer:
+    """One recipe, one run folder. `report(dict)` gets every metrics line, `log(str)` what a person may want to read."""
+
+    def __init__(self, recipe: Recipe, root: Path, run: Path, cache: Path, device: torch.device, report, log):
+        self.recipe, self.run, self.device, self.report, self.log = recipe, run, device, report, log
+        train = recipe.train
+        torch.manual_seed(train.seed)
+        random.seed(train.seed)
+        rate = recipe.model.sample_rate
+        self.speech = corpus.load(recipe.data.speech, root, rate, cache, log)
+        self.noise = corpus.load(recipe.data.noise, root, rate, cache, log)
+        responses = rooms.load(recipe.data.rooms, rate, cache, log=log) if recipe.data.rooms else None
+        self.mixer = Mixer(self.speech, self.noise, responses, recipe.mix, rate, train.seed)
+        held_out = Mixer(self.speech, self.noise, responses, recipe.mix, rate, train.seed + 1, held_out=True)
+        self.validation = held_out.batch(0, train.validation_items)
+        network = NETWORKS[recipe.model.network](**recipe.model.network_args)
+        self.average = state.MovingAverage(network.to(device), train.ema)
+        self.model = Model(self.spec(), network, device, train.precision)
+        self.total = sum(stage.steps for stage in recipe.stage)
+
+    def spec(self, **training) -> Spec:
+        part = asdict(self.recipe.model)
+        return Spec(**part, training=training)
+
+    def describe(self) -> dict:
+        """What `--dry-run` prints: parameters, data, and the number of batches."""
+        rate, train = self.recipe.model.sample_rate, self.recipe.train
+        return {
+            "parameters": sum(p.numel() for p in self.model.network.parameters()),
+            "device": str(self.device),
+            "speech_hours": round(self.speech.hours(self.speech.train, rate), 2),
+            "speech_hours_held_out": round(self.speech.hours(self.speech.valid, rate), 2),
+            "noise_hours": round(self.noise.hours(self.noise.train, rate), 2),
+            "noise_hours_held_out": round(self.noise.hours(self.noise.valid, rate), 2),
+            "batches": self.total,
+            "audio_hours_seen": round(self.total * train.batch_size * self.recipe.mix.seconds / 3600, 1),
+        }
+
+    def train(self) -> Path:
+        """Run every stage from wherever the state stands. Returns the exported model's path.
+
+        Raises EnhanceError when the loss is not finite (the last good state and model stay in the run folder).
+        """
+        self.run.mkdir(parents=True, exist_ok=True)
+        network, train = self.model.network, self.recipe.train
+        optimiser = torch.optim.AdamW(network.parameters(), lr=1e-3, weight_decay=train.weight_decay)
+        step, best, seconds = 0, -float("inf"), 0.0
+        if (self.run / "state.pt").exists():
+            step, best, seconds = state.restore(self.run / "state.pt", network, self.average, optimiser)
+            self.log(f"resuming at step {step} of {self.total}")
+        estimate = torch.compile(self.model.estimate) if train.compile else self.model.estimate
+        begun, saved, losses = time.monotonic() - seconds, time.monotonic(), []
+        network.train()
+        for step, batch in zip(range(step, self.total), self.batches(step)):
+            stage, lr = schedule(self.recipe.stage, step)
+            for group in optimiser.param_groups:
+                group["lr"] = lr
+            loss = self.loss(stage, estimate, *batch)
+            if not torch.isfinite(loss):
+                raise EnhanceError(f"the loss is not finite at batch {step}", "lower the learning rate and run again")
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(network.parameters(), train.clip_norm)
+            optimiser.step()
+            self.average.update(network)
+            losses.append(loss.detach())
+            done = step + 1
+            if done % train.validate_every == 0 or done == self.total:
+                seconds = time.monotonic() - begun
+                line = {"step": done, "loss": float(torch.stack(losses).mean()), "lr": lr, "seconds": round(seconds, 1)}
+                scores = self.validate()
+                best = self.export_if_best(done, best, scores)
+                self.write(line | scores | {"eta": round(seconds / done * (self.total - done))})
+                losses.clear()
+            elif done % 50 == 0:
+                seconds = time.monotonic() - begun
+                eta = seconds / done * (self.total - done)
+                self.report({"step": done, "loss": float(torch.stack(losses[-50:]).mean()), "lr": lr, "eta": round(eta)})
+            if time.monotonic() - saved > SAVE_SECONDS or done == self.total:
+                state.save(self.run / "state.pt", done, network, self.average, optimiser, best, time.monotonic() - begun)
+                saved = time.monotonic()
+        return self.path
+
+    @property
+    def path(self) -> Path:
+        return self.run / f"{self.recipe.model.name}.safetensors"
+
+    def batches(self, first: int):
+        """(noisy, clean) waveforms on the device, from batch number `first` on."""
+        size, workers = self.recipe.train.batch_size, self.recipe.train.workers
+        if workers:
+            dataset = _Batches(self.mixer, size, first, self.total)
+            source = torch.utils.data.DataLoader(dataset, batch_size=None, num_workers=workers, prefetch_factor=4)
+        else:
+            source = (self.mixer.batch(number, size) for number in range(first, self.total))
+        for noisy, clean in source:
+            yield tuple(torch.as_tensor(x).to(self.device, non_blocking=True) for x in (noisy, clean))
+
+    def loss(self, stage: Stage, estimate, noisy: torch.Tensor, clean: torch.Tensor) -> torch.Tensor:
+        frontend = self.model.frontend
+        y, x0 = frontend.analyse(noisy), frontend.analyse(clean)
+        distance = partial(DISTANCES[self.recipe.train.distance], frontend=frontend)
+        extra = dict(stage.loss_args)
+        if stage.loss == "reverse_process":
+            extra["sample"] = SAMPLERS[self.model.spec.samplers[0]]
+        return LOSSES[stage.loss](estimate, self.model.process, x0, y, lambda: torch.randn_like(y), distance, **extra)
+
+    def validate(self) -> dict[str, float]:
+        """Scores of the moving average; the training weights are put back afterwards."""
+        network = self.model.network
+        kept = {k: v.clone() for k, v in network.state_dict().items()}
+        network.load_state_dict(self.average.values)
+        network.eval()
+        scores = validate(self.model, *self.validation)
+        network.load_state_dict(kept)
+        network.train()
+        return {k: round(v, 4) for k, v in scores.items()}
+
+    def export_if_best(self, step: int, best: float, scores: dict[str, float]) -> float:
+        """Quality in one number: PESQ plus a tenth of the SI-SDR in dB (0.1 PESQ weighs as much as 1 dB)."""
+        value = scores.get("pesq", 0.0) + 0.1 * scores["si_sdr"]
+        if value <= best:
+            return best
+        training = {
+            "steps": step,
+            "audio_hours_seen": round(step * self.recipe.train.batch_size * self.recipe.mix.seconds / 3600, 1),
+            "recipe": asdict(self.recipe),
+            "data": self.describe(),
+            "licences": self.recipe.data.licences,
+            "validation": scores,
+            "date": date.today().isoformat(),
+            "commit": _commit(),
+        }
+        network = NETWORKS[self.recipe.model.network](**self.recipe.model.network_args)
+        network.load_state_dict(self.average.values)
+        save_model(self.path, self.spec(**training), network)
+        return value
+
+    def write(self, line: dict) -> None:
+        with open(self.run / "metrics.jsonl", "a") as file:
+            file.write(json.dumps(line) + "\n")
+        self.report(line)
+
+
+class _Batches(torch.utils.data.Dataset):
+    """Batches by number, for worker processes."""
+
+    def __init__(self, mixer: Mixer, size: int, first: int, total: int):
+        self.mixer, self.size, self.first, self.total = mixer, size, first, total
+
+    def __len__(self) -> int:
+        return self.total - self.first
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        torch.set_num_threads(1)
+        return self.mixer.batch(self.first + index, self.size)
+
+
+def schedule(stages: list[Stage], step: int) -> tuple[Stage, float]:
+    """The stage that a step belongs to, and its learning rate: linear warm-up, then a cosine down to lr_end."""
+    for stage in stages:
+        if step < stage.steps:
+            break
+        step -= stage.steps
+    progress = min(1.0, step / max(1, stage.steps))
+    cosine = stage.lr_end + (stage.lr - stage.lr_end) * 0.5 * (1 + np.cos(np.pi * progress))
+    return stage, float(cosine * min(1.0, (step + 1) / max(1, stage.warmup)))
+
+
+def _commit() -> str:
+    """The commit of the source tree this runs from, or "" outside one."""
+    folder = Path(__file__).parent
+    result = subprocess.run(["git", "rev-parse", "HEAD"], cwd=folder, capture_output=True, text=True)
+    return result.stdout.strip()

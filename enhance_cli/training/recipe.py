@@ -1,0 +1,159 @@
+"""Recipes: one TOML file says model, data, mixing and stages. Unknown keys and wrong types are refused with a suggestion."""
+
+import difflib
+import json
+from dataclasses import dataclass, field, fields, is_dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any, get_args, get_origin, get_type_hints
+
+from ..data.corpus import Source
+from ..data.mixing import Mix
+from ..errors import UsageError
+
+try:
+    import tomllib
+except ModuleNotFoundError:  # Python 3.10
+    import tomli as tomllib
+
+
+@dataclass(frozen=True)
+class ModelPart:
+    """Fields of models.spec.Spec that a recipe decides."""
+
+    name: str
+    network: str
+    process: str
+    task: str = "denoise"
+    network_args: dict = field(default_factory=dict)
+    process_args: dict = field(default_factory=dict)
+    frontend: dict = field(default_factory=dict)
+    sample_rate: int = 16000
+    level: float = 0.1
+    max_steps: int = 5
+    licence: str = "MIT"
+
+
+@dataclass(frozen=True)
+class DataPart:
+    speech: list[Source]
+    noise: list[Source]
+    rooms: int = 600
+    licences: str = ""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One phase of training: `loss` by name with its arguments, for `steps` batches; lr falls by a cosine to lr_end."""
+
+    loss: str
+    steps: int
+    lr: float
+    lr_end: float = 1e-5
+    warmup: int = 300
+    loss_args: dict = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TrainPart:
+    distance: str = "hybrid_spectral"
+    batch_size: int = 16
+    weight_decay: float = 0.01
+    clip_norm: float = 5.0
+    ema: float = 0.999
+    precision: str = "bf16"
+    seed: int = 0
+    workers: int = 0
+    compile: bool = False
+    validate_every: int = 500
+    validation_items: int = 48
+
+
+@dataclass(frozen=True)
+class Recipe:
+    model: ModelPart
+    data: DataPart
+    stage: list[Stage]
+    mix: Mix = field(default_factory=Mix)
+    train: TrainPart = field(default_factory=TrainPart)
+
+
+def load(name: str, overrides: list[str] = ()) -> Recipe:
+    """A recipe by file path or by the name of a shipped one, with `section.key=value` overrides (TOML values).
+
+    Raises UsageError naming the key, the closest known key, or the shipped recipes.
+    """
+    text, where = _read(name)
+    try:
+        tables = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{where}: not valid TOML ({error})", "mend the line") from error
+    for override in overrides:
+        _override(tables, override)
+    return _build(Recipe, tables, where)
+
+
+def shipped() -> list[str]:
+    return sorted(p.name.removesuffix(".toml") for p in _folder().iterdir() if p.name.endswith(".toml"))
+
+
+def _folder():
+    return resources.files("enhance_cli.training").joinpath("recipes")
+
+
+def _read(name: str) -> tuple[str, str]:
+    if name in shipped():
+        return _folder().joinpath(f"{name}.toml").read_text(), f"recipe {name}"
+    path = Path(name)
+    if not path.is_file():
+        raise UsageError(f"{name}: no such recipe", f"name a .toml file or one of {', '.join(shipped())}")
+    return path.read_text(), str(path)
+
+
+def _override(tables: dict, override: str) -> None:
+    key, equals, value = override.partition("=")
+    *sections, last = key.strip().split(".")
+    if not equals or not sections:
+        raise UsageError(f"--set {override}: not of the form section.key=value", "e.g. --set train.batch_size=8")
+    try:
+        parsed = tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        parsed = value.strip()
+    table: Any = tables
+    for section in sections:
+        table = table[int(section)] if isinstance(table, list) else table.setdefault(section, {})
+    table[last] = parsed
+
+
+def _build(kind: type, table: dict, where: str):
+    """A dataclass from a TOML table, checking names and types all the way down."""
+    known = {f.name for f in fields(kind)}
+    for key in table:
+        if key not in known:
+            close = difflib.get_close_matches(key, known, 1)
+            hint = f"did you mean {close[0]!r}?" if close else f"known keys are {', '.join(sorted(known))}"
+            raise UsageError(f"{where}: unknown key {key!r}", hint)
+    hints = get_type_hints(kind)
+    values = {key: _convert(hints[key], value, f"{where}: {key}") for key, value in table.items()}
+    try:
+        return kind(**values)
+    except TypeError as error:
+        missing = str(error).split("argument", 1)[-1].lstrip("s: ")
+        raise UsageError(f"{where}: {missing} missing", "add it to the recipe") from error
+
+
+def _convert(kind, value, where: str):
+    origin = get_origin(kind)
+    if is_dataclass(kind) and isinstance(value, dict):
+        return _build(kind, value, where)
+    if origin is list and isinstance(value, list):
+        return [_convert(get_args(kind)[0], item, f"{where}[{i}]") for i, item in enumerate(value)]
+    if origin is tuple and isinstance(value, list):
+        return tuple(value)
+    if (origin or kind) is dict and isinstance(value, dict):
+        return value
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(kind, type) and isinstance(value, kind) and (kind is bool or not isinstance(value, bool)):
+        return value
+    raise UsageError(f"{where}: {json.dumps(value, default=str)} is not of type {getattr(kind, '__name__', kind)}", "mend the value")

@@ -1,0 +1,236 @@
+"""Names of outputs, and the plans that are refused before anything is touched."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from enhance_cli.batch.inputs import expand, shard
+from enhance_cli.batch.outputs import plan
+from enhance_cli.errors import UsageError
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def make(*names):
+    for name in names:
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).write_bytes(name.encode("utf-8", "surrogateescape"))
+
+
+def targets(jobs):
+    return [job.target.as_posix() for job in jobs]
+
+
+def actions(jobs):
+    return {job.source.as_posix(): job.action for job in jobs}
+
+
+# Names
+
+
+def test_without_o_the_result_lies_beside_its_input():
+    make("rec/a.WAV", "b.flac")
+    assert targets(plan(expand(["rec", "b.flac"]))) == ["rec/a_denoised.WAV", "b_denoised.flac"]
+
+
+def test_o_is_a_file_for_one_input_and_a_folder_otherwise():
+    make("a.wav", "b.wav")
+    assert targets(plan(expand(["a.wav"]), "clean.flac")) == ["clean.flac"]
+    assert targets(plan(expand(["a.wav"]), "clean")) == ["clean/a.wav"]
+    assert targets(plan(expand(["a.wav"]), "clean.wav/")) == ["clean.wav/a.wav"]
+    assert targets(plan(expand(["a.wav", "b.wav"]), "clean")) == ["clean/a.wav", "clean/b.wav"]
+    Path("takes.wav").mkdir()
+    assert targets(plan(expand(["a.wav"]), "takes.wav")) == ["takes.wav/a.wav"]
+
+
+def test_output_folder_repeats_the_tree():
+    make("rec/day1/x.wav", "rec/day2/x.wav")
+    jobs = plan(expand(["rec"], recursive=True), "clean")
+    assert targets(jobs) == ["clean/day1/x.wav", "clean/day2/x.wav"]
+
+
+def test_template_names_the_model_and_may_make_folders():
+    make("rec/day1/x.wav")
+    inputs = expand(["rec"], recursive=True)
+    fields = {"model": "me/tuned", "steps": 2}
+    assert targets(plan(inputs, "out", "{stem}_{model}_{steps:02d}{ext}", fields=fields)) == [
+        "out/day1/x_me_tuned_02.wav"
+    ]
+    assert targets(plan(inputs, None, "clean/{parent}-{stem}", fields=fields)) == [
+        "rec/day1/clean/day1-x.wav"
+    ]
+
+
+@pytest.mark.parametrize(
+    "template", ["{steam}{ext}", "{stem.__class__}", "{stem", "../{stem}{ext}", "/{stem}", "{parent}/"]
+)
+def test_template_that_makes_no_sense_is_refused(template):
+    make("a.wav")
+    with pytest.raises(UsageError):
+        plan(expand(["a.wav"]), "out", template)
+
+
+def test_unknown_template_field_is_answered_with_the_known_ones():
+    make("a.wav")
+    with pytest.raises(UsageError, match=r"no field \{nfe\}: use ext, model, parent, stem"):
+        plan(expand(["a.wav"]), None, "{stem}_{nfe}", fields={"model": "m"})
+
+
+def test_what_cannot_be_written_becomes_wav_and_an_asked_extension_wins():
+    make("talk.mp4", "old.wma", "raw", "a.flac")
+    inputs = expand(["talk.mp4", "old.wma", "raw", "a.flac"])
+    assert targets(plan(inputs, "out")) == ["out/talk.wav", "out/old.wav", "out/raw.wav", "out/a.flac"]
+    assert targets(plan(inputs[:2], "out", extension=".mp3")) == ["out/talk.mp3", "out/old.mp3"]
+
+
+# Streams
+
+
+def test_standard_streams():
+    make("a.wav", "b.wav")
+    assert targets(plan(expand(["-"]))) == ["-"]
+    assert targets(plan(expand(["a.wav"]), "-")) == ["-"]
+    assert targets(plan(expand(["-"]), "x.flac")) == ["x.flac"]
+    assert targets(plan(expand(["-", "a.wav"]), "out")) == ["out/stdin.wav", "out/a.wav"]
+    for arguments, output in [(["a.wav", "b.wav"], "-"), (["-", "a.wav"], None)]:
+        with pytest.raises(UsageError, match="standard output"):
+            plan(expand(arguments), output)
+
+
+# Collisions
+
+
+def test_two_inputs_with_one_output_are_both_named():
+    make("day1/x.wav", "day2/x.wav")
+    with pytest.raises(UsageError, match=r"day1/x.wav and day2/x.wav would both be written to out/x.wav"):
+        plan(expand(["day1/x.wav", "day2/x.wav"]), "out")
+
+
+def test_collisions_that_only_some_file_systems_have_are_refused_everywhere():
+    make("rec/A.wav", "rec/sub/a.wav", "rec/caf\u00e9.wav", "rec/sub/cafe\u0301.wav")
+    for pair in (["rec/A.wav", "rec/sub/a.wav"], ["rec/caf\u00e9.wav", "rec/sub/cafe\u0301.wav"]):
+        with pytest.raises(UsageError, match="would both be written"):
+            plan(expand(pair), "out")
+
+
+def test_collision_through_a_changed_extension_and_through_a_linked_folder():
+    make("rec/talk.mp4", "rec/talk.wav")
+    with pytest.raises(UsageError, match="would both be written"):
+        plan(expand(["rec/talk.mp4", "rec/talk.wav"]), "out")
+    make("in/one/x.wav", "in/two/x.wav")
+    Path("out/one").mkdir(parents=True)
+    Path("out/two").symlink_to("one")
+    with pytest.raises(UsageError, match="would both be written"):
+        plan(expand(["in"], recursive=True), "out")
+
+
+@pytest.mark.parametrize("existing", ["skip", "overwrite", "error"])
+def test_output_that_is_its_own_input_is_refused(existing):
+    make("a.wav")
+    Path("link.wav").symlink_to("a.wav")
+    os.link("a.wav", "hard.wav")
+    for output in ("a.wav", "./a.wav", ".", "link.wav", "hard.wav"):
+        with pytest.raises(UsageError, match="would overwrite"):
+            plan(expand(["a.wav"]), output, existing=existing)
+    assert Path("a.wav").read_bytes() == b"a.wav"
+
+
+def test_output_that_is_another_named_input_is_refused():
+    make("rec/x.wav", "out/x.wav")
+    with pytest.raises(UsageError, match=r"out/x.wav: the output of rec/x.wav would overwrite this input"):
+        plan(expand(["rec/x.wav", "out/x.wav"]), "out", existing="overwrite")
+
+
+# What is there already
+
+
+def test_existing_outputs_are_skipped_overwritten_or_refused():
+    make("a.wav", "b.wav", "out/a.wav")
+    inputs = expand(["a.wav", "b.wav"])
+    skipped = plan(inputs, "out")
+    assert actions(skipped) == {"a.wav": "skip", "b.wav": "run"} and skipped[0].reason == "the output exists"
+    assert actions(plan(inputs, "out", existing="overwrite")) == {"a.wav": "run", "b.wav": "run"}
+    with pytest.raises(UsageError, match=r"out/a.wav: this output exists"):
+        plan(inputs, "out", existing="error")
+
+
+@pytest.mark.parametrize("existing", ["skip", "overwrite"])
+@pytest.mark.parametrize(
+    "arguments", [["rec"], ["rec/*.wav"], ["rec/a.wav", "rec/a_denoised.wav", "rec/b.wav"]]
+)
+def test_second_run_over_a_folder_does_not_clean_the_cleaned(arguments, existing):
+    make("rec/a.wav", "rec/a_denoised.wav", "rec/b.wav")
+    jobs = plan(expand(arguments), existing=existing)
+    first = "skip" if existing == "skip" else "run"
+    assert actions(jobs) == {"rec/a.wav": first, "rec/a_denoised.wav": "skip", "rec/b.wav": "run"}
+    assert "output of rec/a.wav" in next(job.reason for job in jobs if job.source.name == "a_denoised.wav")
+
+
+def test_second_run_with_the_output_folder_inside_the_input_folder():
+    make("rec/a.wav", "rec/b.wav", "rec/clean/a.wav")
+    inputs = expand(["rec"], recursive=True)
+    jobs = plan(inputs, "rec/clean")
+    assert actions(jobs) == {"rec/a.wav": "skip", "rec/b.wav": "run", "rec/clean/a.wav": "skip"}
+    with pytest.raises(UsageError, match="would overwrite this input"):
+        plan(inputs, "rec/clean", existing="overwrite")
+
+
+def test_sharded_plans_still_know_the_outputs_of_the_other_shards():
+    make(*[f"rec/{n}.wav" for n in range(8)], *[f"rec/{n}_denoised.wav" for n in range(8)])
+    jobs = plan(expand(["rec"]), existing="overwrite")
+    run = [job.source.name for index in (1, 2) for job in shard(jobs, index, 2) if job.action == "run"]
+    assert sorted(run) == [f"{n}.wav" for n in range(8)]
+
+
+# Places that cannot be written
+
+
+def test_target_that_is_a_folder_and_folder_that_is_a_file():
+    make("a.wav", "b.wav", "file")
+    Path("out/a.wav").mkdir(parents=True)
+    with pytest.raises(UsageError, match=r"out/a.wav: .* is a folder"):
+        plan(expand(["a.wav"]), "out", existing="overwrite")
+    for output in ("file", "file/below", "file/below/"):
+        with pytest.raises(UsageError, match="file: this is not a folder"):
+            plan(expand(["a.wav"]), output)
+    make("one.wav")
+    with pytest.raises(UsageError, match="cannot go into one file"):
+        plan(expand(["a.wav", "b.wav"]), "one.wav")
+
+
+def test_video_name_as_output_is_refused():
+    make("a.wav")
+    with pytest.raises(UsageError, match=r"video cannot be written: write the sound to clip.wav"):
+        plan(expand(["a.wav"]), "clip.mp4")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX permission bits")
+def test_folder_without_write_permission_is_refused_before_work(unprivileged):
+    make("a.wav")
+    Path("locked").mkdir(mode=0o555)
+    with unprivileged():
+        for output in ("locked", "locked/new/folder", "locked/b.wav"):
+            with pytest.raises(UsageError, match="locked: nothing can be written into this folder"):
+                plan(expand(["a.wav"]), output)
+
+
+def test_names_up_to_255_bytes_are_taken_and_longer_ones_refused():
+    name = "ä" * 123 + ".wav"  # 250 bytes: fits, but not with _denoised
+    make(name)
+    assert targets(plan(expand([name]), "out")) == [f"out/{name}"]
+    with pytest.raises(UsageError, match="more than 255 bytes"):
+        plan(expand([name]))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not store such names")
+def test_names_that_are_not_utf8():
+    name = os.fsdecode(b"caf\xe9.wav")
+    make(name, "b.wav")
+    jobs = plan(expand(["."]))
+    assert os.fsencode(jobs[1].target) == b"caf\xe9_denoised.wav"

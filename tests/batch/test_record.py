@@ -1,0 +1,89 @@
+"""Records are valid JSON whatever the numbers and the names, and reports survive broken disks and killed runs."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from enhance_cli.batch.record import Record, Report
+from enhance_cli.errors import AudioError
+
+
+def strict(line):
+    def refuse(name):
+        raise AssertionError(name)
+
+    return json.loads(line.encode("utf-8"), parse_constant=refuse)
+
+
+def test_done_and_failed_records_have_the_same_keys():
+    done = Record(
+        input="a.wav", output="b.wav", status="done", seconds_audio=1.5, notes=["x"], tags_lost=["art"]
+    )
+    failed = Record(input="a.wav", status="failed", reason="text", error=ValueError("x"))
+    assert strict(done.to_json()).keys() == strict(failed.to_json()).keys()
+    assert strict(done.to_json())["seconds_audio"] == 1.5
+    assert "error" not in strict(failed.to_json())
+
+
+def test_numbers_json_does_not_know_become_null():
+    record = Record(
+        loudness_before=float("-inf"), loudness_after=np.float32("nan"), peak_after=np.float32(-0.5)
+    )
+    values = strict(record.to_json())
+    assert (
+        values["loudness_before"] is None
+        and values["loudness_after"] is None
+        and values["peak_after"] == -0.5
+    )
+
+
+def test_names_that_are_not_utf8_and_line_breaks_stay_on_one_valid_line():
+    line = Record(input=os.fsdecode(b"caf\xe9\n.wav"), output="\u00fc \u2028.wav").to_json()
+    assert "\n" not in line
+    assert strict(line)["input"] == "caf\\udce9\n.wav" and strict(line)["output"] == "\u00fc \u2028.wav"
+
+
+def test_report_appends_and_repairs_a_line_cut_by_a_crash(tmp_path):
+    path = tmp_path / "report.jsonl"
+    path.write_bytes(b'{"input": "first"}\n{"inp')
+    with Report(path) as report:
+        report.write(Record(input="second"))
+        lines = path.read_text().splitlines()  # already there, before the report is closed
+    assert strict(lines[0])["input"] == "first" and strict(lines[-1])["input"] == "second" and len(lines) == 3
+
+
+def test_records_written_before_a_kill_are_kept(tmp_path):
+    script = (
+        "import os, signal, sys\n"
+        "from enhance_cli.batch.record import Record, Report\n"
+        "with Report(sys.argv[1]) as report:\n"
+        "    report.write(Record(input='a.wav', status='done'))\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(Path(sys.modules["enhance_cli.errors"].__file__).parents[1]),
+    }
+    subprocess.run([sys.executable, "-c", script, str(tmp_path / "r.jsonl")], env=environment, check=False)
+    assert strict((tmp_path / "r.jsonl").read_text())["input"] == "a.wav"
+
+
+def test_report_that_cannot_be_written_is_an_error(tmp_path):
+    with pytest.raises(AudioError, match="report cannot be written"), Report(tmp_path / "no" / "r.jsonl"):
+        pass
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs the always-full device of Linux")
+def test_report_on_a_full_disk_is_an_error():
+    with Report("/dev/full") as report, pytest.raises(AudioError, match="No space left"):
+        report.write(Record(input="a.wav"))
+
+
+def test_without_a_path_nothing_is_written():
+    with Report(None) as report:
+        report.write(Record())

@@ -1,0 +1,49 @@
+"""What all adapters share: a process that denoises one file per line of its input and says how long it took.
+
+A line `{"input": PATH, "output": PATH}` (16 kHz mono WAV in, the same length out) is answered by `{"seconds": S}`: the
+time from array to array, resampling to the system's own rate included, loading and files not.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Callable
+
+import numpy as np
+import soundfile
+import soxr
+
+RATE = 16000
+
+Denoiser = Callable[[np.ndarray], np.ndarray]
+
+
+def serve(fresh: Callable[[], Denoiser]) -> None:
+    """Answers lines until the input ends. `fresh()` gives a denoiser (N,) -> (N,) without memory of other files."""
+    for line in sys.stdin:
+        request = json.loads(line)
+        audio, rate = soundfile.read(request["input"], dtype="float32")
+        assert rate == RATE and audio.ndim == 1, "the benchmark hands out 16 kHz mono"
+        denoise = fresh()
+        start = time.perf_counter()
+        cleaned = denoise(audio)
+        seconds = time.perf_counter() - start
+        assert cleaned.shape == audio.shape
+        soundfile.write(request["output"], cleaned, RATE, subtype="FLOAT")
+        print(json.dumps({"seconds": seconds}), flush=True)
+
+
+def by_frames(process: Callable[[np.ndarray], np.ndarray], frame: int, delay: int, rate: int) -> Denoiser:
+    """A denoiser from a streaming one that maps `frame` samples at `rate` to as many, `delay` samples late.
+
+    The delay is a constant of the system; silence is fed at the end until all has come out, and the start is dropped.
+    """
+
+    def denoise(audio: np.ndarray) -> np.ndarray:
+        fast = audio if rate == RATE else soxr.resample(audio, RATE, rate)
+        padded = np.pad(fast, (0, delay + -(len(fast) + delay) % frame))
+        cleaned = np.concatenate([process(block) for block in padded.reshape(-1, frame)])[delay:]
+        back = cleaned[: len(fast)] if rate == RATE else soxr.resample(cleaned[: len(fast)], rate, RATE)
+        return np.pad(back, (0, max(len(audio) - len(back), 0)))[: len(audio)].astype(np.float32)
+
+    return denoise

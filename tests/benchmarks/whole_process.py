@@ -1,0 +1,20 @@
+"""Runs a command and prints, as JSON, its wall time in seconds and its peak memory in MB: `whole_process.py CMD...`.
+
+A process of its own because Linux lets a child's peak begin with the memory of the parent that started it: this one is
+small, the benchmark with its metrics is not. The input of the command is passed on; its output is dropped.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+start = time.perf_counter()
+child = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
+_, status, usage = os.wait4(child.pid, 0)
+seconds = time.perf_counter() - start
+unit = 1024**2 if sys.platform == "darwin" else 1024  # ru_maxrss: bytes there, KiB elsewhere
+if status:
+    sys.exit(os.waitstatus_to_exitcode(status))
+print(json.dumps({"seconds": seconds, "megabytes": usage.ru_maxrss / unit}))

@@ -1,0 +1,157 @@
+"""`enhance evaluate` on real pairs: the numbers, the pairing, and what it says when files do not match."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import typer
+from typer.testing import CliRunner
+
+import enhance_cli
+from enhance_cli.commands.evaluate import evaluate
+from enhance_cli.errors import EnhanceError, UsageError
+
+PAIRS = Path(__file__).parents[1] / "audio_files" / "pairs"
+CLEAN, NOISY = PAIRS / "clean", PAIRS / "noisy"
+
+
+def run(*arguments):
+    """The command's result; errors that `enhance` itself turns into exit codes are raised."""
+    app = typer.Typer()
+    app.command()(evaluate)
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    if isinstance(result.exception, EnhanceError):
+        raise result.exception
+    return result
+
+
+def lines(result):
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+@pytest.fixture
+def estimates(tmp_path):
+    """A folder as an enhancer might leave it: half of the noise gone, stored as WAV at 48 kHz."""
+    import soxr
+
+    folder = tmp_path / "estimates"
+    folder.mkdir()
+    for path in CLEAN.iterdir():
+        clean, rate = soundfile.read(path)
+        noisy, _ = soundfile.read(NOISY / path.name)
+        soundfile.write(folder / f"{path.stem}.wav", soxr.resample((clean + noisy) / 2, rate, 48000), 48000)
+    return folder
+
+
+def test_means_and_differences_to_the_noisy_input(estimates):
+    result = run(CLEAN, estimates, "--noisy", NOISY, "--metrics", "si_sdr,pesq", "--json")
+    assert result.exit_code == 0
+    files, (noisy, half) = lines(result)[:-2], lines(result)[-2:]
+    assert [line["file"] for line in files] == [
+        name for name in ("p232_263", "p232_328", "p257_094", "p257_395") for _ in range(2)
+    ]
+    assert noisy["system"] == "noisy"
+    assert noisy["files"] == half["files"] == 4
+    assert noisy["mean"]["si_sdr"] == pytest.approx(0.82, abs=0.01)
+    # Half of the noise is 6 dB less, give or take what the noise correlates with the speech.
+    assert half["difference"]["si_sdr"] == pytest.approx(6.0, abs=0.8)
+    assert half["mean"]["pesq"] == pytest.approx(noisy["mean"]["pesq"] + half["difference"]["pesq"])
+    assert half["difference"]["pesq"] > 0.1
+
+
+def test_all_measures_fit_in_a_table_of_80_columns():
+    result = run(CLEAN, CLEAN, "--noisy", NOISY)
+    assert result.exit_code == 0
+    assert max(map(len, result.stdout.splitlines())) <= 80
+    for text in "PESQ ESTOI SI-SDR OVRL SIG BAK P808 4.64 +3.50 1.000 +0.465 inf".split():
+        assert text in result.stdout
+
+
+def test_infinite_is_null_in_json():
+    result = run(CLEAN, CLEAN, "--metrics", "si_sdr", "--json")
+    assert [line["si_sdr"] for line in lines(result)[:-1]] == [None] * 4
+
+
+def test_a_millisecond_is_trimmed_and_more_is_an_error_for_that_file(tmp_path):
+    shutil.copytree(CLEAN, tmp_path, dirs_exist_ok=True)
+    for name, extra in (("p232_263", 15), ("p257_094", 16)):
+        audio, rate = soundfile.read(CLEAN / f"{name}.flac")
+        soundfile.write(tmp_path / f"{name}.flac", np.append(audio, np.zeros(extra)), rate)
+    result = run(CLEAN, tmp_path, "--metrics", "pesq", "--json")
+    assert result.exit_code == 1
+    assert "error: p257_094: 2.261 s against 2.260 s" in result.stderr
+    assert lines(result)[-1] == {
+        "system": str(tmp_path),
+        "files": 3,
+        "mean": {"pesq": pytest.approx(4.644, abs=1e-3)},
+    }
+
+
+def test_a_broken_file_fails_alone(estimates):
+    (estimates / "p232_328.wav").write_text("not audio")
+    result = run(CLEAN, estimates, "--noisy", NOISY, "--metrics", "si_sdr", "--json")
+    assert result.exit_code == 1
+    assert result.stderr.count("\n") == 1
+    assert "p232_328" in result.stderr
+    assert [row["files"] for row in lines(result)[-2:]] == [3, 3]
+
+
+def test_files_without_a_partner_are_named_and_left_out_of_every_row(estimates):
+    (estimates / "p232_328.wav").rename(estimates / "other.wav")
+    result = run(CLEAN, estimates, "--noisy", NOISY, "--metrics", "si_sdr", "--json")
+    assert result.exit_code == 1
+    assert "1 clean files have no partner here: p232_328" in result.stderr
+    assert "1 files have no clean original: other" in result.stderr
+    assert [row["files"] for row in lines(result)[-2:]] == [3, 3]
+
+
+def test_a_model_is_run_at_each_step_count_and_timed(monkeypatch):
+    calls = []
+
+    def half(audio, rate, *, model, steps):
+        calls.append((audio.shape[0], audio.dtype, model, steps))
+        return audio / 2
+
+    monkeypatch.setattr(enhance_cli, "denoise", half, raising=False)
+    result = run(CLEAN, "--noisy", NOISY, "--model", "toy", "--steps", "1,5", "--metrics", "si_sdr", "--json")
+    assert result.exit_code == 0
+    noisy, one, five = lines(result)[-3:]
+    assert (one["system"], five["system"]) == ("toy, 1 step", "toy, 5 steps")
+    # Halving changes no SI-SDR, so the difference is exactly that of a model that does nothing.
+    assert one["difference"]["si_sdr"] == pytest.approx(0, abs=1e-6)
+    assert one["times_real_time"] > 100
+    assert "times_real_time" not in noisy
+    assert set(calls) == {(1, np.dtype("float32"), "toy", 1), (1, np.dtype("float32"), "toy", 5)}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([CLEAN], "nothing to score"),
+        ([CLEAN, "--model", "toy"], "--noisy"),
+        ([CLEAN, NOISY, "--steps", "1"], "add --model"),
+        ([CLEAN, "--noisy", NOISY, "--model", "toy", "--steps", "one"], "write it like 1,2,5"),
+        ([CLEAN, NOISY, "--metrics", "snr"], "unknown metric 'snr'"),
+        ([CLEAN, NOISY, "--metrics", ","], "--metrics is empty"),
+        ([CLEAN, CLEAN / "p232_263.flac"], "not a folder"),
+        ([CLEAN, CLEAN / "missing"], "not a folder"),
+    ],
+)
+def test_wrong_use_is_refused_before_any_work(arguments, message):
+    with pytest.raises(UsageError, match=message):
+        run(*arguments)
+
+
+def test_folders_with_nothing_in_common_are_refused(tmp_path):
+    shutil.copy(CLEAN / "p232_263.flac", tmp_path / "p232_263_denoised.flac")
+    with pytest.raises(UsageError, match="names must match"):
+        run(CLEAN, tmp_path)
+
+
+def test_two_files_that_differ_in_their_extension_only_are_refused(estimates):
+    shutil.copy(CLEAN / "p232_263.flac", estimates)
+    with pytest.raises(UsageError, match="keep one of them"):
+        run(CLEAN, estimates)

@@ -6,7 +6,7 @@ A model file can name networks, processes and samplers that stand in such a dict
 from importlib import import_module
 from typing import Any
 
-from .errors import UsageError
+from enhance_cli.errors import UsageError
 
 
 class Catalogue:

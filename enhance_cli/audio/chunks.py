@@ -1,7 +1,8 @@
 """Walks the chunks of WAV (RIFF), RF64/BW64, W64, AIFF and CAF files, whose layouts differ only in detail.
 
-It serves two needs that libsndfile leaves open: what the header *promises* (libsndfile quietly reads a truncated file to
-where it breaks off), and which chunks besides the audio there are (Broadcast-WAV, cues, tags) so that they can be copied.
+It serves two needs that libsndfile leaves open: what the header *promises* (libsndfile quietly reads a
+truncated file to where it breaks off), and which chunks besides the audio there are (Broadcast-WAV, cues,
+tags) so that they can be copied.
 """
 
 from __future__ import annotations
@@ -131,13 +132,23 @@ def promise(file: BinaryIO) -> Promise | None:
 
 def _wave_format(raw: bytes, order: str) -> tuple[float, int, int]:
     tag, channels, rate, _, block, _ = struct.unpack_from(order + "HHIIHH", raw)
-    fixed = tag in (1, 3, 6, 7, 0xFFFE)  # PCM, float, A-law, mu-law, extensible; others pack many samples in a block
+    fixed = tag in (
+        1,
+        3,
+        6,
+        7,
+        0xFFFE,
+    )  # PCM, float, A-law, mu-law, extensible; others pack many samples in a block
     return rate, channels, block if fixed else 0
 
 
 def _aiff_format(raw: bytes, order: str) -> tuple[float, int, int]:
     channels, _, bits, exponent, mantissa = struct.unpack_from(">hIhHQ", raw)
-    rate = mantissa * 2.0 ** ((exponent & 0x7FFF) - 16383 - 63) if exponent & 0x7FFF < 16383 + 64 else float("inf")
+    rate = (
+        mantissa * 2.0 ** ((exponent & 0x7FFF) - 16383 - 63)
+        if exponent & 0x7FFF < 16383 + 64
+        else float("inf")
+    )
     fixed = len(raw) < 22 or raw[18:22] in (b"NONE", b"sowt", b"twos", b"fl32", b"FL32", b"fl64", b"FL64")
     return rate, channels, channels * ((bits + 7) // 8) if fixed else 0
 

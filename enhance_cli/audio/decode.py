@@ -1,7 +1,9 @@
-"""Reads what libsndfile cannot (m4a, AAC, video, some valid Opus) by PyAV if it is installed, else by an `ffmpeg` program.
+"""Reads what libsndfile cannot (m4a, AAC, video, some valid Opus) by PyAV if it is installed, else by an
+`ffmpeg` program.
 
-Both give the first or best audio track as float blocks `(C, n)`, in constant memory. How long such a track is, only decoding
-tells. An MP4 file says where its sound ends inside the last AAC packet; FFmpeg leaves that padding in, so it is cut here.
+Both give the first or best audio track as float blocks `(C, n)`, in constant memory. How long such a track
+is, only decoding tells. An MP4 file says where its sound ends inside the last AAC packet; FFmpeg leaves
+that padding in, so it is cut here.
 """
 
 from __future__ import annotations
@@ -68,7 +70,9 @@ def _regroup(pieces: Iterator[np.ndarray], skip: int, size: int) -> Iterator[np.
 
 
 def _fail_not_audio(path: Path, reason: object) -> None:
-    raise AudioError(f"{path} is not audio that can be read ({reason})", "if it plays elsewhere, convert it to WAV first")
+    raise AudioError(
+        f"{path} is not audio that can be read ({reason})", "if it plays elsewhere, convert it to WAV first"
+    )
 
 
 def _open_pyav(path: Path) -> tuple[AudioInfo, Callable[[], Iterator[np.ndarray]]]:
@@ -124,9 +128,13 @@ def _open_pyav(path: Path) -> tuple[AudioInfo, Callable[[], Iterator[np.ndarray]
                             spare = []
                         yield piece
             except (av.FFmpegError, ValueError) as error:
-                raise AudioError(f"{path} is damaged after {done / info.rate:.2f} s ({error})", "repair it") from None
+                raise AudioError(
+                    f"{path} is damaged after {done / info.rate:.2f} s ({error})", "repair it"
+                ) from None
         if claimed and done < claimed - max(0.01 * claimed, 0.1 * info.rate) and info.container != "AAC":
-            raise AudioError(f"{path} is truncated: only {done} of {claimed} samples can be read", "copy it again")
+            raise AudioError(
+                f"{path} is truncated: only {done} of {claimed} samples can be read", "copy it again"
+            )
 
     return info, pieces
 

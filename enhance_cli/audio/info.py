@@ -1,4 +1,6 @@
-"""What a sound file is: container, sample type, rate, channels, and length where it is known before decoding."""
+"""What a sound file is: container, sample type, rate, channels, and length where it is known before
+decoding.
+"""
 
 from __future__ import annotations
 

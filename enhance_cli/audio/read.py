@@ -1,7 +1,8 @@
-"""Opens any sound file and yields it in blocks, in constant memory, by libsndfile or (see decode.py) by FFmpeg.
+"""Opens any sound file and yields it in blocks, in constant memory, by libsndfile or (see decode.py) by
+FFmpeg.
 
-Decides by content, never by the name. A file that is damaged says so before any work is done on it: libsndfile itself
-would read a truncated recording to where it breaks off and call it complete.
+Decides by content, never by the name. A file that is damaged says so before any work is done on it:
+libsndfile itself would read a truncated recording to where it breaks off and call it complete.
 """
 
 from __future__ import annotations
@@ -50,7 +51,9 @@ class AudioFile:
         self._decode = decode
         self._running: list[Iterator[np.ndarray]] = []
 
-    def blocks(self, frames: int = 65536, start: float = 0.0, duration: float | None = None) -> Iterator[np.ndarray]:
+    def blocks(
+        self, frames: int = 65536, start: float = 0.0, duration: float | None = None
+    ) -> Iterator[np.ndarray]:
         """Yield (C, n) blocks, n <= frames, from `start` s for `duration` s (None: to the end).
 
         float32, but float64 for 32-bit integers and doubles. Raises AudioError where the file is damaged, has a sample
@@ -76,7 +79,9 @@ class AudioFile:
                 break
         if not done:
             after = f" after {first / self.info.rate:g} s" if first else ""
-            raise AudioError(f"{self.info.path} holds no audio{after}", "choose an earlier start, or another file")
+            raise AudioError(
+                f"{self.info.path} holds no audio{after}", "choose an earlier start, or another file"
+            )
 
     def _fail_not_finite(self, position: int) -> None:
         raise AudioError(
@@ -100,7 +105,9 @@ class AudioFile:
 def _check_there(path: Path) -> None:
     try:
         if path.is_dir():
-            raise AudioError(f"{path} is a folder, not a file", "name the folder on the command line to take its files")
+            raise AudioError(
+                f"{path} is a folder, not a file", "name the folder on the command line to take its files"
+            )
         with open(path, "rb") as file:
             empty = not file.read(1)
     except FileNotFoundError:
@@ -126,9 +133,13 @@ def _check_promise(path: Path) -> None:
 
 def _check_sane(path: Path, rate: float, channels: int) -> None:
     if not 1 <= channels <= MOST_CHANNELS:
-        raise AudioError(f"{path} has {channels} channels", f"give it between 1 and {MOST_CHANNELS}, or repair its header")
+        raise AudioError(
+            f"{path} has {channels} channels", f"give it between 1 and {MOST_CHANNELS}, or repair its header"
+        )
     if not LOWEST_RATE <= rate <= HIGHEST_RATE:
-        raise AudioError(f"{path} has a sample rate of {rate:g} Hz", "its header looks damaged; repair or convert it")
+        raise AudioError(
+            f"{path} has a sample rate of {rate:g} Hz", "its header looks damaged; repair or convert it"
+        )
 
 
 def _fail_truncated(path: Path, held: int, promised: int, unit: str) -> None:
@@ -169,7 +180,9 @@ def _by_libsndfile(path: Path) -> tuple[AudioInfo, Decode]:
                     done += len(block)
                     yield np.ascontiguousarray(block.T)
             except soundfile.SoundFileError as error:
-                raise AudioError(f"{path} is damaged after sample {done} ({error})", "repair or convert it") from None
+                raise AudioError(
+                    f"{path} is damaged after sample {done} ({error})", "repair or convert it"
+                ) from None
         if frames is not None and done != frames:
             _fail_truncated(path, done, frames, "samples")
 

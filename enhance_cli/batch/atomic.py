@@ -1,7 +1,7 @@
-"""Temporary files that never become anybody's problem: outputs that appear whole or not at all, and standard input.
+"""Outputs that appear whole or not at all, and standard input kept in a temporary file.
 
-An output is written under a hidden name beside its final place and renamed when it is complete. The hidden name is
-always the same, so the run after a `kill -9` writes over what was left.
+An output is written under a hidden name beside its final place and renamed when it is complete. The hidden
+name is always the same, so the run after a `kill -9` writes over what was left.
 """
 
 import atexit
@@ -64,7 +64,7 @@ def atomic(target: Path) -> Iterator[Path]:
 def spool_stdin(directory: Path | None = None) -> Path:
     """Copy standard input to a temporary file in `directory` and return its path; it is deleted at exit.
 
-    Audio has to be read twice and decoders have to seek, which a pipe cannot do. Memory use is one piece of 1 MiB.
+    Audio has to be read twice and decoders have to seek, which a pipe cannot do. Memory use is one piece.
     Raises AudioError if nothing comes or there is no room.
     """
     stack = contextlib.ExitStack()
@@ -94,17 +94,19 @@ def _temporary(directory: Path | None) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _claim(part: Path, target: Path) -> Iterator[None]:
-    """Hold a lock on the part file, so that a second run on the same output fails instead of mixing its bytes in.
+    """Hold a lock on the part file, so that a second run on the same output fails instead of mixing in.
 
     The kernel drops the lock when the process dies, however it dies.
     """
+    if fcntl is None:
+        yield
+        return
     with part.open("ab") as lock:
-        if fcntl:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                hint = "wait for it, or split the work with --shard"
-                raise AudioError(f"{target}: another run is writing this file", hint) from error
-            except OSError:
-                pass  # a network file system without locks
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            hint = "wait for it, or split the work with --shard"
+            raise AudioError(f"{target}: another run is writing this file", hint) from error
+        except OSError:
+            pass  # a network file system without locks
         yield

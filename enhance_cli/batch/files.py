@@ -1,8 +1,8 @@
-"""One file from input to output in constant memory: measure, process, set the level, write, carry the tags over.
+"""One file from input to output in constant memory: measure, process, set the level, write, copy the tags.
 
-The source is read twice. The first pass finds its exact length, its level and any damage; the second feeds the
-process, whose result waits in an unnamed temporary file, because the one gain for the whole file is known only at its
-end. Audio blocks are (C, n) arrays, full scale is 1.
+The source is read twice. The first pass finds its exact length, its level and any damage; the second feeds
+the process, whose result waits in an unnamed temporary file, because the one gain for the whole file is known
+only at its end. Audio blocks are (C, n) arrays, full scale is 1.
 """
 
 import contextlib
@@ -15,6 +15,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from enhance_cli.audio.info import LOSSY
 from enhance_cli.audio.level import Meter
 from enhance_cli.audio.read import AudioFile, open_audio
 from enhance_cli.audio.resample import Resampler, resampled_length
@@ -27,11 +28,12 @@ from enhance_cli.errors import AudioError, EnhanceError, UsageError
 
 Blocks = Iterator[np.ndarray]
 Process = Callable[[Blocks, int, int, Meter], Blocks]
-"""`process(blocks, rate, channels, level)`: blocks (C, n) in, blocks (C, m) out, as many samples out as in; `level`
-has measured the whole file."""
+"""`process(blocks, rate, channels, level)`: blocks (C, n) in, blocks (C, m) out, as many samples out as in;
+`level` has measured the whole file."""
 
 IN_MEMORY = 8 << 20  # bytes of processed audio kept in memory; short files never touch the disk twice
 BLOCK = 65536
+FLOATS = ("FLOAT", "DOUBLE")
 TRUE_PEAK_CEILING = 10 ** (-1 / 20)  # -1 dBTP, as EBU R 128 and the streaming services ask
 
 
@@ -54,8 +56,9 @@ class FileOptions:
 def enhance_file(job: Job, process: Process, options: FileOptions = FileOptions()) -> dict[str, Any]:
     """Run `process` over one file and write the result; returns the measured fields of its `Record`.
 
-    Raises AudioError for input that cannot be read and output that cannot be written or is not finite or not as long
-    as the input, UsageError for a format that cannot be written. In all cases nothing is left at the target.
+    Raises AudioError for input that cannot be read and output that cannot be written or is not finite or not
+    as long as the input, UsageError for a format that cannot be written. In all cases nothing is left at the
+    target.
     """
     if options.plot and job.target == STDOUT:
         raise UsageError("a picture cannot go to standard output", "use --plot with -o FILE")
@@ -80,7 +83,7 @@ def enhance_file(job: Job, process: Process, options: FileOptions = FileOptions(
                 with AudioWriter(part, fmt, info.channels, after.frames) as writer:
                     for block in spool.blocks():
                         writer.write(block if gain == 1.0 else block * block.dtype.type(gain))
-            tags_lost = copy_tags(source, part)
+            tags_lost = copy_tags(source, part, options.start)
             _check_written(part, job.target, fmt, resampled_length(before.frames, info.rate, fmt.rate))
     if options.plot:
         _plot(source, job.target)
@@ -99,7 +102,7 @@ def enhance_file(job: Job, process: Process, options: FileOptions = FileOptions(
 
 
 class _Spool:
-    """Blocks written once and read back once through a temporary file without a name, so that a kill leaves nothing.
+    """Blocks written once and read back once; the file has no name, so that a kill leaves nothing.
 
     Samples are kept in the type of the first block: float64 sources (32-bit integers) must survive unchanged.
     """
@@ -132,7 +135,9 @@ def _measure(audio: AudioFile, options: FileOptions) -> Meter:
 
 
 def _checked(blocks: Blocks, source: Path, rate: int, expected: int) -> Blocks:
-    """The same blocks; raises AudioError at a value that is not finite and when their total is not `expected`."""
+    """The same blocks; raises AudioError at a value that is not finite and when their total is not
+    `expected`.
+    """
     frames = 0
     for block in blocks:
         finite = np.isfinite(block).all(axis=0)
@@ -161,10 +166,9 @@ def _gain(before: Meter, after: Meter, fmt: OutputFormat, loudness: float | None
     """The one gain for the whole file, and in words why it is not what one would expect."""
     if loudness is not None:
         return _gain_to_loudness(after, loudness)
-    # Float formats hold any level. A lossy source may decode to a little over full scale, and encodes back the same.
-    integer = fmt.subtype.startswith("PCM")
-    bounded = fmt.subtype not in ("FLOAT", "DOUBLE")
-    if bounded and after.peak > 1.0 and (integer or before.peak <= 1.0):
+    # Floats hold any level. A lossy source may decode to a little over full scale, and encodes back the same.
+    clips = fmt.subtype not in FLOATS and (fmt.subtype not in LOSSY or before.peak <= 1.0)
+    if clips and after.peak > 1.0:
         gain = 0.999 / after.peak
         return gain, [f"level lowered by {-_decibels(gain):.2f} dB, or peaks would be clipped"]
     return 1.0, []
@@ -184,8 +188,10 @@ def _gain_to_loudness(after: Meter, loudness: float) -> tuple[float, list[str]]:
 def _check_written(part: Path, target: Path, fmt: OutputFormat, expected: int) -> None:
     """Read the finished file's header back: a disk or a tag writer may have damaged what was sent to it."""
     with open_audio(part) as written:
-        lossless = fmt.subtype.startswith("PCM") or fmt.subtype in ("FLOAT", "DOUBLE")
-        if lossless and written.info.frames != expected:
+        exact = fmt.subtype in FLOATS or fmt.subtype.startswith(
+            ("PCM", "ALAC")
+        )  # the others pad to whole packets
+        if exact and written.info.frames not in (expected, None):
             message = f"{target}: {written.info.frames} of {expected} samples were written"
             raise AudioError(message, "check the disk, then run again")
 

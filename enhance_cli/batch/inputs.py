@@ -1,7 +1,8 @@
 """From the words on the command line to a list of files.
 
-A word may be a file, a folder, a quoted glob, `@list.txt`, or `-` for standard input. Each file remembers its path
-below the folder it was found in, so that an output folder can repeat the tree and `--shard` can split it.
+A word may be a file, a folder, a quoted glob, `@list.txt`, or `-` for standard input. Each file remembers its
+path below the folder it was found in, so that an output folder can repeat the tree and `--shard`
+can split it.
 """
 
 import glob
@@ -12,18 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import TypeVar
 
+from enhance_cli.audio.formats import CONTAINERS
 from enhance_cli.errors import UsageError
 
 STDIN = Path("-")
 
-# Extensions that we write; whatever else comes in goes out as WAV.
-WRITABLE_SUFFIXES = frozenset(
-    {".wav", ".wave", ".bwf", ".rf64", ".w64", ".aif", ".aiff", ".aifc", ".caf", ".au", ".snd"}
-    | {".flac", ".ogg", ".oga", ".opus", ".mp3", ".m4a", ".aac"}
-)
+# Whatever else comes in goes out as WAV.
+WRITABLE_SUFFIXES = frozenset(f".{extension}" for extension in CONTAINERS)
 # What a folder is searched for. Files named by the user may have any extension: their content decides.
 AUDIO_SUFFIXES = WRITABLE_SUFFIXES | {
-    ".m4b", ".mka", ".mp2", ".wma", ".amr", ".ac3", ".eac3", ".ape", ".wv", ".sph", ".nist"
+    ".aac", ".m4b", ".mka", ".mp2", ".wma", ".amr", ".ac3", ".eac3", ".ape", ".wv", ".sph", ".nist"
 }  # fmt: skip
 
 
@@ -31,8 +30,9 @@ AUDIO_SUFFIXES = WRITABLE_SUFFIXES | {
 class Input:
     """One file to work on.
 
-    `relative` is its path below the folder argument it came from, or its bare name. `named` is False for files that
-    a folder or a glob turned up: the user never wrote their names, so outputs of an earlier run may be among them.
+    `relative` is its path below the folder argument it came from, or its bare name. `named` is False for
+    files that a folder or a glob turned up: the user never wrote their names, so outputs of an earlier run
+    may be among them.
     """
 
     path: Path
@@ -47,15 +47,13 @@ def expand(arguments: Sequence[str], recursive: bool = False) -> list[Input]:
     """All files that the arguments mean, in order, each once.
 
     A missing plain file is listed as well: it fails later as that one file, with the rest of the batch done.
-    Raises UsageError for a folder without audio, a glob without a match, a list that cannot be read, nothing at all.
+    Raises UsageError for a folder without audio, a glob without a match, a list that cannot be read, and no
+    input at all.
     """
     found: dict[str, Input] = {}
     for argument in arguments:
-        for item in (
-            _expand_list(argument, recursive)
-            if argument.startswith("@")
-            else _expand_one(argument, recursive)
-        ):
+        expand_this = _expand_list if argument.startswith("@") else _expand_one
+        for item in expand_this(argument, recursive):
             found.setdefault("-" if item.path == STDIN else os.path.abspath(item.path), item)
     if not found:
         raise UsageError("there are no input files", "name at least one file or folder")
@@ -63,9 +61,10 @@ def expand(arguments: Sequence[str], recursive: bool = False) -> list[Input]:
 
 
 def shard(items: Sequence[Sharded], index: int, count: int) -> list[Sharded]:
-    """Part `index` of `count` (1-based) of inputs or jobs, by a hash of the relative path: adding files moves none.
+    """Part `index` of `count` (1-based) of inputs or jobs; adding files moves no other to another part.
 
-    Split the jobs that `outputs.plan` returns rather than the inputs, so that each part has seen all name clashes.
+    Split the jobs that `outputs.plan` returns rather than the inputs, so that each part knows all name
+    clashes.
     """
     if not 1 <= index <= count:
         raise UsageError(f"shard {index}/{count} does not exist", "use I/N with I from 1 to N")
@@ -109,7 +108,8 @@ def _expand_one(argument: str, recursive: bool) -> Iterator[Input]:
 def _expand_folder(folder: Path, recursive: bool) -> Iterator[Input]:
     files = []
     for place, folders, names in os.walk(folder, onerror=_unreadable):
-        # Hidden files are left out: "._take.wav" of macOS is not audio, and our own unfinished files are hidden.
+        # Hidden files are left out: "._take.wav" of macOS is not audio, and our own unfinished files are
+        # hidden.
         files += [Path(place, name) for name in names if not name.startswith(".") and _is_audio(name)]
         folders[:] = [name for name in folders if not name.startswith(".")] if recursive else []
     if not files:

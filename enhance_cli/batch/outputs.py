@@ -1,6 +1,7 @@
 """Where each result goes, decided and checked for the whole batch before any work starts.
 
-After `plan` has returned, no output can overwrite an input or another output, and every name and folder is usable.
+After `plan` has returned, no output can overwrite an input or another output, and every name and
+folder is usable.
 """
 
 import os
@@ -40,10 +41,10 @@ def plan(
 ) -> list[Job]:
     """One job per input, in order.
 
-    Without `output` a result lies beside its input as `{stem}_{suffix}{ext}`. `output` is a file if there is one input
-    and the name ends like audio, else a folder that repeats the relative paths. `template` renames within that folder,
-    with the fields stem, ext, parent (the name of the input's folder) and those in `fields`. `extension` (".flac")
-    replaces the input's.
+    Without `output` a result lies beside its input as `{stem}_{suffix}{ext}`. `output` is a file if there is
+    one input and the name ends like audio, else a folder that repeats the relative paths. `template` renames
+    within that folder, with the fields stem, ext, parent (the name of the input's folder) and those in
+    `fields`. `extension` (".flac") replaces the input's.
     Raises UsageError if two inputs share an output, an output is an input, an output cannot be written, or
     `existing` is "error" and one is there.
     """
@@ -125,9 +126,9 @@ def _render(template: str, known: Mapping[str, Any]) -> str:
 def _set_earlier_outputs_aside(
     jobs: list[Job], inputs: Sequence[Input], beside: bool, existing: str
 ) -> list[Job]:
-    """Skip inputs that are outputs of an earlier run; refuse a plan in which an output would overwrite an input.
+    """Skip inputs that are outputs of an earlier run; refuse a plan that would overwrite any other input.
 
-    Results beside their inputs turn up as inputs when the same command runs again. Without this, `enhance denoise .`
+    Results beside their inputs turn up as inputs when the same command runs again. Without this such a run
     could not be resumed, or would make a_denoised_denoised.wav.
     """
     by_path = {os.path.abspath(item.path): item for item in inputs if item.path != STDIN}

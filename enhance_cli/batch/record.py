@@ -1,4 +1,5 @@
-"""One record per input file, written as soon as that file has ended, so that a killed run still has its report.
+"""One record per input file, written as soon as that file has ended, so that a killed run still has its
+report.
 
 A record is one line of JSON with the same keys whether the file was done, skipped or failed.
 """
@@ -19,8 +20,9 @@ from enhance_cli.errors import AudioError
 class Record:
     """What happened to one file. Times are in seconds, loudness in LUFS, peaks in dBFS, `gain` in dB.
 
-    None means "not known" or "not defined", as the loudness of silence. `gain` is what was applied to the whole file
-    after the model, and `notes` says why in words; `error` is the exception behind a failure and stays out of the JSON.
+    None means "not known" or "not defined", as the loudness of silence. `gain` is what was applied to the
+    whole file after the model, and `notes` says why in words; `error` is the exception behind a failure and
+    stays out of the JSON.
     """
 
     input: str | None = None
@@ -49,7 +51,7 @@ class Record:
     error: BaseException | None = field(default=None, repr=False, compare=False)
 
     def to_json(self) -> str:
-        """One line of valid JSON: NaN and infinity become null, bytes that are not UTF-8 are shown as `\\udcff`."""
+        """One line of valid JSON: NaN and infinity become null, bytes that are not UTF-8 an escape."""
         fields = [item.name for item in dataclasses.fields(self) if item.name != "error"]
         values = {name: _plain(getattr(self, name)) for name in fields}
         return json.dumps(values, ensure_ascii=False, allow_nan=False)

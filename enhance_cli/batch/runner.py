@@ -42,8 +42,9 @@ def run(
 ) -> Summary:
     """Do `work` on each job; what it returns, over `base`, fills the fields of that job's record.
 
-    Whatever `work` raises makes a failed record. Ctrl-C and SIGTERM end the loop after `work` has cleaned up; the file
-    in hand gets no record, since it is neither done nor failed. What `on_record` raises ends the run.
+    Whatever `work` raises makes a failed record. Ctrl-C and SIGTERM end the loop after `work` has cleaned up;
+    the file in hand gets no record, since it is neither done nor failed. What `on_record` raises
+    ends the run.
     """
     summary = Summary()
     try:
@@ -78,7 +79,9 @@ def explain(error: Exception, job: Job) -> str:
     if isinstance(error, EnhanceError):
         return str(error)
     if isinstance(error, OSError) and error.errno in NO_SPACE:
-        return f"{job.target}: there is no room to write this file: free some space or choose another place with -o"
+        return (
+            f"{job.target}: there is no room for this file: free some space or choose another place with -o"
+        )
     if isinstance(error, OSError):
         return (
             f"{error.filename or job.source}: {error.strerror or error}: check the name and its permissions"

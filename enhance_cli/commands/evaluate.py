@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from enhance_cli.console import result, say, talk
 from enhance_cli.errors import AudioError, UsageError
 
 if TYPE_CHECKING:
@@ -61,12 +62,10 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="JSON lines: every file, then the means.")] = False,
 ) -> None:
     """Score cleaned speech against the clean originals: PESQ, ESTOI, SI-SDR, DNSMOS."""
-    from rich.console import Console
     from rich.progress import track
 
     from enhance_cli.metrics import load
 
-    talk = Console(stderr=True, soft_wrap=True, markup=False, highlight=False)
     measures = {name: load(name) for name in dict.fromkeys(_split(metrics, "--metrics"))}
     originals = _audio_files(clean)
     folders = [("noisy", _audio_files(noisy))] if noisy else []
@@ -81,14 +80,14 @@ def evaluate(
     if not systems:
         raise UsageError("there is nothing to score", "name a folder of estimates, or use --noisy")
 
-    keys, failed = _common(originals, folders, talk.print)
+    keys, failed = _common(originals, folders)
     seconds = 0.0
-    for key in track(keys, "Scoring", console=talk, transient=True, disable=not talk.is_terminal):
+    for key in track(keys, "Scoring", console=talk(), transient=True, disable=not talk().is_terminal):
         try:
             reference = _mono(*_read(originals[key]))
             results = [_score(measures, reference, *system.produce(key)) for system in systems]
         except AudioError as error:
-            talk.print(f"error: {key}: {error}")
+            say(f"error: {key}: {error}")
             failed = True
             continue
         seconds += len(reference) / RATE
@@ -96,13 +95,13 @@ def evaluate(
             system.scores.append(scores)
             system.work += work
             if as_json:
-                typer.echo(_json({"system": system.name, "file": str(key), **scores}))
+                result(_json({"system": system.name, "file": str(key), **scores}))
 
     if seconds:
         rows = _rows(systems, seconds, has_noisy=bool(noisy))
         if as_json:
             for row in rows:
-                typer.echo(_json(row))
+                result(_json(row))
         else:
             _print_table(rows, seconds)
     if failed:
@@ -139,7 +138,7 @@ def _audio_files(folder: Path) -> Files:
     return files
 
 
-def _common(originals: Files, folders: list[tuple[str, Files]], say: Callable) -> tuple[list[PurePath], bool]:
+def _common(originals: Files, folders: list[tuple[str, Files]]) -> tuple[list[PurePath], bool]:
     """The names that all folders share, and whether clean files had to be left out (one line a folder)."""
     keys, missing_any = set(originals), False
     for name, files in folders:
@@ -215,8 +214,8 @@ def _score(
         )
     scores = {}
     for name, measure in measures.items():
-        result = measure(reference[:length], estimate[:length], RATE)
-        parts = result if isinstance(result, dict) else {"": result}
+        found = measure(reference[:length], estimate[:length], RATE)
+        parts = found if isinstance(found, dict) else {"": found}
         scores |= {f"{name}_{part}" if part else name: value for part, value in parts.items()}
     return scores, work
 
@@ -245,6 +244,7 @@ def _json(value: dict) -> str:
 
 
 def _print_table(rows: list[dict], seconds: float) -> None:
+    from rich.box import SIMPLE
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
@@ -253,8 +253,8 @@ def _print_table(rows: list[dict], seconds: float) -> None:
     title = f"Mean of {rows[0]['files']} files, {seconds:.0f} s"
     if any("difference" in row for row in rows):
         title += "; below it the difference to noisy"  # two short lines in a cell: 80 columns hold it all
-    table = Table(title=title)
-    table.add_column("", overflow="fold")
+    table = Table(title=title, box=SIMPLE, padding=(0, 0, 0, 1))
+    table.add_column("", overflow="fold", min_width=10)
     for name in rows[0]["mean"]:
         table.add_column(TITLES.get(name, name.replace("dnsmos_", "DNSMOS ").upper()), justify="right")
     if speeds:

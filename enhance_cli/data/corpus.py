@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..audio.read import open_audio
-from ..audio.resample import resample
-from ..errors import AudioError, EnhanceError, UsageError
+from enhance_cli.audio.read import open_audio
+from enhance_cli.audio.resample import resample
+from enhance_cli.errors import AudioError, EnhanceError, UsageError
 
 SUFFIXES = {".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a", ".g722", ".aif", ".aiff"}
 

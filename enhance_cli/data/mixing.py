@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.signal import oaconvolve
 
-from . import damage
-from .corpus import Clip, Corpus
+from enhance_cli.data import damage
+from enhance_cli.data.corpus import Clip, Corpus
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import UsageError
+from enhance_cli.errors import UsageError
 
 EARLY_SECONDS = 0.05
 

@@ -1,7 +1,7 @@
 """Losses: one file each. Training losses are loss(estimate, process, x0, y, noise, distance, ...) -> scalar, and a
 distance is distance(estimate, target, frontend) -> scalar."""
 
-from ..catalogue import Catalogue
+from enhance_cli.catalogue import Catalogue
 
 LOSSES = Catalogue(
     "loss",

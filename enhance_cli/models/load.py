@@ -1,18 +1,17 @@
 """From a .safetensors file to a model that runs: network, process, front end, and the one adapter that gives `estimate`."""
 
-import hashlib
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ..audio.stft import Frontend
-from ..errors import ModelError
-from ..networks import NETWORKS
-from ..processes import PROCESSES
-from .spec import Spec
+from enhance_cli.audio.stft import Frontend
+from enhance_cli.errors import ModelError
+from enhance_cli.networks import NETWORKS
+from enhance_cli.processes import PROCESSES
+from enhance_cli.models.spec import Spec, file_sha256, read_spec
 
 
 class Model:
@@ -29,17 +28,6 @@ class Model:
         dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.precision)
         with torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None):
             return self.network(x, y, t).float()
-
-
-def read_spec(path: Path) -> Spec:
-    """The header alone. Raises ModelError."""
-    try:
-        with safe_open(path, framework="numpy") as file:
-            return Spec.from_metadata(file.metadata(), path)
-    except FileNotFoundError as error:
-        raise ModelError(f"{path}: no such model file", "see `enhance models list`") from error
-    except (SafetensorError, OSError) as error:
-        raise ModelError(f"{path}: not a safetensors file ({error})", "see `enhance models list`") from error
 
 
 def load_file(path: Path, device: torch.device, precision: str = "fp32", sha256: str | None = None) -> Model:
@@ -63,11 +51,3 @@ def save_model(path: Path, spec: Spec, network: torch.nn.Module) -> None:
     weights = {k: (v.half() if v.is_floating_point() else v).contiguous().cpu() for k, v in network.state_dict().items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file(weights, path, metadata=spec.to_metadata())
-
-
-def file_sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while piece := file.read(1 << 20):
-            digest.update(piece)
-    return digest.hexdigest()

@@ -4,11 +4,14 @@ The header holds everything needed to run the model, so a file alone is enough; 
 that stand in our catalogues.
 """
 
+import hashlib
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from ..errors import ModelError
+from safetensors import SafetensorError, safe_open
+
+from enhance_cli.errors import ModelError
 
 HEADER_KEY = "enhance"
 
@@ -43,3 +46,22 @@ class Spec:
             return cls(**fields | {"samplers": tuple(fields["samplers"])})
         except (KeyError, TypeError, ValueError) as error:
             raise ModelError(f"{path}: not an enhance model (no readable header)", "see `enhance models list`") from error
+
+
+def read_spec(path: Path) -> Spec:
+    """The header alone. Raises ModelError."""
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return Spec.from_metadata(file.metadata(), path)
+    except FileNotFoundError as error:
+        raise ModelError(f"{path}: no such model file", "see `enhance models list`") from error
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"{path}: not a safetensors file ({error})", "see `enhance models list`") from error
+
+
+def file_sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while piece := file.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()

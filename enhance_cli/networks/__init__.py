@@ -1,6 +1,6 @@
 """Networks: one file each, torch only; forward(x, y, t) -> what the model predicts."""
 
-from ..catalogue import Catalogue
+from enhance_cli.catalogue import Catalogue
 
 NETWORKS = Catalogue(
     "network",

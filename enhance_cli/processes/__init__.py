@@ -1,6 +1,6 @@
 """Noise processes between clean and noisy: one small frozen dataclass each."""
 
-from ..catalogue import Catalogue
+from enhance_cli.catalogue import Catalogue
 
 PROCESSES = Catalogue(
     "process",

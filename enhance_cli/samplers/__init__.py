@@ -1,6 +1,6 @@
 """Samplers: sample(estimate, process, y, steps, noise) -> clean estimate; one file each."""
 
-from ..catalogue import Catalogue
+from enhance_cli.catalogue import Catalogue
 
 SAMPLERS = Catalogue(
     "sampler",

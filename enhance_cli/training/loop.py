@@ -16,17 +16,17 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..data import corpus, rooms
-from ..data.mixing import Mixer
-from ..errors import EnhanceError
-from ..losses import DISTANCES, LOSSES
-from ..models.load import Model, save_model
-from ..models.spec import Spec
-from ..networks import NETWORKS
-from ..samplers import SAMPLERS
-from . import state
-from .recipe import Recipe, Stage
-from .validation import validate
+from enhance_cli.data import corpus, rooms
+from enhance_cli.data.mixing import Mixer
+from enhance_cli.errors import EnhanceError
+from enhance_cli.losses import DISTANCES, LOSSES
+from enhance_cli.models.load import Model, save_model
+from enhance_cli.models.spec import Spec
+from enhance_cli.networks import NETWORKS
+from enhance_cli.samplers import SAMPLERS
+from enhance_cli.training import state
+from enhance_cli.training.recipe import Recipe, Stage
+from enhance_cli.training.validation import validate
 
 SAVE_SECONDS = 120
 

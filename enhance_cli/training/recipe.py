@@ -7,9 +7,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
-from ..data.corpus import Source
-from ..data.mixing import Mix
-from ..errors import UsageError
+from enhance_cli.data.corpus import Source
+from enhance_cli.data.mixing import Mix
+from enhance_cli.errors import UsageError
 
 try:
     import tomllib

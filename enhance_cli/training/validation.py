@@ -3,10 +3,10 @@
 import numpy as np
 import torch
 
-from .. import metrics
-from ..errors import AudioError, EnhanceError
-from ..models.load import Model
-from ..samplers import SAMPLERS
+from enhance_cli import metrics
+from enhance_cli.errors import AudioError, EnhanceError
+from enhance_cli.models.load import Model
+from enhance_cli.samplers import SAMPLERS
 
 MEASURES = ("si_sdr", "estoi", "pesq")
 

@@ -10,7 +10,9 @@ NOBODY = 65534
 
 @pytest.fixture
 def unprivileged(tmp_path):
-    """A context in which permission bits bind us even when the tests run as root. Use relative paths inside it."""
+    """A context in which permission bits bind us even when the tests run as root. Use relative paths inside
+    it.
+    """
 
     @contextlib.contextmanager
     def context():

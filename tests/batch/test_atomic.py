@@ -19,7 +19,11 @@ posix = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals and li
 def python(code, *arguments, environment=None, **options):
     """A real process that has `atomic`, `spool_stdin`, os, sys and signal at hand."""
     header = "import os, signal, sys\nfrom pathlib import Path\nfrom enhance_cli.batch.atomic import *\n"
-    environment = {**os.environ, "PYTHONPATH": str(Path(module.__file__).parents[2]), **(environment or {})}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(Path(module.__file__).parents[2]), *sys.path]),
+        **(environment or {}),
+    }
     command = [sys.executable, "-c", header + textwrap.dedent(code), *map(str, arguments)]
     return subprocess.Popen(command, env=environment, **options)
 

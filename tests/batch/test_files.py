@@ -1,4 +1,4 @@
-"""One file from input to output: what came in comes out, at one honest level, or nothing is written at all."""
+"""One file from input to output: what came in comes out at an honest level, or nothing is written at all."""
 
 import os
 import subprocess
@@ -37,7 +37,7 @@ def noise(frames, channels=1, peak=0.5, seed=0):
 
 @pytest.fixture
 def enhance(tmp_path):
-    """Write samples to a file, run `enhance_file` on it, give back the record fields and the output's path."""
+    """Write samples to a file and run `enhance_file` on it: the record fields and the output's path."""
 
     def enhance(audio, process=identity, name="a.wav", to=None, subtype="PCM_16", rate=RATE, **options):
         source, target = tmp_path / name, tmp_path / "out" / (to or name)
@@ -135,7 +135,7 @@ def test_preview_takes_just_that_part(enhance):
         soundfile.read(target, dtype="float32")[0], audio[24000:56000, 0].astype(np.float32)
     )
     assert fields["seconds_audio"] == 2.0
-    with pytest.raises(AudioError, match="a.wav.*start"):
+    with pytest.raises(AudioError, match=r"a\.wav.*start"):
         enhance(audio, start=6.0)
 
 
@@ -306,7 +306,11 @@ def identity(blocks, rate, channels, level):
 
 
 def python(code, *arguments, **options):
-    environment = {**os.environ, "PYTHONPATH": str(Path(module.__file__).parents[2]), "OMP_NUM_THREADS": "1"}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(Path(module.__file__).parents[2]), *sys.path]),
+        "OMP_NUM_THREADS": "1",
+    }
     command = [sys.executable, "-c", HEADER + textwrap.dedent(code), *map(str, arguments)]
     return subprocess.run(command, env=environment, capture_output=True, check=False, **options)
 

@@ -95,7 +95,7 @@ def test_arguments_that_mean_nothing_are_refused(tree, arguments, said):
 def test_folder_without_audio_is_refused_and_recursive_is_suggested(tree):
     (tree / "only_below" / "deep").mkdir(parents=True)
     (tree / "only_below" / "deep" / "a.wav").write_bytes(b"x")
-    with pytest.raises(UsageError, match="no audio files.*--recursive"):
+    with pytest.raises(UsageError, match=r"no audio files.*--recursive"):
         expand(["rec/only_below"])
     assert relatives(expand(["rec/only_below"], recursive=True)) == ["deep/a.wav"]
 

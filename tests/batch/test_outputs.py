@@ -83,9 +83,15 @@ def test_unknown_template_field_is_answered_with_the_known_ones():
 
 
 def test_what_cannot_be_written_becomes_wav_and_an_asked_extension_wins():
-    make("talk.mp4", "old.wma", "raw", "a.flac")
-    inputs = expand(["talk.mp4", "old.wma", "raw", "a.flac"])
-    assert targets(plan(inputs, "out")) == ["out/talk.wav", "out/old.wav", "out/raw.wav", "out/a.flac"]
+    make("talk.mp4", "old.wma", "raw", "a.flac", "b.aac")
+    inputs = expand(["talk.mp4", "old.wma", "raw", "a.flac", "b.aac"])
+    assert targets(plan(inputs, "out")) == [
+        "out/talk.wav",
+        "out/old.wav",
+        "out/raw.wav",
+        "out/a.flac",
+        "out/b.wav",
+    ]
     assert targets(plan(inputs[:2], "out", extension=".mp3")) == ["out/talk.mp3", "out/old.mp3"]
 
 

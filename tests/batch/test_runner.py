@@ -53,7 +53,7 @@ def test_all_done_or_skipped_is_success():
 @pytest.mark.parametrize(
     ("error", "said"),
     [
-        (OSError(errno.ENOSPC, "No space left on device"), "out/a.wav: there is no room"),
+        (OSError(errno.ENOSPC, "No space left on device"), "out/a.wav: there is no room for"),
         (PermissionError(errno.EACCES, "Permission denied", "a.wav"), "a.wav: Permission denied"),
         (MemoryError(), "a.wav: out of memory"),
         (
@@ -111,7 +111,10 @@ def batch(tmp_path):
     (tmp_path / "in").mkdir()
     for name in "abc":
         (tmp_path / "in" / f"{name}.wav").write_bytes(f"sound of {name}".encode())
-    environment = {**os.environ, "PYTHONPATH": str(Path(module.__file__).parents[2])}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(Path(module.__file__).parents[2]), *sys.path]),
+    }
 
     def start(*arguments):
         command = [sys.executable, "-c", textwrap.dedent(BATCH), *arguments]

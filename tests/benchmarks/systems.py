@@ -1,4 +1,4 @@
-"""The systems that the benchmark compares, as processes: this project's models, and peers in an environment of their own."""
+"""The systems that the benchmark compares, as processes: our models, and peers in their own environment."""
 
 import json
 import os
@@ -24,12 +24,13 @@ COMMON = ["numpy", "soundfile", "soxr", "onnxruntime==1.30.0"]  # the version th
 class System:
     """One row of the table.
 
-    `worker` is the command of a process that answers requests (see peers/worker.py). `once` is a command that denoises
-    the file IN to OUT and ends; without it, that is the worker with a single request.
+    `worker` is the command of a process that answers requests (see peers/worker.py). `once` is a command
+    that denoises the file IN to OUT and ends; without it, that is the worker with a single request.
     """
 
     def __init__(self, name: str, worker: list[str], once: list[str] | None = None):
         self.name, self.worker, self.once = name, worker, once or worker
+        self.slug = "".join(letter if letter.isalnum() else "_" for letter in name)
         self.process: subprocess.Popen | None = None
 
     def start(self) -> None:
@@ -59,20 +60,23 @@ class System:
         return json.loads(run.stdout)
 
 
-def own(threads: int) -> list[System]:
-    """Our models at each step count, through the Python interface, and as a whole process through the command."""
+def own(threads: int, only: str) -> list[System]:
+    """Our models at each step count: a worker uses the Python interface, a whole process the command."""
     systems = []
     for model in MODELS:
         for steps in STEPS:
             worker = [sys.executable, str(HERE / "peers" / "enhance.py"), model, str(steps)]
-            once = [sys.executable, "-m", "enhance_cli", "denoise", "IN", "-o", "OUT", "--existing", "overwrite"]
-            once += ["--model", model, "--steps", str(steps), "--threads", str(threads), "--device", "cpu"]
+            once = [sys.executable, "-m", "enhance_cli", "denoise", "IN", "-o", "OUT", "--device", "cpu"]
+            once += ["--model", model, "--steps", str(steps), "--threads", str(threads)]
             systems.append(System(f"**{model}, {steps} step{'s' if steps > 1 else ''}**", worker, once))
-    return systems
+    return [system for system in systems if only in system.name]
 
 
-def peers(environment: Path) -> list[System]:
-    """The peers that pip can install into the virtual environment, which is made if need be; says which it cannot."""
+def peers(environment: Path, only: str) -> list[System]:
+    """The peers with `only` in their name that pip can install into the environment (made if need be)."""
+    wanted = [peer for peer in PEERS if only in peer[0]]
+    if not wanted:
+        return []
     python = str(environment / ("Scripts" if os.name == "nt" else "bin") / "python")
     if not Path(python).exists():
         print(f"making {environment}", file=sys.stderr)
@@ -80,7 +84,7 @@ def peers(environment: Path) -> list[System]:
     install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     subprocess.run(install + COMMON, check=True)
     systems = []
-    for name, adapter, packages in PEERS:
+    for name, adapter, packages in wanted:
         if subprocess.run(install + packages).returncode:
             print(f"{name} is left out: pip could not install it", file=sys.stderr)
         else:

@@ -1,7 +1,8 @@
-"""Runs a command and prints, as JSON, its wall time in seconds and its peak memory in MB: `whole_process.py CMD...`.
+"""`whole_process.py COMMAND...` runs it and prints its wall time in seconds and peak memory in MB, as JSON.
 
-A process of its own because Linux lets a child's peak begin with the memory of the parent that started it: this one is
-small, the benchmark with its metrics is not. The input of the command is passed on; its output is dropped.
+A process of its own because Linux lets a child's peak begin with the memory of the parent that started it:
+this one is small, the benchmark with its metrics is not. The input of the command is passed on; its output
+is dropped.
 """
 
 import json

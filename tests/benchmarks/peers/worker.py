@@ -1,7 +1,8 @@
 """What all adapters share: a process that denoises one file per line of its input and says how long it took.
 
-A line `{"input": PATH, "output": PATH}` (16 kHz mono WAV in, the same length out) is answered by `{"seconds": S}`: the
-time from array to array, resampling to the system's own rate included, loading and files not.
+A line `{"input": PATH, "output": PATH}` (16 kHz mono WAV in, the same length out) is answered by
+`{"seconds": S}`: the time from array to array, resampling to the system's own rate included, loading and
+files not.
 """
 
 import json
@@ -19,7 +20,7 @@ Denoiser = Callable[[np.ndarray], np.ndarray]
 
 
 def serve(fresh: Callable[[], Denoiser]) -> None:
-    """Answers lines until the input ends. `fresh()` gives a denoiser (N,) -> (N,) without memory of other files."""
+    """Answers lines until they end. `fresh()` gives a denoiser (N,) -> (N,) with no memory of another."""
     for line in sys.stdin:
         request = json.loads(line)
         audio, rate = soundfile.read(request["input"], dtype="float32")
@@ -36,7 +37,8 @@ def serve(fresh: Callable[[], Denoiser]) -> None:
 def by_frames(process: Callable[[np.ndarray], np.ndarray], frame: int, delay: int, rate: int) -> Denoiser:
     """A denoiser from a streaming one that maps `frame` samples at `rate` to as many, `delay` samples late.
 
-    The delay is a constant of the system; silence is fed at the end until all has come out, and the start is dropped.
+    The delay is a constant of the system; silence is fed at the end until all has come out, and the start
+    is dropped.
     """
 
     def denoise(audio: np.ndarray) -> np.ndarray:

@@ -1,0 +1,191 @@
+"""Measures how loud a signal is while it streams by, in fixed memory: peak, true peak, integrated loudness,
+active level.
+
+Loudness follows ITU-R BS.1770-4 (K-weighting, 400 ms windows, absolute and relative gate) with the filters
+of pyloudnorm; the windows are kept as a fine histogram instead of a list. True peak is the peak of the
+signal oversampled four times.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+_PIECE = 1 << 16  # samples at a time, so that a whole file in one push needs no more memory than a stream
+_BIN = 0.05  # LU; loudness windows are counted from -70 (the absolute gate) to +30 LUFS
+_SHELF, _PASS = (1500.0, 4.0, math.sqrt(0.5)), (38.0, 0.0, 0.5)  # K-weighting: frequency Hz, gain dB, Q
+
+
+class Meter:
+    """Push (C, n) blocks, then read the properties; they may also be read on the way."""
+
+    def __init__(self, rate: int, channels: int, true_peak: bool = False):
+        from scipy.signal import sosfilt  # a second to import, for which `--help` must not wait
+
+        self.frames = 0
+        self.peak = 0.0
+        self._filter = sosfilt
+        self._sections = np.array([_high_shelf(rate), _high_pass(rate)])
+        self._state = np.zeros((2, channels, 2))
+        self._weights = _channel_weights(channels)
+        self._hops = _Slices(rate / 10)
+        self._recent = np.zeros(
+            3
+        )  # energies of the last three 100 ms hops: with the next one a 400 ms window
+        self._hops_seen = 0
+        self._window = 0.4 * rate
+        self._windows = np.zeros(int(100 / _BIN) + 1)
+        self._energies = np.zeros_like(self._windows)
+        self._frames = _Slices(max(round(rate / 50), 1))
+        self._levels = np.zeros(
+            560 + 2, dtype=np.int64
+        )  # 0.25 dB bins from -120 dB, first and last for what lies outside
+        self._true_peak = _TruePeak(channels) if true_peak else None
+
+    def push(self, block: np.ndarray) -> None:
+        """Take the next (C, n) samples."""
+        for begin in range(0, block.shape[1], _PIECE):
+            self._push(block[:, begin : begin + _PIECE].astype(np.float64))
+
+    def _push(self, x: np.ndarray) -> None:
+        self.frames += x.shape[1]
+        self.peak = max(self.peak, float(x.max()), -float(x.min()))
+        if self._true_peak:
+            self._true_peak.push(x)
+        weighted, self._state = self._filter(self._sections, x, zi=self._state)
+        self._state[np.abs(self._state) < 1e-60] = (
+            0.0  # else it decays into denormals in silence, which are slow
+        )
+        np.square(weighted, out=weighted)
+        self._count_windows(self._hops.push(self._weights @ weighted))
+        np.square(x, out=x)
+        self._count_levels(self._frames.push(x.mean(axis=0)) / self._frames.length)
+
+    def _count_windows(self, hops: np.ndarray) -> None:
+        if not len(hops):
+            return
+        chain = np.concatenate([self._recent, hops])
+        energy = np.convolve(chain, np.ones(4), "valid") / self._window
+        energy = energy[max(3 - self._hops_seen, 0) :]  # windows that would reach back before the beginning
+        self._hops_seen += len(hops)
+        self._recent = chain[-3:]
+        energy = energy[energy >= _energy(-70.0)]
+        index = np.minimum(((_loudness(energy) + 70.0) / _BIN).astype(int), len(self._windows) - 1)
+        np.add.at(self._windows, index, 1)
+        np.add.at(self._energies, index, energy)
+
+    def _count_levels(self, powers: np.ndarray) -> None:
+        decibels = 10 * np.log10(np.maximum(powers, 1e-30))
+        index = np.clip(np.floor((decibels + 120) * 4).astype(int) + 1, 0, len(self._levels) - 1)
+        self._levels += np.bincount(index, minlength=len(self._levels))
+
+    @property
+    def true_peak(self) -> float:
+        """Peak between the samples, linear; never below `peak`. Only if asked for at the beginning."""
+        if self._true_peak is None:
+            raise ValueError("Meter(..., true_peak=True) measures true peak")
+        return max(self.peak, self._true_peak.value())
+
+    @property
+    def loudness(self) -> float | None:
+        """Integrated loudness in LUFS, or None where it is not defined: shorter than 0.4 s, or silence."""
+        if not self._windows.any():
+            return None
+        gate = _loudness(self._energies.sum() / self._windows.sum()) - 10.0
+        first = max(int((gate + 70.0) / _BIN), 0)
+        return float(_loudness(self._energies[first:].sum() / self._windows[first:].sum()))
+
+    @property
+    def active_level(self) -> float:
+        """RMS (linear) that 95 % of the 20 ms frames do not pass: the level of the speech, whatever the pauses.
+
+        Silence, and less than one frame, give 0.0.
+        """
+        total = self._levels.sum()
+        index = int(np.searchsorted(np.cumsum(self._levels), 0.95 * total)) if total else 0
+        return 10 ** ((-120 + (index - 0.5) / 4) / 20) if index else 0.0
+
+
+class _Slices:
+    """Sums a stream of values over consecutive slices; slice k ends at sample int((k + 1) * length)."""
+
+    def __init__(self, length: float):
+        self.length = length
+        self._position = self._done = 0
+        self._sum = 0.0
+
+    def push(self, values: np.ndarray) -> np.ndarray:
+        """The sums of the slices that these values complete."""
+        end = self._position + len(values)
+        count = int((end + 1) / self.length) - self._done + 1
+        edges = ((self._done + 1 + np.arange(max(count, 0))) * self.length).astype(np.int64)
+        edges = edges[edges <= end] - self._position
+        self._position = end
+        if not len(edges):
+            self._sum += values.sum()
+            return np.empty(0)
+        sums = np.add.reduceat(np.append(values, 0.0), np.concatenate([[0], edges]))
+        sums[0] += self._sum
+        self._sum, self._done = sums[-1], self._done + len(edges)
+        return sums[:-1]
+
+
+class _TruePeak:
+    """Peak of the signal at four times its rate, by a 48-tap low pass (12 samples of context)."""
+
+    _CONTEXT = 12
+
+    def __init__(self, channels: int):
+        from scipy.signal import firwin, upfirdn
+
+        self._taps = firwin(4 * self._CONTEXT, 1 / 4, window=("kaiser", 7.0)) * 4
+        self._oversample = upfirdn
+        self._tail = np.zeros((channels, self._CONTEXT - 1))
+        self._peak = 0.0
+
+    def _peak_of(self, x: np.ndarray) -> float:
+        dense = self._oversample(self._taps, x, up=4, axis=-1)
+        return float(np.abs(dense[:, 4 * (self._CONTEXT - 1) : 4 * x.shape[1]]).max(initial=0.0))
+
+    def push(self, x: np.ndarray) -> None:
+        joined = np.concatenate([self._tail, x], axis=1)
+        self._peak = max(self._peak, self._peak_of(joined))
+        self._tail = joined[:, -(self._CONTEXT - 1) :].copy()
+
+    def value(self) -> float:
+        return max(self._peak, self._peak_of(np.concatenate([self._tail, np.zeros_like(self._tail)], axis=1)))
+
+
+def _energy(loudness: float) -> float:
+    return 10 ** ((loudness + 0.691) / 10)
+
+
+def _loudness(energy):
+    return -0.691 + 10 * np.log10(energy)
+
+
+def _channel_weights(channels: int) -> np.ndarray:
+    """BS.1770: surround channels count 1.41 times, the LFE of 5.1 (the fourth) not at all."""
+    surround = {5: [1, 1, 1, 1.41, 1.41], 6: [1, 1, 1, 0, 1.41, 1.41]}
+    return np.array(surround.get(channels, [1] * channels), dtype=np.float64)
+
+
+def _high_shelf(rate: int) -> np.ndarray:
+    """Second-order section of a high shelf (Bristow-Johnson's Audio EQ Cookbook)."""
+    frequency, gain, q = _SHELF
+    a, w = 10 ** (gain / 40), 2 * math.pi * min(frequency / rate, 0.49)
+    alpha, cos, root = math.sin(w) / (2 * q), math.cos(w), 2 * math.sqrt(a)
+    b = a * ((a + 1) + (a - 1) * cos + root * alpha), -2 * a * ((a - 1) + (a + 1) * cos)
+    d = (a + 1) - (a - 1) * cos + root * alpha, 2 * ((a - 1) - (a + 1) * cos)
+    section = [*b, a * ((a + 1) + (a - 1) * cos - root * alpha), *d, (a + 1) - (a - 1) * cos - root * alpha]
+    return np.array(section) / d[0]
+
+
+def _high_pass(rate: int) -> np.ndarray:
+    """Second-order section of a high pass (Bristow-Johnson's Audio EQ Cookbook)."""
+    frequency, _, q = _PASS
+    w = 2 * math.pi * min(frequency / rate, 0.49)
+    alpha, cos = math.sin(w) / (2 * q), math.cos(w)
+    section = [(1 + cos) / 2, -(1 + cos), (1 + cos) / 2, 1 + alpha, -2 * cos, 1 - alpha]
+    return np.array(section) / (1 + alpha)

@@ -1,0 +1,48 @@
+"""Resampling by soxr, whole or in a stream, with exact lengths and no delay: sample k of the output is the
+signal at time k / rate_out, and N samples in give exactly round(N * rate_out / rate_in) out, half a
+sample rounded up.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import soxr
+
+
+def resampled_length(n: int, rate_in: int, rate_out: int) -> int:
+    """How many samples `n` samples become; half a sample rounds up."""
+    return (2 * n * rate_out + rate_in) // (2 * rate_in)
+
+
+class Resampler:
+    """Streams (C, n) blocks from `rate_in` to `rate_out` (Hz); what it returns, joined, is the whole signal resampled."""
+
+    def __init__(self, rate_in: int, rate_out: int, channels: int, quality: str = "VHQ"):
+        self.rate_in, self.rate_out, self.channels = rate_in, rate_out, channels
+        self._taken = self._given = 0
+        self._stream = None
+        if rate_in != rate_out:
+            self._stream = soxr.ResampleStream(rate_in, rate_out, channels, "float32", quality)
+
+    def push(self, block: np.ndarray, last: bool = False) -> np.ndarray:
+        """Take (C, n) samples, give the (C, m) that are ready; with `last`, all the rest. Nothing may follow `last`."""
+        if self._stream is None:
+            return block
+        self._taken += block.shape[1]
+        samples = np.ascontiguousarray(block.T, dtype=np.float32)
+        ready = self._stream.resample_chunk(samples, last=last).T
+        if last:
+            ready = _fit(ready, resampled_length(self._taken, self.rate_in, self.rate_out) - self._given)
+        self._given += ready.shape[1]
+        return np.ascontiguousarray(ready)
+
+
+def resample(audio: np.ndarray, rate_in: int, rate_out: int) -> np.ndarray:
+    """(C, N) at `rate_in` -> (C, resampled_length(N)) at `rate_out`, float32."""
+    return Resampler(rate_in, rate_out, audio.shape[0]).push(audio, last=True)
+
+
+def _fit(block: np.ndarray, length: int) -> np.ndarray:
+    """soxr rounds its total length in its own way: one sample more or less at the very end."""
+    missing = length - block.shape[1]
+    return np.pad(block, ((0, 0), (0, missing))) if missing > 0 else block[:, :length]

@@ -1,0 +1,98 @@
+"""Copies every chunk that is not audio from one WAV/RF64 (or AIFF) file to another: Broadcast-WAV
+description and time code, iXML, cue points and their labels, INFO texts, ID3, ADM. They are appended
+after the audio, so that no sample moves.
+
+Positions are counted in samples: time codes are converted if the rate differs, cues and loops left out if
+rate or length do.
+"""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+from typing import BinaryIO
+
+from enhance_cli.audio.chunks import Chunk, Form, promise, walk
+
+# Chunks that describe the samples themselves, which are new, or are padding.
+AUDIO = frozenset(b"fmt |data|fact|ds64|JUNK|junk|PAD |FLLR|PEAK|levl|slnt|COMM|SSND|FVER".split(b"|"))
+_POSITIONS = (b"cue ", b"smpl", b"plst", b"MARK", b"INST")
+_TIME_REFERENCE = 338  # offset in a bext chunk: samples since midnight, 64 bits (EBU Tech 3285)
+
+
+def can_copy(source: Form | None, target: Form | None) -> bool:
+    """Whether chunks of one file can stand in the other."""
+    families = [("RIFF", "RF64"), ("AIFF",)]
+    return bool(source and target) and any(source.kind in f and target.kind in f for f in families)
+
+
+def copy_chunks(source: Path, target: Path, start: float = 0.0) -> list[str]:
+    """Append the chunks of `source` to `target`, which begins `start` s into it; returns the names of those left out."""
+    lost: list[str] = []
+    with open(source, "rb") as old, open(target, "r+b") as new:
+        before, after = walk(old), walk(new)
+        rate_before, rate_after, same_time = _compare(old, new)
+        present = {chunk.name for chunk in after.chunks}
+        for chunk in before.chunks:
+            if chunk.name in AUDIO or (chunk.name in present and chunk.name != b"LIST"):
+                continue
+            payload = _payload(old, chunk)
+            kind = payload[:4] if chunk.name == b"LIST" else chunk.name
+            if (kind in (*_POSITIONS, b"adtl") and not same_time) or not _fits(new, after, payload):
+                lost.append(kind.decode("ascii").strip())
+                continue
+            if kind == b"bext" and before.order == after.order:
+                payload = _shift_time(payload, start * rate_before, rate_after / rate_before)
+            _append(new, after, chunk.name, payload)
+    return lost
+
+
+def append_chunk(target: Path, name: bytes, payload: bytes) -> None:
+    """Append one chunk to a WAV or RF64 file."""
+    with open(target, "r+b") as file:
+        _append(file, walk(file), name, payload)
+
+
+def _compare(old: BinaryIO, new: BinaryIO) -> tuple[float, float, bool]:
+    """Both sample rates, and whether a position in one file is the same in the other."""
+    a, b = promise(old), promise(new)
+    if a is None or b is None:
+        return 1.0, 1.0, False
+    equal = a.rate == b.rate
+    if a.frame_bytes and b.frame_bytes:
+        equal = equal and a.held // a.frame_bytes == b.held // b.frame_bytes
+    return a.rate, b.rate, equal
+
+
+def _payload(file: BinaryIO, chunk: Chunk) -> bytes:
+    file.seek(chunk.start)
+    return file.read(chunk.size)
+
+
+def _fits(file: BinaryIO, form: Form, payload: bytes) -> bool:
+    return form.kind == "RF64" or file.seek(0, 2) + len(payload) + 16 < 2**32
+
+
+def _shift_time(bext: bytes, samples: float, ratio: float) -> bytes:
+    if len(bext) < _TIME_REFERENCE + 8:
+        return bext
+    (reference,) = struct.unpack_from("<Q", bext, _TIME_REFERENCE)
+    moved = round((reference + samples) * ratio) if samples or ratio != 1 else reference
+    return bext[:_TIME_REFERENCE] + struct.pack("<Q", moved) + bext[_TIME_REFERENCE + 8 :]
+
+
+def _append(file: BinaryIO, form: Form, name: bytes, payload: bytes) -> None:
+    end = file.seek(0, 2)
+    file.write(
+        bytes(end % 2)
+        + struct.pack(form.order + "4sI", name, len(payload))
+        + payload
+        + bytes(len(payload) % 2)
+    )
+    size = file.tell() - 8
+    if form.kind == "RF64":
+        file.seek(form.find(b"ds64").start)
+        file.write(struct.pack("<Q", size))
+    else:
+        file.seek(4)
+        file.write(struct.pack(form.order + "I", size))

@@ -1,0 +1,161 @@
+"""Writes sound files block by block, exactly: integers are made here and not by libsndfile, which scales
+floats by 2^(b-1)-1 on the way out but by 2^(b-1) on the way in, so that a file read and written would
+change.
+
+A WAV that would pass 4 GB, or whose length is not known beforehand, becomes RF64 (EBU Tech 3306).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from enhance_cli.audio import chunks, encode
+from enhance_cli.audio.formats import OutputFormat, output_format
+from enhance_cli.audio.integers import quantise
+from enhance_cli.errors import AudioError
+
+__all__ = ["AudioWriter", "OutputFormat", "output_format"]
+
+_LARGEST = (
+    2**32 - 2**24
+)  # bytes of audio in a file with 32-bit lengths; leaves room for the header, tags and pictures
+_BITS = {"PCM_S8": 8, "PCM_U8": 8, "PCM_24": 24, "PCM_32": 32, "ALAC_20": 20, "ALAC_24": 24, "ALAC_32": 32}
+_FLOATS = (
+    "FLOAT",
+    "DOUBLE",
+    "VORBIS",
+    "OPUS",
+    "MPEG_LAYER_III",
+)  # everything else takes integers, 16 bits unless above
+_PIECE = 16384  # samples at a time: libvorbis keeps what it is given on the stack
+
+
+class AudioWriter:
+    """A file being written: `write` blocks of (C, n) floats; complete when closed. A context manager.
+
+    `frames`, where known, decides between WAV and RF64. Raises AudioError for a full disk and the like, for a format whose
+    encoder is missing, and if the file that results does not hold what was written.
+    """
+
+    def __init__(self, path: str | os.PathLike, fmt: OutputFormat, channels: int, frames: int | None = None):
+        self.path, self.format, self.channels, self.written = Path(path), fmt, channels, 0
+        self._bits = 0 if fmt.subtype in _FLOATS else _BITS.get(fmt.subtype, 16)
+        self._bytes = channels * {"FLOAT": 4, "DOUBLE": 8}.get(fmt.subtype, (self._bits + 7) // 8)
+        self._foreign = fmt.container == "M4A"
+        try:
+            if self._foreign:
+                self._sink = encode.open_encoder(self.path, fmt, channels)
+            else:
+                self._sink = self._open(_container(fmt.container, self._bytes, frames))
+        except (soundfile.SoundFileError, OSError) as error:
+            self._fail(error)
+
+    def _open(self, container: str) -> soundfile.SoundFile:
+        level = _compression(self.format, self.channels)
+        steady = {"bitrate_mode": "CONSTANT"} if container == "MP3" else {}
+        name = str(self.path) if sys.platform == "win32" else os.fsencode(self.path)
+        return soundfile.SoundFile(
+            name,
+            "w",
+            self.format.rate,
+            self.channels,
+            self.format.subtype,
+            format=container,
+            compression_level=level,
+            **steady,
+        )
+
+    def write(self, block: np.ndarray) -> None:
+        """Append (C, n) samples; beyond full scale they are clipped if the format holds integers."""
+        for begin in range(0, block.shape[1], _PIECE):
+            piece = block[:, begin : begin + _PIECE]
+            self.written += piece.shape[1]
+            if self.format.container == "AIFF" and self.written * self._bytes > _LARGEST:
+                raise AudioError(
+                    f"{self.path} would pass 4 GB, which AIFF cannot hold", "choose --format wav, w64 or caf"
+                )
+            if self._foreign:
+                self._sink.write(piece)
+                continue
+            values = quantise(piece, self._bits) if self._bits else piece
+            try:
+                self._sink.write(np.ascontiguousarray(values.T))
+            except (soundfile.SoundFileError, AssertionError, OSError) as error:
+                self._fail(error)
+
+    def close(self) -> None:
+        """Finish the file and see that it holds every sample."""
+        try:
+            self._sink.close()
+            if self._foreign:
+                return
+            if self.format.subtype in ("FLOAT", "DOUBLE"):
+                _clear_peak_time(self.path)
+            held = soundfile.info(
+                os.fspath(self.path) if sys.platform == "win32" else os.fsencode(self.path)
+            ).frames
+        except (soundfile.SoundFileError, OSError) as error:
+            self._fail(error)
+        if held != self.written and self._bytes:
+            self._fail(f"it holds {held} of {self.written} samples")
+
+    def _fail(self, reason: object) -> None:
+        reason = (
+            getattr(reason, "error_string", None)
+            or getattr(reason, "strerror", None)
+            or str(reason)
+            or "short write"
+        )
+        raise AudioError(
+            f"{self.path} could not be written ({reason.rstrip('.')})", "is the disk full or write-protected?"
+        )
+
+    def __enter__(self) -> AudioWriter:
+        return self
+
+    def __exit__(self, kind, *_) -> None:
+        if kind is None:
+            self.close()
+            return
+        try:
+            self._sink.close()
+        except Exception:  # the error that brought us here is the one to report
+            pass
+
+
+def _container(container: str, frame_bytes: int, frames: int | None) -> str:
+    large = frames is None or frames * frame_bytes > _LARGEST
+    return "RF64" if container in ("WAV", "WAVEX") and large else container
+
+
+def _compression(fmt: OutputFormat, channels: int) -> float | None:
+    """libsndfile's compression level, 0 (most bits) to 1, that comes nearest to fmt.bitrate."""
+    if fmt.bitrate is None:
+        return None
+    kilobits = fmt.bitrate / 1000
+    if fmt.subtype == "MPEG_LAYER_III":
+        least, most = (32, 320) if fmt.rate >= 32000 else (8, 160) if fmt.rate >= 16000 else (8, 64)
+        level = (most - kilobits) / (most - least)
+    elif fmt.subtype == "OPUS":
+        level = (256 - kilobits / channels) / 250
+    else:  # Vorbis qualities -1..10 at 44.1 kHz, for one channel of a pair; they scale with the rate
+        per_channel = kilobits / channels * max(44100 / fmt.rate, 1)
+        level = 1 - np.interp(
+            per_channel, (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 250), np.linspace(0, 1, 11)
+        )
+    return float(np.clip(level, 0, 0.99))
+
+
+def _clear_peak_time(path: Path) -> None:
+    """libsndfile notes the time of day beside a float file's peak: two equal runs would differ byte for byte."""
+    with open(path, "r+b") as file:
+        form = chunks.walk(file)
+        peak = form.find(b"PEAK") if form else None
+        if peak:
+            file.seek(peak.start + 4)
+            file.write(bytes(4))

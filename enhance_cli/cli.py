@@ -1,0 +1,64 @@
+"""The table of commands, and the one place where errors become a line on stderr and an exit code."""
+
+import os
+import sys
+import traceback
+from typing import Annotated
+
+import typer
+
+from enhance_cli import __version__
+from enhance_cli.commands.denoise import denoise
+from enhance_cli.commands.evaluate import evaluate
+from enhance_cli.commands.info import info
+from enhance_cli.commands.models import models
+from enhance_cli.commands.train import train
+from enhance_cli.errors import EnhanceError
+
+app = typer.Typer(
+    name="enhance",
+    help="Clean recordings with few-step diffusion models.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(denoise)
+app.command()(train)
+app.command()(evaluate)
+app.add_typer(models, name="models")
+app.command()(info)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"enhance {__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def common(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line. Exit codes: 0 done, 1 some file failed, 2 wrong use, 3 model refused, 130 interrupted."""
+    try:
+        app()
+    except EnhanceError as error:
+        _fail(error, error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:  # whoever read our output has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+def _fail(error: EnhanceError, code: int) -> None:
+    from enhance_cli.console import say
+
+    if {"-v", "--verbose"} & set(sys.argv):
+        traceback.print_exception(error)
+    say(f"error: {error}")
+    sys.exit(code)

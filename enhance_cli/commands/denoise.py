@@ -1,0 +1,140 @@
+"""`enhance denoise`: flags in, a checked plan, one model for all files, one record per file out."""
+
+from collections.abc import Callable
+
+import typer
+
+from enhance_cli import __version__, flags
+from enhance_cli.console import Reporter, result, say
+from enhance_cli.errors import UsageError
+
+SUFFIX = "denoised"
+
+
+def denoise(
+    files: flags.Inputs,
+    output: flags.Output = None,
+    steps: flags.Steps = None,
+    sampler: flags.Sampler = None,
+    model: flags.ModelName = None,
+    strength: flags.Strength = 1.0,
+    max_attenuation: flags.MaxAttenuation = None,
+    full_band: flags.FullBandChoice = flags.FullBand.keep,
+    device: flags.Device = "auto",
+    precision: flags.Precision = "auto",
+    batch_size: flags.BatchSize = "auto",
+    threads: flags.Threads = None,
+    seed: flags.Seed = 0,
+    recursive: flags.Recursive = False,
+    start: flags.Start = 0.0,
+    duration: flags.Duration = None,
+    shard: flags.Shard = None,
+    name: flags.NameTemplate = None,
+    existing: flags.OnExisting = flags.Existing.skip,
+    format: flags.Format = None,
+    bit_depth: flags.Bits = None,
+    sample_rate: flags.SampleRate = None,
+    loudness: flags.Loudness = "keep",
+    dry_run: flags.DryRun = False,
+    json: flags.Json = False,
+    report: flags.ReportFile = None,
+    plot: flags.Plot = False,
+    quiet: flags.Quiet = False,
+    verbose: flags.Verbose = False,
+) -> None:
+    """Remove noise from speech recordings.
+
+    The result lies beside its input (take.wav becomes take_denoised.wav) or in the folder given with -o, with the input's
+    length, level, channels, rate, format and tags. Results that are already there are left alone.
+    """
+    from enhance_cli.audio.formats import extension_for
+    from enhance_cli.batch import inputs, outputs
+    from enhance_cli.batch.atomic import STDOUT
+    from enhance_cli.models import registry
+
+    part = flags.parse_shard(shard)
+    target_loudness = flags.parse_loudness(loudness)
+    batch = flags.parse_batch_size(batch_size)
+    entry = registry.find(model, "denoise")
+    jobs = outputs.plan(
+        inputs.expand(files, recursive),
+        output,
+        name,
+        SUFFIX,
+        existing.value,
+        extension_for(format),
+        {"model": entry.name, "steps": steps or "default"},
+    )
+    if json and any(job.target == STDOUT for job in jobs):
+        raise UsageError("--json and the audio cannot both go to standard output", "use --report FILE.jsonl")
+    if part:
+        jobs = inputs.shard(jobs, *part)
+    if dry_run:
+        _list(jobs, quiet)
+        return
+
+    base = {"model": entry.name, "seed": seed, "version": __version__}
+    work: Callable = _nothing_to_do
+    if any(job.action == "run" for job in jobs):
+        from enhance_cli.batch.files import FileOptions, enhance_file
+
+        options = FileOptions(
+            start, duration, format, bit_depth.value if bit_depth else None, sample_rate, target_loudness, plot
+        )
+        denoiser, facts = _load(
+            entry, device, precision, threads,
+            steps=steps, sampler=sampler, seed=seed, strength=strength, max_attenuation=max_attenuation,
+            full_band=full_band is flags.FullBand.keep, batch_size=batch,
+        )  # fmt: skip
+        base |= facts
+        if not quiet:
+            say("{model}, {sampler}, {steps} steps, on {device} in {precision}".format_map(base))
+        work = lambda job: enhance_file(job, denoiser.process, options)  # noqa: E731
+
+    from enhance_cli.batch.record import Report
+    from enhance_cli.batch.runner import run
+
+    with Report(report) as written, Reporter(len(jobs), json, quiet, verbose) as reporter:
+        summary = run(jobs, work, base, lambda record: (written.write(record), reporter.show(record)))
+    if not quiet and len(jobs) > 1:
+        say(f"{summary.done} done, {summary.skipped} skipped, {summary.failed} failed")
+    raise typer.Exit(summary.exit_code)
+
+
+def _load(entry, device: str, precision: str, threads: int | None, batch_size: int | None, **options):
+    """The denoiser, and what records say about it. torch is imported here."""
+    import torch
+
+    from enhance_cli.models.device import pick_device, pick_precision
+    from enhance_cli.models.load import load_file
+    from enhance_cli.tasks.denoise import Denoiser, DenoiseOptions
+
+    if threads:
+        torch.set_num_threads(threads)
+    place = pick_device(device)
+    kind = pick_precision(precision, place)
+    loaded = load_file(entry.path, place, kind, entry.sha256)
+    size = batch_size or (1 if place.type == "cpu" else 16)
+    denoiser = Denoiser(loaded, DenoiseOptions(batch_size=size, **options))
+    facts = {
+        "revision": entry.sha256,
+        "sampler": denoiser.sampler,
+        "steps": denoiser.steps,
+        "device": str(place),
+        "precision": kind,
+    }
+    return denoiser, facts
+
+
+def _nothing_to_do(job):
+    raise AssertionError(f"{job.source} was to be skipped")
+
+
+def _list(jobs: list, quiet: bool) -> None:
+    """What a run would do: the outputs on stdout, the rest on stderr."""
+    for job in jobs:
+        if job.action == "skip":
+            if not quiet:
+                say(f"skip {job.source}: {job.reason}")
+        else:
+            result(str(job.target))

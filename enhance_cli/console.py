@@ -1,0 +1,77 @@
+"""Talk to people on stderr, give results on stdout. rich is imported when something is really shown."""
+
+import sys
+from functools import lru_cache
+
+
+@lru_cache(maxsize=1)
+def talk():
+    """The rich console on stderr: no markup, no wrapping, no colour where NO_COLOR or a pipe says so."""
+    from rich.console import Console
+
+    return Console(stderr=True, soft_wrap=True, markup=False, highlight=False, emoji=False)
+
+
+def say(line: str) -> None:
+    talk().print(printable(line))
+
+
+def result(line: str) -> None:
+    """One line of results on stdout, at once, whatever bytes file names hold."""
+    sys.stdout.buffer.write(line.encode("utf-8", "surrogateescape") + b"\n")
+    sys.stdout.flush()
+
+
+def printable(text: str) -> str:
+    """File names may hold bytes that are not UTF-8; show them escaped."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+class Reporter:
+    """Tells of each finished file: its output path (or its record as JSON) on stdout, errors and progress on stderr."""
+
+    def __init__(self, total: int, json: bool, quiet: bool, verbose: bool):
+        self.total, self.json, self.quiet, self.verbose = total, json, quiet, verbose
+        self.progress = None
+
+    def __enter__(self) -> "Reporter":
+        if sys.stderr.isatty() and not self.quiet and self.total > 1:
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+            columns = TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+            self.progress = Progress(*columns, console=talk(), transient=True)
+            self.task = self.progress.add_task("", total=self.total)
+            self.progress.start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        if self.progress:
+            self.progress.stop()
+
+    def show(self, record) -> None:
+        """`record` is a batch.record.Record."""
+        if self.progress:
+            self.progress.update(self.task, advance=1, description=printable(record.input))
+        if self.json:
+            result(record.to_json())
+        elif record.status == "done" and record.output != "-":
+            result(record.output)
+        if record.status == "failed":
+            if self.verbose and record.error is not None:
+                import traceback
+
+                say("".join(traceback.format_exception(record.error)).rstrip())
+            say(f"error: {record.reason}")
+        elif not self.quiet:
+            self._talk_about(record)
+
+    def _talk_about(self, record) -> None:
+        if record.status == "skipped":
+            say(f"skipped {record.input}: {record.reason}")
+            return
+        notes = [*record.notes, *(f"not carried over: {tag}" for tag in record.tags_lost)]
+        if self.verbose:
+            speed = record.seconds_audio / max(record.seconds_work, 1e-3)
+            say(f"{record.input}: {record.seconds_audio:.1f} s, {speed:.0f}x real time")
+        for note in notes:
+            say(f"{record.input}: {note}")

@@ -1,0 +1,110 @@
+"""Flags that commands share: each spelled, bounded and described once."""
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from enhance_cli.errors import UsageError
+
+INPUT, MODEL, OUTPUT, SCRIPT = "Which files", "Model", "Output", "Running"
+
+
+class Existing(str, Enum):
+    skip = "skip"
+    overwrite = "overwrite"
+    error = "error"
+
+
+class FullBand(str, Enum):
+    keep = "keep"
+    cut = "cut"
+
+
+class BitDepth(str, Enum):
+    b16 = "16"
+    b24 = "24"
+    b32 = "32"
+    float = "float"
+
+
+def _option(panel: str, *names: str, **kwargs):
+    return typer.Option(*names, rich_help_panel=panel, **kwargs)
+
+
+Inputs = Annotated[
+    list[str], typer.Argument(metavar="IN...", help="Files, folders, quoted globs, @list.txt, or - for standard input.")
+]
+Recursive = Annotated[bool, _option(INPUT, "--recursive", "-r", help="Look into sub-folders too.")]
+Start = Annotated[float, _option(INPUT, min=0, metavar="SECONDS", help="Begin here.")]
+Duration = Annotated[float | None, _option(INPUT, min=0.001, metavar="SECONDS", help="Take only this much.")]
+Shard = Annotated[str | None, _option(INPUT, metavar="I/N", help="Do part I of N, split by a hash of the names.")]
+
+ModelName = Annotated[str | None, _option(MODEL, "--model", "-m", help="Name or .safetensors file; see `enhance models`.")]
+Steps = Annotated[int | None, _option(MODEL, "--steps", "-n", help="Sampler steps (network calls).", show_default="1")]
+Sampler = Annotated[str | None, _option(MODEL, help="Sampler; the model lists those it allows.")]
+Strength = Annotated[float, _option(MODEL, min=0, max=1, help="Mix: 0 is the input, 1 the cleaned signal.")]
+MaxAttenuation = Annotated[
+    float | None, _option(MODEL, min=0, metavar="DB", help="Take away at most this much noise.", show_default="no limit")
+]
+FullBandChoice = Annotated[
+    FullBand, _option(MODEL, "--full-band", help="What lies above the model's band: keep it in proportion, or cut it.")
+]
+Seed = Annotated[int, _option(MODEL, min=0, help="Seed of stochastic samplers.")]
+Device = Annotated[str, _option(MODEL, "--device", "-d", help="auto, cpu, cuda, cuda:N or mps.")]
+Precision = Annotated[str, _option(MODEL, help="auto, fp32, bf16 or fp16.")]
+BatchSize = Annotated[str, _option(MODEL, metavar="auto|N", help="Windows run at once.")]
+Threads = Annotated[int | None, _option(MODEL, min=1, help="CPU threads.", show_default="all cores")]
+
+Output = Annotated[
+    str | None,
+    _option(OUTPUT, "--output", "-o", help="File, folder, or - for standard output.", show_default="beside the input"),
+]
+NameTemplate = Annotated[
+    str | None, _option(OUTPUT, "--name", help="Template for names, e.g. '{stem}_{model}_{steps}{ext}'.")
+]
+OnExisting = Annotated[Existing, _option(OUTPUT, help="What to do where the output is already there.")]
+Format = Annotated[str | None, _option(OUTPUT, "--format", help="wav, flac, ogg, opus, mp3, m4a, ...", show_default="as the input")]
+Bits = Annotated[BitDepth | None, _option(OUTPUT, "--bit-depth", help="Sample format.", show_default="as the input")]
+SampleRate = Annotated[int | None, _option(OUTPUT, min=1000, max=768000, metavar="HZ", show_default="as the input")]
+Loudness = Annotated[str, _option(OUTPUT, metavar="keep|LUFS", help="keep, or an integrated loudness such as -16.")]
+
+DryRun = Annotated[bool, _option(SCRIPT, "--dry-run", help="Check everything and list the outputs; write nothing.")]
+Json = Annotated[bool, _option(SCRIPT, "--json", help="One JSON record per file on stdout.")]
+ReportFile = Annotated[Path | None, _option(SCRIPT, "--report", metavar="FILE.jsonl", help="Append the records to a file.")]
+Plot = Annotated[bool, _option(SCRIPT, "--plot", help="Also draw before and after as a spectrogram picture.")]
+Quiet = Annotated[bool, _option(SCRIPT, "--quiet", "-q", help="Say nothing but errors.")]
+Verbose = Annotated[bool, _option(SCRIPT, "--verbose", "-v", help="Say more; tracebacks with errors.")]
+
+
+def parse_shard(text: str | None) -> tuple[int, int] | None:
+    """"I/N" -> (I, N). Raises UsageError."""
+    if text is None:
+        return None
+    index, slash, count = text.partition("/")
+    if not (slash and index.isdigit() and count.isdigit() and 1 <= int(index) <= int(count)):
+        raise UsageError(f"--shard {text}: not a part of a whole", "use I/N with I from 1 to N, such as 2/8")
+    return int(index), int(count)
+
+
+def parse_loudness(text: str) -> float | None:
+    """"keep" -> None, else LUFS. Raises UsageError."""
+    if text == "keep":
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not -70 <= value <= 0:
+        raise UsageError(f"--loudness {text}: not a loudness", "use keep, or LUFS between -70 and 0, such as -16")
+    return value
+
+
+def parse_batch_size(text: str) -> int | None:
+    """"auto" -> None. Raises UsageError."""
+    if text == "auto":
+        return None
+    if not text.isdigit() or int(text) < 1:
+        raise UsageError(f"--batch-size {text}: not a number of windows", "use auto, or 1 or more")
+    return int(text)

@@ -1,0 +1,39 @@
+"""Where and how precisely a model runs. `auto` takes a CUDA GPU, then Apple's, then the CPU."""
+
+import torch
+
+from enhance_cli.errors import UsageError
+
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """auto, cpu, cuda, cuda:N or mps. Raises UsageError for one that is not there."""
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise UsageError(f"--device {name}: no such kind of device", "use auto, cpu, cuda, cuda:N or mps") from None
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        count = torch.cuda.device_count()
+        there = f"there are {count} CUDA devices" if count else "torch sees no CUDA device"
+        raise UsageError(f"--device {name}: {there}", "use --device cpu, or see `enhance info`")
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise UsageError("--device mps: torch sees no Apple GPU", "use --device cpu")
+    if device.type not in ("cpu", "cuda", "mps"):
+        raise UsageError(f"--device {name}: not supported", "use auto, cpu, cuda, cuda:N or mps")
+    return device
+
+
+def pick_precision(name: str, device: torch.device) -> str:
+    """auto is bf16 on a CUDA GPU that has it, else fp32. Raises UsageError for a senseless pair."""
+    if name not in PRECISIONS:
+        raise UsageError(f"--precision {name}: unknown", f"use {', '.join(PRECISIONS)}")
+    if name == "auto":
+        return "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "fp32"
+    if name == "fp16" and device.type == "cpu":
+        raise UsageError("--precision fp16 needs a GPU", "use fp32 or bf16 on the CPU")
+    return name

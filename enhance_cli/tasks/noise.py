@@ -1,0 +1,34 @@
+"""Noise for stochastic samplers that belongs to a place in the file: frame k of draw d is the same in every window,
+batch, shard and on every device, so results do not depend on how a file was cut."""
+
+import hashlib
+
+import torch
+from torch import Tensor
+
+BLOCK = 64  # frames per generator
+
+
+class FrameNoise:
+    """Called once per draw by a sampler; gives standard normal noise (B, 2, T, F) for windows that start at `frames`."""
+
+    def __init__(self, seed: int, frames: list[int], like: Tensor):
+        self.seed, self.frames, self.shape, self.device = seed, frames, like.shape, like.device
+        self.draws = 0
+
+    def __call__(self) -> Tensor:
+        _, parts, length, bins = self.shape
+        noise = torch.stack([self._stretch(first, parts, length, bins) for first in self.frames])
+        self.draws += 1
+        return noise.to(self.device)
+
+    def _stretch(self, first: int, parts: int, length: int, bins: int) -> Tensor:
+        numbers = range(first // BLOCK, (first + length - 1) // BLOCK + 1)
+        stretch = torch.cat([self._block(number, parts, bins) for number in numbers], dim=1)
+        skip = first - numbers[0] * BLOCK
+        return stretch[:, skip : skip + length]
+
+    def _block(self, number: int, parts: int, bins: int) -> Tensor:
+        digest = hashlib.blake2b(f"{self.seed} {self.draws} {number}".encode(), digest_size=7).digest()
+        generator = torch.Generator().manual_seed(int.from_bytes(digest, "big"))
+        return torch.randn(parts, BLOCK, bins, generator=generator)

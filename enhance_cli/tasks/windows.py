@@ -1,0 +1,59 @@
+"""A stream of audio cut into windows that carry enough of their surroundings for the model.
+
+Every window has a core, for which it answers alone, and up to `margin` samples of context on either side (less at the
+ends of the file). Cores tile the file, so there is nothing to cross-fade: with a margin as large as the model's context,
+the cores joined are the file processed whole.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Window:
+    """`audio` (C, n); its samples [skip, skip + length) are the core; `start` is the position of `audio` in the file."""
+
+    audio: np.ndarray
+    start: int
+    skip: int
+    length: int
+
+
+def cut(blocks: Iterable[np.ndarray], core: int, margin: int) -> Iterator[Window]:
+    """Windows over a stream of (C, n) blocks, in order; memory holds one window and one block."""
+    held: list[np.ndarray] = []
+    start = position = available = 0  # of the held audio, of the next core, end of the held audio: all in the file
+    for block in blocks:
+        if not block.shape[1]:
+            continue
+        held.append(block)
+        available += block.shape[1]
+        while available >= position + core + margin:
+            audio = np.concatenate(held, axis=1)
+            end = position + core + margin
+            yield Window(audio[:, : end - start], start, position - start, core)
+            position += core
+            drop = max(position - margin, 0) - start
+            held, start = [audio[:, drop:]], start + drop
+    while position < available:
+        audio = np.concatenate(held, axis=1)
+        length = min(core, available - position)
+        end = min(position + length + margin, available)
+        yield Window(audio[:, : end - start], start, position - start, length)
+        position += length
+        drop = max(position - margin, 0) - start
+        held, start = [audio[:, drop:]], start + drop
+
+
+def group(windows: Iterable[Window], size: int) -> Iterator[list[Window]]:
+    """Consecutive windows of equal length in lists of at most `size`, to be run as one batch."""
+    batch: list[Window] = []
+    for window in windows:
+        if batch and (len(batch) == size or window.audio.shape != batch[0].audio.shape):
+            yield batch
+            batch = []
+        batch.append(window)
+    if batch:
+        yield batch

@@ -1,0 +1,80 @@
+"""Reading what libsndfile cannot: by PyAV, else by an ffmpeg program, else with advice on what to install."""
+
+import numpy as np
+import pytest
+import soundfile
+
+from enhance_cli.audio.read import open_audio
+from enhance_cli.errors import AudioError
+from tests import audio_zoo as zoo
+
+FOREIGN = {zoo.m4a: ("M4A", "AAC"), zoo.alac: ("M4A", "ALAC_16"), zoo.matroska: ("MKV", "AAC")}
+
+
+def read(path):
+    with open_audio(path) as audio:
+        return np.concatenate(list(audio.blocks()), axis=1), audio.info
+
+
+@pytest.mark.parametrize("build", FOREIGN, ids=lambda build: build.__name__)
+@pytest.mark.parametrize("decoder", ["pyav", "ffmpeg"])
+def test_either_decoder_reads_it_in_time_and_at_level(build, decoder, tmp_path, only_ffmpeg):
+    path = build(tmp_path)
+    if decoder == "ffmpeg":
+        only_ffmpeg()
+    audio, info = read(path)
+    assert (info.container, info.subtype) == FOREIGN[build]
+    assert (info.rate, info.channels, info.frames, info.decoder) == (48000, 2, None, decoder)
+    assert zoo.FRAMES - 48 <= audio.shape[1] < zoo.FRAMES + 2048
+    tone = 0.25 * np.sin(2 * np.pi * 440 * np.arange(zoo.FRAMES) / 48000)
+    middle = slice(4000, 12000)
+    assert np.abs(audio[0, middle] - tone[middle]).max() < 0.02
+    assert np.abs(audio[1, middle] - tone[middle] / 2).max() < 0.02
+
+
+@pytest.mark.parametrize("frames", [9600, 48000])
+def test_a_valid_opus_that_libsndfile_refuses_is_read(frames, tmp_path):
+    path = zoo.refused_opus(tmp_path, frames)
+    with pytest.raises(soundfile.SoundFileError), soundfile.SoundFile(path) as sound:
+        assert len(sound.read()) < frames
+        raise soundfile.SoundFileError("its end is missing")
+    audio, info = read(path)
+    assert (info.container, info.subtype, info.rate, info.decoder) == ("OGG", "OPUS", 48000, "pyav")
+    assert frames <= audio.shape[1] < frames + 960 and 0.02 < audio.std() < 0.1
+
+
+@pytest.mark.parametrize("build", [zoo.m4a, zoo.refused_opus], ids=lambda build: build.__name__)
+def test_without_pyav_and_ffmpeg_the_error_says_what_to_install(build, tmp_path, request):
+    path = build(tmp_path)
+    request.getfixturevalue("no_ffmpeg")
+    with pytest.raises(AudioError, match=r"pip install 'enhance-cli\[video\]'.*ffmpeg"):
+        open_audio(path)
+
+
+def test_text_is_not_audio_to_the_ffmpeg_program_either(tmp_path, only_ffmpeg):
+    path = zoo.text_named_wav(tmp_path)
+    only_ffmpeg()
+    with pytest.raises(AudioError, match="not audio"):
+        open_audio(path)
+
+
+def test_a_film_without_sound_says_so(tmp_path):
+    import av
+
+    path = tmp_path / "silent.mp4"
+    with av.open(str(path), "w") as file:
+        stream = file.add_stream("mpeg4", rate=5)
+        stream.width = stream.height = 64
+        for _ in range(3):
+            file.mux(stream.encode(av.VideoFrame(64, 64, "yuv420p")))
+        file.mux(stream.encode(None))
+    with pytest.raises(AudioError, match="no audio track"):
+        open_audio(path)
+
+
+@pytest.mark.parametrize("share", [0.5, 0.9])
+def test_a_truncated_m4a_is_an_error(share, tmp_path):
+    path = zoo.m4a(tmp_path, frames=480_000)
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
+    with pytest.raises(AudioError):
+        read(path)

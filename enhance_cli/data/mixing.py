@@ -143,9 +143,9 @@ def rms(audio: np.ndarray) -> float:
 
 
 def active_level(audio: np.ndarray, frame: int = 320) -> float:
-    """95th percentile of the RMS of 20 ms frames (16 kHz): the level of the voice rather than of its pauses."""
-    frames = audio[: audio.size // frame * frame].reshape(-1, frame)
-    return float(np.quantile(np.sqrt(np.square(frames).mean(axis=1)), 0.95))
+    """RMS of the loud parts: the energy-weighted mean energy of 20 ms frames at 16 kHz, as audio.level.Meter has it."""
+    energy = np.square(audio[: audio.size // frame * frame]).reshape(-1, frame).mean(axis=1)
+    return float(np.sqrt(np.square(energy).sum() / max(energy.sum(), 1e-20)))
 
 
 def low_pass(audio: np.ndarray, cutoff: float, rate: int) -> np.ndarray:

@@ -3,13 +3,14 @@
 A model file can name networks, processes and samplers that stand in such a dictionary, and nothing else.
 """
 
+from collections.abc import Iterator, Mapping
 from importlib import import_module
 from typing import Any
 
 from enhance_cli.errors import UsageError
 
 
-class Catalogue:
+class Catalogue(Mapping):
     """The members of one folder: `Catalogue("sampler", __name__, {"bridge_ode": "bridge_ode:sample"})["bridge_ode"]`."""
 
     def __init__(self, kind: str, package: str, members: dict[str, str]):
@@ -22,5 +23,8 @@ class Catalogue:
         module, attribute = self.members[name].split(":")
         return getattr(import_module(f"{self.package}.{module}"), attribute)
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[str]:
         return iter(self.members)
+
+    def __len__(self) -> int:
+        return len(self.members)

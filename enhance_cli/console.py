@@ -72,6 +72,10 @@ class Reporter:
         notes = [*record.notes, *(f"not carried over: {tag}" for tag in record.tags_lost)]
         if self.verbose:
             speed = record.seconds_audio / max(record.seconds_work, 1e-3)
-            say(f"{record.input}: {record.seconds_audio:.1f} s, {speed:.0f}x real time")
+            say(f"{record.input}: {record.seconds_audio:.1f} s done {speed:.0f}x faster than real time")
+            for what, unit in (("loudness", "LUFS"), ("peak", "dBFS"), ("noise_floor", "dBFS")):
+                before, after = getattr(record, f"{what}_before"), getattr(record, f"{what}_after")
+                if before is not None and after is not None:
+                    say(f"  {what.replace('_', ' ')} {before:.1f} -> {after:.1f} {unit}")
         for note in notes:
             say(f"{record.input}: {note}")

@@ -1,7 +1,7 @@
 """Builds sound files of every awkward kind: each function writes one into a folder and returns its path.
 
-BROKEN must be refused with an AudioError, ODD must be read; `tests/audio/test_read.py` goes through both. Import it as
-`from tests.audio_zoo import ...` (pytest's `pythonpath` is the root of the repository).
+BROKEN must be refused with an AudioError, ODD must be read; `tests/audio/test_read.py` goes through both.
+Import it as `from tests.audio_zoo import ...` (pytest's `pythonpath` is the root of the repository).
 """
 
 from __future__ import annotations
@@ -30,7 +30,12 @@ def save(path: Path, audio: np.ndarray, rate: int = RATE, container: str = "WAV"
 
 
 def wave_bytes(
-    data: bytes, channels: int = 1, rate: int = RATE, bits: int = 16, tag: int = 1, promised: int | None = None
+    data: bytes,
+    channels: int = 1,
+    rate: int = RATE,
+    bits: int = 16,
+    tag: int = 1,
+    promised: int | None = None,
 ) -> bytes:
     """A plain WAV file whose header says just what it is told to, true or not."""
     block = channels * bits // 8
@@ -65,7 +70,8 @@ def _cut(path: Path, share: float = 0.6) -> Path:
     return path
 
 
-# --- broken -----------------------------------------------------------------------------------------------------------
+# --- broken
+# -----------------------------------------------------------------------------------------------------------
 
 
 def zero_bytes(folder: Path) -> Path:
@@ -159,7 +165,8 @@ def infinite_samples(folder: Path) -> Path:
     return save(folder / "infinite.wav", audio, subtype="FLOAT")
 
 
-# --- odd, but sound ---------------------------------------------------------------------------------------------------
+# --- odd, but sound
+# ---------------------------------------------------------------------------------------------------
 
 
 def one_sample(folder: Path) -> Path:
@@ -190,7 +197,9 @@ def streamed_wav(folder: Path) -> Path:
 
 
 def broadcast_wav(folder: Path) -> Path:
-    """A field recorder's file: bext with a time code, iXML, cue point with label, INFO texts, and an odd-sized chunk."""
+    """A field recorder's file: bext with a time code, iXML, cue point with label, INFO texts, and an
+    odd-sized chunk.
+    """
     path = save(folder / "broadcast.wav", noise(channels=2), subtype="PCM_24")
     bext = b"Scene 7, take 2".ljust(256, b"\0") + b"Recorder".ljust(32, b"\0") + b"REF1".ljust(32, b"\0")
     bext += b"2024-05-06" + b"12:34:56" + struct.pack("<QH", 12 * 3600 * RATE, 1) + bytes(254) + b"A=PCM,F=16000\r\n"
@@ -274,7 +283,9 @@ def _ogg_page(header: bytes, segments: bytes, body: bytes) -> bytes:
 
 
 def sparse_rf64(folder: Path, frames: int = 1_100_000_000) -> Path:
-    """A 4.4 GB stereo RF64 that takes a few kilobytes of disk: silence, but for its last sample, which is 0.5."""
+    """A 4.4 GB stereo RF64 that takes a few kilobytes of disk: silence, but for its last sample, which is
+    0.5.
+    """
     path, size = folder / "sparse_rf64.wav", frames * 4
     ds64 = struct.pack("<QQQI", size + 72, size, frames, 0)
     fmt = struct.pack("<HHIIHH", 1, 2, 48000, 48000 * 4, 4, 16)

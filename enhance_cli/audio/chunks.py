@@ -27,7 +27,9 @@ class Chunk:
 
 @dataclass(frozen=True)
 class Form:
-    """All chunks of a file. `kind` is RIFF, RF64, W64, AIFF or CAF; `order` is the struct prefix for its byte order."""
+    """All chunks of a file. `kind` is RIFF, RF64, W64, AIFF or CAF; `order` is the struct prefix for its byte
+    order.
+    """
 
     kind: str
     order: str
@@ -54,7 +56,9 @@ class Promise:
 
 
 def walk(file: BinaryIO) -> Form | None:
-    """The chunks of an open file, or None if it is not of this family. Stops at the first thing that is no chunk."""
+    """The chunks of an open file, or None if it is not of this family. Stops at the first thing that is no
+    chunk.
+    """
     end = file.seek(0, 2)
     file.seek(0)
     start = file.read(40)
@@ -144,11 +148,7 @@ def _wave_format(raw: bytes, order: str) -> tuple[float, int, int]:
 
 def _aiff_format(raw: bytes, order: str) -> tuple[float, int, int]:
     channels, _, bits, exponent, mantissa = struct.unpack_from(">hIhHQ", raw)
-    rate = (
-        mantissa * 2.0 ** ((exponent & 0x7FFF) - 16383 - 63)
-        if exponent & 0x7FFF < 16383 + 64
-        else float("inf")
-    )
+    rate = mantissa * 2.0 ** ((exponent & 0x7FFF) - 16383 - 63) if exponent & 0x7FFF < 16383 + 64 else float("inf")
     fixed = len(raw) < 22 or raw[18:22] in (b"NONE", b"sowt", b"twos", b"fl32", b"FL32", b"fl64", b"FL64")
     return rate, channels, channels * ((bits + 7) // 8) if fixed else 0
 

@@ -29,7 +29,8 @@ _CONTAINERS = {"mov": "M4A", "matroska": "MKV", "asf": "ASF", "mpegts": "TS"}
 
 
 def open_foreign(path: Path, refusal: str) -> tuple[AudioInfo, Callable[[int, int], Iterator[np.ndarray]]]:
-    """Open a file that libsndfile refused, for the reason `refusal`: (info, decode(first sample, samples per block)).
+    """Open a file that libsndfile refused, for the reason `refusal`: (info, decode(first sample, samples per
+    block)).
 
     Raises AudioError if it is no audio after all, or if neither PyAV nor ffmpeg is there to tell.
     """
@@ -92,9 +93,11 @@ def _open_pyav(path: Path) -> tuple[AudioInfo, Callable[[], Iterator[np.ndarray]
             frame = next(container.decode(stream), None)
             if frame is None:
                 raise AudioError(f"{path} holds no audio samples", "record or copy it again")
+            picture = av.stream.Disposition.attached_pic  # a cover does not make a song a film
+            film = any(not video.disposition & picture for video in container.streams.video)
             info = AudioInfo(
                 path,
-                _container(container.format.name, bool(container.streams.video)),
+                _container(container.format.name, film),
                 _subtype(stream.codec_context.name, frame.format.bits),
                 frame.sample_rate,
                 frame.layout.nb_channels,
@@ -107,36 +110,48 @@ def _open_pyav(path: Path) -> tuple[AudioInfo, Callable[[], Iterator[np.ndarray]
     except (av.FFmpegError, ValueError, EOFError) as error:
         _fail_not_audio(path, getattr(error, "strerror", error))
 
+    def decoded(container, stream) -> Iterator[np.ndarray]:
+        planar = av.AudioResampler(format=kind, layout=layout, rate=info.rate)
+        done = 0
+        try:
+            for packet in container.decode(stream):
+                for frame in planar.resample(packet):
+                    done += frame.samples
+                    yield frame.to_ndarray()
+        except (av.FFmpegError, ValueError) as error:
+            after = f"{done / info.rate:.2f} s ({error})"
+            raise AudioError(f"{path} is damaged after {after}", "repair or convert it") from None
+
     def pieces() -> Iterator[np.ndarray]:
-        done, spare = 0, []
         with track() as (container, stream):
-            claimed = round(stream.duration * stream.time_base * info.rate) if stream.duration else None
-            ends_early = info.container in ("M4A", "MP4") and claimed
-            planar = av.AudioResampler(format=kind, layout=layout, rate=info.rate)
-            try:
-                for decoded in container.decode(stream):
-                    for frame in planar.resample(decoded):
-                        piece = frame.to_ndarray()
-                        done += piece.shape[1]
-                        beyond = done - claimed if ends_early else 0
-                        if 0 < beyond <= _PADDING:
-                            keep = max(piece.shape[1] - beyond, 0)
-                            spare.append(piece[:, keep:])
-                            piece = piece[:, :keep]
-                        elif spare:  # it goes on well past the end it claimed: that claim was wrong, all of it is sound
-                            yield from spare
-                            spare = []
-                        yield piece
-            except (av.FFmpegError, ValueError) as error:
-                raise AudioError(
-                    f"{path} is damaged after {done / info.rate:.2f} s ({error})", "repair it"
-                ) from None
-        if claimed and done < claimed - max(0.01 * claimed, 0.1 * info.rate) and info.container != "AAC":
-            raise AudioError(
-                f"{path} is truncated: only {done} of {claimed} samples can be read", "copy it again"
-            )
+            if stream.duration is None or info.container == "AAC":  # raw AAC has no header: its length is a guess
+                yield from decoded(container, stream)
+                return
+            claimed = round(stream.duration * stream.time_base * info.rate)
+            padded = info.container in ("M4A", "MP4")
+            yield from _as_claimed(path, decoded(container, stream), claimed, _PADDING if padded else 0)
 
     return info, pieces
+
+
+def _as_claimed(path: Path, pieces: Iterator[np.ndarray], claimed: int, padding: int) -> Iterator[np.ndarray]:
+    """Cut what follows sample `claimed`, if it is no more than `padding`. Raises AudioError if much is
+    missing.
+    """
+    done = 0
+    beyond: list[np.ndarray] = []
+    for piece in pieces:
+        keep = max(claimed - done, 0)
+        done += piece.shape[1]
+        if done <= claimed + padding:
+            beyond.append(piece[:, keep:])
+            yield piece[:, :keep]
+        else:  # it goes on: the claim was wrong, and all of it is sound
+            yield from beyond
+            beyond.clear()
+            yield piece
+    if done < claimed - max(0.01 * claimed, 4 * _PADDING):
+        raise AudioError(f"{path} is truncated: only {done} of {claimed} samples can be read", "copy it again")
 
 
 def _container(names: str, video: bool) -> str:
@@ -169,27 +184,27 @@ def _open_ffmpeg(path: Path) -> tuple[AudioInfo, Callable[[], Iterator[np.ndarra
 
     with running() as (process, header, log):
         if header is None:
-            process.wait()
+            _fail_not_audio(path, "ffmpeg finds no sound in it")
         log.seek(0)
         said = log.read().decode("utf-8", "replace")
-        if header is None:
-            _fail_not_audio(path, (said.strip().splitlines() or ["ffmpeg said nothing"])[-1].strip())
-        rate, channels = header
         names = re.search(r"Input #0, (\S+), from", said)
-        codec = re.search(r"Audio: (\w+)(?:.*?, s(\d+)p?)?", said)
+        film = any(": Video:" in line and "attached pic" not in line for line in said.splitlines())
+        track = re.search(r"Audio: .*", said).group()  # Audio: alac (...), 48000 Hz, stereo, s16p, 589 kb/s
+        codec, bits = re.match(r"Audio: (\w+)", track).group(1), re.search(r", s(\d+)p?\b", track)
+        bitrate = re.search(r"(\d+) kb/s", track)
         info = AudioInfo(
             path,
-            _container(names.group(1) if names else "unknown", ": Video:" in said),
-            _subtype(codec.group(1), int(codec.group(2) or 32)) if codec else "UNKNOWN",
-            rate,
-            channels,
+            _container(names.group(1) if names else "unknown", film),
+            _subtype(codec, int(bits.group(1)) if bits else 32),
+            *header,
             None,
             "ffmpeg",
-            int(match.group(1)) * 1000 if (match := re.search(r"Audio: .*?(\d+) kb/s", said)) else None,
+            int(bitrate.group(1)) * 1000 if bitrate else None,
         )
+        channels = info.channels
 
     def pieces() -> Iterator[np.ndarray]:
-        with running() as (process, _, _log):
+        with running() as (process, _, _):
             while raw := process.stdout.read(4 * channels * 16384):
                 usable = len(raw) - len(raw) % (4 * channels)
                 yield np.frombuffer(raw[:usable], "<f4").reshape(-1, channels).T.copy()

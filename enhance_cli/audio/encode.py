@@ -5,6 +5,7 @@ The time scale of the file is set to its sample rate, so that it can state its l
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -23,7 +24,9 @@ _LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1", 7: "
 
 
 def open_encoder(path: Path, fmt: OutputFormat, channels: int):
-    """An object with write((C, n) floats) and close(). Raises AudioError where neither PyAV nor ffmpeg is there."""
+    """An object with write((C, n) floats) and close(). Raises AudioError where neither PyAV nor ffmpeg is
+    there.
+    """
     try:
         import av  # noqa: F401
     except ImportError:
@@ -51,15 +54,11 @@ class _PyavEncoder:
             0,
         )
         self._kind = {"AAC": "fltp", "ALAC_16": "s16p"}.get(fmt.subtype, "s32p")
-        self._file = open(path, "wb")
+        self._file = open(path, "wb")  # noqa: SIM115 - closed in close()
         try:
-            self._container = av.open(
-                self._file, "w", format="ipod", options={"movie_timescale": str(fmt.rate)}
-            )
+            self._container = av.open(self._file, "w", format="ipod", options={"movie_timescale": str(fmt.rate)})
             codec = "aac" if fmt.subtype == "AAC" else "alac"
-            self._stream = self._container.add_stream(
-                codec, rate=fmt.rate, layout=self._layout, format=self._kind
-            )
+            self._stream = self._container.add_stream(codec, rate=fmt.rate, layout=self._layout, format=self._kind)
             self._stream.time_base = Fraction(1, fmt.rate)
             if fmt.bitrate:
                 self._stream.bit_rate = fmt.bitrate
@@ -101,7 +100,8 @@ class _PyavEncoder:
 
 class _FfmpegEncoder:
     def __init__(self, path: Path, fmt: OutputFormat, channels: int):
-        self._path, self._format, self._log = path, fmt, tempfile.TemporaryFile()
+        self._path, self._format = path, fmt
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close()
         raw, codec = "f32le", ["-c:a", "aac", "-b:a", str(fmt.bitrate)]
         if fmt.subtype != "AAC":
             raw, kind = ("s16le", "s16p") if fmt.subtype == "ALAC_16" else ("s32le", "s32p")
@@ -130,13 +130,12 @@ class _FfmpegEncoder:
             self.close()
 
     def close(self) -> None:
-        try:
+        with contextlib.suppress(OSError):  # a broken pipe; why, it says below
             self._process.stdin.close()
-        except OSError:
-            pass
         code = self._process.wait()
-        self._log.seek(0)
-        said = self._log.read().decode("utf-8", "replace").strip().splitlines()
+        with self._log:
+            self._log.seek(0)
+            said = self._log.read().decode("utf-8", "replace").strip().splitlines()
         if code != 0:
             raise AudioError(
                 f"{self._path} could not be written ({(said or ['ffmpeg failed'])[-1]})", "is the disk full?"

@@ -16,11 +16,11 @@ from enhance_cli.errors import UsageError
 
 __all__ = ["CONTAINERS", "OutputFormat", "can_write", "extension_for", "output_format"]
 
-# What --format and a file's extension may say -> (container, its own subtypes; the first is the one for lossy inputs).
+# What --format and a file's extension may say -> container; OPUS stands for Opus in OGG.
 CONTAINERS = {
-    "wav": "WAV", "wave": "WAV", "bwf": "WAV", "rf64": "RF64", "w64": "W64", "flac": "FLAC", "ogg": "OGG", "oga": "OGG",
-    "opus": "OPUS", "mp3": "MP3", "aif": "AIFF", "aiff": "AIFF", "aifc": "AIFF", "caf": "CAF", "au": "AU", "snd": "AU",
-    "m4a": "M4A",
+    "wav": "WAV", "wave": "WAV", "bwf": "WAV", "rf64": "RF64", "w64": "W64", "flac": "FLAC", "mp3": "MP3",
+    "ogg": "OGG", "oga": "OGG", "opus": "OPUS", "aif": "AIFF", "aiff": "AIFF", "aifc": "AIFF", "caf": "CAF",
+    "au": "AU", "snd": "AU", "m4a": "M4A",
 }  # fmt: skip
 _EXTENSIONS = {"OPUS": ".opus", "AIFF": ".aiff", "WAVEX": ".wav", "RF64": ".wav"}
 _WAVE = ("WAV", "WAVEX", "RF64")
@@ -31,13 +31,14 @@ _RATES = {
     "OPUS": (8000, 12000, 16000, 24000, 48000),
     "AAC": (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000),
 }
-_HIGHEST_RATE = {"VORBIS": 200_000, "PCM_S8": 655_350}
 _MOST_CHANNELS = {"MP3": 2, "FLAC": 8, "M4A": 8}
 
 
 @dataclass(frozen=True)
 class OutputFormat:
-    """A format that can be written: libsndfile's names (and M4A), rate in Hz, bits per second for lossy subtypes."""
+    """A format that can be written: libsndfile's names (and M4A), rate in Hz, bits per second for lossy
+    subtypes.
+    """
 
     container: str
     subtype: str
@@ -52,7 +53,9 @@ def can_write(extension: str) -> bool:
 
 
 def extension_for(name: str | None) -> str | None:
-    """What --format says -> the extension of its files (".flac"). Raises UsageError for a format that cannot be written."""
+    """What --format says -> the extension of its files (".flac"). Raises UsageError for a format that cannot
+    be written.
+    """
     if name is None:
         return None
     if not can_write(name):
@@ -77,9 +80,7 @@ def output_format(
     chosen = _rate(info, target, subtype, rate)
     most = _MOST_CHANNELS.get("FLAC" if subtype.startswith("ALAC") else target, 255)
     if info.channels > most:
-        raise UsageError(
-            f"{target} holds at most {most} channels, {info.path} has {info.channels}", "try --format wav"
-        )
+        raise UsageError(f"{target} holds at most {most} channels, {info.path} has {info.channels}", "try --format wav")
     bitrate = (info.bitrate or 80_000 * min(info.channels, 2)) if subtype in LOSSY else None
     extension = extension or _EXTENSIONS.get(target, f".{target.lower()}")
     return OutputFormat("OGG" if target == "OPUS" else target, subtype, chosen, extension, bitrate)
@@ -92,38 +93,28 @@ def _target(info: AudioInfo, extension: str | None, container: str | None) -> st
     if container is not None:
         asked = CONTAINERS.get(container.lower().lstrip("."))
         if asked is None:
-            raise UsageError(
-                f"--format {container} cannot be written", f"choose one of {', '.join(CONTAINERS)}"
-            )
+            raise UsageError(f"--format {container} cannot be written", f"choose one of {', '.join(CONTAINERS)}")
         if by_name and not _fits(by_name, asked):
-            raise UsageError(
-                f"--format {container} does not fit a file named *{extension}", "change one of the two"
-            )
+            raise UsageError(f"--format {container} does not fit a file named *{extension}", "change one of the two")
         return asked
     if extension and by_name is None:
-        raise UsageError(
-            f"*{extension} files cannot be written", "choose --format wav, flac, mp3, ogg, opus or m4a"
-        )
+        raise UsageError(f"*{extension} files cannot be written", "choose --format wav, flac, mp3, ogg, opus or m4a")
     if by_name is None and own not in CONTAINERS.values() and own != "WAVEX":
         raise UsageError(f"{info.path} is {own}, which cannot be written", "choose --format wav, flac or m4a")
     return own if by_name is None or _fits(by_name, own) else by_name
 
 
 def _fits(named: str, container: str) -> bool:
-    """Whether a file with the extension of `named` may hold `container`: .wav also holds RF64, .ogg also Opus."""
-    return (
-        named == container
-        or (named in _WAVE and container in _WAVE)
-        or (named == "OGG" and container == "OPUS")
-    )
+    """Whether a file with the extension of `named` may hold `container`: .wav also holds RF64, .ogg also
+    Opus.
+    """
+    return named == container or (named in _WAVE and container in _WAVE) or (named == "OGG" and container == "OPUS")
 
 
 def _subtype(info: AudioInfo, target: str, bit_depth: str | None) -> str:
     if target == "OPUS" or (target in _CODECS and bit_depth is None and not info.subtype.startswith("ALAC")):
         if bit_depth is not None:
-            raise UsageError(
-                f"{target} has no bit depth", "leave --bit-depth out, or choose --format wav or flac"
-            )
+            raise UsageError(f"{target} has no bit depth", "leave --bit-depth out, or choose --format wav or flac")
         return _CODECS[target]
     if target == "M4A":
         if bit_depth not in (None, "16", "24"):
@@ -132,9 +123,7 @@ def _subtype(info: AudioInfo, target: str, bit_depth: str | None) -> str:
             )
         return info.subtype if bit_depth is None else f"ALAC_{bit_depth}"
     if target in _CODECS:
-        raise UsageError(
-            f"{target} has no bit depth", "leave --bit-depth out, or choose --format wav or flac"
-        )
+        raise UsageError(f"{target} has no bit depth", "leave --bit-depth out, or choose --format wav or flac")
     if bit_depth is not None:
         if bit_depth not in _DEPTHS:
             raise UsageError(f"--bit-depth {bit_depth} is unknown", f"choose one of {', '.join(_DEPTHS)}")
@@ -142,7 +131,7 @@ def _subtype(info: AudioInfo, target: str, bit_depth: str | None) -> str:
             what = "floats" if bit_depth == "float" else f"{bit_depth} bits"
             raise UsageError(f"{target} cannot hold {what}", "choose --format wav, or --bit-depth 24")
         return _DEPTHS[bit_depth]
-    if soundfile.check_format(target, info.subtype):
+    if info.subtype not in LOSSY and soundfile.check_format(target, info.subtype):
         return info.subtype
     return next(s for s in _nearest(info.subtype) if soundfile.check_format(target, s))
 
@@ -161,7 +150,7 @@ def _nearest(subtype: str) -> tuple[str, ...]:
 def _rate(info: AudioInfo, target: str, subtype: str, asked: int | None) -> int:
     rate = asked or info.rate
     legal = _RATES.get(subtype)
-    highest = 655_350 if target == "FLAC" else _HIGHEST_RATE.get(subtype, 768_000)
+    highest = {"FLAC": 655_350, "OGG": 200_000}.get(target, 768_000)
     if legal is None and rate <= highest or legal and rate in legal:
         return rate
     name = "Opus" if subtype == "OPUS" else target

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 LOSSY = frozenset({"VORBIS", "OPUS", "MPEG_LAYER_I", "MPEG_LAYER_II", "MPEG_LAYER_III", "AAC"})
-"""Subtypes whose samples do not survive a round trip, and which therefore have a bit rate instead of a depth."""
+"""Subtypes whose samples do not survive a round trip, and which therefore have a bit rate instead of a depth.
+"""
 
 
 @dataclass(frozen=True)

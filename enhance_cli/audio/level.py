@@ -14,7 +14,6 @@ import numpy as np
 
 _PIECE = 1 << 16  # samples at a time, so that a whole file in one push needs no more memory than a stream
 _BIN = 0.05  # LU; loudness windows are counted from -70 (the absolute gate) to +30 LUFS
-_SHELF, _PASS = (1500.0, 4.0, math.sqrt(0.5)), (38.0, 0.0, 0.5)  # K-weighting: frequency Hz, gain dB, Q
 
 
 class Meter:
@@ -26,13 +25,11 @@ class Meter:
         self.frames = 0
         self.peak = 0.0
         self._filter = sosfilt
-        self._sections = np.array([_high_shelf(rate), _high_pass(rate)])
+        self._sections = _k_weighting(rate)
         self._state = np.zeros((2, channels, 2))
         self._weights = _channel_weights(channels)
         self._hops = _Slices(rate / 10)
-        self._recent = np.zeros(
-            3
-        )  # energies of the last three 100 ms hops: with the next one a 400 ms window
+        self._recent = np.zeros(3)  # energies of the last three 100 ms hops: with the next one a 400 ms window
         self._hops_seen = 0
         self._window = 0.4 * rate
         self._windows = np.zeros(int(100 / _BIN) + 1)
@@ -41,6 +38,7 @@ class Meter:
         self._levels = np.zeros(
             560 + 2, dtype=np.int64
         )  # 0.25 dB bins from -120 dB, first and last for what lies outside
+        self._energy = self._energy_squared = 0.0
         self._true_peak = _TruePeak(channels) if true_peak else None
 
     def push(self, block: np.ndarray) -> None:
@@ -54,9 +52,7 @@ class Meter:
         if self._true_peak:
             self._true_peak.push(x)
         weighted, self._state = self._filter(self._sections, x, zi=self._state)
-        self._state[np.abs(self._state) < 1e-60] = (
-            0.0  # else it decays into denormals in silence, which are slow
-        )
+        self._state[np.abs(self._state) < 1e-60] = 0.0  # else it decays into denormals in silence, which are slow
         np.square(weighted, out=weighted)
         self._count_windows(self._hops.push(self._weights @ weighted))
         np.square(x, out=x)
@@ -76,6 +72,8 @@ class Meter:
         np.add.at(self._energies, index, energy)
 
     def _count_levels(self, powers: np.ndarray) -> None:
+        self._energy += float(powers.sum())
+        self._energy_squared += float(np.square(powers).sum())
         decibels = 10 * np.log10(np.maximum(powers, 1e-30))
         index = np.clip(np.floor((decibels + 120) * 4).astype(int) + 1, 0, len(self._levels) - 1)
         self._levels += np.bincount(index, minlength=len(self._levels))
@@ -98,13 +96,18 @@ class Meter:
 
     @property
     def active_level(self) -> float:
-        """RMS (linear) that 95 % of the 20 ms frames do not pass: the level of the speech, whatever the pauses.
+        """RMS (linear) of the loud parts: the energy-weighted mean energy of all 20 ms frames. Pauses do not count.
 
         Silence, and less than one frame, give 0.0.
         """
-        total = self._levels.sum()
-        index = int(np.searchsorted(np.cumsum(self._levels), 0.95 * total)) if total else 0
-        return 10 ** ((-120 + (index - 0.5) / 4) / 20) if index else 0.0
+        return math.sqrt(self._energy_squared / self._energy) if self._energy > 1e-20 else 0.0
+
+    @property
+    def noise_floor(self) -> float | None:
+        """Level in dBFS that a tenth of the 20 ms frames stay below: what is heard in the pauses. None below -120."""
+        below = np.cumsum(self._levels)
+        index = int(np.searchsorted(below, 0.1 * below[-1])) if below[-1] else 0
+        return -120 + (index - 0.5) / 4 if index else None
 
 
 class _Slices:
@@ -139,9 +142,9 @@ class _TruePeak:
     def __init__(self, channels: int):
         from scipy.signal import firwin, upfirdn
 
-        self._taps = firwin(4 * self._CONTEXT, 1 / 4, window=("kaiser", 7.0)) * 4
+        self._taps = (firwin(4 * self._CONTEXT, 1 / 4, window=("kaiser", 7.0)) * 4).astype(np.float32)
         self._oversample = upfirdn
-        self._tail = np.zeros((channels, self._CONTEXT - 1))
+        self._tail = np.zeros((channels, self._CONTEXT - 1), np.float32)
         self._peak = 0.0
 
     def _peak_of(self, x: np.ndarray) -> float:
@@ -149,7 +152,7 @@ class _TruePeak:
         return float(np.abs(dense[:, 4 * (self._CONTEXT - 1) : 4 * x.shape[1]]).max(initial=0.0))
 
     def push(self, x: np.ndarray) -> None:
-        joined = np.concatenate([self._tail, x], axis=1)
+        joined = np.concatenate([self._tail, x.astype(np.float32)], axis=1)
         self._peak = max(self._peak, self._peak_of(joined))
         self._tail = joined[:, -(self._CONTEXT - 1) :].copy()
 
@@ -171,21 +174,10 @@ def _channel_weights(channels: int) -> np.ndarray:
     return np.array(surround.get(channels, [1] * channels), dtype=np.float64)
 
 
-def _high_shelf(rate: int) -> np.ndarray:
-    """Second-order section of a high shelf (Bristow-Johnson's Audio EQ Cookbook)."""
-    frequency, gain, q = _SHELF
-    a, w = 10 ** (gain / 40), 2 * math.pi * min(frequency / rate, 0.49)
-    alpha, cos, root = math.sin(w) / (2 * q), math.cos(w), 2 * math.sqrt(a)
-    b = a * ((a + 1) + (a - 1) * cos + root * alpha), -2 * a * ((a - 1) + (a + 1) * cos)
-    d = (a + 1) - (a - 1) * cos + root * alpha, 2 * ((a - 1) - (a + 1) * cos)
-    section = [*b, a * ((a + 1) + (a - 1) * cos - root * alpha), *d, (a + 1) - (a - 1) * cos - root * alpha]
-    return np.array(section) / d[0]
+def _k_weighting(rate: int) -> np.ndarray:
+    """The two second-order sections of BS.1770 at this rate, as pyloudnorm designs them."""
+    from pyloudnorm import IIRfilter
 
-
-def _high_pass(rate: int) -> np.ndarray:
-    """Second-order section of a high pass (Bristow-Johnson's Audio EQ Cookbook)."""
-    frequency, _, q = _PASS
-    w = 2 * math.pi * min(frequency / rate, 0.49)
-    alpha, cos = math.sin(w) / (2 * q), math.cos(w)
-    section = [(1 + cos) / 2, -(1 + cos), (1 + cos) / 2, 1 + alpha, -2 * cos, 1 - alpha]
-    return np.array(section) / (1 + alpha)
+    shelf = IIRfilter(4.0, 1 / math.sqrt(2), 1500.0, rate, "high_shelf")
+    high_pass = IIRfilter(0.0, 0.5, 38.0, rate, "high_pass")
+    return np.array([[*section.b, *section.a] for section in (shelf, high_pass)])

@@ -30,7 +30,8 @@ Decode = Callable[[int, int], Iterator[np.ndarray]]  # (first sample, samples pe
 def open_audio(path: str | os.PathLike) -> AudioFile:
     """Open a sound file; its `.info` is known, and it can be read, when this returns.
 
-    Raises AudioError for what is missing, unreadable, empty, not audio, truncated, or absurd (rate, channels).
+    Raises AudioError for what is missing, unreadable, empty, not audio, truncated, or absurd (rate,
+    channels).
     """
     path = Path(path)
     _check_there(path)
@@ -44,20 +45,20 @@ def open_audio(path: str | os.PathLike) -> AudioFile:
 
 
 class AudioFile:
-    """An open sound file: `info`, and `blocks()` as often as wanted. A context manager that closes what is left open."""
+    """An open sound file: `info`, and `blocks()` as often as wanted. A context manager that closes what is
+    left open.
+    """
 
     def __init__(self, info: AudioInfo, decode: Decode):
         self.info = info
         self._decode = decode
         self._running: list[Iterator[np.ndarray]] = []
 
-    def blocks(
-        self, frames: int = 65536, start: float = 0.0, duration: float | None = None
-    ) -> Iterator[np.ndarray]:
+    def blocks(self, frames: int = 65536, start: float = 0.0, duration: float | None = None) -> Iterator[np.ndarray]:
         """Yield (C, n) blocks, n <= frames, from `start` s for `duration` s (None: to the end).
 
-        float32, but float64 for 32-bit integers and doubles. Raises AudioError where the file is damaged, has a sample
-        that is not finite, or ends before `start`.
+        float32, but float64 for 32-bit integers and doubles. Raises AudioError where the file is damaged, has
+        a sample that is not finite, or ends before `start`.
         """
         first = round(start * self.info.rate)
         wanted = None if duration is None else round(duration * self.info.rate)
@@ -79,15 +80,13 @@ class AudioFile:
                 break
         if not done:
             after = f" after {first / self.info.rate:g} s" if first else ""
-            raise AudioError(
-                f"{self.info.path} holds no audio{after}", "choose an earlier start, or another file"
-            )
+            raise AudioError(f"{self.info.path} holds no audio{after}", "choose an earlier start, or another file")
 
     def _fail_not_finite(self, position: int) -> None:
         raise AudioError(
-            f"{self.info.path} has a sample that is not a number (NaN or infinite) at {position / self.info.rate:.3f} s"
-            f" (sample {position})",
-            "repair it in an editor, or convert it to integers, for example: ffmpeg -i IN -c:a pcm_s24le OUT.wav",
+            f"{self.info.path} has a sample that is not a number (NaN or infinite) at"
+            f" {position / self.info.rate:.3f} s (sample {position})",
+            "repair it in an editor, or convert it to integers: ffmpeg -i IN -c:a pcm_s24le OUT.wav",
         )
 
     def close(self) -> None:
@@ -105,9 +104,7 @@ class AudioFile:
 def _check_there(path: Path) -> None:
     try:
         if path.is_dir():
-            raise AudioError(
-                f"{path} is a folder, not a file", "name the folder on the command line to take its files"
-            )
+            raise AudioError(f"{path} is a folder, not a file", "name the folder on the command line to take its files")
         with open(path, "rb") as file:
             empty = not file.read(1)
     except FileNotFoundError:
@@ -137,9 +134,7 @@ def _check_sane(path: Path, rate: float, channels: int) -> None:
             f"{path} has {channels} channels", f"give it between 1 and {MOST_CHANNELS}, or repair its header"
         )
     if not LOWEST_RATE <= rate <= HIGHEST_RATE:
-        raise AudioError(
-            f"{path} has a sample rate of {rate:g} Hz", "its header looks damaged; repair or convert it"
-        )
+        raise AudioError(f"{path} has a sample rate of {rate:g} Hz", "its header looks damaged; repair or convert it")
 
 
 def _fail_truncated(path: Path, held: int, promised: int, unit: str) -> None:
@@ -151,7 +146,8 @@ def _fail_truncated(path: Path, held: int, promised: int, unit: str) -> None:
 
 @contextmanager
 def _sound_file(path: Path) -> Iterator[soundfile.SoundFile]:
-    # Opened by descriptor, so that libsndfile sees no name: it would take any text called .au or .vox for raw audio.
+    # Opened by descriptor, so that libsndfile sees no name: it would take any text called .au or .vox for raw
+    # audio.
     # It also keeps names that are not UTF-8 working.
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
     with os.fdopen(descriptor, "rb") as file, soundfile.SoundFile(file) as sound:
@@ -163,8 +159,11 @@ def _by_libsndfile(path: Path) -> tuple[AudioInfo, Decode]:
         frames = sound.frames if sound.frames < _UNKNOWN else None
         if frames == 0:  # a recorder that was cut off never filled the length in; FFmpeg can read those
             return decode.open_foreign(path, "it holds no audio samples")
-        if frames is not None:
-            _check_complete(path, sound)
+        held = _held(sound) if frames is not None else None
+        if held != frames:
+            if sound.format == "OGG":  # it promises no length; libsndfile has lost its way in a valid Opus file
+                return decode.open_foreign(path, f"it gives up after {held} samples")
+            _fail_truncated(path, held, frames, "samples")
         rate, subtype = sound.samplerate, sound.subtype
         bitrate = int(path.stat().st_size * 8 * rate / frames) if subtype in LOSSY and frames else None
         info = AudioInfo(path, sound.format, subtype, rate, sound.channels, frames, "libsndfile", bitrate)
@@ -180,9 +179,7 @@ def _by_libsndfile(path: Path) -> tuple[AudioInfo, Decode]:
                     done += len(block)
                     yield np.ascontiguousarray(block.T)
             except soundfile.SoundFileError as error:
-                raise AudioError(
-                    f"{path} is damaged after sample {done} ({error})", "repair or convert it"
-                ) from None
+                raise AudioError(f"{path} is damaged after sample {done} ({error})", "repair or convert it") from None
         if frames is not None and done != frames:
             _fail_truncated(path, done, frames, "samples")
 
@@ -193,12 +190,12 @@ def _dtype(subtype: str) -> str:
     return "float64" if subtype in _DOUBLE else "float32"
 
 
-def _check_complete(path: Path, sound: soundfile.SoundFile) -> None:
-    """FLAC and MP3 say how long they are without chunks: see whether the last sample is there, else count."""
+def _held(sound: soundfile.SoundFile) -> int:
+    """How many of the promised samples can be read. FLAC and MP3 promise a number outside of any chunk."""
     try:
         sound.seek(sound.frames - 1)
         if len(sound.read(1)) == 1:
-            return
+            return sound.frames
     except soundfile.SoundFileError:
         pass
     held = 0
@@ -208,5 +205,4 @@ def _check_complete(path: Path, sound: soundfile.SoundFile) -> None:
             held += count
     except soundfile.SoundFileError:
         pass
-    if held < sound.frames:
-        _fail_truncated(path, held, sound.frames, "samples")
+    return held

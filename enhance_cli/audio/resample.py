@@ -15,7 +15,9 @@ def resampled_length(n: int, rate_in: int, rate_out: int) -> int:
 
 
 class Resampler:
-    """Streams (C, n) blocks from `rate_in` to `rate_out` (Hz); what it returns, joined, is the whole signal resampled."""
+    """Streams (C, n) blocks from `rate_in` to `rate_out` (Hz); what it returns, joined, is the whole signal
+    resampled.
+    """
 
     def __init__(self, rate_in: int, rate_out: int, channels: int, quality: str = "VHQ"):
         self.rate_in, self.rate_out, self.channels = rate_in, rate_out, channels
@@ -25,7 +27,9 @@ class Resampler:
             self._stream = soxr.ResampleStream(rate_in, rate_out, channels, "float32", quality)
 
     def push(self, block: np.ndarray, last: bool = False) -> np.ndarray:
-        """Take (C, n) samples, give the (C, m) that are ready; with `last`, all the rest. Nothing may follow `last`."""
+        """Take (C, n) samples, give the (C, m) that are ready; with `last`, all the rest. Nothing may follow
+        `last`.
+        """
         if self._stream is None:
             return block
         self._taken += block.shape[1]

@@ -27,7 +27,9 @@ def can_copy(source: Form | None, target: Form | None) -> bool:
 
 
 def copy_chunks(source: Path, target: Path, start: float = 0.0) -> list[str]:
-    """Append the chunks of `source` to `target`, which begins `start` s into it; returns the names of those left out."""
+    """Append the chunks of `source` to `target`, which begins `start` s into it; returns the names of those
+    left out.
+    """
     lost: list[str] = []
     with open(source, "rb") as old, open(target, "r+b") as new:
         before, after = walk(old), walk(new)
@@ -83,12 +85,7 @@ def _shift_time(bext: bytes, samples: float, ratio: float) -> bytes:
 
 def _append(file: BinaryIO, form: Form, name: bytes, payload: bytes) -> None:
     end = file.seek(0, 2)
-    file.write(
-        bytes(end % 2)
-        + struct.pack(form.order + "4sI", name, len(payload))
-        + payload
-        + bytes(len(payload) % 2)
-    )
+    file.write(bytes(end % 2) + struct.pack(form.order + "4sI", name, len(payload)) + payload + bytes(len(payload) % 2))
     size = file.tell() - 8
     if form.kind == "RF64":
         file.seek(form.find(b"ds64").start)

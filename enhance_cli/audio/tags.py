@@ -40,7 +40,8 @@ _TECHNICAL = {"TSSE", "TLEN", "TENC", "encoder", "\xa9too", "----:com.apple.iTun
 def copy_tags(source: Path, target: Path, start: float = 0.0) -> list[str]:
     """Copy what `source` says about itself to `target`, an audio file that begins `start` s into it.
 
-    Returns the names of what could not be carried (none: []). Raises AudioError if `target` cannot be written.
+    Returns the names of what could not be carried (none: []). Raises AudioError if `target` cannot be
+    written.
     """
     try:
         with open(source, "rb") as old, open(target, "rb") as new:
@@ -69,16 +70,14 @@ def _copy_all(old: mutagen.FileType, new: mutagen.FileType) -> list[str]:
     if old.tags:
         if new.tags is None:
             new.add_tags()
-        for key in old.tags.keys():
+        for key in old.tags.keys():  # noqa: SIM118 - Vorbis comments iterate over pairs
             if key.split(":")[0] not in _TECHNICAL and key not in _TECHNICAL:
                 new.tags[key] = old.tags[key]
     new.save()
     return []
 
 
-def _read(
-    path: Path, form: Form | None, file: mutagen.FileType | None
-) -> tuple[dict[str, list[str]], list[str]]:
+def _read(path: Path, form: Form | None, file: mutagen.FileType | None) -> tuple[dict[str, list[str]], list[str]]:
     """The common fields of a file, and the names of all else it says."""
     if form is not None:
         return _read_info(path, form)
@@ -88,7 +87,7 @@ def _read(
     names = {(ids[column] if column is not None else field): field for field, ids in _FIELDS.items()}
     fields: dict[str, list[str]] = {}
     lost = ["pictures"] if getattr(file, "pictures", None) else []
-    for key in file.tags.keys():
+    for key in file.tags.keys():  # noqa: SIM118
         name = key.split(":")[0] if column == 0 else key if column == 1 else key.lower()
         if name in names:
             fields[names[name]] = _texts(file.tags[key])
@@ -132,9 +131,7 @@ def _decode(text: bytes) -> str:
         return text.decode("cp1252", "replace")
 
 
-def _write(
-    path: Path, form: Form | None, file: mutagen.FileType | None, fields: dict[str, list[str]]
-) -> list[str]:
+def _write(path: Path, form: Form | None, file: mutagen.FileType | None, fields: dict[str, list[str]]) -> list[str]:
     """Write the common fields to a file of any kind; returns the names of those it has no place for."""
     if not fields:
         return []

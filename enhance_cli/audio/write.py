@@ -7,6 +7,7 @@ A WAV that would pass 4 GB, or whose length is not known beforehand, becomes RF6
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -21,9 +22,7 @@ from enhance_cli.errors import AudioError
 
 __all__ = ["AudioWriter", "OutputFormat", "output_format"]
 
-_LARGEST = (
-    2**32 - 2**24
-)  # bytes of audio in a file with 32-bit lengths; leaves room for the header, tags and pictures
+_LARGEST = 2**32 - 2**24  # bytes of audio in a file with 32-bit lengths; leaves room for the header, tags and pictures
 _BITS = {"PCM_S8": 8, "PCM_U8": 8, "PCM_24": 24, "PCM_32": 32, "ALAC_20": 20, "ALAC_24": 24, "ALAC_32": 32}
 _FLOATS = (
     "FLOAT",
@@ -38,8 +37,8 @@ _PIECE = 16384  # samples at a time: libvorbis keeps what it is given on the sta
 class AudioWriter:
     """A file being written: `write` blocks of (C, n) floats; complete when closed. A context manager.
 
-    `frames`, where known, decides between WAV and RF64. Raises AudioError for a full disk and the like, for a format whose
-    encoder is missing, and if the file that results does not hold what was written.
+    `frames`, where known, decides between WAV and RF64. Raises AudioError for a full disk and the like, for a
+    format whose encoder is missing, and if the file that results does not hold what was written.
     """
 
     def __init__(self, path: str | os.PathLike, fmt: OutputFormat, channels: int, frames: int | None = None):
@@ -96,9 +95,7 @@ class AudioWriter:
                 return
             if self.format.subtype in ("FLOAT", "DOUBLE"):
                 _clear_peak_time(self.path)
-            held = soundfile.info(
-                os.fspath(self.path) if sys.platform == "win32" else os.fsencode(self.path)
-            ).frames
+            held = soundfile.info(os.fspath(self.path) if sys.platform == "win32" else os.fsencode(self.path)).frames
         except (soundfile.SoundFileError, OSError) as error:
             self._fail(error)
         if held != self.written and self._bytes:
@@ -106,10 +103,7 @@ class AudioWriter:
 
     def _fail(self, reason: object) -> None:
         reason = (
-            getattr(reason, "error_string", None)
-            or getattr(reason, "strerror", None)
-            or str(reason)
-            or "short write"
+            getattr(reason, "error_string", None) or getattr(reason, "strerror", None) or str(reason) or "short write"
         )
         raise AudioError(
             f"{self.path} could not be written ({reason.rstrip('.')})", "is the disk full or write-protected?"
@@ -122,10 +116,8 @@ class AudioWriter:
         if kind is None:
             self.close()
             return
-        try:
+        with contextlib.suppress(Exception):  # the error that brought us here is the one to report
             self._sink.close()
-        except Exception:  # the error that brought us here is the one to report
-            pass
 
 
 def _container(container: str, frame_bytes: int, frames: int | None) -> str:
@@ -143,16 +135,14 @@ def _compression(fmt: OutputFormat, channels: int) -> float | None:
         level = (most - kilobits) / (most - least)
     elif fmt.subtype == "OPUS":
         level = (256 - kilobits / channels) / 250
-    else:  # Vorbis qualities -1..10 at 44.1 kHz, for one channel of a pair; they scale with the rate
+    else:  # libvorbis' kilobits for one channel of a pair at 44.1 kHz
         per_channel = kilobits / channels * max(44100 / fmt.rate, 1)
-        level = 1 - np.interp(
-            per_channel, (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 250), np.linspace(0, 1, 11)
-        )
+        level = 1 - np.interp(per_channel, (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 250), np.linspace(0, 1, 11))
     return float(np.clip(level, 0, 0.99))
 
 
 def _clear_peak_time(path: Path) -> None:
-    """libsndfile notes the time of day beside a float file's peak: two equal runs would differ byte for byte."""
+    """libsndfile notes the time of day beside a float file's peak: equal runs would give unequal files."""
     with open(path, "r+b") as file:
         form = chunks.walk(file)
         peak = form.find(b"PEAK") if form else None

@@ -95,6 +95,8 @@ def enhance_file(job: Job, process: Process, options: FileOptions = FileOptions(
         "loudness_after": _rounded(after.loudness, _decibels(gain)),
         "peak_before": _rounded(_decibels(before.peak)),
         "peak_after": _rounded(_decibels(after.peak * gain)),
+        "noise_floor_before": _rounded(before.noise_floor),
+        "noise_floor_after": _rounded(after.noise_floor, _decibels(gain)),
         "gain": _rounded(_decibels(gain)),
         "notes": notes,
         "tags_lost": tags_lost,

@@ -18,7 +18,7 @@ from enhance_cli.errors import AudioError
 
 @dataclass
 class Record:
-    """What happened to one file. Times are in seconds, loudness in LUFS, peaks in dBFS, `gain` in dB.
+    """What happened to one file. Times are in seconds, loudness in LUFS, peaks and noise floors in dBFS, `gain` in dB.
 
     None means "not known" or "not defined", as the loudness of silence. `gain` is what was applied to the
     whole file after the model, and `notes` says why in words; `error` is the exception behind a failure and
@@ -44,6 +44,8 @@ class Record:
     loudness_after: float | None = None
     peak_before: float | None = None
     peak_after: float | None = None
+    noise_floor_before: float | None = None
+    noise_floor_after: float | None = None
     gain: float | None = None
     notes: list[str] = field(default_factory=list)
     tags_lost: list[str] = field(default_factory=list)

@@ -50,18 +50,18 @@ def evaluate(
         Path | None,
         typer.Option(help="Folder of the noisy inputs: a row of its own, and the difference to it."),
     ] = None,
-    metrics: Annotated[
-        str, typer.Option(help="Which measures, with commas between.")
-    ] = "pesq,estoi,si_sdr,dnsmos",
-    model: Annotated[
-        str | None, typer.Option(help="Denoise the --noisy files with this model and score that.")
-    ] = None,
+    metrics: Annotated[str, typer.Option(help="Which measures, with commas between.")] = "pesq,estoi,si_sdr,dnsmos",
+    model: Annotated[str | None, typer.Option(help="Denoise the --noisy files with this model and score that.")] = None,
     steps: Annotated[
         str | None, typer.Option(help="With --model: step counts, one row each.", show_default="1,2,5")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON lines: every file, then the means.")] = False,
 ) -> None:
-    """Score cleaned speech against the clean originals: PESQ, ESTOI, SI-SDR, DNSMOS."""
+    """Score cleaned speech against the clean originals.
+
+    PESQ, ESTOI and SI-SDR compare with the original; OVRL, SIG, BAK and P808 are the parts of DNSMOS, which
+    predicts what listeners would say. Higher is better. With --model, speed is in multiples of real time.
+    """
     from rich.progress import track
 
     from enhance_cli.metrics import load
@@ -127,9 +127,7 @@ def _audio_files(folder: Path) -> Files:
     from enhance_cli.batch.inputs import expand
 
     if not folder.is_dir():
-        raise UsageError(
-            f"{folder} is not a folder", "evaluate compares folders of files with the same names"
-        )
+        raise UsageError(f"{folder} is not a folder", "evaluate compares folders of files with the same names")
     files: Files = {}
     for item in expand([str(folder)], recursive=True):
         twin = files.setdefault(item.relative.with_suffix(""), item.path)
@@ -188,8 +186,7 @@ def _denoisers(model: str, step_counts: list[int], noisy: Files) -> list[System]
     for steps in step_counts:
         denoise(np.zeros((1, RATE), np.float32), RATE, model=model, steps=steps)
     return [
-        System(f"{model}, {n} {'step' if n == 1 else 'steps'}", lambda key, n=n: produce(key, n))
-        for n in step_counts
+        System(f"{model}, {n} {'step' if n == 1 else 'steps'}", lambda key, n=n: produce(key, n)) for n in step_counts
     ]
 
 
@@ -254,11 +251,11 @@ def _print_table(rows: list[dict], seconds: float) -> None:
     if any("difference" in row for row in rows):
         title += "; below it the difference to noisy"  # two short lines in a cell: 80 columns hold it all
     table = Table(title=title, box=SIMPLE, padding=(0, 0, 0, 1))
-    table.add_column("", overflow="fold", min_width=10)
+    table.add_column("", overflow="fold")
     for name in rows[0]["mean"]:
-        table.add_column(TITLES.get(name, name.replace("dnsmos_", "DNSMOS ").upper()), justify="right")
+        table.add_column(TITLES.get(name, name.removeprefix("dnsmos_").upper()), justify="right")
     if speeds:
-        table.add_column("x real time", justify="right")
+        table.add_column("speed", justify="right")
     names = [row["system"] for row in rows]
     if len(set(labels := [Path(name).name for name in names])) == len(names):
         names = labels  # folders are told apart by their last part
@@ -269,6 +266,6 @@ def _print_table(rows: list[dict], seconds: float) -> None:
             change = f"\n[dim]{row['difference'][measure]:+.{digits}f}[/]" if "difference" in row else ""
             cells.append(f"{value:.{digits}f}{change}")
         if speeds:
-            cells.append(f"{row['times_real_time']:.1f}" if "times_real_time" in row else "")
+            cells.append(f"{row['times_real_time']:.1f}x" if "times_real_time" in row else "")
         table.add_row(*cells)
     Console().print(table)

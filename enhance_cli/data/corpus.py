@@ -50,9 +50,12 @@ class Corpus:
 
     def __init__(self, audio: np.ndarray, clips: list[Clip], sources: list[Source]):
         self.audio, self.sources = audio, sources
-        held = [_held_out(c.group, sources[c.source].held_out) for c in clips]
-        self.train = [c for c, out in zip(clips, held) if not out]
-        self.valid = [c for c, out in zip(clips, held) if out]
+        held = set().union(*(_held_out(clips, i, source.held_out) for i, source in enumerate(sources)))
+        self.train = [c for c in clips if c.group not in held]
+        self.valid = [c for c in clips if c.group in held]
+        for side, name in (self.train, "train on"), (self.valid, "validate on"):
+            if not side:
+                raise UsageError(f"{', '.join(s.folder for s in sources)}: nothing to {name}", "change held_out in the recipe")
 
     def hours(self, clips: list[Clip], rate: int) -> float:
         return sum(c.length for c in clips) / rate / 3600
@@ -136,5 +139,7 @@ def read_mono(path: Path, rate: int) -> np.ndarray:
         return resample(audio[None], file.info.rate, rate)[0]
 
 
-def _held_out(group: str, share: float) -> bool:
-    return zlib.crc32(group.encode()) % 10_000 < share * 10_000
+def _held_out(clips: list[Clip], source: int, share: float) -> set[str]:
+    """The groups of a source kept for validation: that share of them, at least one if any, picked by a hash of the name."""
+    groups = sorted({c.group for c in clips if c.source == source}, key=lambda group: zlib.crc32(group.encode()))
+    return set(groups[: max(1, round(share * len(groups)))]) if share > 0 else set()

@@ -6,33 +6,33 @@ all of them. A signal that the measure is not defined for (silence, too short) i
 """
 
 from collections.abc import Callable
-from importlib import import_module
 
 import numpy as np
 
-from enhance_cli.errors import EnhanceError, UsageError
+from enhance_cli.catalogue import Catalogue
+from enhance_cli.errors import EnhanceError
 
 Score = Callable[[np.ndarray, np.ndarray, int], "float | dict[str, float]"]
 
-METRICS = {
-    "pesq": "pesq:score",
-    "estoi": "estoi:score",
-    "si_sdr": "si_sdr:score",
-    "dnsmos": "dnsmos:score",
-}
+METRICS = Catalogue(
+    "metric",
+    __name__,
+    {
+        "pesq": "pesq:score",
+        "estoi": "estoi:score",
+        "si_sdr": "si_sdr:score",
+        "dnsmos": "dnsmos:score",
+    },
+)
 
 
 def load(name: str) -> Score:
     """The function that computes the measure `name`.
 
-    Raises UsageError for an unknown name and EnhanceError where the package that the measure needs is not
-    installed.
+    Raises UsageError for an unknown name and EnhanceError where the package that the measure needs is not installed.
     """
-    if name not in METRICS:
-        raise UsageError(f"unknown metric '{name}'", f"choose from {', '.join(METRICS)}")
-    module, function = METRICS[name].split(":")
     try:
-        return getattr(import_module(f"{__name__}.{module}"), function)
+        return METRICS[name]
     except ModuleNotFoundError as error:
         raise EnhanceError(
             f"metric {name} needs the package {error.name}", "pip install 'enhance-cli[metrics]'"

@@ -79,13 +79,17 @@ class Denoiser:
             if not count:
                 continue
             x = waiting.take(count)
-            in_band, low, gain = np.split(change[:, :count], 3)
-            yield (x + wet * (in_band + (gain - 1) * (x - low))).astype(x.dtype)
+            in_band, low, rise = np.split(change[:, :count], 3)
+            above = rise if self.options.full_band else -1
+            yield (x + wet * (in_band + above * (x - low))).astype(x.dtype)
         if waiting.samples:  # resampling there and back may end a sample or two early
             yield waiting.take(waiting.samples)
 
     def _changes(self, blocks: Iterable[np.ndarray], rate: int, channels: int, level: float) -> Iterator[np.ndarray]:
-        """(3C, m) at the file's rate: the change in the model's band, that band itself, and the gain above it."""
+        """(3C, m) at the file's rate: the change in the model's band, that band itself, and the gain above it less one.
+
+        Less one, because a resampler returns zeros exactly but not ones, least of all at the ends of the file.
+        """
         own_rate = self.model.spec.sample_rate
         down, up = Resampler(rate, own_rate, channels), Resampler(own_rate, rate, 3 * channels)
         windows = cut(_resampled(blocks, down, channels), self.core, self.margin)
@@ -115,17 +119,16 @@ class Denoiser:
         starts = [w.start // hop for w in batch for _ in range(channels)]
         estimate = self.sample(self.model.estimate, self.model.process, y, self.steps, FrameNoise(self.options.seed, starts, y))
         change = frontend.synthesise(estimate, samples) - frontend.synthesise(y, samples)
-        gain = self._upper_gain(estimate, y, samples)
-        result = torch.stack([change.cpu() / scale, audio, gain.cpu()]).unflatten(1, (len(batch), channels))
+        rise = self._upper_gain(estimate, y, samples) - 1
+        result = torch.stack([change.cpu() / scale, audio, rise.cpu()]).unflatten(1, (len(batch), channels))
         cores = (result[:, i, :, w.skip : w.skip + w.length] for i, w in enumerate(batch))
         return [core.flatten(0, 1).numpy() for core in cores]
 
     def _upper_gain(self, estimate: torch.Tensor, y: torch.Tensor, samples: int) -> torch.Tensor:
         """(B, samples) gain the model gave the upper half of its band, from frame energies, linear in between."""
-        if not self.options.full_band:
-            return torch.zeros(y.shape[0], samples)
         half = y.shape[3] // 2
-        before, after = (self.model.frontend.expand(c)[..., half:].square().sum(dim=(1, 3)) for c in (y, estimate))
+        bands = (self.model.frontend.expand(c[..., half:].contiguous()) for c in (y, estimate))  # one order of summation
+        before, after = (band.square().sum(dim=(1, 3)) for band in bands)
         gain = ((after + 1e-12) / (before + 1e-12)).sqrt().clamp(max=1.0)
         smooth = torch.nn.functional.interpolate(gain[:, None], scale_factor=self.model.frontend.hop, mode="linear")
         offset = self.model.frontend.hop // 2  # frames are centred on multiples of the hop

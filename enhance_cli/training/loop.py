@@ -26,7 +26,7 @@ from enhance_cli.networks import NETWORKS
 from enhance_cli.samplers import SAMPLERS
 from enhance_cli.training import state
 from enhance_cli.training.recipe import Recipe, Stage
-from enhance_cli.training.validation import validate
+from enhance_cli.training.validation import score_pairs, validate
 
 SAVE_SECONDS = 120
 
@@ -49,6 +49,7 @@ class Trainer:
         network = NETWORKS[recipe.model.network](**recipe.model.network_args)
         self.average = state.MovingAverage(network.to(device), train.ema)
         self.model = Model(self.spec(), network, device, train.precision)
+        self.noisy_scores = score_pairs(self.validation[1], self.validation[0], rate)
         self.total = sum(stage.steps for stage in recipe.stage)
 
     def spec(self, **training) -> Spec:
@@ -77,14 +78,11 @@ class Trainer:
         self.run.mkdir(parents=True, exist_ok=True)
         network, train = self.model.network, self.recipe.train
         optimiser = torch.optim.AdamW(network.parameters(), lr=1e-3, weight_decay=train.weight_decay)
-        step, best, seconds = 0, -float("inf"), 0.0
-        if (self.run / "state.pt").exists():
-            step, best, seconds = state.restore(self.run / "state.pt", network, self.average, optimiser)
-            self.log(f"resuming at step {step} of {self.total}")
+        progress = self.resume(optimiser)
         estimate = torch.compile(self.model.estimate) if train.compile else self.model.estimate
-        begun, saved, losses = time.monotonic() - seconds, time.monotonic(), []
+        begun, saved = time.monotonic() - progress.seconds, time.monotonic()
         network.train()
-        for step, batch in zip(range(step, self.total), self.batches(step)):
+        for step, batch in zip(range(progress.step, self.total), self.batches(progress.step)):
             stage, lr = schedule(self.recipe.stage, step)
             for group in optimiser.param_groups:
                 group["lr"] = lr
@@ -96,23 +94,39 @@ class Trainer:
             torch.nn.utils.clip_grad_norm_(network.parameters(), train.clip_norm)
             optimiser.step()
             self.average.update(network)
-            losses.append(loss.detach())
-            done = step + 1
-            if done % train.validate_every == 0 or done == self.total:
-                seconds = time.monotonic() - begun
-                line = {"step": done, "loss": float(torch.stack(losses).mean()), "lr": lr, "seconds": round(seconds, 1)}
-                scores = self.validate()
-                best = self.export_if_best(done, best, scores)
-                self.write(line | scores | {"eta": round(seconds / done * (self.total - done))})
-                losses.clear()
-            elif done % 50 == 0:
-                seconds = time.monotonic() - begun
-                eta = seconds / done * (self.total - done)
-                self.report({"step": done, "loss": float(torch.stack(losses[-50:]).mean()), "lr": lr, "eta": round(eta)})
-            if time.monotonic() - saved > SAVE_SECONDS or done == self.total:
-                state.save(self.run / "state.pt", done, network, self.average, optimiser, best, time.monotonic() - begun)
+            progress.losses.append(float(loss.detach()))
+            progress.step, progress.seconds = step + 1, time.monotonic() - begun
+            self.tell(progress, lr)
+            if time.monotonic() - saved > SAVE_SECONDS or progress.step == self.total:
+                state.save(self.run / "state.pt", progress, network, self.average, optimiser)
                 saved = time.monotonic()
         return self.path
+
+    def resume(self, optimiser) -> state.Progress:
+        """The state of an earlier run in this folder; what it reported after its last save is forgotten."""
+        if not (self.run / "state.pt").exists():
+            return state.Progress()
+        progress = state.restore(self.run / "state.pt", self.model.network, self.average, optimiser)
+        self.log(f"resuming at step {progress.step} of {self.total}")
+        metrics = self.run / "metrics.jsonl"
+        lines = metrics.read_text().splitlines(keepends=True) if metrics.exists() else []
+        metrics.write_text("".join(line for line in lines if json.loads(line)["step"] <= progress.step))
+        return progress
+
+    def tell(self, progress: state.Progress, lr: float) -> None:
+        """Report now and then; validate, export and write a line of metrics every `validate_every` batches."""
+        step, losses = progress.step, progress.losses
+        eta = round(progress.seconds / step * (self.total - step))
+        if step % self.recipe.train.validate_every == 0 or step == self.total:
+            scores = self.validate()
+            progress.best = self.export_if_best(step, progress.best, scores)
+            line = {"step": step, "loss": sum(losses) / len(losses), "lr": lr, "seconds": round(progress.seconds, 1)}
+            with open(self.run / "metrics.jsonl", "a") as file:
+                file.write(json.dumps(line | scores) + "\n")
+            self.report(line | scores | {"eta": eta})
+            losses.clear()
+        elif step % 50 == 0:
+            self.report({"step": step, "loss": sum(losses[-50:]) / len(losses[-50:]), "lr": lr, "eta": eta})
 
     @property
     def path(self) -> Path:
@@ -147,7 +161,7 @@ class Trainer:
         scores = validate(self.model, *self.validation)
         network.load_state_dict(kept)
         network.train()
-        return {k: round(v, 4) for k, v in scores.items()}
+        return scores
 
     def export_if_best(self, step: int, best: float, scores: dict[str, float]) -> float:
         """Quality in one number: PESQ plus a tenth of the SI-SDR in dB (0.1 PESQ weighs as much as 1 dB)."""
@@ -161,6 +175,7 @@ class Trainer:
             "data": self.describe(),
             "licences": self.recipe.data.licences,
             "validation": scores,
+            "validation_noisy": self.noisy_scores,
             "date": date.today().isoformat(),
             "commit": _commit(),
         }
@@ -168,11 +183,6 @@ class Trainer:
         network.load_state_dict(self.average.values)
         save_model(self.path, self.spec(**training), network)
         return value
-
-    def write(self, line: dict) -> None:
-        with open(self.run / "metrics.jsonl", "a") as file:
-            file.write(json.dumps(line) + "\n")
-        self.report(line)
 
 
 class _Batches(torch.utils.data.Dataset):

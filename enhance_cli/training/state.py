@@ -2,6 +2,7 @@
 
 import os
 import random
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
@@ -25,15 +26,23 @@ class MovingAverage:
                 self.values[key].copy_(value)
 
 
-def save(path: Path, step: int, network, average: MovingAverage, optimiser, best: float, seconds: float) -> None:
+@dataclass
+class Progress:
+    """How far a run has come: batches done, best validation value, seconds trained, losses since the last report."""
+
+    step: int = 0
+    best: float = -float("inf")
+    seconds: float = 0.0
+    losses: list[float] = field(default_factory=list)
+
+
+def save(path: Path, progress: Progress, network, average: MovingAverage, optimiser) -> None:
     state = {
-        "step": step,
+        "progress": asdict(progress),
         "network": network.state_dict(),
         "average": average.values,
         "updates": average.updates,
         "optimiser": optimiser.state_dict(),
-        "best": best,
-        "seconds": seconds,
         "torch_random": torch.get_rng_state(),
         "python_random": random.getstate(),
     }
@@ -42,8 +51,8 @@ def save(path: Path, step: int, network, average: MovingAverage, optimiser, best
     os.replace(part, path)
 
 
-def restore(path: Path, network, average: MovingAverage, optimiser) -> tuple[int, float, float]:
-    """(step, best validation value, seconds trained so far)."""
+def restore(path: Path, network, average: MovingAverage, optimiser) -> Progress:
+    """Put everything back as it was saved, random numbers included."""
     state = torch.load(path, map_location="cpu", weights_only=True)
     network.load_state_dict(state["network"])
     for key, value in state["average"].items():
@@ -53,4 +62,4 @@ def restore(path: Path, network, average: MovingAverage, optimiser) -> tuple[int
     torch.set_rng_state(state["torch_random"])
     version, numbers, gauss = state["python_random"]
     random.setstate((version, tuple(numbers), gauss))
-    return state["step"], state["best"], state["seconds"]
+    return Progress(**state["progress"])

@@ -21,8 +21,13 @@ def validate(model: Model, noisy: np.ndarray, clean: np.ndarray, steps: int = 1)
         y = model.frontend.analyse(batch.to(model.device))
         estimate = sample(model.estimate, model.process, y, steps, lambda: torch.randn_like(y))
         enhanced.append(model.frontend.synthesise(estimate, batch.shape[1]).cpu().numpy())
-    voiced = [(c, e) for c, e in zip(clean, np.concatenate(enhanced)) if np.abs(c).max() > 1e-3]
-    return {name: float(np.mean(values)) for name in MEASURES if (values := _scores(name, voiced, rate))}
+    return score_pairs(clean, np.concatenate(enhanced), rate)
+
+
+def score_pairs(clean: np.ndarray, enhanced: np.ndarray, rate: int) -> dict[str, float]:
+    """Mean of every measure over the (K, N) pairs that have a voice in them."""
+    voiced = [(c, e) for c, e in zip(clean, enhanced) if np.abs(c).max() > 1e-3]
+    return {name: round(float(np.mean(values)), 4) for name in MEASURES if (values := _scores(name, voiced, rate))}
 
 
 def _scores(name: str, pairs: list[tuple[np.ndarray, np.ndarray]], rate: int) -> list[float]:

@@ -41,7 +41,8 @@ def test_an_odd_file_is_read_whole(build, tmp_path):
 
 @pytest.mark.parametrize(
     ("container", "subtype"),
-    [("WAV", "PCM_16"), ("WAV", "PCM_24"), ("WAV", "PCM_32"), ("WAV", "FLOAT"), ("WAV", "DOUBLE"), ("FLAC", "PCM_16"),
+    [("WAV", "PCM_16"), ("WAV", "PCM_24"), ("WAV", "PCM_32"), ("WAV", "FLOAT"), ("WAV", "DOUBLE"),
+    ("FLAC", "PCM_16"),
      ("FLAC", "PCM_24"), ("AIFF", "PCM_16"), ("CAF", "ALAC_16"), ("W64", "PCM_16"), ("RF64", "PCM_16")],
 )  # fmt: skip
 def test_lossless_formats_give_the_samples_that_were_written(container, subtype, tmp_path):
@@ -52,7 +53,8 @@ def test_lossless_formats_give_the_samples_that_were_written(container, subtype,
 
 
 @pytest.mark.parametrize(
-    ("container", "subtype", "rate"), [("OGG", "VORBIS", 44100), ("OGG", "OPUS", 48000), ("MP3", "MPEG_LAYER_III", 44100)]
+    ("container", "subtype", "rate"),
+    [("OGG", "VORBIS", 44100), ("OGG", "OPUS", 48000), ("MP3", "MPEG_LAYER_III", 44100)],
 )
 def test_lossy_formats_keep_length_and_know_their_bit_rate(container, subtype, rate, tmp_path):
     audio, info = read(zoo.save(tmp_path / "file", zoo.noise(2, frames=3 * rate + 17), rate, container, subtype))
@@ -68,10 +70,9 @@ def test_32_bit_integers_keep_every_bit(tmp_path):
 
 
 @pytest.mark.parametrize("container", ["WAV", "FLAC", "M4A"])
-@pytest.mark.parametrize("frames", [1, 999, 4096, 1 << 20])
+@pytest.mark.parametrize("frames", [7, 999, 4096, 1 << 20])
 def test_blocks_of_any_size_join_to_the_same_whole_and_can_be_read_again(container, frames, tmp_path):
     path = zoo.alac(tmp_path) if container == "M4A" else zoo.save(tmp_path / "x", zoo.noise(2), container=container)
-    frames = max(frames, 97) if container == "M4A" else frames
     with open_audio(path) as audio:
         whole = np.concatenate(list(audio.blocks()), axis=1)
         blocks = list(audio.blocks(frames))

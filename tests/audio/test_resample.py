@@ -1,17 +1,29 @@
-"""Resampling: exact lengths, no delay, no difference between a stream and the whole, and the tone keeps its pitch."""
+"""Resampling: exact lengths, no delay, no difference between a stream and the whole, and the tone keeps its
+pitch.
+"""
 
 import numpy as np
 import pytest
 
 from enhance_cli.audio.resample import Resampler, resample, resampled_length
 
-RATES = [(48000, 16000), (16000, 48000), (44100, 16000), (16000, 44100), (8000, 192_000), (96000, 44100), (11025, 16000)]
+RATES = [
+    (48000, 16000),
+    (16000, 48000),
+    (44100, 16000),
+    (16000, 44100),
+    (8000, 192_000),
+    (96000, 44100),
+    (11025, 16000),
+]
 
 
 def tone(rate, seconds=1.0, frequency=440.0):
     t = np.arange(round(rate * seconds)) / rate
     window = np.minimum(1, np.minimum(t, seconds - t) / 0.1)
-    return (np.stack([np.sin(2 * np.pi * frequency * t), np.cos(2 * np.pi * frequency * t)]) * window).astype(np.float32)
+    return (np.stack([np.sin(2 * np.pi * frequency * t), np.cos(2 * np.pi * frequency * t)]) * window).astype(
+        np.float32
+    )
 
 
 @pytest.mark.parametrize(("rate_in", "rate_out"), RATES)

@@ -39,9 +39,12 @@ def every_value(bits):
 
 @pytest.mark.parametrize(
     ("container", "subtype", "bits"),
-    [("WAV", "PCM_U8", 8), ("WAV", "PCM_16", 16), ("WAV", "PCM_24", 24), ("WAV", "PCM_32", 32), ("RF64", "PCM_24", 24),
-     ("WAVEX", "PCM_16", 16), ("FLAC", "PCM_S8", 8), ("FLAC", "PCM_16", 16), ("FLAC", "PCM_24", 24), ("AIFF", "PCM_S8", 8),
-     ("AIFF", "PCM_24", 24), ("CAF", "PCM_32", 32), ("CAF", "ALAC_16", 16), ("CAF", "ALAC_24", 24), ("W64", "PCM_16", 16),
+    [("WAV", "PCM_U8", 8), ("WAV", "PCM_16", 16), ("WAV", "PCM_24", 24), ("WAV", "PCM_32", 32),
+    ("RF64", "PCM_24", 24),
+     ("WAVEX", "PCM_16", 16), ("FLAC", "PCM_S8", 8), ("FLAC", "PCM_16", 16), ("FLAC", "PCM_24", 24),
+     ("AIFF", "PCM_S8", 8),
+     ("AIFF", "PCM_24", 24), ("CAF", "PCM_32", 32), ("CAF", "ALAC_16", 16), ("CAF", "ALAC_24", 24),
+     ("W64", "PCM_16", 16),
      ("AU", "PCM_16", 16), ("M4A", "ALAC_16", 16), ("M4A", "ALAC_24", 24)],
 )  # fmt: skip
 def test_every_integer_comes_back_exactly(container, subtype, bits, tmp_path):
@@ -71,7 +74,8 @@ def test_beyond_full_scale_integers_are_clipped_not_wrapped(tmp_path):
 
 @pytest.mark.parametrize(
     ("container", "subtype", "rate"),
-    [("MP3", "MPEG_LAYER_III", 44100), ("MP3", "MPEG_LAYER_III", 16000), ("OGG", "VORBIS", 44100), ("OGG", "OPUS", 48000),
+    [("MP3", "MPEG_LAYER_III", 44100), ("MP3", "MPEG_LAYER_III", 16000), ("OGG", "VORBIS", 44100),
+    ("OGG", "OPUS", 48000),
      ("M4A", "AAC", 44100)],
 )  # fmt: skip
 @pytest.mark.parametrize("frames", [1, 2000, 50_001])
@@ -86,7 +90,12 @@ def test_lossy_files_keep_length_and_timing(container, subtype, rate, frames, tm
 
 @pytest.mark.parametrize(
     ("container", "subtype", "rate"),
-    [("MP3", "MPEG_LAYER_III", 48000), ("OGG", "VORBIS", 44100), ("OGG", "OPUS", 48000), ("M4A", "AAC", 48000)],
+    [
+        ("MP3", "MPEG_LAYER_III", 48000),
+        ("OGG", "VORBIS", 44100),
+        ("OGG", "OPUS", 48000),
+        ("M4A", "AAC", 48000),
+    ],
 )
 @pytest.mark.parametrize("bitrate", [64_000, 128_000, 192_000])
 def test_bit_rates_are_near_what_was_asked(container, subtype, rate, bitrate, tmp_path):
@@ -144,7 +153,8 @@ except AudioError as error:
 
 @pytest.mark.parametrize(
     ("container", "subtype"),
-    [("WAV", "PCM_16"), ("WAV", "FLOAT"), ("RF64", "PCM_16"), ("FLAC", "PCM_16"), ("OGG", "VORBIS"), ("OGG", "OPUS"),
+    [("WAV", "PCM_16"), ("WAV", "FLOAT"), ("RF64", "PCM_16"), ("FLAC", "PCM_16"), ("OGG", "VORBIS"),
+    ("OGG", "OPUS"),
      ("MP3", "MPEG_LAYER_III"), ("M4A", "AAC")],
 )  # fmt: skip
 def test_a_full_disk_is_one_clear_error(container, subtype, tmp_path, pytestconfig):

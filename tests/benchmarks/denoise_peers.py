@@ -26,9 +26,7 @@ RATE = 16000
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--noisy", type=Path, default=PAIRS / "noisy", help="folder of noisy files")
     parser.add_argument("--clean", type=Path, default=PAIRS / "clean", help="their originals, named alike")
     parser.add_argument("--venv", type=Path, default=Path(".bench-venv"), help="where the peers live")

@@ -21,9 +21,7 @@ START = [dict(state) for state in engine().states]
 
 def fresh():
     engine().states = [dict(state) for state in START]
-    return by_frames(
-        lambda block: engine().frame(block, 0), FRAME_SIZE, DELAY_FRAMES * FRAME_SIZE, SPEECH_RATE
-    )
+    return by_frames(lambda block: engine().frame(block, 0), FRAME_SIZE, DELAY_FRAMES * FRAME_SIZE, SPEECH_RATE)
 
 
 serve(fresh)

@@ -34,9 +34,7 @@ class Stream:
     def __init__(self):
         self.input = np.zeros(WINDOW, np.float32)
         self.output = np.zeros(WINDOW, np.float32)
-        self.states = [
-            np.zeros(network.get_inputs()[1].shape, np.float32) for network in (mask_network, time_network)
-        ]
+        self.states = [np.zeros(network.get_inputs()[1].shape, np.float32) for network in (mask_network, time_network)]
 
     def __call__(self, block):
         self.input = np.concatenate([self.input[SHIFT:], block])

@@ -1,0 +1,39 @@
+# Two commands set everything up: `make demo` and `make test`. Settings: PYTHON (the interpreter to build .venv with).
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: help demo test check bench lock clean
+
+help:  ## list the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+$(READY): pyproject.toml requirements.lock
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps -e .
+	touch $(READY)
+
+demo: $(READY)  ## denoise a real noisy recording and draw it before and after
+	$(BIN)/enhance denoise tests/audio_files/noisy_speech.flac -o demo/ --existing overwrite --plot --verbose
+	@echo "Listen to demo/noisy_speech.flac, look at demo/noisy_speech.flac.png"
+
+test: $(READY)  ## run the tests
+	$(BIN)/python -m pytest
+
+check: $(READY)  ## lint and formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+bench: $(READY)  ## speed, memory and quality against other denoisers (PAIRS=folder with noisy/ and clean/)
+	$(BIN)/python tests/benchmarks/denoise_peers.py $(if $(PAIRS),--noisy $(PAIRS)/noisy --clean $(PAIRS)/clean)
+
+lock: $(READY)  ## write requirements.lock anew from pyproject.toml
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.10 --generate-hashes \
+		--no-emit-index-url --no-header --no-annotate -o requirements.lock
+
+clean:  ## remove what the targets made
+	rm -rf $(VENV) .bench-venv demo .pytest_cache .ruff_cache

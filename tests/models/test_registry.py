@@ -1,0 +1,44 @@
+"""Names of models: the table that ships, paths of the user's own, and help with a name that was mistyped."""
+
+import pytest
+
+from enhance_cli.errors import ModelError
+from enhance_cli.models import registry
+
+
+def test_the_table_names_one_default_for_every_task():
+    entries = registry.entries()
+    assert {"denoise-s", "denoise-m"} <= {e.name for e in entries}
+    for task in {e.task for e in entries}:
+        assert [e.default for e in entries if e.task == task].count(True) == 1
+        assert registry.find(None, task).default
+    for entry in entries:
+        assert entry.path.suffix == ".safetensors" and entry.licence and entry.summary and entry.sample_rate > 0
+        assert entry.sha256 is not None, "a shipped model is always compared with its digest"
+
+
+def test_a_name_and_a_file_are_found(tiny_model):
+    assert registry.find("denoise-s", "denoise").name == "denoise-s"
+    own = registry.find(str(tiny_model), "denoise")
+    assert (own.name, own.path, own.sha256) == ("tiny", tiny_model, None)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("denoise-x", "unknown model 'denoise-x'.*did you mean denoise-"),
+        ("zebra", "unknown model 'zebra'.*choose from denoise-"),
+        ("gone.safetensors", "gone.safetensors: no such model file"),
+        ("../weights.toml", "unknown model"),
+        ("", "unknown model ''"),
+    ],
+)
+def test_an_unknown_name_is_answered_with_the_known_ones(name, message):
+    with pytest.raises(ModelError, match=message) as caught:
+        registry.find(name, "denoise")
+    assert caught.value.exit_code == 3
+
+
+def test_a_model_of_another_task_is_not_taken():
+    with pytest.raises(ModelError, match="unknown model"):
+        registry.find("denoise-s", "extract")

@@ -1,0 +1,58 @@
+"""Cutting a stream into windows: cores tile the file, margins are as wide as asked, memory stays small."""
+
+import numpy as np
+import pytest
+
+from enhance_cli.tasks.windows import cut, group
+
+
+def pieces(n: int, sizes: list[int]):
+    """(2, n) counted samples in blocks of the given sizes, over and over."""
+    audio = np.stack([np.arange(n), -np.arange(n)]).astype(np.float32)
+    position = 0
+    while position < n:
+        for size in sizes:
+            yield audio[:, position : position + size]
+            position += size
+
+
+@pytest.mark.parametrize("n", [0, 1, 99, 100, 101, 129, 130, 131, 199, 200, 1000])
+@pytest.mark.parametrize("margin", [0, 30, 250])
+@pytest.mark.parametrize("sizes", [[1], [7], [100], [0, 333], [5000]])
+def test_cores_tile_the_file_and_margins_are_whole(n, margin, sizes):
+    windows = list(cut(pieces(n, sizes), 100, margin))
+    cores = [w.audio[:, w.skip : w.skip + w.length] for w in windows]
+    joined = np.concatenate(cores, axis=1) if cores else np.zeros((2, 0))
+    np.testing.assert_array_equal(joined[0], np.arange(n))
+    np.testing.assert_array_equal(joined[1], -np.arange(n))
+    for w in windows:
+        first, end = w.start, w.start + w.audio.shape[1]
+        np.testing.assert_array_equal(w.audio[0], np.arange(first, end))
+        core = first + w.skip
+        assert first == max(core - margin, 0) and end == min(core + w.length + margin, n)
+
+
+def test_windows_start_on_multiples_of_the_hop_when_core_and_margin_do():
+    assert all(w.start % 16 == 0 for w in cut(pieces(1000, [13]), 96, 48))
+
+
+def test_windows_come_as_soon_as_their_margin_is_there():
+    """Constant memory: no more than a core, its margins and one block are ever read ahead."""
+    read = 0
+
+    def counted():
+        nonlocal read
+        for block in pieces(10_000, [10]):
+            read += block.shape[1]
+            yield block
+
+    for w in cut(counted(), 100, 30):
+        assert read <= w.start + w.skip + 100 + 30 + 10
+
+
+def test_groups_hold_neighbours_of_one_length():
+    windows = list(cut(pieces(1050, [50]), 100, 30))
+    groups = list(group(windows, 4))
+    assert [w.start for g in groups for w in g] == [w.start for w in windows]
+    assert max(map(len, groups)) == 4 and all(len({w.audio.shape for w in g}) == 1 for g in groups)
+    assert list(group([], 4)) == [] and [len(g) for g in group(windows, 1)] == [1] * len(windows)

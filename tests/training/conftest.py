@@ -1,0 +1,75 @@
+"""A corpus of a few seconds and a recipe that trains on it in seconds, with a network small enough to run anywhere."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+CLIPS = Path(__file__).parents[1] / "audio_files" / "pairs" / "clean"
+
+RECIPE = """
+[model]
+name = "tiny"
+network = "bridge_unet"
+process = "brownian_bridge"
+network_args = { channels = [8, 12], blocks = 1, dilations = [1], temporal = 16, temporal_dilations = [1], embedding = 8 }
+
+[train]
+batch_size = 4
+precision = "fp32"
+validate_every = 20
+validation_items = 2
+ema = 0.9
+
+[mix]
+seconds = 0.5
+
+[[stage]]
+loss = "data_prediction"
+steps = 30
+lr = 3e-3
+warmup = 2
+
+[[stage]]
+loss = "reverse_process"
+loss_args = { steps = 3 }
+steps = 10
+lr = 1e-4
+warmup = 2
+
+[data]
+rooms = 4
+licences = "CC BY 4.0"
+
+[[data.speech]]
+folder = "speech"
+groups = "folder"
+held_out = 0.5
+
+[[data.noise]]
+folder = "noise"
+held_out = 0.5
+"""
+
+
+@pytest.fixture(scope="session")
+def corpus_root(tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp("corpus")
+    for clip in CLIPS.glob("*.flac"):
+        audio, rate = soundfile.read(clip)
+        folder = root / "speech" / clip.stem
+        folder.mkdir(parents=True)
+        soundfile.write(folder / "clip.flac", audio[: 2 * rate], rate)
+    (root / "noise").mkdir()
+    rng = np.random.default_rng(0)
+    for number in range(6):
+        soundfile.write(root / "noise" / f"{number}.wav", 0.1 * rng.standard_normal(16000), 16000)
+    return root
+
+
+@pytest.fixture
+def recipe_file(tmp_path) -> Path:
+    path = tmp_path / "tiny.toml"
+    path.write_text(RECIPE)
+    return path

@@ -1,0 +1,44 @@
+"""Recipes: what is wrong in one is said with the key and a suggestion."""
+
+import pytest
+
+from enhance_cli.errors import UsageError
+from enhance_cli.training.recipe import load, shipped
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_shipped_recipes_load(name):
+    assert load(name).model.name == name
+
+
+def test_overrides_reach_nested_values(recipe_file):
+    recipe = load(str(recipe_file), ["train.batch_size=2", "stage.1.lr=0.5", "mix.snr=[0, 5]", "model.name=other"])
+    assert recipe.train.batch_size == 2 and recipe.stage[1].lr == 0.5
+    assert recipe.mix.snr == (0, 5) and recipe.model.name == "other"
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ("train.batchsize=2", "unknown key 'batchsize'.*did you mean 'batch_size'"),
+        ('train.batch_size="many"', "batch_size.*not of type int"),
+        ("train.batch_size=true", "batch_size.*not of type int"),
+        ("nonsense", "not of the form section.key=value"),
+        ("model.colour=1", "unknown key 'colour'.*known keys are"),
+    ],
+)
+def test_mistakes_are_named(recipe_file, change, message):
+    with pytest.raises(UsageError, match=message):
+        load(str(recipe_file), [change])
+
+
+def test_missing_and_broken_recipes(tmp_path):
+    with pytest.raises(UsageError, match="no such recipe: name a .toml file or one of denoise-m, denoise-s"):
+        load("denoise-xl")
+    broken = tmp_path / "broken.toml"
+    broken.write_text("[model\n")
+    with pytest.raises(UsageError, match="not valid TOML"):
+        load(str(broken))
+    broken.write_text("[model]\nname = 'x'\n")
+    with pytest.raises(UsageError, match="missing"):
+        load(str(broken))

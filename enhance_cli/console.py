@@ -71,8 +71,7 @@ class Reporter:
             return
         notes = [*record.notes, *(f"not carried over: {tag}" for tag in record.tags_lost)]
         if self.verbose:
-            speed = record.seconds_audio / max(record.seconds_work, 1e-3)
-            say(f"{record.input}: {record.seconds_audio:.1f} s done {speed:.0f}x faster than real time")
+            say(f"{record.input}: {record.seconds_audio:.1f} s of audio in {record.seconds_work:.1f} s")
             for what, unit in (("loudness", "LUFS"), ("peak", "dBFS"), ("noise_floor", "dBFS")):
                 before, after = getattr(record, f"{what}_before"), getattr(record, f"{what}_after")
                 if before is not None and after is not None:

@@ -17,23 +17,15 @@ _BIN = 0.05  # LU; loudness windows are counted from -70 (the absolute gate) to 
 
 
 class Meter:
-    """Push (C, n) blocks, then read the properties; they may also be read on the way."""
+    """Push (C, n) blocks, then read the properties; they may also be read on the way.
 
-    def __init__(self, rate: int, channels: int, true_peak: bool = False):
-        from scipy.signal import sosfilt  # a second to import, for which `--help` must not wait
+    Without `loudness` there is none, and SciPy, which takes a second to import, is not needed; nor without `true_peak`.
+    """
 
+    def __init__(self, rate: int, channels: int, loudness: bool = True, true_peak: bool = False):
         self.frames = 0
         self.peak = 0.0
-        self._filter = sosfilt
-        self._sections = _k_weighting(rate)
-        self._state = np.zeros((2, channels, 2))
-        self._weights = _channel_weights(channels)
-        self._hops = _Slices(rate / 10)
-        self._recent = np.zeros(3)  # energies of the last three 100 ms hops: with the next one a 400 ms window
-        self._hops_seen = 0
-        self._window = 0.4 * rate
-        self._windows = np.zeros(int(100 / _BIN) + 1)
-        self._energies = np.zeros_like(self._windows)
+        self._loudness = _Loudness(rate, channels) if loudness else None
         self._frames = _Slices(max(round(rate / 50), 1))
         self._levels = np.zeros(
             560 + 2, dtype=np.int64
@@ -51,25 +43,10 @@ class Meter:
         self.peak = max(self.peak, float(x.max()), -float(x.min()))
         if self._true_peak:
             self._true_peak.push(x)
-        weighted, self._state = self._filter(self._sections, x, zi=self._state)
-        self._state[np.abs(self._state) < 1e-60] = 0.0  # else it decays into denormals in silence, which are slow
-        np.square(weighted, out=weighted)
-        self._count_windows(self._hops.push(self._weights @ weighted))
+        if self._loudness:
+            self._loudness.push(x)
         np.square(x, out=x)
         self._count_levels(self._frames.push(x.mean(axis=0)) / self._frames.length)
-
-    def _count_windows(self, hops: np.ndarray) -> None:
-        if not len(hops):
-            return
-        chain = np.concatenate([self._recent, hops])
-        energy = np.convolve(chain, np.ones(4), "valid") / self._window
-        energy = energy[max(3 - self._hops_seen, 0) :]  # windows that would reach back before the beginning
-        self._hops_seen += len(hops)
-        self._recent = chain[-3:]
-        energy = energy[energy >= _energy(-70.0)]
-        index = np.minimum(((_loudness(energy) + 70.0) / _BIN).astype(int), len(self._windows) - 1)
-        np.add.at(self._windows, index, 1)
-        np.add.at(self._energies, index, energy)
 
     def _count_levels(self, powers: np.ndarray) -> None:
         self._energy += float(powers.sum())
@@ -88,11 +65,7 @@ class Meter:
     @property
     def loudness(self) -> float | None:
         """Integrated loudness in LUFS, or None where it is not defined: shorter than 0.4 s, or silence."""
-        if not self._windows.any():
-            return None
-        gate = _loudness(self._energies.sum() / self._windows.sum()) - 10.0
-        first = max(int((gate + 70.0) / _BIN), 0)
-        return float(_loudness(self._energies[first:].sum() / self._windows[first:].sum()))
+        return self._loudness.value() if self._loudness else None
 
     @property
     def active_level(self) -> float:
@@ -108,6 +81,50 @@ class Meter:
         below = np.cumsum(self._levels)
         index = int(np.searchsorted(below, 0.1 * below[-1])) if below[-1] else 0
         return -120 + (index - 0.5) / 4 if index else None
+
+
+class _Loudness:
+    """Integrated loudness of what is pushed, over a histogram of 400 ms windows that begin every 100 ms."""
+
+    def __init__(self, rate: int, channels: int):
+        from scipy.signal import sosfilt
+
+        self._filter = sosfilt
+        self._sections = _k_weighting(rate)
+        self._state = np.zeros((2, channels, 2))
+        self._weights = _channel_weights(channels)
+        self._hops = _Slices(rate / 10)
+        self._recent = np.zeros(3)  # energies of the last three 100 ms hops: with the next one a 400 ms window
+        self._hops_seen = 0
+        self._window = 0.4 * rate
+        self._windows = np.zeros(int(100 / _BIN) + 1)
+        self._energies = np.zeros_like(self._windows)
+
+    def push(self, x: np.ndarray) -> None:
+        weighted, self._state = self._filter(self._sections, x, zi=self._state)
+        self._state[np.abs(self._state) < 1e-60] = 0.0  # else it decays into denormals in silence, which are slow
+        np.square(weighted, out=weighted)
+        self._count_windows(self._hops.push(self._weights @ weighted))
+
+    def _count_windows(self, hops: np.ndarray) -> None:
+        if not len(hops):
+            return
+        chain = np.concatenate([self._recent, hops])
+        energy = np.convolve(chain, np.ones(4), "valid") / self._window
+        energy = energy[max(3 - self._hops_seen, 0) :]  # windows that would reach back before the beginning
+        self._hops_seen += len(hops)
+        self._recent = chain[-3:]
+        energy = energy[energy >= _energy(-70.0)]
+        index = np.minimum(((_loudness(energy) + 70.0) / _BIN).astype(int), len(self._windows) - 1)
+        np.add.at(self._windows, index, 1)
+        np.add.at(self._energies, index, energy)
+
+    def value(self) -> float | None:
+        if not self._windows.any():
+            return None
+        gate = _loudness(self._energies.sum() / self._windows.sum()) - 10.0
+        first = max(int((gate + 70.0) / _BIN), 0)
+        return float(_loudness(self._energies[first:].sum() / self._windows[first:].sum()))
 
 
 class _Slices:

@@ -29,12 +29,12 @@ def spectrograms(before: Path, after: Path, picture: Path, seconds: float = 30) 
     levels = [(Path(path), *_levels(Path(path), seconds)) for path in (before, after)]
     top = max(decibels.max() for _, decibels, _, _ in levels)
     figure, axes = pyplot.subplots(2, 1, figsize=(11, 7), sharex=True, layout="constrained")
-    for axis, (path, decibels, length, rate) in zip(axes, levels, strict=True):
+    for axis, when, (path, decibels, length, rate) in zip(axes, ("before", "after"), levels, strict=True):
         image = axis.imshow(
             decibels - top, origin="lower", aspect="auto", cmap="magma", vmin=-_RANGE, vmax=0,
             extent=(0, length, 0, rate / 2000), interpolation="nearest",
         )  # fmt: skip
-        axis.set_title(path.name.encode("utf-8", "backslashreplace").decode())
+        axis.set_title(f"{when}: {path.name}".encode("utf-8", "backslashreplace").decode())
         axis.set_ylabel("frequency in kHz")
     axes[1].set_xlabel("time in s")
     figure.colorbar(image, ax=axes, label="dB below the loudest")

@@ -41,7 +41,8 @@ TRUE_PEAK_CEILING = 10 ** (-1 / 20)  # -1 dBTP, as EBU R 128 and the streaming s
 class FileOptions:
     """What part of the input to take, and how to write the result; None means "as the input is".
 
-    `start` and `duration` are in seconds, `sample_rate` in Hz, `loudness` in LUFS.
+    `start` and `duration` are in seconds, `sample_rate` in Hz, `loudness` in LUFS. `measure` asks for the loudness of
+    input and output in the record; without it short files are done sooner.
     """
 
     start: float = 0.0
@@ -51,6 +52,7 @@ class FileOptions:
     sample_rate: int | None = None
     loudness: float | None = None
     plot: bool = False
+    measure: bool = True
 
 
 def enhance_file(job: Job, process: Process, options: FileOptions = FileOptions()) -> dict[str, Any]:
@@ -68,7 +70,8 @@ def enhance_file(job: Job, process: Process, options: FileOptions = FileOptions(
         extension = None if job.target == STDOUT else job.target.suffix
         fmt = output_format(info, extension, options.container, options.bit_depth, options.sample_rate)
         before = _measure(audio, options)
-        after = Meter(fmt.rate, info.channels, true_peak=options.loudness is not None)
+        wanted = options.loudness is not None
+        after = Meter(fmt.rate, info.channels, loudness=options.measure or wanted, true_peak=wanted)
         with atomic(job.target) as part:
             # On the disk of the target: the usual folder for temporary files may be small, or memory.
             folder = None if job.target == STDOUT else job.target.parent
@@ -130,7 +133,7 @@ def _blocks(audio: AudioFile, options: FileOptions) -> Blocks:
 
 
 def _measure(audio: AudioFile, options: FileOptions) -> Meter:
-    meter = Meter(audio.info.rate, audio.info.channels)
+    meter = Meter(audio.info.rate, audio.info.channels, loudness=options.measure)
     for block in _blocks(audio, options):
         meter.push(block)
     return meter
@@ -146,7 +149,7 @@ def _checked(blocks: Blocks, source: Path, rate: int, expected: int) -> Blocks:
         if not finite.all():
             position = (frames + int(np.argmin(finite))) / rate
             message = f"{source}: the result is not a number at {position:.3f} s, so nothing was written"
-            raise AudioError(message, "try --precision float32 or another model")
+            raise AudioError(message, "try --precision fp32 or another model")
         frames += block.shape[1]
         yield block
     if frames != expected:

@@ -79,7 +79,14 @@ def denoise(
         from enhance_cli.batch.files import FileOptions, enhance_file
 
         options = FileOptions(
-            start, duration, format, bit_depth.value if bit_depth else None, sample_rate, target_loudness, plot
+            start=start,
+            duration=duration,
+            container=format,
+            bit_depth=bit_depth.value if bit_depth else None,
+            sample_rate=sample_rate,
+            loudness=target_loudness,
+            plot=plot,
+            measure=bool(json or report or verbose),
         )
         denoiser, facts = _load(
             entry, device, precision, threads,
@@ -88,7 +95,8 @@ def denoise(
         )  # fmt: skip
         base |= facts
         if not quiet:
-            say("{model}, {sampler}, {steps} steps, on {device} in {precision}".format_map(base))
+            steps_said = "1 step" if base["steps"] == 1 else f"{base['steps']} steps"
+            say(f"{entry.name}, {base['sampler']}, {steps_said}, on {base['device']} in {base['precision']}")
         work = lambda job: enhance_file(job, denoiser.process, options)  # noqa: E731
 
     from enhance_cli.batch.record import Report

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from enhance_cli.audio.stft import Frontend
@@ -35,19 +35,26 @@ def load_file(path: Path, device: torch.device, precision: str = "fp32", sha256:
     if sha256 is not None and file_sha256(path) != sha256:
         raise ModelError(f"{path}: the file is damaged (its SHA-256 is not the recorded one)", "reinstall or pull it again")
     spec = read_spec(path)
-    network = NETWORKS[spec.network](**spec.network_args)
+    try:
+        model = Model(spec, NETWORKS[spec.network](**spec.network_args), device, precision)
+    except Exception as error:  # a header can ask for anything
+        reason = " ".join(str(error).split())
+        raise ModelError(f"{path}: this version cannot build it ({reason})", "update enhance-cli, or use another") from error
     with safe_open(path, framework="pt") as file:
         weights = {key: file.get_tensor(key).float() for key in file.keys()}
     try:
-        network.load_state_dict(weights)
+        model.network.load_state_dict(weights)
     except RuntimeError as error:
         reason = str(error).splitlines()[-1].strip()
         raise ModelError(f"{path}: the weights do not fit {spec.network} ({reason})", "use another model") from error
-    return Model(spec, network.eval().requires_grad_(False), device, precision)
+    model.network.eval().requires_grad_(False)
+    if hasattr(model.network, "fold"):
+        model.network.fold()
+    return model
 
 
 def save_model(path: Path, spec: Spec, network: torch.nn.Module) -> None:
     """Write weights in half precision with the header. Integer counters of normalisation layers stay as they are."""
     weights = {k: (v.half() if v.is_floating_point() else v).contiguous().cpu() for k, v in network.state_dict().items()}
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(weights, path, metadata=spec.to_metadata())
+    path.write_bytes(save(weights, metadata=spec.to_metadata()))  # save_file would keep it from other users

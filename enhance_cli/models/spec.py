@@ -60,8 +60,14 @@ def read_spec(path: Path) -> Spec:
 
 
 def file_sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while piece := file.read(1 << 20):
-            digest.update(piece)
-    return digest.hexdigest()
+    """Raises ModelError for a file that is not there or cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            digest = hashlib.sha256()
+            while piece := file.read(1 << 20):
+                digest.update(piece)
+            return digest.hexdigest()
+    except FileNotFoundError as error:
+        raise ModelError(f"{path}: no such model file", "see `enhance models list`") from error
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read ({error.strerror})", "check its permissions") from error

@@ -6,8 +6,8 @@ All layers are dense convolutions with a finite context in time, and batch norma
 done in windows with `context` frames of margin equals the file done whole. The head gives a complex mask and a residual,
 x0 = mask * y + residual, initialised to the identity (a fresh network returns its input).
 
-    small  (denoise-s)  1.0 M parameters   about 0.9 GMAC per second of 16 kHz audio and step (512/256 STFT)
-    medium (denoise-m)  4.0 M parameters   about 2.9 GMAC
+    denoise-s  1.84 M parameters  1.05 GMAC per second of 16 kHz audio and step (512/256 STFT)
+    denoise-m  4.23 M parameters  2.61 GMAC
 
 Objective and time embedding follow data-prediction Schroedinger bridges (Jukic et al., 2024) and the few-step bridge
 models of "Rethinking flow and diffusion bridge models for speech enhancement" (AAAI 2026).
@@ -18,6 +18,7 @@ import math
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 
 class TimeEmbedding(nn.Module):
@@ -138,6 +139,16 @@ class BridgeUNet(nn.Module):
         nn.init.zeros_(self.head[0].weight)
         nn.init.zeros_(self.head[0].bias)
         self.to(memory_format=torch.channels_last)
+
+    def fold(self) -> "BridgeUNet":
+        """For inference: the fixed normalisations become part of the convolutions before them. Same numbers, less work."""
+        for module in list(self.modules()):
+            if isinstance(module, ResidualBlock | TemporalBlock):
+                module.conv1, module.norm1 = fuse_conv_bn_eval(module.conv1, module.norm1), nn.Identity()
+                module.conv2, module.norm2 = fuse_conv_bn_eval(module.conv2, module.norm2), nn.Identity()
+            elif isinstance(module, nn.Sequential) and isinstance(module[1], nn.BatchNorm2d):
+                module[0], module[1] = fuse_conv_bn_eval(module[0], module[1]), nn.Identity()
+        return self.to(memory_format=torch.channels_last)
 
     @property
     def context(self) -> int:

@@ -137,7 +137,7 @@ class Denoiser:
 
 def run(audio: np.ndarray, rate: int, model: Model, options: DenoiseOptions = DenoiseOptions()) -> np.ndarray:
     """(C, N) at `rate` -> (C, N), the same as the command gives for a file with these samples."""
-    level = Meter(rate, audio.shape[0])
+    level = Meter(rate, audio.shape[0], loudness=False)
     level.push(audio)
     denoiser = Denoiser(model, options)
     return np.concatenate(list(denoiser.process(iter([audio]), rate, audio.shape[0], level)), axis=1)

@@ -1,4 +1,7 @@
-"""Recipes: one TOML file says model, data, mixing and stages. Unknown keys and wrong types are refused with a suggestion."""
+"""Recipes: one TOML file says model, data, mixing and stages; `base = "NAME"` starts from another one.
+
+Unknown keys and wrong types are refused with a suggestion.
+"""
 
 import difflib
 import json
@@ -83,14 +86,27 @@ def load(name: str, overrides: list[str] = ()) -> Recipe:
 
     Raises UsageError naming the key, the closest known key, or the shipped recipes.
     """
+    tables, where = _tables(name)
+    for override in overrides:
+        _override(tables, override)
+    return _build(Recipe, tables, where)
+
+
+def _tables(name: str) -> tuple[dict, str]:
+    """The tables of a recipe, laid over those of its `base` where it names one."""
     text, where = _read(name)
     try:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{where}: not valid TOML ({error})", "mend the line") from error
-    for override in overrides:
-        _override(tables, override)
-    return _build(Recipe, tables, where)
+    base = tables.pop("base", None)
+    return (_merged(_tables(base)[0], tables) if base else tables), where
+
+
+def _merged(under: dict, over: dict) -> dict:
+    """Tables merge key by key, anything else is replaced."""
+    both = {k: _merged(under[k], v) for k, v in over.items() if isinstance(v, dict) and isinstance(under.get(k), dict)}
+    return under | over | both
 
 
 def shipped() -> list[str]:

@@ -8,7 +8,15 @@ from enhance_cli.training.recipe import load, shipped
 
 @pytest.mark.parametrize("name", shipped())
 def test_shipped_recipes_load(name):
-    assert load(name).model.name == name
+    assert load(name).model.name == name.removesuffix("-gpu")
+
+
+def test_a_recipe_with_a_base_changes_only_what_it_names(tmp_path, recipe_file):
+    other = tmp_path / "other.toml"
+    other.write_text(f'base = "{recipe_file}"\n[model]\nname = "other"\n[model.network_args]\nblocks = 2\n')
+    recipe, base = load(str(other)), load(str(recipe_file))
+    assert recipe.model.name == "other" and recipe.model.network_args == base.model.network_args | {"blocks": 2}
+    assert (recipe.stage, recipe.data, recipe.train) == (base.stage, base.data, base.train)
 
 
 def test_overrides_reach_nested_values(recipe_file):
@@ -33,7 +41,7 @@ def test_mistakes_are_named(recipe_file, change, message):
 
 
 def test_missing_and_broken_recipes(tmp_path):
-    with pytest.raises(UsageError, match="no such recipe: name a .toml file or one of denoise-m, denoise-s"):
+    with pytest.raises(UsageError, match="no such recipe: name a .toml file or one of denoise-m, denoise-m-gpu, denoise-s"):
         load("denoise-xl")
     broken = tmp_path / "broken.toml"
     broken.write_text("[model\n")

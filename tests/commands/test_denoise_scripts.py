@@ -1,0 +1,208 @@
+"""`enhance denoise` among other programs: inputs of every kind, pipes, records, interruptions, and plans without work."""
+
+import io
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from tests import audio_zoo as zoo
+
+posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+
+
+@pytest.fixture
+def tree(tmp_path):
+    """in/{One.WAV, zwei.Flac, sub/drei ü.wav} and a text file that is none of our business."""
+    (tmp_path / "in" / "sub").mkdir(parents=True)
+    zoo.save(tmp_path / "in" / "One.WAV", zoo.noise())
+    zoo.save(tmp_path / "in" / "zwei.Flac", zoo.noise(), container="FLAC")
+    zoo.save(tmp_path / "in" / "sub" / "drei ü.wav", zoo.noise())
+    (tmp_path / "in" / "notes.txt").write_text("not audio")
+    return tmp_path
+
+
+def made(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+# --- inputs and outputs -------------------------------------------------------------------------------------------------
+
+
+def test_folders_globs_lists_and_names(enhance, tiny_model, tree):
+    (tree / "list.txt").write_text("# two of them\nin/One.WAV\n\nin/sub/drei ü.wav\n")
+    for number, (arguments, expected) in enumerate(
+        [
+            (["in"], {"One.WAV", "zwei.Flac"}),
+            (["in", "--recursive"], {"One.WAV", "zwei.Flac", "sub/drei ü.wav"}),
+            (["in/**/*.wav"], {"sub/drei ü.wav"}),
+            (["@list.txt"], {"One.WAV", "drei ü.wav"}),
+            (["in/One.WAV", "in/zwei.Flac", "in/One.WAV"], {"One.WAV", "zwei.Flac"}),
+            (["in", "-r", "--name", "{parent}-{stem}_{model}_{steps}{ext}", "-n", 2, "--format", "flac"],
+             {"in-One_tiny_2.flac", "in-zwei_tiny_2.flac", "sub/sub-drei ü_tiny_2.flac"}),
+        ]
+    ):  # fmt: skip
+        result = enhance("denoise", *arguments, "-o", f"out{number}", "-m", tiny_model)
+        assert result.code == 0 and made(tree / f"out{number}") == expected
+        assert {Path(line).relative_to(f"out{number}").as_posix() for line in result.lines} == expected
+
+
+def test_results_lie_beside_their_inputs_and_are_left_alone_or_made_anew(enhance, tiny_model, tree):
+    names = {"in/One_denoised.WAV", "in/zwei_denoised.Flac"}
+    assert set(enhance("denoise", "in", "-m", tiny_model).lines) == names
+    stamps = {name: (tree / name).stat().st_mtime_ns for name in names}
+    again = enhance("denoise", "in", "-m", tiny_model)
+    assert again.code == 0 and again.stdout == b"" and again.stderr.count("skipped in/") == 4
+    assert {name: (tree / name).stat().st_mtime_ns for name in names} == stamps
+    refused = enhance("denoise", "in/One.WAV", "-m", tiny_model, "--existing", "error")
+    assert refused.code == 2 and "this output exists" in refused.stderr
+    over = enhance("denoise", "in/One.WAV", "-m", tiny_model, "--existing", "overwrite")
+    assert over.code == 0 and (tree / "in/One_denoised.WAV").stat().st_mtime_ns > stamps["in/One_denoised.WAV"]
+
+
+def test_a_dry_run_lists_and_writes_nothing(enhance, tiny_model, tree):
+    (tree / "out").mkdir()
+    (tree / "out" / "One.WAV").touch()
+    before = made(tree)
+    result = enhance("denoise", "in", "-o", "out", "-m", tiny_model, "--dry-run")
+    assert result.code == 0 and result.lines == ["out/zwei.Flac"] and "skip in/One.WAV" in result.stderr
+    assert made(tree) == before
+
+
+def test_shards_are_disjoint_and_complete(enhance, tiny_model, tree):
+    parts = [
+        set(enhance("denoise", "in", "-r", "-o", "out", "-m", tiny_model, "--dry-run", "--shard", f"{i}/3").lines)
+        for i in (1, 2, 3)
+    ]
+    assert sorted(name for part in parts for name in part) == ["out/One.WAV", "out/sub/drei ü.wav", "out/zwei.Flac"]
+
+
+def test_a_picture_is_drawn_beside_the_result(enhance, tiny_model, tree):
+    assert enhance("denoise", "in/One.WAV", "-o", "out/", "-m", tiny_model, "--plot").code == 0
+    assert made(tree / "out") == {"One.WAV", "One.WAV.png"}
+    assert (tree / "out" / "One.WAV.png").read_bytes().startswith(b"\x89PNG")
+
+
+# --- streams ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_pipe_on_both_sides(run_enhance, enhance, tiny_model, tmp_path):
+    path = zoo.save(tmp_path / "a.wav", zoo.noise(2, 20000), subtype="PCM_24")
+    enhance("denoise", "a.wav", "-m", tiny_model)
+    piped = run_enhance("denoise", "-", "-m", tiny_model, "-o", "-", input=path.read_bytes())
+    assert piped.code == 0
+    expected, rate = soundfile.read(tmp_path / "a_denoised.wav")
+    samples, piped_rate = soundfile.read(io.BytesIO(piped.stdout))
+    np.testing.assert_array_equal(samples, expected)
+    assert rate == piped_rate and made(tmp_path) == {"a.wav", "a_denoised.wav"}
+
+
+def test_results_on_stdout_talk_on_stderr_and_no_bar_or_colour_in_a_pipe(run_enhance, tiny_model, tree):
+    result = run_enhance("denoise", "in", "-o", "out", "-m", tiny_model, env={"FORCE_COLOR": "1", "TERM": "xterm"})
+    assert result.code == 0 and result.stdout == b"out/One.WAV\nout/zwei.Flac\n"
+    assert result.stderr == "tiny, bridge_ode, 1 step, on cpu in fp32\n2 done, 0 skipped, 0 failed\n" or (
+        "on cuda" in result.stderr and result.stderr.count("\n") == 2
+    )
+
+
+def test_quiet_says_nothing_and_verbose_says_how_it_went(enhance, tiny_model, tree):
+    quiet = enhance("denoise", "in", "-o", "a", "-m", tiny_model, "--quiet")
+    assert quiet.code == 0 and quiet.stderr == "" and len(quiet.lines) == 2
+    assert enhance("denoise", "in", "-o", "a", "-m", tiny_model, "--quiet").stderr == ""
+    verbose = enhance("denoise", "in", "-o", "b", "-m", tiny_model, "--verbose")
+    assert "in/One.WAV: 1.0 s" in verbose.stderr and "LUFS" in verbose.stderr
+
+
+def test_one_record_a_file_on_stdout_and_in_the_report(enhance, tiny_model, tree):
+    zoo.text_named_wav(tree / "in")
+    arguments = ["denoise", "in", "-o", "out", "-m", tiny_model, "--json", "--report", "report.jsonl"]
+    first = enhance(*arguments)
+    assert first.code == 1
+    records = [json.loads(line) for line in first.lines]
+    assert [r["status"] for r in records] == ["done", "failed", "done"]
+    assert len({tuple(r) for r in records}) == 1, "the same keys, whatever happened"
+    done = records[0]
+    assert (done["input"], done["output"], done["model"], done["steps"]) == ("in/One.WAV", "out/One.WAV", "tiny", 1)
+    assert (done["rate"], done["channels"], done["seconds_audio"]) == (16000, 1, 1.0)
+    assert done["loudness_before"] < 0 and done["peak_after"] < 0 and done["seconds_work"] > 0
+    assert "not audio" in records[1]["reason"] and records[1]["input"] == "in/text.wav"
+    enhance(*arguments)
+    lines = [json.loads(line) for line in (tree / "report.jsonl").read_text().splitlines()]
+    assert lines[:3] == records and [r["status"] for r in lines[3:]] == ["skipped", "failed", "skipped"]
+
+
+_MODULES = """
+import sys
+from enhance_cli.cli import main
+try:
+    main()
+finally:
+    print(*sorted({name.split(".")[0] for name in sys.modules}), file=sys.stderr)
+"""
+
+
+def test_help_does_not_wait_for_torch(run_python):
+    for arguments in (["--help"], ["denoise", "--help"], ["--version"]):
+        result = run_python("-c", _MODULES, *arguments)
+        assert result.code == 0 and result.stdout and b"Traceback" not in result.stdout
+        assert not {"torch", "numpy", "scipy", "soundfile", "huggingface_hub"} & set(result.stderr.split())
+
+
+def test_denoising_needs_only_what_the_package_lists(run_python, tiny_model, tree):
+    """No torchaudio, no training packages, and no matplotlib or Hub client when nothing asks for them."""
+    result = run_python("-c", _MODULES, "denoise", "in", "-o", "out", "-m", tiny_model)
+    loaded = set(result.stderr.split())
+    assert result.code == 0 and "torch" in loaded
+    unwanted = {"torchaudio", "torchcodec", "accelerate", "lightning", "pyroomacoustics", "pesq", "matplotlib"}
+    assert not loaded & (unwanted | {"huggingface_hub", "librosa", "pandas", "onnxruntime"})
+
+
+# --- interruptions ------------------------------------------------------------------------------------------------------
+
+
+@posix
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGKILL])
+def test_a_stopped_run_leaves_nothing_half_written_and_is_taken_up_again(stop, start_python, enhance, tiny_model, tmp_path):
+    (tmp_path / "in").mkdir()
+    for name, seconds in (("a", 1), ("b", 300), ("c", 1)):
+        zoo.save(tmp_path / "in" / f"{name}.wav", np.tile(zoo.noise(1, 8000), seconds), 8000)
+    arguments = ["denoise", "in", "-o", "out", "-m", tiny_model]
+    log, part = tmp_path / "log", tmp_path / "out" / ".b.wav.part"
+    with log.open("wb") as stderr, start_python("-m", "enhance_cli", *arguments, stdout=-3, stderr=stderr) as process:
+        for _ in range(2400):
+            if part.exists() or process.poll() is not None:
+                break
+            time.sleep(0.05)
+        process.send_signal(stop)
+        code = process.wait(60)
+    if stop == signal.SIGINT:
+        assert code == 130 and made(tmp_path / "out") == {"a.wav"}
+        assert "Traceback" not in log.read_text()
+    else:
+        assert code == -signal.SIGKILL and made(tmp_path / "out") == {"a.wav", ".b.wav.part"}
+    stamp = (tmp_path / "out" / "a.wav").stat().st_mtime_ns
+
+    again = enhance(*arguments, "--duration", 0.5)
+    assert again.code == 0 and set(again.lines) == {"out/b.wav", "out/c.wav"}
+    assert made(tmp_path / "out") == {"a.wav", "b.wav", "c.wav"}
+    assert (tmp_path / "out" / "a.wav").stat().st_mtime_ns == stamp
+    assert soundfile.info(tmp_path / "out" / "b.wav").frames == 4000
+
+
+@posix
+def test_a_reader_that_leaves_is_no_disaster(start_python, tiny_model, tree):
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(tree / "log", "wb") as stderr:
+        arguments = ["-m", "enhance_cli", "denoise", "in", "-o", "out", "-m", tiny_model]
+        with start_python(*arguments, stdout=writing, stderr=stderr) as process:
+            os.close(writing)
+            assert process.wait(60) == 1
+    assert "Traceback" not in (tree / "log").read_text()
+    assert not [name for name in made(tree / "out") if name.startswith(".")]

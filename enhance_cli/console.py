@@ -32,15 +32,15 @@ class Reporter:
 
     def __init__(self, total: int, json: bool, quiet: bool, verbose: bool):
         self.total, self.json, self.quiet, self.verbose = total, json, quiet, verbose
-        self.progress = None
+        self.progress, self.finished = None, 0
 
     def __enter__(self) -> "Reporter":
-        if sys.stderr.isatty() and not self.quiet and self.total > 1:
-            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+        if sys.stderr.isatty() and not self.quiet:
+            from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-            columns = TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+            columns = TextColumn("{task.description}", markup=False), BarColumn(), TimeRemainingColumn()
             self.progress = Progress(*columns, console=talk(), transient=True)
-            self.task = self.progress.add_task("", total=self.total)
+            self.task = self.progress.add_task(f"0 of {self.total} files", total=self.total)
             self.progress.start()
         return self
 
@@ -48,10 +48,27 @@ class Reporter:
         if self.progress:
             self.progress.stop()
 
+    def watch(self, process):
+        """The same `process` (batch.files.Process), moving the bar while a long file is read for the second time."""
+        if not self.progress:
+            return process
+
+        def watched(blocks, rate, channels, level):
+            def counted():
+                for block in blocks:
+                    yield block
+                    self.progress.advance(self.task, block.shape[1] / level.frames)
+
+            return process(counted(), rate, channels, level)
+
+        return watched
+
     def show(self, record) -> None:
         """`record` is a batch.record.Record."""
+        self.finished += 1
         if self.progress:
-            self.progress.update(self.task, advance=1, description=printable(record.input))
+            said = f"{self.finished} of {self.total} files"
+            self.progress.update(self.task, completed=self.finished, description=said)
         if self.json:
             result(record.to_json())
         elif record.status == "done" and record.output != "-":

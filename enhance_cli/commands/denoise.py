@@ -97,7 +97,7 @@ def denoise(
         if not quiet:
             steps_said = "1 step" if base["steps"] == 1 else f"{base['steps']} steps"
             say(f"{entry.name}, {base['sampler']}, {steps_said}, on {base['device']} in {base['precision']}")
-        work = lambda job: enhance_file(job, denoiser.process, options)  # noqa: E731
+        work = lambda job: enhance_file(job, reporter.watch(denoiser.process), options)
 
     from enhance_cli.batch.record import Report
     from enhance_cli.batch.runner import run
@@ -111,14 +111,11 @@ def denoise(
 
 def _load(entry, device: str, precision: str, threads: int | None, batch_size: int | None, **options):
     """The denoiser, and what records say about it. torch is imported here."""
-    import torch
-
-    from enhance_cli.models.device import pick_device, pick_precision
+    from enhance_cli.models.device import pick_device, pick_precision, set_threads
     from enhance_cli.models.load import load_file
     from enhance_cli.tasks.denoise import Denoiser, DenoiseOptions
 
-    if threads:
-        torch.set_num_threads(threads)
+    set_threads(threads)
     place = pick_device(device)
     kind = pick_precision(precision, place)
     loaded = load_file(entry.path, place, kind, entry.sha256)

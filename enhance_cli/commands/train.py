@@ -28,15 +28,12 @@ def train(
     verbose: flags.Verbose = False,
 ) -> None:
     """Train a model from a recipe. Prints the path of the checkpoint."""
-    import torch
-
-    from enhance_cli.models.device import pick_device
+    from enhance_cli.models.device import pick_device, set_threads
     from enhance_cli.training.loop import Trainer
     from enhance_cli.training.recipe import load
 
     loaded = load(recipe, settings or [])
-    if threads:
-        torch.set_num_threads(threads)
+    set_threads(threads)
     run = run or Path("runs") / loaded.model.name
     talk = (lambda line: None) if quiet else say
     trainer = Trainer(loaded, data, run, cache or run / "cache", pick_device(device), _Ticker(talk), talk)

@@ -1,5 +1,7 @@
 """Where and how precisely a model runs. `auto` takes a CUDA GPU, then Apple's, then the CPU."""
 
+import os
+
 import torch
 
 from enhance_cli.errors import UsageError
@@ -37,3 +39,9 @@ def pick_precision(name: str, device: torch.device) -> str:
     if name == "fp16" and device.type == "cpu":
         raise UsageError("--precision fp16 needs a GPU", "use fp32 or bf16 on the CPU")
     return name
+
+
+def set_threads(count: int | None) -> None:
+    """Let torch use `count` CPU threads, at most one per core: more only get in each other's way. None leaves it be."""
+    if count is not None:
+        torch.set_num_threads(min(count, os.cpu_count() or 1))

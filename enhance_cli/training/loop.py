@@ -1,7 +1,7 @@
 """The training loop: batches in, loss down, the best moving average exported as a model file.
 
-A run folder holds `state.pt` (resume), `metrics.jsonl` (one line per report) and `NAME.safetensors` (best so far by
-validation). Run the same command again to go on where it stopped; a finished run does nothing.
+A run folder holds `state.pt` (resume), `metrics.jsonl` (one line per report) and `NAME.safetensors` with its card
+`NAME.md` (the best so far by validation). Run the same command again to go on where it stopped; a finished run does nothing.
 """
 
 import json
@@ -24,7 +24,7 @@ from enhance_cli.models.load import Model, save_model
 from enhance_cli.models.spec import Spec
 from enhance_cli.networks import NETWORKS
 from enhance_cli.samplers import SAMPLERS
-from enhance_cli.training import state
+from enhance_cli.training import card, state
 from enhance_cli.training.recipe import Recipe, Stage
 from enhance_cli.training.validation import score_pairs, validate
 
@@ -181,7 +181,9 @@ class Trainer:
         }
         network = NETWORKS[self.recipe.model.network](**self.recipe.model.network_args)
         network.load_state_dict(self.average.values)
-        save_model(self.path, self.spec(**training), network)
+        spec = self.spec(**training)
+        save_model(self.path, spec, network)
+        self.path.with_suffix(".md").write_text(card.render(spec))
         return value
 
 

@@ -26,7 +26,7 @@ def loud_speech(seconds: float = 2.0, rate: int = 16000, channels: int = 1, peak
     return (peak * audio / np.abs(audio).max()).astype(np.float32)
 
 
-# --- length, timing, level ----------------------------------------------------------------------------------------------
+# --- length, timing, level ----------------------------------------------------------------------------------
 
 
 def test_a_model_that_changes_nothing_gives_back_every_sample_of_every_file(enhance, identity_model, tmp_path):
@@ -43,7 +43,7 @@ def test_a_model_that_changes_nothing_gives_back_every_sample_of_every_file(enha
 
 
 def test_one_gain_for_the_whole_file_and_no_clipping(enhance, tiny_model, tmp_path):
-    """This model makes peaks higher: a 16-bit result is the float result times one number, and stays below full scale."""
+    """This model raises peaks: a 16-bit result is the float result times one number, below full scale."""
     audio = loud_speech(25.0, peak=0.98)  # three windows
     zoo.save(tmp_path / "a.wav", audio)
     assert enhance("denoise", "a.wav", "-o", "free.wav", "-m", tiny_model, "--bit-depth", "float").code == 0
@@ -97,7 +97,7 @@ def test_a_stretch_is_taken_to_the_sample(enhance, identity_model, tmp_path):
     np.testing.assert_array_equal(sound(tmp_path / "b.wav"), sound(tmp_path / "a.wav")[:, 8000:28000])
 
 
-# --- memory -------------------------------------------------------------------------------------------------------------
+# --- memory -------------------------------------------------------------------------------------------------
 
 # The process itself reads its peak: what wait4 tells of a child counts the memory of its parent before exec.
 _PEAK = """
@@ -128,7 +128,7 @@ def test_memory_does_not_grow_with_length(run_python, tiny_model, tmp_path):
     assert long < 1.1 * short
 
 
-# --- the same again -----------------------------------------------------------------------------------------------------
+# --- the same again -----------------------------------------------------------------------------------------
 
 
 def test_neither_batch_size_nor_shard_nor_company_changes_a_result(enhance, tiny_model, tmp_path):
@@ -164,7 +164,7 @@ def test_python_takes_one_channel_without_an_axis(tiny_model):
     assert enhance_cli.denoise(audio[0], 16000, str(tiny_model)).shape == audio[0].shape
 
 
-# --- models and devices -------------------------------------------------------------------------------------------------
+# --- models and devices -------------------------------------------------------------------------------------
 
 
 def test_no_network_is_used_and_the_model_is_loaded_once(enhance, tiny_model, tmp_path, monkeypatch):

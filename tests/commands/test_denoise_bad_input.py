@@ -1,5 +1,5 @@
-"""`enhance denoise` and everything that can be wrong: one line that names the file, the reason and a remedy, the right exit
-code, nothing half-written, and the rest of the batch done.
+"""`enhance denoise` and everything that can be wrong: one line that names the file, the reason and a remedy,
+the right exit code, nothing half-written, and the rest of the batch done.
 """
 
 import json
@@ -34,7 +34,7 @@ def assert_refused(result, code: int, *said: str) -> None:
     assert len(result.stderr.rsplit(": ", 1)[1]) > 8
 
 
-# --- one bad file among good ones ---------------------------------------------------------------------------------------
+# --- one bad file among good ones ---------------------------------------------------------------------------
 
 
 def test_every_broken_file_fails_alone_with_one_line_and_the_rest_is_done(run_enhance, identity_model, tmp_path):
@@ -112,7 +112,7 @@ def test_verbose_adds_the_traceback(enhance, tiny_model, tmp_path):
     assert result.code == 1 and "Traceback" in result.stderr and len(result.errors) == 1
 
 
-# --- wrong use: refused before any work ---------------------------------------------------------------------------------
+# --- wrong use: refused before any work ---------------------------------------------------------------------
 
 WRONG_USE = [
     (["empty"], "empty: there are no audio files in this folder"),
@@ -161,7 +161,7 @@ def test_values_out_of_bounds_exit_with_2(arguments, enhance, tiny_model, tmp_pa
     assert names(tmp_path) == {"a.wav"}
 
 
-# --- models that are not there, or not what they should be --------------------------------------------------------------
+# --- models that are not there, or not what they should be --------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""`enhance denoise` among other programs: inputs of every kind, pipes, records, interruptions, and plans without work."""
+"""`enhance denoise` among other programs: inputs of every kind, pipes, records, interruptions, dry runs."""
 
 import io
 import json
@@ -32,7 +32,7 @@ def made(folder: Path) -> set[str]:
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
 
 
-# --- inputs and outputs -------------------------------------------------------------------------------------------------
+# --- inputs and outputs -------------------------------------------------------------------------------------
 
 
 def test_folders_globs_lists_and_names(enhance, tiny_model, tree):
@@ -89,7 +89,7 @@ def test_a_picture_is_drawn_beside_the_result(enhance, tiny_model, tree):
     assert (tree / "out" / "One.WAV.png").read_bytes().startswith(b"\x89PNG")
 
 
-# --- streams ------------------------------------------------------------------------------------------------------------
+# --- streams ------------------------------------------------------------------------------------------------
 
 
 def test_a_pipe_on_both_sides(run_enhance, enhance, tiny_model, tmp_path):
@@ -163,7 +163,7 @@ def test_denoising_needs_only_what_the_package_lists(run_python, tiny_model, tre
     assert not loaded & (unwanted | {"huggingface_hub", "librosa", "pandas", "onnxruntime"})
 
 
-# --- interruptions ------------------------------------------------------------------------------------------------------
+# --- interruptions ------------------------------------------------------------------------------------------
 
 
 @posix

@@ -42,7 +42,7 @@ def decibels(ratio) -> float:
     return float(20 * np.log10(ratio))
 
 
-# --- what a model leaves alone comes back as it was ---------------------------------------------------------------------
+# --- what a model leaves alone comes back as it was ---------------------------------------------------------
 
 
 @pytest.mark.parametrize("rate", RATES)
@@ -81,7 +81,7 @@ def test_double_precision_input_is_not_rounded(identity):
     np.testing.assert_array_equal(run(audio, 16000, identity), audio)
 
 
-# --- windows, batches and seeds -----------------------------------------------------------------------------------------
+# --- windows, batches and seeds -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("rate", [16000, 44100])
@@ -147,7 +147,7 @@ def test_all_that_can_be_asked_together_keeps_shape_and_is_finite(tiny, rate):
     assert out.shape == audio.shape and np.isfinite(out).all()
 
 
-# --- strength -----------------------------------------------------------------------------------------------------------
+# --- strength -----------------------------------------------------------------------------------------------
 
 
 def test_strength_zero_is_the_input_and_between_lies_the_mixture(tiny):
@@ -167,7 +167,7 @@ def test_max_attenuation_leaves_that_much_of_the_input(tiny):
     np.testing.assert_array_equal(run(audio, 16000, tiny, DenoiseOptions(max_attenuation=0)), audio)
 
 
-# --- level --------------------------------------------------------------------------------------------------------------
+# --- level --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("factor", [0.1, 0.003, 10.0])
@@ -191,7 +191,7 @@ def test_a_silent_channel_and_a_silent_stretch_stay_finite(tiny):
     assert np.isfinite(run(audio, 16000, tiny)).all()
 
 
-# --- channels -----------------------------------------------------------------------------------------------------------
+# --- channels -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("sampler", ["bridge_ode", "bridge_sde"])
@@ -212,7 +212,7 @@ def test_channels_do_not_leak_into_each_other(tiny):
     np.testing.assert_allclose(first[0], second[0], atol=1e-6)
 
 
-# --- above the model's band ---------------------------------------------------------------------------------------------
+# --- above the model's band ---------------------------------------------------------------------------------
 
 
 def in_band(audio: np.ndarray, rate: int, low: float, high: float = np.inf) -> float:
@@ -241,7 +241,7 @@ def test_content_above_the_band_follows_the_gain_of_the_band(tiny):
         assert change == pytest.approx(-12.04, abs=0.1)
 
 
-# --- what is refused ----------------------------------------------------------------------------------------------------
+# --- what is refused ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,8 @@ def test_a_run_learns_and_its_export_denoises(trainer, tmp_path):
     audio = np.random.default_rng(0).standard_normal((1, 8000)) * 0.1
     assert enhance_cli.denoise(audio, 16000, model=str(path)).shape == audio.shape
     card = enhance_cli.load_model(str(path)).spec.training
+    text = (tmp_path / "run" / "tiny.md").read_text()
+    assert "# tiny" in text and "CC BY 4.0" in text and f"{card['validation']['si_sdr']:.3f}" in text
     assert card["licences"] == "CC BY 4.0" and card["validation"]["si_sdr"] and card["recipe"]["stage"]
 
 

@@ -69,10 +69,14 @@ class Reporter:
         if self.progress:
             said = f"{self.finished} of {self.total} files"
             self.progress.update(self.task, completed=self.finished, description=said)
+            if sys.stdout.isatty():
+                self.progress.stop()  # or the bar and the result would share a line
         if self.json:
             result(record.to_json())
         elif record.status == "done" and record.output != "-":
             result(record.output)
+        if self.progress and self.finished < self.total:
+            self.progress.start()
         if record.status == "failed":
             if self.verbose and record.error is not None:
                 import traceback

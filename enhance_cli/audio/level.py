@@ -26,11 +26,11 @@ class Meter:
         self.frames = 0
         self.peak = 0.0
         self._loudness = _Loudness(rate, channels) if loudness else None
-        self._frames = _Slices(max(round(rate / 50), 1))
+        self._frames = [_Slices(max(round(rate / 50), 1)) for _ in range(channels)]
         self._levels = np.zeros(
             560 + 2, dtype=np.int64
         )  # 0.25 dB bins from -120 dB, first and last for what lies outside
-        self._energy = self._energy_squared = 0.0
+        self._energy, self._energy_squared = np.zeros(channels), np.zeros(channels)
         self._true_peak = _TruePeak(channels) if true_peak else None
 
     def push(self, block: np.ndarray) -> None:
@@ -46,12 +46,13 @@ class Meter:
         if self._loudness:
             self._loudness.push(x)
         np.square(x, out=x)
-        self._count_levels(self._frames.push(x.mean(axis=0)) / self._frames.length)
+        self._count_levels(np.stack([frames.push(y) / frames.length for frames, y in zip(self._frames, x, strict=True)]))
 
     def _count_levels(self, powers: np.ndarray) -> None:
-        self._energy += float(powers.sum())
-        self._energy_squared += float(np.square(powers).sum())
-        decibels = 10 * np.log10(np.maximum(powers, 1e-30))
+        """`powers` (C, k) of k frames."""
+        self._energy += powers.sum(axis=1)
+        self._energy_squared += np.square(powers).sum(axis=1)
+        decibels = 10 * np.log10(np.maximum(powers.mean(axis=0), 1e-30))
         index = np.clip(np.floor((decibels + 120) * 4).astype(int) + 1, 0, len(self._levels) - 1)
         self._levels += np.bincount(index, minlength=len(self._levels))
 
@@ -68,12 +69,13 @@ class Meter:
         return self._loudness.value() if self._loudness else None
 
     @property
-    def active_level(self) -> float:
-        """RMS (linear) of the loud parts: the energy-weighted mean energy of all 20 ms frames. Pauses do not count.
+    def active_levels(self) -> np.ndarray:
+        """RMS (linear) of the loud parts of each channel (C,): the energy-weighted mean energy of all 20 ms frames.
 
-        Silence, and less than one frame, give 0.0.
+        Pauses do not count. Silence, and less than one frame, give 0.0.
         """
-        return math.sqrt(self._energy_squared / self._energy) if self._energy > 1e-20 else 0.0
+        heard = self._energy > 1e-20
+        return np.sqrt(np.divide(self._energy_squared, self._energy, out=np.zeros_like(self._energy), where=heard))
 
     @property
     def noise_floor(self) -> float | None:

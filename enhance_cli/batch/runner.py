@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from enhance_cli.batch.atomic import STDOUT
 from enhance_cli.batch.outputs import Job
 from enhance_cli.batch.record import Record
 from enhance_cli.errors import EnhanceError
@@ -78,10 +79,11 @@ def explain(error: Exception, job: Job) -> str:
     """One line for the user: what happened, to which file, and what to do."""
     if isinstance(error, EnhanceError):
         return str(error)
+    if isinstance(error, BrokenPipeError) and job.target == STDOUT:
+        return "standard output: its reader has gone: look at the command behind the pipe"
     if isinstance(error, OSError) and error.errno in NO_SPACE:
-        return (
-            f"{job.target}: there is no room for this file: free some space or choose another place with -o"
-        )
+        target = "standard output" if job.target == STDOUT else job.target
+        return f"{target}: there is no room for this file: free some space or choose another place with -o"
     if isinstance(error, OSError):
         return (
             f"{error.filename or job.source}: {error.strerror or error}: check the name and its permissions"

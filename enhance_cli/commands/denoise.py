@@ -69,9 +69,6 @@ def denoise(
         raise UsageError("--json and the audio cannot both go to standard output", "use --report FILE.jsonl")
     if part:
         jobs = inputs.shard(jobs, *part)
-    if dry_run:
-        _list(jobs, quiet)
-        return
 
     base = {"model": entry.name, "seed": seed, "version": __version__}
     work: Callable = _nothing_to_do
@@ -98,6 +95,9 @@ def denoise(
             steps_said = "1 step" if base["steps"] == 1 else f"{base['steps']} steps"
             say(f"{entry.name}, {base['sampler']}, {steps_said}, on {base['device']} in {base['precision']}")
         work = lambda job: enhance_file(job, reporter.watch(denoiser.process), options)
+    if dry_run:  # the model, its steps and the device have been checked as well
+        _list(jobs, quiet)
+        return
 
     from enhance_cli.batch.record import Report
     from enhance_cli.batch.runner import run

@@ -1,4 +1,4 @@
-"""Names of models: the tables of weights.toml, and paths to .safetensors files of the user's own."""
+"""Names of models: the tables of weights.toml, files on the Hub, and paths to .safetensors files of the user's own."""
 
 import difflib
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from importlib import resources
 from pathlib import Path
 
 from enhance_cli.errors import ModelError
+from enhance_cli.models import download
 
 try:
     import tomllib
@@ -38,13 +39,15 @@ def entries() -> list[Entry]:
 
 
 def find(name: str | None, task: str) -> Entry:
-    """The model called `name`, the file at that path, or the task's default for None. Raises ModelError."""
+    """The model called `name`, the file at that path or on the Hub, or the task's default for None. Raises ModelError."""
     known = [e for e in entries() if e.task == task]
     if name is None:
         return next(e for e in known if e.default)
     for entry in known:
         if entry.name == name:
             return entry
+    if name.startswith(download.PREFIX):
+        return Entry(name=Path(name.partition("@")[0]).stem, task=task, path=download.fetch(name), sha256=None)
     path = Path(name)
     if path.suffix == ".safetensors":
         if not path.is_file():

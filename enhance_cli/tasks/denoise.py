@@ -70,11 +70,13 @@ class Denoiser:
     def process(self, blocks: Iterable[np.ndarray], rate: int, channels: int, level: Meter) -> Iterator[np.ndarray]:
         """Blocks (C, n) at `rate` in, as many samples out, in blocks of other sizes. `level` measured the whole file."""
         wet = self.options.wet
-        if wet == 0 or level.active_level == 0:
+        if wet == 0 or not level.active_levels.any():
             yield from blocks
             return
         waiting = _Waiting()
-        for change in self._changes(waiting.pass_through(blocks), rate, channels, level.active_level):
+        # Each channel is brought to the level the model knows by itself, so that a source keeps its place between them.
+        scale = self.model.spec.level / np.where(level.active_levels > 0, level.active_levels, self.model.spec.level)
+        for change in self._changes(waiting.pass_through(blocks), rate, channels, scale):
             count = min(change.shape[1], waiting.samples)
             if not count:
                 continue
@@ -85,7 +87,7 @@ class Denoiser:
         if waiting.samples:  # resampling there and back may end a sample or two early
             yield waiting.take(waiting.samples)
 
-    def _changes(self, blocks: Iterable[np.ndarray], rate: int, channels: int, level: float) -> Iterator[np.ndarray]:
+    def _changes(self, blocks: Iterable[np.ndarray], rate: int, channels: int, scale: np.ndarray) -> Iterator[np.ndarray]:
         """(3C, m) at the file's rate: the change in the model's band, that band itself, and the gain above it less one.
 
         Less one, because a resampler returns zeros exactly but not ones, least of all at the ends of the file.
@@ -94,12 +96,12 @@ class Denoiser:
         down, up = Resampler(rate, own_rate, channels), Resampler(own_rate, rate, 3 * channels)
         windows = cut(_resampled(blocks, down, channels), self.core, self.margin)
         for batch in group(windows, max(1, self.options.batch_size // channels)):
-            for change in self._run(batch, self.model.spec.level / level):
+            for change in self._run(batch, scale):
                 yield up.push(change)
         yield up.push(np.zeros((3 * channels, 0), np.float32), last=True)
 
-    def _run(self, batch: list[Window], scale: float) -> list[np.ndarray]:
-        """The (3C, length) of every window's core; halves the batch when a GPU has no room for it."""
+    def _run(self, batch: list[Window], scale: np.ndarray) -> list[np.ndarray]:
+        """The (3C, length) of every window's core, `scale` (C,) times louder for the model; halves the batch when a GPU has no room for it."""
         try:
             return self._run_at_once(batch, scale)
         except torch.cuda.OutOfMemoryError:
@@ -110,17 +112,18 @@ class Denoiser:
             return self._run(batch[:middle], scale) + self._run(batch[middle:], scale)
 
     @torch.inference_mode()
-    def _run_at_once(self, batch: list[Window], scale: float) -> list[np.ndarray]:
+    def _run_at_once(self, batch: list[Window], scale: np.ndarray) -> list[np.ndarray]:
         frontend, hop = self.model.frontend, self.model.frontend.hop
         channels, samples = batch[0].audio.shape
         audio = torch.from_numpy(np.stack([w.audio for w in batch]).astype(np.float32)).flatten(0, 1)
-        padded = torch.nn.functional.pad(audio, (0, -samples % hop)).to(self.model.device) * scale
-        y = frontend.analyse(padded)
+        factor = torch.from_numpy(scale.astype(np.float32)).repeat(len(batch))[:, None]
+        padded = torch.nn.functional.pad(audio * factor, (0, -samples % hop))
+        y = frontend.analyse(padded.to(self.model.device))
         starts = [w.start // hop for w in batch for _ in range(channels)]
         estimate = self.sample(self.model.estimate, self.model.process, y, self.steps, FrameNoise(self.options.seed, starts, y))
         change = frontend.synthesise(estimate, samples) - frontend.synthesise(y, samples)
         rise = self._upper_gain(estimate, y, samples) - 1
-        result = torch.stack([change.cpu() / scale, audio, rise.cpu()]).unflatten(1, (len(batch), channels))
+        result = torch.stack([change.cpu() / factor, audio, rise.cpu()]).unflatten(1, (len(batch), channels))
         cores = (result[:, i, :, w.skip : w.skip + w.length] for i, w in enumerate(batch))
         return [core.flatten(0, 1).numpy() for core in cores]
 

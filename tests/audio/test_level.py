@@ -44,7 +44,13 @@ def test_a_pause_does_not_lower_loudness_or_active_level():
     with_pause = np.concatenate([tone, np.zeros_like(tone)], axis=1)
     assert meter(with_pause).loudness == pytest.approx(meter(tone).loudness, abs=0.2)
     for audio in (tone, with_pause):
-        assert 20 * np.log10(meter(audio).active_level) == pytest.approx(-23.01, abs=0.26)
+        assert 20 * np.log10(meter(audio).active_levels[0]) == pytest.approx(-23.01, abs=0.26)
+
+
+def test_every_channel_has_its_own_active_level():
+    tone = 0.1 * np.sin(2 * np.pi * 440 * np.arange(48000) / 48000).astype(np.float32)
+    levels = meter(np.stack([tone, 0.25 * tone, 0 * tone])).active_levels
+    assert levels[1] / levels[0] == pytest.approx(0.25, rel=1e-6) and levels[2] == 0
 
 
 def test_noise_floor_is_the_level_of_the_pauses():
@@ -59,7 +65,7 @@ def test_noise_floor_is_the_level_of_the_pauses():
 def test_block_size_changes_nothing(size):
     audio = babble(22050, 2, seconds=0.9 if size == 1 else 12.3)
     whole, parts = meter(audio, 22050, true_peak=True), meter(audio, 22050, size, true_peak=True)
-    for name in ("frames", "peak", "true_peak", "loudness", "active_level"):
+    for name in ("frames", "peak", "true_peak", "loudness", "active_levels"):
         assert getattr(parts, name) == pytest.approx(getattr(whole, name), rel=1e-9), name
 
 
@@ -73,7 +79,7 @@ def test_true_peak_sees_what_lies_between_the_samples():
 @pytest.mark.parametrize("n", [0, 1, 100, 48000 * 2])
 def test_silence_is_silent_and_its_loudness_undefined(n):
     result = meter(np.zeros((2, n), np.float32), true_peak=True)
-    assert (result.frames, result.peak, result.true_peak, result.loudness, result.active_level) == (
+    assert (result.frames, result.peak, result.true_peak, result.loudness, result.active_levels.max()) == (
         n,
         0,
         0,

@@ -151,8 +151,15 @@ def test_wrong_use_is_refused_before_any_work(arguments, said, enhance, tiny_mod
     assert names(tmp_path) == {"a.wav", "other", "empty"} and (tmp_path / "a.wav").read_bytes() == sound
 
 
+@pytest.mark.parametrize("arguments", [["--steps", "9"], ["--device", NO_CUDA], ["--sampler", "euler"]])
+def test_a_dry_run_checks_the_model_and_the_device_too(arguments, enhance, tiny_model, tmp_path):
+    zoo.save(tmp_path / "a.wav", zoo.noise())
+    assert_refused(enhance("denoise", "a.wav", "--dry-run", *arguments, "-m", tiny_model), 2, arguments[1])
+
+
 @pytest.mark.parametrize(
-    "arguments", [[], ["a.wav", "--strength", "2"], ["a.wav", "--steps", "few"], ["a.wav", "--colour"], ["a.wav", "--start", "-1"]]
+    "arguments",
+    [[], ["a.wav", "--strength", "2"], ["a.wav", "--steps", "few"], ["a.wav", "--colour"], ["a.wav", "--start", "-1"]],
 )
 def test_values_out_of_bounds_exit_with_2(arguments, enhance, tiny_model, tmp_path):
     zoo.save(tmp_path / "a.wav", zoo.noise())
@@ -182,7 +189,9 @@ def test_an_unknown_or_broken_model_is_refused(model, said, enhance, tiny_model,
     assert names(tmp_path) == before
 
 
-def test_a_shipped_model_with_one_flipped_byte_or_none_at_all_is_refused(enhance, identity_model, tmp_path, monkeypatch):
+def test_a_shipped_model_with_one_flipped_byte_or_none_at_all_is_refused(
+    enhance, identity_model, tmp_path, monkeypatch
+):
     path = tmp_path / "m.safetensors"
     content = bytearray(identity_model.read_bytes())
     entry = replace(registry.find(None, "denoise"), path=path, sha256=file_sha256(identity_model))

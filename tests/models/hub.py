@@ -1,0 +1,61 @@
+"""A small local Hub: the part of the Hugging Face resolve protocol that a download of one file needs, over real HTTP."""
+
+import hashlib
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+class LocalHub:
+    """Serves `files` ({"owner/repo/file": bytes}); `cut` truncates the next body, `gated` refuses with 401."""
+
+    def __init__(self, files: dict[str, bytes]):
+        self.files, self.requests, self.cut, self.gated = files, [], False, False
+        hub = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_HEAD(self):
+                self.answer(body=False)
+
+            def do_GET(self):
+                self.answer(body=True)
+
+            def answer(self, body: bool) -> None:
+                hub.requests.append((self.command, self.path))
+                if "/resolve/" not in self.path:
+                    return self.refuse(404, "NotServedHere")
+                owner, repo, _, revision, file = self.path.lstrip("/").split("/", 4)
+                known = any(name.startswith(f"{owner}/{repo}/") for name in hub.files)
+                content = hub.files.get(f"{owner}/{repo}/{file}")
+                if hub.gated or not known:
+                    return self.refuse(401 if not hub.gated else 403, "GatedRepo" if hub.gated else "RepoNotFound")
+                if content is None:
+                    return self.refuse(404, "EntryNotFound")
+                begin = int(self.headers.get("Range", "bytes=0-")[6:].split("-")[0])
+                self.send_response(206 if begin else 200)
+                self.send_header("ETag", f'"{hashlib.sha256(content).hexdigest()}"')
+                self.send_header("X-Repo-Commit", COMMIT)
+                self.send_header("Accept-Ranges", "bytes")
+                self.send_header("Content-Length", str(len(content) - begin))
+                self.end_headers()
+                if body:
+                    cut, hub.cut = hub.cut, False
+                    self.wfile.write(content[begin : len(content) // 2] if cut else content[begin:])
+
+            def refuse(self, status: int, code: str) -> None:
+                self.send_response(status)
+                self.send_header("X-Error-Code", code)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *_):
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()

@@ -1,0 +1,85 @@
+"""Models from a Hub: a real local HTTP server, real downloads, and a real cache."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.models.hub import COMMIT, LocalHub
+
+REFERENCE = "hub:someone/voices/models/tiny.safetensors"
+
+
+@pytest.fixture
+def hub(identity_model):
+    with open(identity_model, "rb") as file:
+        served = LocalHub({"someone/voices/models/tiny.safetensors": file.read()})
+    yield served
+    served.close()
+
+
+@pytest.fixture
+def show(hub, tmp_path):
+    """`enhance models show REFERENCE` in a process of its own with an empty cache; (exit code, stdout, stderr)."""
+
+    def run(reference=REFERENCE, **env):
+        settings = {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_DISABLE_XET": "1"}
+        command = [sys.executable, "-m", "enhance_cli", "models", "show", reference]
+        done = subprocess.run(command, capture_output=True, text=True, env=os.environ | settings | env)
+        return done.returncode, done.stdout, done.stderr
+
+    return run
+
+
+def test_a_model_is_fetched_once_and_then_comes_from_the_cache_with_the_hub_gone(hub, show):
+    code, out, err = show()
+    assert code == 0, err
+    assert json.loads(out)["task"] == "denoise"
+    asked = len(hub.requests)
+    assert asked
+    assert show()[0] == 0
+    assert len(hub.requests) == asked, "a cached model asked the network"
+    hub.close()
+    assert show()[0] == 0
+
+
+def test_a_pinned_revision_is_what_the_server_is_asked_for(hub, show):
+    assert show(f"{REFERENCE}@{COMMIT}")[0] == 0
+    asked = [path for _, path in hub.requests if "/resolve/" in path]
+    assert asked and all(f"/resolve/{COMMIT}/" in path for path in asked)
+
+
+def test_a_download_cut_short_is_not_used_and_the_next_run_completes_it(hub, show):
+    hub.cut = True
+    code, _, err = show()
+    if code:  # the client may also have gone on by itself
+        assert code == 3 and err.count("\n") == 1 and "the download failed" in err
+    code, out, err = show()
+    assert code == 0, err
+    assert json.loads(out)["task"] == "denoise"
+
+
+@pytest.mark.parametrize(
+    "reference, message",
+    [
+        ("hub:someone/nothing/tiny.safetensors", "no such repository"),
+        ("hub:someone/voices/other.safetensors", "no such file in someone/voices"),
+        ("hub:someone/voices", "write hub:OWNER/REPO/FILE.safetensors"),
+        ("hub:someone/voices/model.ckpt", "write hub:OWNER/REPO/FILE.safetensors"),
+    ],
+)
+def test_what_is_not_there_is_one_line_and_exit_3(show, reference, message):
+    code, out, err = show(reference)
+    assert (code, out) == (3, "")
+    assert message in err and err.count("\n") == 1
+
+
+def test_gated_and_unreachable_hubs_say_what_to_do(hub, show):
+    hub.gated = True
+    code, _, err = show()
+    assert code == 3 and "hf auth login" in err and err.count("\n") == 1
+    hub.close()
+    code, _, err = show()
+    assert code == 3 and "not in the cache, and the Hub cannot be reached" in err and err.count("\n") == 1

@@ -1,0 +1,45 @@
+"""The wheel that users install holds everything: it denoises from an empty folder, far from the source tree."""
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+NOISY = ROOT / "tests" / "audio_files" / "noisy_speech.flac"
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    return next(folder.glob("*.whl"))
+
+
+def test_the_wheel_is_small_and_complete(wheel):
+    names = zipfile.ZipFile(wheel).namelist()
+    for needed in ("weights.toml", "checkpoints/denoise-s.safetensors", "checkpoints/denoise-m.safetensors"):
+        assert f"enhance_cli/{needed}" in names
+    assert any(name.startswith("enhance_cli/training/recipes/") for name in names)
+    assert not any(name.startswith("tests/") for name in names)
+    assert wheel.stat().st_size < 16e6
+
+
+def test_the_installed_wheel_denoises_with_every_shipped_model(wheel, tmp_path):
+    site = tmp_path / "site"
+    zipfile.ZipFile(wheel).extractall(site)
+    for model in ("denoise-s", "denoise-m"):
+        command = [sys.executable, "-m", "enhance_cli", "denoise", str(NOISY), "-o", f"{model}.wav", "--model", model]
+        done = subprocess.run(
+            command, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(site)}, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        assert (tmp_path / f"{model}.wav").stat().st_size > 100_000
+    where = "import enhance_cli; print(enhance_cli.__file__)"
+    env = os.environ | {"PYTHONPATH": str(site)}
+    found = subprocess.run([sys.executable, "-c", where], cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert found.stdout.startswith(str(site))

@@ -1,0 +1,76 @@
+"""The models that ship, on real recordings: they clean noise, leave clean speech and silence alone, and are what weights.toml says."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+import enhance_cli
+from enhance_cli import metrics
+from enhance_cli.models.registry import entries, find
+from enhance_cli.models.spec import file_sha256, read_spec
+
+PAIRS = Path(__file__).parent / "audio_files" / "pairs"
+SHIPPED = ["denoise-s", "denoise-m"]
+
+
+def pairs():
+    for clean in sorted((PAIRS / "clean").glob("*.flac")):
+        yield tuple(soundfile.read(path, dtype="float32")[0] for path in (clean, PAIRS / "noisy" / clean.name))
+
+
+@pytest.fixture(scope="module", params=SHIPPED)
+def model(request):
+    return enhance_cli.load_model(request.param, device="cpu")
+
+
+def mean_scores(model, steps: int) -> dict[str, float]:
+    rows = []
+    for clean, noisy in pairs():
+        out = enhance_cli.denoise(noisy, 16000, model=model, steps=steps)
+        rows.append([metrics.load(name)(clean, out, 16000) for name in ("pesq", "estoi", "si_sdr")])
+    return dict(zip(("pesq", "estoi", "si_sdr"), np.mean(rows, axis=0)))
+
+
+@pytest.mark.parametrize("steps", [1, 2, 5])
+def test_noisy_speech_comes_out_much_better_at_every_step_count(model, steps):
+    noisy = np.mean([[metrics.load(m)(c, n, 16000) for m in ("pesq", "estoi", "si_sdr")] for c, n in pairs()], axis=0)
+    scores = mean_scores(model, steps)
+    assert scores["pesq"] > noisy[0] + 0.25
+    assert scores["estoi"] > noisy[1] + 0.04
+    assert scores["si_sdr"] > noisy[2] + 5
+
+
+def test_clean_speech_comes_out_clean(model):
+    scores = [metrics.load("pesq")(c, enhance_cli.denoise(c, 16000, model=model), 16000) for c, _ in pairs()]
+    assert np.mean(scores) > 4.0
+
+
+def test_silence_stays_silent_and_a_faint_hiss_is_not_raised(model):
+    assert not enhance_cli.denoise(np.zeros((2, 20000), np.float32), 16000, model=model).any()
+    hiss = 1e-4 * np.random.default_rng(0).standard_normal((1, 48000)).astype(np.float32)
+    assert np.square(enhance_cli.denoise(hiss, 16000, model=model)).mean() < np.square(hiss).mean()
+
+
+def test_level_does_not_matter(model):
+    _, noisy = next(pairs())
+    loud, soft = (enhance_cli.denoise(gain * noisy, 16000, model=model) for gain in (1.0, 0.01))
+    assert np.abs(loud - 100 * soft).max() < 1e-3 * np.abs(loud).max()
+
+
+@pytest.mark.parametrize("entry", entries(), ids=lambda e: e.name)
+def test_shipped_files_match_their_table_and_have_a_card(entry):
+    assert file_sha256(entry.path) == entry.sha256
+    spec = read_spec(entry.path)
+    assert (spec.name, spec.task, spec.sample_rate, spec.licence) == (
+        entry.name, entry.task, entry.sample_rate, entry.licence,
+    )  # fmt: skip
+    assert spec.training["commit"] and spec.training["date"] and spec.training["validation"]
+    assert f"# {entry.name}" in entry.path.with_suffix(".md").read_text()
+
+
+def test_there_is_one_default_and_all_checkpoints_together_are_small():
+    assert sum(e.default for e in entries()) == 1
+    assert find(None, "denoise").default
+    assert sum(e.path.stat().st_size for e in entries()) < 15e6

@@ -46,7 +46,9 @@ class Meter:
         if self._loudness:
             self._loudness.push(x)
         np.square(x, out=x)
-        self._count_levels(np.stack([frames.push(y) / frames.length for frames, y in zip(self._frames, x, strict=True)]))
+        self._count_levels(
+            np.stack([frames.push(y) / frames.length for frames, y in zip(self._frames, x, strict=True)])
+        )
 
     def _count_levels(self, powers: np.ndarray) -> None:
         """`powers` (C, k) of k frames."""

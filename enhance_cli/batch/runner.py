@@ -85,9 +85,7 @@ def explain(error: Exception, job: Job) -> str:
         target = "standard output" if job.target == STDOUT else job.target
         return f"{target}: there is no room for this file: free some space or choose another place with -o"
     if isinstance(error, OSError):
-        return (
-            f"{error.filename or job.source}: {error.strerror or error}: check the name and its permissions"
-        )
+        return f"{error.filename or job.source}: {error.strerror or error}: check the name and its permissions"
     if isinstance(error, MemoryError):
         return f"{job.source}: out of memory: close other programs or use a smaller --batch-size"
     details = " ".join(f"{type(error).__name__}: {error}".split())

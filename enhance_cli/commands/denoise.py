@@ -113,7 +113,7 @@ def _load(entry, device: str, precision: str, threads: int | None, batch_size: i
     """The denoiser, and what records say about it. torch is imported here."""
     from enhance_cli.models.device import pick_device, pick_precision, set_threads
     from enhance_cli.models.load import load_file
-    from enhance_cli.tasks.denoise import Denoiser, DenoiseOptions
+    from enhance_cli.tasks.denoise import DenoiseOptions, Denoiser
 
     set_threads(threads)
     place = pick_device(device)

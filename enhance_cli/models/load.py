@@ -9,9 +9,9 @@ from torch import Tensor
 
 from enhance_cli.audio.stft import Frontend
 from enhance_cli.errors import ModelError
+from enhance_cli.models.spec import Spec, file_sha256, read_spec
 from enhance_cli.networks import NETWORKS
 from enhance_cli.processes import PROCESSES
-from enhance_cli.models.spec import Spec, file_sha256, read_spec
 
 
 class Model:

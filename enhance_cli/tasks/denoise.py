@@ -58,7 +58,9 @@ class Denoiser:
         self.steps = spec.default_steps if options.steps is None else options.steps
         self.sampler = options.sampler or spec.samplers[0]
         if not 1 <= self.steps <= spec.max_steps:
-            raise UsageError(f"--steps {self.steps}: {spec.name} takes 1 to {spec.max_steps} steps", "choose one of these")
+            raise UsageError(
+                f"--steps {self.steps}: {spec.name} takes 1 to {spec.max_steps} steps", "choose one of these"
+            )
         sample = SAMPLERS[self.sampler]
         if self.sampler not in spec.samplers:
             raise UsageError(f"{spec.name} does not run with {self.sampler}", f"choose from {', '.join(spec.samplers)}")
@@ -87,7 +89,9 @@ class Denoiser:
         if waiting.samples:  # resampling there and back may end a sample or two early
             yield waiting.take(waiting.samples)
 
-    def _changes(self, blocks: Iterable[np.ndarray], rate: int, channels: int, scale: np.ndarray) -> Iterator[np.ndarray]:
+    def _changes(
+        self, blocks: Iterable[np.ndarray], rate: int, channels: int, scale: np.ndarray
+    ) -> Iterator[np.ndarray]:
         """(3C, m) at the file's rate: the change in the model's band, that band itself, and the gain above it less one.
 
         Less one, because a resampler returns zeros exactly but not ones, least of all at the ends of the file.
@@ -120,7 +124,9 @@ class Denoiser:
         padded = torch.nn.functional.pad(audio * factor, (0, -samples % hop))
         y = frontend.analyse(padded.to(self.model.device))
         starts = [w.start // hop for w in batch for _ in range(channels)]
-        estimate = self.sample(self.model.estimate, self.model.process, y, self.steps, FrameNoise(self.options.seed, starts, y))
+        estimate = self.sample(
+            self.model.estimate, self.model.process, y, self.steps, FrameNoise(self.options.seed, starts, y)
+        )
         change = frontend.synthesise(estimate, samples) - frontend.synthesise(y, samples)
         rise = self._upper_gain(estimate, y, samples) - 1
         result = torch.stack([change.cpu() / factor, audio, rise.cpu()]).unflatten(1, (len(batch), channels))
@@ -130,7 +136,8 @@ class Denoiser:
     def _upper_gain(self, estimate: torch.Tensor, y: torch.Tensor, samples: int) -> torch.Tensor:
         """(B, samples) gain the model gave the upper half of its band, from frame energies, linear in between."""
         half = y.shape[3] // 2
-        bands = (self.model.frontend.expand(c[..., half:].contiguous()) for c in (y, estimate))  # one order of summation
+        # Laid out alike, both are summed in the same order, and what was not changed has a gain of exactly one.
+        bands = (self.model.frontend.expand(c[..., half:].contiguous()) for c in (y, estimate))
         before, after = (band.square().sum(dim=(1, 3)) for band in bands)
         gain = ((after + 1e-12) / (before + 1e-12)).sqrt().clamp(max=1.0)
         smooth = torch.nn.functional.interpolate(gain[:, None], scale_factor=self.model.frontend.hop, mode="linear")

@@ -1,0 +1,77 @@
+"""Packing a corpus: what goes in, what stays out, what is held out, and what is said when nothing is left."""
+
+import numpy as np
+import pytest
+import soundfile
+
+from enhance_cli.data import corpus
+from enhance_cli.data.corpus import Source
+from enhance_cli.errors import UsageError
+
+RATE = 16000
+
+
+@pytest.fixture
+def root(tmp_path):
+    rng = np.random.default_rng(0)
+    for speaker in ("ann", "bob", "cid", "dee"):
+        folder = tmp_path / "root" / "speech" / speaker
+        folder.mkdir(parents=True)
+        for k in range(2):
+            soundfile.write(folder / f"{speaker}{k}.flac", 0.1 * rng.standard_normal(8000), RATE)
+    (tmp_path / "root" / "speech" / "ann" / "notes.txt").write_text("not audio")
+    (tmp_path / "root" / "speech" / "bob" / "broken.wav").write_bytes(b"RIFF")
+    (tmp_path / "root" / "scores.csv").write_text(
+        "file,clean\nspeech/ann/ann0.flac,4.0\nspeech/ann/ann1.flac,2.0\nspeech/bob/bob0.flac,4.5\n"
+    )
+    return tmp_path / "root"
+
+
+def load(root, *sources, log=lambda line: None):
+    return corpus.load(list(sources), root, RATE, root.parent / "cache", log)
+
+
+def test_everything_readable_is_packed_and_what_is_not_is_said(root):
+    said = []
+    packed = load(root, Source("speech", groups="folder", held_out=0.25), log=said.append)
+    assert len(packed.train) == 6 and len(packed.valid) == 2
+    assert any("broken.wav" in line for line in said)
+    clip = packed.train[0]
+    assert clip.length == 8000 and np.abs(packed.audio[clip.start : clip.start + 8000]).max() > 1000
+    assert packed.hours(packed.train, RATE) == pytest.approx(3 / 3600)
+
+
+def test_no_speaker_is_on_both_sides(root):
+    packed = load(root, Source("speech", groups="folder", held_out=0.5))
+    sides = [{clip.group for clip in side} for side in (packed.train, packed.valid)]
+    assert len(sides[0]) == len(sides[1]) == 2 and not sides[0] & sides[1]
+
+
+def test_packing_happens_once_until_the_files_change(root):
+    source = Source("speech", held_out=0.25)
+    load(root, source)
+    said = []
+    load(root, source, log=said.append)
+    assert not said
+    soundfile.write(root / "speech" / "ann" / "more.wav", np.ones(8000) * 0.1, RATE)
+    load(root, source, log=said.append)
+    assert said
+
+
+def test_scores_and_exclusions_choose_files(root):
+    scored = Source("speech", scores="scores.csv", at_least={"clean": 3.9})
+    assert [p.name for p in corpus.list_files(scored, root)] == ["ann0.flac", "bob0.flac"]
+    without = Source("speech", exclude=("ann/*", "*/broken.wav"))
+    assert {p.parent.name for p in corpus.list_files(without, root)} == {"bob", "cid", "dee"}
+
+
+def test_missing_and_empty_folders(root):
+    with pytest.raises(UsageError, match="no such folder: name the corpus root with --data"):
+        load(root, Source("nothing"))
+    (root / "empty").mkdir()
+    with pytest.raises(UsageError, match="no usable audio"):
+        load(root, Source("empty"))
+    both = load(root, Source("speech", held_out=0.25), Source("nothing", optional=True))
+    assert both.train
+    with pytest.raises(UsageError, match="nothing to validate on: change held_out"):
+        load(root, Source("speech"))

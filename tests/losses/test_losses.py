@@ -1,0 +1,76 @@
+"""The losses: zero for a perfect estimate, finite everywhere, and gradients only where they should flow."""
+
+from functools import partial
+
+import pytest
+import torch
+
+from enhance_cli.audio.stft import Frontend
+from enhance_cli.losses import DISTANCES, LOSSES
+from enhance_cli.losses.hybrid_spectral import negative_si_snr
+from enhance_cli.processes.brownian_bridge import BrownianBridge
+from enhance_cli.samplers.bridge_ode import sample
+
+FRONTEND = Frontend()
+
+
+def spectra(seed: int, batch: int = 3) -> torch.Tensor:
+    return FRONTEND.analyse(0.1 * torch.randn(batch, 4096, generator=torch.Generator().manual_seed(seed)))
+
+
+def test_si_snr_is_the_textbook_value_whatever_the_scale():
+    target = torch.sin(torch.arange(1000) / 7.0)[None]
+    noise = torch.cos(torch.arange(1000) / 3.0)[None]
+    noise = noise - (noise * target).sum() / target.square().sum() * target
+    noise = noise * (target.norm() / noise.norm()) * 10 ** (-15 / 20)
+    assert float(negative_si_snr(3 * (target + noise), target)) == pytest.approx(-1.5, abs=1e-3)
+
+
+@pytest.mark.parametrize("name", list(DISTANCES))
+def test_distance_is_smallest_at_the_target_and_finite_for_silence(name):
+    distance = partial(DISTANCES[name], frontend=FRONTEND)
+    target = spectra(0)
+    near, far = distance(target + 0.01 * spectra(1), target), distance(target + 0.3 * spectra(1), target)
+    assert distance(target, target) < near < far
+    for estimate, silent in ((torch.zeros_like(target), target), (target, torch.zeros_like(target))):
+        estimate = estimate.clone().requires_grad_()
+        value = distance(estimate, silent)
+        value.backward()
+        assert torch.isfinite(value) and torch.isfinite(estimate.grad).all()
+
+
+@pytest.mark.parametrize("name", list(LOSSES))
+def test_loss_reaches_the_network(name):
+    weight = torch.ones(1, requires_grad=True)
+    extra = {"sample": sample, "steps": 3} if name == "reverse_process" else {}
+    loss = LOSSES[name](
+        lambda x, y, t: weight * 0.5 * (x + y), BrownianBridge(), spectra(0), spectra(1), lambda: torch.randn_like(spectra(1)),
+        partial(DISTANCES["hybrid_spectral"], frontend=FRONTEND), **extra,
+    )  # fmt: skip
+    loss.backward()
+    assert torch.isfinite(loss) and weight.grad.abs() > 0
+
+
+def test_reverse_process_backpropagates_through_the_last_call_only(monkeypatch):
+    monkeypatch.setattr("enhance_cli.losses.reverse_process.random.randint", lambda low, high: high)
+    tracked = []
+
+    def estimate(x, y, t):
+        tracked.append((float(t[0]), torch.is_grad_enabled(), x.requires_grad))
+        return y * torch.ones(1, requires_grad=True)
+
+    LOSSES["reverse_process"](
+        estimate, BrownianBridge(), spectra(0), spectra(1), None, lambda a, b: (a - b).square().mean(), sample, steps=3
+    )
+    assert [(grad, inputs) for _, grad, inputs in tracked] == [(False, False), (False, False), (True, False)]
+
+
+def test_front_end_is_its_own_inverse_and_recompresses_exactly():
+    wave = 0.1 * torch.randn(2, 5000, generator=torch.Generator().manual_seed(0))
+    spectrum = FRONTEND.analyse(wave)
+    assert spectrum.shape == (2, 2, 5000 // 256 + 1, 257)
+    padded = FRONTEND.synthesise(FRONTEND.analyse(torch.nn.functional.pad(wave, (0, 120))), 5000)
+    assert torch.allclose(padded, wave, atol=1e-6)
+    magnitude, same = FRONTEND.recompress(spectrum, 0.5)
+    assert torch.allclose(same * FRONTEND.scale, spectrum, atol=1e-5)
+    assert torch.allclose(magnitude[:, 0], same.square().sum(1).sqrt(), atol=1e-3)

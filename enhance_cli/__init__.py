@@ -1,7 +1,7 @@
 """enhance: few-step diffusion models that clean recordings, as a command and as a Python package.
 
-    import enhance_cli
-    clean = enhance_cli.denoise(audio, rate)             # (C, N) float array in, same shape and rate out
+import enhance_cli
+clean = enhance_cli.denoise(audio, rate)             # (C, N) float array in, same shape and rate out
 """
 
 from __future__ import annotations

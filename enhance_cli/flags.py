@@ -41,12 +41,15 @@ Start = Annotated[float, _option(INPUT, min=0, metavar="SECONDS", help="Begin he
 Duration = Annotated[float | None, _option(INPUT, min=0.001, metavar="SECONDS", help="Take only this much.")]
 Shard = Annotated[str | None, _option(INPUT, metavar="I/N", help="Do part I of N, split by a hash of the names.")]
 
-ModelName = Annotated[str | None, _option(MODEL, "--model", "-m", help="Name or .safetensors file; see `enhance models`.")]
+ModelName = Annotated[
+    str | None, _option(MODEL, "--model", "-m", help="Name or .safetensors file; see `enhance models`.")
+]
 Steps = Annotated[int | None, _option(MODEL, "--steps", "-n", help="Sampler steps (network calls).", show_default="1")]
 Sampler = Annotated[str | None, _option(MODEL, help="Sampler; the model lists those it allows.")]
 Strength = Annotated[float, _option(MODEL, min=0, max=1, help="Mix: 0 is the input, 1 the cleaned signal.")]
 MaxAttenuation = Annotated[
-    float | None, _option(MODEL, min=0, metavar="DB", help="Take away at most this much noise.", show_default="no limit")
+    float | None,
+    _option(MODEL, min=0, metavar="DB", help="Take away at most this much noise.", show_default="no limit"),
 ]
 FullBandChoice = Annotated[
     FullBand, _option(MODEL, "--full-band", help="What lies above the model's band: keep it in proportion, or cut it.")
@@ -65,21 +68,25 @@ NameTemplate = Annotated[
     str | None, _option(OUTPUT, "--name", help="Template for names, e.g. '{stem}_{model}_{steps}{ext}'.")
 ]
 OnExisting = Annotated[Existing, _option(OUTPUT, help="What to do where the output is already there.")]
-Format = Annotated[str | None, _option(OUTPUT, "--format", help="wav, flac, ogg, opus, mp3, m4a, ...", show_default="as the input")]
+Format = Annotated[
+    str | None, _option(OUTPUT, "--format", help="wav, flac, ogg, opus, mp3, m4a, ...", show_default="as the input")
+]
 Bits = Annotated[BitDepth | None, _option(OUTPUT, "--bit-depth", help="Sample format.", show_default="as the input")]
 SampleRate = Annotated[int | None, _option(OUTPUT, min=1000, max=768000, metavar="HZ", show_default="as the input")]
 Loudness = Annotated[str, _option(OUTPUT, metavar="keep|LUFS", help="keep, or an integrated loudness such as -16.")]
 
 DryRun = Annotated[bool, _option(SCRIPT, "--dry-run", help="Check everything and list the outputs; write nothing.")]
 Json = Annotated[bool, _option(SCRIPT, "--json", help="One JSON record per file on stdout.")]
-ReportFile = Annotated[Path | None, _option(SCRIPT, "--report", metavar="FILE.jsonl", help="Append the records to a file.")]
+ReportFile = Annotated[
+    Path | None, _option(SCRIPT, "--report", metavar="FILE.jsonl", help="Append the records to a file.")
+]
 Plot = Annotated[bool, _option(SCRIPT, "--plot", help="Also draw before and after as a spectrogram picture.")]
 Quiet = Annotated[bool, _option(SCRIPT, "--quiet", "-q", help="Say nothing but errors.")]
 Verbose = Annotated[bool, _option(SCRIPT, "--verbose", "-v", help="Say more; tracebacks with errors.")]
 
 
 def parse_shard(text: str | None) -> tuple[int, int] | None:
-    """"I/N" -> (I, N). Raises UsageError."""
+    """ "I/N" -> (I, N). Raises UsageError."""
     if text is None:
         return None
     index, slash, count = text.partition("/")
@@ -89,7 +96,7 @@ def parse_shard(text: str | None) -> tuple[int, int] | None:
 
 
 def parse_loudness(text: str) -> float | None:
-    """"keep" -> None, else LUFS. Raises UsageError."""
+    """ "keep" -> None, else LUFS. Raises UsageError."""
     if text == "keep":
         return None
     try:
@@ -102,7 +109,7 @@ def parse_loudness(text: str) -> float | None:
 
 
 def parse_batch_size(text: str) -> int | None:
-    """"auto" -> None. Raises UsageError."""
+    """ "auto" -> None. Raises UsageError."""
     if text == "auto":
         return None
     if not text.isdigit() or int(text) < 1:

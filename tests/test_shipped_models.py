@@ -1,4 +1,5 @@
-"""The models that ship, on real recordings: they clean noise, leave clean speech and silence alone, and are what weights.toml says."""
+"""The models that ship, on real recordings: they clean noise, leave clean speech and silence alone, and are
+what weights.toml says."""
 
 from pathlib import Path
 

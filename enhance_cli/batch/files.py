@@ -193,9 +193,7 @@ def _gain_to_loudness(after: Meter, loudness: float) -> tuple[float, list[str]]:
 def _check_written(part: Path, target: Path, fmt: OutputFormat, expected: int) -> None:
     """Read the finished file's header back: a disk or a tag writer may have damaged what was sent to it."""
     with open_audio(part) as written:
-        exact = fmt.subtype in FLOATS or fmt.subtype.startswith(
-            ("PCM", "ALAC")
-        )  # the others pad to whole packets
+        exact = fmt.subtype in FLOATS or fmt.subtype.startswith(("PCM", "ALAC"))  # the others pad to whole packets
         if exact and written.info.frames not in (expected, None):
             message = f"{target}: {written.info.frames} of {expected} samples were written"
             raise AudioError(message, "check the disk, then run again")

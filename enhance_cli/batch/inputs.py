@@ -81,9 +81,7 @@ def _expand_list(argument: str, recursive: bool) -> Iterator[Input]:
     try:
         text = Path(listing).read_bytes().decode("utf-8-sig", "surrogateescape")
     except OSError as error:
-        raise UsageError(
-            f"{listing}: this list cannot be read ({error.strerror})", "check its name"
-        ) from error
+        raise UsageError(f"{listing}: this list cannot be read ({error.strerror})", "check its name") from error
     # Not splitlines(): it also cuts at characters that may be part of a file name.
     for line in text.split("\n"):
         line = line.rstrip("\r")
@@ -135,6 +133,4 @@ def _is_audio(name: str) -> bool:
 
 
 def _unreadable(error: OSError) -> None:
-    raise UsageError(
-        f"{error.filename}: this folder cannot be read ({error.strerror})", "check its permissions"
-    )
+    raise UsageError(f"{error.filename}: this folder cannot be read ({error.strerror})", "check its permissions")

@@ -57,9 +57,7 @@ def plan(
         targets = [_target(item, output, pattern, extension, fields or {}) for item in inputs]
     jobs = [Job(item.path, item.relative, target) for item, target in zip(inputs, targets, strict=True)]
 
-    jobs = _set_earlier_outputs_aside(
-        jobs, inputs, beside=output is None and template is None, existing=existing
-    )
+    jobs = _set_earlier_outputs_aside(jobs, inputs, beside=output is None and template is None, existing=existing)
     _refuse_collisions(jobs)
     jobs = [_settle_existing(job, existing) for job in jobs]
     _refuse_unwritable(jobs)
@@ -83,9 +81,7 @@ def _is_one_file(output: str, inputs: Sequence[Input]) -> bool:
     return ending in WRITABLE_SUFFIXES
 
 
-def _target(
-    item: Input, output: str | None, template: str, extension: str | None, fields: Mapping[str, Any]
-) -> Path:
+def _target(item: Input, output: str | None, template: str, extension: str | None, fields: Mapping[str, Any]) -> Path:
     own = item.relative.suffix
     ext = extension or (own if own.lower() in WRITABLE_SUFFIXES else ".wav")
     known = {
@@ -108,14 +104,10 @@ def _render(template: str, known: Mapping[str, Any]) -> str:
     try:
         for _, field, _, _ in string.Formatter().parse(template):
             if field is not None and field not in known:
-                raise UsageError(
-                    f"{template}: there is no field {{{field}}}", f"use {', '.join(sorted(known))}"
-                )
+                raise UsageError(f"{template}: there is no field {{{field}}}", f"use {', '.join(sorted(known))}")
         name = template.format_map(safe)
     except ValueError as error:
-        raise UsageError(
-            f"{template}: not a usable name template ({error})", "try {stem}_clean{ext}"
-        ) from error
+        raise UsageError(f"{template}: not a usable name template ({error})", "try {stem}_clean{ext}") from error
     path = PurePath(name)
     if not path.name or name.endswith(("/", os.sep)) or path.is_absolute() or ".." in path.parts:
         hint = "try {stem}_clean{ext}, and give the folder with -o"
@@ -123,9 +115,7 @@ def _render(template: str, known: Mapping[str, Any]) -> str:
     return name
 
 
-def _set_earlier_outputs_aside(
-    jobs: list[Job], inputs: Sequence[Input], beside: bool, existing: str
-) -> list[Job]:
+def _set_earlier_outputs_aside(jobs: list[Job], inputs: Sequence[Input], beside: bool, existing: str) -> list[Job]:
     """Skip inputs that are outputs of an earlier run; refuse a plan that would overwrite any other input.
 
     Results beside their inputs turn up as inputs when the same command runs again. Without this such a run
@@ -143,9 +133,7 @@ def _set_earlier_outputs_aside(
         if same_path and other.path != job.source and (beside or (existing == "skip" and not other.named)):
             made_from[other.path] = job.source
         elif other.path == job.source:
-            raise UsageError(
-                f"{job.source}: the output would overwrite this input", "choose another name with -o"
-            )
+            raise UsageError(f"{job.source}: the output would overwrite this input", "choose another name with -o")
         else:
             message = f"{other.path}: the output of {job.source} would overwrite this input"
             raise UsageError(message, "choose another folder with -o")
@@ -173,9 +161,7 @@ def _refuse_collisions(jobs: Sequence[Job]) -> None:
             key = unicodedata.normalize("NFC", os.path.realpath(job.target)).casefold()
             if key in seen:
                 message = f"{seen[key]} and {job.source} would both be written to {job.target}"
-                raise UsageError(
-                    message, "give their folder with --recursive, or a name template with {parent}"
-                )
+                raise UsageError(message, "give their folder with --recursive, or a name template with {parent}")
             seen[key] = job.source
 
 
@@ -183,9 +169,7 @@ def _settle_existing(job: Job, existing: str) -> Job:
     if job.action == "skip" or not os.path.exists(job.target):
         return job
     if os.path.isdir(job.target):
-        raise UsageError(
-            f"{job.target}: the output of {job.source} is a folder", "choose another name with -o"
-        )
+        raise UsageError(f"{job.target}: the output of {job.source} is a folder", "choose another name with -o")
     if existing == "error":
         raise UsageError(f"{job.target}: this output exists", "use --existing skip or --existing overwrite")
     return replace(job, action="skip", reason="the output exists") if existing == "skip" else job
@@ -209,8 +193,6 @@ def _check_folder(folder: Path) -> None:
     while not os.path.lexists(place):
         place = place.parent
     if not os.path.isdir(place):
-        raise UsageError(
-            f"{place}: this is not a folder, so nothing can be written into it", "choose another with -o"
-        )
+        raise UsageError(f"{place}: this is not a folder, so nothing can be written into it", "choose another with -o")
     if not os.access(place, os.W_OK | os.X_OK):
         raise UsageError(f"{place}: nothing can be written into this folder", "choose another with -o")

@@ -120,6 +120,4 @@ class Report:
                 self._file.write(b"\n")
 
     def _failure(self, error: OSError) -> AudioError:
-        return AudioError(
-            f"{self.path}: the report cannot be written ({error.strerror})", "choose another --report"
-        )
+        return AudioError(f"{self.path}: the report cannot be written ({error.strerror})", "choose another --report")

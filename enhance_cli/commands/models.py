@@ -26,7 +26,11 @@ def list_models(json: Annotated[bool, typer.Option("--json", help="One JSON obje
         size = entry.path.stat().st_size if entry.path.exists() else 0
         if json:
             fields = {"name": entry.name, "task": entry.task, "sample_rate": entry.sample_rate, "bytes": size}
-            result(json_module.dumps(fields | {"licence": entry.licence, "default": entry.default, "path": str(entry.path)}))
+            result(
+                json_module.dumps(
+                    fields | {"licence": entry.licence, "default": entry.default, "path": str(entry.path)}
+                )
+            )
         name = f"{entry.name} (default)" if entry.default else entry.name
         table.add_row(name, entry.task, f"{entry.sample_rate} Hz", f"{size / 1e6:.1f} MB", entry.licence, entry.summary)
     if not json:

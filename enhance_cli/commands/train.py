@@ -23,7 +23,9 @@ def train(
     ] = None,
     device: flags.Device = "auto",
     threads: flags.Threads = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Read the data, print what would be done, and stop.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Read the data, print what would be done, and stop.")
+    ] = False,
     quiet: flags.Quiet = False,
     verbose: flags.Verbose = False,
 ) -> None:

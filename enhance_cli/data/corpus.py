@@ -55,7 +55,9 @@ class Corpus:
         self.valid = [c for c in clips if c.group in held]
         for side, name in (self.train, "train on"), (self.valid, "validate on"):
             if not side:
-                raise UsageError(f"{', '.join(s.folder for s in sources)}: nothing to {name}", "change held_out in the recipe")
+                raise UsageError(
+                    f"{', '.join(s.folder for s in sources)}: nothing to {name}", "change held_out in the recipe"
+                )
 
     def hours(self, clips: list[Clip], rate: int) -> float:
         return sum(c.length for c in clips) / rate / 3600

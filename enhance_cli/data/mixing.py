@@ -84,7 +84,9 @@ class Mixer:
         while speech.size < self.samples:
             pause = np.zeros(int(rng.uniform(0.05, 0.5) * self.rate))
             speech = np.concatenate([speech, pause, self.speech.draw(self.samples, rng, self.mix.speed)])
-        return equalise(speech[: self.samples], rng, 3.0) if rng.random() < self.mix.equaliser else speech[: self.samples]
+        return (
+            equalise(speech[: self.samples], rng, 3.0) if rng.random() < self.mix.equaliser else speech[: self.samples]
+        )
 
     def background(self, rng: np.random.Generator) -> np.ndarray:
         kind = rng.random()

@@ -34,15 +34,23 @@ def fetch(reference: str) -> Path:
     try:
         return Path(hf_hub_download(repo, file, revision=revision))
     except hub.GatedRepoError as error:
-        raise ModelError(f"{reference}: gated", f"accept its terms on the Hub, then run `hf auth login` ({repo})") from error
+        raise ModelError(
+            f"{reference}: gated", f"accept its terms on the Hub, then run `hf auth login` ({repo})"
+        ) from error
     except hub.RepositoryNotFoundError as error:
-        raise ModelError(f"{reference}: no such repository, or a private one", "check the name, or `hf auth login`") from error
+        raise ModelError(
+            f"{reference}: no such repository, or a private one", "check the name, or `hf auth login`"
+        ) from error
     except hub.RevisionNotFoundError as error:
         raise ModelError(f"{reference}: no such revision", "check what follows the @") from error
     except hub.EntryNotFoundError as error:
         if isinstance(error, hub.LocalEntryNotFoundError):
-            raise ModelError(f"{reference}: not in the cache, and the Hub cannot be reached", "connect once to fetch it") from error
+            raise ModelError(
+                f"{reference}: not in the cache, and the Hub cannot be reached", "connect once to fetch it"
+            ) from error
         raise ModelError(f"{reference}: no such file in {repo}", "check its name") from error
     except (OSError, hub.HfHubHTTPError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ModelError(f"{reference}: the download failed ({reason})", "run again; it goes on where it stopped") from error
+        raise ModelError(
+            f"{reference}: the download failed ({reason})", "run again; it goes on where it stopped"
+        ) from error

@@ -33,15 +33,20 @@ class Model:
 def load_file(path: Path, device: torch.device, precision: str = "fp32", sha256: str | None = None) -> Model:
     """The model in `path`, in evaluation mode. Raises ModelError if the file is damaged or does not fit its network."""
     if sha256 is not None and file_sha256(path) != sha256:
-        raise ModelError(f"{path}: the file is damaged (its SHA-256 is not the recorded one)", "reinstall or pull it again")
+        raise ModelError(
+            f"{path}: the file is damaged (its SHA-256 is not the recorded one)", "reinstall or pull it again"
+        )
     spec = read_spec(path)
     try:
         model = Model(spec, NETWORKS[spec.network](**spec.network_args), device, precision)
     except Exception as error:  # a header can ask for anything
         reason = " ".join(str(error).split())
-        raise ModelError(f"{path}: this version cannot build it ({reason})", "update enhance-cli, or use another") from error
+        raise ModelError(
+            f"{path}: this version cannot build it ({reason})", "update enhance-cli, or use another"
+        ) from error
     with safe_open(path, framework="pt") as file:
-        weights = {key: file.get_tensor(key).float() for key in file.keys()}
+        names = file.keys()
+        weights = {name: file.get_tensor(name).float() for name in names}
     try:
         model.network.load_state_dict(weights)
     except RuntimeError as error:
@@ -55,6 +60,8 @@ def load_file(path: Path, device: torch.device, precision: str = "fp32", sha256:
 
 def save_model(path: Path, spec: Spec, network: torch.nn.Module) -> None:
     """Write weights in half precision with the header. Integer counters of normalisation layers stay as they are."""
-    weights = {k: (v.half() if v.is_floating_point() else v).contiguous().cpu() for k, v in network.state_dict().items()}
+    weights = {
+        k: (v.half() if v.is_floating_point() else v).contiguous().cpu() for k, v in network.state_dict().items()
+    }
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(save(weights, metadata=spec.to_metadata()))  # save_file would keep it from other users

@@ -45,7 +45,9 @@ class Spec:
             fields = json.loads((metadata or {})[HEADER_KEY])
             return cls(**fields | {"samplers": tuple(fields["samplers"])})
         except (KeyError, TypeError, ValueError) as error:
-            raise ModelError(f"{path}: not an enhance model (no readable header)", "see `enhance models list`") from error
+            raise ModelError(
+                f"{path}: not an enhance model (no readable header)", "see `enhance models list`"
+            ) from error
 
 
 def read_spec(path: Path) -> Spec:

@@ -105,7 +105,10 @@ class Denoiser:
         yield up.push(np.zeros((3 * channels, 0), np.float32), last=True)
 
     def _run(self, batch: list[Window], scale: np.ndarray) -> list[np.ndarray]:
-        """The (3C, length) of every window's core, `scale` (C,) times louder for the model; halves the batch when a GPU has no room for it."""
+        """The (3C, length) of every window's core, `scale` (C,) times louder for the model.
+
+        Halves the batch when a GPU has no room for it.
+        """
         try:
             return self._run_at_once(batch, scale)
         except torch.cuda.OutOfMemoryError:

@@ -8,6 +8,7 @@ def render(spec: Spec) -> str:
     training = spec.training
     recipe, data = training["recipe"], training["data"]
     stages = "; ".join(f"{s['steps']} batches of {s['loss']} at lr {s['lr']:g}" for s in recipe["stage"])
+    scores = training["validation"]
     batch, seconds = recipe["train"]["batch_size"], recipe["mix"]["seconds"]
     return f"""# {spec.name}
 
@@ -35,13 +36,13 @@ Babble mixed from four to eight training voices, and ambiences that hold distant
 
 {recipe["train"]["validation_items"]} mixtures of held-out voices and noises, one step:
 
-| | {" | ".join(training["validation"])} |
-|---|{"---|" * len(training["validation"])}
-{_scores("noisy", training.get("validation_noisy", {}), training["validation"])}{_scores(spec.name, training["validation"], training["validation"])}
+| | {" | ".join(scores)} |
+|---|{"---|" * len(scores)}
+{_scores("noisy", training.get("validation_noisy", {}), scores)}{_scores(spec.name, scores, scores)}
 ## Limits
 
-Speech only: music is noise to it. Read speech in ten languages was heard in training, whispering, shouting and singing were
-not. Voices far behind the main one are taken for noise.
+Speech only: music is noise to it. Training heard read speech and commands in eight languages; no whispering, shouting or
+singing. Voices far behind the main one are taken for noise.
 """
 
 

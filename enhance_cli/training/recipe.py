@@ -172,4 +172,6 @@ def _convert(kind, value, where: str):
         return float(value)
     if isinstance(kind, type) and isinstance(value, kind) and (kind is bool or not isinstance(value, bool)):
         return value
-    raise UsageError(f"{where}: {json.dumps(value, default=str)} is not of type {getattr(kind, '__name__', kind)}", "mend the value")
+    raise UsageError(
+        f"{where}: {json.dumps(value, default=str)} is not of type {getattr(kind, '__name__', kind)}", "mend the value"
+    )

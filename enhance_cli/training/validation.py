@@ -1,5 +1,7 @@
 """Validation on held-out speakers and noises: fixed mixtures, one sampler step, SI-SDR and (where installed) PESQ."""
 
+from functools import partial
+
 import numpy as np
 import torch
 
@@ -19,7 +21,7 @@ def validate(model: Model, noisy: np.ndarray, clean: np.ndarray, steps: int = 1)
     enhanced = []
     for batch in torch.from_numpy(noisy).split(8):
         y = model.frontend.analyse(batch.to(model.device))
-        estimate = sample(model.estimate, model.process, y, steps, lambda: torch.randn_like(y))
+        estimate = sample(model.estimate, model.process, y, steps, partial(torch.randn_like, y))
         enhanced.append(model.frontend.synthesise(estimate, batch.shape[1]).cpu().numpy())
     return score_pairs(clean, np.concatenate(enhanced), rate)
 

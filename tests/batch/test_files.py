@@ -120,9 +120,7 @@ def test_long_results_wait_on_disk_unchanged(enhance, monkeypatch):
 
 
 def test_asked_format_depth_and_rate(enhance):
-    fields, target = enhance(
-        noise(44100), to="a.flac", subtype="FLOAT", rate=44100, bit_depth="24", sample_rate=16000
-    )
+    fields, target = enhance(noise(44100), to="a.flac", subtype="FLOAT", rate=44100, bit_depth="24", sample_rate=16000)
     after = soundfile.info(target)
     assert (after.format, after.subtype, after.samplerate, after.frames) == ("FLAC", "PCM_24", 16000, 16000)
     assert fields["rate"] == 44100
@@ -131,9 +129,7 @@ def test_asked_format_depth_and_rate(enhance):
 def test_preview_takes_just_that_part(enhance):
     audio = noise(5 * RATE)
     fields, target = enhance(audio, subtype="FLOAT", start=1.5, duration=2.0)
-    assert np.array_equal(
-        soundfile.read(target, dtype="float32")[0], audio[24000:56000, 0].astype(np.float32)
-    )
+    assert np.array_equal(soundfile.read(target, dtype="float32")[0], audio[24000:56000, 0].astype(np.float32))
     assert fields["seconds_audio"] == 2.0
     with pytest.raises(AudioError, match=r"a\.wav.*start"):
         enhance(audio, start=6.0)
@@ -181,9 +177,7 @@ def test_full_scale_input_passes_unchanged(enhance):
 def test_loudness_target_is_met(enhance):
     fields, target = enhance(noise(5 * RATE, peak=0.3), louder(0.25), loudness=-23.0)
     measured = pyloudnorm.Meter(RATE).integrated_loudness(soundfile.read(target)[0])
-    assert measured == pytest.approx(-23, abs=0.15) and fields["loudness_after"] == pytest.approx(
-        -23, abs=0.05
-    )
+    assert measured == pytest.approx(-23, abs=0.15) and fields["loudness_after"] == pytest.approx(-23, abs=0.05)
     assert fields["notes"] == []
 
 
@@ -255,9 +249,7 @@ def test_broken_files_fail_one_by_one_and_the_good_ones_are_done(tmp_path, monke
     assert {r.input: r.status for r in records if r.status == "done"} == {"in/good.wav": "done"}
     assert (summary.done, summary.failed, summary.exit_code) == (1, 6, 1)
     for record in records:
-        assert record.status == "done" or (
-            record.input in record.reason and isinstance(record.error, EnhanceError)
-        )
+        assert record.status == "done" or (record.input in record.reason and isinstance(record.error, EnhanceError))
     assert listing(Path("out")) == ["good.wav"]
 
 

@@ -62,9 +62,7 @@ def test_template_names_the_model_and_may_make_folders():
     assert targets(plan(inputs, "out", "{stem}_{model}_{steps:02d}{ext}", fields=fields)) == [
         "out/day1/x_me_tuned_02.wav"
     ]
-    assert targets(plan(inputs, None, "clean/{parent}-{stem}", fields=fields)) == [
-        "rec/day1/clean/day1-x.wav"
-    ]
+    assert targets(plan(inputs, None, "clean/{parent}-{stem}", fields=fields)) == ["rec/day1/clean/day1-x.wav"]
 
 
 @pytest.mark.parametrize(
@@ -167,9 +165,7 @@ def test_existing_outputs_are_skipped_overwritten_or_refused():
 
 
 @pytest.mark.parametrize("existing", ["skip", "overwrite"])
-@pytest.mark.parametrize(
-    "arguments", [["rec"], ["rec/*.wav"], ["rec/a.wav", "rec/a_denoised.wav", "rec/b.wav"]]
-)
+@pytest.mark.parametrize("arguments", [["rec"], ["rec/*.wav"], ["rec/a.wav", "rec/a_denoised.wav", "rec/b.wav"]])
 def test_second_run_over_a_folder_does_not_clean_the_cleaned(arguments, existing):
     make("rec/a.wav", "rec/a_denoised.wav", "rec/b.wav")
     jobs = plan(expand(arguments), existing=existing)

@@ -22,9 +22,7 @@ def strict(line):
 
 
 def test_done_and_failed_records_have_the_same_keys():
-    done = Record(
-        input="a.wav", output="b.wav", status="done", seconds_audio=1.5, notes=["x"], tags_lost=["art"]
-    )
+    done = Record(input="a.wav", output="b.wav", status="done", seconds_audio=1.5, notes=["x"], tags_lost=["art"])
     failed = Record(input="a.wav", status="failed", reason="text", error=ValueError("x"))
     assert strict(done.to_json()).keys() == strict(failed.to_json()).keys()
     assert strict(done.to_json())["seconds_audio"] == 1.5
@@ -32,15 +30,9 @@ def test_done_and_failed_records_have_the_same_keys():
 
 
 def test_numbers_json_does_not_know_become_null():
-    record = Record(
-        loudness_before=float("-inf"), loudness_after=np.float32("nan"), peak_after=np.float32(-0.5)
-    )
+    record = Record(loudness_before=float("-inf"), loudness_after=np.float32("nan"), peak_after=np.float32(-0.5))
     values = strict(record.to_json())
-    assert (
-        values["loudness_before"] is None
-        and values["loudness_after"] is None
-        and values["peak_after"] == -0.5
-    )
+    assert values["loudness_before"] is None and values["loudness_after"] is None and values["peak_after"] == -0.5
 
 
 def test_names_that_are_not_utf8_and_line_breaks_stay_on_one_valid_line():

@@ -29,11 +29,7 @@ def fail(error):
 
 def test_one_bad_file_does_not_stop_the_rest_and_the_exit_code_tells():
     def work(job):
-        return (
-            fail(AudioError("b.wav: truncated", "copy it again"))
-            if job.source.name == "b.wav"
-            else {"rate": 8000}
-        )
+        return fail(AudioError("b.wav: truncated", "copy it again")) if job.source.name == "b.wav" else {"rate": 8000}
 
     records = []
     jobs = [job("a.wav"), job("b.wav"), job("c.wav", "skip", "the output exists"), job("d.wav")]

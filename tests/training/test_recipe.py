@@ -41,7 +41,9 @@ def test_mistakes_are_named(recipe_file, change, message):
 
 
 def test_missing_and_broken_recipes(tmp_path):
-    with pytest.raises(UsageError, match="no such recipe: name a .toml file or one of denoise-m, denoise-m-gpu, denoise-s"):
+    with pytest.raises(
+        UsageError, match="no such recipe: name a .toml file or one of denoise-m, denoise-m-gpu, denoise-s"
+    ):
         load("denoise-xl")
     broken = tmp_path / "broken.toml"
     broken.write_text("[model\n")

@@ -51,11 +51,13 @@ def denoise(
     from enhance_cli.batch import inputs, outputs
     from enhance_cli.batch.atomic import STDOUT
     from enhance_cli.models import registry
+    from enhance_cli.models.spec import read_spec
 
     part = flags.parse_shard(shard)
     target_loudness = flags.parse_loudness(loudness)
     batch = flags.parse_batch_size(batch_size)
     entry = registry.find(model, "denoise")
+    steps, sampler = read_spec(entry.path).choose(steps, sampler)
     jobs = outputs.plan(
         inputs.expand(files, recursive),
         output,
@@ -63,14 +65,14 @@ def denoise(
         SUFFIX,
         existing.value,
         extension_for(format),
-        {"model": entry.name, "steps": steps or "default"},
+        {"model": entry.name, "steps": steps},
     )
     if json and any(job.target == STDOUT for job in jobs):
         raise UsageError("--json and the audio cannot both go to standard output", "use --report FILE.jsonl")
     if part:
         jobs = inputs.shard(jobs, *part)
 
-    base = {"model": entry.name, "seed": seed, "version": __version__}
+    base = {"model": entry.name, "sampler": sampler, "steps": steps, "seed": seed, "version": __version__}
     work: Callable = _nothing_to_do
     if any(job.action == "run" for job in jobs):
         from enhance_cli.batch.files import FileOptions, enhance_file
@@ -92,8 +94,8 @@ def denoise(
         )  # fmt: skip
         base |= facts
         if not quiet:
-            steps_said = "1 step" if base["steps"] == 1 else f"{base['steps']} steps"
-            say(f"{entry.name}, {base['sampler']}, {steps_said}, on {base['device']} in {base['precision']}")
+            said = "1 step" if steps == 1 else f"{steps} steps"
+            say(f"{entry.name}, {sampler}, {said}, on {base['device']} in {base['precision']}")
         work = lambda job: enhance_file(job, reporter.watch(denoiser.process), options)
     if dry_run:  # the model, its steps and the device have been checked as well
         _list(jobs, quiet)
@@ -121,14 +123,7 @@ def _load(entry, device: str, precision: str, threads: int | None, batch_size: i
     loaded = load_file(entry.path, place, kind, entry.sha256)
     size = batch_size or (1 if place.type == "cpu" else 16)
     denoiser = Denoiser(loaded, DenoiseOptions(batch_size=size, **options))
-    facts = {
-        "revision": entry.sha256,
-        "sampler": denoiser.sampler,
-        "steps": denoiser.steps,
-        "device": str(place),
-        "precision": kind,
-    }
-    return denoiser, facts
+    return denoiser, {"revision": entry.sha256, "device": str(place), "precision": kind}
 
 
 def _nothing_to_do(job):

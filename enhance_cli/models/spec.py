@@ -11,7 +11,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
-from enhance_cli.errors import ModelError
+from enhance_cli.errors import ModelError, UsageError
 
 HEADER_KEY = "enhance"
 
@@ -34,6 +34,18 @@ class Spec:
     samplers: tuple[str, ...] = ("bridge_ode", "bridge_sde")
     licence: str = "MIT"
     training: dict = field(default_factory=dict)
+
+    def choose(self, steps: int | None, sampler: str | None) -> tuple[int, str]:
+        """Steps and sampler as asked, or the model's own. Raises UsageError for what the model does not allow."""
+        steps = self.default_steps if steps is None else steps
+        sampler = sampler or self.samplers[0]
+        if not 1 <= steps <= self.max_steps:
+            raise UsageError(f"--steps {steps}: {self.name} takes 1 to {self.max_steps} steps", "choose one of these")
+        if sampler not in self.samplers:
+            raise UsageError(
+                f"--sampler {sampler}: {self.name} does not run with it", f"choose from {', '.join(self.samplers)}"
+            )
+        return steps, sampler
 
     def to_metadata(self) -> dict[str, str]:
         return {HEADER_KEY: json.dumps(asdict(self), sort_keys=True)}

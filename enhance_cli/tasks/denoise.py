@@ -15,7 +15,7 @@ import torch
 
 from enhance_cli.audio.level import Meter
 from enhance_cli.audio.resample import Resampler
-from enhance_cli.errors import EnhanceError, UsageError
+from enhance_cli.errors import EnhanceError
 from enhance_cli.models.load import Model
 from enhance_cli.samplers import SAMPLERS
 from enhance_cli.tasks.noise import FrameNoise
@@ -53,20 +53,11 @@ class Denoiser:
     """
 
     def __init__(self, model: Model, options: DenoiseOptions = DenoiseOptions()):
-        spec = model.spec
         self.model, self.options = model, options
-        self.steps = spec.default_steps if options.steps is None else options.steps
-        self.sampler = options.sampler or spec.samplers[0]
-        if not 1 <= self.steps <= spec.max_steps:
-            raise UsageError(
-                f"--steps {self.steps}: {spec.name} takes 1 to {spec.max_steps} steps", "choose one of these"
-            )
-        sample = SAMPLERS[self.sampler]
-        if self.sampler not in spec.samplers:
-            raise UsageError(f"{spec.name} does not run with {self.sampler}", f"choose from {', '.join(spec.samplers)}")
-        self.sample: Callable = sample
+        self.steps, self.sampler = model.spec.choose(options.steps, options.sampler)
+        self.sample: Callable = SAMPLERS[self.sampler]
         hop = model.frontend.hop
-        self.core = int(WINDOW_SECONDS * spec.sample_rate) // hop * hop
+        self.core = int(WINDOW_SECONDS * model.spec.sample_rate) // hop * hop
         self.margin = (model.network.context * self.steps + 2) * hop
 
     def process(self, blocks: Iterable[np.ndarray], rate: int, channels: int, level: Meter) -> Iterator[np.ndarray]:

@@ -130,7 +130,7 @@ WRONG_USE = [
     (["a.wav", "--format", "xyz"], "--format xyz: this format cannot be written"),
     (["a.wav", "--steps", "0"], "--steps 0: tiny takes 1 to 5 steps"),
     (["a.wav", "--steps", "1000"], "--steps 1000: tiny takes 1 to 5 steps"),
-    (["a.wav", "--sampler", "euler"], "unknown sampler 'euler'"),
+    (["a.wav", "--sampler", "euler"], "--sampler euler: tiny does not run with it"),
     (["a.wav", "--device", NO_CUDA], f"--device {NO_CUDA}"),
     (["a.wav", "--device", "toaster"], "--device toaster: no such kind of device"),
     (["a.wav", "--precision", "int8"], "--precision int8: unknown"),

@@ -48,8 +48,8 @@ class ResidualBlock(nn.Module):
         nn.init.zeros_(self.norm2.weight)
 
     def forward(self, h: Tensor, embedding: Tensor) -> Tensor:
-        r = self.norm1(self.conv1(h)) + self.shift(embedding)[:, :, None, None]
-        return F.relu(h + self.norm2(self.conv2(F.relu(r, inplace=True))), inplace=True)
+        r = self.norm1(self.conv1(h)).add_(self.shift(embedding)[:, :, None, None])
+        return F.relu(self.norm2(self.conv2(F.relu(r, inplace=True))).add_(h), inplace=True)
 
 
 class TemporalBlock(nn.Module):

@@ -15,7 +15,7 @@ def render(spec: Spec) -> str:
 {spec.task} at {spec.sample_rate} Hz with 1 to {spec.max_steps} sampler steps ({", ".join(spec.samplers)}).
 Network `{spec.network}`, {data["parameters"] / 1e6:.2f} M parameters; process `{spec.process}`. Weights: {spec.licence}.
 
-Trained with `enhance train {spec.name} --data CORPUS` at commit {training["commit"][:12] or "unknown"} on {training["date"]}
+Trained with `enhance train {recipe.get("name", spec.name)} --data CORPUS` at commit {training["commit"][:12] or "unknown"} on {training["date"]}
 ({data["device"]}): {stages}; batches of {batch} x {seconds:g} s, {training["audio_hours_seen"]} h of mixtures seen
 until the exported step {training["steps"]}.
 

@@ -79,14 +79,13 @@ class Trainer:
         network, train = self.model.network, self.recipe.train
         optimiser = torch.optim.AdamW(network.parameters(), lr=1e-3, weight_decay=train.weight_decay)
         progress = self.resume(optimiser)
-        estimate = torch.compile(self.model.estimate) if train.compile else self.model.estimate
         begun, saved = time.monotonic() - progress.seconds, time.monotonic()
         network.train()
         for step, batch in zip(range(progress.step, self.total), self.batches(progress.step)):
             stage, lr = schedule(self.recipe.stage, step)
             for group in optimiser.param_groups:
                 group["lr"] = lr
-            loss = self.loss(stage, estimate, *batch)
+            loss = self.loss(stage, *batch)
             if not torch.isfinite(loss):
                 raise EnhanceError(f"the loss is not finite at batch {step}", "lower the learning rate and run again")
             optimiser.zero_grad(set_to_none=True)
@@ -143,14 +142,16 @@ class Trainer:
         for noisy, clean in source:
             yield tuple(torch.as_tensor(x).to(self.device, non_blocking=True) for x in (noisy, clean))
 
-    def loss(self, stage: Stage, estimate, noisy: torch.Tensor, clean: torch.Tensor) -> torch.Tensor:
+    def loss(self, stage: Stage, noisy: torch.Tensor, clean: torch.Tensor) -> torch.Tensor:
         frontend = self.model.frontend
         y, x0 = frontend.analyse(noisy), frontend.analyse(clean)
         distance = partial(DISTANCES[self.recipe.train.distance], frontend=frontend)
         extra = dict(stage.loss_args)
         if stage.loss == "reverse_process":
             extra["sample"] = SAMPLERS[self.model.spec.samplers[0]]
-        return LOSSES[stage.loss](estimate, self.model.process, x0, y, lambda: torch.randn_like(y), distance, **extra)
+        return LOSSES[stage.loss](
+            self.model.estimate, self.model.process, x0, y, lambda: torch.randn_like(y), distance, **extra
+        )
 
     def validate(self) -> dict[str, float]:
         """Scores of the moving average; the training weights are put back afterwards."""

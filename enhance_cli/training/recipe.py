@@ -67,13 +67,13 @@ class TrainPart:
     precision: str = "bf16"
     seed: int = 0
     workers: int = 0
-    compile: bool = False
     validate_every: int = 500
     validation_items: int = 48
 
 
 @dataclass(frozen=True)
 class Recipe:
+    name: str
     model: ModelPart
     data: DataPart
     stage: list[Stage]
@@ -89,7 +89,7 @@ def load(name: str, overrides: list[str] = ()) -> Recipe:
     tables, where = _tables(name)
     for override in overrides:
         _override(tables, override)
-    return _build(Recipe, tables, where)
+    return _build(Recipe, tables | {"name": Path(name).stem}, where)
 
 
 def _tables(name: str) -> tuple[dict, str]:

@@ -83,6 +83,9 @@ class Trainer:
         network.train()
         for step, batch in zip(range(progress.step, self.total), self.batches(progress.step)):
             stage, lr = schedule(self.recipe.stage, step)
+            number = self.recipe.stage.index(stage)
+            if number != progress.stage:  # a later stage supersedes what the ones before it exported
+                progress.stage, progress.best = number, -float("inf")
             for group in optimiser.param_groups:
                 group["lr"] = lr
             loss = self.loss(stage, *batch)

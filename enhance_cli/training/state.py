@@ -28,9 +28,10 @@ class MovingAverage:
 
 @dataclass
 class Progress:
-    """How far a run has come: batches done, best validation value, seconds trained, losses since the last report."""
+    """How far a run has come: batches done, stage, its best validation value, seconds, losses since the last report."""
 
     step: int = 0
+    stage: int = 0
     best: float = -float("inf")
     seconds: float = 0.0
     losses: list[float] = field(default_factory=list)

@@ -44,6 +44,7 @@ def test_a_run_learns_and_its_export_denoises(trainer, tmp_path):
     curve = losses(tmp_path / "run")
     assert curve[-1] < curve[0]
     assert {"si_sdr", "pesq"} & set(lines[-1])
+    assert enhance_cli.load_model(str(path)).spec.training["steps"] == 40, "the export is of an earlier stage"
     audio = np.random.default_rng(0).standard_normal((1, 8000)) * 0.1
     assert enhance_cli.denoise(audio, 16000, model=str(path)).shape == audio.shape
     card = enhance_cli.load_model(str(path)).spec.training

@@ -10,14 +10,15 @@ def render(spec: Spec) -> str:
     stages = "; ".join(f"{s['steps']} batches of {s['loss']} at lr {s['lr']:g}" for s in recipe["stage"])
     scores = training["validation"]
     batch, seconds = recipe["train"]["batch_size"], recipe["mix"]["seconds"]
+    name, commit = recipe.get("name", spec.name), training["commit"][:12] or "unknown"
     return f"""# {spec.name}
 
 {spec.task} at {spec.sample_rate} Hz with 1 to {spec.max_steps} sampler steps ({", ".join(spec.samplers)}).
 Network `{spec.network}`, {data["parameters"] / 1e6:.2f} M parameters; process `{spec.process}`. Weights: {spec.licence}.
 
-Trained with `enhance train {recipe.get("name", spec.name)} --data CORPUS` at commit {training["commit"][:12] or "unknown"} on {training["date"]}
-({data["device"]}): {stages}; batches of {batch} x {seconds:g} s, {training["audio_hours_seen"]} h of mixtures seen
-until the exported step {training["steps"]}.
+Trained with `enhance train {name} --data CORPUS` at commit {commit} on {training["date"]}
+({data["device"]}): {stages}; batches of {batch} x {seconds:g} s, {training["audio_hours_seen"]} h of mixtures
+seen until the exported step {training["steps"]}.
 
 ## Data
 

@@ -80,7 +80,6 @@ class Trainer:
         optimiser = torch.optim.AdamW(network.parameters(), lr=1e-3, weight_decay=train.weight_decay)
         progress = self.resume(optimiser)
         begun, saved = time.monotonic() - progress.seconds, time.monotonic()
-        network.train()
         for step, batch in zip(range(progress.step, self.total), self.batches(progress.step)):
             stage, lr = schedule(self.recipe.stage, step)
             number = self.recipe.stage.index(stage)
@@ -88,6 +87,8 @@ class Trainer:
                 progress.stage, progress.best = number, -float("inf")
             for group in optimiser.param_groups:
                 group["lr"] = lr
+            # A rollout visits one time per call: its batches would pull the statistics, which serve all times, about.
+            network.train(stage.loss != "reverse_process")
             loss = self.loss(stage, *batch)
             if not torch.isfinite(loss):
                 raise EnhanceError(f"the loss is not finite at batch {step}", "lower the learning rate and run again")
@@ -164,7 +165,6 @@ class Trainer:
         network.eval()
         scores = validate(self.model, *self.validation)
         network.load_state_dict(kept)
-        network.train()
         return scores
 
     def export_if_best(self, step: int, best: float, scores: dict[str, float]) -> float:

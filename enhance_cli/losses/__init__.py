@@ -9,6 +9,8 @@ LOSSES = Catalogue(
     {
         "data_prediction": "data_prediction:loss",
         "reverse_process": "reverse_process:loss",
+        "score_matching": "score_matching:loss",
+        "flow_matching": "flow_matching:loss",
     },
 )
 DISTANCES = Catalogue(

@@ -1,18 +1,18 @@
 """Data prediction on a bridge: draw a state between clean and noisy, estimate the clean end, compare.
 
-A share of the items is trained at t = 1 exactly, where x_t = y: that is what one-step inference sees.
+A share `at_end` of the items is trained at t = 1 exactly, where x_t = y: that is what one-step inference sees. With all of
+them there, the network is a plain predictor.
 """
 
 import torch
 from torch import Tensor
 
-AT_THE_END = 0.5  # share of items with t = 1
 SHORTEST = 0.02  # smallest other t
 
 
-def loss(estimate, process, x0: Tensor, y: Tensor, noise, distance) -> Tensor:
+def loss(estimate, process, x0: Tensor, y: Tensor, noise, distance, at_end: float = 0.5) -> Tensor:
     """`estimate(x, y, t)` -> clean; x0, y (B, 2, T, F); `noise()` standard normal like y; `distance(a, b)` -> scalar."""
     batch = y.shape[0]
     t = SHORTEST + (1 - SHORTEST) * torch.rand(batch, device=y.device)
-    t = torch.where(torch.rand(batch, device=y.device) < AT_THE_END, torch.ones_like(t), t)
+    t = torch.where(torch.rand(batch, device=y.device) < at_end, torch.ones_like(t), t)
     return distance(estimate(process.sample(x0, y, t, noise()), y, t), x0)

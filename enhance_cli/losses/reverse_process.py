@@ -1,7 +1,8 @@
 """Correcting the reverse process (CRP, Lay et al., 2024): train the last call on the states that sampling really visits.
 
 The sampler runs N steps, all but the last call without gradient, and the final estimate is compared with the clean
-target. N is drawn uniformly from 1..`steps` for every batch, so one checkpoint serves all step counts.
+target. N is drawn uniformly from `fewest`..`steps` for every batch, so one checkpoint serves all step counts. As published:
+BBED with predictor_corrector from `start` 0.5 without `corrector`, `fewest` equal to `steps`, and `squared`.
 """
 
 import random
@@ -10,9 +11,25 @@ import torch
 from torch import Tensor
 
 
-def loss(estimate, process, x0: Tensor, y: Tensor, noise, distance, sample, steps: int = 3) -> Tensor:
-    """As data_prediction.loss; `sample` is the sampler whose reverse process is corrected."""
-    count = random.randint(1, steps)
+def loss(
+    estimate,
+    process,
+    x0: Tensor,
+    y: Tensor,
+    noise,
+    distance,
+    sample,
+    steps: int = 3,
+    fewest: int = 1,
+    sampler_args: dict | None = None,
+    squared: bool = False,
+) -> Tensor:
+    """As data_prediction.loss; `sample` is the sampler whose reverse process is corrected, with its `sampler_args`.
+
+    With `squared` the loss is the mean over the batch of 1/2 sum |estimate - x0|^2 instead of `distance`. Raises ValueError
+    for a sampler that does not call the network once per step, since its last call would not be known.
+    """
+    count = random.randint(fewest, steps)
     calls = 0
 
     def last_call_only(x: Tensor, y: Tensor, t: Tensor) -> Tensor:
@@ -21,4 +38,9 @@ def loss(estimate, process, x0: Tensor, y: Tensor, noise, distance, sample, step
         with torch.set_grad_enabled(calls == count):
             return estimate(x.detach(), y, t)
 
-    return distance(sample(last_call_only, process, y, count, noise), x0)
+    result = sample(last_call_only, process, y, count, noise, **(sampler_args or {}))
+    if calls != count:
+        raise ValueError(f"the sampler made {calls} calls in {count} steps: only one call per step can be trained")
+    if squared:
+        return (result - x0).square().flatten(1).sum(1).mean() / 2
+    return distance(result, x0)

@@ -1,4 +1,4 @@
-"""Noise processes between clean and noisy: one small frozen dataclass each."""
+"""Noise processes between clean and noisy: one small frozen dataclass each, over what they share in process.py."""
 
 from enhance_cli.catalogue import Catalogue
 
@@ -6,6 +6,11 @@ PROCESSES = Catalogue(
     "process",
     __name__,
     {
+        "ouve": "ouve:OUVE",
+        "bbed": "bbed:BBED",
+        "schroedinger_bridge_ve": "schroedinger_bridge_ve:SchroedingerBridgeVE",
+        "schroedinger_bridge_vp": "schroedinger_bridge_vp:SchroedingerBridgeVP",
+        "flow_matching": "flow_matching:FlowMatching",
         "brownian_bridge": "brownian_bridge:BrownianBridge",
     },
 )

@@ -1,4 +1,10 @@
-"""Samplers: sample(estimate, process, y, steps, noise) -> clean estimate; one file each."""
+"""Samplers: sample(estimate, process, y, steps, noise, **settings) -> clean estimate; one file each.
+
+`noise()` gives one draw like y, standard normal times the process's `noise_scale`. PAIRINGS says which processes a
+sampler's formulas hold for (BBED's ODE is too stiff near t = 1 for steps of equal length).
+"""
+
+from importlib import import_module
 
 from enhance_cli.catalogue import Catalogue
 
@@ -8,5 +14,23 @@ SAMPLERS = Catalogue(
     {
         "bridge_ode": "bridge_ode:sample",
         "bridge_sde": "bridge_sde:sample",
+        "predictor_corrector": "predictor_corrector:sample",
+        "probability_flow": "probability_flow:sample",
+        "flow_euler": "flow_euler:sample",
     },
 )
+
+_BRIDGES = frozenset({"brownian_bridge", "schroedinger_bridge_ve", "schroedinger_bridge_vp"})
+PAIRINGS = {
+    "bridge_ode": _BRIDGES,
+    "bridge_sde": _BRIDGES,
+    "predictor_corrector": frozenset({"ouve", "bbed"}),
+    "probability_flow": frozenset({"ouve"}),
+    "flow_euler": frozenset({"flow_matching"}),
+}
+
+
+def calls(sampler: str, steps: int, **settings) -> int:
+    """How often a sampler calls the network in `steps` steps: once per step, unless its module says otherwise."""
+    module = import_module(SAMPLERS[sampler].__module__)
+    return module.calls(steps, **settings) if hasattr(module, "calls") else steps

@@ -1,25 +1,55 @@
 """Probability-flow ODE of a bridge, integrated exactly between two calls (exponential integrator).
 
-With s = sigma_t^2 and the estimate x held fixed over a step from r to t, all relative to sigma_1^2 = 1:
+With s = sigma_t^2 and the estimate x held fixed over a step from r to t, all relative to sigma_1^2 = 1 and alpha = 1:
 x_t = sqrt(s_t (1-s_t) / (s_r (1-s_r))) x_r + [(1-s_t) - (1-s_r) k] x + [s_t - s_r m] y,  k, m the matching carries.
 The first step starts on the Dirac end x_1 = y, where this becomes the mean (1-s_t) x + s_t y. (Chen et al., 2023,
-"Schroedinger bridges beat diffusion models on text-to-speech synthesis".)  The network is called at the earlier time r.
+"Schroedinger bridges beat diffusion models on text-to-speech synthesis".)
 """
 
 from math import sqrt
 
 from torch import Tensor
 
+from enhance_cli.errors import UsageError
 
-def sample(estimate, process, y: Tensor, steps: int, noise) -> Tensor:
-    """Clean estimate after exactly `steps` calls of `estimate(x, y, t)`; deterministic, `noise` is not drawn from."""
+
+def sample(estimate, process, y: Tensor, steps: int, noise, call_at: str = "earlier", eps: float = 0.0) -> Tensor:
+    """Clean estimate after exactly `steps` calls of `estimate(x, y, t)`; deterministic, `noise` is not drawn from.
+
+    The network is called at the time where a step begins, `call_at` "earlier", or where it ends, "later", as the
+    published implementation of SGMSE+ does. `eps` is added to its denominators and to sigma_1^2 - sigma_t^2, 1e-8 there:
+    the first step then multiplies y by large weights that cancel, which is only good for reproducing its numbers.
+    """
+    if call_at not in ("earlier", "later"):
+        raise UsageError(f"call_at {call_at!r} is not known", "choose from earlier, later")
     x = y
     times = process.levels(steps)
     for r, t in zip(times, times[1:]):
-        x0 = estimate(x, y, y.new_full(y.shape[:1], r))
+        x0 = estimate(x, y, y.real.new_full(y.shape[:1], r if call_at == "earlier" else t))
         if t == 0:
             return x0
-        s_r, s_t = process.variance(r), process.variance(t)
-        carry = sqrt(s_t * (1 - s_t) / (s_r * (1 - s_r))) if r < 1 else 0.0
-        x = carry * x + ((1 - s_t) - carry * (1 - s_r)) * x0 + (s_t - carry * s_r) * y
-    raise ValueError("the sampler needs at least one step")
+        carry, clean, noisy = _published(process, r, t, eps) if eps else _exact(process, r, t)
+        x = carry * x + clean * x0 + noisy * y
+    return x
+
+
+def _exact(process, r: float, t: float) -> tuple[float, float, float]:
+    """The weights of x_r, x0 and y."""
+    s_r, s_t, alpha = process.variance(r), process.variance(t), process.alpha(t)
+    carry = sqrt(s_t * (1 - s_t) / (s_r * (1 - s_r))) if r < 1 else 0.0
+    clean, noisy = (1 - s_t) - carry * (1 - s_r), s_t - carry * s_r
+    return alpha / process.alpha(r) * carry, alpha * clean, alpha / process.alpha(1.0) * noisy
+
+
+def _published(process, r: float, t: float, eps: float) -> tuple[float, float, float]:
+    """The same with `eps` where the published implementation has it."""
+    total = process.scale**2
+    (past, past_rest), (here, here_rest) = (
+        (sqrt(total * s), sqrt(total * (1 - s) + eps)) for s in (process.variance(r), process.variance(t))
+    )
+    alpha, product = process.alpha(t), here * here_rest
+    return (
+        alpha * product / (process.alpha(r) * past * past_rest + eps),
+        alpha * (here_rest**2 - past_rest * product / (past + eps)) / (total + eps),
+        alpha * (here**2 - past * product / (past_rest + eps)) / (process.alpha(1.0) * total + eps),
+    )

@@ -1,23 +1,34 @@
 """Ancestral (SDE) sampler of a bridge: every step draws from the bridge between the current state and the estimate.
 
-x_t = (s_t / s_r) x_r + (1 - s_t / s_r) x0 + sqrt(s_t (1 - s_t / s_r)) rho z with s = sigma_t^2; no noise on the last step.
-One step equals the ODE sampler's. (Jukic et al., 2024, "Schroedinger bridge for generative speech enhancement".)
+x_t = (s_t / s_r) x_r + (1 - s_t / s_r) x0 + sqrt(s_t (1 - s_t / s_r)) sigma_1 z with s = sigma_t^2 / sigma_1^2 and
+alpha = 1; no noise on the last step. One step equals the ODE sampler's up to where the process ends. (Jukic et al., 2024,
+"Schroedinger bridge for generative speech enhancement".)
 """
 
 from math import sqrt
 
 from torch import Tensor
 
+from enhance_cli.errors import UsageError
 
-def sample(estimate, process, y: Tensor, steps: int, noise) -> Tensor:
-    """Clean estimate after exactly `steps` calls of `estimate`; `noise()` gives a standard normal like `y` per step."""
+
+def sample(estimate, process, y: Tensor, steps: int, noise, call_at: str = "earlier", eps: float = 0.0) -> Tensor:
+    """Clean estimate after exactly `steps` calls of `estimate`; `noise()` gives a draw like `y` per step but the last.
+
+    `call_at` and `eps` as in bridge_ode; here `eps` only enters denominators far from zero.
+    """
+    if call_at not in ("earlier", "later"):
+        raise UsageError(f"call_at {call_at!r} is not known", "choose from earlier, later")
     x = y
     times = process.levels(steps)
+    small = eps / process.scale**2
     for r, t in zip(times, times[1:]):
-        x0 = estimate(x, y, y.new_full(y.shape[:1], r))
+        x0 = estimate(x, y, y.real.new_full(y.shape[:1], r if call_at == "earlier" else t))
         if t == 0:
             return x0
-        ratio = process.variance(t) / process.variance(r)
-        spread = process.rho * sqrt(process.variance(t) * (1 - ratio))
-        x = ratio * x + (1 - ratio) * x0 + spread * noise()
-    raise ValueError("the sampler needs at least one step")
+        alpha = process.alpha(t)
+        ratio = process.variance(t) / (process.variance(r) + small)
+        x = alpha / process.alpha(r) * ratio * x + alpha * (1 - ratio) * x0
+        if t != times[-1]:
+            x = x + alpha * process.scale * sqrt(process.variance(t) * (1 - ratio)) * noise()
+    return x

@@ -1,0 +1,129 @@
+"""What processes share. All are Gaussian, x_t = a(t) x0 + b(t) y + std(t) z, from the clean x0 (t = 0) to the noisy y.
+
+Times t are (B,) tensors (`mean`, `sample` and `score` also take floats), states any shape (B, ...), real or complex.
+`noise_scale` is the spread of each real part of z: 2^-1/2 where the published model is defined on complex normal noise of
+unit total variance, as most are.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from enhance_cli.errors import UsageError
+
+
+class Process(ABC):
+    """A forward SDE dx = drift dt + diffusion dw from t = 0 to `t_max`; the last step of a sampler starts at `t_eps`."""
+
+    noise_scale: ClassVar[float] = 2**-0.5
+    t_max: float = 1.0
+    t_eps: float = 0.03
+
+    @abstractmethod
+    def coefficients(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        """(a, b) of the mean a x0 + b y, each shaped like t."""
+
+    @abstractmethod
+    def std(self, t: Tensor) -> Tensor:
+        """The spread around the mean, shaped like t."""
+
+    @abstractmethod
+    def drift(self, x: Tensor, y: Tensor, t: Tensor) -> Tensor:
+        """f(x, y, t) of the SDE, shaped like x."""
+
+    @abstractmethod
+    def diffusion(self, t: Tensor) -> Tensor:
+        """g(t) of the SDE, shaped like t."""
+
+    def mean(self, x0: Tensor, y: Tensor, t: Tensor) -> Tensor:
+        a, b = self.coefficients(_time(t, x0))
+        return like(a, x0) * x0 + like(b, x0) * y
+
+    def sample(self, x0: Tensor, y: Tensor, t: Tensor, noise: Tensor) -> Tensor:
+        """Draw x_t; `noise` is standard normal times `noise_scale` (or standard complex normal)."""
+        return self.mean(x0, y, t) + like(self.std(_time(t, x0)), x0) * noise
+
+    def score(self, x: Tensor, x0: Tensor, y: Tensor, t: Tensor) -> Tensor:
+        """Of the state x given the clean x0, in the convention of complex states: (mean - x) / std^2.
+
+        A small difference over a small number: an x0 in double precision, got from a score, gives that score back with
+        all its digits, one in single precision with two fewer at t = 0.03.
+        """
+        return ((self.mean(x0, y, t) - x) / like(self.std(_time(t, x)) ** 2, x)).to(x.dtype)
+
+    def start(self, y: Tensor, noise: Tensor, t: float | None = None) -> Tensor:
+        """Where sampling starts, at time t (default `t_max`): around y, since the mean is not known."""
+        return y + like(self.std(_time(self.t_max if t is None else t, y)), y) * noise
+
+    def levels(self, steps: int, start: float | None = None) -> list[float]:
+        """The steps + 1 times of a sampler: `steps` evenly from `start` (default `t_max`) down to `t_eps`, then 0."""
+        start = self._checked(steps, start)
+        return [start + (self.t_eps - start) * i / max(steps - 1, 1) for i in range(steps)] + [0.0]
+
+    def _checked(self, steps: int, start: float | None) -> float:
+        start = self.t_max if start is None else start
+        if steps < 1:
+            raise ValueError("a sampler needs at least one step")
+        if not self.t_eps < start <= self.t_max:
+            raise UsageError(
+                f"start {start:g}: sampling cannot start there", f"choose from {self.t_eps:g} to {self.t_max:g}"
+            )
+        return start
+
+
+class Bridge(Process):
+    """A diffusion bridge: exactly x0 at t = 0 and y at t = 1, so that sampling starts at y itself.
+
+    Given by a reference SDE from x0, whose `drift` and `diffusion` these are, conditioned on passing through y. With
+    s = `variance`(t), a = `alpha`(t), the factor by which the SDE shrinks a state, and r = a(t) / a(1):
+    mean a (1 - s) x0 + r s y, std a `scale` sqrt(s (1 - s)). (Chen et al., 2023, "Schroedinger bridges beat diffusion
+    models on text-to-speech synthesis".)
+    """
+
+    t_min: float = 0.0
+
+    @property
+    @abstractmethod
+    def scale(self) -> float:
+        """sigma_1, the spread that the reference SDE reaches at t = 1 before `alpha`."""
+
+    @abstractmethod
+    def variance(self, t):
+        """sigma_t^2 / sigma_1^2 in [0, 1]: the share of the variance gained up to t (float or tensor, as t is)."""
+
+    def alpha(self, t):
+        """The reference SDE's mean is alpha(t) x0 (float or tensor)."""
+        return 1.0
+
+    def coefficients(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        s, a = self.variance(t), self.alpha(t)
+        return a * (1 - s), a / self.alpha(1.0) * s
+
+    def std(self, t: Tensor) -> Tensor:
+        s = self.variance(t)
+        return self.alpha(t) * self.scale * (s * (1 - s)).clamp_min(0).sqrt()
+
+    def start(self, y: Tensor, noise: Tensor, t: float | None = None) -> Tensor:
+        return y if t is None or t == self.t_max else super().start(y, noise, t)
+
+    def levels(self, steps: int, start: float | None = None) -> list[float]:
+        """The steps + 1 times of a sampler, evenly from `start` (default 1) down to `t_min`."""
+        start = self._checked(steps, start)
+        return [start + (self.t_min - start) * i / steps for i in range(steps)] + [self.t_min]
+
+
+def like(t: Tensor, x: Tensor) -> Tensor:
+    """A factor (B,) or () laid out to multiply x (B, ...), in its precision and on its device."""
+    return t.to(device=x.device, dtype=x.dtype.to_real()).reshape(-1, *[1] * (x.dim() - 1))
+
+
+def expm1(x):
+    """e^x - 1 of a float or a tensor."""
+    return torch.expm1(x) if isinstance(x, Tensor) else math.expm1(x)
+
+
+def _time(t, x: Tensor) -> Tensor:
+    return t if isinstance(t, Tensor) else torch.tensor(t, dtype=x.dtype.to_real(), device=x.device)

@@ -46,6 +46,13 @@ ModelName = Annotated[
 ]
 Steps = Annotated[int | None, _option(MODEL, "--steps", "-n", help="Sampler steps (network calls).", show_default="1")]
 Sampler = Annotated[str | None, _option(MODEL, help="Sampler; the model lists those it allows.")]
+CorrectorSteps = Annotated[
+    int | None, _option(MODEL, min=0, help="Corrector calls per step.", show_default="the model's")
+]
+Snr = Annotated[float | None, _option(MODEL, min=0, help="Step size of the corrector.", show_default="the model's")]
+SamplerStart = Annotated[
+    float | None, _option(MODEL, min=0, max=1, metavar="T", help="Process time to start from, of 1 (noisy) to 0 (clean).")
+]
 Strength = Annotated[float, _option(MODEL, min=0, max=1, help="Mix: 0 is the input, 1 the cleaned signal.")]
 MaxAttenuation = Annotated[
     float | None,

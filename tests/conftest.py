@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -40,13 +40,12 @@ class Finished:
 @pytest.fixture(scope="session")
 def identity_model(tmp_path_factory) -> Path:
     from enhance_cli.models.load import save_model
-    from enhance_cli.models.spec import Spec
     from enhance_cli.networks import NETWORKS
     from enhance_cli.training.recipe import load
 
     recipe = load("denoise-s").model
     path = tmp_path_factory.mktemp("models") / "identity.safetensors"
-    save_model(path, Spec(**asdict(recipe)), NETWORKS[recipe.network](**recipe.network_args))
+    save_model(path, recipe, NETWORKS[recipe.network](**recipe.network_args))
     return path
 
 
@@ -75,7 +74,7 @@ def tiny_model(tmp_path_factory, tiny_network) -> Path:
     from enhance_cli.models.spec import Spec
 
     path = tmp_path_factory.mktemp("models") / "tiny.safetensors"
-    spec = Spec("tiny", "denoise", "bridge_unet", TINY, "brownian_bridge", {"rho": 0.5}, {}, 16000, 0.1)
+    spec = Spec("tiny", "bridge_unet", "brownian_bridge", network_args=TINY)
     save_model(path, spec, tiny_network)
     return path
 

@@ -1,7 +1,8 @@
 """Compressed complex spectrograms, the space the speech models work in: c = scale * |S|^exponent * e^(i arg S).
 
 Waveforms are (B, N), spectrograms (B, 2, T, F) with real and imaginary parts, F = n_fft/2 + 1 and T = N/hop + 1
-(frames are centred, the signal is zero outside). Both directions are exact inverses of each other.
+(frames are centred). Both directions are exact inverses of each other. Some published models have plain Hann windows,
+c = scale * ln(1 + |S|) * e^(i arg S), or a signal that goes on mirrored outside instead of being zero.
 """
 
 from dataclasses import dataclass
@@ -10,46 +11,65 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+WINDOWS, TRANSFORMS, PAD_MODES = ("sqrthann", "hann"), ("exponent", "log"), ("constant", "reflect")
+
 
 @lru_cache(maxsize=8)
-def sqrt_hann(n_fft: int, device: torch.device) -> Tensor:
+def make_window(name: str, n_fft: int, device: torch.device) -> Tensor:
     with torch.inference_mode(False):  # kept for later calls, which may need gradients
-        return torch.hann_window(n_fft, device=device).sqrt()
+        hann = torch.hann_window(n_fft, device=device)
+        return hann.sqrt() if name == "sqrthann" else hann
 
 
 @dataclass(frozen=True)
 class Frontend:
-    """STFT with square-root Hann windows and magnitude compression."""
+    """STFT, the same window both ways, and magnitude compression. `pad_mode`: what the signal is outside."""
 
     n_fft: int = 512
     hop: int = 256
     exponent: float = 0.5
     scale: float = 0.6
+    window: str = "sqrthann"
+    transform: str = "exponent"
+    pad_mode: str = "constant"
+
+    def __post_init__(self):
+        for value, known in ((self.window, WINDOWS), (self.transform, TRANSFORMS), (self.pad_mode, PAD_MODES)):
+            if value not in known:
+                raise ValueError(f"front end: {value!r} is none of {', '.join(known)}")
 
     def analyse(self, wave: Tensor) -> Tensor:
         """(B, N) -> compressed (B, 2, T, F)."""
-        window = sqrt_hann(self.n_fft, wave.device)
-        spectrum = torch.stft(wave, self.n_fft, self.hop, window=window, pad_mode="constant", return_complex=True)
+        window = make_window(self.window, self.n_fft, wave.device)
+        pad_mode = self.pad_mode if wave.shape[-1] > self.n_fft // 2 else "constant"  # too short for a mirror image
+        spectrum = torch.stft(wave, self.n_fft, self.hop, window=window, pad_mode=pad_mode, return_complex=True)
         return self.compress(torch.view_as_real(spectrum).permute(0, 3, 2, 1))
 
     def synthesise(self, compressed: Tensor, samples: int) -> Tensor:
         """Compressed (B, 2, T, F) -> (B, samples)."""
         spectrum = torch.view_as_complex(self.expand(compressed.float()).permute(0, 3, 2, 1).contiguous())
-        window = sqrt_hann(self.n_fft, compressed.device)
+        window = make_window(self.window, self.n_fft, compressed.device)
         return torch.istft(spectrum, self.n_fft, self.hop, window=window, length=samples)
 
     def compress(self, spectrum: Tensor) -> Tensor:
+        if self.transform == "log":
+            magnitude = power(spectrum).sqrt()
+            return spectrum * (self.scale * magnitude.log1p() / magnitude)
         return spectrum * (self.scale * power(spectrum).pow((self.exponent - 1) / 2))
 
     def recompress(self, compressed: Tensor, exponent: float) -> tuple[Tensor, Tensor]:
         """Another exponent, unscaled: magnitudes |S|^exponent (B, 1, T, F) and the spectrum that has them."""
-        c = compressed / self.scale
+        log = self.transform == "log"
+        c = self.expand(compressed) if log else compressed / self.scale
         squared = power(c, floor=1e-8)
-        ratio = exponent / self.exponent
+        ratio = exponent / (1 if log else self.exponent)
         return squared.pow(ratio / 2), c * squared.pow((ratio - 1) / 2)
 
     def expand(self, compressed: Tensor) -> Tensor:
         c = compressed / self.scale
+        if self.transform == "log":
+            magnitude = power(c).sqrt()
+            return c * (magnitude.expm1() / magnitude)
         return c * power(c).pow((1 / self.exponent - 1) / 2)
 
 

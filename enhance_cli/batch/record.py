@@ -36,6 +36,7 @@ class Record:
     model: str | None = None
     revision: str | None = None
     sampler: str | None = None
+    sampler_args: dict[str, float] = field(default_factory=dict)
     steps: int | None = None
     seed: int | None = None
     device: str | None = None

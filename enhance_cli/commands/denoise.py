@@ -16,6 +16,9 @@ def denoise(
     output: flags.Output = None,
     steps: flags.Steps = None,
     sampler: flags.Sampler = None,
+    corrector_steps: flags.CorrectorSteps = None,
+    snr: flags.Snr = None,
+    sampler_start: flags.SamplerStart = None,
     model: flags.ModelName = None,
     strength: flags.Strength = 1.0,
     max_attenuation: flags.MaxAttenuation = None,
@@ -72,7 +75,9 @@ def denoise(
     if part:
         jobs = inputs.shard(jobs, *part)
 
-    base = {"model": entry.name, "sampler": sampler, "steps": steps, "seed": seed, "version": __version__}
+    settings = {"corrector_steps": corrector_steps, "snr": snr, "start": sampler_start}
+    settings = {name: value for name, value in settings.items() if value is not None}
+    base = {"model": entry.name, "sampler": sampler, "sampler_args": settings, "steps": steps, "seed": seed, "version": __version__}
     work: Callable = _nothing_to_do
     if any(job.action == "run" for job in jobs):
         from enhance_cli.batch.files import FileOptions, enhance_file
@@ -89,7 +94,7 @@ def denoise(
         )
         denoiser, facts = _load(
             entry, device, precision, threads,
-            steps=steps, sampler=sampler, seed=seed, strength=strength, max_attenuation=max_attenuation,
+            steps=steps, sampler=sampler, sampler_args=settings, seed=seed, strength=strength, max_attenuation=max_attenuation,
             full_band=full_band is flags.FullBand.keep, batch_size=batch,
         )  # fmt: skip
         base |= facts

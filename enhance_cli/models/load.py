@@ -9,6 +9,7 @@ from torch import Tensor
 
 from enhance_cli.audio.stft import Frontend
 from enhance_cli.errors import ModelError
+from enhance_cli.models.prediction import Prediction
 from enhance_cli.models.spec import Spec, file_sha256, read_spec
 from enhance_cli.networks import NETWORKS
 from enhance_cli.processes import PROCESSES
@@ -22,9 +23,13 @@ class Model:
         self.network = network.to(device)
         self.process = PROCESSES[spec.process](**spec.process_args)
         self.frontend = Frontend(**spec.frontend)
+        self.prediction = Prediction(**spec.prediction)
 
     def estimate(self, x: Tensor, y: Tensor, t: Tensor) -> Tensor:
         """The clean estimate for the state x at time t (B,). Sampler arithmetic stays in fp32 whatever the precision."""
+        return self.prediction.estimate(self._call, self.process, x, y, t)
+
+    def _call(self, x: Tensor, y: Tensor, t: Tensor) -> Tensor:
         dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.precision)
         with torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None):
             return self.network(x, y, t).float()

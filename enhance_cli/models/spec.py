@@ -18,20 +18,33 @@ HEADER_KEY = "enhance"
 
 @dataclass(frozen=True)
 class Spec:
-    """A model's header. `steps` is the largest allowed number, `samplers` lists the allowed ones, default first."""
+    """A model's header.
+
+    `max_steps` is the largest allowed number of steps, `samplers` lists the allowed ones, default first, and
+    `sampler_args` their settings where they differ from the sampler's own. `prediction` says what the network gives
+    (models.prediction). `normalise` is "level" (active level at `level`) or "peak" (the file divided by max|y|). Frames
+    are padded to a multiple of `frames_multiple` with zeros or by reflection. `window_seconds` is for networks without a
+    finite context: longer files are done in windows of that length that fade into each other.
+    """
 
     name: str
-    task: str
     network: str
-    network_args: dict
     process: str
-    process_args: dict
-    frontend: dict
-    sample_rate: int
-    level: float
+    task: str = "denoise"
+    network_args: dict = field(default_factory=dict)
+    process_args: dict = field(default_factory=dict)
+    frontend: dict = field(default_factory=dict)
+    sample_rate: int = 16000
+    level: float = 0.1
     max_steps: int = 5
     default_steps: int = 1
     samplers: tuple[str, ...] = ("bridge_ode", "bridge_sde")
+    sampler_args: dict[str, dict] = field(default_factory=dict)
+    prediction: dict = field(default_factory=lambda: {"kind": "data"})
+    normalise: str = "level"
+    frames_multiple: int = 1
+    frame_padding: str = "zero"
+    window_seconds: float | None = None
     licence: str = "MIT"
     training: dict = field(default_factory=dict)
 

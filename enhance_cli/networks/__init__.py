@@ -7,5 +7,7 @@ NETWORKS = Catalogue(
     __name__,
     {
         "bridge_unet": "bridge_unet:BridgeUNet",
+        "ncsnpp": "ncsnpp:NCSNpp",
+        "storm": "storm:StoRM",
     },
 )

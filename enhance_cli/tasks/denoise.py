@@ -8,20 +8,23 @@ follows with the gain g that the model gave the upper half of its own band, mome
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
+from inspect import signature
 
 import numpy as np
 import torch
 
 from enhance_cli.audio.level import Meter
 from enhance_cli.audio.resample import Resampler
-from enhance_cli.errors import EnhanceError
+from enhance_cli.errors import EnhanceError, UsageError
 from enhance_cli.models.load import Model
-from enhance_cli.samplers import SAMPLERS
+from enhance_cli.samplers import PAIRINGS, SAMPLERS
 from enhance_cli.tasks.noise import FrameNoise
-from enhance_cli.tasks.windows import Window, cut, group
+from enhance_cli.tasks.windows import Window, cut, group, join
 
 WINDOW_SECONDS = 10.0
+FADE_SECONDS = 0.5  # on either side of a border, for networks whose context has no end
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,8 @@ class DenoiseOptions:
     """What a user may choose; None is the model's own default.
 
     `strength` 0..1 mixes between input and result, `max_attenuation` (dB) leaves that much of the input under the result,
-    `full_band` False cuts what lies above the model's band, `batch_size` is in windows times channels.
+    `full_band` False cuts what lies above the model's band, `batch_size` is in windows times channels. `sampler_args` are
+    the sampler's own settings, such as snr or start.
     """
 
     steps: int | None = None
@@ -39,6 +43,7 @@ class DenoiseOptions:
     max_attenuation: float | None = None
     full_band: bool = True
     batch_size: int = 1
+    sampler_args: dict = field(default_factory=dict)
 
     @property
     def wet(self) -> float:
@@ -49,16 +54,35 @@ class DenoiseOptions:
 class Denoiser:
     """`process` is what batch.files.enhance_file wants; one Denoiser serves many files.
 
-    Raises UsageError if the model does not allow the steps or the sampler.
+    Raises UsageError if the model does not allow the steps, the sampler or its settings.
     """
 
     def __init__(self, model: Model, options: DenoiseOptions = DenoiseOptions()):
         self.model, self.options = model, options
-        self.steps, self.sampler = model.spec.choose(options.steps, options.sampler)
-        self.sample: Callable = SAMPLERS[self.sampler]
-        hop = model.frontend.hop
-        self.core = int(WINDOW_SECONDS * model.spec.sample_rate) // hop * hop
-        self.margin = (model.network.context * self.steps + 2) * hop
+        spec, hop = model.spec, model.frontend.hop
+        self.steps, self.sampler = spec.choose(options.steps, options.sampler)
+        self.sample: Callable = partial(SAMPLERS[self.sampler], **self._sampler_args())
+        self.core = int((spec.window_seconds or WINDOW_SECONDS) * spec.sample_rate) // hop * hop
+        context = model.network.context
+        self.fade = 0 if context is not None else int(FADE_SECONDS * spec.sample_rate) // hop * hop
+        self.margin = self.fade if context is None else (context * self.steps + 2) * hop
+
+    def _sampler_args(self) -> dict:
+        """The model's settings of the sampler under the user's."""
+        process = self.model.spec.process
+        if process not in PAIRINGS[self.sampler]:
+            fitting = [name for name, processes in PAIRINGS.items() if process in processes]
+            raise UsageError(
+                f"--sampler {self.sampler}: its formulas do not hold for the process {process}",
+                f"choose from {', '.join(fitting)}",
+            )
+        known = list(signature(SAMPLERS[self.sampler]).parameters)[5:]  # after estimate, process, y, steps, noise
+        for name in self.options.sampler_args:
+            if name not in known:
+                flag = "--sampler-start" if name == "start" else "--" + name.replace("_", "-")
+                hint = f"it takes {', '.join(known)}" if known else "leave it away"
+                raise UsageError(f"{flag}: the sampler {self.sampler} has no such setting", hint)
+        return self.model.spec.sampler_args.get(self.sampler, {}) | self.options.sampler_args
 
     def process(self, blocks: Iterable[np.ndarray], rate: int, channels: int, level: Meter) -> Iterator[np.ndarray]:
         """Blocks (C, n) at `rate` in, as many samples out, in blocks of other sizes. `level` measured the whole file."""
@@ -67,9 +91,7 @@ class Denoiser:
             yield from blocks
             return
         waiting = _Waiting()
-        # Each channel is brought to the level the model knows by itself, so that a source keeps its place between them.
-        scale = self.model.spec.level / np.where(level.active_levels > 0, level.active_levels, self.model.spec.level)
-        for change in self._changes(waiting.pass_through(blocks), rate, channels, scale):
+        for change in self._changes(waiting.pass_through(blocks), rate, channels, self._scale(level)):
             count = min(change.shape[1], waiting.samples)
             if not count:
                 continue
@@ -79,6 +101,14 @@ class Denoiser:
             yield (x + wet * (in_band + above * (x - low))).astype(x.dtype)
         if waiting.samples:  # resampling there and back may end a sample or two early
             yield waiting.take(waiting.samples)
+
+    def _scale(self, level: Meter) -> np.ndarray:
+        """(C,): how much louder the model hears the file. By active level each channel is brought to the level the model
+        knows by itself, so that a source keeps its place between them; by peak the whole file has one factor."""
+        spec, active = self.model.spec, level.active_levels
+        if spec.normalise == "peak":
+            return np.full(active.size, 1 / max(level.peak, 1e-8))
+        return spec.level / np.where(active > 0, active, spec.level)
 
     def _changes(
         self, blocks: Iterable[np.ndarray], rate: int, channels: int, scale: np.ndarray
@@ -90,13 +120,14 @@ class Denoiser:
         own_rate = self.model.spec.sample_rate
         down, up = Resampler(rate, own_rate, channels), Resampler(own_rate, rate, 3 * channels)
         windows = cut(_resampled(blocks, down, channels), self.core, self.margin)
-        for batch in group(windows, max(1, self.options.batch_size // channels)):
-            for change in self._run(batch, scale):
-                yield up.push(change)
+        batches = group(windows, max(1, self.options.batch_size // channels))
+        done = (pair for batch in batches for pair in zip(batch, self._run(batch, scale)))
+        for change in join(done, self.fade):
+            yield up.push(change)
         yield up.push(np.zeros((3 * channels, 0), np.float32), last=True)
 
     def _run(self, batch: list[Window], scale: np.ndarray) -> list[np.ndarray]:
-        """The (3C, length) of every window's core, `scale` (C,) times louder for the model.
+        """The (3C, n) of every window, `scale` (C,) times louder for the model.
 
         Halves the batch when a GPU has no room for it.
         """
@@ -118,14 +149,23 @@ class Denoiser:
         padded = torch.nn.functional.pad(audio * factor, (0, -samples % hop))
         y = frontend.analyse(padded.to(self.model.device))
         starts = [w.start // hop for w in batch for _ in range(channels)]
-        estimate = self.sample(
-            self.model.estimate, self.model.process, y, self.steps, FrameNoise(self.options.seed, starts, y)
-        )
+        estimate = self._sample(y, starts)
         change = frontend.synthesise(estimate, samples) - frontend.synthesise(y, samples)
-        rise = self._upper_gain(estimate, y, samples) - 1
+        rise = self._upper_gain(estimate[:, :, : y.shape[2]], y, samples) - 1
         result = torch.stack([change.cpu() / factor, audio, rise.cpu()]).unflatten(1, (len(batch), channels))
-        cores = (result[:, i, :, w.skip : w.skip + w.length] for i, w in enumerate(batch))
-        return [core.flatten(0, 1).numpy() for core in cores]
+        return [result[:, i].flatten(0, 1).numpy() for i in range(len(batch))]
+
+    def _sample(self, y: torch.Tensor, starts: list[int]) -> torch.Tensor:
+        """(B, 2, T, F) noisy -> clean, with the frames that fill up `frames_multiple`, as published models are run.
+
+        `starts` (B) are the positions of the first frames in the file.
+        """
+        spec, process = self.model.spec, self.model.process
+        missing = -y.shape[2] % spec.frames_multiple
+        reflect = spec.frame_padding == "reflect" and missing < y.shape[2]
+        padded = torch.nn.functional.pad(y, (0, 0, 0, missing), mode="reflect" if reflect else "constant")
+        noise = FrameNoise(self.options.seed, starts, padded, process.noise_scale)
+        return self.sample(self.model.estimate, process, padded, self.steps, noise)
 
     def _upper_gain(self, estimate: torch.Tensor, y: torch.Tensor, samples: int) -> torch.Tensor:
         """(B, samples) gain the model gave the upper half of its band, from frame energies, linear in between."""

@@ -10,17 +10,21 @@ BLOCK = 64  # frames per generator
 
 
 class FrameNoise:
-    """Called once per draw by a sampler; gives standard normal noise (B, 2, T, F) for windows that start at `frames`."""
+    """Called once per draw by a sampler; gives normal noise (B, 2, T, F) for windows that start at `frames`.
 
-    def __init__(self, seed: int, frames: list[int], like: Tensor):
+    `scale` is the spread of each part: 1, or 2^-1/2 for processes that are defined on complex normal noise.
+    """
+
+    def __init__(self, seed: int, frames: list[int], like: Tensor, scale: float = 1.0):
         self.seed, self.frames, self.shape, self.device = seed, frames, like.shape, like.device
+        self.scale = scale
         self.draws = 0
 
     def __call__(self) -> Tensor:
         _, parts, length, bins = self.shape
         noise = torch.stack([self._stretch(first, parts, length, bins) for first in self.frames])
         self.draws += 1
-        return noise.to(self.device)
+        return self.scale * noise.to(self.device)
 
     def _stretch(self, first: int, parts: int, length: int, bins: int) -> Tensor:
         numbers = range(first // BLOCK, (first + length - 1) // BLOCK + 1)

@@ -1,8 +1,8 @@
 """A stream of audio cut into windows that carry enough of their surroundings for the model.
 
-Every window has a core, for which it answers alone, and up to `margin` samples of context on either side (less at the
-ends of the file). Cores tile the file, so there is nothing to cross-fade: with a margin as large as the model's context,
-the cores joined are the file processed whole.
+Every window has a core and up to `margin` samples of context on either side (less at the ends of the file). Cores tile the
+file: with a margin as large as the model's context, the cores joined are the file processed whole. Where a model's context
+has no end, neighbours fade into each other around the border of their cores instead.
 """
 
 from collections.abc import Iterable, Iterator
@@ -57,3 +57,22 @@ def group(windows: Iterable[Window], size: int) -> Iterator[list[Window]]:
         batch.append(window)
     if batch:
         yield batch
+
+
+def join(done: Iterable[tuple[Window, np.ndarray]], fade: int = 0) -> Iterator[np.ndarray]:
+    """The results (R, n) of consecutive windows as one stream; each covers its window's whole `audio`.
+
+    Around every border the one window's result fades linearly into the other's, over `fade` samples on either side as
+    far as the margins reach.
+    """
+    tail = None
+    for window, result in done:
+        begin, end = window.skip, window.skip + window.length
+        if tail is not None:
+            half = tail.shape[1] // 2
+            ramp = (np.arange(2 * half, dtype=np.float32) + 0.5) / max(2 * half, 1)
+            yield tail + ramp * (result[:, begin - half : begin + half] - tail)
+            begin += half
+        half = min(fade, result.shape[1] - end)
+        yield result[:, begin : end - half]
+        tail = result[:, end - half : end + half]

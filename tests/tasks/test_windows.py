@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from enhance_cli.tasks.windows import cut, group
+from enhance_cli.tasks.windows import cut, group, join
 
 
 def pieces(n: int, sizes: list[int]):
@@ -56,3 +56,18 @@ def test_groups_hold_neighbours_of_one_length():
     assert [w.start for g in groups for w in g] == [w.start for w in windows]
     assert max(map(len, groups)) == 4 and all(len({w.audio.shape for w in g}) == 1 for g in groups)
     assert list(group([], 4)) == [] and [len(g) for g in group(windows, 1)] == [1] * len(windows)
+
+
+@pytest.mark.parametrize("n", [0, 1, 99, 100, 105, 131, 200, 205, 1000])
+@pytest.mark.parametrize("margin, fade", [(0, 0), (30, 0), (30, 20), (30, 30)])
+def test_windows_that_agree_join_into_the_file(n, margin, fade):
+    joined = list(join(((w, w.audio) for w in cut(pieces(n, [33]), 100, margin)), fade))
+    np.testing.assert_allclose(np.concatenate(joined, axis=1)[0] if joined else [], np.arange(n), rtol=1e-6)
+
+
+def test_windows_that_differ_fade_into_each_other_evenly():
+    windows = list(cut(pieces(200, [200]), 100, 30))
+    results = [np.full((1, w.audio.shape[1]), float(k), np.float32) for k, w in enumerate(windows)]
+    (joined,) = np.concatenate(list(join(zip(windows, results), 20)), axis=1)
+    assert joined.size == 200 and not joined[:80].any() and (joined[120:] == 1).all()
+    np.testing.assert_allclose(np.diff(joined[80:120]), 1 / 40, rtol=1e-4)

@@ -1,0 +1,77 @@
+"""What a network predicts, turned into the clean estimate x0: the one adapter between networks and samplers.
+
+With the mean a x0 + b y and the spread sigma of the process at time t, and F the network's output:
+
+    data        x0 = skip x + out F
+    score       s = sign (skip x + out F),   x0 = (x + sigma^2 s - b y) / a
+    denoiser    F is the mean of the state,  x0 = (F - b y) / a
+    velocity    F = dx/dt on straight paths, x0 = x - t F
+
+Scalings of input and output follow the published SGMSE+ models (Richter et al., 2023 and 2025).
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from enhance_cli.errors import ModelError
+
+KINDS = ("data", "score", "denoiser", "velocity")
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """As a model's header has it. `input_scaling` multiplies x and y, `output_scaling` the network's output."""
+
+    kind: str = "data"
+    sign: float = 1.0
+    input_scaling: str = "1"
+    output_scaling: str | None = None
+    skip: str = "0"
+    out: str = "1"
+    sigma_data: float = 0.1
+
+    def __post_init__(self):
+        if self.kind not in KINDS:
+            raise ModelError(f"prediction {self.kind!r} is not known", f"choose from {', '.join(KINDS)}")
+
+    def estimate(self, network, process, x: Tensor, y: Tensor, t: Tensor) -> Tensor:
+        """The clean estimate for the state x (B, 2, T, F) at time t (B,); `network(x, y, t)` -> (B, 2, T, F)."""
+        if self == Prediction():
+            return network(x, y, t)
+        sigma = process.std(t)
+        scale = self._factor(self.input_scaling, sigma, t)
+        out = _like(self._factor(self.output_scaling or "1", sigma, t), x) * network(
+            _like(scale, x) * x, _like(scale, x) * y, t
+        )
+        if self.kind == "velocity":
+            return x - _like(t, x) * out
+        if self.kind in ("data", "score"):
+            out = _like(self._factor(self.skip, sigma, t), x) * x + _like(self._factor(self.out, sigma, t), x) * out
+        if self.kind == "data":
+            return out
+        a, b = (_like(c, x) for c in process.coefficients(t))
+        mean = out if self.kind == "denoiser" else x + _like(sigma**2, x) * self.sign * out
+        return (mean - b * y) / a
+
+    def _factor(self, name: str, sigma: Tensor, t: Tensor) -> Tensor:
+        """A scaling by its name, (B,). edm_in, edm_skip and edm_out are c_in, c_skip and c_out of Karras et al. (2022)."""
+        total = sigma**2 + self.sigma_data**2
+        factors = {
+            "0": lambda: torch.zeros_like(sigma),
+            "1": lambda: torch.ones_like(sigma),
+            "sigma": lambda: sigma,
+            "1/sigma": lambda: 1 / sigma,
+            "1/t": lambda: 1 / t,
+            "edm_in": lambda: total.rsqrt(),
+            "edm_skip": lambda: self.sigma_data**2 / total,
+            "edm_out": lambda: sigma * self.sigma_data * total.rsqrt(),
+        }
+        if name not in factors:
+            raise ModelError(f"scaling {name!r} is not known", f"choose from {', '.join(factors)}")
+        return factors[name]()
+
+
+def _like(factor: Tensor, x: Tensor) -> Tensor:
+    return factor.to(x.dtype).reshape(-1, *[1] * (x.dim() - 1))

@@ -1,0 +1,35 @@
+"""StoRM: a predictive NCSN++ makes a first estimate, and a score NCSN++ refines it by a diffusion around that estimate.
+
+The process runs from the clean signal to `centre(y)`, not to the noisy y, which the score network may see besides.
+(Lemercier et al., 2023, "StoRM: a diffusion-based stochastic regeneration model for speech enhancement and
+dereverberation".)
+"""
+
+from torch import Tensor, nn
+
+from enhance_cli.networks.ncsnpp import NCSNpp
+
+CONDITIONS = ("noisy", "post_denoiser", "both")
+
+
+class StoRM(nn.Module):
+    """`denoiser` and `score` are arguments of NCSNpp; `condition` says which of noisy and first estimate the score sees."""
+
+    context = None
+
+    def __init__(self, denoiser: dict, score: dict, condition: str = "both"):
+        super().__init__()
+        if condition not in CONDITIONS:
+            raise ValueError(f"condition {condition!r} is none of {', '.join(CONDITIONS)}")
+        self.condition = condition
+        self.denoiser_net, self.score_net = NCSNpp(**denoiser), NCSNpp(**score)
+
+    def centre(self, noisy: Tensor) -> Tensor:
+        """The first estimate, (B, 2, T, F) -> same."""
+        return self.denoiser_net(noisy, noisy)
+
+    def forward(self, x: Tensor, y: Tensor, t: Tensor, noisy: Tensor) -> Tensor:
+        """State x, first estimate y, t (B,) and the noisy signal -> (B, 2, T, F)."""
+        if self.condition == "both":
+            return self.score_net(x, noisy, t, y)
+        return self.score_net(x, noisy if self.condition == "noisy" else y, t)

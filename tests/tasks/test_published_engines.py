@@ -1,0 +1,105 @@
+"""The whole way of a published model, from samples to samples, against numbers of its own implementation: level, front end,
+padding, network, prediction, sampler, and back."""
+
+import numpy as np
+import pytest
+import torch
+from tests.golden_numbers import cnormal, load, parts, rel_l2, wave, weights, whole
+
+from enhance_cli.errors import UsageError
+from enhance_cli.models.load import Model
+from enhance_cli.models.spec import Spec
+from enhance_cli.networks import NETWORKS
+from enhance_cli.tasks import denoise
+from enhance_cli.tasks.denoise import DenoiseOptions, run
+
+PC = {"process": "ouve", "samplers": ("predictor_corrector", "probability_flow"), "frame_padding": "reflect"}
+MODELS = {
+    "classic_ouve": PC | {"prediction": {"kind": "score", "sign": -1}, "frame_padding": "zero"},
+    "v2_ouve_1_over_sigma": PC | {"prediction": {"kind": "score", "output_scaling": "1/sigma"}},
+    "v2_ouve_1_over_t": PC | {"prediction": {"kind": "score", "output_scaling": "1/t"}},
+    "v2_ouve_score_edm": PC | {"prediction": {"kind": "score", "input_scaling": "edm_in", "out": "1/sigma"}},
+    "v2_ouve_denoiser_edm": PC | {"prediction": {"kind": "denoiser", "input_scaling": "edm_in"}},
+    "v2_sbve_data": {
+        "process": "schroedinger_bridge_ve",
+        "samplers": ("bridge_ode", "bridge_sde"),
+        "sampler_args": {"bridge_ode": {"call_at": "later", "eps": 1e-8}},
+        "frame_padding": "reflect",
+    },
+}
+
+
+def published(name: str) -> Model:
+    _, item = load(f"e2e_{name}")
+    args = item["net"] | {"divide": "before"} if name.startswith("classic") else item["net"]
+    frontend = {"n_fft": 510, "hop": 128, "scale": 0.15, "window": "hann", "pad_mode": "reflect"}
+    spec = Spec(
+        name, "ncsnpp", network_args=args, frontend=frontend, normalise="peak", frames_multiple=64, max_steps=200,
+        **MODELS[name],
+    )  # fmt: skip
+    network = NETWORKS["ncsnpp"](**args).eval().requires_grad_(False)
+    network.load_state_dict(weights(network.state_dict()))
+    return Model(spec, network, torch.device("cpu"))
+
+
+@pytest.fixture
+def golden_noise(monkeypatch):
+    class Noise:
+        def __init__(self, seed, frames, like, scale):
+            self.shape, self.draws = (like.shape[0], 1, like.shape[3], like.shape[2]), -1
+
+        def __call__(self):
+            self.draws += 1
+            return parts(cnormal(f"noise{self.draws}", self.shape))
+
+    monkeypatch.setattr(denoise, "FrameNoise", Noise)
+
+
+@pytest.mark.parametrize("name", list(MODELS))
+def test_the_estimate_has_the_published_sign_and_scale(name):
+    arrays, item = load(f"e2e_{name}")
+    model = published(name)
+    x, y = (parts(cnormal(f"e2e_{c}", (1, 1, 256, 64), 0.3)) for c in "xy")
+    t = torch.tensor([0.35])
+    estimate = model.estimate(x, y, t)
+    result = estimate if model.prediction.kind == "data" else model.process.score(x, estimate, y, t)
+    assert rel_l2(whole(result)[..., ::4, ::4], arrays["fwd_sub"]) < item["tolerance"]["rel_l2"]
+
+
+@pytest.mark.parametrize("name", list(MODELS))
+def test_a_recording_comes_out_as_from_the_published_implementation(name, golden_noise):
+    arrays, item = load(f"e2e_{name}")
+    result = run(wave("e2e", 16000, 16000)[None], 16000, published(name), DenoiseOptions(steps=3))
+    assert rel_l2(result[0, ::7], arrays["xhat_sub"]) < item["tolerance"]["rel_l2"]
+
+
+@pytest.mark.parametrize("sampler", ["predictor_corrector", "probability_flow"])
+def test_long_files_fade_from_window_to_window_and_depend_on_neither_blocks_nor_batch(sampler, monkeypatch):
+    monkeypatch.setattr(denoise, "WINDOW_SECONDS", 2.0)
+    model = published("v2_ouve_1_over_sigma")
+    audio = np.stack([wave(f"long {c}", 80000, 16000) for c in range(2)])
+    one, many = (run(audio, 16000, model, DenoiseOptions(2, sampler, batch_size=size)) for size in (1, 8))
+    assert one.shape == audio.shape and np.isfinite(one).all() and not np.allclose(one, audio)
+    np.testing.assert_allclose(one, many, atol=1e-3 * np.abs(one).max())
+    jumps = np.abs(np.diff(one - audio, axis=1)).max(axis=0)
+    borders = [p for k in (1, 2) for p in (32000 * k - 8000, 32000 * k, 32000 * k + 8000)]
+    assert max(jumps[p - 2 : p + 2].max() for p in borders) <= jumps.max()
+
+
+def test_settings_that_a_sampler_does_not_know_are_refused_with_a_sentence():
+    model = published("v2_sbve_data")
+    with pytest.raises(UsageError, match="--snr: the sampler bridge_ode has no such setting"):
+        run(np.ones((1, 800)), 16000, model, DenoiseOptions(sampler_args={"snr": 0.3}))
+    with pytest.raises(UsageError, match="predictor_corrector"):
+        run(np.ones((1, 800)), 16000, model, DenoiseOptions(sampler="predictor_corrector"))
+    with pytest.raises(UsageError, match="start"):
+        run(wave("e2e", 800, 16000)[None], 16000, published("classic_ouve"), DenoiseOptions(sampler_args={"start": 0.0}))
+
+
+def test_more_corrector_steps_and_another_start_change_the_result():
+    model = published("v2_ouve_1_over_sigma")
+    audio = wave("e2e", 8000, 16000)[None]
+    plain, corrected, late = (
+        run(audio, 16000, model, DenoiseOptions(2, sampler_args=args)) for args in ({}, {"corrector_steps": 2}, {"start": 0.5})
+    )
+    assert not np.allclose(plain, corrected) and not np.allclose(plain, late)

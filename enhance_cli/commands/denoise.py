@@ -77,7 +77,8 @@ def denoise(
 
     settings = {"corrector_steps": corrector_steps, "snr": snr, "start": sampler_start}
     settings = {name: value for name, value in settings.items() if value is not None}
-    base = {"model": entry.name, "sampler": sampler, "sampler_args": settings, "steps": steps, "seed": seed, "version": __version__}
+    base = {"model": entry.name, "sampler": sampler, "sampler_args": settings, "steps": steps, "seed": seed}
+    base["version"] = __version__
     work: Callable = _nothing_to_do
     if any(job.action == "run" for job in jobs):
         from enhance_cli.batch.files import FileOptions, enhance_file

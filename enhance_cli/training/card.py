@@ -10,6 +10,7 @@ def render(spec: Spec) -> str:
     stages = "; ".join(f"{s['steps']} batches of {s['loss']} at lr {s['lr']:g}" for s in recipe["stage"])
     scores = training["validation"]
     batch, seconds = recipe["train"]["batch_size"], recipe["mix"]["seconds"]
+    steps = "step" if spec.default_steps == 1 else "steps"
     name, commit = recipe.get("name", spec.name), training["commit"][:12] or "unknown"
     return f"""# {spec.name}
 
@@ -35,7 +36,7 @@ Babble mixed from four to eight training voices, and ambiences that hold distant
 
 ## Validation
 
-{recipe["train"]["validation_items"]} mixtures of held-out voices and noises, one step:
+{recipe["train"]["validation_items"]} mixtures of held-out voices and noises, {spec.default_steps} {steps}:
 
 | | {" | ".join(scores)} |
 |---|{"---|" * len(scores)}

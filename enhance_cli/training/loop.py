@@ -8,9 +8,8 @@ import json
 import random
 import subprocess
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import date
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +20,6 @@ from enhance_cli.data.mixing import Mixer
 from enhance_cli.errors import EnhanceError
 from enhance_cli.losses import DISTANCES, LOSSES
 from enhance_cli.models.load import Model, save_model
-from enhance_cli.models.spec import Spec
 from enhance_cli.networks import NETWORKS
 from enhance_cli.samplers import SAMPLERS
 from enhance_cli.training import card, state
@@ -47,14 +45,10 @@ class Trainer:
         held_out = Mixer(self.speech, self.noise, responses, recipe.mix, rate, train.seed + 1, held_out=True)
         self.validation = held_out.batch(0, train.validation_items)
         network = NETWORKS[recipe.model.network](**recipe.model.network_args)
-        self.average = state.MovingAverage(network.to(device), train.ema)
-        self.model = Model(self.spec(), network, device, train.precision)
+        self.average = state.MovingAverage(network.to(device))
+        self.model = Model(recipe.model, network, device, train.precision)
         self.noisy_scores = score_pairs(self.validation[1], self.validation[0], rate)
         self.total = sum(stage.steps for stage in recipe.stage)
-
-    def spec(self, **training) -> Spec:
-        part = asdict(self.recipe.model)
-        return Spec(**part, training=training)
 
     def describe(self) -> dict:
         """What `--dry-run` prints: parameters, data, and the number of batches."""
@@ -96,7 +90,7 @@ class Trainer:
             loss.backward()
             torch.nn.utils.clip_grad_norm_(network.parameters(), train.clip_norm)
             optimiser.step()
-            self.average.update(network)
+            self.average.update(network, stage.ema)
             progress.losses.append(float(loss.detach()))
             progress.step, progress.seconds = step + 1, time.monotonic() - begun
             self.tell(progress, lr)
@@ -149,13 +143,16 @@ class Trainer:
     def loss(self, stage: Stage, noisy: torch.Tensor, clean: torch.Tensor) -> torch.Tensor:
         frontend = self.model.frontend
         y, x0 = frontend.analyse(noisy), frontend.analyse(clean)
-        distance = partial(DISTANCES[self.recipe.train.distance], frontend=frontend)
+
+        def distance(estimate: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+            return sum(w * DISTANCES[name](estimate, target, frontend) for name, w in stage.distance.items())
+
         extra = dict(stage.loss_args)
         if stage.loss == "reverse_process":
             extra["sample"] = SAMPLERS[self.model.spec.samplers[0]]
-        return LOSSES[stage.loss](
-            self.model.estimate, self.model.process, x0, y, lambda: torch.randn_like(y), distance, **extra
-        )
+        process = self.model.process
+        noise = lambda: process.noise_scale * torch.randn_like(y)
+        return LOSSES[stage.loss](self.model.estimate, process, x0, y, noise, distance, **extra)
 
     def validate(self) -> dict[str, float]:
         """Scores of the moving average; the training weights are put back afterwards."""
@@ -185,7 +182,7 @@ class Trainer:
         }
         network = NETWORKS[self.recipe.model.network](**self.recipe.model.network_args)
         network.load_state_dict(self.average.values)
-        spec = self.spec(**training)
+        spec = replace(self.recipe.model, training=training)
         save_model(self.path, spec, network)
         self.path.with_suffix(".md").write_text(card.render(spec))
         return value

@@ -8,33 +8,18 @@ import json
 from dataclasses import dataclass, field, fields, is_dataclass
 from importlib import resources
 from pathlib import Path
+from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 from enhance_cli.data.corpus import Source
 from enhance_cli.data.mixing import Mix
 from enhance_cli.errors import UsageError
+from enhance_cli.models.spec import Spec
 
 try:
     import tomllib
 except ModuleNotFoundError:  # Python 3.10
     import tomli as tomllib
-
-
-@dataclass(frozen=True)
-class ModelPart:
-    """Fields of models.spec.Spec that a recipe decides."""
-
-    name: str
-    network: str
-    process: str
-    task: str = "denoise"
-    network_args: dict = field(default_factory=dict)
-    process_args: dict = field(default_factory=dict)
-    frontend: dict = field(default_factory=dict)
-    sample_rate: int = 16000
-    level: float = 0.1
-    max_steps: int = 5
-    licence: str = "MIT"
 
 
 @dataclass(frozen=True)
@@ -47,7 +32,11 @@ class DataPart:
 
 @dataclass(frozen=True)
 class Stage:
-    """One phase of training: `loss` by name with its arguments, for `steps` batches; lr falls by a cosine to lr_end."""
+    """One phase of training: `loss` by name with its arguments, for `steps` batches; lr falls by a cosine to lr_end.
+
+    `distance` has the weights of the distances between estimate and target that are added up. `ema` is the decay of the
+    moving average that is exported: its memory of 1 / (1 - ema) batches should be short against the stage.
+    """
 
     loss: str
     steps: int
@@ -55,15 +44,15 @@ class Stage:
     lr_end: float = 1e-5
     warmup: int = 300
     loss_args: dict = field(default_factory=dict)
+    ema: float = 0.999
+    distance: dict = field(default_factory=lambda: {"hybrid_spectral": 1.0})
 
 
 @dataclass(frozen=True)
 class TrainPart:
-    distance: str = "hybrid_spectral"
     batch_size: int = 16
     weight_decay: float = 0.01
     clip_norm: float = 5.0
-    ema: float = 0.999
     precision: str = "bf16"
     seed: int = 0
     workers: int = 0
@@ -74,7 +63,7 @@ class TrainPart:
 @dataclass(frozen=True)
 class Recipe:
     name: str
-    model: ModelPart
+    model: Spec
     data: DataPart
     stage: list[Stage]
     mix: Mix = field(default_factory=Mix)
@@ -160,6 +149,8 @@ def _build(kind: type, table: dict, where: str):
 
 def _convert(kind, value, where: str):
     origin = get_origin(kind)
+    if origin is UnionType:  # X | None
+        return _convert(get_args(kind)[0], value, where)
     if is_dataclass(kind) and isinstance(value, dict):
         return _build(kind, value, where)
     if origin is list and isinstance(value, list):

@@ -11,14 +11,14 @@ import torch
 class MovingAverage:
     """Exponential moving average of all parameters and buffers, with a warm-up so that early steps count."""
 
-    def __init__(self, network: torch.nn.Module, decay: float):
-        self.decay, self.updates = decay, 0
+    def __init__(self, network: torch.nn.Module):
+        self.updates = 0
         self.values = {k: v.detach().clone() for k, v in network.state_dict().items()}
 
     @torch.no_grad()
-    def update(self, network: torch.nn.Module) -> None:
+    def update(self, network: torch.nn.Module, decay: float) -> None:
         self.updates += 1
-        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
+        decay = min(decay, (1 + self.updates) / (10 + self.updates))
         for key, value in network.state_dict().items():
             if value.is_floating_point():
                 self.values[key].lerp_(value, 1 - decay)

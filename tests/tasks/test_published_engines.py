@@ -93,13 +93,16 @@ def test_settings_that_a_sampler_does_not_know_are_refused_with_a_sentence():
     with pytest.raises(UsageError, match="predictor_corrector"):
         run(np.ones((1, 800)), 16000, model, DenoiseOptions(sampler="predictor_corrector"))
     with pytest.raises(UsageError, match="start"):
-        run(wave("e2e", 800, 16000)[None], 16000, published("classic_ouve"), DenoiseOptions(sampler_args={"start": 0.0}))
+        run(
+            wave("e2e", 800, 16000)[None], 16000, published("classic_ouve"), DenoiseOptions(sampler_args={"start": 0.0})
+        )
 
 
 def test_more_corrector_steps_and_another_start_change_the_result():
     model = published("v2_ouve_1_over_sigma")
     audio = wave("e2e", 8000, 16000)[None]
     plain, corrected, late = (
-        run(audio, 16000, model, DenoiseOptions(2, sampler_args=args)) for args in ({}, {"corrector_steps": 2}, {"start": 0.5})
+        run(audio, 16000, model, DenoiseOptions(2, sampler_args=args))
+        for args in ({}, {"corrector_steps": 2}, {"start": 0.5})
     )
     assert not np.allclose(plain, corrected) and not np.allclose(plain, late)

@@ -20,7 +20,6 @@ batch_size = 4
 precision = "fp32"
 validate_every = 20
 validation_items = 2
-ema = 0.9
 
 [mix]
 seconds = 0.5
@@ -30,6 +29,7 @@ loss = "data_prediction"
 steps = 30
 lr = 3e-3
 warmup = 2
+ema = 0.9
 
 [[stage]]
 loss = "reverse_process"
@@ -37,6 +37,7 @@ loss_args = { steps = 3 }
 steps = 10
 lr = 1e-4
 warmup = 2
+ema = 0.9
 
 [data]
 rooms = 4

@@ -1,6 +1,7 @@
 """Talk to people on stderr, give results on stdout. rich is imported when something is really shown."""
 
 import sys
+from contextlib import contextmanager
 from functools import lru_cache
 
 
@@ -25,6 +26,20 @@ def result(line: str) -> None:
 def printable(text: str) -> str:
     """File names may hold bytes that are not UTF-8; show them escaped."""
     return text.encode("utf-8", "backslashreplace").decode()
+
+
+@contextmanager
+def transfer(name: str):
+    """A function (bytes here, bytes in all or None) that moves a bar on a terminal, and does nothing elsewhere."""
+    if not sys.stderr.isatty():
+        yield lambda done, total: None
+        return
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=talk(), transient=True) as bar:
+        task = bar.add_task(name, total=None, visible=False)
+        yield lambda done, total: bar.update(task, completed=done, total=total, visible=True)
 
 
 class Reporter:

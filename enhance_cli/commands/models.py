@@ -1,51 +1,117 @@
-"""`enhance models`: what there is, what a model says about itself, where it lies, and whether it is undamaged."""
+"""`enhance models`: what there is, what a model says about itself, where it lies, and bringing in those of others."""
 
 import json as json_module
+import sys
+from enum import Enum
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from enhance_cli.console import result, say
-from enhance_cli.errors import ModelError
+from enhance_cli.console import result, say, transfer
+from enhance_cli.errors import ModelError, UsageError
 
-models = typer.Typer(help="List, show and check models.", no_args_is_help=True)
+models = typer.Typer(help="List, show, fetch, convert and check models.", no_args_is_help=True)
 
-Name = Annotated[str, typer.Argument(help="Name of a model or path of a .safetensors file.")]
+Name = Annotated[
+    str, typer.Argument(help="Name of a model, path or address of a .safetensors file, or hub:OWNER/REPO/FILE.")
+]
+Known = Annotated[str, typer.Argument(help="Name of a published model; see `enhance models list`.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object per model.")]
+Half = Annotated[bool, typer.Option("--half", help="Keep the weights in 16 bits: half the size.")]
+
+
+class Format(str, Enum):
+    auto = "auto"
+    sgmse = "sgmse"
+    storm = "storm"
+    speechbrain = "speechbrain"
+    bbed = "bbed"
 
 
 @models.command("list")
-def list_models(json: Annotated[bool, typer.Option("--json", help="One JSON object per model.")] = False) -> None:
-    """All known models: task, sample rate, size, licence."""
+def list_models(json: Json = False) -> None:
+    """All known models: task, sample rate, size, licence of the weights, steps, where they lie. Asks no network."""
+    from enhance_cli.models.registry import entries, published
+
+    rows = [_describe(entry) for entry in [*entries(), *published()]]
+    if json:
+        for row in rows:
+            result(json_module.dumps(row))
+        return
     from rich.console import Console
     from rich.table import Table
 
-    from enhance_cli.models.registry import entries
+    console = Console() if sys.stdout.isatty() else Console(width=200)
+    columns = ["model", "task", "rate", "size", "licence", "steps", "where", "what it is"]
+    table = Table(box=None, pad_edge=False)
+    for column in columns if console.width >= 140 else columns[:-1]:
+        table.add_column(column, no_wrap=column == "model")
+    for row in rows:
+        name = f"{row['name']} (default)" if row["default"] else row["name"]
+        size = f"{row['bytes'] / 1e6:.1f} MB" if row["bytes"] else "?"
+        licence = f"{row['licence']} (!)" if row["restriction"] else row["licence"]
+        cells = [name, row["task"], f"{row['sample_rate']} Hz", size, licence, row["steps"] or "-", row["where"]]
+        table.add_row(*[*cells, row["summary"]][: len(table.columns)])
+    console.print(table)
+    say("(!) restricted, see `enhance models show`; the number of steps in brackets is the default")
 
-    table = Table("model", "task", "rate", "size", "licence", "what it is")
-    for entry in entries():
-        size = entry.path.stat().st_size if entry.path.exists() else 0
-        if json:
-            fields = {"name": entry.name, "task": entry.task, "sample_rate": entry.sample_rate, "bytes": size}
-            result(
-                json_module.dumps(
-                    fields | {"licence": entry.licence, "default": entry.default, "path": str(entry.path)}
-                )
-            )
-        name = f"{entry.name} (default)" if entry.default else entry.name
-        table.add_row(name, entry.task, f"{entry.sample_rate} Hz", f"{size / 1e6:.1f} MB", entry.licence, entry.summary)
-    if not json:
-        Console().print(table)
+
+def _describe(entry) -> dict:
+    """One row of the list; the size is that of the model here, or of the original elsewhere."""
+    from enhance_cli.models.convert import STEPS
+    from enhance_cli.models.spec import read_spec
+
+    source, here = entry.source, entry.path.is_file()
+    size = entry.path.stat().st_size if here else source and (source.size or source.about) or 0
+    steps = ""
+    if here:
+        try:
+            spec = read_spec(entry.path)
+            steps = f"1-{spec.max_steps} ({spec.default_steps})"
+        except ModelError:
+            steps = "damaged"
+    elif source and source.process:
+        default, largest = STEPS[source.process]
+        steps = f"1-{largest} ({default})"
+    if source is None:
+        where = "package"
+    elif here:
+        where = "pulled"
+    else:
+        where = ("Hub" if source.repo else "web") + ("" if source.converter else ", no converter")
+    return {
+        "name": entry.name,
+        "task": entry.task,
+        "sample_rate": entry.sample_rate,
+        "bytes": size,
+        "licence": entry.licence,
+        "restriction": source.restriction if source else "",
+        "default": entry.default,
+        "steps": steps,
+        "where": where,
+        "path": str(entry.path) if here or source is None else None,
+        "summary": entry.summary,
+    }
 
 
 @models.command()
 def show(name: Name) -> None:
-    """The whole header of a model as JSON: network, steps, samplers, training data, metrics, provenance."""
+    """The whole header of a model as JSON: network, steps, samplers, training data, metrics, provenance.
+
+    Of a published model that is not here yet, what is known of it.
+    """
     from dataclasses import asdict
 
-    from enhance_cli.models.registry import find
+    from enhance_cli.models import registry
     from enhance_cli.models.spec import read_spec
 
-    result(json_module.dumps(asdict(read_spec(find(name, "denoise").path)), indent=2))
+    for entry in registry.published():
+        if entry.name == name and not entry.path.is_file():
+            known = _describe(entry) | {key: value for key, value in asdict(entry.source).items() if value is not None}
+            result(json_module.dumps(known, indent=2))
+            return
+    result(json_module.dumps(asdict(read_spec(registry.find(name, None).path)), indent=2))
 
 
 @models.command()
@@ -53,19 +119,73 @@ def path(name: Name) -> None:
     """Where a model's file lies."""
     from enhance_cli.models.registry import find
 
-    result(str(find(name, "denoise").path))
+    result(str(find(name, None).path))
+
+
+@models.command()
+def pull(
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Published models; see `enhance models list`.")],
+    delete_original: Annotated[
+        bool, typer.Option("--delete-original", help="Keep only the converted model, not what was downloaded.")
+    ] = False,
+    half: Half = False,
+) -> None:
+    """Download published models, check them, and convert them once. What is here already is left alone."""
+    from enhance_cli.models.pull import pull as run
+
+    for name in names:
+        with transfer(name) as progress:
+            where = run(name, say, progress, delete_original, half)
+        result(str(where))
+
+
+@models.command()
+def remove(
+    name: Known,
+    forget: Annotated[
+        bool, typer.Option("--forget", help="Also forget the pinned SHA-256, so that a changed file is trusted again.")
+    ] = False,
+) -> None:
+    """Delete a pulled model. What ships with the program stays."""
+    from enhance_cli.models.pull import remove as run
+
+    for gone in run(name, forget):
+        say(f"removed {gone}")
+
+
+@models.command()
+def convert(
+    file: Annotated[Path, typer.Argument(help="A checkpoint of another program.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The .safetensors file to write.")],
+    source: Annotated[Format, typer.Option("--from", help="The program that wrote it.")] = Format.auto,
+    licence: Annotated[str, typer.Option(help="Licence of the weights, for the header.")] = "unknown",
+    half: Half = False,
+) -> None:
+    """Turn a checkpoint of another program into a model file. Nothing in the checkpoint is ever executed."""
+    if output.suffix != ".safetensors":
+        raise UsageError(f"{output}: a model file ends in .safetensors", f"write {output.with_suffix('.safetensors')}")
+    if not file.is_file():
+        raise ModelError(f"{file}: no such file", "check the path")
+    from enhance_cli.models.convert.file import convert_file
+
+    spec = convert_file(file, output.stem, output, source.value, licence, half=half)
+    say(f"{output.stem}: {spec.network}, {spec.process}, {spec.sample_rate} Hz")
+    result(str(output))
 
 
 @models.command()
 def verify() -> None:
     """Compare every model that is here with its recorded SHA-256."""
-    from enhance_cli.models.registry import entries
+    from enhance_cli.models.registry import entries, published, pulled
     from enhance_cli.models.spec import file_sha256
 
+    here = entries() + [pulled(entry) for entry in published() if entry.path.is_file()]
     damaged = []
-    for entry in entries():
+    for entry in here:
         good = entry.path.exists() and file_sha256(entry.path) == entry.sha256
         say(f"{entry.name}: {'good' if good else 'damaged or missing'}")
-        damaged += [] if good else [entry.name]
+        damaged += [] if good else [entry]
     if damaged:
-        raise ModelError(f"{', '.join(damaged)}: not the recorded file", "reinstall enhance-cli")
+        shipped = any(entry.source is None for entry in damaged)
+        remedy = "reinstall enhance-cli" if shipped else "run `enhance models pull` for each, which fetches them anew"
+        raise ModelError(f"{', '.join(entry.name for entry in damaged)}: not the recorded file", remedy)

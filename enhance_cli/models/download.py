@@ -1,32 +1,68 @@
-"""Models from the Hugging Face Hub: `hub:OWNER/REPO/FILE.safetensors[@REVISION]`, from the Hub's own cache where it is there.
+"""Files from the Hugging Face Hub, from the Hub's own cache where they are there: `hub:OWNER/REPO/FILE.safetensors[@REVISION]`.
 
 The cache is asked first, so that a model once fetched never waits for the network. The HF_* variables (HF_HOME, HF_ENDPOINT,
-HF_TOKEN, HF_HUB_OFFLINE, ...) mean what they mean everywhere.
+HF_TOKEN, HF_HUB_OFFLINE, ...) mean what they mean everywhere. `fetch` also takes the https address of a .safetensors file.
 """
 
+import hashlib
 import re
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from urllib.parse import unquote, urlsplit
 
 from enhance_cli.errors import ModelError
+from enhance_cli.models import folders, https
 
 PREFIX = "hub:"
+URLS = ("https://", "http://")
 _REFERENCE = re.compile(r"hub:(?P<repo>[\w.-]+/[\w.-]+)/(?P<file>[^@]+\.safetensors)(@(?P<revision>[\w./-]+))?")
 
 
+def is_reference(name: str) -> bool:
+    return name.startswith((PREFIX, *URLS))
+
+
 def fetch(reference: str) -> Path:
-    """The local path of the file that `reference` names, downloaded if it is not in the cache.
+    """The local path of the file that `reference` names, downloaded if it is not here.
 
     Raises ModelError, saying what to do, for a malformed reference, a repository or file that is not there, a gated
-    repository, and a Hub that cannot be reached.
+    repository, and a server that cannot be reached.
     """
+    if reference.startswith(URLS):
+        file = url_file(reference)
+        if not file.endswith(".safetensors"):
+            hint = "other files are fetched by hand, then `enhance models convert`"
+            raise ModelError(f"{reference}: not the address of a .safetensors file", hint)
+        path = folders.downloads() / hashlib.sha256(reference.encode()).hexdigest()[:16] / file
+        return url_to(reference, path)
     match = _REFERENCE.fullmatch(reference)
     if match is None:
         raise ModelError(f"{reference}: not a model on the Hub", "write hub:OWNER/REPO/FILE.safetensors[@REVISION]")
+    return hub_file(match["repo"], match["file"], match["revision"], reference)
+
+
+def url_to(url: str, path: Path, progress: https.Progress = lambda done, total: None) -> Path:
+    """`path`, with the file at that address in it; nothing is asked if it is there. Two processes take turns."""
+    if not path.is_file():
+        from huggingface_hub.utils import WeakFileLock
+
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with WeakFileLock(path.with_name(f".{path.name}.lock")):
+            if not path.is_file():
+                https.download(url, path, progress)
+    return path
+
+
+def url_file(url: str) -> str:
+    """The last part of the address, fit for a file name."""
+    return re.sub(r"[^\w.=-]", "_", PurePosixPath(unquote(urlsplit(url).path)).name) or "file"
+
+
+def hub_file(repo: str, file: str, revision: str | None, name: str) -> Path:
+    """The path in the Hub's cache. `name` is what errors call it."""
     from huggingface_hub import errors as hub
     from huggingface_hub import hf_hub_download, try_to_load_from_cache
     from huggingface_hub.utils import logging
 
-    repo, file, revision = match["repo"], match["file"], match["revision"]
     cached = try_to_load_from_cache(repo, file, revision=revision)
     if isinstance(cached, str):
         return Path(cached)
@@ -34,23 +70,32 @@ def fetch(reference: str) -> Path:
     try:
         return Path(hf_hub_download(repo, file, revision=revision))
     except hub.GatedRepoError as error:
-        raise ModelError(
-            f"{reference}: gated", f"accept its terms on the Hub, then run `hf auth login` ({repo})"
-        ) from error
+        raise ModelError(f"{name}: gated", f"accept its terms on the Hub, then run `hf auth login` ({repo})") from error
     except hub.RepositoryNotFoundError as error:
         raise ModelError(
-            f"{reference}: no such repository, or a private one", "check the name, or `hf auth login`"
+            f"{name}: no such repository, or a private one", "check the name, or `hf auth login`"
         ) from error
     except hub.RevisionNotFoundError as error:
-        raise ModelError(f"{reference}: no such revision", "check what follows the @") from error
+        raise ModelError(f"{name}: no such revision", "check what follows the @") from error
     except hub.EntryNotFoundError as error:
         if isinstance(error, hub.LocalEntryNotFoundError):
             raise ModelError(
-                f"{reference}: not in the cache, and the Hub cannot be reached", "connect once to fetch it"
+                f"{name}: not in the cache, and the Hub cannot be reached", "connect once to fetch it"
             ) from error
-        raise ModelError(f"{reference}: no such file in {repo}", "check its name") from error
+        raise ModelError(f"{name}: no such file in {repo}", "check its name") from error
     except (OSError, hub.HfHubHTTPError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ModelError(
-            f"{reference}: the download failed ({reason})", "run again; it goes on where it stopped"
-        ) from error
+        raise ModelError(f"{name}: the download failed ({reason})", "run again; it goes on where it stopped") from error
+
+
+def hub_revision(path: Path) -> str | None:
+    """The commit that a file in the Hub's cache belongs to: .../snapshots/COMMIT/FILE."""
+    parts = path.parts
+    return parts[parts.index("snapshots") + 1] if "snapshots" in parts[:-1] else None
+
+
+def discard(path: Path) -> None:
+    """Delete a fetched file, and what it points to in the Hub's cache."""
+    content = path.resolve()
+    path.unlink(missing_ok=True)
+    content.unlink(missing_ok=True)

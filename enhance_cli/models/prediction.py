@@ -27,7 +27,7 @@ class Prediction:
     kind: str = "data"
     sign: float = 1.0
     input_scaling: str = "1"
-    output_scaling: str | None = None
+    output_scaling: str = "1"
     skip: str = "0"
     out: str = "1"
     sigma_data: float = 0.1
@@ -42,7 +42,7 @@ class Prediction:
             return network(x, y, t)
         sigma = process.std(t)
         scale = self._factor(self.input_scaling, sigma, t)
-        out = _like(self._factor(self.output_scaling or "1", sigma, t), x) * network(
+        out = _like(self._factor(self.output_scaling, sigma, t), x) * network(
             _like(scale, x) * x, _like(scale, x) * y, t
         )
         if self.kind == "velocity":

@@ -1,12 +1,16 @@
-"""Names of models: the tables of weights.toml, files on the Hub, and paths to .safetensors files of the user's own."""
+"""Names of models: the tables of weights.toml, files on the Hub or behind an address, and .safetensors files of the user's own.
+
+A table with a `file` alone is a model that ships in the package; one with a `repo` or a `url` was published by others and
+is here once it has been pulled.
+"""
 
 import difflib
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from importlib import resources
 from pathlib import Path
 
 from enhance_cli.errors import ModelError
-from enhance_cli.models import download
+from enhance_cli.models import download, folders
 
 try:
     import tomllib
@@ -15,8 +19,39 @@ except ModuleNotFoundError:  # Python 3.10
 
 
 @dataclass(frozen=True)
+class Source:
+    """Where a published checkpoint lies and what is known of it; None is what is not known, and is pinned on first use.
+
+    On the Hub it is `file` of `repo`, elsewhere `url`. `size` in bytes is exact and checked, `about` is only shown.
+    `converter` None means that this version cannot run it. `restriction` says in words what its licence forbids.
+    """
+
+    repo: str | None = None
+    file: str | None = None
+    url: str | None = None
+    revision: str | None = None
+    sha256: str | None = None
+    size: int | None = None
+    about: int | None = None
+    converter: str | None = None
+    process: str | None = None
+    restriction: str = ""
+
+    @property
+    def page(self) -> str:
+        """Where a person can look at it."""
+        return self.url or f"https://huggingface.co/{self.repo}"
+
+    @property
+    def location(self) -> str:
+        """The file itself, without its revision."""
+        return self.url or f"{download.PREFIX}{self.repo}/{self.file}"
+
+
+@dataclass(frozen=True)
 class Entry:
-    """One known model. `sha256` is None for a user's own file, which has nothing to be compared with."""
+    """One known model. `sha256` of the file at `path` is None for a user's own file, which has nothing to be compared
+    with; `source` is None unless it was published by others."""
 
     name: str
     task: str
@@ -26,37 +61,81 @@ class Entry:
     sample_rate: int = 0
     licence: str = ""
     default: bool = False
+    source: Source | None = None
 
 
 def entries() -> list[Entry]:
-    """All models of weights.toml, in its order."""
-    tables = tomllib.loads(_weights_toml())
+    """The models that ship in the package, in the order of weights.toml."""
     folder = Path(str(resources.files("enhance_cli"))) / "checkpoints"
     return [
         Entry(name=name, path=folder / table["file"], **{k: v for k, v in table.items() if k != "file"})
-        for name, table in tables.items()
+        for name, table in _tables().items()
+        if not _published(table)
     ]
 
 
-def find(name: str | None, task: str) -> Entry:
-    """The model called `name`, the file at that path or on the Hub, or the task's default for None. Raises ModelError."""
-    known = [e for e in entries() if e.task == task]
+def published() -> list[Entry]:
+    """The models that others published, pulled or not; `path` is where they lie once pulled."""
+    of_source = {field.name for field in fields(Source)}
+    found = []
+    for name, table in _tables().items():
+        if _published(table):
+            source = Source(**{k: v for k, v in table.items() if k in of_source})
+            rest = {k: v for k, v in table.items() if k not in of_source}
+            found.append(Entry(name=name, path=folders.model_path(name), sha256=None, source=source, **rest))
+    return found
+
+
+def find(name: str | None, task: str | None) -> Entry:
+    """The model called `name`, the file at that path or address or on the Hub, or the task's default for None.
+
+    Any task's if `task` is None. Raises ModelError for one that is not known, or is known but not here yet.
+    """
+    known = [e for e in [*entries(), *published()] if task in (None, e.task)]
     if name is None:
         return next(e for e in known if e.default)
     for entry in known:
         if entry.name == name:
-            return entry
-    if name.startswith(download.PREFIX):
-        return Entry(name=Path(name.partition("@")[0]).stem, task=task, path=download.fetch(name), sha256=None)
+            return entry if entry.source is None else pulled(entry)
+    if download.is_reference(name):
+        return Entry(_stem(name), task or "", download.fetch(name), None)
     path = Path(name)
     if path.suffix == ".safetensors":
         if not path.is_file():
             raise ModelError(f"{name}: no such model file", "check the path")
-        return Entry(name=path.stem, task=task, path=path, sha256=None)
+        return Entry(name=path.stem, task=task or "", path=path, sha256=None)
+    raise unknown(name, known)
+
+
+def pulled(entry: Entry) -> Entry:
+    """A published model with the digest its file should have. Raises ModelError if it is not here."""
+    if not entry.path.is_file():
+        if entry.source.converter is None:
+            raise ModelError(f"{entry.name}: this version cannot run it", f"see {entry.source.page}")
+        raise ModelError(f"{entry.name}: not here yet", f"run `enhance models pull {entry.name}`")
+    return replace(entry, sha256=folders.read_pin(entry.name).get("model_sha256"))
+
+
+def unknown(name: str, known: list[Entry]) -> ModelError:
     names = [e.name for e in known]
     close = difflib.get_close_matches(name, names, 1)
-    hint = f"did you mean {close[0]}?" if close else f"choose from {', '.join(names)}, or name a .safetensors file"
-    raise ModelError(f"unknown model {name!r}", hint)
+    shipped = ", ".join(e.name for e in known if e.source is None)
+    hint = f"did you mean {close[0]}?" if close else f"choose from {shipped}, or name a .safetensors file"
+    return ModelError(f"unknown model {name!r}", f"{hint}; `enhance models list` has all")
+
+
+def _stem(reference: str) -> str:
+    if reference.startswith(download.URLS):
+        return Path(download.url_file(reference)).stem
+    return Path(reference.partition("@")[0]).stem
+
+
+def _published(table: dict) -> bool:
+    return "repo" in table or "url" in table
+
+
+def _tables() -> dict[str, dict]:
+    return tomllib.loads(_weights_toml())
 
 
 def _weights_toml() -> str:

@@ -1,17 +1,22 @@
-"""A small local Hub: the part of the Hugging Face resolve protocol that a download of one file needs, over real HTTP."""
+"""A small local server: the part of the Hugging Face resolve protocol that a download of one file needs, and plain files
+with resume, over real HTTP."""
 
 import hashlib
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import unquote
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 class LocalHub:
-    """Serves `files` ({"owner/repo/file": bytes}); `cut` truncates the next body, `gated` refuses with 401."""
+    """Serves `files`: {"owner/repo/file": bytes} as the Hub does, {"files/name": bytes} as a plain server does.
+
+    `cut` truncates the next body, `gated` refuses as the Hub does with 403, `status` answers everything with that code.
+    """
 
     def __init__(self, files: dict[str, bytes]):
-        self.files, self.requests, self.cut, self.gated = files, [], False, False
+        self.files, self.requests, self.cut, self.gated, self.status = files, [], False, False, None
         hub = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -23,18 +28,28 @@ class LocalHub:
 
             def answer(self, body: bool) -> None:
                 hub.requests.append((self.command, self.path))
+                if hub.status:
+                    return self.refuse(hub.status, "Refused")
+                if self.path.startswith("/files/"):
+                    content = hub.files.get(self.path.lstrip("/"))
+                    return self.refuse(404, "Nothing") if content is None else self.send(content, body)
                 if "/resolve/" not in self.path:
                     return self.refuse(404, "NotServedHere")
-                owner, repo, _, revision, file = self.path.lstrip("/").split("/", 4)
+                owner, repo, _, revision, file = unquote(self.path).lstrip("/").split("/", 4)
                 known = any(name.startswith(f"{owner}/{repo}/") for name in hub.files)
                 content = hub.files.get(f"{owner}/{repo}/{file}")
                 if hub.gated or not known:
                     return self.refuse(401 if not hub.gated else 403, "GatedRepo" if hub.gated else "RepoNotFound")
-                if content is None:
-                    return self.refuse(404, "EntryNotFound")
-                begin = int(self.headers.get("Range", "bytes=0-")[6:].split("-")[0])
+                return self.refuse(404, "EntryNotFound") if content is None else self.send(content, body)
+
+            def send(self, content: bytes, body: bool) -> None:
+                tag = f'"{hashlib.sha256(content).hexdigest()}"'
+                same = self.headers.get("If-Range", tag) == tag
+                begin = int(self.headers.get("Range", "bytes=0-")[6:].split("-")[0]) if same else 0
+                if begin > len(content):
+                    return self.refuse(416, "Range")
                 self.send_response(206 if begin else 200)
-                self.send_header("ETag", f'"{hashlib.sha256(content).hexdigest()}"')
+                self.send_header("ETag", tag)
                 self.send_header("X-Repo-Commit", COMMIT)
                 self.send_header("Accept-Ranges", "bytes")
                 self.send_header("Content-Length", str(len(content) - begin))

@@ -20,14 +20,14 @@ def signals():
 
 
 @pytest.mark.parametrize("name", GAUSSIAN)
-@pytest.mark.parametrize("sign, scaling", [(1, None), (-1, None), (1, "1/sigma"), (1, "1/t")])
+@pytest.mark.parametrize("sign, scaling", [(1, "1"), (-1, "1"), (1, "1/sigma"), (1, "1/t")])
 def test_a_true_score_gives_the_clean_signal(name, sign, scaling, signals):
     clean, noisy, noise = signals
     process = PROCESSES[name]()
     x = process.sample(clean, noisy, TIMES, noise)
     sigma = process.std(TIMES).reshape(-1, 1, 1, 1)
     times = TIMES.reshape(-1, 1, 1, 1)
-    undo = {None: 1.0, "1/sigma": sigma, "1/t": times}[scaling]
+    undo = {"1": 1.0, "1/sigma": sigma, "1/t": times}[scaling]
     network = lambda x, y, t: -sign * undo * noise / sigma
     estimate = Prediction("score", sign=sign, output_scaling=scaling).estimate(network, process, x, noisy, TIMES)
     assert torch.allclose(estimate, clean, atol=1e-4)

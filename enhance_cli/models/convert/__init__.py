@@ -1,0 +1,20 @@
+"""Readers of other programs' checkpoints: convert(source) -> (weights, spec), one upstream format a file.
+
+`convert.file` runs them and writes the result. Nothing here imports torch until a reader is used.
+"""
+
+from enhance_cli.catalogue import Catalogue
+
+CONVERTERS = Catalogue(
+    "converter",
+    __name__,
+    {
+        "sgmse": "sgmse:convert",
+        "storm": "storm:convert",
+        "speechbrain": "speechbrain:convert",
+        "bbed": "bbed:convert",
+    },
+)
+
+STEPS = {"ouve": (30, 200), "bbed": (30, 200), "schroedinger_bridge_ve": (50, 200)}
+"""By process: the default number of sampler steps as published (unless a file says otherwise), and the largest allowed."""

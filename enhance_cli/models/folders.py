@@ -1,0 +1,72 @@
+"""Where pulled models lie, and what is remembered of them: $ENHANCE_HOME, or `enhance` in the user's cache folder.
+
+models/NAME.safetensors is a converted model, pins/NAME.json its pin (what was fetched and what it became), downloads/ holds
+originals. Everything is written beside its place and then renamed, so that nobody ever sees half a file.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+from enhance_cli.errors import ModelError
+
+
+def home() -> Path:
+    """$ENHANCE_HOME, or `enhance` in the platform's cache folder."""
+    if os.environ.get("ENHANCE_HOME"):
+        return Path(os.environ["ENHANCE_HOME"]).expanduser()
+    if sys.platform == "darwin":
+        caches = Path.home() / "Library" / "Caches"
+    elif sys.platform == "win32":
+        caches = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    else:
+        caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return caches / "enhance"
+
+
+def model_path(name: str) -> Path:
+    return home() / "models" / f"{name}.safetensors"
+
+
+def downloads() -> Path:
+    return home() / "downloads"
+
+
+def read_pin(name: str) -> dict:
+    """The pin, {} where there is none: location, revision, sha256, size and date of the original; `model_sha256` of what
+    it became. Raises ModelError for one that cannot be read."""
+    path = _pin_path(name)
+    try:
+        pin = json.loads(path.read_text())
+        if not isinstance(pin, dict):
+            raise ValueError("not an object")
+        return pin
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            f"{path}: the pin of {name} cannot be read ({error})", "run `enhance models remove --forget`, then pull"
+        ) from error
+
+
+def write_pin(name: str, pin: dict) -> Path:
+    path = _pin_path(name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(f".{os.getpid()}.part")
+    part.write_text(json.dumps(pin, indent=2) + "\n")
+    os.replace(part, path)
+    return path
+
+
+def forget_pin(name: str) -> bool:
+    """True if there was one."""
+    try:
+        _pin_path(name).unlink()
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _pin_path(name: str) -> Path:
+    return home() / "pins" / f"{name}.json"

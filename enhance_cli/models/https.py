@@ -1,0 +1,128 @@
+"""One file over plain HTTPS, with resume: what was received stays in a `.part` beside the target until it is whole.
+
+A resumed transfer goes on only if the server says that the file is still the same one (`If-Range` with its ETag or date);
+otherwise it starts again. HF_HUB_OFFLINE forbids the network here as it does for the Hub.
+"""
+
+import http.client
+import os
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+from enhance_cli.errors import ModelError
+
+ATTEMPTS = 4
+TIMEOUT_SECONDS = 30
+PIECE = 1 << 20
+LOCAL = ("127.0.0.1", "::1", "localhost")
+
+Progress = Callable[[int, int | None], None]
+"""Called with the bytes that are here and the whole, which is None if the server does not say."""
+
+
+class _Interrupted(Exception):
+    """The network failed; what was received stays."""
+
+
+def download(url: str, target: Path, progress: Progress = lambda done, total: None) -> None:
+    """Bring `url` to `target`. Raises ModelError, saying what to do; what was received is kept for the next run."""
+    if os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}:
+        raise ModelError(f"{url}: not here, and HF_HUB_OFFLINE forbids the network", "unset it once to fetch the file")
+    _check(url, url)
+    part = target.with_name(target.name + ".part")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        for _ in range(ATTEMPTS):
+            before = _size(part)
+            try:
+                _receive(url, part, progress)
+                os.replace(part, target)
+                return _mark(part).unlink(missing_ok=True)
+            except _Interrupted as error:
+                reason = error
+            if _size(part) == before:
+                break  # nothing came: asking again at once does not help
+    except OSError as error:
+        raise ModelError(f"{part}: cannot be written ({error.strerror})", "check the folder and its space") from error
+    if _size(part):
+        raise ModelError(f"{url}: the download failed ({reason})", "run again; it goes on where it stopped") from reason
+    raise ModelError(f"{url}: cannot be reached ({reason})", "check the connection, then run again") from reason
+
+
+def _receive(url: str, part: Path, progress: Progress) -> None:
+    """Append to `part` what is missing. Raises _Interrupted, ModelError for a refusal, OSError if it cannot be written."""
+    begin, mark = _size(part), _read(_mark(part))
+    headers = {"User-Agent": "enhance-cli", "Accept-Encoding": "identity"}
+    if begin and mark:
+        headers |= {"Range": f"bytes={begin}-", "If-Range": mark}
+    with _open(urllib.request.Request(url, headers=headers), part) as answer:
+        _check(answer.url, url)
+        if answer.status != 206:
+            begin = 0
+            _mark(part).write_text(_identity(answer.headers))
+        length = answer.headers.get("Content-Length")
+        total = begin + int(length) if length and length.isdigit() else None
+        with open(part, "ab" if begin else "wb") as file:
+            progress(begin, total)
+            while piece := _next(answer):
+                file.write(piece)
+                begin += len(piece)
+                progress(begin, total)
+    if total is not None and begin != total:
+        raise _Interrupted("the connection was cut")
+
+
+def _open(request: urllib.request.Request, part: Path):
+    try:
+        return urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS)
+    except urllib.error.HTTPError as error:
+        if error.code == 416:  # more is here than there: not the same file
+            part.unlink(missing_ok=True)
+        elif error.code < 500:
+            raise _refusal(request.full_url, error) from error
+        raise _Interrupted(f"HTTP {error.code}") from error
+    except (OSError, http.client.HTTPException) as error:
+        raise _Interrupted(getattr(error, "reason", None) or error) from error
+
+
+def _next(answer) -> bytes:
+    try:
+        return answer.read(PIECE)
+    except (OSError, http.client.HTTPException) as error:
+        raise _Interrupted(error) from error
+
+
+def _identity(headers) -> str:
+    """What tells this version of the file from another, as If-Range wants it: a strong ETag, or the date."""
+    tag = headers.get("ETag") or ""
+    return tag if tag.startswith('"') else headers.get("Last-Modified") or ""
+
+
+def _refusal(url: str, error: urllib.error.HTTPError) -> ModelError:
+    if error.code in (404, 410):
+        return ModelError(f"{url}: no such file on the server", "check the address; its owner may have moved it")
+    if error.code in (401, 403):
+        return ModelError(f"{url}: the server refuses access ({error.code})", "ask its owner")
+    return ModelError(f"{url}: the server refuses (HTTP {error.code})", "try again later")
+
+
+def _check(url: str, asked: str) -> None:
+    """Only https, also after redirections; plain http on this very machine."""
+    parts = urllib.parse.urlsplit(url)
+    if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in LOCAL):
+        raise ModelError(f"{asked}: not an https address{'' if url == asked else ' after redirection'}", "use https://")
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else 0
+
+
+def _read(path: Path) -> str:
+    return path.read_text() if path.is_file() else ""
+
+
+def _mark(part: Path) -> Path:
+    return part.with_name(part.name + ".etag")

@@ -1,0 +1,136 @@
+"""`pull` brings a published checkpoint here: fetched, compared with what is known of it, converted once, remembered.
+
+Where weights.toml knows no revision or SHA-256, the first file that comes is trusted and pinned (folders.read_pin); from
+then on only that very file is taken. `remove` undoes a pull and keeps the pin unless told to forget it.
+"""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+from enhance_cli.errors import ModelError
+from enhance_cli.models import download, folders, https, registry
+from enhance_cli.models.spec import file_sha256
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a file must be: from weights.toml, or from the pin of an earlier pull."""
+
+    revision: str | None
+    sha256: str | None
+    size: int | None
+    since: str | None = None
+
+
+def published(name: str) -> registry.Entry:
+    """The published model called `name`. Raises ModelError."""
+    for entry in registry.published():
+        if entry.name == name:
+            return entry
+    if any(entry.name == name for entry in registry.entries()):
+        raise ModelError(f"{name}: ships with this program", "there is nothing to pull or to remove")
+    raise registry.unknown(name, [*registry.entries(), *registry.published()])
+
+
+def pull(
+    name: str,
+    tell: Tell = lambda line: None,
+    progress: https.Progress = lambda done, total: None,
+    delete_original: bool = False,
+    half: bool = False,
+) -> Path:
+    """Where the model lies, ready to use; at once if it is here undamaged. Raises ModelError, leaving nothing half done."""
+    entry = published(name)
+    source, pin = entry.source, folders.read_pin(name)
+    if source.converter is None:
+        raise ModelError(f"{name}: this version has no converter for it", f"see {source.page}")
+    if pin.get("location") != source.location:
+        pin = {}  # weights.toml has another file by that name now
+    if entry.path.is_file() and file_sha256(entry.path) == pin.get("model_sha256"):
+        tell(f"{name}: already here")
+        return entry.path
+    if source.restriction:
+        tell(f"{name}: {source.restriction}")
+    expected = Expected(
+        source.revision or pin.get("revision"),
+        source.sha256 or pin.get("sha256"),
+        source.size or pin.get("size"),
+        None if source.sha256 else pin.get("date"),
+    )
+    original = _fetch(entry, expected, progress)
+    digest = _compare(entry, original, expected)
+    revision = expected.revision or download.hub_revision(original)
+    tell(f"{name}: converting {original.name}")
+
+    from enhance_cli.models.convert.file import convert_file
+
+    origin = {"origin": source.location, "revision": revision, "restriction": source.restriction}
+    origin = {key: value for key, value in origin.items() if value}
+    convert_file(original, name, entry.path, source.converter, entry.licence, origin, half)
+    new = {"location": source.location, "revision": revision, "sha256": digest, "size": original.stat().st_size}
+    new |= {"date": pin.get("date") or date.today().isoformat(), "model_sha256": file_sha256(entry.path)}
+    where = folders.write_pin(name, new)
+    if expected.sha256 is None:
+        tell(
+            f"{name}: no SHA-256 of it was known, so this first one is trusted from now on: {digest} (kept in {where})"
+        )
+    if delete_original:
+        download.discard(original)
+        tell(f"{name}: deleted the original {original}")
+    return entry.path
+
+
+def remove(name: str, forget: bool = False) -> list[Path]:
+    """Delete what `pull` made of `name`, and its pin if `forget`; the paths deleted. Raises ModelError if there is nothing.
+
+    Files in the Hub's own cache stay, since other programs share it.
+    """
+    entry = published(name)
+    folder = _folder(name)
+    gone = [path for path in (entry.path, folder) if path.exists()]
+    entry.path.unlink(missing_ok=True)
+    if folder.exists():
+        shutil.rmtree(folder)
+    if forget and folders.forget_pin(name):
+        gone.append(folders.home() / "pins" / f"{name}.json")
+    if not gone:
+        raise ModelError(f"{name}: not pulled", "there is nothing to remove")
+    return gone
+
+
+def _fetch(entry: registry.Entry, expected: Expected, progress: https.Progress) -> Path:
+    source = entry.source
+    if source.repo:
+        return download.hub_file(source.repo, source.file, expected.revision, entry.name)
+    return download.url_to(source.url, _folder(entry.name) / download.url_file(source.url), progress)
+
+
+def _compare(entry: registry.Entry, original: Path, expected: Expected) -> str:
+    """The file's SHA-256. Deletes the file and raises ModelError if it is not the expected one."""
+    size, digest = original.stat().st_size, file_sha256(original)
+    if expected.size is not None and size != expected.size:
+        wrong = f"{size} bytes instead of {expected.size}"
+    elif expected.sha256 is not None and digest != expected.sha256:
+        wrong = f"SHA-256 {digest} instead of {expected.sha256}"
+    else:
+        return digest
+    download.discard(original)
+    shutil.rmtree(_folder(entry.name), ignore_errors=True)
+    if expected.since is None:
+        raise ModelError(
+            f"{entry.source.location}: not the recorded file ({wrong}); deleted",
+            "run again; if that fails, the file has been changed and must not be trusted",
+        )
+    raise ModelError(
+        f"{entry.source.location}: no longer the file that was pulled on {expected.since} ({wrong}); deleted",
+        f"if its authors say why, run `enhance models remove --forget {entry.name}`, then pull",
+    )
+
+
+def _folder(name: str) -> Path:
+    return folders.downloads() / name

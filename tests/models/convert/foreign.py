@@ -1,0 +1,50 @@
+"""Checkpoints as other programs write them, with small networks: settings, raw weights, running means, a foreign class."""
+
+import sys
+import types
+from contextlib import contextmanager
+
+import torch
+
+from enhance_cli.networks import NETWORKS
+from tests import golden_numbers as golden
+
+TINY = {"nf": 8, "ch_mult": [1, 2], "num_res_blocks": 1, "attn_resolutions": [0]}
+
+
+def named(salt: str, prefix: str = "", **args) -> dict[str, torch.Tensor]:
+    """Weights of an NCSN++ by the golden formula, with a prefix."""
+    state = NETWORKS["ncsnpp"](**args).state_dict()
+    return {prefix + key: value for key, value in golden.weights(state, salt).items()}
+
+
+@contextmanager
+def foreign_class(name: str):
+    """A class that exists only in here, so that a file can name it: "sgmse.data_module.SpecsDataModule"."""
+    module, _, attribute = name.rpartition(".")
+    kind = type(attribute, (), {"__module__": module})
+    parts = module.split(".")
+    added = [".".join(parts[: i + 1]) for i in range(len(parts)) if ".".join(parts[: i + 1]) not in sys.modules]
+    for part in added:
+        sys.modules[part] = types.ModuleType(part)
+    setattr(sys.modules[module], attribute, kind)
+    try:
+        yield kind
+    finally:
+        for part in added:
+            del sys.modules[part]
+
+
+def lightning(path, raw, ema, settings=None, module="sgmse.data_module.SpecsDataModule", save=None, **more):
+    """A Lightning checkpoint; `raw` by name, `ema` a list or by name."""
+    with foreign_class(module) as kind:
+        shadow = list(ema.values()) if isinstance(ema, dict) else ema
+        content = {
+            "epoch": 7,
+            "global_step": 99,
+            "state_dict": raw,
+            "hyper_parameters": {"data_module_cls": kind, **(settings or {})},
+            "ema": {"decay": 0.999, "num_updates": 5, "shadow_params": shadow, "collected_params": None},
+        }
+        torch.save(content | more, path, **(save or {}))
+    return path

@@ -1,0 +1,121 @@
+"""Torch files of strangers: read as data or refused, and never run, whatever the format."""
+
+import argparse
+import pickle
+import shutil
+import zipfile
+from collections import OrderedDict
+
+import pytest
+import torch
+
+from enhance_cli.errors import ModelError
+from enhance_cli.models.convert.pickles import Inert, named_globals, read
+from tests import golden_numbers as golden
+from tests.models.convert.foreign import foreign_class
+
+MALICIOUS = ["malicious_zip.ckpt", "malicious_legacy.ckpt", "malicious_plain.pkl"]
+
+
+@pytest.mark.parametrize("name", MALICIOUS)
+@pytest.mark.parametrize("how", ["auto", "sgmse", "storm", "speechbrain", "bbed"])
+def test_a_malicious_file_is_refused_by_every_converter_and_creates_nothing(name, how, enhance, tmp_path):
+    shutil.copy(golden.FOLDER / name, tmp_path)
+    done = enhance("models", "convert", name, "-o", "out.safetensors", "--from", how)
+    assert done.code == 3 and done.stdout == b""
+    assert len(done.stderr.splitlines()) == 1 and f"{name}: refused" in done.stderr and "io.open" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("name", MALICIOUS)
+def test_nor_in_a_process_of_its_own(name, run_enhance, tmp_path):
+    shutil.copy(golden.FOLDER / name, tmp_path)
+    done = run_enhance("models", "convert", name, "-o", "out.safetensors")
+    assert done.code == 3 and "io.open" in done.stderr and "Traceback" not in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_known_foreign_objects_become_inert_and_tensors_are_exact(zipped, tmp_path):
+    weight = torch.randn(3, 4, dtype=torch.float64)
+    with foreign_class("sgmse.data_module.SpecsDataModule") as kind:
+        made = kind()
+        made.colour = "red"
+        content = {"class": kind, "object": made, "weight": weight, "order": OrderedDict(a=torch.Size([2]))}
+        torch.save(content, tmp_path / "x.ckpt", _use_new_zipfile_serialization=zipped)
+    found = read(tmp_path / "x.ckpt")
+    assert torch.equal(found["weight"], weight) and found["order"] == {"a": torch.Size([2])}
+    assert found["class"] is Inert and type(found["object"]) is Inert and found["object"]["colour"] == "red"
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_every_foreign_name_is_listed(zipped, tmp_path):
+    with foreign_class("evil.corp.Trainer") as one, foreign_class("other.Thing") as two:
+        torch.save({"a": one, "b": two()}, tmp_path / "x.ckpt", _use_new_zipfile_serialization=zipped)
+    with pytest.raises(ModelError, match=r"x.ckpt: refused.*evil\.corp\.Trainer.*other\.Thing") as caught:
+        read(tmp_path / "x.ckpt")
+    assert caught.value.exit_code == 3 and "\n" not in str(caught.value)
+
+
+class Reduces:
+    """Pickles as a call of `function`; what a plain unpickler would call."""
+
+    def __init__(self, function, *arguments):
+        self.call = (function, arguments)
+
+    def __reduce__(self):
+        return self.call
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_the_names_in_a_bare_pickle_of_any_protocol_are_seen(protocol, tmp_path):
+    (tmp_path / "x.pkl").write_bytes(pickle.dumps({"a": Reduces(exec, "open('pwned', 'w')")}, protocol))
+    with pytest.raises(ModelError, match=r"refused.*(builtins|__builtin__)\.exec"):
+        read(tmp_path / "x.pkl")
+    assert not (tmp_path / "pwned").exists()
+
+
+def test_a_name_in_a_second_pickle_of_the_archive_is_seen(tmp_path):
+    torch.save({"weight": torch.zeros(2)}, tmp_path / "x.ckpt")
+    with zipfile.ZipFile(tmp_path / "x.ckpt", "a") as archive:
+        archive.writestr("x/other.pkl", pickle.dumps(Reduces(exec, "1"), 2))
+    assert "__builtin__.exec" in named_globals(tmp_path / "x.ckpt")
+    with pytest.raises(ModelError, match="exec"):
+        read(tmp_path / "x.ckpt")
+
+
+def test_an_allowed_class_cannot_be_used_to_call_anything(tmp_path):
+    """A stub takes any arguments and does nothing with them, and attributes cannot be reached through it."""
+    torch.save({"a": argparse.Namespace(theta=1.5, gpus=[0])}, tmp_path / "x.ckpt")
+    assert read(tmp_path / "x.ckpt") == {"a": {"theta": 1.5, "gpus": [0]}}
+    (tmp_path / "y.pkl").write_bytes(b"\x80\x04\x8c\x08argparse\x8c\x0fNamespace.write\x93.")
+    with pytest.raises(ModelError, match=r"Namespace\.write"):
+        read(tmp_path / "y.pkl")
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_truncated_file_is_refused_wherever_it_ends(zipped, tmp_path):
+    torch.save({"weight": torch.randn(1000)}, tmp_path / "x.ckpt", _use_new_zipfile_serialization=zipped)
+    whole = (tmp_path / "x.ckpt").read_bytes()
+    for length in (0, 1, 15, 100, len(whole) // 2, len(whole) - 1):
+        (tmp_path / "cut.ckpt").write_bytes(whole[:length])
+        with pytest.raises(
+            ModelError, match="cut.ckpt: not a torch file that can be read safely, or damaged"
+        ) as caught:
+            read(tmp_path / "cut.ckpt")
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"hello", b"RIFF" * 100, b"\xff" * 1000, b"PK\x03\x04" + bytes(100)], ids=repr)
+def test_what_is_no_torch_file_is_refused(content, tmp_path):
+    (tmp_path / "x.ckpt").write_bytes(content[:1000])
+    with pytest.raises(ModelError, match="x.ckpt"):
+        read(tmp_path / "x.ckpt")
+
+
+def test_missing_files_folders_and_other_archives(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("hello.txt", "hello")
+    for name in ("gone.ckpt", ".", "a.zip"):
+        with pytest.raises(ModelError):
+            read(tmp_path / name)

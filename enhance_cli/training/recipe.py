@@ -99,7 +99,9 @@ def _merged(under: dict, over: dict) -> dict:
 
 
 def shipped() -> list[str]:
-    return sorted(p.name.removesuffix(".toml") for p in _folder().iterdir() if p.name.endswith(".toml"))
+    """Names of the recipes in the package; files that begin with _ are only there for others to be based on."""
+    names = (p.name for p in _folder().iterdir() if not p.name.startswith("_"))
+    return sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml"))
 
 
 def _folder():
@@ -107,7 +109,7 @@ def _folder():
 
 
 def _read(name: str) -> tuple[str, str]:
-    if name in shipped():
+    if name in shipped() or name.startswith("_"):
         return _folder().joinpath(f"{name}.toml").read_text(), f"recipe {name}"
     path = Path(name)
     if not path.is_file():

@@ -9,6 +9,7 @@ import typer
 
 from enhance_cli import __version__
 from enhance_cli.commands.denoise import denoise
+from enhance_cli.commands.distill import distill
 from enhance_cli.commands.evaluate import evaluate
 from enhance_cli.commands.info import info
 from enhance_cli.commands.models import models
@@ -24,6 +25,7 @@ app = typer.Typer(
 )
 app.command()(denoise)
 app.command()(train)
+app.command()(distill)
 app.command()(evaluate)
 app.add_typer(models, name="models")
 app.command()(info)

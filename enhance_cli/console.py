@@ -1,6 +1,7 @@
 """Talk to people on stderr, give results on stdout. rich is imported when something is really shown."""
 
 import sys
+import time
 from contextlib import contextmanager
 from functools import lru_cache
 
@@ -114,3 +115,23 @@ class Reporter:
                     say(f"  {what.replace('_', ' ')} {before:.1f} -> {after:.1f} {unit}")
         for note in notes:
             say(f"{record.input}: {note}")
+
+
+class TrainingReporter:
+    """Says at most one plain line of progress every ten seconds, and every line with scores."""
+
+    SECONDS = 10
+
+    def __init__(self, quiet: bool):
+        self.quiet, self.last = quiet, 0.0
+
+    def log(self, line: str) -> None:
+        if not self.quiet:
+            say(line)
+
+    def report(self, line: dict) -> None:
+        if "si_sdr" in line or time.monotonic() - self.last > self.SECONDS:
+            self.last = time.monotonic()
+            left = time.strftime("%H:%M:%S", time.gmtime(line["eta"]))
+            values = "  ".join(f"{k} {v:.4g}" for k, v in line.items() if k not in ("step", "eta"))
+            self.log(f"step {line['step']}  {values}  left {left}")

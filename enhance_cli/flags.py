@@ -51,7 +51,8 @@ CorrectorSteps = Annotated[
 ]
 Snr = Annotated[float | None, _option(MODEL, min=0, help="Step size of the corrector.", show_default="the model's")]
 SamplerStart = Annotated[
-    float | None, _option(MODEL, min=0, max=1, metavar="T", help="Process time to start from, of 1 (noisy) to 0 (clean).")
+    float | None,
+    _option(MODEL, min=0, max=1, metavar="T", help="Process time to start from, of 1 (noisy) to 0 (clean)."),
 ]
 Strength = Annotated[float, _option(MODEL, min=0, max=1, help="Mix: 0 is the input, 1 the cleaned signal.")]
 MaxAttenuation = Annotated[
@@ -90,6 +91,17 @@ ReportFile = Annotated[
 Plot = Annotated[bool, _option(SCRIPT, "--plot", help="Also draw before and after as a spectrogram picture.")]
 Quiet = Annotated[bool, _option(SCRIPT, "--quiet", "-q", help="Say nothing but errors.")]
 Verbose = Annotated[bool, _option(SCRIPT, "--verbose", "-v", help="Say more; tracebacks with errors.")]
+
+HERE = Path(".")
+Data = Annotated[Path, typer.Option("--data", help="Folder that the recipe's folders are relative to.")]
+RunFolder = Annotated[Path | None, typer.Option("--run", "-o", help="Run folder.", show_default="runs/MODEL")]
+PackedAudio = Annotated[
+    Path | None, typer.Option("--cache", help="Where packed audio is kept.", show_default="RUN/cache")
+]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Change a setting of the recipe.")
+]
+DryTraining = Annotated[bool, typer.Option("--dry-run", help="Read the data, print what would be done, and stop.")]
 
 
 def parse_shard(text: str | None) -> tuple[int, int] | None:

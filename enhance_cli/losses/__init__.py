@@ -7,6 +7,7 @@ LOSSES = Catalogue(
     "loss",
     __name__,
     {
+        "consistency": "consistency:loss",
         "data_prediction": "data_prediction:loss",
         "reverse_process": "reverse_process:loss",
         "score_matching": "score_matching:loss",

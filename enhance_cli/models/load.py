@@ -1,5 +1,7 @@
 """From a .safetensors file to a model that runs: network, process, front end, and the one adapter that gives `estimate`."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -27,16 +29,31 @@ class Model:
 
     def estimate(self, x: Tensor, y: Tensor, t: Tensor) -> Tensor:
         """The clean estimate for the state x at time t (B,). Sampler arithmetic stays in fp32 whatever the precision."""
-        return self.prediction.estimate(self._call, self.process, x, y, t)
+        return self.prediction.estimate(partial(self._call, self.network), self.process, x, y, t)
 
-    def _call(self, x: Tensor, y: Tensor, t: Tensor) -> Tensor:
+    def sample(self, sampler: Callable, y: Tensor, steps: int, noise: Callable) -> Tensor:
+        """Run `sampler` from the noisy y (B, 2, T, F). A network with a `centre` has its process around that instead of y,
+        and sees both."""
+        centre = getattr(self.network, "centre", None)
+        if centre is None:
+            return sampler(self.estimate, self.process, y, steps, noise)
+        network = partial(self._call, partial(self.network, noisy=y))
+        estimate = partial(self.prediction.estimate, network, self.process)
+        return sampler(estimate, self.process, self._call(centre, y), steps, noise)
+
+    def _call(self, network: Callable, *inputs: Tensor) -> Tensor:
         dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.precision)
         with torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None):
-            return self.network(x, y, t).float()
+            return network(*inputs).float()
 
 
-def load_file(path: Path, device: torch.device, precision: str = "fp32", sha256: str | None = None) -> Model:
-    """The model in `path`, in evaluation mode. Raises ModelError if the file is damaged or does not fit its network."""
+def load_file(
+    path: Path, device: torch.device, precision: str = "fp32", sha256: str | None = None, fold: bool = True
+) -> Model:
+    """The model in `path`, in evaluation mode, its normalisations folded away where it can do that and `fold` is set.
+
+    Raises ModelError if the file is damaged or does not fit its network.
+    """
     if sha256 is not None and file_sha256(path) != sha256:
         raise ModelError(
             f"{path}: the file is damaged (its SHA-256 is not the recorded one)", "reinstall or pull it again"
@@ -58,15 +75,16 @@ def load_file(path: Path, device: torch.device, precision: str = "fp32", sha256:
         reason = str(error).splitlines()[-1].strip()
         raise ModelError(f"{path}: the weights do not fit {spec.network} ({reason})", "use another model") from error
     model.network.eval().requires_grad_(False)
-    if hasattr(model.network, "fold"):
+    if fold and hasattr(model.network, "fold"):
         model.network.fold()
     return model
 
 
 def save_model(path: Path, spec: Spec, network: torch.nn.Module) -> None:
-    """Write weights in half precision with the header. Integer counters of normalisation layers stay as they are."""
+    """Write the header and the weights, matrices in half precision; vectors (biases, gains, frequencies) stay as they are."""
     weights = {
-        k: (v.half() if v.is_floating_point() else v).contiguous().cpu() for k, v in network.state_dict().items()
+        k: (v.half() if v.is_floating_point() and v.dim() > 1 else v).contiguous().cpu()
+        for k, v in network.state_dict().items()
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(save(weights, metadata=spec.to_metadata()))  # save_file would keep it from other users

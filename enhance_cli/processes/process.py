@@ -46,6 +46,15 @@ class Process(ABC):
         """Draw x_t; `noise` is standard normal times `noise_scale` (or standard complex normal)."""
         return self.mean(x0, y, t) + like(self.std(_time(t, x0)), x0) * noise
 
+    def move(self, x: Tensor, x0: Tensor, y: Tensor, t: Tensor, r: Tensor) -> Tensor:
+        """The state x at t brought to r for a fixed clean estimate x0: its noise shrinks or grows as the process's does.
+
+        The solution of the probability-flow ODE if x0 is the truth (the deterministic step of DDIM, and of bridge_ode).
+        """
+        before, after = self.std(_time(t, x)), self.std(_time(r, x))
+        carry = torch.where(before > 0, after / before.clamp_min(1e-12), torch.zeros_like(before))
+        return self.mean(x0, y, r) + like(carry, x) * (x - self.mean(x0, y, t))
+
     def score(self, x: Tensor, x0: Tensor, y: Tensor, t: Tensor) -> Tensor:
         """Of the state x given the clean x0, in the convention of complex states: (mean - x) / std^2.
 

@@ -14,6 +14,7 @@ SAMPLERS = Catalogue(
     {
         "bridge_ode": "bridge_ode:sample",
         "bridge_sde": "bridge_sde:sample",
+        "consistency": "consistency:sample",
         "predictor_corrector": "predictor_corrector:sample",
         "probability_flow": "probability_flow:sample",
         "flow_euler": "flow_euler:sample",
@@ -24,6 +25,7 @@ _BRIDGES = frozenset({"brownian_bridge", "schroedinger_bridge_ve", "schroedinger
 PAIRINGS = {
     "bridge_ode": _BRIDGES,
     "bridge_sde": _BRIDGES,
+    "consistency": _BRIDGES | {"ouve", "bbed", "flow_matching"},
     "predictor_corrector": frozenset({"ouve", "bbed"}),
     "probability_flow": frozenset({"ouve"}),
     "flow_euler": frozenset({"flow_matching"}),

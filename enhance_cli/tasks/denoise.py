@@ -165,7 +165,7 @@ class Denoiser:
         reflect = spec.frame_padding == "reflect" and missing < y.shape[2]
         padded = torch.nn.functional.pad(y, (0, 0, 0, missing), mode="reflect" if reflect else "constant")
         noise = FrameNoise(self.options.seed, starts, padded, process.noise_scale)
-        return self.sample(self.model.estimate, process, padded, self.steps, noise)
+        return self.model.sample(self.sample, padded, self.steps, noise)
 
     def _upper_gain(self, estimate: torch.Tensor, y: torch.Tensor, samples: int) -> torch.Tensor:
         """(B, samples) gain the model gave the upper half of its band, from frame energies, linear in between."""

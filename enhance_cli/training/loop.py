@@ -8,6 +8,7 @@ import json
 import random
 import subprocess
 import time
+from copy import deepcopy
 from dataclasses import asdict, replace
 from datetime import date
 from pathlib import Path
@@ -17,9 +18,10 @@ import torch
 
 from enhance_cli.data import corpus, rooms
 from enhance_cli.data.mixing import Mixer
-from enhance_cli.errors import EnhanceError
+from enhance_cli.errors import EnhanceError, UsageError
 from enhance_cli.losses import DISTANCES, LOSSES
 from enhance_cli.models.load import Model, save_model
+from enhance_cli.models.spec import Spec
 from enhance_cli.networks import NETWORKS
 from enhance_cli.samplers import SAMPLERS
 from enhance_cli.training import card, state
@@ -29,10 +31,46 @@ from enhance_cli.training.validation import score_pairs, validate
 SAVE_SECONDS = 120
 
 
-class Trainer:
-    """One recipe, one run folder. `report(dict)` gets every metrics line, `log(str)` what a person may want to read."""
+def run(
+    recipe: Recipe,
+    root: Path,
+    folder: Path | None,
+    cache: Path | None,
+    device: torch.device,
+    reporter,
+    dry_run: bool = False,
+    teacher: Model | None = None,
+) -> str:
+    """Train, or with `dry_run` only look at everything. Returns the checkpoint's path, or the description as JSON.
 
-    def __init__(self, recipe: Recipe, root: Path, run: Path, cache: Path, device: torch.device, report, log):
+    `reporter` has `report(dict)`, which gets every metrics line, and `log(str)`, for what a person may want to read.
+    """
+    folder = folder or Path("runs") / recipe.model.name
+    trainer = Trainer(recipe, root, folder, cache or folder / "cache", device, reporter.report, reporter.log, teacher)
+    if dry_run:
+        return json.dumps(trainer.describe(), indent=2)
+    reporter.log(json.dumps(trainer.describe()))
+    return str(trainer.train())
+
+
+class Trainer:
+    """One recipe, one run folder. `report(dict)` gets every metrics line, `log(str)` what a person may want to read.
+
+    A network that is the same as the `teacher`'s starts from its weights.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        root: Path,
+        run: Path,
+        cache: Path,
+        device: torch.device,
+        report,
+        log,
+        teacher: Model | None = None,
+    ):
+        self.teacher = teacher
         self.recipe, self.run, self.device, self.report, self.log = recipe, run, device, report, log
         train = recipe.train
         torch.manual_seed(train.seed)
@@ -45,8 +83,12 @@ class Trainer:
         held_out = Mixer(self.speech, self.noise, responses, recipe.mix, rate, train.seed + 1, held_out=True)
         self.validation = held_out.batch(0, train.validation_items)
         network = NETWORKS[recipe.model.network](**recipe.model.network_args)
+        if teacher and same_network(teacher.spec, recipe.model):
+            network.load_state_dict(teacher.network.state_dict())
         self.average = state.MovingAverage(network.to(device))
         self.model = Model(recipe.model, network, device, train.precision)
+        self.averaged = Model(recipe.model, deepcopy(network).eval().requires_grad_(False), device, train.precision)
+        self.validation = tuple(x.numpy() for x in self.at_level(*map(torch.as_tensor, self.validation)))
         self.noisy_scores = score_pairs(self.validation[1], self.validation[0], rate)
         self.total = sum(stage.steps for stage in recipe.stage)
 
@@ -140,8 +182,16 @@ class Trainer:
         for noisy, clean in source:
             yield tuple(torch.as_tensor(x).to(self.device, non_blocking=True) for x in (noisy, clean))
 
+    def at_level(self, noisy: torch.Tensor, clean: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Pairs (B, N) as the model will hear files; the mixer has brought them to about the right level already."""
+        if self.recipe.model.normalise != "peak":
+            return noisy, clean
+        peak = noisy.abs().amax(dim=1, keepdim=True).clamp_min(1e-4)
+        return noisy / peak, clean / peak
+
     def loss(self, stage: Stage, noisy: torch.Tensor, clean: torch.Tensor) -> torch.Tensor:
         frontend = self.model.frontend
+        noisy, clean = self.at_level(noisy, clean)
         y, x0 = frontend.analyse(noisy), frontend.analyse(clean)
 
         def distance(estimate: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
@@ -150,19 +200,19 @@ class Trainer:
         extra = dict(stage.loss_args)
         if stage.loss == "reverse_process":
             extra["sample"] = SAMPLERS[self.model.spec.samplers[0]]
+        if stage.loss == "consistency":
+            if self.teacher is None:
+                raise UsageError("consistency distillation needs a teacher", "run `enhance distill --teacher MODEL`")
+            self.averaged.network.load_state_dict(self.average.values)
+            extra |= {"teacher": self.teacher.estimate, "average": self.averaged.estimate}
         process = self.model.process
         noise = lambda: process.noise_scale * torch.randn_like(y)
         return LOSSES[stage.loss](self.model.estimate, process, x0, y, noise, distance, **extra)
 
     def validate(self) -> dict[str, float]:
-        """Scores of the moving average; the training weights are put back afterwards."""
-        network = self.model.network
-        kept = {k: v.clone() for k, v in network.state_dict().items()}
-        network.load_state_dict(self.average.values)
-        network.eval()
-        scores = validate(self.model, *self.validation)
-        network.load_state_dict(kept)
-        return scores
+        """Scores of the moving average."""
+        self.averaged.network.load_state_dict(self.average.values)
+        return validate(self.averaged, *self.validation)
 
     def export_if_best(self, step: int, best: float, scores: dict[str, float]) -> float:
         """Quality in one number: PESQ plus a tenth of the SI-SDR in dB (0.1 PESQ weighs as much as 1 dB)."""
@@ -180,10 +230,11 @@ class Trainer:
             "date": date.today().isoformat(),
             "commit": _commit(),
         }
-        network = NETWORKS[self.recipe.model.network](**self.recipe.model.network_args)
-        network.load_state_dict(self.average.values)
+        if self.teacher:
+            training["teacher"] = self.teacher.spec.name
         spec = replace(self.recipe.model, training=training)
-        save_model(self.path, spec, network)
+        self.averaged.network.load_state_dict(self.average.values)
+        save_model(self.path, spec, self.averaged.network)
         self.path.with_suffix(".md").write_text(card.render(spec))
         return value
 
@@ -211,6 +262,11 @@ def schedule(stages: list[Stage], step: int) -> tuple[Stage, float]:
     progress = min(1.0, step / max(1, stage.steps))
     cosine = stage.lr_end + (stage.lr - stage.lr_end) * 0.5 * (1 + np.cos(np.pi * progress))
     return stage, float(cosine * min(1.0, (step + 1) / max(1, stage.warmup)))
+
+
+def same_network(one: Spec, other: Spec) -> bool:
+    plain = [json.dumps([spec.network, spec.network_args], sort_keys=True) for spec in (one, other)]
+    return plain[0] == plain[1]
 
 
 def _commit() -> str:

@@ -70,14 +70,17 @@ class Recipe:
     train: TrainPart = field(default_factory=TrainPart)
 
 
-def load(name: str, overrides: list[str] = ()) -> Recipe:
+def load(name: str, overrides: list[str] = (), model: dict | None = None) -> Recipe:
     """A recipe by file path or by the name of a shipped one, with `section.key=value` overrides (TOML values).
+
+    `model` has what the recipe's model section leaves open, as a student's is its teacher's.
 
     Raises UsageError naming the key, the closest known key, or the shipped recipes.
     """
     tables, where = _tables(name)
     for override in overrides:
         _override(tables, override)
+    tables["model"] = (model or {}) | tables.get("model", {})
     return _build(Recipe, tables | {"name": Path(name).stem}, where)
 
 
@@ -152,12 +155,12 @@ def _build(kind: type, table: dict, where: str):
 def _convert(kind, value, where: str):
     origin = get_origin(kind)
     if origin is UnionType:  # X | None
-        return _convert(get_args(kind)[0], value, where)
+        return None if value is None else _convert(get_args(kind)[0], value, where)
     if is_dataclass(kind) and isinstance(value, dict):
         return _build(kind, value, where)
     if origin is list and isinstance(value, list):
         return [_convert(get_args(kind)[0], item, f"{where}[{i}]") for i, item in enumerate(value)]
-    if origin is tuple and isinstance(value, list):
+    if origin is tuple and isinstance(value, list | tuple):
         return tuple(value)
     if (origin or kind) is dict and isinstance(value, dict):
         return value

@@ -1,5 +1,7 @@
 """Validation on held-out speakers and noises: fixed mixtures, the model's default steps, SI-SDR and (where installed) PESQ."""
 
+from functools import partial
+
 import numpy as np
 import torch
 
@@ -20,7 +22,7 @@ def validate(model: Model, noisy: np.ndarray, clean: np.ndarray) -> dict[str, fl
     for batch in torch.from_numpy(noisy).split(8):
         y = model.frontend.analyse(batch.to(model.device))
         noise = lambda: process.noise_scale * torch.randn_like(y)  # noqa: B023 - used up before y changes
-        estimate = SAMPLERS[sampler](model.estimate, process, y, steps, noise, **spec.sampler_args.get(sampler, {}))
+        estimate = model.sample(partial(SAMPLERS[sampler], **spec.sampler_args.get(sampler, {})), y, steps, noise)
         enhanced.append(model.frontend.synthesise(estimate, batch.shape[1]).cpu().numpy())
     return score_pairs(clean, np.concatenate(enhanced), spec.sample_rate)
 

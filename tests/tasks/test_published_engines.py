@@ -4,7 +4,6 @@ padding, network, prediction, sampler, and back."""
 import numpy as np
 import pytest
 import torch
-from tests.golden_numbers import cnormal, load, parts, rel_l2, wave, weights, whole
 
 from enhance_cli.errors import UsageError
 from enhance_cli.models.load import Model
@@ -12,6 +11,7 @@ from enhance_cli.models.spec import Spec
 from enhance_cli.networks import NETWORKS
 from enhance_cli.tasks import denoise
 from enhance_cli.tasks.denoise import DenoiseOptions, run
+from tests.golden_numbers import cnormal, load, parts, rel_l2, wave, weights, whole
 
 PC = {"process": "ouve", "samplers": ("predictor_corrector", "probability_flow"), "frame_padding": "reflect"}
 MODELS = {
@@ -106,3 +106,23 @@ def test_more_corrector_steps_and_another_start_change_the_result():
         for args in ({}, {"corrector_steps": 2}, {"start": 0.5})
     )
     assert not np.allclose(plain, corrected) and not np.allclose(plain, late)
+
+
+def test_a_regenerating_model_samples_around_its_first_estimate_and_sees_the_noisy_signal():
+    small = {"nf": 8, "ch_mult": [1, 2], "num_res_blocks": 1, "attn_resolutions": []}
+    args = {"denoiser": small | {"discriminative": True}, "score": small | {"input_channels": 6}, "condition": "both"}
+    network = NETWORKS["storm"](**args).eval().requires_grad_(False)
+    network.load_state_dict(weights(network.state_dict()))
+    spec = Spec("storm", "storm", "ouve", network_args=args, prediction={"kind": "data"})
+    model, noisy, t = (
+        Model(spec, network, torch.device("cpu")),
+        parts(cnormal("e2e_y", (1, 1, 64, 16), 0.3)),
+        torch.ones(1),
+    )
+    first = network.centre(noisy)
+
+    def sampler(estimate, process, y, steps, noise):
+        assert torch.equal(y, first)
+        return estimate(noisy + 1, y, t)
+
+    assert torch.equal(model.sample(sampler, noisy, 1, None), network(noisy + 1, first, t, noisy))

@@ -8,7 +8,22 @@ from enhance_cli.training.recipe import load, shipped
 
 @pytest.mark.parametrize("name", shipped())
 def test_shipped_recipes_load(name):
-    assert load(name).model.name == name.removesuffix("-gpu")
+    teacher = {"name": name, "network": "bridge_unet", "process": "brownian_bridge"}
+    assert load(name, model=teacher).model.name == name.removesuffix("-gpu")
+
+
+def test_a_student_is_its_teachers_kind_in_all_that_the_recipe_leaves_open():
+    teacher = {
+        "name": "t-consistency",
+        "network": "ncsnpp",
+        "process": "ouve",
+        "max_steps": 200,
+        "window_seconds": None,
+    }
+    student = load("consistency", model=teacher).model
+    assert (student.network, student.process, student.max_steps) == ("ncsnpp", "ouve", 4)
+    with pytest.raises(UsageError, match="'name', 'network', and 'process' missing"):
+        load("consistency")
 
 
 def test_a_recipe_with_a_base_changes_only_what_it_names(tmp_path, recipe_file):
@@ -42,7 +57,7 @@ def test_mistakes_are_named(recipe_file, change, message):
 
 def test_missing_and_broken_recipes(tmp_path):
     with pytest.raises(
-        UsageError, match="no such recipe: name a .toml file or one of denoise-m, denoise-m-gpu, denoise-s"
+        UsageError, match="no such recipe: name a .toml file or one of bridge-sb, .*denoise-m, denoise-m-gpu, denoise-s"
     ):
         load("denoise-xl")
     broken = tmp_path / "broken.toml"

@@ -1,0 +1,41 @@
+"""`enhance distill`: a teacher that needs many steps in, a student that needs few out."""
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from enhance_cli import flags
+from enhance_cli.console import TrainingReporter, result
+
+
+def distill(
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="Name of a shipped recipe, or a .toml file.")],
+    teacher: Annotated[str, typer.Option("--teacher", help="Name or .safetensors file of the model to learn from.")],
+    data: flags.Data = flags.HERE,
+    run: flags.RunFolder = None,
+    cache: flags.PackedAudio = None,
+    settings: flags.Settings = None,
+    device: flags.Device = "auto",
+    threads: flags.Threads = None,
+    dry_run: flags.DryTraining = False,
+    quiet: flags.Quiet = False,
+    verbose: flags.Verbose = False,
+) -> None:
+    """Teach a model of few steps what a model of many steps does. Prints the path of the checkpoint.
+
+    The student is of the teacher's kind and starts from its weights, unless the recipe names another network.
+    """
+    from enhance_cli.models import registry
+    from enhance_cli.models.device import pick_device, set_threads
+    from enhance_cli.models.load import load_file
+    from enhance_cli.training import loop
+    from enhance_cli.training.recipe import load
+
+    set_threads(threads)
+    place = pick_device(device)
+    entry = registry.find(teacher, None)
+    model = load_file(entry.path, place, sha256=entry.sha256, fold=False)
+    kind = asdict(model.spec) | {"name": f"{model.spec.name}-{recipe}", "training": {}}
+    loaded = load(recipe, settings or [], model=kind)
+    result(loop.run(loaded, data, run, cache, place, TrainingReporter(quiet), dry_run, model))

@@ -1,0 +1,77 @@
+"""Distillation end to end, tiny: a teacher is trained, a student learns from it, and `denoise` runs the student."""
+
+import numpy as np
+import pytest
+import soundfile
+
+from enhance_cli.models.spec import read_spec
+from enhance_cli.training.loop import run
+from enhance_cli.training.recipe import load
+
+DATA = [
+    "data.rooms=0", 'data.speech=[{ folder = "speech", groups = "folder", held_out = 0.5 }]',
+    'data.noise=[{ folder = "noise", held_out = 0.5 }]', "mix.seconds=0.512", "train.batch_size=2",
+    'train.precision="fp32"', "train.validation_items=2", "train.validate_every=6",
+    "stage.0.steps=12", "stage.0.warmup=2", "stage.0.lr=1e-3", "stage.0.ema=0.8",
+]  # fmt: skip
+
+
+class Quiet:
+    def __init__(self):
+        self.lines = []
+
+    def report(self, line):
+        self.lines.append(line)
+
+    def log(self, line):
+        pass
+
+
+@pytest.fixture
+def teacher(recipe_file, corpus_root, tmp_path):
+    import torch
+
+    recipe = load(str(recipe_file), ["stage.0.steps=20"])
+    return run(recipe, corpus_root, tmp_path / "teacher", tmp_path / "cache", torch.device("cpu"), Quiet())
+
+
+def test_a_student_starts_as_its_teacher_and_does_in_one_call_what_denoise_can_run(
+    enhance, teacher, corpus_root, tmp_path
+):
+    sets = [part for setting in DATA for part in ("--set", setting)]
+    command = [
+        "distill",
+        "consistency",
+        "--teacher",
+        teacher,
+        "--data",
+        str(corpus_root),
+        "--cache",
+        str(tmp_path / "cache"),
+    ]
+    done = enhance(*command, "--run", str(tmp_path / "student"), "--quiet", *sets)
+    assert done.code == 0, done.stderr
+    student = done.lines[-1]
+    spec = read_spec(student)
+    assert spec.name == "tiny-consistency" and spec.samplers == ("consistency",) and spec.max_steps == 4
+    assert spec.training["teacher"] == "tiny" and spec.network_args == read_spec(teacher).network_args
+    noisy = tmp_path / "noisy.wav"
+    soundfile.write(noisy, 0.1 * np.random.default_rng(0).standard_normal(16000), 16000)
+    for steps in ("1", "4"):
+        assert enhance("denoise", str(noisy), "-m", student, "-n", steps, "--existing", "overwrite").code == 0
+    assert soundfile.info(tmp_path / "noisy_denoised.wav").frames == 16000
+    assert enhance("denoise", str(noisy), "-m", student, "-n", "5").code == 2
+
+
+def test_distilling_without_a_teacher_is_refused(enhance, corpus_root, recipe_file, tmp_path):
+    done = enhance(
+        "train",
+        str(recipe_file),
+        "--data",
+        str(corpus_root),
+        "--run",
+        str(tmp_path / "run"),
+        "--set",
+        "stage.0.loss=consistency",
+    )
+    assert done.code == 2 and len(done.errors) == 1 and "--teacher" in done.errors[0]

@@ -34,12 +34,12 @@ def mean_scores(model, steps: int) -> dict[str, float]:
     return dict(zip(("pesq", "estoi", "si_sdr"), np.mean(rows, axis=0)))
 
 
-@pytest.mark.parametrize("steps, estoi_gain", [(1, 0.04), (2, 0.04), (5, 0.03)])  # five steps cost a little, see README
-def test_noisy_speech_comes_out_much_better_at_every_step_count(model, steps, estoi_gain):
+@pytest.mark.parametrize("steps", [1, 2, 5])
+def test_noisy_speech_comes_out_much_better_at_every_step_count(model, steps):
     noisy = np.mean([[metrics.load(m)(c, n, 16000) for m in ("pesq", "estoi", "si_sdr")] for c, n in pairs()], axis=0)
     scores = mean_scores(model, steps)
     assert scores["pesq"] > noisy[0] + 0.25
-    assert scores["estoi"] > noisy[1] + estoi_gain
+    assert scores["estoi"] > noisy[1] + 0.04
     assert scores["si_sdr"] > noisy[2] + 5
 
 

@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from enhance_cli.errors import ModelError, UsageError
 
 HEADER_KEY = "enhance"
+STATED = ("task", "sample_rate", "level", "network_args", "process_args", "frontend")  # defaults are for recipes
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,8 @@ class Spec:
         """Raises ModelError for a file that is not one of ours."""
         try:
             fields = json.loads((metadata or {})[HEADER_KEY])
+            for name in STATED:
+                fields[name]
             return cls(**fields | {"samplers": tuple(fields["samplers"])})
         except (KeyError, TypeError, ValueError) as error:
             raise ModelError(

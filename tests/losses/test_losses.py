@@ -8,6 +8,7 @@ import torch
 from enhance_cli.audio.stft import Frontend
 from enhance_cli.losses import DISTANCES, LOSSES
 from enhance_cli.losses.hybrid_spectral import negative_si_snr
+from enhance_cli.processes import PROCESSES
 from enhance_cli.processes.brownian_bridge import BrownianBridge
 from enhance_cli.samplers.bridge_ode import sample
 
@@ -42,7 +43,12 @@ def test_distance_is_smallest_at_the_target_and_finite_for_silence(name):
 @pytest.mark.parametrize("name", list(LOSSES))
 def test_loss_reaches_the_network(name):
     weight = torch.ones(1, requires_grad=True)
-    extra = {"sample": sample, "steps": 3} if name == "reverse_process" else {}
+    constant = lambda x, y, t: 0.3 * x
+    extras = {
+        "reverse_process": {"sample": sample, "steps": 3},
+        "consistency": {"teacher": constant, "average": constant},
+    }
+    extra = extras.get(name, {})
     loss = LOSSES[name](
         lambda x, y, t: weight * 0.5 * (x + y), BrownianBridge(), spectra(0), spectra(1), lambda: torch.randn_like(spectra(1)),
         partial(DISTANCES["hybrid_spectral"], frontend=FRONTEND), **extra,
@@ -74,3 +80,33 @@ def test_front_end_is_its_own_inverse_and_recompresses_exactly():
     magnitude, same = FRONTEND.recompress(spectrum, 0.5)
     assert torch.allclose(same * FRONTEND.scale, spectrum, atol=1e-5)
     assert torch.allclose(magnitude[:, 0], same.square().sum(1).sqrt(), atol=1e-3)
+
+
+@pytest.mark.parametrize("process", ["brownian_bridge", "ouve", "schroedinger_bridge_ve", "flow_matching"])
+def test_consistency_asks_the_average_one_step_further_on_the_teachers_path(process):
+    """With teacher and average that know the truth, the student is compared with the truth, wherever on the path it is."""
+    process, (x0, y) = PROCESSES[process](), (spectra(0), spectra(1))
+    asked = []
+
+    def average(x, y, t):
+        asked.append((x, t))
+        return x0
+
+    def student(x, y, t):
+        asked.append((x, t))
+        return x0 + 0
+
+    distance = lambda estimate, aim: (estimate - aim).abs().max()
+    draw = lambda: process.noise_scale * torch.randn(x0.shape)
+    for _ in range(20):
+        loss = LOSSES["consistency"](student, process, x0, y, draw, distance, lambda x, y, t: x0, average, grid=6)
+        assert float(loss) == 0
+        (further, r), (state, t) = asked[-2:]
+        assert (r <= t).all() and (t - r < 0.25).all()
+        for item in range(len(t)):  # on the way there the noise is the same, scaled as the process has it
+            if process.std(t[item : item + 1]) > 0 and r[item] < t[item]:
+                noises = [
+                    (x[item] - process.mean(x0, y, time)[item]) / process.std(time)[item]
+                    for x, time in ((further, r), (state, t))
+                ]
+                assert torch.allclose(*noises, atol=1e-3)

@@ -28,15 +28,17 @@ def test_a_recipe_trains_exports_and_denoises(name, corpus_root, tmp_path):
     trainer = Trainer(
         recipe, corpus_root, tmp_path / "run", tmp_path / "cache", torch.device("cpu"), lines.append, lambda line: None
     )
-    mean_loss = lambda: np.mean([  # over the same batches and draws, before and after
-        float(trainer.loss(recipe.stage[0], *(torch.as_tensor(x) for x in trainer.mixer.batch(n, 2)))) for n in range(4)
-    ])  # fmt: skip
-    torch.manual_seed(0)
+
+    @torch.no_grad()
+    def mean_loss() -> float:
+        """Over the same batches and draws every time."""
+        torch.manual_seed(0)
+        batches = ([torch.as_tensor(x) for x in trainer.mixer.batch(number, 2)] for number in range(4))
+        return float(np.mean([float(trainer.loss(recipe.stage[0], *batch)) for batch in batches]))
+
     before = mean_loss()
     path = trainer.train()
-    torch.manual_seed(0)
-    with torch.no_grad():
-        assert mean_loss() < before
+    assert mean_loss() < before
     model = enhance_cli.load_model(str(path), device="cpu")
     assert model.spec.process == recipe.model.process and model.spec.samplers == recipe.model.samplers
     audio = np.random.default_rng(0).standard_normal((1, 8000)).astype(np.float32) * 0.1

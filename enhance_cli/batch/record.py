@@ -74,6 +74,8 @@ def _plain(value: Any) -> Any:
         return value if math.isfinite(value) else None
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {printable(name): _plain(item) for name, item in value.items()}
     return printable(value)
 
 

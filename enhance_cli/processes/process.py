@@ -78,7 +78,8 @@ class Process(ABC):
             raise ValueError("a sampler needs at least one step")
         if not self.t_eps < start <= self.t_max:
             raise UsageError(
-                f"start {start:g}: sampling cannot start there", f"choose from {self.t_eps:g} to {self.t_max:g}"
+                f"--sampler-start {start:g}: the process does not start there",
+                f"choose from {self.t_eps:g} to {self.t_max:g}",
             )
         return start
 

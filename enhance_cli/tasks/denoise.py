@@ -80,9 +80,11 @@ class Denoiser:
         for name in self.options.sampler_args:
             if name not in known:
                 flag = "--sampler-start" if name == "start" else "--" + name.replace("_", "-")
-                hint = f"it takes {', '.join(known)}" if known else "leave it away"
-                raise UsageError(f"{flag}: the sampler {self.sampler} has no such setting", hint)
-        return self.model.spec.sampler_args.get(self.sampler, {}) | self.options.sampler_args
+                raise UsageError(f"{flag}: the sampler {self.sampler} has no such setting", "leave it away")
+        settings = self.model.spec.sampler_args.get(self.sampler, {}) | self.options.sampler_args
+        if "start" in settings:
+            self.model.process.levels(self.steps, settings["start"])  # refuses a time where sampling cannot start
+        return settings
 
     def process(self, blocks: Iterable[np.ndarray], rate: int, channels: int, level: Meter) -> Iterator[np.ndarray]:
         """Blocks (C, n) at `rate` in, as many samples out, in blocks of other sizes. `level` measured the whole file."""

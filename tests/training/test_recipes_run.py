@@ -11,6 +11,7 @@ from enhance_cli.training.recipe import load
 SMALL = [
     'model.network_args={ nf = 8, ch_mult = [1, 2], num_res_blocks = 1, attn_resolutions = [] }',
     'train.batch_size=2', 'train.precision="fp32"', 'train.validation_items=2', 'train.validate_every=12',
+    'mix.seconds=0.504',  # 64 frames
     'data.rooms=0', 'data.speech=[{ folder = "speech", groups = "folder", held_out = 0.5 }]',
     'data.noise=[{ folder = "noise", held_out = 0.5 }]',
 ]  # fmt: skip
@@ -18,7 +19,7 @@ SMALL = [
 
 def tiny(name: str, stages: list[str]):
     sets = [f"stage.{n}.{s}" for n in range(len(stages)) for s in ("steps=12", "lr=1e-3", "warmup=2", "ema=0.8")]
-    return load(name, SMALL + sets)
+    return load(name, [*SMALL, *sets, f"model.default_steps={min(2, load(name).model.default_steps)}"])
 
 
 @pytest.mark.parametrize("name", ["score-ouve", "score-bbed-crp", "bridge-sb", "flow-matching", "predictive"])

@@ -1,6 +1,7 @@
 """`enhance distill`: a teacher that needs many steps in, a student that needs few out."""
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -36,6 +37,6 @@ def distill(
     place = pick_device(device)
     entry = registry.find(teacher, None)
     model = load_file(entry.path, place, sha256=entry.sha256, fold=False)
-    kind = asdict(model.spec) | {"name": f"{model.spec.name}-{recipe}", "training": {}}
+    kind = asdict(model.spec) | {"name": f"{model.spec.name}-{Path(recipe).stem}", "training": {}}
     loaded = load(recipe, settings or [], model=kind)
     result(loop.run(loaded, data, run, cache, place, TrainingReporter(quiet), dry_run, model))

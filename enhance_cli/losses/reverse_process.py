@@ -21,10 +21,9 @@ def loss(
     sample,
     steps: int = 3,
     fewest: int = 1,
-    sampler_args: dict | None = None,
     squared: bool = False,
 ) -> Tensor:
-    """As data_prediction.loss; `sample` is the sampler whose reverse process is corrected, with its `sampler_args`.
+    """As data_prediction.loss; `sample` is the sampler whose reverse process is corrected, its settings bound.
 
     With `squared` the loss is the mean over the batch of 1/2 sum |estimate - x0|^2 instead of `distance`. Raises ValueError
     for a sampler that does not call the network once per step, since its last call would not be known.
@@ -38,7 +37,7 @@ def loss(
         with torch.set_grad_enabled(calls == count):
             return estimate(x.detach(), y, t)
 
-    result = sample(last_call_only, process, y, count, noise, **(sampler_args or {}))
+    result = sample(last_call_only, process, y, count, noise)
     if calls != count:
         raise ValueError(f"the sampler made {calls} calls in {count} steps: only one call per step can be trained")
     if squared:

@@ -11,6 +11,7 @@ import time
 from copy import deepcopy
 from dataclasses import asdict, replace
 from datetime import date
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -199,7 +200,8 @@ class Trainer:
 
         extra = dict(stage.loss_args)
         if stage.loss == "reverse_process":
-            extra["sample"] = SAMPLERS[self.model.spec.samplers[0]]
+            sampler = self.model.spec.samplers[0]
+            extra["sample"] = partial(SAMPLERS[sampler], **self.model.spec.sampler_args.get(sampler, {}))
         if stage.loss == "consistency":
             if self.teacher is None:
                 raise UsageError("consistency distillation needs a teacher", "run `enhance distill --teacher MODEL`")

@@ -112,8 +112,9 @@ def _folder():
 
 
 def _read(name: str) -> tuple[str, str]:
-    if name in shipped() or name.startswith("_"):
-        return _folder().joinpath(f"{name}.toml").read_text(), f"recipe {name}"
+    inside = _folder().joinpath(f"{name}.toml")
+    if inside.is_file():
+        return inside.read_text(), f"recipe {name}"
     path = Path(name)
     if not path.is_file():
         raise UsageError(f"{name}: no such recipe", f"name a .toml file or one of {', '.join(shipped())}")

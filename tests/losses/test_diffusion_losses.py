@@ -11,7 +11,7 @@ from enhance_cli.processes import PROCESSES
 from enhance_cli.samplers import SAMPLERS
 
 SHAPE = (3, 2, 6, 5)
-CRP = {"sampler_args": {"corrector": "none", "start": 0.5}, "squared": True}
+CRP = partial(SAMPLERS["predictor_corrector"], corrector="none", start=0.5)
 PUBLISHED = [("score_matching", "ouve"), ("score_matching", "bbed"), ("flow_matching", "flow_matching")]
 
 
@@ -89,9 +89,8 @@ def test_published_crp_trains_the_last_call_only(steps, pair):
         tracked.append((float(t[0]), x.detach().clone(), torch.is_grad_enabled(), x.requires_grad))
         return weight * y
 
-    sample = SAMPLERS["predictor_corrector"]
     loss = LOSSES["reverse_process"](
-        estimate, process, x0, y, lambda: draw(process), None, sample, steps=steps, fewest=steps, **CRP
+        estimate, process, x0, y, lambda: draw(process), None, CRP, steps=steps, fewest=steps, squared=True
     )
     loss.backward()
     assert [t for t, *_ in tracked] == pytest.approx(process.levels(steps, 0.5)[:-1])
@@ -109,17 +108,17 @@ def test_published_crp_trains_the_last_call_only(steps, pair):
 def test_reverse_process_draws_the_number_of_steps_and_takes_a_distance(pair):
     process, (x0, y), seen = PROCESSES["bbed"](), pair, set()
 
-    def sample(estimate, process, y, steps, noise, start=None):
-        seen.add((steps, start))
-        return SAMPLERS["predictor_corrector"](estimate, process, y, steps, noise, corrector="none", start=start)
+    def sample(estimate, process, y, steps, noise):
+        seen.add(steps)
+        return CRP(estimate, process, y, steps, noise)
 
     for _ in range(60):
         value = LOSSES["reverse_process"](
             lambda x, y, t: x0, process, x0, y, lambda: draw(process), lambda a, b: torch.tensor(7.0), sample,
-            steps=4, fewest=2, sampler_args={"start": 0.5},
+            steps=4, fewest=2,
         )  # fmt: skip
         assert value == 7.0
-    assert seen == {(2, 0.5), (3, 0.5), (4, 0.5)}
+    assert seen == {2, 3, 4}
 
 
 def test_reverse_process_refuses_samplers_with_more_calls_than_steps(pair):

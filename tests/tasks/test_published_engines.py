@@ -83,7 +83,7 @@ def test_long_files_fade_from_window_to_window_and_depend_on_neither_blocks_nor_
     np.testing.assert_allclose(one, many, atol=1e-3 * np.abs(one).max())
     jumps = np.abs(np.diff(one - audio, axis=1)).max(axis=0)
     borders = [p for k in (1, 2) for p in (32000 * k - 8000, 32000 * k, 32000 * k + 8000)]
-    assert max(jumps[p - 2 : p + 2].max() for p in borders) <= jumps.max()
+    assert max(jumps[p - 2 : p + 2].max() for p in borders) < 1.5 * np.quantile(jumps, 0.999)
 
 
 def test_settings_that_a_sampler_does_not_know_are_refused_with_a_sentence():

@@ -34,6 +34,14 @@ def test_a_recipe_with_a_base_changes_only_what_it_names(tmp_path, recipe_file):
     assert (recipe.stage, recipe.data, recipe.train) == (base.stage, base.data, base.train)
 
 
+def test_a_recipe_of_ones_own_may_have_any_name(tmp_path, recipe_file, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "_mine.toml").write_text(recipe_file.read_text())
+    assert load("_mine.toml").model.name == "tiny"
+    with pytest.raises(UsageError, match="_yours.toml: no such recipe"):
+        load("_yours.toml")
+
+
 def test_overrides_reach_nested_values(recipe_file):
     recipe = load(str(recipe_file), ["train.batch_size=2", "stage.1.lr=0.5", "mix.snr=[0, 5]", "model.name=other"])
     assert recipe.train.batch_size == 2 and recipe.stage[1].lr == 0.5

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from enhance_cli.models.convert import STEPS
 from enhance_cli.models.convert.lightning import Checkpoint, ema_weights, open_checkpoint
-from enhance_cli.models.convert.sgmse import ANNEALED, DIFFUSION_SAMPLERS, PREFIX, front_end, network
+from enhance_cli.models.convert.sgmse import ANNEALED, PREFIX, front_end, network
 from enhance_cli.models.spec import Spec
 
 SECOND_STAGE = ("t_rsp_min", "t_rsp_max", "N_min", "N_max")
@@ -49,7 +49,7 @@ def _sampling(checkpoint: Checkpoint) -> dict:
             "max_steps": largest,
         }
     return {
-        "samplers": DIFFUSION_SAMPLERS,
+        "samplers": ("predictor_corrector",),
         "sampler_args": {"predictor_corrector": ANNEALED},
         "default_steps": min(checkpoint.count("N", default), largest),
         "max_steps": largest,

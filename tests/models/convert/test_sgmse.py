@@ -13,6 +13,7 @@ from enhance_cli.models.convert import bbed, sgmse
 from enhance_cli.models.convert.file import convert_file
 from enhance_cli.models.spec import file_sha256, read_spec
 from enhance_cli.networks import NETWORKS
+from enhance_cli.samplers import PAIRINGS
 from tests import golden_numbers as golden
 from tests.models.convert.foreign import TINY, lightning, named
 
@@ -201,6 +202,7 @@ def test_bbed_and_its_second_stage(tmp_path):
     assert (spec.process, spec.default_steps) == ("bbed", 30)
     assert spec.process_args == {"k": 2.6, "c": 0.51, "t_max": 0.999, "t_eps": 0.03}
     assert spec.prediction == {"kind": "score", "sign": -1.0} and spec.network_args["divide"] == "before"
+    assert all(spec.process in PAIRINGS[sampler] for sampler in spec.samplers), "a sampler that denoise would refuse"
 
     second = {"t_rsp_min": 0.5, "t_rsp_max": 0.5, "N_min": 1, "N_max": 1}
     _, spec = convert_tiny(tmp_path, settings | second, bbed.convert)

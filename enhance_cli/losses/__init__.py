@@ -19,5 +19,6 @@ DISTANCES = Catalogue(
     __name__,
     {
         "hybrid_spectral": "hybrid_spectral:distance",
+        "perceptual": "perceptual:distance",
     },
 )

@@ -124,8 +124,7 @@ class Trainer:
                 progress.stage, progress.best = number, -float("inf")
             for group in optimiser.param_groups:
                 group["lr"] = lr
-            # A rollout visits one time per call: its batches would pull the statistics, which serve all times, about.
-            network.train(stage.loss != "reverse_process")
+            network.train(not stage.fixed_statistics)
             loss = self.loss(stage, *batch)
             if not torch.isfinite(loss):
                 raise EnhanceError(f"the loss is not finite at batch {step}", "lower the learning rate and run again")

@@ -35,7 +35,9 @@ class Stage:
     """One phase of training: `loss` by name with its arguments, for `steps` batches; lr falls by a cosine to lr_end.
 
     `distance` has the weights of the distances between estimate and target that are added up. `ema` is the decay of the
-    moving average that is exported: its memory of 1 / (1 - ema) batches should be short against the stage.
+    moving average that is exported: its memory of 1 / (1 - ema) batches should be short against the stage. With
+    `fixed_statistics` batch normalisation stays as it is at inference: a rollout visits one time per call, and its batches
+    would pull the statistics, which serve all times, about.
     """
 
     loss: str
@@ -45,6 +47,7 @@ class Stage:
     warmup: int = 300
     loss_args: dict = field(default_factory=dict)
     ema: float = 0.999
+    fixed_statistics: bool = False
     distance: dict = field(default_factory=lambda: {"hybrid_spectral": 1.0})
 
 

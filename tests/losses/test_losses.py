@@ -1,8 +1,10 @@
 """The losses: zero for a perfect estimate, finite everywhere, and gradients only where they should flow."""
 
 from functools import partial
+from pathlib import Path
 
 import pytest
+import soundfile
 import torch
 
 from enhance_cli.audio.stft import Frontend
@@ -13,10 +15,11 @@ from enhance_cli.processes.brownian_bridge import BrownianBridge
 from enhance_cli.samplers.bridge_ode import sample
 
 FRONTEND = Frontend()
+PAIRS = Path(__file__).parents[1] / "audio_files" / "pairs"
 
 
 def spectra(seed: int, batch: int = 3) -> torch.Tensor:
-    return FRONTEND.analyse(0.1 * torch.randn(batch, 4096, generator=torch.Generator().manual_seed(seed)))
+    return FRONTEND.analyse(0.1 * torch.randn(batch, 16384, generator=torch.Generator().manual_seed(seed)))
 
 
 def test_si_snr_is_the_textbook_value_whatever_the_scale():
@@ -110,3 +113,18 @@ def test_consistency_asks_the_average_one_step_further_on_the_teachers_path(proc
                     for x, time in ((further, r), (state, t))
                 ]
                 assert torch.allclose(*noises, atol=1e-3)
+
+
+def test_perceptual_distance_ranks_as_pesq_does():
+    from enhance_cli import metrics
+
+    clean, noisy = (soundfile.read(PAIRS / side / "p232_328.flac", dtype="float32")[0] for side in ("clean", "noisy"))
+    samples = clean.size // FRONTEND.hop * FRONTEND.hop
+    target = FRONTEND.analyse(torch.from_numpy(clean[:samples])[None])
+    distances, scores = [], []
+    for share in (0.0, 0.1, 0.3, 1.0):
+        mixed = (1 - share) * clean + share * noisy
+        estimate = FRONTEND.analyse(torch.from_numpy(mixed[:samples])[None])
+        distances.append(float(DISTANCES["perceptual"](estimate, target, FRONTEND)))
+        scores.append(metrics.load("pesq")(clean, mixed, 16000))
+    assert distances == sorted(distances) and scores == sorted(scores, reverse=True)

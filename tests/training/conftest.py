@@ -38,6 +38,7 @@ steps = 10
 lr = 1e-4
 warmup = 2
 ema = 0.9
+fixed_statistics = true
 
 [data]
 rooms = 4

@@ -10,10 +10,14 @@ import typer
 from enhance_cli import __version__
 from enhance_cli.commands.denoise import denoise
 from enhance_cli.commands.distill import distill
+from enhance_cli.commands.enhance_embedding import enhance_embedding
 from enhance_cli.commands.evaluate import evaluate
+from enhance_cli.commands.evaluate_embedding import evaluate_embedding
+from enhance_cli.commands.extract_stem import extract_stem
 from enhance_cli.commands.info import info
 from enhance_cli.commands.models import models
 from enhance_cli.commands.train import train
+from enhance_cli.commands.verify import verify
 from enhance_cli.errors import EnhanceError
 
 app = typer.Typer(
@@ -24,9 +28,13 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(denoise)
+app.command()(extract_stem)
+app.command()(enhance_embedding)
+app.command()(verify)
 app.command()(train)
 app.command()(distill)
 app.command()(evaluate)
+app.command("evaluate-embedding")(evaluate_embedding)
 app.add_typer(models, name="models")
 app.command()(info)
 

@@ -79,18 +79,24 @@ class Reporter:
 
         return watched
 
-    def show(self, record) -> None:
-        """`record` is a batch.record.Record."""
+    def advance(self) -> None:
+        """One more file has ended."""
         self.finished += 1
         if self.progress:
             said = f"{self.finished} of {self.total} files"
             self.progress.update(self.task, completed=self.finished, description=said)
-            if sys.stdout.isatty():
-                self.progress.stop()  # or the bar and the result would share a line
+
+    def show(self, record) -> None:
+        """`record` is a batch.record.Record."""
+        self.advance()
+        if self.progress and sys.stdout.isatty():
+            self.progress.stop()  # or the bar and the result would share a line
         if self.json:
             result(record.to_json())
-        elif record.status == "done" and record.output != "-":
-            result(record.output)
+        elif record.status == "done":
+            for path in list(record.outputs.values()) or [record.output]:
+                if path != "-":
+                    result(path)
         if self.progress and self.finished < self.total:
             self.progress.start()
         if record.status == "failed":
@@ -107,7 +113,7 @@ class Reporter:
             say(f"skipped {record.input}: {record.reason}")
             return
         notes = [*record.notes, *(f"not carried over: {tag}" for tag in record.tags_lost)]
-        if self.verbose:
+        if self.verbose and record.seconds_audio is not None:
             say(f"{record.input}: {record.seconds_audio:.1f} s of audio in {record.seconds_work:.1f} s")
             for what, unit in (("loudness", "LUFS"), ("peak", "dBFS"), ("noise_floor", "dBFS")):
                 before, after = getattr(record, f"{what}_before"), getattr(record, f"{what}_after")
@@ -130,7 +136,7 @@ class TrainingReporter:
             say(line)
 
     def report(self, line: dict) -> None:
-        if "si_sdr" in line or time.monotonic() - self.last > self.SECONDS:
+        if {"si_sdr", "degraded"} & line.keys() or time.monotonic() - self.last > self.SECONDS:
             self.last = time.monotonic()
             left = time.strftime("%H:%M:%S", time.gmtime(line["eta"]))
             values = "  ".join(f"{k} {v:.4g}" for k, v in line.items() if k not in ("step", "eta"))

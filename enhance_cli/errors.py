@@ -19,6 +19,10 @@ class AudioError(EnhanceError):
     """A file that cannot be read or written; the rest of the batch goes on."""
 
 
+class VectorError(EnhanceError):
+    """Stored embeddings that cannot be read, used or written; the rest of the batch goes on."""
+
+
 class UsageError(EnhanceError):
     """The command asks for something senseless; nothing has been done yet."""
 

@@ -22,6 +22,11 @@ class FullBand(str, Enum):
     cut = "cut"
 
 
+class Length(str, Enum):
+    unit = "unit"
+    keep = "keep"
+
+
 class BitDepth(str, Enum):
     b16 = "16"
     b24 = "24"
@@ -54,6 +59,25 @@ SamplerStart = Annotated[
     float | None,
     _option(MODEL, min=0, max=1, metavar="T", help="Process time to start from, of 1 (noisy) to 0 (clean)."),
 ]
+Guide = Annotated[
+    str | None,
+    _option(
+        MODEL, metavar="none|vad|panns", help="What tells a guided model where voices are.", show_default="the model's"
+    ),
+]
+Stem = Annotated[
+    list[str] | None,
+    _option(
+        MODEL, "--stem", "-s", metavar="NAME,...", help="drums, bass, ... as the model has them, or all.", show_default="all"
+    ),
+]
+Residual = Annotated[bool, _option(MODEL, "--residual", help="Also write the mix less the stems asked for.")]
+StemSteps = Annotated[
+    int | None, _option(MODEL, "--steps", "-n", min=0, help="Steps of refinement; 0 for none.", show_default="the model's")
+]
+Sigma = Annotated[
+    float | None, _option(MODEL, min=0, help="Noise level that the refinement starts at.", show_default="the model's")
+]
 Strength = Annotated[float, _option(MODEL, min=0, max=1, help="Mix: 0 is the input, 1 the cleaned signal.")]
 MaxAttenuation = Annotated[
     float | None,
@@ -63,6 +87,56 @@ FullBandChoice = Annotated[
     FullBand, _option(MODEL, "--full-band", help="What lies above the model's band: keep it in proportion, or cut it.")
 ]
 Seed = Annotated[int, _option(MODEL, min=0, help="Seed of stochastic samplers.")]
+Time = Annotated[
+    float | None,
+    _option(
+        MODEL, "--time", "--t", "-t", min=0, max=999, help="Noise time to start from.", show_default="the model's, 50"
+    ),
+]
+RepairSteps = Annotated[
+    int | None, _option(MODEL, "--steps", "-n", help="Steps: 1, or more by DDIM.", show_default="the model's, 1")
+]
+Draws = Annotated[int, _option(MODEL, min=0, help="Average over this many draws of noise; 0 draws none.")]
+Ensemble = Annotated[
+    float | None,
+    _option(
+        MODEL,
+        min=0,
+        max=1,
+        help="Weight of the embedding as it came, beside the repaired one.",
+        show_default="the model's",
+    ),
+]
+Extractor = Annotated[
+    str | None,
+    _option(
+        MODEL, metavar="NAME", help="Speaker network, or the one that made the embeddings.", show_default="the model's"
+    ),
+]
+VoiceActivity = Annotated[bool, _option(MODEL, "--vad", help="Leave the silence of recordings out.")]
+Segment = Annotated[
+    float | None,
+    _option(
+        MODEL,
+        min=0.5,
+        metavar="SECONDS",
+        help="Embed pieces of this length.",
+        show_default="as the extractor was trained",
+    ),
+]
+Normalize = Annotated[
+    Length, _option(MODEL, help="Length of the results: unit, or keep that of what came in.", show_default="unit")
+]
+VectorFormat = Annotated[
+    str | None,
+    _option(
+        OUTPUT,
+        "--format",
+        metavar="npz|npy|safetensors|ark|scp|parquet|csv",
+        help="Format of the results.",
+        show_default="as the input; npz for audio",
+    ),
+]
 Device = Annotated[str, _option(MODEL, "--device", "-d", help="auto, cpu, cuda, cuda:N or mps.")]
 Precision = Annotated[str, _option(MODEL, help="auto, fp32, bf16 or fp16.")]
 BatchSize = Annotated[str, _option(MODEL, metavar="auto|N", help="Windows run at once.")]
@@ -74,6 +148,10 @@ Output = Annotated[
 ]
 NameTemplate = Annotated[
     str | None, _option(OUTPUT, "--name", help="Template for names, e.g. '{stem}_{model}_{steps}{ext}'.")
+]
+PartTemplate = Annotated[
+    str | None,
+    _option(OUTPUT, "--name", help="Template for names, e.g. '{part}/{stem}{ext}'.", show_default="{stem}_{part}{ext}"),
 ]
 OnExisting = Annotated[Existing, _option(OUTPUT, help="What to do where the output is already there.")]
 Format = Annotated[
@@ -112,6 +190,12 @@ def parse_shard(text: str | None) -> tuple[int, int] | None:
     if not (slash and index.isdigit() and count.isdigit() and 1 <= int(index) <= int(count)):
         raise UsageError(f"--shard {text}: not a part of a whole", "use I/N with I from 1 to N, such as 2/8")
     return int(index), int(count)
+
+
+def parse_list(values: list[str]) -> tuple[str, ...]:
+    """Names given one by one or with commas between them, in small letters, each once."""
+    names = [name.strip().lower() for value in values for name in value.split(",")]
+    return tuple(dict.fromkeys(name for name in names if name))
 
 
 def parse_loudness(text: str) -> float | None:

@@ -79,6 +79,102 @@ def tiny_model(tmp_path_factory, tiny_network) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def small_cnn14():
+    """A Cnn14 for segments, 30 times as thin as the published one, whose random opinions differ from segment to segment."""
+    import torch
+
+    from enhance_cli.networks import NETWORKS
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        network = NETWORKS["cnn14_decision_level"](classes=40, width=2).eval().requires_grad_(False)
+        for parameter in network.parameters():
+            torch.nn.init.normal_(parameter, std=0.5)
+        network.fc_audioset.weight.mul_(1e-4)
+        opinions = network(0.1 * torch.randn(1, 32000 * 8) * torch.linspace(0.5, 1, 32000 * 8))[0].logit()
+    layer, spread = network.fc_audioset, opinions.std(dim=0)
+    layer.weight.div_(spread[:, None])
+    layer.bias.sub_(opinions.mean(dim=0)).div_(spread).sub_(1)
+    return network
+
+
+@pytest.fixture(scope="session")
+def repair_model(tmp_path_factory) -> Path:
+    """Repairs embeddings of ge2e with random weights, which turn every vector a little."""
+    import torch
+
+    from enhance_cli.models.load import save_model
+    from enhance_cli.models.spec import Spec
+    from enhance_cli.networks import NETWORKS
+
+    sizes = {"dimension": 256, "width": 32, "time_width": 16, "blocks": 1}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = NETWORKS["rdm_mlp"](**sizes)
+        for layer in (network.res_blocks[0].out_layers[3], network.out[2]):
+            torch.nn.init.normal_(layer.weight, std=0.05)
+    path = tmp_path_factory.mktemp("models") / "mend.safetensors"
+    spec = Spec(
+        "mend", "rdm_mlp", "ddpm", "enhance-embedding", sizes, frontend=None, normalise="unit-rms", max_steps=1000,
+        prediction={"kind": "data", "skip": "signal"}, samplers=("ddim",), default_time=50.0,
+        extractor={"id": "ge2e-resemblyzer", "dimension": 256}, training={"threshold": 0.75},
+    )  # fmt: skip
+    save_model(path, spec, network)
+    return path
+
+
+@pytest.fixture(scope="session")
+def stem_model(tmp_path_factory) -> Path:
+    """Four stems by a UNet1d of random weights and a consistency refiner of its kind, at 8 kHz in windows of one second."""
+    import torch
+
+    from enhance_cli.models.load import save_model
+    from enhance_cli.models.spec import Spec
+    from enhance_cli.networks import NETWORKS
+
+    sizes = {"channels": 32, "multipliers": [1, 1], "factors": [4], "num_blocks": [1], "attentions": [False]}
+    sizes |= {"network": "unet1d", "attention_heads": 1, "attention_features": 4, "resnet_groups": 4}
+    spec = Spec(
+        "stems",
+        "stem_pair",
+        "edm",
+        task="extract-stem",
+        network_args={"extractor": sizes, "refiner": sizes | {"time": True}},
+        frontend=None,
+        sample_rate=8000,
+        normalise="none",
+        window_seconds=1.024,
+        frames_multiple=64,
+        stems=("bass", "drums", "guitar", "piano"),
+        complete=True,
+        min_steps=0,
+        max_steps=4,
+        samplers=("consistency", "heun"),
+        sampler_args={"consistency": {"limit": 1.0}},
+        start_sigma={"1": 0.02, "2": 0.2},
+        prediction={
+            "input_scaling": "edm_in",
+            "skip": "consistency_skip",
+            "out": "consistency_out",
+            "sigma_data": 0.2,
+            "sigma_min": 1e-4,
+            "time": "ln/4",
+        },
+    )
+    path = tmp_path_factory.mktemp("models") / "stems.safetensors"
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = NETWORKS["stem_pair"](**spec.network_args)
+        with torch.no_grad():
+            for pair in (network.extractor, network.refiner):
+                for layer in (pair.to_out.module_list[0].block.block2.project, pair.to_out.module_list[0].block.to_out):
+                    layer.weight *= 0.05
+                    layer.bias.zero_()
+    save_model(path, spec, network)
+    return path
+
+
 @pytest.fixture
 def start_python(tmp_path) -> Callable[..., subprocess.Popen]:
     """Start this Python on a module or on code, in `tmp_path`, with our package importable and one thread."""

@@ -16,6 +16,10 @@ RUNS = [(*pair, {}) for pair in PAIRS] + [
     ("probability_flow", "ouve", {"start": 0.7}),
     ("bridge_sde", "schroedinger_bridge_ve", {"eps": 1e-8}),
     ("bridge_ode", "schroedinger_bridge_ve", {"call_at": "later"}),
+    ("ddim", "ddpm", {"start": 50.0}),
+    ("consistency", "edm", {"start": 0.5}),
+    ("heun", "edm", {"start": 0.5}),
+    ("edm_stochastic", "edm", {"start": 0.5, "rounds": 2}),
 ]
 BRIDGES = [name for name in PROCESSES if issubclass(PROCESSES[name], Bridge)]
 
@@ -38,7 +42,7 @@ def draws(process, like, seed=2):
 @pytest.mark.parametrize("name", list(PROCESSES))
 def test_process_ends_where_it_says(name, clean, noisy):
     process = PROCESSES[name]()
-    ends = torch.tensor([0.0, process.t_max])
+    ends = torch.tensor([process.t_clean, process.t_max])
     assert torch.allclose(process.mean(clean, noisy, ends)[0], clean[0])
     assert process.std(ends)[0] == pytest.approx(0, abs=1e-6)
     assert process.std(torch.tensor(0.5)) > 0
@@ -48,10 +52,10 @@ def test_process_ends_where_it_says(name, clean, noisy):
         assert process.std(ends)[1] == pytest.approx(0, abs=1e-6)
         assert torch.equal(process.start(noisy, z), noisy)
     else:
-        assert torch.allclose(process.start(noisy, z), noisy + process.std(ends)[1] * z)
+        assert torch.allclose(process.start(noisy, z), process.sample(noisy, noisy, process.t_max, z))
     levels = process.levels(4)
     assert levels == sorted(levels, reverse=True) and len(set(levels)) == 5
-    assert levels[0] == process.t_max and levels[-1] in (0, 1e-4)
+    assert levels[0] == (750 if name == "ddpm" else process.t_max) and levels[-1] in (process.t_clean, 1e-4)
 
 
 @pytest.mark.parametrize("name", list(PROCESSES))
@@ -92,10 +96,11 @@ def test_sampler_makes_exactly_the_calls_it_says_at_falling_times(sampler, name,
     assert result.shape == SHAPE and torch.isfinite(result).all()
     assert len(times) == calls(sampler, steps, **settings)
     assert times == sorted(times, reverse=True)
-    levels = process.levels(steps, settings.get("start"))
+    grid = process.jumps if sampler == "consistency" else process.levels
+    levels = grid(steps, settings.get("start"))
     levels = levels[1:] if settings.get("call_at") == "later" else levels[:-1]
     assert sorted(set(times), reverse=True) == pytest.approx(levels)
-    if name in ("brownian_bridge", "flow_matching"):
+    if name in ("brownian_bridge", "flow_matching", "ddpm"):
         assert torch.equal(result, clean)
     elif isinstance(process, Bridge):
         assert torch.allclose(result, clean, atol=5e-3)  # these bridges end at t = 1e-4
@@ -164,6 +169,9 @@ def toy(sampler, process, steps, **settings):
         ("predictor_corrector", "bbed", {"t_eps": 1e-3}, {}),
         ("predictor_corrector", "bbed", {"t_eps": 1e-3}, {"corrector": "none"}),
         ("flow_euler", "flow_matching", {}, {}),
+        ("heun", "edm", {"sigma_max": 80.0}, {}),
+        ("heun", "edm", {"sigma_max": 80.0}, {"churn": 40.0}),
+        ("edm_stochastic", "edm", {"sigma_max": 80.0}, {"churn": 10.0}),
         *(("bridge_sde", bridge, {}, {}) for bridge in BRIDGES),
     ],
 )

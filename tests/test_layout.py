@@ -14,7 +14,12 @@ from enhance_cli.samplers import SAMPLERS
 
 PACKAGE = Path(__import__("enhance_cli").__file__).parent
 LEAVES = {"errors", "catalogue"}
-SHARED = {"processes": {"process"}}  # files that hold what the others of their folder have in common
+SHARED = {  # files that hold what the others of their folder share
+    "commands": {"running", "stem_table"},
+    "metrics": {"trials"},
+    "processes": {"process"},
+    "networks": {"guide_attention", "mel"},
+}
 MAY_IMPORT = {
     "audio": set(),
     "networks": set(),
@@ -23,17 +28,21 @@ MAY_IMPORT = {
     "losses": set(),
     "metrics": set(),
     "data": {"audio"},
-    "batch": {"audio"},
+    "vectors": set(),
+    "batch": {"audio", "vectors"},
     "models": {"networks", "processes", "audio"},
     "tasks": {"models", "samplers", "audio"},
     "training": {"losses", "data", "models", "networks", "metrics", "samplers", "audio"},
-    "commands": {"batch", "tasks", "models", "training", "metrics", "audio", "flags", "console", ""},
+    "commands": {"batch", "vectors", "tasks", "models", "training", "metrics", "audio", "flags", "console", ""},
 }
 ONLY_IN = {
     "typer": {"cli", "flags", "commands", "console"},
     "rich": {"cli", "flags", "commands", "console"},
     "soundfile": {"audio", "data"},
     "av": {"audio"},
+    "demucs": {"models"},
+    "pyarrow": {"vectors"},
+    "kaldiio": {"vectors"},
     "torch": {"audio", "networks", "processes", "samplers", "losses", "models", "tasks", "training", "commands"},
 }
 

@@ -67,11 +67,13 @@ def test_shipped_files_match_their_table_and_have_a_card(entry):
     assert (spec.name, spec.task, spec.sample_rate, spec.licence) == (
         entry.name, entry.task, entry.sample_rate, entry.licence,
     )  # fmt: skip
-    assert spec.training["commit"] and spec.training["date"] and spec.training["validation"]
+    if entry.task != "embed-speaker":  # that one was trained by others and only converted
+        assert spec.training["commit"] and spec.training["date"] and spec.training["validation"]
     assert f"# {entry.name}" in entry.path.with_suffix(".md").read_text()
 
 
 def test_there_is_one_default_and_all_checkpoints_together_are_small():
-    assert sum(e.default for e in entries()) == 1
+    tasks = [e.task for e in entries()]
+    assert sorted(e.task for e in entries() if e.default) == sorted(set(tasks))
     assert find(None, "denoise").default
-    assert sum(e.path.stat().st_size for e in entries()) < 15e6
+    assert sum(e.path.stat().st_size for e in entries()) < 25e6

@@ -120,6 +120,14 @@ class AudioWriter:
             self._sink.close()
 
 
+def as_read(block: np.ndarray, fmt: OutputFormat) -> np.ndarray:
+    """(C, n) samples, float64, as they come back from a file of that format; unchanged for lossy ones."""
+    if fmt.subtype in _FLOATS:
+        return block.astype(np.float32 if fmt.subtype == "FLOAT" else block.dtype).astype(np.float64)
+    whole = quantise(block, _BITS.get(fmt.subtype, 16))
+    return whole / -float(np.iinfo(whole.dtype).min)
+
+
 def _container(container: str, frame_bytes: int, frames: int | None) -> str:
     large = frames is None or frames * frame_bytes > _LARGEST
     return "RF64" if container in ("WAV", "WAVEX") and large else container

@@ -15,13 +15,13 @@ from typing import IO, Any
 
 import numpy as np
 
-from enhance_cli.audio.info import LOSSY
 from enhance_cli.audio.level import Meter
 from enhance_cli.audio.read import AudioFile, open_audio
 from enhance_cli.audio.resample import Resampler, resampled_length
 from enhance_cli.audio.tags import copy_tags
-from enhance_cli.audio.write import AudioWriter, OutputFormat, output_format
+from enhance_cli.audio.write import AudioWriter, OutputFormat, as_read, output_format
 from enhance_cli.batch.atomic import STDOUT, atomic, part_path, spool_stdin
+from enhance_cli.batch.gain import FLOATS, choose_gain, decibels
 from enhance_cli.batch.inputs import STDIN
 from enhance_cli.batch.outputs import Job
 from enhance_cli.errors import AudioError, EnhanceError, UsageError
@@ -29,12 +29,10 @@ from enhance_cli.errors import AudioError, EnhanceError, UsageError
 Blocks = Iterator[np.ndarray]
 Process = Callable[[Blocks, int, int, Meter], Blocks]
 """`process(blocks, rate, channels, level)`: blocks (C, n) in, blocks (C, m) out, as many samples out as in;
-`level` has measured the whole file."""
+`level` has measured the whole file. With K `parts` it gives (K C, m), each part's channels together."""
 
 IN_MEMORY = 8 << 20  # bytes of processed audio kept in memory; short files never touch the disk twice
 BLOCK = 65536
-FLOATS = ("FLOAT", "DOUBLE")
-TRUE_PEAK_CEILING = 10 ** (-1 / 20)  # -1 dBTP, as EBU R 128 and the streaming services ask
 
 
 @dataclass(frozen=True)
@@ -42,7 +40,9 @@ class FileOptions:
     """What part of the input to take, and how to write the result; None means "as the input is".
 
     `start` and `duration` are in seconds, `sample_rate` in Hz, `loudness` in LUFS. `measure` asks for the loudness of
-    input and output in the record; without it short files are done sooner.
+    input and output in the record; without it short files are done sooner. `parts` are the names of what the process gives,
+    if it gives several things; `closed` says that they sum to the input, and lets the last one take up what rounding to
+    the format does to the others.
     """
 
     start: float = 0.0
@@ -53,14 +53,16 @@ class FileOptions:
     loudness: float | None = None
     plot: bool = False
     measure: bool = True
+    parts: tuple[str, ...] = ()
+    closed: bool = False
 
 
 def enhance_file(job: Job, process: Process, options: FileOptions = FileOptions()) -> dict[str, Any]:
     """Run `process` over one file and write the result; returns the measured fields of its `Record`.
 
-    Raises AudioError for input that cannot be read and output that cannot be written or is not finite or not
-    as long as the input, UsageError for a format that cannot be written. In all cases nothing is left at the
-    target.
+    Of several parts those that stand in the job are written, all or none, with one gain for all. Raises AudioError for
+    input that cannot be read and output that cannot be written or is not finite or not as long as the input,
+    UsageError for a format that cannot be written. In all cases nothing is left at the target.
     """
     if options.plot and job.target == STDOUT:
         raise UsageError("a picture cannot go to standard output", "use --plot with -o FILE")
@@ -71,39 +73,76 @@ def enhance_file(job: Job, process: Process, options: FileOptions = FileOptions(
         fmt = output_format(info, extension, options.container, options.bit_depth, options.sample_rate)
         before = _measure(audio, options)
         wanted = options.loudness is not None
-        after = Meter(fmt.rate, info.channels, loudness=options.measure or wanted, true_peak=wanted)
-        with atomic(job.target) as part:
+        names = options.parts or ("",)
+        after = {n: Meter(fmt.rate, info.channels, options.measure or wanted, true_peak=wanted) for n in names}
+        with contextlib.ExitStack() as stack:
+            parts = {name: stack.enter_context(atomic(place)) for name, place in job.parts or [("", job.target)]}
             # On the disk of the target: the usual folder for temporary files may be small, or memory.
             folder = None if job.target == STDOUT else job.target.parent
             with tempfile.SpooledTemporaryFile(max_size=IN_MEMORY, dir=folder) as file:
                 spool = _Spool(file)
                 cleaned = process(_blocks(audio, options), info.rate, info.channels, before)
                 cleaned = _checked(cleaned, job.source, info.rate, before.frames)
-                for block in _at_rate(cleaned, info.rate, fmt.rate, info.channels):
-                    after.push(block)
+                for block in _at_rate(cleaned, info.rate, fmt.rate, len(names) * info.channels):
+                    for name, part in zip(names, np.split(block, len(names))):
+                        after[name].push(part)
                     spool.write(block)
-                gain, notes = _gain(before, after, fmt, options.loudness)
-                with AudioWriter(part, fmt, info.channels, after.frames) as writer:
-                    for block in spool.blocks():
-                        writer.write(block if gain == 1.0 else block * block.dtype.type(gain))
-            tags_lost = copy_tags(source, part, options.start)
-            _check_written(part, job.target, fmt, resampled_length(before.frames, info.rate, fmt.rate))
+                gain, notes = choose_gain(before, list(after.values()), fmt, options.loudness)
+                frames = after[names[0]].frames
+                _write(spool, parts, names, fmt, info.channels, frames, gain, options.closed)
+            length = resampled_length(before.frames, info.rate, fmt.rate)
+            for part, place in zip(parts.values(), job.targets):
+                tags_lost = copy_tags(source, part, options.start)
+                _check_written(part, place, fmt, length)
     if options.plot:
-        _plot(source, job.target)
-    return {
+        for place in job.targets:
+            _plot(source, place)
+    measured = {
         "seconds_audio": round(before.frames / info.rate, 3),
         "rate": info.rate,
         "channels": info.channels,
         "loudness_before": _rounded(before.loudness),
-        "loudness_after": _rounded(after.loudness, _decibels(gain)),
-        "peak_before": _rounded(_decibels(before.peak)),
-        "peak_after": _rounded(_decibels(after.peak * gain)),
+        "peak_before": _rounded(decibels(before.peak)),
         "noise_floor_before": _rounded(before.noise_floor),
-        "noise_floor_after": _rounded(after.noise_floor, _decibels(gain)),
-        "gain": _rounded(_decibels(gain)),
+        "gain": _rounded(decibels(gain)),
         "notes": notes,
         "tags_lost": tags_lost,
     }
+    results = {name: _level(after[name], gain) for name in parts}
+    if not options.parts:
+        return measured | {f"{name}_after": value for name, value in results[""].items()}
+    return measured | {"parts": results}
+
+
+def _level(after: Meter, gain: float) -> dict[str, float | None]:
+    return {
+        "loudness": _rounded(after.loudness, decibels(gain)),
+        "peak": _rounded(decibels(after.peak * gain)),
+        "noise_floor": _rounded(after.noise_floor, decibels(gain)),
+    }
+
+
+def _write(
+    spool: "_Spool",
+    parts: dict[str, Path],
+    names: tuple[str, ...],
+    fmt: OutputFormat,
+    channels: int,
+    frames: int,
+    gain: float,
+    closed: bool,
+) -> None:
+    """Those of the spool's `names` that have a place in `parts`, `gain` times as loud."""
+    with contextlib.ExitStack() as stack:
+        writers = {n: stack.enter_context(AudioWriter(part, fmt, channels, frames)) for n, part in parts.items()}
+        for block in spool.blocks():
+            block = block if gain == 1.0 else block * block.dtype.type(gain)
+            pieces = dict(zip(names, np.split(block, len(names))))
+            if closed:
+                total = block.reshape(len(names), channels, -1).sum(axis=0, dtype=np.float64)
+                pieces[names[-1]] = total - sum(as_read(pieces[name], fmt) for name in names[:-1])
+            for name, writer in writers.items():
+                writer.write(pieces[name])
 
 
 class _Spool:
@@ -133,7 +172,8 @@ def _blocks(audio: AudioFile, options: FileOptions) -> Blocks:
 
 
 def _measure(audio: AudioFile, options: FileOptions) -> Meter:
-    meter = Meter(audio.info.rate, audio.info.channels, loudness=options.measure)
+    wanted = options.loudness is not None
+    meter = Meter(audio.info.rate, audio.info.channels, loudness=options.measure or (wanted and len(options.parts) > 1))
     for block in _blocks(audio, options):
         meter.push(block)
     return meter
@@ -167,29 +207,6 @@ def _at_rate(blocks: Blocks, rate_in: int, rate_out: int, channels: int) -> Bloc
     yield resampler.push(np.zeros((channels, 0), np.float32), last=True)
 
 
-def _gain(before: Meter, after: Meter, fmt: OutputFormat, loudness: float | None) -> tuple[float, list[str]]:
-    """The one gain for the whole file, and in words why it is not what one would expect."""
-    if loudness is not None:
-        return _gain_to_loudness(after, loudness)
-    # Floats hold any level. A lossy source may decode to a little over full scale, and encodes back the same.
-    clips = fmt.subtype not in FLOATS and (fmt.subtype not in LOSSY or before.peak <= 1.0)
-    if clips and after.peak > 1.0:
-        gain = 0.999 / after.peak
-        return gain, [f"level lowered by {-_decibels(gain):.2f} dB, or peaks would be clipped"]
-    return 1.0, []
-
-
-def _gain_to_loudness(after: Meter, loudness: float) -> tuple[float, list[str]]:
-    if after.loudness is None:
-        return 1.0, ["level left as it is: loudness is not defined for silence or less than 0.4 s"]
-    wanted = 10 ** ((loudness - after.loudness) / 20)
-    limit = TRUE_PEAK_CEILING / after.true_peak
-    if wanted <= limit:
-        return wanted, []
-    reached = after.loudness + _decibels(limit)
-    return limit, [f"loudness limited to {reached:.2f} LUFS, so that peaks stay below -1 dBTP"]
-
-
 def _check_written(part: Path, target: Path, fmt: OutputFormat, expected: int) -> None:
     """Read the finished file's header back: a disk or a tag writer may have damaged what was sent to it."""
     with open_audio(part) as written:
@@ -205,7 +222,8 @@ def _errors_in_the_users_names(job: Job, source: Path) -> Iterator[None]:
     try:
         yield
     except EnhanceError as error:
-        error.message = error.message.replace(str(part_path(job.target)), str(job.target))
+        for place in job.targets:
+            error.message = error.message.replace(str(part_path(place)), str(place))
         if job.source == STDIN:
             error.message = error.message.replace(str(source), "standard input")
         raise
@@ -221,10 +239,6 @@ def _plot(source: Path, target: Path) -> None:
     except OSError as error:
         message = f"{target}: written, but its picture was not ({error.strerror})"
         raise AudioError(message, "run again without --plot") from error
-
-
-def _decibels(factor: float) -> float:
-    return 20 * math.log10(factor) if factor > 0 else -math.inf
 
 
 def _rounded(value: float | None, shift: float = 0.0) -> float | None:

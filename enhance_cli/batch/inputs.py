@@ -43,17 +43,22 @@ class Input:
 Sharded = TypeVar("Sharded")  # an Input or a Job: anything with `relative`
 
 
-def expand(arguments: Sequence[str], recursive: bool = False) -> list[Input]:
-    """All files that the arguments mean, in order, each once.
+def expand(
+    arguments: Sequence[str],
+    recursive: bool = False,
+    searched: frozenset[str] = AUDIO_SUFFIXES,
+    what: str = "audio files",
+) -> list[Input]:
+    """All files that the arguments mean, in order, each once. Folders are `searched` for `what`, known by its suffixes.
 
     A missing plain file is listed as well: it fails later as that one file, with the rest of the batch done.
-    Raises UsageError for a folder without audio, a glob without a match, a list that cannot be read, and no
+    Raises UsageError for a folder without any, a glob without a match, a list that cannot be read, and no
     input at all.
     """
     found: dict[str, Input] = {}
     for argument in arguments:
         expand_this = _expand_list if argument.startswith("@") else _expand_one
-        for item in expand_this(argument, recursive):
+        for item in expand_this(argument, recursive, searched, what):
             found.setdefault("-" if item.path == STDIN else os.path.abspath(item.path), item)
     if not found:
         raise UsageError("there are no input files", "name at least one file or folder")
@@ -76,7 +81,7 @@ def _hash(relative: PurePath) -> int:
     return int.from_bytes(hashlib.blake2b(name, digest_size=8).digest(), "big")
 
 
-def _expand_list(argument: str, recursive: bool) -> Iterator[Input]:
+def _expand_list(argument: str, recursive: bool, searched: frozenset[str], what: str) -> Iterator[Input]:
     listing = argument[1:]
     try:
         text = Path(listing).read_bytes().decode("utf-8-sig", "surrogateescape")
@@ -86,33 +91,33 @@ def _expand_list(argument: str, recursive: bool) -> Iterator[Input]:
     for line in text.split("\n"):
         line = line.rstrip("\r")
         if line.strip() and not line.lstrip().startswith("#"):
-            yield from _expand_one(line, recursive)
+            yield from _expand_one(line, recursive, searched, what)
 
 
-def _expand_one(argument: str, recursive: bool) -> Iterator[Input]:
+def _expand_one(argument: str, recursive: bool, searched: frozenset[str], what: str) -> Iterator[Input]:
     path = Path(argument)
     if not argument:
         raise UsageError("an input has an empty name", "check the variables in your command")
     if argument == "-":
         yield Input(STDIN, PurePath("stdin.wav"))
     elif os.path.isdir(path):  # unlike Path.is_dir it never raises, whatever the name
-        yield from _expand_folder(path, recursive)
+        yield from _expand_folder(path, recursive, searched, what)
     elif glob.has_magic(argument) and not os.path.lexists(path):  # a file may really be called "take[1].wav"
         yield from _expand_glob(argument)
     else:
         yield Input(path, PurePath(path.name))
 
 
-def _expand_folder(folder: Path, recursive: bool) -> Iterator[Input]:
+def _expand_folder(folder: Path, recursive: bool, searched: frozenset[str], what: str) -> Iterator[Input]:
     files = []
     for place, folders, names in os.walk(folder, onerror=_unreadable):
         # Hidden files are left out: "._take.wav" of macOS is not audio, and our own unfinished files are
         # hidden.
-        files += [Path(place, name) for name in names if not name.startswith(".") and _is_audio(name)]
+        files += [Path(place, name) for name in names if not name.startswith(".") and _suffix(name) in searched]
         folders[:] = [name for name in folders if not name.startswith(".")] if recursive else []
     if not files:
         hint = "name another folder" if recursive else "add --recursive to look into its sub-folders"
-        raise UsageError(f"{folder}: there are no audio files in this folder", hint)
+        raise UsageError(f"{folder}: there are no {what} in this folder", hint)
     for path in sorted(files):
         yield Input(path, path.relative_to(folder), named=False)
 
@@ -128,8 +133,8 @@ def _expand_glob(pattern: str) -> Iterator[Input]:
         yield Input(path, path.relative_to(root), named=False)
 
 
-def _is_audio(name: str) -> bool:
-    return os.path.splitext(name)[1].lower() in AUDIO_SUFFIXES
+def _suffix(name: str) -> str:
+    return os.path.splitext(name)[1].lower()
 
 
 def _unreadable(error: OSError) -> None:

@@ -21,13 +21,22 @@ VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mkv", ".mov", ".webm", ".avi"})
 
 @dataclass(frozen=True)
 class Job:
-    """One input with its output; `target` is `-` for standard output, `reason` says why a job is skipped."""
+    """One input with its output; `target` is `-` for standard output, `reason` says why a job is skipped.
+
+    Where one input has several outputs, `parts` are those to be written, (name, place) each, and `target` is the first.
+    """
 
     source: Path
     relative: PurePath
     target: Path
     action: Literal["run", "skip"] = "run"
     reason: str = ""
+    parts: tuple[tuple[str, Path], ...] = ()
+
+    @property
+    def targets(self) -> tuple[Path, ...]:
+        """All places that this job writes to."""
+        return tuple(place for _, place in self.parts) or (self.target,)
 
 
 def plan(
@@ -38,23 +47,26 @@ def plan(
     existing: Literal["skip", "overwrite", "error"] = "skip",
     extension: str | None = None,
     fields: Mapping[str, Any] | None = None,
+    writable: frozenset[str] = WRITABLE_SUFFIXES,
+    fallback: str = ".wav",
 ) -> list[Job]:
     """One job per input, in order.
 
     Without `output` a result lies beside its input as `{stem}_{suffix}{ext}`. `output` is a file if there is
     one input and the name ends like audio, else a folder that repeats the relative paths. `template` renames
     within that folder, with the fields stem, ext, parent (the name of the input's folder) and those in
-    `fields`. `extension` (".flac") replaces the input's.
+    `fields`. `extension` (".flac") replaces the input's; inputs that do not end in one of `writable` get `fallback`.
     Raises UsageError if two inputs share an output, an output is an input, an output cannot be written, or
     `existing` is "error" and one is there.
     """
     if output == "-" or (output is None and any(item.path == STDIN for item in inputs)):
         return _to_stdout(inputs)
-    if output is not None and _is_one_file(output, inputs):
+    if output is not None and _is_one_file(output, inputs, writable):
         targets = [Path(output)]
     else:
         pattern = template or (f"{{stem}}_{suffix}{{ext}}" if output is None else "{stem}{ext}")
-        targets = [_target(item, output, pattern, extension, fields or {}) for item in inputs]
+        kinds = writable, fallback
+        targets = [_target(item, output, pattern, extension, fields or {}, *kinds) for item in inputs]
     jobs = [Job(item.path, item.relative, target) for item, target in zip(inputs, targets, strict=True)]
 
     jobs = _set_earlier_outputs_aside(jobs, inputs, beside=output is None and template is None, existing=existing)
@@ -64,26 +76,78 @@ def plan(
     return jobs
 
 
+def plan_parts(
+    inputs: Sequence[Input],
+    parts: Sequence[str],
+    output: str | None = None,
+    template: str | None = None,
+    existing: Literal["skip", "overwrite", "error"] = "skip",
+    extension: str | None = None,
+    fields: Mapping[str, Any] | None = None,
+) -> list[Job]:
+    """One job per input, in order, which writes each of `parts` to a place of its own.
+
+    As `plan`, with {part} as a further field, names `{stem}_{part}{ext}` unless `template` says otherwise, and one file or
+    standard output for a single part only. Parts that are there already are left out; a job is skipped if all are.
+    """
+    to_stdout = output == "-" or (output is None and any(item.path == STDIN for item in inputs))
+    if to_stdout or (output is not None and _is_one_file(output, inputs, WRITABLE_SUFFIXES)):
+        if len(parts) > 1:
+            place = "to standard output" if to_stdout else f"into one file, {output}"
+            raise UsageError(f"{len(parts)} parts of a file cannot go {place}", "ask for one, or give a folder with -o")
+        jobs = plan(inputs, output, template, parts[0], existing, extension, fields)
+        return [replace(job, parts=((parts[0], job.target),)) for job in jobs]
+    if template and len(parts) > 1 and "{part" not in template:
+        raise UsageError(f"{template}: all parts of a file would get this name", "use {part}, as in {stem}_{part}{ext}")
+    pattern = template or "{stem}_{part}{ext}"
+    singles = []
+    for item in inputs:
+        for part in parts:
+            named = {**(fields or {}), "part": part}
+            target = _target(item, output, pattern, extension, named, WRITABLE_SUFFIXES, ".wav")
+            singles.append(Job(item.path, item.relative, target, parts=((part, target),)))
+    beside = output is None and template is None
+    singles = _set_earlier_outputs_aside(singles, inputs, beside=beside, existing=existing)
+    _refuse_collisions(singles)
+    singles = [_settle_existing(job, existing) for job in singles]
+    _refuse_unwritable(singles)
+    return [_together(singles[i : i + len(parts)]) for i in range(0, len(singles), len(parts))]
+
+
+def _together(jobs: Sequence[Job]) -> Job:
+    """One job out of those for the parts of one input."""
+    wanted = [job for job in jobs if job.action == "run"] or jobs
+    return replace(wanted[0], parts=tuple(part for job in wanted for part in job.parts))
+
+
 def _to_stdout(inputs: Sequence[Input]) -> list[Job]:
     if len(inputs) > 1:
         raise UsageError(f"{len(inputs)} inputs cannot all go to standard output", "give a folder with -o")
     return [Job(item.path, item.relative, STDOUT) for item in inputs]
 
 
-def _is_one_file(output: str, inputs: Sequence[Input]) -> bool:
+def _is_one_file(output: str, inputs: Sequence[Input], writable: frozenset[str]) -> bool:
     ending = Path(output).suffix.lower()
     if output.endswith(("/", os.sep)) or os.path.isdir(output):
         return False
     if ending in VIDEO_SUFFIXES:
         raise UsageError(f"{output}: video cannot be written", f"write the sound to {Path(output).stem}.wav")
-    if ending in WRITABLE_SUFFIXES and len(inputs) > 1:
+    if ending in writable and len(inputs) > 1:
         raise UsageError(f"{len(inputs)} inputs cannot go into one file, {output}", "give a folder with -o")
-    return ending in WRITABLE_SUFFIXES
+    return ending in writable
 
 
-def _target(item: Input, output: str | None, template: str, extension: str | None, fields: Mapping[str, Any]) -> Path:
+def _target(
+    item: Input,
+    output: str | None,
+    template: str,
+    extension: str | None,
+    fields: Mapping[str, Any],
+    writable: frozenset[str],
+    fallback: str,
+) -> Path:
     own = item.relative.suffix
-    ext = extension or (own if own.lower() in WRITABLE_SUFFIXES else ".wav")
+    ext = extension or (own if own.lower() in writable else fallback)
     known = {
         **fields,
         "stem": item.relative.stem,
@@ -91,7 +155,7 @@ def _target(item: Input, output: str | None, template: str, extension: str | Non
         "parent": Path(os.path.abspath(item.path)).parent.name,
     }
     name = PurePath(_render(template, known))
-    if name.suffix.lower() not in WRITABLE_SUFFIXES:
+    if name.suffix.lower() not in writable:
         name = name.with_name(name.name + ext)
     folder = item.path.parent if output is None else Path(output) / item.relative.parent
     return folder / name

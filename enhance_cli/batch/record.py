@@ -22,11 +22,13 @@ class Record:
 
     None means "not known" or "not defined", as the loudness of silence. `gain` is what was applied to the
     whole file after the model, and `notes` says why in words; `error` is the exception behind a failure and
-    stays out of the JSON.
+    stays out of the JSON. Where one input has several outputs they stand by name in `outputs`, and `parts` has the levels
+    of each. Of speaker embeddings `vectors` is how many the file holds, `unusable` the ids of those left as they were.
     """
 
     input: str | None = None
     output: str | None = None
+    outputs: dict[str, str] = field(default_factory=dict)
     status: Literal["done", "skipped", "failed"] | None = None
     reason: str | None = None
     seconds_audio: float | None = None
@@ -38,7 +40,11 @@ class Record:
     sampler: str | None = None
     sampler_args: dict[str, float] = field(default_factory=dict)
     steps: int | None = None
+    guide: str | None = None
     seed: int | None = None
+    extractor: str | None = None
+    vectors: int | None = None
+    unusable: list[str] = field(default_factory=list)
     device: str | None = None
     precision: str | None = None
     loudness_before: float | None = None
@@ -48,6 +54,7 @@ class Record:
     noise_floor_before: float | None = None
     noise_floor_after: float | None = None
     gain: float | None = None
+    parts: dict[str, dict[str, float | None]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     tags_lost: list[str] = field(default_factory=list)
     version: str | None = None

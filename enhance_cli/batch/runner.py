@@ -60,7 +60,11 @@ def run(
 
 
 def _run_one(job: Job, work: Callable[[Job], Mapping[str, Any]], base: Mapping[str, Any]) -> Record:
-    record = Record(**{**base, "input": str(job.source), "output": str(job.target)})
+    record = Record(**{**base, "input": str(job.source)})
+    if job.parts:
+        record.outputs = {name: str(place) for name, place in job.parts}
+    else:
+        record.output = str(job.target)
     if job.action == "skip":
         record.status, record.reason = "skipped", job.reason
         return record

@@ -1,11 +1,8 @@
 """`enhance denoise`: flags in, a checked plan, one model for all files, one record per file out."""
 
-from collections.abc import Callable
-
-import typer
-
 from enhance_cli import __version__, flags
-from enhance_cli.console import Reporter, result, say
+from enhance_cli.commands.running import list_jobs, run_jobs
+from enhance_cli.console import say
 from enhance_cli.errors import UsageError
 
 SUFFIX = "denoised"
@@ -20,6 +17,7 @@ def denoise(
     snr: flags.Snr = None,
     sampler_start: flags.SamplerStart = None,
     model: flags.ModelName = None,
+    guide: flags.Guide = None,
     strength: flags.Strength = 1.0,
     max_attenuation: flags.MaxAttenuation = None,
     full_band: flags.FullBandChoice = flags.FullBand.keep,
@@ -60,7 +58,8 @@ def denoise(
     target_loudness = flags.parse_loudness(loudness)
     batch = flags.parse_batch_size(batch_size)
     entry = registry.find(model, "denoise")
-    steps, sampler = read_spec(entry.path).choose(steps, sampler)
+    spec = read_spec(entry.path)
+    (steps, sampler), guide = spec.choose(steps, sampler), spec.choose_guide(guide)
     jobs = outputs.plan(
         inputs.expand(files, recursive),
         output,
@@ -78,10 +77,11 @@ def denoise(
     settings = {"corrector_steps": corrector_steps, "snr": snr, "start": sampler_start}
     settings = {name: value for name, value in settings.items() if value is not None}
     base = {"model": entry.name, "sampler": sampler, "sampler_args": settings, "steps": steps, "seed": seed}
+    base["guide"] = guide
     base["version"] = __version__
-    work: Callable = _nothing_to_do
+    process = options = None
     if any(job.action == "run" for job in jobs):
-        from enhance_cli.batch.files import FileOptions, enhance_file
+        from enhance_cli.batch.files import FileOptions
 
         options = FileOptions(
             start=start,
@@ -96,25 +96,17 @@ def denoise(
         denoiser, facts = _load(
             entry, device, precision, threads,
             steps=steps, sampler=sampler, sampler_args=settings, seed=seed, strength=strength, max_attenuation=max_attenuation,
-            full_band=full_band is flags.FullBand.keep, batch_size=batch,
+            full_band=full_band is flags.FullBand.keep, batch_size=batch, guide=guide,
         )  # fmt: skip
+        process = denoiser.process
         base |= facts
         if not quiet:
             said = "1 step" if steps == 1 else f"{steps} steps"
             say(f"{entry.name}, {sampler}, {said}, on {base['device']} in {base['precision']}")
-        work = lambda job: enhance_file(job, reporter.watch(denoiser.process), options)
     if dry_run:  # the model, its steps and the device have been checked as well
-        _list(jobs, quiet)
+        list_jobs(jobs, quiet)
         return
-
-    from enhance_cli.batch.record import Report
-    from enhance_cli.batch.runner import run
-
-    with Report(report) as written, Reporter(len(jobs), json, quiet, verbose) as reporter:
-        summary = run(jobs, work, base, lambda record: (written.write(record), reporter.show(record)))
-    if not quiet and len(jobs) > 1:
-        say(f"{summary.done} done, {summary.skipped} skipped, {summary.failed} failed")
-    raise typer.Exit(summary.exit_code)
+    run_jobs(jobs, process, options, base, json, report, quiet, verbose)
 
 
 def _load(entry, device: str, precision: str, threads: int | None, batch_size: int | None, **options):
@@ -130,17 +122,3 @@ def _load(entry, device: str, precision: str, threads: int | None, batch_size: i
     size = batch_size or (1 if place.type == "cpu" else 16)
     denoiser = Denoiser(loaded, DenoiseOptions(batch_size=size, **options))
     return denoiser, {"revision": entry.sha256, "device": str(place), "precision": kind}
-
-
-def _nothing_to_do(job):
-    raise AssertionError(f"{job.source} was to be skipped")
-
-
-def _list(jobs: list, quiet: bool) -> None:
-    """What a run would do: the outputs on stdout, the rest on stderr."""
-    for job in jobs:
-        if job.action == "skip":
-            if not quiet:
-                say(f"skip {job.source}: {job.reason}")
-        else:
-            result(str(job.target))

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from enhance_cli.commands.stem_table import evaluate_stems
 from enhance_cli.console import result, say, talk
 from enhance_cli.errors import AudioError, UsageError
 
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
     import numpy as np
 
 RATE = 16000  # PESQ and DNSMOS are defined here
-TITLES = {"pesq": "PESQ", "estoi": "ESTOI", "si_sdr": "SI-SDR dB"}
-DIGITS = {"estoi": 3, "si_sdr": 1}
+TITLES = {"pesq": "PESQ", "estoi": "ESTOI", "si_sdr": "SI-SDR dB", "pause_depth": "pauses dB"}
+DIGITS = {"estoi": 3, "si_sdr": 1, "pause_depth": 1}
 
 Files = dict[PurePath, Path]
 
@@ -55,16 +56,28 @@ def evaluate(
     steps: Annotated[
         str | None, typer.Option(help="With --model: step counts, one row each.", show_default="1,2,5")
     ] = None,
+    task: Annotated[str, typer.Option(help="speech, or stems: then CLEAN has a folder of stems for each mix.")] = "speech",
     as_json: Annotated[bool, typer.Option("--json", help="JSON lines: every file, then the means.")] = False,
 ) -> None:
-    """Score cleaned speech against the clean originals.
+    """Score cleaned speech, or separated stems, against the originals.
 
     PESQ, ESTOI and SI-SDR compare with the original; OVRL, SIG, BAK and P808 are the parts of DNSMOS, which
     predicts what listeners would say. Higher is better. With --model, speed is in multiples of real time.
+
+    --task stems: CLEAN has a folder for every recording, with mixture.wav and bass.wav, drums.wav and so on; ESTIMATES the
+    same with what was extracted. The table has the SI-SDR improvement per stem in windows of 4 s where it plays, their
+    mean, the mean over silent stems too as published for Slakh2100 (msdm), that of whole recordings, and the SDR.
     """
     from rich.progress import track
 
     from enhance_cli.metrics import load
+
+    if task == "stems":
+        if evaluate_stems(clean, estimates or [], model, steps, as_json):
+            raise typer.Exit(1)
+        return
+    if task != "speech":
+        raise UsageError(f"--task {task} is not known", "choose speech or stems")
 
     measures = {name: load(name) for name in dict.fromkeys(_split(metrics, "--metrics"))}
     originals = _audio_files(clean)

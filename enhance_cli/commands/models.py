@@ -27,6 +27,13 @@ class Format(str, Enum):
     storm = "storm"
     speechbrain = "speechbrain"
     bbed = "bbed"
+    dicose = "dicose"
+    panns = "panns"
+    panns_clip = "panns-clip"
+    resemblyzer = "resemblyzer"
+    seed = "seed"
+    speechbrain_ecapa = "speechbrain-ecapa"
+    wespeaker = "wespeaker"
 
 
 @models.command("list")
@@ -68,7 +75,7 @@ def _describe(entry) -> dict:
     if here:
         try:
             spec = read_spec(entry.path)
-            steps = f"1-{spec.max_steps} ({spec.default_steps})"
+            steps = f"{spec.min_steps}-{spec.max_steps} ({spec.default_steps})" if spec.samplers else ""
         except ModelError:
             steps = "damaged"
     elif source and source.process:
@@ -76,6 +83,8 @@ def _describe(entry) -> dict:
         steps = f"1-{largest} ({default})"
     if source is None:
         where = "package"
+    elif source.package:
+        where = f"Hub, by the package {source.package}"
     elif here:
         where = "pulled"
     else:
@@ -160,6 +169,10 @@ def convert(
     source: Annotated[Format, typer.Option("--from", help="The program that wrote it.")] = Format.auto,
     licence: Annotated[str, typer.Option(help="Licence of the weights, for the header.")] = "unknown",
     half: Half = False,
+    extractor: Annotated[
+        str | None,
+        typer.Option(help="Id of the speaker embeddings that the model makes or repairs, if it is not known."),
+    ] = None,
 ) -> None:
     """Turn a checkpoint of another program into a model file. Nothing in the checkpoint is ever executed."""
     if output.suffix != ".safetensors":
@@ -168,8 +181,9 @@ def convert(
         raise ModelError(f"{file}: no such file", "check the path")
     from enhance_cli.models.convert.file import convert_file
 
-    spec = convert_file(file, output.stem, output, source.value, licence, half=half)
-    say(f"{output.stem}: {spec.network}, {spec.process}, {spec.sample_rate} Hz")
+    spec = convert_file(file, output.stem, output, source.value, licence, half=half, extractor=extractor)
+    kind = f"embeddings {spec.extractor['id']}" if spec.extractor else spec.process
+    say(f"{output.stem}: {spec.network}, {kind}, {spec.sample_rate} Hz")
     result(str(output))
 
 

@@ -9,6 +9,7 @@ import fnmatch
 import hashlib
 import json
 import zlib
+from collections import Counter
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -46,10 +47,13 @@ class Clip:
 
 
 class Corpus:
-    """`audio` int16 (total samples,), the clips to train on, and the clips held out."""
+    """`audio` int16 (total samples,), the clips to train on, and the clips held out; with `whole` both are all clips."""
 
-    def __init__(self, audio: np.ndarray, clips: list[Clip], sources: list[Source]):
+    def __init__(self, audio: np.ndarray, clips: list[Clip], sources: list[Source], whole: bool = False):
         self.audio, self.sources = audio, sources
+        if whole:
+            self.train = self.valid = clips
+            return
         held = set().union(*(_held_out(clips, i, source.held_out) for i, source in enumerate(sources)))
         self.train = [c for c in clips if c.group not in held]
         self.valid = [c for c in clips if c.group in held]
@@ -63,8 +67,10 @@ class Corpus:
         return sum(c.length for c in clips) / rate / 3600
 
 
-def load(sources: list[Source], root: Path, rate: int, cache: Path, log=print) -> Corpus:
+def load(sources: list[Source], root: Path, rate: int, cache: Path, log=print, whole: bool = False) -> Corpus:
     """The packed corpus of `sources` below `root`, from `cache` if these very files were packed before.
+
+    With `whole` nothing is held out, as for a test.
 
     Raises UsageError for a missing or empty folder that is not optional.
     """
@@ -75,7 +81,7 @@ def load(sources: list[Source], root: Path, rate: int, cache: Path, log=print) -
     if not index.exists():
         _pack(files, sources, root, rate, packed, index, log)
     clips = [Clip(*row) for row in json.loads(index.read_text())]
-    return Corpus(np.memmap(packed, dtype=np.int16, mode="r"), clips, sources)
+    return Corpus(np.memmap(packed, dtype=np.int16, mode="r"), clips, sources, whole)
 
 
 def list_files(source: Source, root: Path) -> list[Path]:
@@ -112,33 +118,51 @@ def _well_scored(source: Source, root: Path) -> set[str] | None:
 
 def _pack(files, sources, root: Path, rate: int, packed: Path, index: Path, log) -> None:
     packed.parent.mkdir(parents=True, exist_ok=True)
-    rows, position = [], 0
+    rows, position, rates = [], 0, Counter()
     with open(packed, "wb") as out:
         for number, (i, path) in enumerate(files):
             if number % 500 == 0:
                 log(f"packing {number}/{len(files)} files ({position / rate / 3600:.2f} h)")
             try:
-                audio = read_mono(path, rate)
+                audio, own_rate = _read(path, rate)
             except AudioError as error:
                 log(f"left out: {error}")
                 continue
             if not len(audio):
                 continue
             group = path.parent.name if sources[i].groups == "folder" else path.stem
+            rates[own_rate] += 1
             rows.append((i, f"{sources[i].folder}/{group}", position, len(audio)))
             position += len(audio)
             out.write(np.round(audio * 32767).clip(-32768, 32767).astype(np.int16).tobytes())
     if not rows:
         raise EnhanceError("the corpus holds no readable audio", "name the corpus root with --data")
+    if line := rates_line(", ".join(source.folder for source in sources), rates, rate):
+        log(line)
     index.write_text(json.dumps(rows))
+
+
+def rates_line(where: str, rates: dict[int, int], rate: int) -> str:
+    """One line about files (their number by rate in Hz) that do not have the model's rate; "" where all have it."""
+    others = {own: count for own, count in sorted(rates.items()) if own != rate}
+    if not others:
+        return ""
+    said = ", ".join(f"{own} Hz ({count} {'file' if count == 1 else 'files'})" for own, count in others.items())
+    below = f"; there is nothing to learn above {min(others) / 2000:g} kHz in the lowest" if min(others) < rate else ""
+    return f"{where}: {said} resampled to {rate} Hz{below}"
 
 
 def read_mono(path: Path, rate: int) -> np.ndarray:
     """(N,) float32 at `rate`, channels averaged."""
+    return _read(path, rate)[0]
+
+
+def _read(path: Path, rate: int) -> tuple[np.ndarray, int]:
+    """read_mono, and the rate of the file."""
     with open_audio(path) as file:
         blocks = [block.mean(axis=0) for block in file.blocks()]
         audio = np.concatenate(blocks or [np.zeros(0)]).astype(np.float32)
-        return resample(audio[None], file.info.rate, rate)[0]
+        return resample(audio[None], file.info.rate, rate)[0], file.info.rate
 
 
 def _held_out(clips: list[Clip], source: int, share: float) -> set[str]:

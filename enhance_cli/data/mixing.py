@@ -122,8 +122,14 @@ class Drawer:
 
     def draw(self, samples: int, rng: np.random.Generator, speed: tuple[float, float]) -> np.ndarray:
         """At most `samples` float64 samples, played faster or slower (and higher or lower) by a factor in `speed`."""
+        clip = self.pick(rng)
+        return self.excerpt(clip, samples, rng, speed)
+
+    def pick(self, rng: np.random.Generator) -> Clip:
         source = rng.choice(len(self.weights), p=self.weights)
-        clip = self.by_source[source][rng.choice(len(self.chances[source]), p=self.chances[source])]
+        return self.by_source[source][rng.choice(len(self.chances[source]), p=self.chances[source])]
+
+    def excerpt(self, clip: Clip, samples: int, rng: np.random.Generator, speed: tuple[float, float]) -> np.ndarray:
         taken = min(clip.length, fast_length(samples * rng.uniform(*speed)))
         start = clip.start + rng.integers(clip.length - taken + 1)
         excerpt = self.audio[start : start + taken] / 32768.0

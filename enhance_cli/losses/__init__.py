@@ -8,6 +8,7 @@ LOSSES = Catalogue(
     __name__,
     {
         "consistency": "consistency:loss",
+        "cross_reconstruction": "cross_reconstruction:loss",
         "data_prediction": "data_prediction:loss",
         "reverse_process": "reverse_process:loss",
         "score_matching": "score_matching:loss",
@@ -20,5 +21,6 @@ DISTANCES = Catalogue(
     {
         "hybrid_spectral": "hybrid_spectral:distance",
         "perceptual": "perceptual:distance",
+        "waveform_spectral": "waveform_spectral:distance",
     },
 )

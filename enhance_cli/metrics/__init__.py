@@ -3,6 +3,8 @@
 Every `score(reference, estimate, rate)` takes two float arrays of the same length (N,) and a sample rate in
 Hz and returns a number, or a dictionary of numbers where one measure has several parts. Higher is better in
 all of them. A signal that the measure is not defined for (silence, too short) is an AudioError.
+
+Error rates of speaker verification (eer, min_dcf, with trials and det) judge lists of trials and are imported by name.
 """
 
 from collections.abc import Callable
@@ -22,6 +24,7 @@ METRICS = Catalogue(
         "estoi": "estoi:score",
         "si_sdr": "si_sdr:score",
         "dnsmos": "dnsmos:score",
+        "pause_depth": "pause_depth:score",
     },
 )
 

@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
@@ -18,25 +18,31 @@ from enhance_cli.processes import PROCESSES
 
 
 class Model:
-    """A network ready to sample with. Call `estimate(x, y, t)` on compressed spectrograms (B, 2, T, F)."""
+    """A network ready to sample with. Call `estimate(x, y, t)` on compressed spectrograms (B, 2, T, F), or on speaker
+    embeddings (B, D), which have no front end."""
 
     def __init__(self, spec: Spec, network: torch.nn.Module, device: torch.device, precision: str = "fp32"):
         self.spec, self.device, self.precision = spec, device, precision
         self.network = network.to(device)
         self.process = PROCESSES[spec.process](**spec.process_args)
-        self.frontend = Frontend(**spec.frontend)
+        self.frontend = None if spec.frontend is None else Frontend(**spec.frontend)
         self.prediction = Prediction(**spec.prediction)
 
-    def estimate(self, x: Tensor, y: Tensor, t: Tensor) -> Tensor:
-        """The clean estimate for the state x at time t (B,). Sampler arithmetic stays in fp32 whatever the precision."""
-        return self.prediction.estimate(partial(self._call, self.network), self.process, x, y, t)
+    def estimate(self, x: Tensor, y: Tensor, t: Tensor, guide: Tensor | None = None) -> Tensor:
+        """The clean estimate for the state x at time t (B,), with a guide (B, 1, T) for networks that take one.
 
-    def sample(self, sampler: Callable, y: Tensor, steps: int, noise: Callable) -> Tensor:
+        Sampler arithmetic stays in fp32 whatever the precision.
+        """
+        network = self.network if guide is None else partial(self.network, guide=guide)
+        return self.prediction.estimate(partial(self._call, network), self.process, x, y, t)
+
+    def sample(self, sampler: Callable, y: Tensor, steps: int, noise: Callable, guide: Tensor | None = None) -> Tensor:
         """Run `sampler` from the noisy y (B, 2, T, F). A network with a `centre` has its process around that instead of y,
         and sees both."""
         centre = getattr(self.network, "centre", None)
         if centre is None:
-            return sampler(self.estimate, self.process, y, steps, noise)
+            estimate = self.estimate if guide is None else partial(self.estimate, guide=guide)
+            return sampler(estimate, self.process, y, steps, noise)
         network = partial(self._call, partial(self.network, noisy=y))
         estimate = partial(self.prediction.estimate, network, self.process)
         return sampler(estimate, self.process, self._call(centre, y), steps, noise)
@@ -54,30 +60,66 @@ def load_file(
 
     Raises ModelError if the file is damaged or does not fit its network.
     """
+    spec, network = load_network(path, sha256, fold)
+    try:
+        return Model(spec, network, device, precision)
+    except Exception as error:  # a header can ask for anything
+        raise _unbuildable(path, error) from error
+
+
+def load_network(path: Path, sha256: str | None = None, fold: bool = True) -> tuple[Spec, torch.nn.Module]:
+    """The header and the network alone, on the CPU. As load_file."""
     if sha256 is not None and file_sha256(path) != sha256:
         raise ModelError(
             f"{path}: the file is damaged (its SHA-256 is not the recorded one)", "reinstall or pull it again"
         )
     spec = read_spec(path)
     try:
-        model = Model(spec, NETWORKS[spec.network](**spec.network_args), device, precision)
+        network = NETWORKS[spec.network](**spec.network_args)
     except Exception as error:  # a header can ask for anything
-        reason = " ".join(str(error).split())
-        raise ModelError(
-            f"{path}: this version cannot build it ({reason})", "update enhance-cli, or use another"
-        ) from error
-    with safe_open(path, framework="pt") as file:
-        names = file.keys()
-        weights = {name: file.get_tensor(name).float() for name in names}
+        raise _unbuildable(path, error) from error
     try:
-        model.network.load_state_dict(weights)
-    except RuntimeError as error:
+        _fill(network, path)
+    except (RuntimeError, KeyError, SafetensorError) as error:
         reason = str(error).splitlines()[-1].strip()
         raise ModelError(f"{path}: the weights do not fit {spec.network} ({reason})", "use another model") from error
-    model.network.eval().requires_grad_(False)
-    if fold and hasattr(model.network, "fold"):
-        model.network.fold()
-    return model
+    network.eval().requires_grad_(False)
+    if fold and hasattr(network, "fold"):
+        network.fold()
+    return spec, network
+
+
+def begin_from(network: torch.nn.Module, path: Path, sha256: str | None = None) -> None:
+    """Give `network` the weights of a model file, which may lack attention to a guide. Raises ModelError if they do not fit."""
+    spec, other = load_network(path, sha256, fold=False)
+    try:
+        missing, unknown = network.load_state_dict(other.state_dict(), strict=False)
+    except RuntimeError as error:
+        raise ModelError(
+            f"{path}: {spec.name} is a network of other sizes", "start from a model of the same kind"
+        ) from error
+    wrong = [key for key in missing if not key.startswith("guides.")] + unknown
+    if wrong:
+        raise ModelError(f"{path}: {spec.name} is another network ({wrong[0]})", "start from a model of the same kind")
+
+
+def _fill(network: torch.nn.Module, path: Path) -> None:
+    """The file's weights into the network one by one, so that memory holds a large model once."""
+    state = network.state_dict()
+    with safe_open(path, framework="pt") as file:
+        different = set(state) ^ set(file.keys())
+        if different:
+            raise KeyError(min(different))
+        for name, tensor in state.items():
+            stored = file.get_tensor(name)
+            if stored.shape != tensor.shape:
+                raise RuntimeError(f"{name} is {list(stored.shape)}, not {list(tensor.shape)}")
+            tensor.copy_(stored)
+
+
+def _unbuildable(path: Path, error: Exception) -> ModelError:
+    reason = " ".join(str(error).split())
+    return ModelError(f"{path}: this version cannot build it ({reason})", "update enhance-cli, or use another")
 
 
 def save_model(path: Path, spec: Spec, network: torch.nn.Module) -> None:

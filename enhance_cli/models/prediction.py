@@ -22,7 +22,8 @@ KINDS = ("data", "score", "denoiser", "velocity")
 
 @dataclass(frozen=True)
 class Prediction:
-    """As a model's header has it. `input_scaling` multiplies x and y, `output_scaling` the network's output."""
+    """As a model's header has it. `input_scaling` multiplies x and y, `output_scaling` the network's output; `time` is "t"
+    or "ln/4", what the network gets of the time t."""
 
     kind: str = "data"
     sign: float = 1.0
@@ -31,6 +32,8 @@ class Prediction:
     skip: str = "0"
     out: str = "1"
     sigma_data: float = 0.1
+    sigma_min: float = 0.0
+    time: str = "t"
 
     def __post_init__(self):
         if self.kind not in KINDS:
@@ -43,7 +46,7 @@ class Prediction:
         sigma = process.std(t)
         scale = self._factor(self.input_scaling, sigma, t)
         out = _like(self._factor(self.output_scaling, sigma, t), x) * network(
-            _like(scale, x) * x, _like(scale, x) * y, t
+            _like(scale, x) * x, _like(scale, x) * y, self._time(t)
         )
         if self.kind == "velocity":
             return x - _like(t, x) * out
@@ -55,8 +58,17 @@ class Prediction:
         mean = out if self.kind == "denoiser" else x + _like(sigma**2, x) * self.sign * out
         return (mean - b * y) / a
 
+    def _time(self, t: Tensor) -> Tensor:
+        """What the network is told of the time: t itself, or c_noise of Karras et al. (2022)."""
+        times = {"t": lambda: t, "ln/4": lambda: t.log() / 4}
+        if self.time not in times:
+            raise ModelError(f"time {self.time!r} is not known", f"choose from {', '.join(times)}")
+        return times[self.time]()
+
     def _factor(self, name: str, sigma: Tensor, t: Tensor) -> Tensor:
-        """A scaling by its name, (B,). edm_in, edm_skip and edm_out are c_in, c_skip and c_out of Karras et al. (2022)."""
+        """A scaling by its name, (B,). edm_in, edm_skip and edm_out are c_in, c_skip and c_out of Karras et al. (2022);
+        consistency_skip and consistency_out let nothing but x through at `sigma_min` (Song et al., 2023);
+        signal is what a process that keeps the variance leaves of the signal."""
         total = sigma**2 + self.sigma_data**2
         factors = {
             "0": lambda: torch.zeros_like(sigma),
@@ -67,6 +79,9 @@ class Prediction:
             "edm_in": lambda: total.rsqrt(),
             "edm_skip": lambda: self.sigma_data**2 / total,
             "edm_out": lambda: sigma * self.sigma_data * total.rsqrt(),
+            "consistency_skip": lambda: self.sigma_data**2 / ((sigma - self.sigma_min) ** 2 + self.sigma_data**2),
+            "consistency_out": lambda: (sigma - self.sigma_min) * self.sigma_data * total.rsqrt(),
+            "signal": lambda: (1 - sigma**2).sqrt(),
         }
         if name not in factors:
             raise ModelError(f"scaling {name!r} is not known", f"choose from {', '.join(factors)}")

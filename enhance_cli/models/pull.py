@@ -47,6 +47,10 @@ def pull(
     """Where the model lies, ready to use; at once if it is here undamaged. Raises ModelError, leaving nothing half done."""
     entry = published(name)
     source, pin = entry.source, folders.read_pin(name)
+    if source.package:
+        from enhance_cli.models.demucs import fetch
+
+        return fetch(entry)[-1]
     if source.converter is None:
         raise ModelError(f"{name}: this version has no converter for it", f"see {source.page}")
     if pin.get("location") != source.location:
@@ -71,7 +75,7 @@ def pull(
 
     origin = {"origin": source.location, "revision": revision, "restriction": source.restriction}
     origin = {key: value for key, value in origin.items() if value}
-    convert_file(original, name, entry.path, source.converter, entry.licence, origin, half)
+    convert_file(original, name, entry.path, source.converter, entry.licence, origin, half, entry.extractor)
     new = {"location": source.location, "revision": revision, "sha256": digest, "size": original.stat().st_size}
     new |= {"date": pin.get("date") or date.today().isoformat(), "model_sha256": file_sha256(entry.path)}
     where = folders.write_pin(name, new)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from enhance_cli.errors import ModelError
 from enhance_cli.models import download, folders
+from enhance_cli.models.spec import read_spec
 
 try:
     import tomllib
@@ -23,7 +24,8 @@ class Source:
     """Where a published checkpoint lies and what is known of it; None is what is not known, and is pinned on first use.
 
     On the Hub it is `file` of `repo`, elsewhere `url`. `size` in bytes is exact and checked, `about` is only shown.
-    `converter` None means that this version cannot run it. `restriction` says in words what its licence forbids.
+    `converter` None means that this version cannot run it, unless `package` names the one that does. `restriction` says in
+    words what its licence forbids.
     """
 
     repo: str | None = None
@@ -34,6 +36,7 @@ class Source:
     size: int | None = None
     about: int | None = None
     converter: str | None = None
+    package: str | None = None
     process: str | None = None
     restriction: str = ""
 
@@ -51,7 +54,8 @@ class Source:
 @dataclass(frozen=True)
 class Entry:
     """One known model. `sha256` of the file at `path` is None for a user's own file, which has nothing to be compared
-    with; `source` is None unless it was published by others."""
+    with; `source` is None unless it was published by others. `extractor` is the id of the embeddings that it makes or
+    repairs."""
 
     name: str
     task: str
@@ -61,6 +65,7 @@ class Entry:
     sample_rate: int = 0
     licence: str = ""
     default: bool = False
+    extractor: str | None = None
     source: Source | None = None
 
 
@@ -89,26 +94,35 @@ def published() -> list[Entry]:
 def find(name: str | None, task: str | None) -> Entry:
     """The model called `name`, the file at that path or address or on the Hub, or the task's default for None.
 
-    Any task's if `task` is None. Raises ModelError for one that is not known, or is known but not here yet.
+    Any task's if `task` is None. Raises ModelError for one that is not known, is known but not here yet, or is for another
+    task.
     """
     known = [e for e in [*entries(), *published()] if task in (None, e.task)]
     if name is None:
-        return next(e for e in known if e.default)
+        default = next((e for e in known if e.default), None)
+        if default is None:
+            raise ModelError(f"no model ships for {task}", "name one with --model; see `enhance models list`")
+        return default
     for entry in known:
         if entry.name == name:
             return entry if entry.source is None else pulled(entry)
     if download.is_reference(name):
-        return Entry(_stem(name), task or "", download.fetch(name), None)
+        return _own(_stem(name), download.fetch(name), task)
     path = Path(name)
     if path.suffix == ".safetensors":
         if not path.is_file():
             raise ModelError(f"{name}: no such model file", "check the path")
-        return Entry(name=path.stem, task=task or "", path=path, sha256=None)
+        return _own(path.stem, path, task)
+    other = next((e for e in [*entries(), *published()] if e.name == name), None)
+    if other is not None:
+        raise ModelError(f"{name}: a model for {other.task}, not for {task}", "see `enhance models list`")
     raise unknown(name, known)
 
 
 def pulled(entry: Entry) -> Entry:
     """A published model with the digest its file should have. Raises ModelError if it is not here."""
+    if entry.source.package:
+        return entry
     if not entry.path.is_file():
         if entry.source.converter is None:
             raise ModelError(f"{entry.name}: this version cannot run it", f"see {entry.source.page}")
@@ -122,6 +136,14 @@ def unknown(name: str, known: list[Entry]) -> ModelError:
     shipped = ", ".join(e.name for e in known if e.source is None)
     hint = f"did you mean {close[0]}?" if close else f"choose from {shipped}, or name a .safetensors file"
     return ModelError(f"unknown model {name!r}", f"{hint}; `enhance models list` has all")
+
+
+def _own(name: str, path: Path, task: str | None) -> Entry:
+    """The entry of a file that no table names. Raises ModelError for one that is damaged or made for another task."""
+    made_for = read_spec(path).task
+    if task not in (None, made_for):
+        raise ModelError(f"{path}: a model for {made_for}, not for {task}", "see `enhance models list`")
+    return Entry(name=name, task=made_for, path=path, sha256=None)
 
 
 def _stem(reference: str) -> str:

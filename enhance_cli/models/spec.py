@@ -6,6 +6,7 @@ that stand in our catalogues.
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -25,7 +26,23 @@ class Spec:
     `sampler_args` their settings where they differ from the sampler's own. `prediction` says what the network gives
     (models.prediction). `normalise` is "level" (active level at `level`) or "peak" (the file divided by max|y|). Frames
     are padded to a multiple of `frames_multiple` with zeros or by reflection. `window_seconds` is for networks without a
-    finite context: longer files are done in windows of that length that fade into each other.
+    finite context: longer files are done in windows of that length that fade into each other. `guides` are those that the
+    network was trained with (models.guide), default first.
+
+    Of speaker embeddings (tasks "embed-speaker" and "enhance-embedding", which have no `frontend`): `extractor` is the "id"
+    and "dimension" of the embeddings that the model makes or repairs, `default_time` the process time at which one step is
+    done, `ensemble` the default weight of what was there before. `normalise` is then "unit-rms" (embeddings of length
+    sqrt(D) go in) or "none" (as they are) of a repair, and of an extractor "raise" (recordings below an RMS of `level` are
+    raised to it) or "none".
+
+    Of stems (task "extract-stem"; states are waveforms (B, C, N), there is no `frontend`): one file holds both networks
+    (networks.stem_pair), the extractor and the refiner. `stems` are the labels, in the order of the network's one-hot
+    vector, `channels` is how many of a file's channels the network takes at once, `complete` says whether the stems
+    together are the whole mix. Windows of `window_seconds` are filled up to a multiple of `frames_multiple` samples with
+    zeros. `min_steps` 0 allows the extractor alone; `max_steps` is 0 without a refiner. The process is "edm", whose time
+    is the noise level sigma; the preconditioning stands in `prediction`. `start_sigma` says at what sigma a refinement
+    starts: keys are numbers of steps as text, and steps between two keys take the lower one's. `normalise` is "level" (the
+    whole file's active level at `level`, one factor for all channels) or "none".
     """
 
     name: str
@@ -34,7 +51,7 @@ class Spec:
     task: str = "denoise"
     network_args: dict = field(default_factory=dict)
     process_args: dict = field(default_factory=dict)
-    frontend: dict = field(default_factory=dict)
+    frontend: dict | None = field(default_factory=dict)
     sample_rate: int = 16000
     level: float = 0.1
     max_steps: int = 5
@@ -46,6 +63,15 @@ class Spec:
     frames_multiple: int = 1
     frame_padding: str = "zero"
     window_seconds: float | None = None
+    guides: tuple[str, ...] = ()
+    extractor: dict = field(default_factory=dict)
+    default_time: float | None = None
+    ensemble: float = 0.0
+    stems: tuple[str, ...] = ()
+    channels: int = 1
+    complete: bool = False
+    min_steps: int = 1
+    start_sigma: dict[str, float] = field(default_factory=dict)
     licence: str = "MIT"
     training: dict = field(default_factory=dict)
 
@@ -53,13 +79,48 @@ class Spec:
         """Steps and sampler as asked, or the model's own. Raises UsageError for what the model does not allow."""
         steps = self.default_steps if steps is None else steps
         sampler = sampler or self.samplers[0]
-        if not 1 <= steps <= self.max_steps:
-            raise UsageError(f"--steps {steps}: {self.name} takes 1 to {self.max_steps} steps", "choose one of these")
+        if steps and not self.max_steps and not self.min_steps:
+            raise UsageError(f"--steps {steps}: {self.name} has nothing that refines", "leave it away, or use --steps 0")
+        if not self.min_steps <= steps <= self.max_steps:
+            allowed = f"{self.min_steps} to {self.max_steps}" if self.max_steps > self.min_steps else self.max_steps
+            raise UsageError(f"--steps {steps}: {self.name} takes {allowed} steps", "choose one of these")
         if sampler not in self.samplers:
             raise UsageError(
                 f"--sampler {sampler}: {self.name} does not run with it", f"choose from {', '.join(self.samplers)}"
             )
         return steps, sampler
+
+    def choose_guide(self, guide: str | None) -> str:
+        """The guide as asked, or the model's own; "none" without one. Raises UsageError for one it was not trained with."""
+        if guide is None:
+            return self.guides[0] if self.guides else "none"
+        if guide == "none" or guide in self.guides:
+            return guide
+        if not self.guides:
+            raise UsageError(
+                f"--guide {guide}: {self.name} was not trained with a guide",
+                "leave it away, or use a model that was, as the recipe denoise-s-guided makes",
+            )
+        raise UsageError(
+            f"--guide {guide}: {self.name} was not trained with it", f"choose from {', '.join([*self.guides, 'none'])}"
+        )
+
+    def choose_stems(self, wanted: Sequence[str]) -> tuple[str, ...]:
+        """The stems as asked, in the model's order; "all" is each of them. Raises UsageError, listing what there is."""
+        if not self.stems:
+            raise ModelError(f"{self.name}: a model for {self.task}, it has no stems", "see `enhance models list`")
+        for stem in wanted:
+            if stem not in (*self.stems, "all"):
+                raise UsageError(
+                    f"--stem {stem}: {self.name} does not extract it", f"choose from {', '.join([*self.stems, 'all'])}"
+                )
+        return tuple(stem for stem in self.stems if stem in wanted or "all" in wanted)
+
+    def sigma_for(self, steps: int) -> float | None:
+        """Where a refinement in so many steps starts; None leaves it to the process."""
+        known = {int(count): sigma for count, sigma in self.start_sigma.items()}
+        below = [count for count in known if count <= steps]
+        return known[max(below)] if below else known.get(min(known, default=0))
 
     def to_metadata(self) -> dict[str, str]:
         return {HEADER_KEY: json.dumps(asdict(self), sort_keys=True)}
@@ -71,7 +132,7 @@ class Spec:
             fields = json.loads((metadata or {})[HEADER_KEY])
             for name in STATED:
                 fields[name]
-            return cls(**fields | {"samplers": tuple(fields["samplers"])})
+            return cls(**fields | {name: tuple(fields.get(name, ())) for name in ("samplers", "guides", "stems")})
         except (KeyError, TypeError, ValueError) as error:
             raise ModelError(
                 f"{path}: not an enhance model (no readable header)", "see `enhance models list`"

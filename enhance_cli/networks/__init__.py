@@ -7,7 +7,18 @@ NETWORKS = Catalogue(
     __name__,
     {
         "bridge_unet": "bridge_unet:BridgeUNet",
+        "cnn14": "cnn14:Cnn14",
+        "cnn14_decision_level": "cnn14:Cnn14DecisionLevel",
+        "ecapa": "ecapa:Ecapa",
+        "ecapa_seed": "ecapa_seed:EcapaSeed",
+        "ge2e": "ge2e:GE2E",
         "ncsnpp": "ncsnpp:NCSNpp",
+        "rdm_mlp": "rdm_mlp:RdmMlp",
+        "resnet_se34": "resnet_se34:ResNetSE34",
+        "wespeaker_resnet34": "wespeaker_resnet34:WeSpeakerResNet34",
+        "stem_pair": "stem_pair:StemPair",
+        "stem_unet": "stem_unet:StemUNet",
         "storm": "storm:StoRM",
+        "unet1d": "unet1d:UNet1d",
     },
 )

@@ -20,6 +20,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from enhance_cli.networks.guide_attention import PLACES, GuideAttention
+
 
 class TimeEmbedding(nn.Module):
     """Process time t (B,) in [0, 1] -> (B, width), from sines of ln t."""
@@ -92,15 +94,25 @@ class InterleaveBands(nn.Module):
         return h.permute(0, 3, 1, 2)
 
 
+def masked(spectrum: Tensor, real: Tensor, imaginary: Tensor) -> Tensor:
+    """(B, 2, T, F) times the complex mask (B, 1, T, F - 1); the Nyquist bin has the real mask of its neighbour."""
+    real, imaginary = F.pad(real, (0, 1, 0, 0), mode="replicate"), F.pad(imaginary, (0, 1))
+    re, im = spectrum[:, :1], spectrum[:, 1:]
+    return torch.cat([real * re - imaginary * im, real * im + imaginary * re], dim=1)
+
+
 class BridgeUNet(nn.Module):
-    """forward(x, y, t): x, y (B, 2, T, 257) real and imaginary compressed spectra, t (B,) -> clean estimate (B, 2, T, 257).
+    """forward(x, y, t, guide=None): x, y (B, 2, T, 257) real and imaginary compressed spectra, t (B,) -> clean estimate.
 
     `channels` per level, `blocks` residual blocks per level and side, `dilations` in time of those blocks in turn,
     `temporal` width and `temporal_dilations` of the full-band stack. The Nyquist bin takes the mask of its neighbour.
+    `guide` adds attention to a guide (B, 1, T) at the "bottleneck", or at "every" level (guide_attention). `state_mask`
+    adds a mask of x to the estimate, for processes whose sampling starts in noise: the network can take it out again.
     """
 
     BINS = 257
     STRIDE = 4
+    GUIDE_REACH = 32  # frames, 0.5 s
 
     def __init__(
         self,
@@ -110,8 +122,12 @@ class BridgeUNet(nn.Module):
         temporal: int = 192,
         temporal_dilations: tuple[int, ...] = (1, 2, 4, 8, 16),
         embedding: int = 64,
+        guide: str | None = None,
+        state_mask: bool = False,
     ):
         super().__init__()
+        if guide not in (None, *PLACES):
+            raise ValueError(f"guide {guide!r} is none of {', '.join(PLACES)}")
         bands = (self.BINS - 1) // self.STRIDE
         self.embed = TimeEmbedding(embedding)
         self.stem = nn.Sequential(
@@ -131,13 +147,19 @@ class BridgeUNet(nn.Module):
         self.narrow = nn.Conv2d(flat, temporal, 1)
         self.temporal = nn.ModuleList(TemporalBlock(temporal, d, embedding) for d in temporal_dilations)
         self.widen = nn.Conv2d(temporal, flat, 1)
+        self.state_mask = state_mask
+        parts = 6 if state_mask else 4  # real and imaginary
         self.head = nn.Sequential(
-            nn.Conv2d(2 * channels[0], 4 * self.STRIDE, 3, padding=1), InterleaveBands(self.STRIDE)
+            nn.Conv2d(2 * channels[0], parts * self.STRIDE, 3, padding=1), InterleaveBands(self.STRIDE)
         )
         nn.init.zeros_(self.widen.weight)
         nn.init.zeros_(self.widen.bias)
         nn.init.zeros_(self.head[0].weight)
         nn.init.zeros_(self.head[0].bias)
+        levels = [f"encoder{n}" for n in range(len(channels))] + [f"decoder{n}" for n in range(len(channels) - 1)]
+        widths = dict(zip(levels, [*channels, *channels[:-1]])) if guide == "every" else {}
+        widths |= {"bottleneck": temporal} if guide else {}
+        self.guides = nn.ModuleDict({place: GuideAttention(c, self.GUIDE_REACH) for place, c in widths.items()})
         self.to(memory_format=torch.channels_last)
 
     def fold(self) -> "BridgeUNet":
@@ -154,9 +176,10 @@ class BridgeUNet(nn.Module):
     def context(self) -> int:
         """Frames on either side that an output frame can depend on."""
         stacks = [*self.encoder, *self.decoder, self.temporal]
-        return 2 + sum(block.context for stack in stacks for block in stack)
+        guides = sum(attention.reach for attention in self.guides.values())
+        return 2 + sum(block.context for stack in stacks for block in stack) + guides
 
-    def forward(self, x: Tensor, y: Tensor, t: Tensor) -> Tensor:
+    def forward(self, x: Tensor, y: Tensor, t: Tensor, guide: Tensor | None = None) -> Tensor:
         embedding = self.embed(t)
         h = torch.cat([x, y], dim=1)[..., :-1].contiguous(memory_format=torch.channels_last)
         h = stem = self.stem(h)
@@ -166,23 +189,26 @@ class BridgeUNet(nn.Module):
                 h = F.relu(self.down[level - 1](h), inplace=True)
             for block in blocks:
                 h = block(h, embedding)
+            h = self.guided(f"encoder{level}", h, guide)
             skips.append(h)
-        h = F.relu(h + self.full_band(h, embedding))
+        h = F.relu(h + self.full_band(h, embedding, guide))
         for level in reversed(range(len(self.decoder))):
             h = F.relu(self.up[level](h) + skips[level], inplace=True)
             for block in self.decoder[level]:
                 h = block(h, embedding)
+            h = self.guided(f"decoder{level}", h, guide)
         out = self.head(torch.cat([h, stem], dim=1)).float()
-        mask_re = F.pad(1 + out[:, :1], (0, 1, 0, 0), mode="replicate")
-        mask_im, residual = F.pad(out[:, 1:2], (0, 1)), F.pad(out[:, 2:], (0, 1))
-        re, im = y[:, :1], y[:, 1:]
-        return torch.cat([mask_re * re - mask_im * im, mask_re * im + mask_im * re], dim=1) + residual
+        estimate = masked(y, 1 + out[:, :1], out[:, 1:2]) + F.pad(out[:, 2:4], (0, 1))
+        return estimate + masked(x, out[:, 4:5], out[:, 5:]) if self.state_mask else estimate
 
-    def full_band(self, h: Tensor, embedding: Tensor) -> Tensor:
+    def guided(self, place: str, h: Tensor, guide: Tensor | None) -> Tensor:
+        return self.guides[place](h, guide) if place in self.guides else h
+
+    def full_band(self, h: Tensor, embedding: Tensor, guide: Tensor | None) -> Tensor:
         """(B, C, T, F) -> same, through the temporal stack on the F*C features of each frame."""
         batch, channels, frames, bands = h.shape
         z = h.permute(0, 2, 3, 1).reshape(batch, 1, frames, bands * channels).permute(0, 3, 2, 1)
-        z = self.narrow(z)
+        z = self.guided("bottleneck", self.narrow(z), guide)
         for block in self.temporal:
             z = block(z, embedding)
         z = self.widen(z).permute(0, 2, 3, 1).reshape(batch, frames, bands, channels)

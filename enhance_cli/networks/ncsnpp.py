@@ -26,6 +26,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from enhance_cli.networks.guide_attention import PLACES, GuideAttention
+
 
 def fresh(layer: nn.Module, gain: float = 1.0) -> nn.Module:
     """A convolution or linear layer before training. What ends a residual branch has gain 0: the branch is silent."""
@@ -160,10 +162,12 @@ class NCSNpp(nn.Module):
     Attention stands in the middle, and at the levels that have as many bins as one of `attn_resolutions` when the input
     has `image_size`. `progressive` "output_skip" or "none" and `progressive_input` "input_skip" or "none" are the two
     pyramids. With `input_channels` 6 there is a third spectrogram, forward(x, y, t, condition). A `discriminative`
-    network sees y alone: x and t are ignored, and the layers that would embed t are absent or not trained.
+    network sees y alone: x and t are ignored, and the layers that would embed t are absent or not trained. `guide` adds
+    attention to a guide (B, 1, T) at the "bottleneck", or at "every" level (guide_attention).
     """
 
     context = None  # attention: an output frame depends on all input frames
+    GUIDE_REACH = 64  # frames, 0.5 s
 
     def __init__(
         self,
@@ -179,8 +183,11 @@ class NCSNpp(nn.Module):
         divide: str | None = None,
         centered: bool = True,
         fourier_scale: float = 16.0,
+        guide: str | None = None,
     ):
         super().__init__()
+        if guide not in (None, *PLACES):
+            raise ValueError(f"guide {guide!r} is none of {', '.join(PLACES)}")
         if progressive not in ("output_skip", "none") or progressive_input not in ("input_skip", "none"):
             raise ValueError(f"no such pyramid: progressive={progressive!r}, progressive_input={progressive_input!r}")
         if divide not in (None, "before", "after") or (divide and discriminative):
@@ -194,6 +201,7 @@ class NCSNpp(nn.Module):
         self.output_layer = nn.Conv2d(pyramid, 2, 1)
         self.downsample = Downsample(pyramid)
         self.all_modules = nn.ModuleList(self.layers(nf, ch_mult, pyramid, 4 * nf, fourier_scale))
+        self.guides = nn.ModuleDict(self.guide_layers(guide, [nf * m for m in ch_mult]))
         if discriminative:
             for name, parameter in self.all_modules.named_parameters():
                 parameter.requires_grad_(parameter.requires_grad and "Dense_0" not in name)
@@ -234,12 +242,34 @@ class NCSNpp(nn.Module):
             if level > 0:
                 yield ResBlock(width, width, embedding, "up")
 
+    def guide_layers(self, guide: str | None, widths: list[int]):
+        """Attention to the guide, by place."""
+        attention = lambda width, level: GuideAttention(width, self.GUIDE_REACH, 2**level, min(2**level, 8))
+        if guide:
+            yield "bottleneck", attention(widths[-1], self.levels - 1)
+        if guide == "every":
+            for level, width in enumerate(widths):
+                yield f"down{level}", attention(width, level)
+                yield f"up{level}", attention(width, level)
+
+    def guided(self, place: str, h: Tensor, guide: Tensor | None) -> Tensor:
+        if place not in self.guides:
+            return h
+        return self.guides[place](h.transpose(2, 3), guide).transpose(2, 3)
+
     @property
     def frames_multiple(self) -> int:
         """The number of frames must be a multiple of this."""
         return 2 ** (self.levels - 1)
 
-    def forward(self, x: Tensor, y: Tensor, t: Tensor | None = None, condition: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        y: Tensor,
+        t: Tensor | None = None,
+        condition: Tensor | None = None,
+        guide: Tensor | None = None,
+    ) -> Tensor:
         spectra = [y] if self.discriminative else [x, y] if condition is None else [x, y, condition]
         pyramid = torch.cat(spectra, dim=1).transpose(2, 3).contiguous(memory_format=torch.channels_last)
         if not self.centered:
@@ -260,6 +290,7 @@ class NCSNpp(nn.Module):
                 if self.attends[level]:
                     h = layer()(h)
                 skips.append(h)
+            h = self.guided(f"down{level}", h, guide)
             if level < self.levels - 1:
                 h = layer()(h, embedding)
                 if self.input_skip:
@@ -269,6 +300,7 @@ class NCSNpp(nn.Module):
 
         h = layer()(h, embedding)
         h = layer()(h)
+        h = self.guided("bottleneck", h, guide)
         h = layer()(h, embedding)
 
         output = None
@@ -277,6 +309,7 @@ class NCSNpp(nn.Module):
                 h = layer()(torch.cat([h, skips.pop()], dim=1), embedding)
             if self.attends[level]:
                 h = layer()(h)
+            h = self.guided(f"up{level}", h, guide)
             if self.output_skip or level == 0:
                 part = layer()(h)
                 part = layer()(F.silu(part))

@@ -12,5 +12,7 @@ PROCESSES = Catalogue(
         "schroedinger_bridge_vp": "schroedinger_bridge_vp:SchroedingerBridgeVP",
         "flow_matching": "flow_matching:FlowMatching",
         "brownian_bridge": "brownian_bridge:BrownianBridge",
+        "ddpm": "ddpm:DDPM",
+        "edm": "edm:EDM",
     },
 )

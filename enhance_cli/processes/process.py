@@ -16,9 +16,10 @@ from enhance_cli.errors import UsageError
 
 
 class Process(ABC):
-    """A forward SDE dx = drift dt + diffusion dw from t = 0 to `t_max`; the last step of a sampler starts at `t_eps`."""
+    """A forward SDE dx = drift dt + diffusion dw from `t_clean` to `t_max`; the last step of a sampler starts at `t_eps`."""
 
     noise_scale: ClassVar[float] = 2**-0.5
+    t_clean: ClassVar[float] = 0.0
     t_max: float = 1.0
     t_eps: float = 0.03
 
@@ -71,6 +72,14 @@ class Process(ABC):
         """The steps + 1 times of a sampler: `steps` evenly from `start` (default `t_max`) down to `t_eps`, then 0."""
         start = self._checked(steps, start)
         return [start + (self.t_eps - start) * i / max(steps - 1, 1) for i in range(steps)] + [0.0]
+
+    def jumps(self, steps: int, start: float | None = None) -> list[float]:
+        """The times at which a consistency model is called in `steps` steps, and the end of the grid behind them."""
+        return self.levels(steps, start)
+
+    def renoise(self, x0: Tensor, y: Tensor, t: Tensor, noise: Tensor) -> Tensor:
+        """The state at t around the clean estimate of a consistency model, between two of its calls."""
+        return self.sample(x0, y, t, noise)
 
     def _checked(self, steps: int, start: float | None) -> float:
         start = self.t_max if start is None else start

@@ -18,6 +18,9 @@ SAMPLERS = Catalogue(
         "predictor_corrector": "predictor_corrector:sample",
         "probability_flow": "probability_flow:sample",
         "flow_euler": "flow_euler:sample",
+        "ddim": "ddim:sample",
+        "heun": "heun:sample",
+        "edm_stochastic": "edm_stochastic:sample",
     },
 )
 
@@ -25,10 +28,13 @@ _BRIDGES = frozenset({"brownian_bridge", "schroedinger_bridge_ve", "schroedinger
 PAIRINGS = {
     "bridge_ode": _BRIDGES,
     "bridge_sde": _BRIDGES,
-    "consistency": _BRIDGES | {"ouve", "bbed", "flow_matching"},
+    "consistency": _BRIDGES | {"ouve", "bbed", "flow_matching", "edm"},
     "predictor_corrector": frozenset({"ouve", "bbed"}),
     "probability_flow": frozenset({"ouve"}),
     "flow_euler": frozenset({"flow_matching"}),
+    "ddim": frozenset({"ddpm"}),
+    "heun": frozenset({"edm"}),
+    "edm_stochastic": frozenset({"edm"}),
 }
 
 

@@ -6,21 +6,20 @@ changes nothing therefore returns the input sample for sample, at any rate and l
 follows with the gain g that the model gave the upper half of its own band, moment by moment.
 """
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from inspect import signature
 
 import numpy as np
 import torch
 
 from enhance_cli.audio.level import Meter
 from enhance_cli.audio.resample import Resampler
-from enhance_cli.errors import EnhanceError, UsageError
+from enhance_cli.models.guide import load_guide
 from enhance_cli.models.load import Model
-from enhance_cli.samplers import PAIRINGS, SAMPLERS
+from enhance_cli.samplers import SAMPLERS
 from enhance_cli.tasks.noise import FrameNoise
+from enhance_cli.tasks.stream import Waiting, resampled, run_halving, sampler_settings
 from enhance_cli.tasks.windows import Window, cut, group, join
 
 WINDOW_SECONDS = 10.0
@@ -33,7 +32,7 @@ class DenoiseOptions:
 
     `strength` 0..1 mixes between input and result, `max_attenuation` (dB) leaves that much of the input under the result,
     `full_band` False cuts what lies above the model's band, `batch_size` is in windows times channels. `sampler_args` are
-    the sampler's own settings, such as snr or start.
+    the sampler's own settings, such as snr or start. `guide` is "none" or one that the model was trained with.
     """
 
     steps: int | None = None
@@ -44,6 +43,7 @@ class DenoiseOptions:
     full_band: bool = True
     batch_size: int = 1
     sampler_args: dict = field(default_factory=dict)
+    guide: str | None = None
 
     @property
     def wet(self) -> float:
@@ -54,37 +54,24 @@ class DenoiseOptions:
 class Denoiser:
     """`process` is what batch.files.enhance_file wants; one Denoiser serves many files.
 
-    Raises UsageError if the model does not allow the steps, the sampler or its settings.
+    Raises UsageError if the model does not allow the steps, the sampler, its settings or the guide.
     """
 
     def __init__(self, model: Model, options: DenoiseOptions = DenoiseOptions()):
         self.model, self.options = model, options
         spec, hop = model.spec, model.frontend.hop
         self.steps, self.sampler = spec.choose(options.steps, options.sampler)
-        self.sample: Callable = partial(SAMPLERS[self.sampler], **self._sampler_args())
-        self.core = int((spec.window_seconds or WINDOW_SECONDS) * spec.sample_rate) // hop * hop
+        settings = sampler_settings(spec, self.sampler, options.sampler_args)
+        if "start" in settings:
+            model.process.levels(self.steps, settings["start"])  # refuses a time where sampling cannot start
+        self.sample: Callable = partial(SAMPLERS[self.sampler], **settings)
+        self.guide = load_guide(spec.choose_guide(options.guide), spec.sample_rate, hop, model.device)
+        grid, around = (self.guide.grid, self.guide.context) if self.guide else (hop, 0)
+        self.core = max(1, int((spec.window_seconds or WINDOW_SECONDS) * spec.sample_rate) // grid) * grid
         context = model.network.context
         self.fade = 0 if context is not None else int(FADE_SECONDS * spec.sample_rate) // hop * hop
-        self.margin = self.fade if context is None else (context * self.steps + 2) * hop
-
-    def _sampler_args(self) -> dict:
-        """The model's settings of the sampler under the user's."""
-        process = self.model.spec.process
-        if process not in PAIRINGS[self.sampler]:
-            fitting = [name for name, processes in PAIRINGS.items() if process in processes]
-            raise UsageError(
-                f"--sampler {self.sampler}: its formulas do not hold for the process {process}",
-                f"choose from {', '.join(fitting)}",
-            )
-        known = list(signature(SAMPLERS[self.sampler]).parameters)[5:]  # after estimate, process, y, steps, noise
-        for name in self.options.sampler_args:
-            if name not in known:
-                flag = "--sampler-start" if name == "start" else "--" + name.replace("_", "-")
-                raise UsageError(f"{flag}: the sampler {self.sampler} has no such setting", "leave it away")
-        settings = self.model.spec.sampler_args.get(self.sampler, {}) | self.options.sampler_args
-        if "start" in settings:
-            self.model.process.levels(self.steps, settings["start"])  # refuses a time where sampling cannot start
-        return settings
+        margin = self.fade if context is None else (context * self.steps + 2) * hop
+        self.margin = -(-(margin + around) // grid) * grid
 
     def process(self, blocks: Iterable[np.ndarray], rate: int, channels: int, level: Meter) -> Iterator[np.ndarray]:
         """Blocks (C, n) at `rate` in, as many samples out, in blocks of other sizes. `level` measured the whole file."""
@@ -92,7 +79,7 @@ class Denoiser:
         if wet == 0 or not level.active_levels.any():
             yield from blocks
             return
-        waiting = _Waiting()
+        waiting = Waiting()
         for change in self._changes(waiting.pass_through(blocks), rate, channels, self._scale(level)):
             count = min(change.shape[1], waiting.samples)
             if not count:
@@ -121,53 +108,44 @@ class Denoiser:
         """
         own_rate = self.model.spec.sample_rate
         down, up = Resampler(rate, own_rate, channels), Resampler(own_rate, rate, 3 * channels)
-        windows = cut(_resampled(blocks, down, channels), self.core, self.margin)
+        windows = cut(resampled(blocks, down, channels), self.core, self.margin)
         batches = group(windows, max(1, self.options.batch_size // channels))
-        done = (pair for batch in batches for pair in zip(batch, self._run(batch, scale)))
+        run = partial(self._run, scale=scale)
+        done = (pair for batch in batches for pair in zip(batch, run_halving(run, batch)))
         for change in join(done, self.fade):
             yield up.push(change)
         yield up.push(np.zeros((3 * channels, 0), np.float32), last=True)
 
-    def _run(self, batch: list[Window], scale: np.ndarray) -> list[np.ndarray]:
-        """The (3C, n) of every window, `scale` (C,) times louder for the model.
-
-        Halves the batch when a GPU has no room for it.
-        """
-        try:
-            return self._run_at_once(batch, scale)
-        except torch.cuda.OutOfMemoryError:
-            torch.cuda.empty_cache()
-            if len(batch) == 1:
-                raise EnhanceError("not enough GPU memory for one window", "use --device cpu") from None
-            middle = len(batch) // 2
-            return self._run(batch[:middle], scale) + self._run(batch[middle:], scale)
-
     @torch.inference_mode()
-    def _run_at_once(self, batch: list[Window], scale: np.ndarray) -> list[np.ndarray]:
+    def _run(self, batch: list[Window], scale: np.ndarray) -> list[np.ndarray]:
+        """The (3C, n) of every window, `scale` (C,) times louder for the model."""
         frontend, hop = self.model.frontend, self.model.frontend.hop
         channels, samples = batch[0].audio.shape
         audio = torch.from_numpy(np.stack([w.audio for w in batch]).astype(np.float32)).flatten(0, 1)
         factor = torch.from_numpy(scale.astype(np.float32)).repeat(len(batch))[:, None]
         padded = torch.nn.functional.pad(audio * factor, (0, -samples % hop))
-        y = frontend.analyse(padded.to(self.model.device))
+        padded = padded.to(self.model.device)
+        y, guide = frontend.analyse(padded), self.guide and self.guide(padded)
         starts = [w.start // hop for w in batch for _ in range(channels)]
-        estimate = self._sample(y, starts)
+        estimate = self._sample(y, starts, guide)
         change = frontend.synthesise(estimate, samples) - frontend.synthesise(y, samples)
         rise = self._upper_gain(estimate[:, :, : y.shape[2]], y, samples) - 1
         result = torch.stack([change.cpu() / factor, audio, rise.cpu()]).unflatten(1, (len(batch), channels))
         return [result[:, i].flatten(0, 1).numpy() for i in range(len(batch))]
 
-    def _sample(self, y: torch.Tensor, starts: list[int]) -> torch.Tensor:
+    def _sample(self, y: torch.Tensor, starts: list[int], guide: torch.Tensor | None = None) -> torch.Tensor:
         """(B, 2, T, F) noisy -> clean, with the frames that fill up `frames_multiple`, as published models are run.
 
-        `starts` (B) are the positions of the first frames in the file.
+        `starts` (B) are the positions of the first frames in the file. Of the frames that fill up the guide knows nothing.
         """
         spec, process = self.model.spec, self.model.process
         missing = -y.shape[2] % spec.frames_multiple
         reflect = spec.frame_padding == "reflect" and missing < y.shape[2]
         padded = torch.nn.functional.pad(y, (0, 0, 0, missing), mode="reflect" if reflect else "constant")
         noise = FrameNoise(self.options.seed, starts, padded, process.noise_scale)
-        return self.model.sample(self.sample, padded, self.steps, noise)
+        if guide is not None:
+            guide = torch.nn.functional.pad(guide, (0, missing), value=torch.nan)
+        return self.model.sample(self.sample, padded, self.steps, noise, guide)
 
     def _upper_gain(self, estimate: torch.Tensor, y: torch.Tensor, samples: int) -> torch.Tensor:
         """(B, samples) gain the model gave the upper half of its band, from frame energies, linear in between."""
@@ -187,36 +165,3 @@ def run(audio: np.ndarray, rate: int, model: Model, options: DenoiseOptions = De
     level.push(audio)
     denoiser = Denoiser(model, options)
     return np.concatenate(list(denoiser.process(iter([audio]), rate, audio.shape[0], level)), axis=1)
-
-
-def _resampled(blocks: Iterable[np.ndarray], resampler: Resampler, channels: int) -> Iterator[np.ndarray]:
-    for block in blocks:
-        yield resampler.push(block.astype(np.float32, copy=False))
-    yield resampler.push(np.zeros((channels, 0), np.float32), last=True)
-
-
-class _Waiting:
-    """The input that has been read but whose result is not there yet."""
-
-    def __init__(self):
-        self.held: deque[np.ndarray] = deque()
-        self.samples = 0
-
-    def pass_through(self, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-        for block in blocks:
-            self.held.append(block)
-            self.samples += block.shape[1]
-            yield block
-
-    def take(self, count: int) -> np.ndarray:
-        """The next `count` samples (C, count), of which there must be as many."""
-        parts, missing = [], count
-        self.samples -= count
-        while missing:
-            block = self.held.popleft()
-            if block.shape[1] > missing:
-                self.held.appendleft(block[:, missing:])
-                block = block[:, :missing]
-            parts.append(block)
-            missing -= block.shape[1]
-        return np.concatenate(parts, axis=1)

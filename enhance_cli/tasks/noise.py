@@ -10,29 +10,30 @@ BLOCK = 64  # frames per generator
 
 
 class FrameNoise:
-    """Called once per draw by a sampler; gives normal noise (B, 2, T, F) for windows that start at `frames`.
+    """Called once per draw by a sampler; gives normal noise (B, 2, T, F), or (B, C, N) where a sample is a frame, for
+    windows that start at `frames`.
 
-    `scale` is the spread of each part: 1, or 2^-1/2 for processes that are defined on complex normal noise.
+    `scale` is the spread of each part: 1, or 2^-1/2 for processes that are defined on complex normal noise. `block` frames
+    come from one generator.
     """
 
-    def __init__(self, seed: int, frames: list[int], like: Tensor, scale: float = 1.0):
+    def __init__(self, seed: int, frames: list[int], like: Tensor, scale: float = 1.0, block: int = BLOCK):
         self.seed, self.frames, self.shape, self.device = seed, frames, like.shape, like.device
-        self.scale = scale
+        self.scale, self.block = scale, block
         self.draws = 0
 
     def __call__(self) -> Tensor:
-        _, parts, length, bins = self.shape
-        noise = torch.stack([self._stretch(first, parts, length, bins) for first in self.frames])
+        noise = torch.stack([self._stretch(first, *self.shape[1:]) for first in self.frames])
         self.draws += 1
         return self.scale * noise.to(self.device)
 
-    def _stretch(self, first: int, parts: int, length: int, bins: int) -> Tensor:
-        numbers = range(first // BLOCK, (first + length - 1) // BLOCK + 1)
-        stretch = torch.cat([self._block(number, parts, bins) for number in numbers], dim=1)
-        skip = first - numbers[0] * BLOCK
+    def _stretch(self, first: int, parts: int, length: int, *bins: int) -> Tensor:
+        numbers = range(first // self.block, (first + length - 1) // self.block + 1)
+        stretch = torch.cat([self._block(number, parts, *bins) for number in numbers], dim=1)
+        skip = first - numbers[0] * self.block
         return stretch[:, skip : skip + length]
 
-    def _block(self, number: int, parts: int, bins: int) -> Tensor:
+    def _block(self, number: int, parts: int, *bins: int) -> Tensor:
         digest = hashlib.blake2b(f"{self.seed} {self.draws} {number}".encode(), digest_size=7).digest()
         generator = torch.Generator().manual_seed(int.from_bytes(digest, "big"))
-        return torch.randn(parts, BLOCK, bins, generator=generator)
+        return torch.randn(parts, self.block, *bins, generator=generator)

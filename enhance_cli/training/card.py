@@ -6,46 +6,57 @@ from enhance_cli.models.spec import Spec
 def render(spec: Spec) -> str:
     """Markdown, from nothing but the model's own header."""
     training = spec.training
-    recipe, data = training["recipe"], training["data"]
+    recipe = training["recipe"]
     stages = "; ".join(f"{s['steps']} batches of {s['loss']} at lr {s['lr']:g}" for s in recipe["stage"])
-    scores = training["validation"]
-    batch, seconds = recipe["train"]["batch_size"], recipe["mix"]["seconds"]
+    scores, parameters = training["validation"], training["data"]["parameters"] / 1e6
+    settings, seconds = recipe["train"], recipe["mix"]["seconds"]
+    batch = settings["batch_size"] * settings.get("accumulate", 1) * training.get("processes", 1)
     steps = "step" if spec.default_steps == 1 else "steps"
     name, commit = recipe.get("name", spec.name), training["commit"][:12] or "unknown"
+    start = f" from the weights of {settings['start']}" if settings.get("start") else ""
     return f"""# {spec.name}
 
 {spec.task} at {spec.sample_rate} Hz with 1 to {spec.max_steps} sampler steps ({", ".join(spec.samplers)}).
-Network `{spec.network}`, {data["parameters"] / 1e6:.2f} M parameters; process `{spec.process}`. Weights: {spec.licence}.
+Network `{spec.network}`, {parameters:.2f} M parameters; process `{spec.process}`. Weights: {spec.licence}.
 
 Trained with `enhance train {name} --data CORPUS` at commit {commit} on {training["date"]}
-({data["device"]}): {stages}; batches of {batch} x {seconds:g} s, {training["audio_hours_seen"]} h of mixtures
-seen until the exported step {training["steps"]}.
+({training["data"]["device"]}){start}: {stages}; batches of {batch} x {seconds:g} s, {training["audio_hours_seen"]} h of
+mixtures seen until the exported step {training["steps"]}.
 
 ## Data
 
-{data["speech_hours"]} h of speech and {data["noise_hours"]} h of noise. Licences: {training["licences"]}.
-Babble mixed from four to eight training voices, and ambiences that hold distant voices, count as noise.
-
-| speech | weight | held out |
-|---|---|---|
-{_rows(recipe["data"]["speech"])}
-
-| noise | weight | held out |
-|---|---|---|
-{_rows(recipe["data"]["noise"])}
-
+{_data(training)}
 ## Validation
 
-{recipe["train"]["validation_items"]} mixtures of held-out voices and noises, {spec.default_steps} {steps}:
+{recipe["train"]["validation_items"]} mixtures of held-out recordings, {spec.default_steps} {steps}:
 
 | | {" | ".join(scores)} |
 |---|{"---|" * len(scores)}
-{_scores("noisy", training.get("validation_noisy", {}), scores)}{_scores(spec.name, scores, scores)}
-## Limits
+{_scores("noisy", training.get("validation_noisy", {}), scores)}{_scores(spec.name, scores, scores)}{_limits(recipe["data"])}"""
 
-Speech only: music is noise to it. Training heard read speech and commands in eight languages; no whispering, shouting or
-singing. Voices far behind the main one are taken for noise.
+
+def _data(training: dict) -> str:
+    data, recipe = training["data"], training["recipe"]["data"]
+    licences = f"Licences: {training['licences'] or 'not stated'}."
+    if "pairs" in data:
+        shards = recipe.get("shards")
+        where = shards["train"] if shards else recipe["pairs"]
+        return f"{data['pairs']} pairs of noisy and clean recordings ({where}), {data['pair_hours']} h. {licences}\n"
+    return f"""{data["speech_hours"]} h of speech and {data["noise_hours"]} h of noise. {licences}
+Babble mixed from four to eight training voices counts as noise.
+
+| speech | weight | held out |
+|---|---|---|
+{_rows(recipe["speech"])}
+
+| noise | weight | held out |
+|---|---|---|
+{_rows(recipe["noise"])}
 """
+
+
+def _limits(data: dict) -> str:
+    return f"\n## Limits\n\n{data['limits'].strip()}\n" if data.get("limits") else ""
 
 
 def _rows(sources: list[dict]) -> str:

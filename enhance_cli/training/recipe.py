@@ -1,20 +1,18 @@
 """Recipes: one TOML file says model, data, mixing and stages; `base = "NAME"` starts from another one.
 
-Unknown keys and wrong types are refused with a suggestion.
+Unknown keys and wrong types are refused with the line they stand on and a suggestion.
 """
 
-import difflib
-import json
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from types import UnionType
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any
 
 from enhance_cli.data.corpus import Source
 from enhance_cli.data.mixing import Mix
 from enhance_cli.errors import UsageError
 from enhance_cli.models.spec import Spec
+from enhance_cli.training.toml_values import OutOfRange, Places, build
 
 try:
     import tomllib
@@ -23,11 +21,31 @@ except ModuleNotFoundError:  # Python 3.10
 
 
 @dataclass(frozen=True)
+class Shards:
+    """webdataset shards to train and to validate on: "pairs-{000..012}.tar", or with * and ? (data.shards)."""
+
+    train: str
+    valid: str
+
+
+@dataclass(frozen=True)
 class DataPart:
-    speech: list[Source]
-    noise: list[Source]
+    """`speech` and `noise` to be mixed, in `rooms` simulated rooms; or `pairs`, a folder with train/noisy, train/clean,
+    valid/noisy and valid/clean; or `shards`. `licences` and `limits` are said in the model card.
+    """
+
+    speech: list[Source] = field(default_factory=list)
+    noise: list[Source] = field(default_factory=list)
     rooms: int = 600
+    pairs: str = ""
+    shards: Shards | None = None
     licences: str = ""
+    limits: str = ""
+
+    def __post_init__(self):
+        kinds = [bool(self.speech or self.noise), bool(self.pairs), self.shards is not None]
+        if sum(kinds) != 1 or bool(self.speech) != bool(self.noise):
+            raise OutOfRange("", "give one of data.pairs, data.shards, or data.speech with data.noise")
 
 
 @dataclass(frozen=True)
@@ -37,7 +55,8 @@ class Stage:
     `distance` has the weights of the distances between estimate and target that are added up. `ema` is the decay of the
     moving average that is exported: its memory of 1 / (1 - ema) batches should be short against the stage. With
     `fixed_statistics` batch normalisation stays as it is at inference: a rollout visits one time per call, and its batches
-    would pull the statistics, which serve all times, about.
+    would pull the statistics, which serve all times, about. A guided network gets a share `unguided` of its items without
+    the guide, so that it can do without.
     """
 
     loss: str
@@ -48,19 +67,35 @@ class Stage:
     loss_args: dict = field(default_factory=dict)
     ema: float = 0.999
     fixed_statistics: bool = False
+    unguided: float = 0.15
     distance: dict = field(default_factory=lambda: {"hybrid_spectral": 1.0})
 
 
 @dataclass(frozen=True)
 class TrainPart:
+    """How the network is trained. Every step learns from `accumulate` batches of `batch_size` on every process.
+
+    The network starts from the weights of the model `start`, if that is given.
+    `samples` validation mixtures are written to the run folder at each validation, to listen to and look at.
+    """
+
     batch_size: int = 16
+    accumulate: int = 1
     weight_decay: float = 0.01
     clip_norm: float = 5.0
     precision: str = "bf16"
     seed: int = 0
+    start: str = ""
     workers: int = 0
     validate_every: int = 500
     validation_items: int = 48
+    samples: int = 2
+    tensorboard: bool = False
+
+    def __post_init__(self):
+        for name in ("batch_size", "accumulate", "validate_every", "validation_items"):
+            if getattr(self, name) < 1:
+                raise OutOfRange(name, f"{getattr(self, name)} is not 1 or more")
 
 
 @dataclass(frozen=True)
@@ -72,30 +107,65 @@ class Recipe:
     mix: Mix = field(default_factory=Mix)
     train: TrainPart = field(default_factory=TrainPart)
 
+    def __post_init__(self):
+        if sum(stage.steps for stage in self.stage) < 1:
+            raise OutOfRange("stage", "there is not one step to train")
+
 
 def load(name: str, overrides: list[str] = (), model: dict | None = None) -> Recipe:
     """A recipe by file path or by the name of a shipped one, with `section.key=value` overrides (TOML values).
 
-    `model` has what the recipe's model section leaves open, as a student's is its teacher's.
+    `model` has what the recipe's model section leaves open, as a student's is its teacher's. Pairs or shards take the
+    place of all data that the recipe's base has, and the reverse.
 
-    Raises UsageError naming the key, the closest known key, or the shipped recipes.
+    Raises UsageError naming the line, the key, the closest known key, or the shipped recipes.
     """
-    tables, where = _tables(name)
-    for override in overrides:
-        _override(tables, override)
+    tables, texts = _tables(name)
+    changes = [_parsed(override) for override in overrides]
+    if _other_kind([path[1] for path, _, _ in changes if path[0] == "data"], tables):
+        tables["data"] = {}
+    for change in changes:
+        _override(tables, *change)
     tables["model"] = (model or {}) | tables.get("model", {})
-    return _build(Recipe, tables | {"name": Path(name).stem}, where)
+    return build(
+        _kind(tables), tables | {"name": Path(name).stem}, Places(texts, {path: said for path, _, said in changes})
+    )
 
 
-def _tables(name: str) -> tuple[dict, str]:
-    """The tables of a recipe, laid over those of its `base` where it names one."""
+def _kind(tables: dict) -> type:
+    """The dataclass that a recipe of this task is."""
+    task = tables["model"].get("task")  # the others are made of parts of this file
+    if task == "enhance-embedding":
+        from enhance_cli.training.repair.recipe import RepairRecipe
+
+        return RepairRecipe
+    if task == "extract-stem":
+        from enhance_cli.training.stems.recipe import StemRecipe
+
+        return StemRecipe
+    return Recipe
+
+
+def _other_kind(keys: list[str], under: dict) -> bool:
+    """Whether these keys of data bring pairs where there is mixing, or mixing where there are pairs."""
+    kinds = ({"pairs", "shards"}, {"speech", "noise"})
+    return any(one & set(keys) and other & set(under.get("data", {})) for one, other in (kinds, kinds[::-1]))
+
+
+def _tables(name: str) -> tuple[dict, list[tuple[str, str]]]:
+    """The tables of a recipe, laid over those of its `base` where it names one, and the files they come from."""
     text, where = _read(name)
     try:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{where}: not valid TOML ({error})", "mend the line") from error
     base = tables.pop("base", None)
-    return (_merged(_tables(base)[0], tables) if base else tables), where
+    if base is None:
+        return tables, [(where, text)]
+    under, texts = _tables(base)
+    if _other_kind(tables.get("data", {}), under):
+        del under["data"]
+    return _merged(under, tables), [(where, text), *texts]
 
 
 def _merged(under: dict, over: dict) -> dict:
@@ -124,54 +194,23 @@ def _read(name: str) -> tuple[str, str]:
     return path.read_text(), str(path)
 
 
-def _override(tables: dict, override: str) -> None:
+def _parsed(override: str) -> tuple[tuple, Any, str]:
+    """ "stage.0.lr=1e-3" -> (("stage", 0, "lr"), 0.001, "stage.0.lr=1e-3")"""
     key, equals, value = override.partition("=")
-    *sections, last = key.strip().split(".")
-    if not equals or not sections:
+    path = tuple(int(part) if part.isdigit() else part for part in key.strip().split("."))
+    if not equals or len(path) < 2:
         raise UsageError(f"--set {override}: not of the form section.key=value", "e.g. --set train.batch_size=8")
     try:
-        parsed = tomllib.loads(f"value = {value}")["value"]
+        return path, tomllib.loads(f"value = {value}")["value"], override
     except tomllib.TOMLDecodeError:
-        parsed = value.strip()
+        return path, value.strip(), override
+
+
+def _override(tables: dict, path: tuple, value: Any, said: str) -> None:
     table: Any = tables
-    for section in sections:
-        table = table[int(section)] if isinstance(table, list) else table.setdefault(section, {})
-    table[last] = parsed
-
-
-def _build(kind: type, table: dict, where: str):
-    """A dataclass from a TOML table, checking names and types all the way down."""
-    known = {f.name for f in fields(kind)}
-    for key in table:
-        if key not in known:
-            close = difflib.get_close_matches(key, known, 1)
-            hint = f"did you mean {close[0]!r}?" if close else f"known keys are {', '.join(sorted(known))}"
-            raise UsageError(f"{where}: unknown key {key!r}", hint)
-    hints = get_type_hints(kind)
-    values = {key: _convert(hints[key], value, f"{where}: {key}") for key, value in table.items()}
     try:
-        return kind(**values)
-    except TypeError as error:
-        missing = str(error).split("argument", 1)[-1].lstrip("s: ")
-        raise UsageError(f"{where}: {missing} missing", "add it to the recipe") from error
-
-
-def _convert(kind, value, where: str):
-    origin = get_origin(kind)
-    if origin is UnionType:  # X | None
-        return None if value is None else _convert(get_args(kind)[0], value, where)
-    if is_dataclass(kind) and isinstance(value, dict):
-        return _build(kind, value, where)
-    if origin is list and isinstance(value, list):
-        return [_convert(get_args(kind)[0], item, f"{where}[{i}]") for i, item in enumerate(value)]
-    if origin is tuple and isinstance(value, list | tuple):
-        return tuple(value)
-    if (origin or kind) is dict and isinstance(value, dict):
-        return value
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if isinstance(kind, type) and isinstance(value, kind) and (kind is bool or not isinstance(value, bool)):
-        return value
-    raise UsageError(
-        f"{where}: {json.dumps(value, default=str)} is not of type {getattr(kind, '__name__', kind)}", "mend the value"
-    )
+        for section in path[:-1]:
+            table = table[section] if isinstance(table, list) else table.setdefault(section, {})
+        table[path[-1]] = value
+    except (IndexError, TypeError, AttributeError):
+        raise UsageError(f"--set {said}: the recipe has no such place", "sections are counted from 0") from None

@@ -1,34 +1,70 @@
 """Validation on held-out speakers and noises: fixed mixtures, the model's default steps, SI-SDR and (where installed) PESQ."""
 
-from functools import partial
+from functools import cached_property, partial
+from pathlib import Path
 
 import numpy as np
 import torch
 
 from enhance_cli import metrics
 from enhance_cli.errors import AudioError, EnhanceError
+from enhance_cli.models.guide import load_guide
 from enhance_cli.models.load import Model
 from enhance_cli.samplers import SAMPLERS
+from enhance_cli.training import samples
 
 MEASURES = ("si_sdr", "estoi", "pesq")
 
 
+class Validation:
+    """Fixed mixtures (K, N) for one model, which holds whatever weights it is to be judged with; the first `shown` of them
+    are written to `folder` every time.
+    """
+
+    def __init__(self, model: Model, noisy: np.ndarray, clean: np.ndarray, folder: Path, shown: int):
+        self.model, self.noisy, self.clean, self.folder, self.shown = model, noisy, clean, folder, shown
+
+    def scores(self, step: int) -> dict[str, float]:
+        enhanced = enhance(self.model, self.noisy)
+        self._show(step, enhanced)
+        return score_pairs(self.clean, enhanced, self.model.spec.sample_rate)
+
+    @cached_property
+    def noisy_scores(self) -> dict[str, float]:
+        """What the mixtures themselves score."""
+        return score_pairs(self.clean, self.noisy, self.model.spec.sample_rate)
+
+    def early_samples(self, step: int) -> None:
+        """Something to hear before the first validation; draws nothing from the run's random numbers."""
+        if self.shown > 0:
+            device = self.model.device
+            with torch.random.fork_rng([device] if device.type == "cuda" else []):
+                self._show(step, enhance(self.model, self.noisy[: self.shown]))
+
+    def _show(self, step: int, enhanced: np.ndarray) -> None:
+        if self.shown > 0:
+            some = (x[: self.shown] for x in (self.noisy, self.clean, enhanced))
+            samples.write(self.folder, step, self.model.spec.sample_rate, *some)
+
+
 @torch.inference_mode()
-def validate(model: Model, noisy: np.ndarray, clean: np.ndarray) -> dict[str, float]:
-    """(K, N) mixtures and targets -> mean SI-SDR in dB, PESQ and ESTOI of the enhanced, over items with a voice in them."""
+def enhance(model: Model, noisy: np.ndarray) -> np.ndarray:
+    """(K, N) mixtures -> what the model makes of them in its default steps, (K, N)."""
     spec, process = model.spec, model.process
     steps, sampler = spec.choose(None, None)
     enhanced = []
+    guide = load_guide(spec.choose_guide(None), spec.sample_rate, model.frontend.hop, model.device)
     for batch in torch.from_numpy(noisy).split(8):
-        y = model.frontend.analyse(batch.to(model.device))
+        batch = batch.to(model.device)
+        y, told = model.frontend.analyse(batch), guide and guide(batch)
         noise = lambda: process.noise_scale * torch.randn_like(y)  # noqa: B023 - used up before y changes
-        estimate = model.sample(partial(SAMPLERS[sampler], **spec.sampler_args.get(sampler, {})), y, steps, noise)
+        estimate = model.sample(partial(SAMPLERS[sampler], **spec.sampler_args.get(sampler, {})), y, steps, noise, told)
         enhanced.append(model.frontend.synthesise(estimate, batch.shape[1]).cpu().numpy())
-    return score_pairs(clean, np.concatenate(enhanced), spec.sample_rate)
+    return np.concatenate(enhanced)
 
 
 def score_pairs(clean: np.ndarray, enhanced: np.ndarray, rate: int) -> dict[str, float]:
-    """Mean of every measure over the (K, N) pairs that have a voice in them."""
+    """Mean SI-SDR in dB, ESTOI and PESQ (each where installed) over the (K, N) pairs that have a voice in them."""
     voiced = [(c, e) for c, e in zip(clean, enhanced) if np.abs(c).max() > 1e-3]
     return {name: round(float(np.mean(values)), 4) for name in MEASURES if (values := _scores(name, voiced, rate))}
 

@@ -367,7 +367,8 @@ def test_every_published_model_of_the_table_is_complete(home):
         assert ("NC" in entry.licence) <= bool(source.restriction)
         assert not entry.default and not entry.path.exists()
         if source.converter:
-            assert source.converter in CONVERTERS and source.process in STEPS and (source.url or source.file)
+            assert source.converter in CONVERTERS and (source.url or source.file)
+            assert source.process in STEPS or entry.task != "denoise", "what samples has a number of steps"
         with pytest.raises(ModelError, match="not here yet" if source.converter else "cannot run it"):
             registry.find(entry.name, entry.task)
 

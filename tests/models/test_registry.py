@@ -40,5 +40,13 @@ def test_an_unknown_name_is_answered_with_the_known_ones(name, message):
 
 
 def test_a_model_of_another_task_is_not_taken():
-    with pytest.raises(ModelError, match="unknown model"):
+    with pytest.raises(ModelError, match="denoise-s: a model for denoise, not for extract"):
         registry.find("denoise-s", "extract")
+
+
+def test_a_file_made_for_another_task_is_not_taken():
+    speaker = str(registry.find("ge2e", None).path)
+    assert registry.find(speaker, None).task == "embed-speaker"
+    with pytest.raises(ModelError, match="ge2e.safetensors: a model for embed-speaker, not for denoise") as caught:
+        registry.find(speaker, "denoise")
+    assert caught.value.exit_code == 3

@@ -67,3 +67,13 @@ def test_items_of_a_batch_do_not_see_each_other_and_time_matters(tiny_network):
             alone = tiny_network(x[i : i + 1], y[i : i + 1], t[i : i + 1])
             torch.testing.assert_close(together[i : i + 1], alone, rtol=1e-4, atol=1e-5)
         assert (tiny_network(x, y, t.flip(0)) - together)[0].abs().max() > 1e-4
+
+
+def test_with_a_state_mask_the_estimate_can_follow_the_state_in_every_detail():
+    arguments = {"channels": (8, 12), "blocks": 1, "temporal": 16, "temporal_dilations": (1,), "embedding": 8}
+    network = NETWORKS["bridge_unet"](**arguments, state_mask=True).eval()
+    x, y, t = spectrum(20, seed=1), spectrum(20, seed=2), torch.full((1,), 0.5)
+    with torch.inference_mode():
+        assert torch.equal(network(x, y, t), y), "a new one is the identity all the same"
+        network.head[0].bias.view(4, 6)[:, 4] = 0.5  # every band's real mask of x
+        torch.testing.assert_close(network(x, y, t), y + 0.5 * x)

@@ -1,5 +1,6 @@
 """A corpus of a few seconds and a recipe that trains on it in seconds, with a network small enough to run anywhere."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ batch_size = 4
 precision = "fp32"
 validate_every = 20
 validation_items = 2
+samples = 0
 
 [mix]
 seconds = 0.5
@@ -70,8 +72,22 @@ def corpus_root(tmp_path_factory) -> Path:
     return root
 
 
+@pytest.fixture(scope="session")
+def recipe_text() -> str:
+    return RECIPE
+
+
 @pytest.fixture
 def recipe_file(tmp_path) -> Path:
     path = tmp_path / "tiny.toml"
     path.write_text(RECIPE)
     return path
+
+
+@pytest.fixture(scope="session")
+def pairs_root(tmp_path_factory) -> Path:
+    """Recordings in pairs, as data sets of noisy speech lie."""
+    root = tmp_path_factory.mktemp("pairs")
+    for part in ("train", "valid"):
+        shutil.copytree(CLIPS.parent, root / part)
+    return root

@@ -11,7 +11,7 @@ from enhance_cli.training.recipe import load
 DATA = [
     "data.rooms=0", 'data.speech=[{ folder = "speech", groups = "folder", held_out = 0.5 }]',
     'data.noise=[{ folder = "noise", held_out = 0.5 }]', "mix.seconds=0.512", "train.batch_size=2",
-    'train.precision="fp32"', "train.validation_items=2", "train.validate_every=6",
+    'train.precision="fp32"', "train.validation_items=2", "train.validate_every=6", "train.samples=0",
     "stage.0.steps=12", "stage.0.warmup=2", "stage.0.lr=1e-3", "stage.0.ema=0.8",
 ]  # fmt: skip
 

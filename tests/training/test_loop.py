@@ -11,7 +11,8 @@ import pytest
 import torch
 
 import enhance_cli
-from enhance_cli.errors import EnhanceError
+from enhance_cli.errors import AudioError, EnhanceError, UsageError
+from enhance_cli.training import loop
 from enhance_cli.training.loop import Trainer, schedule
 from enhance_cli.training.recipe import Stage, load
 
@@ -34,35 +35,46 @@ def trainer(recipe_file, corpus_root, tmp_path):
     return make
 
 
+@pytest.fixture(scope="module")
+def whole(recipe_text, corpus_root, tmp_path_factory):
+    """The folder of a run that nothing disturbed, and the lines it reported; (trainer, folder, lines)."""
+    folder, lines = tmp_path_factory.mktemp("whole"), []
+    (folder / "tiny.toml").write_text(recipe_text)
+    recipe, device, silent = load(str(folder / "tiny.toml")), torch.device("cpu"), lambda line: None
+    make = lambda: Trainer(recipe, corpus_root, folder, folder / "cache", device, lines.append, silent)
+    make().train()
+    return make, folder, lines
+
+
 def losses(run):
     return [json.loads(line)["loss"] for line in (run / "metrics.jsonl").read_text().splitlines()]
 
 
-def test_a_run_learns_and_its_export_denoises(trainer, tmp_path):
-    made, lines = trainer()
-    path = made.train()
-    curve = losses(tmp_path / "run")
+def test_a_run_learns_and_its_export_denoises(whole):
+    _, folder, lines = whole
+    path = folder / "tiny.safetensors"
+    curve = losses(folder)
     assert curve[-1] < curve[0]
     assert {"si_sdr", "pesq"} & set(lines[-1])
     assert enhance_cli.load_model(str(path)).spec.training["steps"] == 40, "the export is of an earlier stage"
     audio = np.random.default_rng(0).standard_normal((1, 8000)) * 0.1
     assert enhance_cli.denoise(audio, 16000, model=str(path)).shape == audio.shape
     card = enhance_cli.load_model(str(path)).spec.training
-    text = (tmp_path / "run" / "tiny.md").read_text()
+    text = (folder / "tiny.md").read_text()
     assert "# tiny" in text and "CC BY 4.0" in text and f"{card['validation']['si_sdr']:.3f}" in text
     assert card["licences"] == "CC BY 4.0" and card["validation"]["si_sdr"] and card["recipe"]["stage"]
 
 
-def test_a_finished_run_is_left_alone(trainer, tmp_path):
-    trainer()[0].train()
-    before = (tmp_path / "run" / "metrics.jsonl").read_text()
-    trainer()[0].train()
-    assert (tmp_path / "run" / "metrics.jsonl").read_text() == before
+def test_a_finished_run_is_left_alone(whole):
+    again, folder, _ = whole
+    files = [path for path in sorted(folder.iterdir()) if path.is_file()]
+    before = [path.read_bytes() for path in files]
+    assert again().train() == folder / "tiny.safetensors"
+    assert [path.read_bytes() for path in files] == before
 
 
-def test_a_run_killed_and_resumed_has_the_same_curve(recipe_file, corpus_root, trainer, tmp_path):
+def test_a_run_killed_and_resumed_has_the_same_curve(recipe_file, corpus_root, trainer, whole, tmp_path):
     """kill -9 right after a save; the curve must equal that of an undisturbed run, to the bit."""
-    trainer("whole")[0].train()
     code = (
         "import sys, torch; from pathlib import Path; from enhance_cli.training import loop; "
         "from enhance_cli.training.recipe import load; loop.SAVE_SECONDS = 0; "
@@ -79,16 +91,83 @@ def test_a_run_killed_and_resumed_has_the_same_curve(recipe_file, corpus_root, t
     process.send_signal(signal.SIGKILL)
     process.wait()
     trainer("killed")[0].train()
-    assert losses(run) == losses(tmp_path / "whole")
+    assert losses(run) == losses(whole[1])
 
 
-def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_state(trainer, tmp_path):
-    made, _ = trainer(overrides=["train.validate_every=1000"])
-    with torch.no_grad():
-        made.model.network.head[0].weight.fill_(float("nan"))
-    with pytest.raises(EnhanceError, match="not finite at batch 0"):
+def poisoned(made, number: int, value: float) -> None:
+    """Batch `number` has one sample of that value."""
+    draw = made.mixer.batch
+
+    def batch(which, size):
+        noisy, clean = draw(which, size)
+        if which == number:
+            noisy[0, 100] = value
+        return noisy, clean
+
+    made.mixer.batch = batch
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_state(trainer, whole, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "SAVE_SECONDS", 0)
+    made, _ = trainer()
+    poisoned(made, 25, float("nan"))
+    with pytest.raises(
+        EnhanceError, match=r"not finite at batch 25: lower .*stage.0.lr=0.0015.*last good state is kept"
+    ):
         made.train()
+    kept = torch.load(tmp_path / "run" / "state.pt")
+    assert kept["progress"]["step"] == 25 and all(value.isfinite().all() for value in kept["network"].values())
+    assert enhance_cli.load_model(str(tmp_path / "run" / "tiny.safetensors")).spec.training["steps"] == 20
+    trainer()[0].train()
+    assert losses(tmp_path / "run") == losses(whole[1])
+
+
+def test_a_gradient_that_is_not_finite_never_reaches_the_weights(trainer, tmp_path):
+    made, _ = trainer(overrides=["train.accumulate=2"])
+    draw = made.loss
+    made.loss = lambda *batch: (loss := draw(*batch)) + (loss - loss.detach()).abs().sqrt()  # 0, of infinite slope
+    before = {name: value.clone() for name, value in made.model.network.named_parameters()}
+    with pytest.raises(EnhanceError, match=r"not finite at step 0 \(batches 0 to 1\).*nothing had been saved yet"):
+        made.train()
+    assert all(torch.equal(value, before[name]) for name, value in made.model.network.named_parameters())
     assert not (tmp_path / "run" / "state.pt").exists()
+
+
+def test_batches_from_worker_processes_are_the_same_and_so_are_their_errors(trainer, tmp_path):
+    short = ["stage.0.steps=4", "stage.1.steps=2", "train.accumulate=2", "train.validate_every=3"]
+    trainer("here", short)[0].train()
+    trainer("there", [*short, "train.workers=1"])[0].train()
+    assert losses(tmp_path / "here") == losses(tmp_path / "there")
+    made, _ = trainer("broken", [*short, "train.workers=1"])
+    made.mixer.batch = broken
+    with pytest.raises(AudioError, match="^a.wav: cannot be read$"):
+        made.train()
+
+
+def broken(number, size):
+    raise AudioError("a.wav: cannot be read")
+
+
+def test_a_run_folder_of_another_network_is_refused(trainer):
+    short = ["stage.0.steps=2", "stage.1.steps=1"]
+    trainer(overrides=short)[0].train()
+    with pytest.raises(UsageError, match="state.pt: not a state of this network: name another folder with --run"):
+        trainer(overrides=[*short, "model.network_args.temporal=8"])[0].train()
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ("stage.0.loss=scores", "unknown loss 'scores': choose from consistency"),
+        ("stage.0.distance={ cosine = 1.0 }", "unknown distance 'cosine'"),
+        ("model.network_args.chanels=[1]", "model.network_args: bridge_unet cannot be built .*'chanels'"),
+        ("model.network=unet", "unknown network 'unet'"),
+        ("train.precision=fp8", "fp8: unknown: use auto, fp32, bf16"),
+    ],
+)
+def test_what_cannot_be_trained_is_said_before_training(trainer, change, message):
+    with pytest.raises(UsageError, match=message):
+        trainer(overrides=[change])
 
 
 def test_learning_rate_warms_up_and_falls_in_every_stage():
@@ -99,13 +178,12 @@ def test_learning_rate_warms_up_and_falls_in_every_stage():
     assert schedule(stages, 100)[0].loss == "b"
 
 
-def test_the_command_trains_from_a_recipe(recipe_file, corpus_root, tmp_path):
+def test_the_command_trains_from_a_recipe(enhance, recipe_file, corpus_root, tmp_path):
     run = tmp_path / "run"
-    command = [sys.executable, "-m", "enhance_cli", "train", recipe_file, "--data", corpus_root, "--run", run]
-    dry = subprocess.run([*command, "--dry-run"], capture_output=True, text=True)
+    command = ["train", recipe_file, "--data", corpus_root, "--run", run]
+    dry = enhance(*command, "--dry-run")
     facts = json.loads(dry.stdout)
     assert facts["parameters"] > 0 and facts["batches"] == 40 and not (run / "state.pt").exists()
-    settings = ["--set", "stage.0.steps=3", "--set", "stage.1.steps=2"]
-    done = subprocess.run([*command, *settings], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == str(run / "tiny.safetensors")
+    done = enhance(*command, "--set", "stage.0.steps=3", "--set", "stage.1.steps=2")
+    assert done.code == 0, done.stderr
+    assert done.lines == [str(run / "tiny.safetensors")]

@@ -1,5 +1,7 @@
 """Recipes: what is wrong in one is said with the key and a suggestion."""
 
+import re
+
 import pytest
 
 from enhance_cli.errors import UsageError
@@ -61,6 +63,39 @@ def test_overrides_reach_nested_values(recipe_file):
 def test_mistakes_are_named(recipe_file, change, message):
     with pytest.raises(UsageError, match=message):
         load(str(recipe_file), [change])
+
+
+@pytest.mark.parametrize(
+    "old, new, statement, message",
+    [
+        ("batch_size = 4", 'batch_size = "four"', "batch_size", 'train.batch_size: "four" is not of type int'),
+        ("batch_size = 4", "batch_size = 0", "batch_size", "train.batch_size: 0 is not 1 or more"),
+        ("seconds = 0.5", "second = 0.5", "second", "unknown key 'second': did you mean 'seconds'"),
+        ("seconds = 0.5", "snr = [\n  0,\n  'loud',\n]", "snr = ", 'mix.snr.1: "loud" is not of type float'),
+        ("lr = 1e-4", "lr = [1e-4]", "lr = [", "stage.1.lr: [0.0001] is not of type float"),
+        ("rooms = 4", "rooms = 4\npairs = 'x'", "[data]", "data: give one of data.pairs, data.shards, or data.speech"),
+    ],
+)
+def test_mistakes_are_named_with_the_line_they_stand_on(recipe_file, old, new, statement, message, tmp_path):
+    text = recipe_file.read_text().replace(old, new)
+    recipe_file.write_text(text)
+    above = tmp_path / "above.toml"
+    above.write_text(f'base = "{recipe_file}"\n[train]\nseed = 1\n')
+    line = text[: text.index(statement)].count("\n") + 1
+    for recipe in (recipe_file, above):
+        with pytest.raises(UsageError, match=re.escape(f"tiny.toml, line {line}: {message}")):
+            load(str(recipe))
+
+
+def test_pairs_and_shards_take_the_place_of_a_bases_data(tmp_path, recipe_file):
+    other = tmp_path / "other.toml"
+    other.write_text(f'base = "{recipe_file}"\n[data.shards]\ntrain = "a-*.tar"\nvalid = "b.tar"\n')
+    data = load(str(other)).data
+    assert data.shards.train == "a-*.tar" and not data.speech and not data.licences
+    assert load(str(recipe_file), ["data.pairs=here"]).data.pairs == "here"
+    assert load(str(recipe_file), ["data.pairs=here"]).data.speech == []
+    with pytest.raises(UsageError, match="--set data.shards.trian=x: unknown key 'trian'"):
+        load(str(recipe_file), ["data.shards.trian=x"])
 
 
 def test_missing_and_broken_recipes(tmp_path):

@@ -10,7 +10,7 @@ from enhance_cli.training.recipe import load
 
 SMALL = [
     'model.network_args={ nf = 8, ch_mult = [1, 2], num_res_blocks = 1, attn_resolutions = [] }',
-    'train.batch_size=2', 'train.precision="fp32"', 'train.validation_items=2', 'train.validate_every=12',
+    'train.batch_size=2', 'train.precision="fp32"', 'train.validation_items=2', 'train.validate_every=12', 'train.samples=0',
     'mix.seconds=0.504',  # 64 frames
     'data.rooms=0', 'data.speech=[{ folder = "speech", groups = "folder", held_out = 0.5 }]',
     'data.noise=[{ folder = "noise", held_out = 0.5 }]',

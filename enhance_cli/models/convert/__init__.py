@@ -13,8 +13,15 @@ CONVERTERS = Catalogue(
         "storm": "storm:convert",
         "speechbrain": "speechbrain:convert",
         "bbed": "bbed:convert",
+        "dicose": "dicose:convert",
+        "panns": "panns:decision_level",
+        "panns-clip": "panns:clip",
+        "resemblyzer": "resemblyzer:convert",
+        "seed": "seed:convert",
+        "speechbrain-ecapa": "speechbrain_ecapa:convert",
+        "wespeaker": "wespeaker:convert",
     },
 )
 
-STEPS = {"ouve": (30, 200), "bbed": (30, 200), "schroedinger_bridge_ve": (50, 200)}
+STEPS = {"ouve": (30, 200), "bbed": (30, 200), "schroedinger_bridge_ve": (50, 200), "ddpm": (1, 1000), "edm": (1, 18)}
 """By process: the default number of sampler steps as published (unless a file says otherwise), and the largest allowed."""

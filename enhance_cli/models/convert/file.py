@@ -1,19 +1,23 @@
 """A foreign checkpoint becomes a model file of ours: read by a converter, written as safetensors with a header."""
 
+import json
 import os
+import struct
 from dataclasses import replace
 from pathlib import Path
+from typing import IO
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import save_file
 from torch import Tensor
 
 from enhance_cli.errors import ModelError
 from enhance_cli.models.convert import CONVERTERS
 from enhance_cli.models.convert.lightning import FREQUENCIES
+from enhance_cli.models.convert.panns import is_panns
 from enhance_cli.models.convert.pickles import read
 from enhance_cli.models.spec import Spec, file_sha256
+
+IN_FULL = (FREQUENCIES, "to_time.0.0.weights")  # of time embeddings: a small error turns into a large angle
 
 
 def convert_file(
@@ -24,27 +28,39 @@ def convert_file(
     licence: str = "unknown",
     origin: dict | None = None,
     half: bool = False,
+    extractor: str | None = None,
 ) -> Spec:
     """Write `source` as the model `name` to `target`, all at once, and return its header.
 
     `origin` (address, revision, restriction of use ...) goes into the header with the source's SHA-256. `half` halves the
-    file; the frequencies of the time embedding stay in single precision. Raises ModelError.
+    file; the frequencies of the time embedding stay in single precision. `extractor` names the embeddings that the model makes
+    or repairs, where the converter cannot know. Raises ModelError.
     """
     converter = detect(source) if converter == "auto" else converter
     weights, spec = CONVERTERS[converter](source)
+    if extractor is not None:
+        if not spec.extractor:
+            raise ModelError(f"{source}: not a model of speaker embeddings", "leave --extractor away")
+        spec = replace(spec, extractor=spec.extractor | {"id": extractor})
     provenance = {"converter": converter, "source": source.name, "source_sha256": file_sha256(source)} | (origin or {})
     spec = replace(spec, name=name, licence=licence, training=spec.training | provenance)
-    _save({key: _stored(key, tensor, half) for key, tensor in weights.items()}, spec, target)
+    _save(weights, spec, target, half)
     return spec
 
 
 def detect(source: Path) -> str:
     """The converter for a file, from what it holds. Raises ModelError."""
     found = read(source)
+    if isinstance(found, dict) and isinstance(found.get("model_state"), dict):
+        return "resemblyzer"
     if isinstance(found, dict) and found and all(isinstance(v, Tensor) for v in found.values()):
-        return "speechbrain"
+        return next((name for key, name in _TOLD_BY.items() if key in found), "speechbrain")
+    if is_panns(found):
+        return "panns"
     if isinstance(found, dict) and isinstance(found.get("state_dict"), dict):
         prefixes = {str(key).partition(".")[0] for key in found["state_dict"]}
+        if any(str(key).startswith(("model.unet.", "net.model.unet.")) for key in found["state_dict"]):
+            return "dicose"
         if {"denoiser_net", "score_net"} & prefixes:
             return "storm"
         if "dnn" in prefixes:
@@ -55,26 +71,48 @@ def detect(source: Path) -> str:
     )
 
 
-def _save(weights: dict[str, Tensor], spec: Spec, target: Path) -> None:
+_TOLD_BY = {
+    "time_embed.0.weight": "seed",
+    "bn5.weight": "seed",
+    "layer1.0.se.fc.0.weight": "seed",
+    "__S__.conv1.weight": "seed",
+    "mfa.conv.conv.weight": "speechbrain-ecapa",
+    "seg_1.weight": "wespeaker",
+}
+"""Of plain dictionaries: a tensor that only files of one program have."""
+
+
+def _save(weights: dict[str, Tensor], spec: Spec, target: Path, half: bool) -> None:
     part = target.with_name(f"{target.name}.{os.getpid()}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        part.touch()
         try:
-            mode = part.stat().st_mode  # safetensors makes files that only their owner may read
-            save_file(weights, part, metadata=spec.to_metadata())
-            part.chmod(mode)
+            with open(part, "wb") as file:
+                _stream(file, weights, spec, half)
             os.replace(part, target)
         finally:
             part.unlink(missing_ok=True)
-    except (OSError, SafetensorError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ModelError(f"{target}: cannot be written ({reason})", "check the folder and its space") from error
+    except OSError as error:
+        raise ModelError(f"{target}: cannot be written ({error.strerror})", "check the folder and its space") from error
 
 
-def _stored(name: str, tensor: Tensor, half: bool) -> Tensor:
-    """A copy of its own, in the precision of the file."""
-    if not torch.isfinite(tensor).all():
-        raise ModelError(f"{name} holds numbers that are not finite", "the checkpoint is damaged")
-    dtype = torch.float16 if half and not name.endswith(FREQUENCIES) else torch.float32
-    return tensor.detach().to(dtype).clone(memory_format=torch.contiguous_format)
+def _stream(file: IO[bytes], weights: dict[str, Tensor], spec: Spec, half: bool) -> None:
+    """The safetensors format, one tensor at a time: memory holds one, however many gigabytes the checkpoint has."""
+    dtypes = {name: _dtype(name, half) for name in weights}
+    header, end = {"__metadata__": spec.to_metadata()}, 0
+    for name, tensor in weights.items():
+        begin, end = end, end + tensor.numel() * dtypes[name].itemsize
+        kind = "F16" if dtypes[name] == torch.float16 else "F32"
+        header[name] = {"dtype": kind, "shape": list(tensor.shape), "data_offsets": [begin, end]}
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    file.write(struct.pack("<Q", len(text)) + text)
+    for name, tensor in weights.items():
+        if not torch.isfinite(tensor).all():
+            raise ModelError(f"{name} holds numbers that are not finite", "the checkpoint is damaged")
+        plain = tensor.detach().to(dtypes[name]).contiguous().numpy()
+        file.write(plain.astype(plain.dtype.newbyteorder("<"), copy=False).data)
+
+
+def _dtype(name: str, half: bool) -> torch.dtype:
+    return torch.float16 if half and not name.endswith(IN_FULL) else torch.float32

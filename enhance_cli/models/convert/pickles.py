@@ -53,9 +53,13 @@ class Inert(dict):
 
 STUBS = {
     "argparse.Namespace",
+    "audio_diffusion_pytorch_.diffusion.LogNormalDistribution",
     "pathlib.PosixPath",
     "pathlib.PurePosixPath",
     "numpy.dtype",
+    "numpy.ndarray",
+    "numpy.core.multiarray._reconstruct",
+    "numpy._core.multiarray._reconstruct",
     "numpy.core.multiarray.scalar",
     "numpy._core.multiarray.scalar",
     "lightning.fabric.utilities.data.AttributeDict",

@@ -1,0 +1,91 @@
+"""One file of speaker embeddings from input to output, or many recordings into one such file.
+
+Whatever embeds a recording and repairs rows is given. A format that takes two files (.scp and its .ark) gets both or none.
+"""
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from enhance_cli.batch.atomic import STDOUT, atomic, spool_stdin
+from enhance_cli.batch.inputs import STDIN
+from enhance_cli.batch.outputs import Job
+from enhance_cli.errors import AudioError, UsageError, VectorError
+from enhance_cli.vectors import Vectors, files_of, form_of, read, write
+
+Embed = Callable[[Path], tuple[np.ndarray, float]]
+"""A recording -> (embedding (D,), seconds)."""
+Repair = Callable[[np.ndarray, str | None, str], tuple[np.ndarray, np.ndarray]]
+"""Rows (K, D), the id of the extractor that the file names, its name -> (repaired (K, D), which are as they were (K,))."""
+DEFAULT_FORM = "npz"
+
+
+@dataclass
+class Worker:
+    """What turns a job's input into its output. `extractor` is the id of the embeddings, `form` what was asked for."""
+
+    repair: Repair
+    extractor: str
+    embed: Embed | None = None
+    form: str | None = None
+    waiting: list[tuple[Job, np.ndarray]] = field(default_factory=list)
+
+    def one(self, job: Job) -> dict[str, Any]:
+        """Repair one file of embeddings, or the embedding of one recording; returns fields of its Record."""
+        if form_of(job.source) is None:
+            row, seconds = self._embedding(job)
+            vectors = Vectors([job.relative.as_posix()], row[None], self.extractor)
+            facts = {"seconds_audio": round(seconds, 3)}
+        else:
+            vectors, facts = read(job.source), {}
+        rows, unusable = self.repair(vectors.rows, vectors.extractor, str(job.source))
+        save(job.target, vectors.replaced(rows), self.form)
+        return facts | {"vectors": len(rows), "unusable": [vectors.ids[i] for i in np.flatnonzero(unusable)]}
+
+    def collect(self, job: Job) -> dict[str, Any]:
+        """Embed one recording, to be written by `finish`."""
+        row, seconds = self._embedding(job)
+        self.waiting.append((job, row))
+        return {"seconds_audio": round(seconds, 3), "vectors": 1}
+
+    def finish(self) -> None:
+        """Repair all that were collected and write them into one file."""
+        job = self.waiting[0][0]
+        ids, rows = [job.relative.as_posix() for job, _ in self.waiting], np.stack([row for _, row in self.waiting])
+        repaired, _ = self.repair(rows, self.extractor, str(job.target))
+        save(job.target, Vectors(ids, repaired, self.extractor), self.form)
+
+    def _embedding(self, job: Job) -> tuple[np.ndarray, float]:
+        if job.source != STDIN:
+            return self.embed(job.source)
+        source = spool_stdin()
+        try:
+            return self.embed(source)
+        except AudioError as error:
+            raise AudioError(error.message.replace(str(source), "standard input"), error.hint) from error
+
+
+def save(target: Path, vectors: Vectors, form: str | None = None) -> None:
+    """Write `vectors` in `form`, else as the target's name says, else as they were read."""
+    form = form_of(target) or form or vectors.form or DEFAULT_FORM
+    if target == STDOUT and form == "scp":
+        raise VectorError("an .scp and its .ark cannot both go to standard output", "use --format ark")
+    with contextlib.ExitStack() as stack:
+        parts = [stack.enter_context(atomic(path)) for path in files_of(target)]  # the last is in its place first
+        write(parts, vectors, form, target)
+
+
+def refuse_lost_archives(jobs: list[Job], existing: str) -> None:
+    """Raises UsageError where the .ark that a written .scp needs is an input, another output, or there already."""
+    taken = {path.resolve(): path for job in jobs for path in (job.source, job.target) if path != STDIN}
+    for job in jobs:
+        for archive in files_of(job.target)[1:] if job.action == "run" else []:
+            if archive.resolve() in taken:
+                hint = "choose another name or folder with -o"
+                raise UsageError(f"{archive}: {job.target} needs this name for its own archive", hint)
+            if archive.exists() and existing != "overwrite":
+                raise UsageError(f"{archive}: this output exists", "use --existing overwrite")

@@ -1,0 +1,41 @@
+"""The one gain for a whole file, chosen when all of its result is known, and in words why it is not what one would expect."""
+
+import math
+
+from enhance_cli.audio.info import LOSSY
+from enhance_cli.audio.level import Meter
+from enhance_cli.audio.write import OutputFormat
+
+FLOATS = ("FLOAT", "DOUBLE")
+TRUE_PEAK_CEILING = 10 ** (-1 / 20)  # -1 dBTP, as EBU R 128 and the streaming services ask
+
+
+def choose_gain(
+    before: Meter, after: list[Meter], fmt: OutputFormat, loudness: float | None
+) -> tuple[float, list[str]]:
+    """(factor, notes). Several parts share one gain, so that they still fit together; `loudness` (LUFS) is then the mix's."""
+    if loudness is not None:
+        return _to_loudness(after[0] if len(after) == 1 else before, after, loudness)
+    # Floats hold any level. A lossy source may decode to a little over full scale, and encodes back the same.
+    clips = fmt.subtype not in FLOATS and (fmt.subtype not in LOSSY or before.peak <= 1.0)
+    peak = max(part.peak for part in after)
+    if clips and peak > 1.0:
+        gain = 0.999 / peak
+        return gain, [f"level lowered by {-decibels(gain):.2f} dB, or peaks would be clipped"]
+    return 1.0, []
+
+
+def _to_loudness(measured: Meter, after: list[Meter], loudness: float) -> tuple[float, list[str]]:
+    if measured.loudness is None:
+        return 1.0, ["level left as it is: loudness is not defined for silence or less than 0.4 s"]
+    wanted = 10 ** ((loudness - measured.loudness) / 20)
+    peak = max(part.true_peak for part in after)
+    limit = TRUE_PEAK_CEILING / peak if peak else math.inf
+    if wanted <= limit:
+        return wanted, []
+    reached = measured.loudness + decibels(limit)
+    return limit, [f"loudness limited to {reached:.2f} LUFS, so that peaks stay below -1 dBTP"]
+
+
+def decibels(factor: float) -> float:
+    return 20 * math.log10(factor) if factor > 0 else -math.inf

@@ -1,0 +1,130 @@
+"""`enhance evaluate-embedding`: does a repair help to tell speakers apart? Equal error rates of the same recordings, clean and
+made bad in several ways, with raw and with repaired embeddings, with both averaged, and with the recordings denoised first.
+"""
+
+import json
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from enhance_cli import flags
+from enhance_cli.console import result, say, talk
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+def evaluate_embedding(
+    speech: Annotated[list[Path], typer.Argument(help="Folders that hold a folder of recordings for every speaker.")],
+    noise: Annotated[list[Path], typer.Option(help="Folder of noises to add; may be given again.")],
+    music: Annotated[list[Path] | None, typer.Option(help="Folder of music to add; without it, babble alone.")] = None,
+    model: flags.ModelName = None,
+    extractor: Annotated[str, typer.Option(help="Name or file of the speaker network.")] = "ge2e",
+    ensemble: Annotated[
+        float, typer.Option(min=0, max=1, help="Weight of the raw embedding in the row of both.")
+    ] = 0.5,
+    denoiser: Annotated[
+        str | None, typer.Option(help="Also denoise the recordings with this model, and embed that.")
+    ] = None,
+    rooms: Annotated[int, typer.Option(min=1, help="How many rooms to simulate.")] = 60,
+    cache: Annotated[Path, typer.Option(help="Where decoded audio and rooms are kept.")] = Path("cache"),
+    device: flags.Device = "auto",
+    threads: flags.Threads = None,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON lines instead of a table.")] = False,
+) -> None:
+    """Measure how well speakers are told apart before and after repair, in good and bad recordings.
+
+    Prints equal error rates in percent, lower is better, with 95 % intervals from drawing the speakers again. In rows
+    such as "noise" both recordings are noisy, in "clean-noise" one of them, in "crossed" they are bad in different ways.
+    """
+    from rich.progress import track
+
+    from enhance_cli.models import registry
+    from enhance_cli.models.device import pick_device, set_threads
+    from enhance_cli.models.extractor import load_extractor
+    from enhance_cli.models.load import load_file
+    from enhance_cli.tasks.embed import Embedder
+    from enhance_cli.tasks.repair import Repairer, RepairOptions
+    from enhance_cli.training.repair import trials
+    from enhance_cli.training.repair.test_set import RATE, DegradedRecordings
+
+    set_threads(threads)
+    place = pick_device(device)
+    entry = registry.find(model, "enhance-embedding")
+    loaded = load_file(entry.path, place, sha256=entry.sha256)
+    network = load_extractor(extractor, place)
+    repairer, both = (Repairer(loaded, RepairOptions(ensemble=share)) for share in (0.0, ensemble))
+    repairer.check_extractor(network.id)
+    embedder, clean_up = Embedder(network), _denoiser(denoiser, RATE)
+    recordings = DegradedRecordings(speech, noise, music or [], rooms, cache, say)
+    watch = partial(track, description="Embedding", console=talk(), transient=True, disable=not talk().is_terminal)
+    raw = recordings.vectors(network.id, lambda wave: embedder.embed(wave[None], RATE), watch)
+    systems = {"raw": raw, "repaired": _apply(repairer, raw), f"both, {ensemble:g} raw": _apply(both, raw)}
+    if clean_up:
+        embed = lambda wave: embedder.embed(clean_up(wave)[None], RATE)
+        systems["denoised"] = recordings.vectors(f"{network.id} after {denoiser}", embed, watch)
+        systems["denoised, repaired"] = _apply(repairer, systems["denoised"])
+
+    speakers = recordings.speakers
+    rates = {name: trials.error_rates(vectors, speakers) for name, vectors in systems.items()}
+    rows = _rows(rates, trials.intervals(systems, speakers))
+    if as_json:
+        for row in rows:
+            result(json.dumps(row))
+    else:
+        _print_table(
+            rows, list(systems), f"Equal error rate in %, {len(speakers)} recordings of {len(set(speakers))} speakers"
+        )
+
+
+def _denoiser(name: str | None, rate: int):
+    from enhance_cli import denoise, load_model
+
+    if name is None:
+        return None
+    model = load_model(name)
+    return lambda wave: denoise(wave, rate, model=model)
+
+
+def _apply(repairer, vectors: "np.ndarray") -> "np.ndarray":
+    """Repair (utterances, conditions, D)."""
+    return repairer.repair(vectors.reshape(-1, vectors.shape[-1])).reshape(vectors.shape)
+
+
+def _rows(rates: dict[str, dict], drawn: dict[str, dict]) -> list[dict]:
+    """One row a condition and system: rate, interval, and the change against raw with its interval, in percent."""
+    import numpy as np
+
+    rows = []
+    for condition, before in rates["raw"].items():
+        for system in rates:
+            draws, base = drawn[system][condition], drawn["raw"][condition]
+            row = {"condition": condition, "system": system, "eer": rates[system][condition]}
+            row["interval"] = np.percentile(draws, [2.5, 97.5]).round(2).tolist()
+            if system != "raw" and before:
+                change = 100 * (draws / np.maximum(base, 1e-9) - 1)[base > 0]
+                row["change"] = round(100 * (rates[system][condition] / before - 1), 1)
+                row["change_interval"] = np.percentile(change, [2.5, 97.5]).round(1).tolist()
+            rows.append(row)
+    return rows
+
+
+def _print_table(rows: list[dict], systems: list[str], title: str) -> None:
+    from rich.box import SIMPLE
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, box=SIMPLE, padding=(0, 0, 0, 1))
+    table.add_column("")
+    for system in systems:
+        table.add_column(system, justify="right")
+    for condition in dict.fromkeys(row["condition"] for row in rows):
+        cells = []
+        for row in (row for row in rows if row["condition"] == condition):
+            low, high = row["interval"]
+            change = f" {row['change']:+.0f} %" if "change" in row else ""
+            cells.append(f"{row['eer']:.1f}{change}\n[dim]{low:.1f} to {high:.1f}[/]")
+        table.add_row(condition, *cells)
+    Console().print(table)

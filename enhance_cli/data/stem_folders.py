@@ -1,0 +1,70 @@
+"""Recorded or exported stems to train on: a folder for every song, with bass.wav, drums.flac and so on.
+
+Brought into the arrays of data.rendering: int16 (stems, N) at the model's rate, mono, every stem at the same level. What is
+called by no stem's name (vocals, strings) becomes part of "other"; mixes are left out, since they are the sum.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+
+from enhance_cli.data.corpus import SUFFIXES, read_mono
+from enhance_cli.data.rendering import STEMS, at_level, digest, store
+from enhance_cli.errors import AudioError, UsageError
+
+MIXES = ("mixture", "mix", "residual")
+
+
+def load(folders: list[str], held_out: float, root: Path, rate: int, cache: Path, log=print) -> dict[str, list[Path]]:
+    """{"train": files, "valid": files}; a share `held_out` of the songs, at least one, is for validation.
+
+    Raises UsageError for a folder that is missing or holds no song of two stems or more.
+    """
+    songs = {}
+    for name in folders:
+        found = {
+            path.parent for path in (root / name).rglob("*") if path.stem in STEMS and path.suffix.lower() in SUFFIXES
+        }
+        if not found:
+            raise UsageError(
+                f"{root / name}: no stems in it", "each song needs a folder with bass.wav, drums.wav and so on"
+            )
+        songs |= {folder: sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES) for folder in found}
+    described = {folder: [(p.name, p.stat().st_size) for p in files] for folder, files in songs.items()}
+    packed = cache / "stems-recorded"
+    packed.mkdir(parents=True, exist_ok=True)
+    files = {}
+    for number, folder in enumerate(sorted(songs, key=str)):
+        said = json.dumps([rate, str(folder), described[folder]])
+        path = packed / f"{hashlib.sha256(said.encode()).hexdigest()[:16]}.npy"
+        if not path.exists():
+            log(f"reading song {number + 1} of {len(songs)}: {folder.name}")
+            store(path, _read(songs[folder], rate, log))
+        if path.stat().st_size:
+            files[folder] = path
+    order = sorted(
+        files, key=lambda folder: digest(str(folder.relative_to(root)) if folder.is_relative_to(root) else str(folder))
+    )
+    kept = max(1, round(held_out * len(order)))
+    if len(order) <= kept:
+        raise UsageError(f"{', '.join(folders)}: too few songs of two stems or more", "add songs")
+    return {"train": [files[f] for f in order[kept:]], "valid": [files[f] for f in order[:kept]]}
+
+
+def _read(paths: list[Path], rate: int, log) -> np.ndarray:
+    stems: dict[str, np.ndarray] = {}
+    for path in paths:
+        if path.stem in MIXES:
+            continue
+        try:
+            audio = read_mono(path, rate)
+        except AudioError as error:
+            log(f"left out: {error}")
+            continue
+        name = path.stem if path.stem in STEMS else "other"
+        before = stems.get(name, np.zeros(0, np.float32))
+        length = max(before.size, audio.size)
+        stems[name] = sum(np.pad(a, (0, length - a.size)) for a in (before, audio))
+    return at_level(stems, rate)

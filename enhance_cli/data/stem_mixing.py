@@ -1,0 +1,90 @@
+"""Mixes of stems, made on the fly from rendered songs: as they were played, or stems of different songs thrown together.
+
+Every batch is a function of (seed, batch number) alone, so a resumed run hears what it would have heard.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from enhance_cli.data.mixing import active_level, equalise, fast_length, stretch
+from enhance_cli.data.rendering import STEMS
+
+
+@dataclass(frozen=True)
+class StemMix:
+    """Chances and ranges of the mixing; gains in dB. `coherent`: the share of mixes whose stems are of one song.
+
+    Every stem is dropped with chance `drop`; what is not among the stems sought is there with chance `other`. A stem's gain
+    is normal around its place in `balance` (in the order of the stems) with standard deviation `gain`; `speed` changes pitch
+    and tempo together; `level` is how far a mix is from the level that the model is made for.
+    """
+
+    seconds: float = 4.0
+    coherent: float = 0.5
+    drop: float = 0.12
+    other: float = 0.12
+    gain: float = 4.0
+    balance: dict[str, float] | None = None
+    speed: tuple[float, float] = (0.92, 1.09)
+    equaliser: float = 0.3
+    level: tuple[float, float] = (-6.0, 6.0)
+
+
+class StemMixer:
+    """Draws mixes from the `files` of data.rendering; `stems` are those sought, in the order of a batch."""
+
+    def __init__(self, files: Sequence[Path], stems: Sequence[str], mix: StemMix, rate: int, level: float, seed: int):
+        self.songs = [np.load(path, mmap_mode="r") for path in files]
+        self.playing = [np.flatnonzero([song[row].any() for row in range(len(STEMS))]) for song in self.songs]
+        self.by_stem = {row: [n for n, rows in enumerate(self.playing) if row in rows] for row in range(len(STEMS))}
+        self.stems, self.mix, self.rate, self.level, self.seed = tuple(stems), mix, rate, level, seed
+        self.samples = int(mix.seconds * rate)
+
+    @property
+    def hours(self) -> float:
+        return sum(song.shape[1] for song in self.songs) / self.rate / 3600
+
+    def batch(self, number: int, size: int) -> tuple[np.ndarray, np.ndarray]:
+        """(mixes (size, 1, N), stems (size, K, N)), float32."""
+        rng = np.random.default_rng((self.seed, number))
+        items = [self.item(rng) for _ in range(size)]
+        return tuple(np.stack(side).astype(np.float32) for side in zip(*items))
+
+    def item(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        mix = self.mix
+        wanted = [STEMS.index(stem) for stem in self.stems]
+        rows = wanted + [row for row in range(len(STEMS)) if row not in wanted]
+        one = self.place(rng, range(len(self.songs))) if rng.random() < mix.coherent else None
+        parts = {}
+        for row in rows:
+            if rng.random() < (mix.drop if row in wanted else 1 - mix.other):
+                continue
+            audio = self.excerpt(rng, row, one)
+            gain = 10 ** ((rng.normal(0, mix.gain) + (mix.balance or {}).get(STEMS[row], 0.0)) / 20)
+            if rng.random() < mix.equaliser:
+                audio = equalise(audio, rng, 2.5)
+            parts[row] = audio * gain * rng.choice([-1, 1])
+        mixed = sum(parts.values(), np.zeros(self.samples))
+        level = active_level(mixed, self.rate // 50)
+        scale = self.level * 10 ** (rng.uniform(*mix.level) / 20) / max(level, 1e-3)
+        silence = np.zeros(self.samples)
+        return mixed[None] * scale, np.stack([parts.get(row, silence) for row in wanted]) * scale
+
+    def place(self, rng: np.random.Generator, among: Sequence[int]) -> tuple[int, int, int]:
+        """A song, where in it an excerpt begins, and how many samples are taken."""
+        number = int(among[rng.integers(len(among))])
+        length = self.songs[number].shape[1]
+        taken = min(length, fast_length(self.samples * rng.uniform(*self.mix.speed)))
+        return number, int(rng.integers(length - taken + 1)), taken
+
+    def excerpt(self, rng: np.random.Generator, row: int, place: tuple[int, int, int] | None) -> np.ndarray:
+        """(N,) of one stem, from `place` or from anywhere that it plays."""
+        if place is None:
+            if not self.by_stem[row]:
+                return np.zeros(self.samples)
+            place = self.place(rng, self.by_stem[row])
+        number, start, taken = place
+        return stretch(self.songs[number][row, start : start + taken] / 32768.0, self.samples)

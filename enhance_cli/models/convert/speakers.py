@@ -1,0 +1,47 @@
+"""What the readers of speaker networks share: choosing the tensors that a network has, and the header."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from enhance_cli.errors import ModelError
+from enhance_cli.models.extractor import TASK
+from enhance_cli.models.spec import Spec
+from enhance_cli.networks import NETWORKS
+
+COUNTERS = ("num_batches_tracked",)
+
+
+def extractor_spec(source: Path, network: str, extractor_id: str, dimension: int, **fields: Any) -> Spec:
+    """The header of an extractor. `fields` are others of Spec's."""
+    return Spec(
+        **{"name": source.stem, "task": TASK, "network": network, "process": "", "frontend": None, "samplers": ()}
+        | {"extractor": {"id": extractor_id, "dimension": dimension}, "normalise": "none"}
+        | fields
+    )
+
+
+def fitting(
+    source: Path, state: dict[str, Any], network: str, args: dict, ignored: tuple[str, ...] = ()
+) -> dict[str, Tensor]:
+    """The tensors of `state` that `network` has. Names that begin with one of `ignored`, or end in a counter of batches the
+    network lacks, are left out. Raises ModelError, naming the first difference."""
+    with torch.device("meta"):
+        wanted = {name: tuple(tensor.shape) for name, tensor in NETWORKS[network](**args).state_dict().items()}
+    for name, shape in wanted.items():
+        if not isinstance(state.get(name), Tensor):
+            raise ModelError(f"{source}: not the weights of {network}: {name} {list(shape)} is missing", _OTHER)
+        if tuple(state[name].shape) != shape:
+            raise ModelError(
+                f"{source}: not the weights of {network}: {name} is {list(state[name].shape)}, not {list(shape)}",
+                _OTHER,
+            )
+    for name in state:
+        if name not in wanted and not name.startswith(ignored or ("\0",)) and not name.endswith(COUNTERS):
+            raise ModelError(f"{source}: not the weights of {network}: {name} is not part of it", _OTHER)
+    return {name: state[name] for name in wanted}
+
+
+_OTHER = "choose another --from, or none"

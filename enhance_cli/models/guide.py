@@ -1,0 +1,78 @@
+"""Guides: where in a recording there is a voice, for networks that have been trained to be told (networks.guide_attention).
+
+`vad` is made of a few measurements and needs nothing (audio.voice_activity); `panns` is a large published network that
+knows 527 kinds of sound, of which those with a voice count, singing included (networks.cnn14).
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from enhance_cli.audio.resample import resample
+from enhance_cli.audio.voice_activity import CONTEXT_SECONDS, voice_probability
+from enhance_cli.errors import UsageError
+from enhance_cli.models import registry
+from enhance_cli.models.load import load_network
+from enhance_cli.networks import cnn14
+
+NONE = "none"
+PANNS = "panns"  # the model in weights.toml
+
+
+@dataclass(frozen=True)
+class Guide:
+    """guide(wave): (B, N) as a model hears it -> (B, 1, N // hop + 1), the probability of a voice around every frame.
+
+    An excerpt that begins at a multiple of `grid` samples gives what the whole file gives, but for `context` samples at its
+    ends.
+    """
+
+    probability: Callable[[Tensor], Tensor]
+    context: int
+    grid: int
+
+    def __call__(self, wave: Tensor) -> Tensor:
+        with torch.no_grad(), torch.autocast(wave.device.type, enabled=False):
+            return self.probability(wave.float()).unsqueeze(1)
+
+
+def load_guide(name: str, rate: int, hop: int, device: torch.device) -> Guide | None:
+    """The guide `name` for a model at `rate` with frames every `hop` samples; None for "none".
+
+    Raises UsageError for one that is not known, ModelError for one whose weights are not here.
+    """
+    if name == NONE:
+        return None
+    if name not in GUIDES:
+        raise UsageError(f"unknown guide {name!r}", f"choose from {', '.join([NONE, *GUIDES])}")
+    return GUIDES[name](rate, hop, device)
+
+
+def voice_activity(rate: int, hop: int, device: torch.device) -> Guide:
+    return Guide(lambda wave: voice_probability(wave, rate, hop), math.ceil(CONTEXT_SECONDS * rate), hop)
+
+
+def panns(rate: int, hop: int, device: torch.device) -> Guide:
+    """The most probable of the voices of AudioSet, for each 0.32 s."""
+    entry = registry.find(PANNS, "guide")
+    _, network = load_network(entry.path, entry.sha256)
+    return from_network(network.to(device), rate, hop)
+
+
+def from_network(network: cnn14.Cnn14DecisionLevel, rate: int, hop: int) -> Guide:
+    """The guide that a network gives which finds events in segments."""
+    segment = round(cnn14.SEGMENT_SECONDS * rate)
+
+    def probability(wave: Tensor) -> Tensor:
+        frames = torch.arange(wave.shape[1] // hop + 1, device=wave.device)
+        heard = torch.from_numpy(resample(wave.cpu().numpy(), rate, cnn14.RATE)).to(wave.device)
+        voices = network(heard)[..., cnn14.VOICES].amax(dim=2)
+        return voices[:, (frames * hop // segment).clamp(max=voices.shape[1] - 1)]
+
+    return Guide(probability, math.ceil(cnn14.REACH_SECONDS * rate), math.lcm(hop, segment))
+
+
+GUIDES = {"vad": voice_activity, PANNS: panns}

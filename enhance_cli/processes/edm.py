@@ -1,0 +1,71 @@
+"""EDM: noise alone grows, x = x0 + sigma z, and the process time is the noise level sigma itself.
+
+Sampling starts at y, a first estimate of x0, with as much noise as its error is large. The grid is sigma_i =
+(a^(1/rho) + i / (N - 1) (b^(1/rho) - a^(1/rho)))^rho from the start a to b = `sigma_min`, then 0. (Karras et al., 2022,
+"Elucidating the design space of diffusion-based generative models".)
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from enhance_cli.errors import UsageError
+from enhance_cli.processes.process import Process, like
+
+
+@dataclass(frozen=True)
+class EDM(Process):
+    """`sigma_min` and `sigma_max` bound the grid, `rho` bends it: large values put most levels near the clean end."""
+
+    noise_scale: ClassVar[float] = 1.0
+    sigma_min: float = 1e-4
+    sigma_max: float = 10.0
+    rho: float = 9.0
+
+    @property
+    def t_max(self) -> float:
+        return self.sigma_max
+
+    @property
+    def t_eps(self) -> float:
+        return self.sigma_min
+
+    def coefficients(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        return torch.ones_like(t), torch.zeros_like(t)
+
+    def std(self, t: Tensor) -> Tensor:
+        return t
+
+    def drift(self, x: Tensor, y: Tensor, t: Tensor) -> Tensor:
+        return torch.zeros_like(x)
+
+    def diffusion(self, t: Tensor) -> Tensor:
+        return (2 * t).sqrt()
+
+    def levels(self, steps: int, start: float | None = None) -> list[float]:
+        """The steps + 1 noise levels of a sampler: `steps` from `start` (default `sigma_max`) to `sigma_min`, then 0."""
+        start = self._checked(steps, start)
+        a, b = start ** (1 / self.rho), self.sigma_min ** (1 / self.rho)
+        inner = [(a + i / (steps - 1) * (b - a)) ** self.rho for i in range(1, steps - 1)]
+        return [start, *inner, *([self.sigma_min] if steps > 1 else []), 0.0]
+
+    def jumps(self, steps: int, start: float | None = None) -> list[float]:
+        """A consistency model is the identity at `sigma_min`, so the grid that ends there is called on all levels before."""
+        return self.levels(steps + 1, start)[:-1]
+
+    def renoise(self, x0: Tensor, y: Tensor, t: Tensor, noise: Tensor) -> Tensor:
+        """The estimate of a consistency model already has the noise of `sigma_min`."""
+        return x0 + like((t**2 - self.sigma_min**2).clamp_min(0).sqrt(), x0) * noise
+
+    def _checked(self, steps: int, start: float | None) -> float:
+        start = self.sigma_max if start is None else start
+        if steps < 1:
+            raise ValueError("a sampler needs at least one step")
+        if not self.sigma_min < start <= self.sigma_max:
+            raise UsageError(
+                f"--sigma {start:g}: the process does not start there",
+                f"choose from above {self.sigma_min:g} to {self.sigma_max:g}",
+            )
+        return start

@@ -1,0 +1,24 @@
+"""DDIM without noise between the steps: x_s = a_s x0 + std_s / std_t (x_t - a_t x0), from y with noise to the clean end.
+
+(Song et al., 2021, "Denoising diffusion implicit models", eta = 0.)
+"""
+
+from torch import Tensor
+
+
+def sample(
+    estimate, process, y: Tensor, steps: int, noise, start: float | None = None, limit: float | None = None
+) -> Tensor:
+    """Clean estimate after exactly `steps` calls of `estimate(x, y, t)`; one draw from `noise`.
+
+    `start` is the first time, by default that of the process's published grid. `limit` bounds every number of the estimate.
+    """
+    times = process.levels(steps, start)
+    x = process.start(y, noise(), times[0])
+    for t, s in zip(times, times[1:]):
+        now, then = (y.real.new_full(y.shape[:1], time) for time in (t, s))
+        x0 = estimate(x, y, now)
+        if limit is not None:
+            x0 = x0.clamp(-limit, limit)
+        x = process.move(x, x0, y, now, then)
+    return x

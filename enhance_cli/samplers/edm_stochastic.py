@@ -1,0 +1,47 @@
+"""Stochastic Euler sampler on noise levels, each step done `rounds` times: raise the noise a little, step down, go back up.
+
+At the level s: s' = (1 + gamma) s with gamma = min(churn / N, sqrt(2) - 1), x += sqrt(s'^2 - s^2) z, then
+x += (s_next - s') (x - x0) / s'; before the next round x += sqrt(s^2 - s_next^2) z. (Karras et al., 2022, algorithm 2
+without its second order; the rounds are those of Lugmayr et al., 2022, "RePaint".)
+"""
+
+from math import sqrt
+
+from torch import Tensor
+
+
+def sample(
+    estimate,
+    process,
+    y: Tensor,
+    steps: int,
+    noise,
+    start: float | None = None,
+    churn: float = 0.0,
+    rounds: int = 1,
+    limit: float | None = None,
+) -> Tensor:
+    """Clean estimate after steps * rounds calls of `estimate`; draws are one for the start, then per round one for the churn
+    (if any), and one to go back up.
+
+    `start` is the noise level to start from; `limit` bounds every number of every estimate.
+    """
+    times = process.levels(steps, start)
+    gamma = min(churn / steps, sqrt(2) - 1)
+    x = process.start(y, noise(), times[0])
+    for here, then in zip(times, times[1:]):
+        raised = here * (1 + gamma)
+        for left in reversed(range(rounds)):
+            if gamma:
+                x = x + sqrt(raised**2 - here**2) * noise()
+            x0 = estimate(x, y, y.real.new_full(y.shape[:1], raised))
+            x0 = x0 if limit is None else x0.clamp(-limit, limit)
+            x = x + (then - raised) / raised * (x - x0)
+            if left:
+                x = x + sqrt(here**2 - then**2) * noise()
+    return x
+
+
+def calls(steps: int, rounds: int = 1, **_) -> int:
+    """Network calls of `sample`."""
+    return steps * rounds

@@ -1,0 +1,95 @@
+"""From a recording to one speaker embedding: mono, at the network's rate, without its silence if wanted, in overlapping
+segments whose embeddings are averaged."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.nn.functional import normalize
+
+from enhance_cli.audio.resample import resample
+from enhance_cli.errors import AudioError
+from enhance_cli.models.extractor import Extractor
+
+SHORTEST = 0.5  # seconds of sound, or of speech with `vad`
+LONGEST = 20.0  # seconds at once, for networks that would take any length
+SILENT = 1e-4  # RMS, -80 dBFS
+BATCH_SECONDS = 160.0
+FRAME = 0.03  # seconds, of the voice activity detection
+AROUND = 3  # frames kept before and after speech
+BELOW_RMS, ABOVE_FLOOR = 25.0, 6.0  # dB
+
+
+@dataclass(frozen=True)
+class EmbedOptions:
+    """`segment` in seconds (None: as the network was trained, or the whole recording), `vad` drops what is silent,
+    `normalise` gives segments and result unit length; without it the result is the mean of what the network gave."""
+
+    segment: float | None = None
+    vad: bool = False
+    normalise: bool = True
+
+
+class Embedder:
+    """`embed` a recording; one Embedder serves many."""
+
+    def __init__(self, extractor: Extractor, options: EmbedOptions = EmbedOptions()):
+        self.extractor, self.options = extractor, options
+        seconds = options.segment or extractor.spec.window_seconds or LONGEST
+        self.segment = round(seconds * extractor.sample_rate)
+
+    def embed(self, audio: np.ndarray, rate: int) -> np.ndarray:
+        """(C, N) at `rate` -> (D,) float32. Raises AudioError for what is too short or silent."""
+        wave = torch.from_numpy(self.prepare(audio, rate))
+        length = min(len(wave), self.segment)
+        rows = max(1, int(BATCH_SECONDS * self.extractor.sample_rate) // length)
+        starts = self.starts(len(wave))
+        groups = (starts[first : first + rows] for first in range(0, len(starts), rows))
+        found = torch.cat(
+            [self.extractor.embed(torch.stack([wave[s : s + length] for s in group])) for group in groups]
+        )
+        if not self.options.normalise:
+            return found.mean(dim=0).numpy()
+        return normalize(normalize(found, dim=1).mean(dim=0), dim=0).numpy()
+
+    def prepare(self, audio: np.ndarray, rate: int) -> np.ndarray:
+        """(C, N) at `rate` -> (n,) mono at the network's rate and level, without silence if wanted. Raises AudioError."""
+        own = self.extractor.sample_rate
+        wave = resample(audio.mean(axis=0, keepdims=True).astype(np.float32), rate, own)[0]
+        if not np.isfinite(wave).all():
+            raise AudioError("holds numbers that are not finite", "repair the file, or leave it out")
+        if wave.size < SHORTEST * own:
+            raise AudioError(
+                f"only {wave.size / own:.2f} s long, too short for a speaker", f"use at least {SHORTEST:g} s"
+            )
+        rms = float(np.sqrt(np.mean(np.square(wave, dtype=np.float64))))
+        if rms < SILENT:
+            raise AudioError("silent", "check the recording")
+        if self.extractor.spec.normalise == "raise":
+            wave = wave * np.float32(max(1.0, self.extractor.spec.level / rms))
+        if self.options.vad:
+            wave = wave[loud(wave, own)]
+            if wave.size < SHORTEST * own:
+                raise AudioError(
+                    f"only {wave.size / own:.2f} s of it is speech", f"use at least {SHORTEST:g} s, or leave --vad away"
+                )
+        return wave
+
+    def starts(self, samples: int) -> list[int]:
+        """Where the segments begin: evenly spread, each overlapping the next by at least half, from the first sample to the
+        last. One, if there is no more than a segment."""
+        if samples <= self.segment:
+            return [0]
+        count = -(-2 * (samples - self.segment) // self.segment) + 1
+        return np.linspace(0, samples - self.segment, count).round().astype(int).tolist()
+
+
+def loud(wave: np.ndarray, rate: int) -> np.ndarray:
+    """(n,) -> (n,) bool: frames at most 25 dB below the recording's RMS and 6 dB above its floor, and the 90 ms around."""
+    frame = round(FRAME * rate)
+    padded = np.pad(wave, (0, -wave.size % frame)).reshape(-1, frame)
+    level = 10 * np.log10(np.square(padded, dtype=np.float64).mean(axis=1) + 1e-12)
+    rms = 10 * np.log10(np.square(wave, dtype=np.float64).mean() + 1e-12)
+    voiced = level > max(rms - BELOW_RMS, min(np.percentile(level, 5) + ABOVE_FLOOR, rms - ABOVE_FLOOR))
+    near = np.convolve(voiced, np.ones(2 * AROUND + 1), mode="same") > 0
+    return np.repeat(near, frame)[: wave.size]

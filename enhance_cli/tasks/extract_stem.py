@@ -1,0 +1,198 @@
+"""Extracting stems from a stream: each stem's rows (K C, n) for blocks (C, n) of the mix, of the same length in all.
+
+The mix is brought to the model's rate and separated in windows; the estimates are brought back to the file's rate. What lies
+above the model's band is shared out by the energies that the stems have in the upper half of it. Where all stems of a model
+that knows the whole mix are asked for, what is left over is shared out too, by one Wiener step, and they sum to the mix;
+unless the residual, the mix less the stems, is wanted for itself.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from enhance_cli.audio.level import Meter
+from enhance_cli.audio.resample import Resampler
+from enhance_cli.models.stems import StemModel
+from enhance_cli.samplers import SAMPLERS
+from enhance_cli.tasks.noise import FrameNoise
+from enhance_cli.tasks.stream import Waiting, resampled, run_halving, sampler_settings
+from enhance_cli.tasks.windows import Window, cut, group, join
+
+RESIDUAL = "residual"
+WINDOW_SECONDS = 10.0
+MARGIN_SECONDS = 1.0  # on either side of a window, for networks whose context has no end
+NOISE_BLOCK = 1 << 16  # samples per generator
+N_FFT, HOP = 2048, 512  # of the Wiener step and the energies of bands
+
+
+@dataclass(frozen=True)
+class StemOptions:
+    """What a user may choose; None is the model's own default.
+
+    `stems` are names of the model's, or "all"; `residual` adds the mix less these stems as the last. `sigma` is the noise
+    level that the refinement starts at. `full_band` False cuts what lies above the model's band. `batch_size` is in windows
+    times what the network takes of the file's channels.
+    """
+
+    stems: tuple[str, ...] = ("all",)
+    steps: int | None = None
+    sampler: str | None = None
+    sigma: float | None = None
+    seed: int = 0
+    residual: bool = False
+    full_band: bool = True
+    batch_size: int = 1
+
+
+class StemExtractor:
+    """`process` is what batch.files.enhance_file wants, with as many results as `parts`; one StemExtractor serves many files.
+
+    Raises UsageError if the model does not have the stems, the steps, the sampler or the noise level.
+    """
+
+    def __init__(self, model: StemModel, options: StemOptions = StemOptions()):
+        self.model, self.options, spec = model, options, model.spec
+        self.stems = spec.choose_stems(options.stems)
+        self.parts = (*self.stems, RESIDUAL) if options.residual else self.stems
+        self.closes = spec.complete and len(self.stems) == len(spec.stems) and not options.residual
+        self.steps, self.sampler = spec.choose(options.steps, options.sampler)
+        self.sigma = (options.sigma or spec.sigma_for(self.steps)) if self.steps else None
+        self.sample: Callable | None = self._sampler() if self.steps else None
+        multiple = spec.frames_multiple
+        window = round((spec.window_seconds or WINDOW_SECONDS) * spec.sample_rate) // multiple * multiple
+        reach = model.reach(self.steps)
+        if reach is None:
+            self.margin = min(round(MARGIN_SECONDS * spec.sample_rate), window // 4)
+            self.core, self.fade = window - 2 * self.margin, self.margin // 2
+        else:
+            self.margin, self.core, self.fade = -(-(reach + N_FFT) // multiple) * multiple, window, 0
+
+    def _sampler(self) -> Callable:
+        spec = self.model.spec
+        given = {} if self.sigma is None else {"start": self.sigma}
+        settings = sampler_settings(spec, self.sampler, given, {"start": "--sigma"})
+        self.model.process.levels(self.steps, settings.get("start"))  # refuses a level where sampling cannot start
+        return partial(SAMPLERS[self.sampler], **settings)
+
+    def process(self, blocks: Iterable[np.ndarray], rate: int, channels: int, level: Meter) -> Iterator[np.ndarray]:
+        """Blocks (C, n) at `rate` in; (parts C, m) out, each part's channels together, as many samples in all.
+
+        `level` measured the whole file.
+        """
+        count = len(self.stems)
+        if not level.peak:
+            for block in blocks:
+                yield np.concatenate([np.zeros_like(block)] * count + [block] * (len(self.parts) - count))
+            return
+        waiting = Waiting()
+        last = None
+        for rows in self._estimates(waiting.pass_through(blocks), rate, channels, self._scale(level)):
+            length = min(rows.shape[1], waiting.samples)
+            if length:
+                last = rows[:, :length]
+                yield self._assemble(waiting.take(length), last)
+        if waiting.samples:  # resampling there and back may end a sample or two early
+            x = waiting.take(waiting.samples)
+            tail = np.zeros(((2 * count + 1) * channels, x.shape[1]), np.float32)
+            if last is not None:
+                tail[count * channels : 2 * count * channels] = last[count * channels : 2 * count * channels, -1:]
+            yield self._assemble(x, tail)
+
+    def _assemble(self, x: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """The parts from the mix x (C, n) and what `_estimates` gave for it."""
+        count, channels = len(self.stems), x.shape[0]
+        stems, gains, low = np.split(rows, [count * channels, 2 * count * channels])
+        stems, gains = (v.reshape(count, channels, -1) for v in (stems, gains))
+        if self.options.full_band:
+            gains = gains.clip(0, 1)
+            if self.closes:
+                gains = (gains + 1e-6) / (gains + 1e-6).sum(axis=0)
+            stems = stems + gains * (x - low)
+        stems = stems.astype(x.dtype)
+        if self.options.residual:  # in double precision, so that the parts sum to the mix whatever the file's format
+            stems = np.concatenate([stems, (x - stems.sum(axis=0, dtype=np.float64))[None]])
+        return stems.reshape(-1, x.shape[1])
+
+    def _scale(self, level: Meter) -> float:
+        """How much louder the model hears the file; one factor for all channels, so that sources keep their places."""
+        spec, active = self.model.spec, level.active_levels
+        if spec.normalise == "level" and active.any():
+            return spec.level / float(np.sqrt(np.mean(np.square(active[active > 0]))))
+        return 1 / max(level.peak, 1.0)
+
+    def _estimates(self, blocks: Iterable[np.ndarray], rate: int, channels: int, scale: float) -> Iterator[np.ndarray]:
+        """(K C stems, K C shares of what lies above the band, C mix in the band; m) at the file's rate."""
+        own_rate = self.model.spec.sample_rate
+        down, up = (
+            Resampler(rate, own_rate, channels),
+            Resampler(own_rate, rate, (2 * len(self.stems) + 1) * channels),
+        )
+        windows = cut(resampled(blocks, down, channels), self.core, self.margin)
+        batches = group(windows, max(1, self.options.batch_size * self.model.spec.channels // channels))
+        run = partial(self._run, scale=scale)
+        done = (pair for batch in batches for pair in zip(batch, run_halving(run, batch)))
+        for rows in join(done, self.fade):
+            yield up.push(rows)
+        yield up.push(np.zeros((up.channels, 0), np.float32), last=True)
+
+    @torch.inference_mode()
+    def _run(self, batch: list[Window], scale: float) -> list[np.ndarray]:
+        """The rows of every window."""
+        spec, device = self.model.spec, self.model.device
+        mix = torch.from_numpy(np.stack([w.audio for w in batch]).astype(np.float32)).to(device)  # (W, C, n)
+        padded = torch.nn.functional.pad(mix * scale, (0, -mix.shape[2] % spec.frames_multiple))
+        whole = spec.channels == mix.shape[1]
+        taken = padded if whole else padded.flatten(0, 1)[:, None].expand(-1, spec.channels, -1)
+        starts = [w.start for w in batch for _ in range(taken.shape[0] // len(batch))]
+        noise = lambda: FrameNoise(self.options.seed, starts, taken, self.model.process.noise_scale, NOISE_BLOCK)
+        found = self.model.separate(taken, self.stems, self.sample, self.steps, noise) / scale
+        found = found if whole else found.mean(dim=2).unflatten(1, mix.shape[:2])
+        found = found[..., : mix.shape[2]]  # (K, W, C, n)
+        if self.closes:
+            found = found + _shares(found, mix - found.sum(dim=0))
+        gains = _upper_shares(found, mix, self.closes)
+        rows = torch.cat([found, gains, mix[None]]).transpose(0, 1).flatten(1, 2).cpu().numpy()
+        return list(rows)
+
+
+def run(audio: np.ndarray, rate: int, model: StemModel, options: StemOptions = StemOptions()) -> dict[str, np.ndarray]:
+    """(C, N) at `rate` -> each part's (C, N) by name, the same as the command gives for a file with these samples."""
+    level = Meter(rate, audio.shape[0], loudness=False)
+    level.push(audio)
+    extractor = StemExtractor(model, options)
+    rows = np.concatenate(list(extractor.process(iter([audio]), rate, audio.shape[0], level)), axis=1)
+    rows = rows.astype(np.result_type(audio.dtype, np.float32), copy=False)
+    return dict(zip(extractor.parts, rows.reshape(len(extractor.parts), *audio.shape)))
+
+
+def _spectra(x: Tensor) -> Tensor:
+    """(..., n) -> (..., F, T) complex."""
+    window = torch.hann_window(N_FFT, device=x.device)
+    flat = torch.stft(x.flatten(0, -2), N_FFT, HOP, window=window, pad_mode="constant", return_complex=True)
+    return flat.unflatten(0, x.shape[:-1])
+
+
+def _shares(stems: Tensor, rest: Tensor) -> Tensor:
+    """Stems (K, ..., n), what is left over (..., n) -> each stem's share of it, which sum to it exactly."""
+    power = _spectra(stems).abs().square() + 1e-12
+    parts = power / power.sum(dim=0) * _spectra(rest)
+    window = torch.hann_window(N_FFT, device=rest.device)
+    waves = torch.istft(parts.flatten(0, -3), N_FFT, HOP, window=window, length=rest.shape[-1])
+    waves = waves.unflatten(0, stems.shape[:-1])
+    return waves + (rest - waves.sum(dim=0)) / len(stems)
+
+
+def _upper_shares(stems: Tensor, mix: Tensor, closes: bool) -> Tensor:
+    """Stems (K, ..., n), mix (..., n) -> the share (K, ..., n) of each in the energy of the upper half of the band."""
+    energies, whole = (_spectra(x)[..., N_FFT // 4 :, :].abs().square().sum(dim=-2) + 1e-12 for x in (stems, mix))
+    shares = energies / (energies.sum(dim=0) if closes else torch.maximum(energies, whole))
+    smooth = torch.nn.functional.interpolate(
+        shares.flatten(0, -2)[:, None], size=(shares.shape[-1] - 1) * HOP + 1, mode="linear", align_corners=True
+    )
+    n = stems.shape[-1]
+    smooth = torch.nn.functional.pad(smooth[:, 0], (0, max(0, n - smooth.shape[-1])), mode="replicate")[:, :n]
+    return smooth.unflatten(0, stems.shape[:-1])

@@ -1,0 +1,116 @@
+"""Repairing speaker embeddings: vectors (K, D) in, the vectors of the same speakers without what the recording did out.
+
+Every vector is brought to the length sqrt(D), noise is added as the diffusion process has it at the chosen time, and the
+network estimates the clean vector, in one step or in several of DDIM. The same noise serves all vectors, so the result for a
+vector does not depend on which others stand beside it.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from enhance_cli.errors import ModelError, UsageError
+from enhance_cli.models.extractor import named
+from enhance_cli.models.load import Model
+from enhance_cli.samplers import SAMPLERS
+
+TASK = "enhance-embedding"
+ROWS = 512  # at once; the last block is filled up, so that all are computed alike
+
+
+@dataclass(frozen=True)
+class RepairOptions:
+    """None is the model's own default.
+
+    `time` is where sampling starts, 0 to 999; of several steps None is the whole published grid. `draws` results with noise
+    of their own are averaged; 0 is one without any noise. `ensemble` 0..1 is the weight of the vector as it came, beside the
+    repaired one. `normalise` "unit" gives results of length one, "keep" of the length of what came in.
+    """
+
+    time: float | None = None
+    steps: int | None = None
+    draws: int = 0
+    seed: int = 0
+    ensemble: float | None = None
+    normalise: str = "unit"
+
+
+class Repairer:
+    """`repair` many vectors with one model. Raises UsageError or ModelError for what the model cannot do."""
+
+    def __init__(self, model: Model, options: RepairOptions = RepairOptions()):
+        spec = model.spec
+        if spec.task != TASK:
+            raise ModelError(f"{spec.name}: a model for {spec.task}, not for {TASK}", "see `enhance models list`")
+        self.model, self.options = model, options
+        self.dimension: int = spec.extractor["dimension"]
+        self.extractor_id: str = spec.extractor["id"]
+        self.steps, sampler = spec.choose(options.steps, None)
+        self.ensemble = spec.ensemble if options.ensemble is None else options.ensemble
+        if not 0 <= self.ensemble <= 1:
+            raise UsageError(f"--ensemble {self.ensemble:g}: not a share", "choose from 0 to 1")
+        if options.draws < 0:
+            raise UsageError(f"--draws {options.draws}: there are no fewer than none", "choose 0 or more")
+        if options.normalise not in ("unit", "keep"):
+            raise UsageError(f"--normalize {options.normalise}: not known", "choose from unit, keep")
+        start = options.time if options.time is not None or self.steps > 1 else spec.default_time
+        model.process.levels(self.steps, start)  # refuses a time or a number of steps that it does not have
+        settings = spec.sampler_args.get(sampler, {}) | {"start": start}
+        self.sample = partial(SAMPLERS[sampler], **settings)
+
+    def check_extractor(self, extractor_id: str) -> None:
+        """Raises ModelError unless the model was trained on embeddings of that kind."""
+        if extractor_id != self.extractor_id:
+            raise ModelError(
+                f"{self.model.spec.name} repairs embeddings of {self.extractor_id}, not of {extractor_id}",
+                f"embed with {named(self.extractor_id)}, or train a model for {extractor_id}: see `enhance train`",
+            )
+
+    def repair(self, vectors: np.ndarray) -> np.ndarray:
+        """(K, D) -> (K, D) float32. Rows that are `unusable` come back as they were. Raises ModelError for another D."""
+        if vectors.ndim != 2 or vectors.shape[1] != self.dimension:
+            raise ModelError(
+                f"vectors of shape {list(vectors.shape)}: {self.model.spec.name} repairs {self.dimension} numbers each",
+                "use vectors of the extractor that it was trained for",
+            )
+        result = np.array(vectors, dtype=np.float32)
+        usable = np.flatnonzero(~unusable(vectors))
+        for first in range(0, len(usable), ROWS):
+            rows = usable[first : first + ROWS]
+            block = torch.zeros(ROWS, self.dimension)
+            block[: len(rows)] = torch.from_numpy(result[rows])
+            result[rows] = self._repair(block)[: len(rows)].numpy()
+        return result
+
+    @torch.inference_mode()
+    def _repair(self, vectors: Tensor) -> Tensor:
+        vectors = vectors.to(self.model.device)
+        length = vectors.norm(dim=1, keepdim=True)
+        unit = vectors / length.clamp_min(torch.finfo(torch.float32).tiny)
+        y = unit * self.dimension**0.5 if self.model.spec.normalise == "unit-rms" else vectors
+        draws = [self.sample(self._estimate, self.model.process, y, self.steps, n) for n in self._noises(y)]
+        repaired = torch.nn.functional.normalize(sum(draws), dim=1)
+        mixed = torch.nn.functional.normalize(self.ensemble * unit + (1 - self.ensemble) * repaired, dim=1)
+        return (mixed if self.options.normalise == "unit" else mixed * length).cpu()
+
+    def _estimate(self, x: Tensor, y: Tensor, t: Tensor) -> Tensor:
+        """All rows are at the same time, which is therefore embedded once."""
+        return self.model.estimate(x, y, t[:1])
+
+    def _noises(self, y: Tensor) -> list:
+        """What the sampler draws from, once for every draw: the same D numbers for all rows."""
+        if not self.options.draws:
+            return [lambda: torch.zeros_like(y)]
+        generator = torch.Generator().manual_seed(self.options.seed)
+        noise = torch.randn(self.options.draws, 1, self.dimension, generator=generator).to(y.device)
+        return [partial(n.expand_as, y) for n in noise]
+
+
+def unusable(vectors: np.ndarray) -> np.ndarray:
+    """(K, D) -> (K,) bool: rows with a number that is not finite, or whose length is zero or beyond single precision."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        square = np.square(vectors, dtype=np.float64).sum(axis=1)
+    return ~(np.isfinite(square) & (square > 1e-24) & (square < 1e36))

@@ -1,0 +1,79 @@
+"""What tasks on streams of audio share: the input that waits for its result, resampling, and batches that fit the GPU."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from inspect import signature
+
+import numpy as np
+import torch
+
+from enhance_cli.audio.resample import Resampler
+from enhance_cli.errors import EnhanceError, UsageError
+from enhance_cli.models.spec import Spec
+from enhance_cli.samplers import PAIRINGS, SAMPLERS
+from enhance_cli.tasks.windows import Window
+
+FLAGS = {"start": "--sampler-start"}
+
+
+def sampler_settings(spec: Spec, sampler: str, given: dict, flags: dict[str, str] = FLAGS) -> dict:
+    """The model's settings of `sampler` under the user's. Raises UsageError for a process that the sampler does not hold
+    for and for settings that it does not have; `flags` says how a setting is spelled where that is not its name."""
+    if spec.process not in PAIRINGS[sampler]:
+        fitting = [name for name, processes in PAIRINGS.items() if spec.process in processes]
+        raise UsageError(
+            f"--sampler {sampler}: its formulas do not hold for the process {spec.process}",
+            f"choose from {', '.join(fitting)}",
+        )
+    known = list(signature(SAMPLERS[sampler]).parameters)[5:]  # after estimate, process, y, steps, noise
+    for name in given:
+        if name not in known:
+            flag = flags.get(name, "--" + name.replace("_", "-"))
+            raise UsageError(f"{flag}: the sampler {sampler} has no such setting", "leave it away")
+    return spec.sampler_args.get(sampler, {}) | given
+
+
+def run_halving(run: Callable[[list[Window]], list[np.ndarray]], batch: list[Window]) -> list[np.ndarray]:
+    """`run(batch)`, in halves when a GPU has no room for the whole. Raises EnhanceError if one window is too much."""
+    try:
+        return run(batch)
+    except torch.cuda.OutOfMemoryError:
+        torch.cuda.empty_cache()
+        if len(batch) == 1:
+            raise EnhanceError("not enough GPU memory for one window", "use --device cpu") from None
+        middle = len(batch) // 2
+        return run_halving(run, batch[:middle]) + run_halving(run, batch[middle:])
+
+
+def resampled(blocks: Iterable[np.ndarray], resampler: Resampler, channels: int) -> Iterator[np.ndarray]:
+    """All of a stream of (C, n) blocks through `resampler`, as float32."""
+    for block in blocks:
+        yield resampler.push(block.astype(np.float32, copy=False))
+    yield resampler.push(np.zeros((channels, 0), np.float32), last=True)
+
+
+class Waiting:
+    """The input that has been read but whose result is not there yet."""
+
+    def __init__(self):
+        self.held: deque[np.ndarray] = deque()
+        self.samples = 0
+
+    def pass_through(self, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        for block in blocks:
+            self.held.append(block)
+            self.samples += block.shape[1]
+            yield block
+
+    def take(self, count: int) -> np.ndarray:
+        """The next `count` samples (C, count), of which there must be as many."""
+        parts, missing = [], count
+        self.samples -= count
+        while missing:
+            block = self.held.popleft()
+            if block.shape[1] > missing:
+                self.held.appendleft(block[:, missing:])
+                block = block[:, :missing]
+            parts.append(block)
+            missing -= block.shape[1]
+        return np.concatenate(parts, axis=1)

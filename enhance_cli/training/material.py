@@ -1,0 +1,73 @@
+"""What a recipe trains on: speech, noise and rooms that are mixed, or recordings that come in pairs.
+
+Both have `train` and `valid`, which give batches by number: `batch(number, size)` -> (noisy, clean), float32 (size, N).
+"""
+
+from pathlib import Path
+
+from enhance_cli.data import corpus, pairs, rooms, statistics
+from enhance_cli.data.mixing import Mixer
+from enhance_cli.data.pairs import Pairs
+from enhance_cli.training.recipe import Recipe
+
+
+def load(recipe: Recipe, root: Path, cache: Path, log) -> "Mixed | Paired":
+    """Raises UsageError for folders that are missing, empty or do not match."""
+    paired = recipe.data.pairs or recipe.data.shards
+    return Paired(recipe, root, log) if paired else Mixed(recipe, root, cache, log)
+
+
+class Mixed:
+    """Speech and noise, packed in `cache`, and simulated rooms."""
+
+    def __init__(self, recipe: Recipe, root: Path, cache: Path, log):
+        rate, data = recipe.model.sample_rate, recipe.data
+        self.rate, self.root = rate, root
+        self.speech = corpus.load(data.speech, root, rate, cache, log)
+        self.noise = corpus.load(data.noise, root, rate, cache, log)
+        responses = rooms.load(data.rooms, rate, cache, log=log) if data.rooms else None
+        make = lambda seed, held_out: Mixer(self.speech, self.noise, responses, recipe.mix, rate, seed, held_out)
+        self.train, self.valid = make(recipe.train.seed, False), make(recipe.train.seed + 1, True)
+
+    def describe(self) -> dict:
+        hours = lambda side, clips: round(side.hours(clips, self.rate), 2)
+        return {
+            "speech_hours": hours(self.speech, self.speech.train),
+            "speech_hours_held_out": hours(self.speech, self.speech.valid),
+            "noise_hours": hours(self.noise, self.noise.train),
+            "noise_hours_held_out": hours(self.noise, self.noise.valid),
+        }
+
+    def statistics(self) -> dict:
+        """Every source's clips, hours, rates and levels (data.statistics)."""
+        sides = (("speech", self.speech), ("noise", self.noise))
+        return {name: statistics.of_corpus(side, self.root, self.rate) for name, side in sides}
+
+
+class Paired:
+    """Pairs in `train` and `valid` below the folder that `data.pairs` names, or in the shards of `data.shards`."""
+
+    def __init__(self, recipe: Recipe, root: Path, log):
+        rate, data = recipe.model.sample_rate, recipe.data
+        if data.shards:
+            found = {"train": data.shards.train, "valid": data.shards.valid}
+            found = {part: pairs.from_shards(pattern, root) for part, pattern in found.items()}
+        else:
+            found = {part: pairs.from_folder(root / data.pairs / part) for part in ("train", "valid")}
+        for part, some in found.items():
+            if line := corpus.rates_line(part, pairs.rates(some), rate):
+                log(line)
+        self.train = Pairs(found["train"], recipe.mix, rate, recipe.train.seed)
+        self.valid = Pairs(found["valid"], recipe.mix, rate, recipe.train.seed + 1)
+
+    def describe(self) -> dict:
+        hours = lambda side: round(sum(pair.frames / pair.rate for pair in side.pairs) / 3600, 2)
+        return {
+            "pairs": len(self.train.pairs),
+            "pairs_held_out": len(self.valid.pairs),
+            "pair_hours": hours(self.train),
+            "pair_hours_held_out": hours(self.valid),
+        }
+
+    def statistics(self) -> dict:
+        return {"train": statistics.of_pairs(self.train.pairs), "valid": statistics.of_pairs(self.valid.pairs)}

@@ -1,0 +1,61 @@
+"""Memory of training: an estimate beforehand, and a line that names the setting when it was not enough."""
+
+from collections.abc import Callable
+from contextlib import contextmanager
+
+import torch
+
+from enhance_cli.errors import EnhanceError
+
+SAYINGS = ("out of memory", "can't allocate memory", "not enough memory")  # of torch's allocators, where they raise
+COPIES = 6  # weights, gradients, two moments of the optimiser, moving average, network for validation
+
+
+@contextmanager
+def explained(batch_size: int, accumulate: int, seconds: float, step: int):
+    """Turns running out of memory into an EnhanceError with the settings to change."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not isinstance(error, torch.OutOfMemoryError | MemoryError) and not any(s in str(error) for s in SAYINGS):
+            raise
+        if batch_size > 1:
+            settings = f"--set train.batch_size={batch_size // 2} --set train.accumulate={accumulate * 2}"
+            hint = f"{settings} learns from as many mixtures per step in half the memory"
+        else:
+            hint = f"shorter excerpts need less: --set mix.seconds={seconds / 2:g}"
+        message = f"out of memory at batch {step} ({batch_size} x {seconds:g} s at once)"
+        raise EnhanceError(message, hint) from error
+
+
+def estimate(network: torch.nn.Module, loss: Callable, size: int) -> dict[str, float]:
+    """Gigabytes that training takes: `weights` with all their copies, `batch` with what the backward pass keeps, `total`.
+
+    `loss(size)` computes the loss of a batch of that size. Batches of one and two are tried and the rest follows in
+    proportion. The backward pass's own working memory comes on top, by which training took 1.1 (score-ouve) to 1.5
+    times as much (denoise-s) when measured on a CPU; so do torch itself and packed audio.
+    """
+    weights = COPIES * sum(p.numel() * p.element_size() for p in network.state_dict().values())
+    one, two = (_kept(network, lambda n=n: loss(n)) for n in (1, 2))
+    batch = one + (two - one) * (size - 1)
+    return {
+        name: round(value / 1e9, 3)
+        for name, value in (("weights", weights), ("batch", batch), ("total", weights + batch))
+    }
+
+
+def _kept(network: torch.nn.Module, loss: Callable) -> int:
+    """Bytes that a forward pass leaves for the backward pass, each storage once, the weights themselves left out."""
+    known = {p.untyped_storage().data_ptr() for p in network.state_dict().values()}
+    storages = {}
+
+    def keep(tensor):
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in known:
+            storages[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        result = loss()
+    del result
+    return sum(storages.values())

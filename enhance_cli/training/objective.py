@@ -1,0 +1,70 @@
+"""The loss of a stage on a batch: waveforms become spectrograms, and the loss gets what its kind needs besides."""
+
+import random
+from functools import partial
+
+from torch import Tensor, nan, rand, randn_like
+
+from enhance_cli.errors import UsageError
+from enhance_cli.losses import DISTANCES, LOSSES
+from enhance_cli.models.guide import Guide, load_guide
+from enhance_cli.models.load import Model
+from enhance_cli.samplers import SAMPLERS
+from enhance_cli.training.recipe import Stage
+from enhance_cli.training.state import MovingAverage
+
+
+class Objective:
+    """`averaged` is the model that holds the moving average's values when it is called for."""
+
+    def __init__(self, model: Model, averaged: Model, average: MovingAverage, teacher: Model | None):
+        self.model, self.averaged, self.average, self.teacher = model, averaged, average, teacher
+        self.guides = guides_of(model)
+
+    def check(self, stage: Stage) -> None:
+        """Raises UsageError for a stage that cannot be trained."""
+        LOSSES[stage.loss]
+        for name in stage.distance:
+            DISTANCES[name]
+        if stage.loss == "consistency" and self.teacher is None:
+            raise UsageError("consistency distillation needs a teacher", "run `enhance distill --teacher MODEL`")
+
+    def at_level(self, noisy: Tensor, clean: Tensor) -> tuple[Tensor, Tensor]:
+        """Pairs (B, N) as the model will hear files; the data has about the right level already."""
+        if self.model.spec.normalise != "peak":
+            return noisy, clean
+        peak = noisy.abs().amax(dim=1, keepdim=True).clamp_min(1e-4)
+        return noisy / peak, clean / peak
+
+    def guide(self, noisy: Tensor, unguided: float) -> Tensor | None:
+        """(B, 1, T): what one of the model's guides says, nothing (NaN) for a share of the items. None without guides."""
+        if not self.guides:
+            return None
+        guide = random.choice(self.guides)(noisy)
+        return guide.masked_fill(rand(len(noisy), 1, 1, device=noisy.device) < unguided, nan)
+
+    def loss(self, stage: Stage, noisy: Tensor, clean: Tensor) -> Tensor:
+        """Scalar, with gradients, for waveforms (B, N) on the model's device."""
+        model = self.model
+        noisy, clean = self.at_level(noisy, clean)
+        y, x0 = model.frontend.analyse(noisy), model.frontend.analyse(clean)
+
+        def distance(estimate: Tensor, target: Tensor) -> Tensor:
+            return sum(w * DISTANCES[name](estimate, target, model.frontend) for name, w in stage.distance.items())
+
+        guide = self.guide(noisy, stage.unguided)
+        guided = lambda of: partial(of.estimate, guide=guide)
+        extra = dict(stage.loss_args)
+        if stage.loss == "reverse_process":
+            sampler = model.spec.samplers[0]
+            extra["sample"] = partial(SAMPLERS[sampler], **model.spec.sampler_args.get(sampler, {}))
+        if stage.loss == "consistency":
+            self.averaged.network.load_state_dict(self.average.values)
+            extra |= {"teacher": guided(self.teacher), "average": guided(self.averaged)}
+        noise = lambda: model.process.noise_scale * randn_like(y)
+        return LOSSES[stage.loss](guided(model), model.process, x0, y, noise, distance, **extra)
+
+
+def guides_of(model: Model) -> list[Guide]:
+    """All the guides of a model. Raises ModelError for one whose weights are not here."""
+    return [load_guide(n, model.spec.sample_rate, model.frontend.hop, model.device) for n in model.spec.guides]

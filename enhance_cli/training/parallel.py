@@ -1,0 +1,78 @@
+"""One training run in several processes, one for each GPU, by accelerate: every process works on its own batches and
+gradients are averaged. `torchrun` (or `accelerate launch --multi_gpu`) starts them; without it a run is one process and needs
+neither.
+
+Gradients are averaged after the backward pass as one vector, not while it runs: losses here call the network several
+times for one step, and the small networks make that transfer short. Batch normalisation takes its statistics from each
+process's own batch; its running statistics are averaged, so all processes hold the same network after every step.
+"""
+
+import os
+from contextlib import contextmanager, nullcontext
+
+import torch
+from torch import Tensor
+
+from enhance_cli.errors import UsageError
+
+
+def local_device(device: torch.device) -> torch.device:
+    """The GPU of this process where several were started on a machine; anything else stays as it is."""
+    number = os.environ.get("LOCAL_RANK")
+    if device.type != "cuda" or device.index is not None or number is None:
+        return device
+    if int(number) >= torch.cuda.device_count():
+        raise UsageError(f"process {number} has no GPU of its own", f"start at most {torch.cuda.device_count()}")
+    torch.cuda.set_device(int(number))
+    return torch.device("cuda", int(number))
+
+
+class Processes:
+    """This process, `number` of `count`."""
+
+    def __init__(self, device: torch.device):
+        self.number, self.count, self.state = 0, 1, None
+        if "RANK" in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            self.state = _accelerate().PartialState(cpu=device.type != "cuda")
+            self.number, self.count = self.state.process_index, self.state.num_processes
+
+    @property
+    def main(self) -> bool:
+        """Whether this process is the one that writes and talks."""
+        return self.number == 0
+
+    def main_first(self):
+        """A context that the other processes enter when the main one has left it."""
+        return self.state.main_process_first() if self.state else nullcontext()
+
+    @torch.no_grad()
+    def average(self, network: torch.nn.Module, loss: Tensor) -> Tensor:
+        """Average the gradients and running statistics of `network`, in place, and the loss. Nothing for one process."""
+        if self.state is None:
+            return loss
+        gradients = [p.grad for p in network.parameters() if p.grad is not None]
+        shared = [*gradients, *(b for b in network.buffers() if b.is_floating_point())]
+        flat = torch.cat([loss.reshape(1).float(), *(t.reshape(-1).float() for t in shared)])
+        flat = _accelerate().utils.reduce(flat, "mean")
+        for tensor, mean in zip(shared, flat[1:].split([t.numel() for t in shared])):
+            tensor.copy_(mean.view_as(tensor))
+        return flat[0]
+
+    @contextmanager
+    def together(self):
+        """A context that no process leaves before the others are through; the connection is closed behind it."""
+        yield
+        if self.state:
+            self.state.wait_for_everyone()
+            torch.distributed.destroy_process_group()
+
+
+def _accelerate():
+    try:
+        import accelerate
+        import accelerate.utils
+    except ImportError as error:
+        raise UsageError(
+            "training in several processes needs accelerate", "pip install 'enhance-cli[train]'"
+        ) from error
+    return accelerate

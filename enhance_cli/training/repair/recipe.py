@@ -1,0 +1,72 @@
+"""What a recipe for the repair of speaker embeddings says; `training.recipe.load` reads it like any other."""
+
+from dataclasses import dataclass, field
+
+from enhance_cli.data.corpus import Source
+from enhance_cli.data.degraded import CONDITIONS, Views
+from enhance_cli.models.spec import Spec
+from enhance_cli.training.recipe import Stage, TrainPart
+from enhance_cli.training.toml_values import OutOfRange
+
+
+@dataclass(frozen=True)
+class RepairData:
+    """Speech, noise and music (babble alone where there is none), and how many rooms to simulate. Sources of speech with
+    `groups = "folder"` have a speaker a folder: of these, those held out are the speakers of the validation trials."""
+
+    speech: list[Source]
+    noise: list[Source]
+    music: list[Source] = field(default_factory=list)
+    rooms: int = 600
+    licences: str = ""
+    limits: str = ""
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """How inputs and targets are chosen: a share `clean` of the inputs is clean, the others are of `conditions`.
+
+    The target is the clean embedding of the same segments ("crop") or of the whole crop ("recording").
+    """
+
+    clean: float = 0.2
+    conditions: tuple[str, ...] = CONDITIONS[1:]
+    target: str = "recording"
+
+    def __post_init__(self):
+        if unknown := set(self.conditions) - set(CONDITIONS):
+            raise OutOfRange("conditions", f"{', '.join(sorted(unknown))} not among {', '.join(CONDITIONS)}")
+        if self.target not in ("crop", "recording"):
+            raise OutOfRange("target", 'choose "crop" or "recording"')
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """`crops` pieces of speech are embedded in every condition, in segments of `segment` seconds, by an extractor that
+    computes in `precision` (fp32 or bf16)."""
+
+    crops: int = 8192
+    segment: float = 1.6
+    precision: str = "fp32"
+
+    def __post_init__(self):
+        if self.precision not in ("fp32", "bf16"):
+            raise OutOfRange("precision", "choose fp32 or bf16")
+
+
+@dataclass(frozen=True)
+class RepairRecipe:
+    """A crop is `views.seconds` long."""
+
+    name: str
+    model: Spec
+    data: RepairData
+    stage: list[Stage]
+    views: Views = field(default_factory=Views)
+    embedding: Embedding = field(default_factory=Embedding)
+    pairing: Pairing = field(default_factory=Pairing)
+    train: TrainPart = field(default_factory=TrainPart)
+
+    def __post_init__(self):
+        if self.views.seconds < self.embedding.segment:
+            raise OutOfRange("embedding", f"segments are longer than a crop of {self.views.seconds:g} s")

@@ -1,0 +1,59 @@
+"""Recordings of known speakers, each in every bad condition: what a repair is judged on. The same folders give the same set."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from enhance_cli.data import corpus, rooms
+from enhance_cli.data.corpus import Source
+from enhance_cli.data.degraded import Degrader, Views
+from enhance_cli.errors import UsageError
+
+RATE = 16000
+SEED = 2  # of rooms and draws: training has 0, its validation 1
+
+
+class DegradedRecordings:
+    """`speech` folders hold a folder of recordings for every speaker; the path down to it is the speaker's name."""
+
+    def __init__(self, speech: list[Path], noise: list[Path], music: list[Path], room_count: int, cache: Path, log):
+        load = lambda folders, groups: corpus.load(
+            [Source(str(folder.resolve()), groups=groups) for folder in folders],
+            Path("/"),
+            RATE,
+            cache,
+            log,
+            whole=True,
+        )
+        self.speech = load(speech, "folder")
+        self.speakers = [clip.group for clip in self.speech.train]
+        if len(set(self.speakers)) < 2 or len(set(self.speakers)) == len(self.speakers):
+            raise UsageError(
+                f"{', '.join(map(str, speech))}: trials need two speakers, with two recordings of one",
+                "give folders that hold a folder of recordings for every speaker",
+            )
+        responses = rooms.load(room_count, RATE, cache, SEED, log)[0]
+        self.noise, self.music = load(noise, "file"), load(music, "file") if music else None
+        self.degrader = Degrader(self.speech, self.noise, self.music, responses, Views(), RATE, SEED)
+        self.rooms, self.cache = room_count, cache
+
+    def vectors(self, how: str, embed: Callable[[np.ndarray], np.ndarray], track=iter) -> np.ndarray:
+        """(recordings, conditions, D) of `embed(wave (N,) at RATE)`, kept in the cache under `how`, which names all that it
+        depends on. `track` may wrap the loop to show progress."""
+        path = self.cache / f"test-{self._key(how)}.npy"
+        if not path.exists():
+            found = []
+            for number, clip in track(list(enumerate(self.speech.train))):
+                speech = self.speech.audio[clip.start : clip.start + clip.length] / 32768.0
+                found.append([embed(wave) for wave in self.degrader.file(speech, number)])
+            np.save(path, np.array(found, dtype=np.float32))
+        return np.load(path)
+
+    def _key(self, how: str) -> str:
+        sides = (self.speech, self.noise, *([self.music] if self.music else []))
+        said = [how, self.rooms, asdict(self.degrader.views), [[asdict(c) for c in side.train] for side in sides]]
+        return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:16]

@@ -1,0 +1,43 @@
+"""The card of a stem extractor, from nothing but the model's own header."""
+
+from pathlib import PurePath
+
+from enhance_cli.models.spec import Spec
+
+
+def render(spec: Spec) -> str:
+    """Markdown."""
+    training = spec.training
+    recipe, data, scores = training["recipe"], training["data"], training["validation"]
+    stages = "; ".join(f"{s['steps']} batches of {s['loss']} at lr {s['lr']:g}" for s in recipe["stage"])
+    rendered = recipe["data"]["rendered"] or {"soundfonts": [], "drum_kits": [], "held_out_soundfont": "none"}
+    fonts = ", ".join(PurePath(p).name for p in [*rendered["soundfonts"], *rendered["drum_kits"]])
+    rows = "\n".join(f"| {stem} | {scores.get(f'si_sdri_{stem}', float('nan')):.2f} |" for stem in spec.stems)
+    return f"""# {spec.name}
+
+Takes {", ".join(spec.stems)} out of a mix at {spec.sample_rate} Hz. {data["parameters"] / 1e6:.2f} M parameters.
+Weights: {spec.licence}.
+
+Trained with `enhance train {recipe["name"]} --data CORPUS` at commit {training["commit"][:12] or "unknown"} on
+{training["date"]} ({data["device"]}): {stages}; batches of {recipe["train"]["batch_size"]} x {recipe["mix"]["seconds"]:g} s,
+{training["audio_hours_seen"]} h of mixes heard until the exported step {training["steps"]}.
+
+## Data
+
+{data["songs"]} songs ({data["song_hours"]} h), rendered from MIDI files and from random scores with FluidSynth and the
+soundfonts {fonts}. Licences: {training["licences"]}.
+
+## Validation
+
+SI-SDR improvement over the mix in dB where the stem plays; {data["songs_held_out"]} songs that were held out, played with a
+soundfont that was held out ({PurePath(rendered["held_out_soundfont"]).name}):
+
+| stem | SI-SDR improvement |
+|---|---|
+{rows}
+| mean | {scores["si_sdri"]:.2f} |
+
+## Limits
+
+{recipe["data"]["limits"].strip()}
+"""

@@ -1,0 +1,127 @@
+"""The losses of a stem model: the extractor's, the refiner's, and the distillation of the refiner into one call.
+
+    extraction    D(extractor(m), s), all stems of a mix at once
+    refinement    D(refiner(b + sigma z), s) / c_out(sigma), where b is the true stem, or for a share `estimates` of the items
+                  the extractor's estimate: what the refiner will meet is off in ways that noise is not (EDM denoising)
+    consistency   D(f(x_t), f_average(x_r)) / c_out(t) + refinement, x_r the teacher's Heun steps from x_t down its grid
+
+D is the stage's distance. Errors are divided by c_out, since the preconditioning asks for as much. (Karras et al., 2022;
+Song et al., 2023; Karchkhadze et al., 2024, "Improving source extraction with diffusion and consistency models", whose
+later program mixes in estimates; several steps of the teacher and the added refinement loss are also theirs.)
+"""
+
+from dataclasses import replace
+from functools import partial
+
+import torch
+from torch import Tensor
+from torch.nn.functional import one_hot
+
+from enhance_cli.errors import UsageError
+from enhance_cli.losses import DISTANCES
+from enhance_cli.models.stems import StemModel
+from enhance_cli.samplers import heun
+from enhance_cli.training.recipe import Stage
+
+KINDS = ("extraction", "refinement", "consistency")
+LEAST = 0.01  # of c_out as a divisor: finer differences than that are not worth more
+
+
+class Objective:
+    """`averaged` is the model that holds the moving average's values when `loss` is called."""
+
+    def __init__(self, model: StemModel, averaged: StemModel, teacher: StemModel | None):
+        self.model, self.averaged, self.teacher = model, averaged, teacher
+
+    def check(self, stage: Stage) -> None:
+        """Raises UsageError for a stage that cannot be trained."""
+        for name in stage.distance:
+            DISTANCES[name]
+        if stage.loss not in KINDS:
+            raise UsageError(f"loss {stage.loss!r} does not train stems", f"choose from {', '.join(KINDS)}")
+        if stage.loss != "extraction" and self.model.network.refiner is None:
+            raise UsageError(f"{stage.loss} trains a refiner, and the model has none", "add it to model.network_args")
+        if stage.loss == "consistency" and self.teacher is None:
+            raise UsageError("consistency distillation needs a teacher", "run `enhance distill --teacher MODEL`")
+
+    def loss(self, stage: Stage, mixes: Tensor, stems: Tensor) -> Tensor:
+        """Scalar for mixes (B, 1, N) and stems (B, K, N)."""
+        if stage.loss == "extraction":
+            return self.extraction(stage, mixes, stems)
+        picked = torch.randint(stems.shape[1], (len(mixes),), device=mixes.device)
+        label = one_hot(picked, stems.shape[1]).to(mixes.dtype)
+        x0 = stems[torch.arange(len(mixes), device=mixes.device), picked][:, None]
+        with torch.no_grad():
+            first, features = self.model._run(self.model.network.extract, mixes, label)
+        features = tuple(features)
+        function = self.refinement if stage.loss == "refinement" else self.consistency
+        return function(stage, x0, first.float(), label, features, **stage.loss_args)
+
+    def distance(self, stage: Stage, estimate: Tensor, target: Tensor, unit: Tensor) -> Tensor:
+        """Of waveforms (B, C, N), errors in units of (B, 1, 1)."""
+        return sum(w * DISTANCES[name](estimate / unit, target / unit, None) for name, w in stage.distance.items())
+
+    def extraction(self, stage: Stage, mixes: Tensor, stems: Tensor) -> Tensor:
+        """Relative to the level of the mixes, which differs by design."""
+        estimates = self.model._run(self.model.network.extractor.extract_all, mixes)
+        return self.distance(stage, estimates, stems, mixes.square().mean(dim=-1, keepdim=True).sqrt().clamp_min(1e-3))
+
+    def refinement(
+        self, stage: Stage, x0: Tensor, first: Tensor, label, features, mean=-3.0, spread=1.0, estimates=0.5
+    ) -> Tensor:
+        """ln sigma is normal with this mean and spread."""
+        sigma = (mean + spread * torch.randn(len(x0), device=x0.device)).exp()
+        base = torch.where(torch.rand(len(x0), 1, 1, device=x0.device) < estimates, first, x0)
+        x = base + sigma[:, None, None] * torch.randn_like(x0)
+        return self.distance(stage, self.denoise(self.model, x, sigma, label, features), x0, self.unit(sigma))
+
+    def consistency(
+        self,
+        stage: Stage,
+        x0: Tensor,
+        first: Tensor,
+        label,
+        features,
+        grid: int = 18,
+        start: float = 1.0,
+        longest: int = 6,
+        denoising: float = 1.0,
+        estimates: float = 0.5,
+        mean: float = -3.0,
+        spread: float = 1.0,
+    ) -> Tensor:
+        """The teacher takes 1 to `longest` of the `grid` - 1 steps between `start` and sigma_min, long ways more often."""
+        levels = self.model.process.jumps(grid - 1, start)
+        weights = torch.arange(1, min(longest, grid - 1) + 1, dtype=torch.float)
+        jump = 1 + int(torch.multinomial(weights, 1))
+        here = int(torch.randint(grid - jump, ()))
+        times = levels[here : here + jump + 1]
+        base = torch.where(torch.rand(len(x0), 1, 1, device=x0.device) < estimates, first, x0)
+        x = base + times[0] * torch.randn_like(x0)
+        at = lambda t: x0.new_full((len(x0),), t)
+        with torch.no_grad():
+            moved, teach = x, partial(self.estimate, self.teacher, label=label, features=features)
+            for t, r in zip(times, times[1:]):
+                moved = heun.step(lambda x, _, t: teach(x, t), moved, moved, t, r)
+            target = self.estimate(self.averaged, moved, at(times[-1]), label, features)
+        found = self.estimate(self.model, x, at(times[0]), label, features)
+        loss = self.distance(stage, found, target, self.unit(at(times[0])))
+        if not denoising:
+            return loss
+        return loss + denoising * self.refinement(stage, x0, first, label, features, mean, spread, estimates)
+
+    def estimate(self, model: StemModel, x: Tensor, t: Tensor, label: Tensor, features) -> Tensor:
+        """What the model's own preconditioning makes of its refiner."""
+        refine = lambda x, _, t: model._run(model.network, x, t, label, features).float()
+        return model.prediction.estimate(refine, model.process, x, x, t)
+
+    def denoise(self, model: StemModel, x: Tensor, t: Tensor, label: Tensor, features) -> Tensor:
+        """The same as a denoiser, whatever else the model is."""
+        refine = lambda x, _, t: model._run(model.network, x, t, label, features).float()
+        prediction = replace(model.prediction, skip="edm_skip", out="edm_out")
+        return prediction.estimate(refine, model.process, x, x, t)
+
+    def unit(self, sigma: Tensor) -> Tensor:
+        """c_out (B, 1, 1), not below LEAST."""
+        sd = self.model.prediction.sigma_data
+        return (sigma * sd / (sigma**2 + sd**2).sqrt()).clamp_min(LEAST)[:, None, None]

@@ -1,0 +1,24 @@
+"""Validation on held-out songs with a held-out soundfont: by how much SI-SDR rises over the mix, for stems that play."""
+
+import numpy as np
+
+from enhance_cli import metrics
+
+SILENT = 1e-3  # RMS below which a stem does not play in an excerpt
+
+
+def score(mixes: np.ndarray, stems: np.ndarray, estimates: np.ndarray, names, rate: int) -> dict[str, float]:
+    """Mean SI-SDR improvements in dB, of each stem and ("si_sdri") the mean of these.
+
+    Mixes (K, 1, N), stems and estimates (K, S, N).
+    """
+    si_sdr = metrics.load("si_sdr")
+    scores = {}
+    for place, name in enumerate(names):
+        gains = []
+        for mix, stem, estimate in zip(mixes[:, 0], stems[:, place], estimates[:, place]):
+            if np.sqrt(np.mean(stem**2)) > SILENT and np.abs(mix - stem).max() > SILENT:
+                gains.append(max(si_sdr(stem, estimate, rate), -30.0) - si_sdr(stem, mix, rate))
+        if gains:
+            scores[f"si_sdri_{name}"] = round(float(np.mean(gains)), 3)
+    return {"si_sdri": round(float(np.mean(list(scores.values()))), 3)} | scores

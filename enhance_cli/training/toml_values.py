@@ -1,0 +1,112 @@
+"""From TOML tables to dataclasses: names and types are checked, and what is wrong is said with the line it stands on."""
+
+import difflib
+import json
+from dataclasses import fields, is_dataclass
+from types import UnionType
+from typing import Any, get_args, get_origin, get_type_hints
+
+from enhance_cli.errors import UsageError
+
+try:
+    import tomllib
+except ModuleNotFoundError:  # Python 3.10
+    import tomli as tomllib
+
+
+class OutOfRange(ValueError):
+    """What a dataclass raises for a value that its type allows and it does not: `key` of it, and why."""
+
+    def __init__(self, key: str, reason: str):
+        super().__init__(reason)
+        self.key = key
+
+
+class Places:
+    """Where a value was set: `texts` are the files that a recipe consists of, (name, text), the one laid on top first."""
+
+    def __init__(self, texts: list[tuple[str, str]], changes: dict[tuple, str]):
+        self.texts, self.changes = texts, changes
+
+    def of(self, path: tuple) -> str:
+        for changed, said in self.changes.items():
+            if changed == path[: len(changed)]:
+                return f"--set {said}"
+        for name, text in self.texts:
+            if path and (line := line_of(text, path)):
+                return f"{name}, line {line}"
+        return self.texts[0][0]
+
+
+def build(kind: type, table: dict, places: Places, path: tuple = ()):
+    """A dataclass from a TOML table, checking names and types all the way down."""
+    known = {f.name for f in fields(kind)}
+    for key in table:
+        if key not in known:
+            close = difflib.get_close_matches(str(key), known, 1)
+            hint = f"did you mean {close[0]!r}?" if close else f"known keys are {', '.join(sorted(known))}"
+            raise UsageError(f"{places.of((*path, key))}: unknown key {key!r}", hint)
+    hints = get_type_hints(kind)
+    values = {key: _convert(hints[key], value, places, (*path, key)) for key, value in table.items()}
+    try:
+        return kind(**values)
+    except TypeError as error:
+        missing = str(error).split("argument", 1)[-1].lstrip("s: ")
+        raise UsageError(f"{places.of(path)}: {missing} missing", "add it to the recipe") from error
+    except OutOfRange as error:
+        at = (*path, error.key) if error.key else path
+        raise UsageError(f"{places.of(at)}: {_dotted(at)}: {error}", "mend the recipe") from error
+
+
+def _convert(kind, value, places: Places, path: tuple):
+    origin = get_origin(kind)
+    if origin is UnionType:  # X | None
+        return None if value is None else _convert(get_args(kind)[0], value, places, path)
+    if is_dataclass(kind) and isinstance(value, dict):
+        return build(kind, value, places, path)
+    if origin is list and isinstance(value, list):
+        return [_convert(get_args(kind)[0], item, places, (*path, i)) for i, item in enumerate(value)]
+    if origin is tuple and isinstance(value, list | tuple):
+        kinds = get_args(kind)
+        if kinds[-1] is ...:
+            kinds = kinds[:1] * len(value)
+        if len(kinds) == len(value):
+            return tuple(_convert(k, item, places, (*path, i)) for i, (k, item) in enumerate(zip(kinds, value)))
+    if (origin or kind) is dict and isinstance(value, dict):
+        return value
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(kind, type) and isinstance(value, kind) and (kind is bool or not isinstance(value, bool)):
+        return value
+    said, wanted = json.dumps(value, default=str), kind.__name__ if isinstance(kind, type) and not origin else kind
+    raise UsageError(f"{places.of(path)}: {_dotted(path)}: {said} is not of type {wanted}", "mend the value")
+
+
+def _dotted(path: tuple) -> str:
+    return ".".join(map(str, path))
+
+
+def line_of(text: str, path: tuple) -> int | None:
+    """The line (from 1) where the statement begins that sets `path`, such as ("stage", 1, "lr"); None if there is none.
+
+    tomllib does not say, so the text is read again and again, one line more each time.
+    """
+    lines, complete = text.splitlines(), 0
+    for number in range(1, len(lines) + 1):
+        try:
+            tables = tomllib.loads("\n".join(lines[:number]))
+        except tomllib.TOMLDecodeError:  # in the middle of a list or table over several lines
+            continue
+        if _holds(tables, path):
+            return complete + 1
+        complete = number
+    return None
+
+
+def _holds(tables: Any, path: tuple) -> bool:
+    for key in path:
+        try:
+            tables = tables[key]
+        except (KeyError, IndexError, TypeError):
+            return False
+    return True

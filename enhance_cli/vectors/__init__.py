@@ -1,0 +1,91 @@
+"""Speaker embeddings in files: one format a file, all read into `Vectors` (ids and rows) and written back as they were.
+
+The end of a file's name says its format. Nothing that is read is executed: pickles and commands inside are refused.
+"""
+
+from pathlib import Path
+
+from enhance_cli.catalogue import Catalogue
+from enhance_cli.errors import EnhanceError, VectorError
+from enhance_cli.vectors.table import Vectors
+
+FORMS = ("npy", "npz", "safetensors", "ark", "scp", "parquet", "csv")
+SUFFIXES = frozenset(f".{form}" for form in FORMS)
+READERS = Catalogue(
+    "embedding format",
+    __name__,
+    {
+        "npy": "npy:read",
+        "npz": "npz:read",
+        "safetensors": "tensors:read",
+        "ark": "kaldi:read_ark",
+        "scp": "kaldi:read_scp",
+        "parquet": "parquet:read",
+        "csv": "comma:read",
+    },
+)
+WRITERS = Catalogue(
+    "embedding format",
+    __name__,
+    {
+        "npy": "npy:write",
+        "npz": "npz:write",
+        "safetensors": "tensors:write",
+        "ark": "kaldi:write_ark",
+        "scp": "kaldi:write_scp",
+        "parquet": "parquet:write",
+        "csv": "comma:write",
+    },
+)
+
+
+def form_of(path: Path | str) -> str | None:
+    """The format that a name stands for, or None if it is not one of stored embeddings."""
+    suffix = Path(path).suffix.lower()
+    return suffix[1:] if suffix in SUFFIXES else None
+
+
+def read(path: Path) -> Vectors:
+    """The embeddings in `path`. Raises VectorError for what cannot be read or used, EnhanceError if a package is missing."""
+    form = form_of(path)
+    try:
+        vectors = _member(READERS, form)(path)
+    except EnhanceError:
+        raise
+    except FileNotFoundError as error:
+        raise VectorError(f"{error.filename or path}: this file does not exist", "check its name") from error
+    except OSError as error:
+        reason = error.strerror or " ".join(str(error).split())
+        raise VectorError(f"{path}: cannot be read ({reason})", "check the file and its permissions") from error
+    except Exception as error:  # whatever a damaged file makes the readers of others say
+        reason = " ".join(str(error).split())[:200]
+        raise VectorError(f"{path}: not a usable .{form} file ({reason})", "write it anew") from error
+    vectors.form = form
+    return vectors.checked(path)
+
+
+def files_of(target: Path) -> list[Path]:
+    """All files that writing `target` makes: a Kaldi .scp has its .ark beside it."""
+    return [target, target.with_suffix(".ark")] if form_of(target) == "scp" else [target]
+
+
+def write(parts: list[Path], vectors: Vectors, form: str, target: Path) -> None:
+    """Write `vectors` as they were read if they were read from `form`, else in its plainest way.
+
+    `parts` are where the `files_of(target)` are to lie for now. Raises VectorError for what the format cannot hold.
+    """
+    if vectors.form != form:
+        vectors = Vectors(vectors.ids, vectors.rows, vectors.extractor)
+    writer = _member(WRITERS, form)
+    if form == "scp":
+        writer(*parts, vectors, files_of(target)[1])
+    else:
+        writer(parts[0], vectors)
+
+
+def _member(catalogue: Catalogue, form: str | None):
+    try:
+        return catalogue[form]
+    except ModuleNotFoundError as error:
+        hint = "pip install 'enhance-cli[embeddings]'"
+        raise EnhanceError(f".{form} files need the package {error.name}", hint) from error

@@ -1,0 +1,158 @@
+"""Kaldi archives: .ark, text or binary, and .scp lists that say where in archives each embedding lies.
+
+Vectors (D,) and matrices (1, D) are read; kaldiio decodes all but the plainest. Entries that would run something (a pickle,
+a command with |) are refused. A written .scp has one .ark beside it.
+"""
+
+import mmap
+import re
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from kaldiio.matio import read_matrix_or_vector
+
+from enhance_cli.errors import VectorError
+from enhance_cli.vectors.table import Vectors
+
+BINARY = b"\0B"
+PLAIN = {b"\0BFV \4": np.dtype("<f4"), b"\0BDV \4": np.dtype("<f8")}  # what a vector begins with; its length follows
+REMEDY = "write it with Kaldi's copy-vector"
+Entry = tuple[str, np.ndarray]
+
+
+def read_ark(path: Path) -> Vectors:
+    data, pairs, place, binary = _open(path), [], 0, True
+    while (place := _after_blanks(data, place)) < len(data):
+        end = data.find(b" ", place)
+        if end < 0:
+            raise VectorError(f"{path}: what follows embedding {len(pairs)} is not an embedding", REMEDY)
+        name = bytes(data[place:end]).decode()
+        value, is_binary, place = _entry(data, end + 1, f"{path}: {name}")
+        binary = binary and is_binary
+        pairs.append((name, value))
+    return _vectors(pairs, binary, path)
+
+
+def read_scp(path: Path) -> Vectors:
+    archives: dict[str, mmap.mmap] = {}
+    pairs, binary = [], True
+    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), 1):
+        if not line.strip():
+            continue
+        name, _, place = line.strip().partition(" ")
+        archive, offset = _split_offset(place.strip())
+        if not archive or "|" in archive or archive.endswith("]"):
+            hint = "write archives first, and a list with lines such as: id file.ark:17"
+            raise VectorError(f"{path}: line {number} names no place in an archive", hint)
+        if archive not in archives:
+            archives[archive] = _open(_find(archive, path))
+        value, is_binary, _ = _entry(archives[archive], offset, f"{path}: {name}")
+        binary = binary and is_binary
+        pairs.append((name, value))
+    vectors = _vectors(pairs, binary, path)
+    vectors.layout["archives"] = [_find(archive, path) for archive in archives]
+    return vectors
+
+
+def write_ark(path: Path, vectors: Vectors) -> None:
+    _write(path, vectors)
+
+
+def write_scp(path: Path, ark: Path, vectors: Vectors, ark_name: Path) -> None:
+    """The list at `path` and the archive at `ark`, which will be called `ark_name`."""
+    if any(ark_name.exists() and ark_name.samefile(read) for read in (vectors.layout or {}).get("archives", [])):
+        raise VectorError(f"{ark_name}: would overwrite an archive that was read", "choose another folder or name")
+    places = _write(ark, vectors)
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        file.writelines(f"{name} {ark_name}:{place}\n" for name, place in zip(vectors.ids, places, strict=True))
+
+
+def _write(path: Path, vectors: Vectors) -> list[int]:
+    """Where in the archive each value begins."""
+    spaced = next((name for name in vectors.ids if not name or re.search(r"\s", name)), None)
+    if spaced is not None:
+        raise VectorError(f"the id {spaced!r} cannot stand in a Kaldi file", "write .npz or .parquet instead")
+    layout = vectors.layout or {"binary": True, "ndim": 1}
+    rows = vectors.rows.astype(np.float32) if vectors.rows.dtype == np.float16 else vectors.rows
+    values = _binary_values(rows, layout["ndim"]) if layout["binary"] else _text_values(rows, layout["ndim"])
+    blank, places, place = b" " if layout["binary"] else b"  ", [], 0
+    with path.open("wb") as file:
+        for name, value in zip(vectors.ids, values, strict=True):
+            name = name.encode() + blank
+            places.append(place + len(name))
+            place += file.write(name + value)
+    return places
+
+
+def _binary_values(rows: np.ndarray, ndim: int) -> list[bytes]:
+    number = lambda n: b"\4" + n.to_bytes(4, "little")
+    kind = b"F" if rows.dtype == np.float32 else b"D"
+    head = BINARY + kind + (b"M " + number(1) if ndim == 2 else b"V ") + number(rows.shape[1])
+    return [head + row.tobytes() for row in rows.astype(rows.dtype.newbyteorder("<"), copy=False)]
+
+
+def _text_values(rows: np.ndarray, ndim: int) -> list[bytes]:
+    digits, start = ".9g" if rows.dtype == np.float32 else ".17g", "[\n  " if ndim == 2 else "[ "
+    return [f"{start}{' '.join([format(x, digits) for x in row])} ]\n".encode() for row in rows.tolist()]
+
+
+def _open(path: Path) -> mmap.mmap:
+    with path.open("rb") as file:
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+
+def _after_blanks(data: mmap.mmap, place: int) -> int:
+    while data[place : place + 1].isspace():
+        place += 1
+    return place
+
+
+def _entry(data: mmap.mmap, place: int, what: str) -> tuple[np.ndarray, bool, int]:
+    """The value that begins at `place`, whether it is binary, and where it ends."""
+    if kind := PLAIN.get(data[place : place + 6]):
+        size = int.from_bytes(data[place + 6 : place + 10], "little")
+        return np.frombuffer(data, kind, size, place + 10), True, place + 10 + size * kind.itemsize
+    if data[place : place + 2] == BINARY:
+        file = BytesIO(data[place:])
+        return np.asarray(read_matrix_or_vector(file)), True, place + file.tell()
+    place = _after_blanks(data, place)
+    end = data.find(b"]", place)
+    if data[place : place + 1] != b"[" or end < 0:
+        raise VectorError(f"{what} is neither a vector nor a matrix", REMEDY)
+    return _numbers(data[place + 1 : end].decode("ascii")), False, end + 1
+
+
+def _numbers(text: str) -> np.ndarray:
+    """A vector, or a matrix if the numbers begin on a line of their own. Kaldi's own precision is float32."""
+    values = np.array(text.split(), dtype=np.float32)
+    if not text.lstrip(" ").startswith("\n"):
+        return values
+    return values.reshape(len([line for line in text.split("\n") if line.strip()]), -1)
+
+
+def _vectors(pairs: list[Entry], binary: bool, path: Path) -> Vectors:
+    for name, value in pairs:
+        if value.ndim == 2 and len(value) != 1:
+            said = f"a matrix of {value.shape[0]} x {value.shape[1]}"
+            raise VectorError(
+                f"{path}: {name} is {said}, not an embedding", "extract embeddings from these features first"
+            )
+        if value.size != pairs[0][1].size:
+            message = f"{path}: {name} has {value.size} numbers, {pairs[0][0]} {pairs[0][1].size}"
+            raise VectorError(message, "store one kind in a file")
+    rows = np.stack([value.reshape(-1) for _, value in pairs]) if pairs else np.empty((0, 0), np.float32)
+    ndim = pairs[0][1].ndim if pairs else 1
+    return Vectors([name for name, _ in pairs], rows, layout={"binary": binary, "ndim": ndim})
+
+
+def _split_offset(place: str) -> tuple[str, int]:
+    archive, colon, offset = place.rpartition(":")
+    return (archive, int(offset)) if colon and offset.isdigit() else (place, 0)
+
+
+def _find(archive: str, path: Path) -> Path:
+    """As Kaldi does, from the current folder; if there is none, from that of the list."""
+    here = Path(archive)
+    beside = path.parent / archive
+    return beside if not here.exists() and beside.exists() else here

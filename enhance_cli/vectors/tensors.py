@@ -1,0 +1,29 @@
+"""safetensors: a tensor "embeddings" (K, D) with the JSON list "ids" and "extractor" in the header, or a tensor (D,) per id."""
+
+import json
+from pathlib import Path
+
+from safetensors import safe_open
+from safetensors.numpy import save_file
+
+from enhance_cli.vectors import named
+from enhance_cli.vectors.table import Vectors
+
+
+def read(path: Path) -> Vectors:
+    path.stat()  # safetensors says of a missing file only that it is missing
+    with safe_open(path, framework="numpy") as file:
+        header = dict(file.metadata() or {})
+        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it has no __iter__
+    ids = json.loads(header["ids"]) if "ids" in header else None
+    return named.take(arrays, ids and [str(i) for i in ids], header.get(named.EXTRACTOR, ""), header, path)
+
+
+def write(path: Path, vectors: Vectors) -> None:
+    if vectors.layout is None:
+        header = {"ids": json.dumps(vectors.ids)}
+        header |= {named.EXTRACTOR: vectors.extractor} if vectors.extractor else {}
+        save_file({"embeddings": vectors.rows}, path, header)
+    else:
+        arrays = {name: array.copy() for name, array in named.put(vectors).items()}  # rows are views of one array
+        save_file(arrays, path, vectors.layout.rest or None)

@@ -1,0 +1,125 @@
+"""Several outputs of one input: where they go, written all or none, with one gain, and summing to the input exactly."""
+
+import numpy as np
+import pytest
+import soundfile
+
+from enhance_cli.batch.files import FileOptions, enhance_file
+from enhance_cli.batch.inputs import expand
+from enhance_cli.batch.outputs import plan_parts
+from enhance_cli.batch.runner import run
+from enhance_cli.errors import UsageError
+
+RATE = 8000
+NAMES = ("low", "high", "rest")
+
+
+def split(scale: float = 1.0):
+    """Three parts that sum to the input, none of them on the grid of 16 bits."""
+
+    def process(blocks, rate, channels, level):
+        for block in blocks:
+            low, high = scale * block * (1 / 3), -scale * block * 0.7
+            yield np.concatenate([low, high, block.astype(np.float64) - low - high])
+
+    return process
+
+
+@pytest.fixture
+def inside(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    audio = np.random.default_rng(0).uniform(-0.5, 0.5, (2 * RATE, 2))
+    for name in ("a.wav", "b.wav"):
+        soundfile.write(name, audio, RATE, subtype="PCM_16")
+    return tmp_path
+
+
+def places(jobs) -> list[dict[str, str]]:
+    return [{name: str(place) for name, place in job.parts} for job in jobs]
+
+
+def test_names_and_places(inside):
+    plan = lambda *files, **options: places(plan_parts(expand(files), NAMES[:2], **options))
+    assert plan("a.wav") == [{"low": "a_low.wav", "high": "a_high.wav"}]
+    assert plan("a.wav", output="out") == [{"low": "out/a_low.wav", "high": "out/a_high.wav"}]
+    named = plan("a.wav", "b.wav", output="out", template="{part}/{stem}{ext}", extension=".flac")
+    assert named[1] == {"low": "out/low/b.flac", "high": "out/high/b.flac"}
+    one = plan_parts(expand(["a.wav"]), ["low"], output="x.flac")
+    assert places(one) == [{"low": "x.flac"}] and str(one[0].target) == "x.flac"
+
+
+@pytest.mark.parametrize(
+    "output, template, word",
+    [
+        ("x.wav", None, "2 parts of a file cannot go into one file, x.wav: ask for one"),
+        ("-", None, "cannot go to standard output"),
+        (None, "{stem}_x{ext}", "all parts of a file would get this name: use {part}"),
+        (None, "a{part}{ext}", "would both be written to alow.wav"),
+        (None, "{stem}{part:.0}{ext}", "the output would overwrite this input"),
+    ],
+)
+def test_senseless_plans_are_refused(inside, output, template, word):
+    with pytest.raises(UsageError, match=word):
+        plan_parts(expand(["a.wav", "b.wav"] if template else ["a.wav"]), NAMES[:2], output, template)
+
+
+def test_only_what_is_missing_is_written_and_results_are_no_inputs(inside):
+    options = FileOptions(parts=NAMES)
+    work = lambda job: enhance_file(job, split(), options)
+    again = lambda: plan_parts(expand(["."]), NAMES)
+    assert run(again(), work, {}, lambda record: None).done == 2
+    assert len(list(inside.glob("*.wav"))) == 8
+    jobs = again()
+    assert all(job.action == "skip" for job in jobs)
+    (inside / "a_high.wav").unlink()
+    before = (inside / "a_low.wav").stat().st_mtime_ns
+    jobs = [job for job in again() if job.action == "run"]
+    assert places(jobs) == [{"high": "a_high.wav"}]
+    records = []
+    run(jobs, work, {}, records.append)
+    assert records[0].outputs == {"high": "a_high.wav"} and records[0].output is None
+    assert list(records[0].parts) == ["high"]
+    assert (inside / "a_low.wav").stat().st_mtime_ns == before and (inside / "a_high.wav").exists()
+
+
+def test_all_parts_appear_or_none(inside):
+    def fails(blocks, rate, channels, level):
+        yield from split()(blocks, rate, channels, level)
+        raise OSError("gone")
+
+    records = []
+    run(
+        plan_parts(expand(["a.wav"]), NAMES),
+        lambda job: enhance_file(job, fails, FileOptions(parts=NAMES)),
+        {},
+        records.append,
+    )
+    assert records[0].status == "failed" and sorted(p.name for p in inside.iterdir()) == ["a.wav", "b.wav"]
+
+
+@pytest.mark.parametrize(
+    "depth, suffix", [(None, "wav"), ("24", "wav"), ("32", "wav"), ("float", "wav"), (None, "flac")]
+)
+@pytest.mark.parametrize("scale", [1.0, 4.0])
+def test_parts_sum_to_the_input_sample_for_sample(inside, depth, suffix, scale):
+    """With a scale of four the parts clip, and all are lowered by one gain: they then sum to the input times that."""
+    job = plan_parts(expand(["a.wav"]), NAMES, "out", extension=f".{suffix}")[0]
+    options = FileOptions(parts=NAMES, closed=True, bit_depth=depth)
+    record = enhance_file(job, split(scale), options)
+    read = lambda path: soundfile.read(path, dtype="float64")[0]
+    total = sum(read(place) for _, place in job.parts)
+    if record["gain"] == 0.0:
+        np.testing.assert_allclose(total, read("a.wav"), rtol=0, atol=6e-8 if depth == "float" else 0)
+    else:
+        assert scale == 4.0 and depth != "float" and "level lowered by" in record["notes"][0]
+        np.testing.assert_allclose(total, read("a.wav") * 10 ** (record["gain"] / 20), atol=1e-3)
+    assert max(np.abs(read(place)).max() for _, place in job.parts) < 1 or depth == "float"
+
+
+def test_loudness_is_that_of_the_whole_mix(inside):
+    import pyloudnorm
+
+    job = plan_parts(expand(["a.wav"]), NAMES, "out")[0]
+    enhance_file(job, split(), FileOptions(parts=NAMES, loudness=-23.0, bit_depth="float"))
+    total = sum(soundfile.read(place)[0] for _, place in job.parts)
+    assert pyloudnorm.Meter(RATE).integrated_loudness(total) == pytest.approx(-23.0, abs=0.1)

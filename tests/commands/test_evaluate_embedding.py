@@ -1,0 +1,57 @@
+"""`enhance evaluate-embedding` on a handful of recordings: every condition and system is there, and bad folders are named."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from enhance_cli.data.degraded import CONDITIONS
+
+CLIPS = Path(__file__).parents[1] / "audio_files" / "pairs" / "clean"
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp("speakers")
+    for clip in CLIPS.glob("*.flac"):
+        audio, rate = soundfile.read(clip)
+        (root / "speech" / clip.stem).mkdir(parents=True)
+        for half, part in enumerate(np.array_split(audio, 2)):
+            soundfile.write(root / "speech" / clip.stem / f"{half}.flac", part, rate)
+    (root / "noise").mkdir()
+    soundfile.write(root / "noise" / "hiss.wav", 0.1 * np.random.default_rng(0).standard_normal(32000), 16000)
+    return root
+
+
+@pytest.fixture
+def evaluate(enhance, root, tmp_path):
+    pytest.importorskip("pyroomacoustics")
+    options = ("--noise", str(root / "noise"), "--rooms", "2", "--cache", str(tmp_path / "cache"))
+    return lambda folder, *more: enhance("evaluate-embedding", str(root / folder), *options, *more)
+
+
+def test_every_condition_is_measured_raw_repaired_and_mixed(evaluate, tmp_path):
+    done = evaluate("speech", "--json")
+    assert done.code == 0, done.stderr
+    rows = [json.loads(line) for line in done.lines]
+    systems = {"raw", "repaired", "both, 0.5 raw"}
+    expected = {*CONDITIONS, *(f"clean-{c}" for c in CONDITIONS[1:]), "crossed", "degraded"}
+    assert {(row["condition"], row["system"]) for row in rows} == {(c, s) for c in expected for s in systems}
+    for row in rows:
+        low, high = row["interval"]
+        assert 0 <= low <= high <= 100 and 0 <= row["eer"] <= 100
+    degraded = [row["eer"] for row in rows if row["condition"] not in ("clean", "degraded") and row["system"] == "raw"]
+    (mean,) = [row["eer"] for row in rows if row["condition"] == "degraded" and row["system"] == "raw"]
+    assert mean == pytest.approx(np.mean(degraded), abs=0.01)
+    (stored,) = (tmp_path / "cache").glob("test-*.npy")
+    before = stored.stat().st_mtime_ns
+    table = evaluate("speech")
+    assert table.code == 0 and "8 recordings of 4 speakers" in table.stdout.decode()
+    assert stored.stat().st_mtime_ns == before, "embedded again"
+
+
+def test_recordings_without_speakers_are_refused(evaluate):
+    done = evaluate("noise")
+    assert done.code == 2 and len(done.errors) == 1 and "a folder of recordings for every speaker" in done.errors[0]

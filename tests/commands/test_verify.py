@@ -1,0 +1,201 @@
+"""`enhance verify`: scores and decision of a pair, error rates of a list of trials, and what is refused."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import enhance_cli
+from enhance_cli.metrics import eer, min_dcf
+from enhance_cli.vectors import Vectors, files_of, write
+from tests import audio_zoo as zoo
+
+SPEECH = Path(__file__).parents[1] / "audio_files" / "pairs"
+FILES = ("p232_263", "p232_328", "p257_094", "p257_395")
+D = 256
+
+
+@pytest.fixture
+def speech(tmp_path):
+    for kind in ("clean", "noisy"):
+        (tmp_path / kind).mkdir()
+        for name in FILES:
+            shutil.copy(SPEECH / kind / f"{name}.flac", tmp_path / kind)
+    return tmp_path
+
+
+@pytest.fixture
+def stored(tmp_path):
+    """Ten speakers with six utterances each, far enough apart to tell most of them, in a file and a list of all pairs."""
+    rng = np.random.default_rng(0)
+    speaker = np.repeat(np.arange(10), 6)
+    rows = (rng.standard_normal((10, D))[speaker] + 3.5 * rng.standard_normal((60, D))).astype(np.float32)
+    ids = [f"s{s}/u{i}" for i, s in enumerate(speaker)]
+    save(tmp_path / "x.npz", ids, rows)
+    one, other = np.triu_indices(60, 1)
+    targets = speaker[one] == speaker[other]
+    lines = [f"{int(t)} {ids[a]} {ids[b]}" for t, a, b in zip(targets, one, other)]
+    (tmp_path / "trials").write_text("\n".join(lines) + "\n")
+    return rows, one, other, targets
+
+
+def save(path, ids, rows, extractor=None):
+    write(files_of(path), Vectors(list(ids), np.asarray(rows, np.float32), extractor), path.suffix[1:], path)
+
+
+def cosine(a, b):
+    return np.sum(a * b, axis=-1) / np.linalg.norm(a, axis=-1) / np.linalg.norm(b, axis=-1)
+
+
+# --- pairs --------------------------------------------------------------------------------------------------
+
+
+def test_two_recordings_of_one_voice_and_of_two(enhance, repair_model, speech):
+    pairs = {
+        "same": ("clean/p232_263.flac", "clean/p232_328.flac"),
+        "other": ("clean/p232_263.flac", "clean/p257_094.flac"),
+    }
+    found = {
+        k: json.loads(enhance("verify", *pair, "-m", repair_model, "--json").lines[0]) for k, pair in pairs.items()
+    }
+    assert found["same"]["raw"] > found["other"]["raw"] and found["same"]["raw"] != found["same"]["repaired"]
+    for one in found.values():
+        assert one["threshold"] == 0.75 and one["same"] == (one["repaired"] >= 0.75) and one["model"] == "mend"
+    between = (found["same"]["repaired"] + found["other"]["repaired"]) / 2
+    for name, said in (("same", "the same speaker"), ("other", "different speakers")):
+        line = enhance("verify", *pairs[name], "-m", repair_model, "--threshold", between).lines
+        assert len(line) == 1 and line[0].endswith(said) and f"raw {found[name]['raw']:.4f}" in line[0]
+    itself = json.loads(enhance("verify", pairs["same"][0], pairs["same"][0], "-m", repair_model, "--json").lines[0])
+    assert itself["raw"] == pytest.approx(1) and itself["repaired"] == pytest.approx(1)
+
+
+def test_two_stored_embeddings(enhance, repair_model, stored, tmp_path):
+    rows = stored[0]
+    repaired = enhance_cli.enhance_embedding(rows, model=str(repair_model))
+    by_id = json.loads(enhance("verify", "s0/u0", "s0/u1", "--vectors", "x.npz", "-m", repair_model, "--json").lines[0])
+    assert by_id["raw"] == pytest.approx(cosine(rows[0], rows[1]), abs=1e-6)
+    assert by_id["repaired"] == pytest.approx(cosine(repaired[0], repaired[1]), abs=1e-5)
+    for i in (0, 1):
+        save(tmp_path / f"{i}.npz", ["a"], rows[i : i + 1])
+    by_file = json.loads(enhance("verify", "0.npz", "1.npz", "-m", repair_model, "--json").lines[0])
+    assert (by_file["raw"], by_file["repaired"]) == (by_id["raw"], by_id["repaired"])
+
+
+# --- lists --------------------------------------------------------------------------------------------------
+
+
+def test_error_rates_of_stored_embeddings_are_those_of_their_cosines(enhance, repair_model, stored, tmp_path):
+    rows, one, other, targets = stored
+    common = ["verify", "--trials", "trials", "--vectors", "x.npz", "-m", repair_model, "--bootstrap", 50]
+    raw, repaired = map(json.loads, enhance(*common, "--json", "--t", 150).lines)
+    for found, vectors in (
+        (raw, rows),
+        (repaired, enhance_cli.enhance_embedding(rows, model=str(repair_model), time=150)),
+    ):
+        scores = cosine(vectors[one], vectors[other])
+        rate, threshold = eer.score(scores, targets)
+        assert found["eer"] == pytest.approx(rate, abs=0.002) and found["threshold"] == pytest.approx(
+            threshold, abs=0.002
+        )
+        assert found["min_dcf"] == pytest.approx(min_dcf.score(scores, targets), abs=0.01)
+        assert (found["trials"], found["targets"]) == (len(targets), targets.sum())
+        for name in ("eer", "min_dcf"):
+            low, high = found[f"{name}_interval"]
+            assert low <= found[name] <= high and high - low > 0.005
+    assert repaired["eer_change"] == pytest.approx(repaired["eer"] / raw["eer"] - 1)
+    low, high = repaired["eer_change_interval"]
+    assert low < repaired["eer_change"] < high
+    table = enhance(*common, "--t", 150, "--plot", "det.png").stdout.decode()
+    assert (
+        f"{100 * raw['eer']:.2f}" in table
+        and f"{repaired['min_dcf']:.3f}" in table
+        and "repair changes the EER by" in table
+    )
+    assert (tmp_path / "det.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_other_order_of_columns_and_comments(enhance, repair_model, stored, tmp_path):
+    lines = [line.split() for line in (tmp_path / "trials").read_text().splitlines()]
+    text = "".join(f"{a} {b} {'target' if label == '1' else 'nontarget'}\n" for label, a, b in lines)
+    (tmp_path / "kaldi").write_text(f"# comment\n\n{text}")
+    common = ["--vectors", "x.npz", "-m", repair_model, "--bootstrap", 0, "--json"]
+    ours, theirs = (enhance("verify", "--trials", name, *common) for name in ("trials", "kaldi"))
+    assert ours.code == theirs.code == 0 and ours.lines == theirs.lines and "eer_interval" not in ours.lines[0]
+
+
+def test_trials_of_recordings_below_a_root(enhance, repair_model, speech):
+    pairs = [(a, b) for i, a in enumerate(FILES) for b in FILES[i + 1 :]]
+    lines = [f"{int(a[:4] == b[:4])}\tclean/{a}.flac\tnoisy/{b}.flac" for a, b in pairs]
+    (speech / "trials").write_text("\n".join(lines))
+    (speech / "elsewhere").mkdir()
+    result = enhance("verify", "--trials", "trials", "--root", ".", "-m", repair_model, "--json")
+    raw, repaired = map(json.loads, result.lines)
+    assert "eer_interval" not in raw and "no intervals: they take 10 speakers" in result.stderr
+    assert (raw["trials"], raw["targets"]) == (6, 2) and raw["eer"] <= 0.5
+    wrong = enhance("verify", "--trials", "trials", "--root", "elsewhere", "-m", repair_model)
+    assert wrong.code == 2 and "clean/p232_263.flac does not exist, as 5 more" in wrong.stderr
+
+
+def test_what_cannot_be_compared_is_named_and_left_out(enhance, repair_model, stored, tmp_path):
+    rows = stored[0].copy()
+    rows[0], rows[7] = np.nan, 0
+    save(tmp_path / "bad.npz", [f"s{i // 6}/u{i}" for i in range(60)], rows)
+    common = ["--trials", "trials", "-m", repair_model, "--bootstrap", 0, "--json"]
+    result = enhance("verify", "--vectors", "bad.npz", *common)
+    assert result.code == 1 and len(result.errors) == 2 and all(name in result.stderr for name in ("s0/u0:", "s1/u7:"))
+    assert json.loads(result.lines[0])["trials"] == 58 * 57 / 2 and "117 of 1770 trials are left out" in result.stderr
+
+
+def test_a_silent_and_a_short_recording(enhance, repair_model, speech):
+    zoo.save(speech / "silent.wav", np.zeros((1, 32000), np.float32))
+    zoo.save(speech / "short.wav", zoo.noise(1, 1600))
+    for bad, said in (("silent.wav", "silent.wav: silent"), ("short.wav", "short.wav: only 0.10 s long")):
+        result = enhance("verify", "clean/p232_263.flac", bad, "-m", repair_model)
+        assert result.code == 1 and result.stdout == b"" and len(result.errors) == 1 and said in result.stderr
+
+
+# --- what is refused ----------------------------------------------------------------------------------------
+
+WRONG = [
+    (["a.wav"], 2, "there are 1 voices to compare"),
+    (["a.wav", "gone.wav"], 2, "gone.wav does not exist"),
+    (["s0/u0", "nobody", "--vectors", "x.npz"], 2, "nobody is not in x.npz"),
+    (["--trials", "gone"], 2, "gone: this list cannot be read"),
+    (["--trials", "empty"], 2, "empty: there are no trials in it"),
+    (["--trials", "only"], 2, "only: all trials are of one speaker"),
+    (["--trials", "broken"], 2, "broken: line 2 is not a trial"),
+    (["--trials", "unknown", "--vectors", "x.npz"], 2, "unknown: nobody is not in x.npz"),
+    (["a.wav", "a.wav", "--trials", "only"], 2, "--trials and a pair are two tasks"),
+    (["a.wav", "a.wav", "--plot", "x.png"], 2, "--plot draws the curves of a list"),
+    (["a.wav", "a.wav", "--extractor", "ecapa-voxceleb"], 3, "not of speechbrain-ecapa-voxceleb"),
+    (["s0/u0", "s0/u1", "--vectors", "other.npz"], 1, "x: mend repairs embeddings of ge2e-resemblyzer, not of other"),
+    (["s0/u0", "s0/u1", "--vectors", "short.npz"], 1, "short.npz: vectors of shape [1, 192]"),
+    (["s0/u0", "s0/u1", "--vectors", "twice.npz"], 1, "twice.npz: the id a is there 2 times"),
+    (["one.npz", "two.npz"], 1, "embeddings of different extractors: one.npz of ge2e-resemblyzer and two.npz of other"),
+    (["x.npz", "one.npz"], 1, "x.npz: holds 60 embeddings"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "code", "said"), WRONG, ids=lambda v: " ".join(v) if isinstance(v, list) else "")
+def test_wrong_use_and_bad_data_are_refused_in_one_line(arguments, code, said, enhance, repair_model, stored, tmp_path):
+    zoo.save(tmp_path / "a.wav", zoo.noise(1, 16000))
+    ids, rows = [f"s{i // 6}/u{i}" for i in range(60)], stored[0]
+    save(tmp_path / "other.npz", ids, rows, "other")
+    save(tmp_path / "short.npz", ids, rows[:, :192])
+    save(tmp_path / "twice.npz", ["a", "a"], rows[:2])
+    save(tmp_path / "one.npz", ["a"], rows[:1], "ge2e-resemblyzer")
+    save(tmp_path / "two.npz", ["a"], rows[1:2], "other")
+    lists = {
+        "empty": "# nothing\n\n",
+        "only": "1 a.wav a.wav\n",
+        "broken": "1 a.wav a.wav\nyes a.wav\n0 a.wav a.wav\n",
+        "unknown": "1 s0/u0 s0/u1\n0 s0/u0 nobody\n",
+    }
+    for name, text in lists.items():
+        (tmp_path / name).write_text(text)
+    result = enhance("verify", *arguments, "-m", repair_model)
+    assert (result.code, result.stdout) == (code, b"") and result.stderr.count("\n") == 1, result.stderr
+    assert said.removeprefix("x: ") in result.stderr and result.stderr.startswith("error: ")
+    assert not list(tmp_path.glob("*.png"))

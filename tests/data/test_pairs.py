@@ -1,0 +1,150 @@
+"""Noisy and clean pairs from folders and from shards: what is drawn, in which order, and what is refused with one line."""
+
+import io
+import tarfile
+
+import numpy as np
+import pytest
+import soundfile
+
+from enhance_cli.data import pairs, shards
+from enhance_cli.data.mixing import Mix
+from enhance_cli.data.pairs import Pairs
+from enhance_cli.errors import AudioError, UsageError
+
+RATE = 16000
+FLAT = Mix(seconds=0.25, level=(0.0, 0.0))
+
+
+def ramp(number: int, rate: int = RATE, seconds: float = 1.0) -> np.ndarray:
+    """A signal whose value tells the time, on a carrier that tells which recording it is."""
+    time = np.arange(int(seconds * rate)) / rate
+    return (0.1 + 0.3 * time) * np.sin(2 * np.pi * 200 * (number + 1) * time)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Four recordings; noisy is the clean one plus a tone of 3 kHz."""
+    root = tmp_path / "train"
+    for number in range(4):
+        clean = ramp(number)
+        tone = 0.05 * np.sin(2 * np.pi * 3000 * np.arange(clean.size) / RATE)
+        for side, audio in (("clean", clean), ("noisy", clean + tone)):
+            (root / side / "sub").mkdir(parents=True, exist_ok=True)
+            soundfile.write(root / side / "sub" / f"{number}.wav", audio, RATE, subtype="FLOAT")
+    return root
+
+
+def make_shard(folder, path, skip=()):
+    """What webdataset's writer leaves: KEY.noisy.wav and KEY.clean.wav side by side, and something else."""
+    with tarfile.open(path, "w") as tar:
+        for number in range(4):
+            for side in ("clean", "noisy"):
+                if (number, side) not in skip:
+                    tar.add(folder / side / "sub" / f"{number}.wav", arcname=f"sub/{number:04d}.{side}.wav")
+            note = tarfile.TarInfo(f"sub/{number:04d}.json")
+            note.size = 2
+            tar.addfile(note, io.BytesIO(b"{}"))
+    return path
+
+
+def test_both_sides_of_a_pair_are_the_same_excerpt_at_the_same_gain(folder):
+    noisy, clean = Pairs(pairs.from_folder(folder), FLAT, RATE, 0).batch(0, 8)
+    assert noisy.shape == clean.shape == (8, RATE // 4) and noisy.dtype == np.float32
+    tone = np.abs(np.fft.rfft(noisy - clean))
+    assert (tone.argmax(axis=1) == 750).all()
+    assert np.square(tone[:, 750]).sum() > 0.999 * np.square(tone).sum()
+    assert len({float(np.abs(row).max()) for row in clean}) == 8, "every excerpt begins somewhere else"
+
+
+def test_every_pair_is_heard_once_before_any_is_heard_again(folder):
+    drawn = Pairs(pairs.from_folder(folder), FLAT, RATE, 0)
+    for epoch in range(3):
+        clean = drawn.batch(epoch, 4)[1]
+        carriers = np.abs(np.fft.rfft(clean)).argmax(axis=1)
+        assert sorted(carriers) == [50, 100, 150, 200]
+
+
+def test_a_batch_is_a_function_of_its_number_and_holds_the_items_of_smaller_ones(folder):
+    one, other = (Pairs(pairs.from_folder(folder), Mix(seconds=0.25), RATE, seed) for seed in (0, 1))
+    whole, halves = one.batch(1, 4), [one.batch(number, 2) for number in (2, 3)]
+    for side in (0, 1):
+        assert np.array_equal(whole[side], np.concatenate([half[side] for half in halves]))
+    assert not np.array_equal(whole[0], other.batch(1, 4)[0])
+
+
+def test_other_rates_are_resampled_and_what_is_short_ends_in_silence(tmp_path):
+    for side in ("clean", "noisy"):
+        (tmp_path / side).mkdir()
+        soundfile.write(tmp_path / side / "a.wav", ramp(0, 48000, 0.1), 48000, subtype="FLOAT")
+    noisy, clean = Pairs(pairs.from_folder(tmp_path), FLAT, RATE, 0).batch(0, 1)
+    assert clean.shape == (1, RATE // 4) and np.array_equal(noisy, clean)
+    sound, silence = clean[0, : RATE // 10], clean[0, RATE // 10 :]
+    wanted = ramp(0, RATE, 0.1)
+    assert np.corrcoef(sound, wanted)[0, 1] > 0.9999 and not silence.any()
+
+
+def test_shards_hold_what_folders_hold(folder, tmp_path):
+    make_shard(folder, tmp_path / "some-000.tar")
+    drawn = [
+        Pairs(found, FLAT, RATE, 0) for found in (pairs.from_folder(folder), pairs.from_shards("some-*.tar", tmp_path))
+    ]
+    assert all(np.array_equal(*sides) for sides in zip(drawn[0].batch(3, 4), drawn[1].batch(3, 4)))
+
+
+def test_shards_are_named_one_by_one_by_number_or_by_glob(folder, tmp_path):
+    for number in range(3):
+        make_shard(folder, tmp_path / f"some-{number:03d}.tar")
+    assert len(pairs.from_shards("some-{000..002}.tar", tmp_path)) == 12
+    assert [p.name for p in shards.expand("some-{001..002}.tar", tmp_path)] == ["some-001.tar", "some-002.tar"]
+    assert len(shards.expand("*.tar", tmp_path)) == 3 == len(shards.expand(str(tmp_path / "*.tar"), tmp_path / "x"))
+    with pytest.raises(UsageError, match="some-003.tar: no such shard"):
+        shards.expand("some-{000..003}.tar", tmp_path)
+
+
+def test_shards_that_cannot_be_used(folder, tmp_path):
+    make_shard(folder, tmp_path / "half.tar", skip=[(2, "clean")])
+    with pytest.raises(UsageError, match=r"1 of 4 recordings have no counterpart \(.*half.tar:sub/0002.noisy.wav\)"):
+        pairs.from_shards("half.tar", tmp_path)
+    with tarfile.open(tmp_path / "packed.tar.gz", "w:gz") as tar:
+        tar.add(folder)
+    with pytest.raises(UsageError, match="packed.tar.gz: not a plain tar file"):
+        pairs.from_shards("packed.tar.gz", tmp_path)
+    with tarfile.open(tmp_path / "other.tar", "w") as tar:
+        tar.add(folder / "clean" / "sub" / "0.wav", arcname="0.wav")
+    with pytest.raises(UsageError, match="no pairs in it: name the members KEY.noisy.EXT"):
+        pairs.from_shards("other.tar", tmp_path)
+
+
+def test_folders_that_do_not_match(folder):
+    with pytest.raises(UsageError, match="valid/noisy: no such folder: pairs lie in train/noisy"):
+        pairs.from_folder(folder.parent / "valid")
+    (folder / "clean" / "sub" / "3.wav").rename(folder / "clean" / "sub" / "4.wav")
+    with pytest.raises(UsageError, match="2 of 5 recordings have no counterpart .*3.wav.*every file of noisy/ needs"):
+        pairs.from_folder(folder)
+    for path in (folder / "clean" / "sub").iterdir():
+        path.unlink()
+    with pytest.raises(UsageError, match="clean: no audio in it"):
+        pairs.from_folder(folder)
+
+
+@pytest.mark.parametrize(
+    "rate, seconds, message",
+    [
+        (8000, 1.0, r"rates differ between noisy and clean in 1 of 4 pairs \(.*2.wav 16000 Hz, clean 8000 Hz\)"),
+        (RATE, 0.8, r"lengths differ between noisy and clean in 1 of 4 pairs \(.*2.wav 1.00 s, clean 0.80 s\)"),
+    ],
+)
+def test_pairs_that_are_not_the_same_recording(folder, rate, seconds, message):
+    soundfile.write(folder / "clean" / "sub" / "2.wav", ramp(2, rate, seconds), rate)
+    with pytest.raises(UsageError, match=message):
+        pairs.from_folder(folder)
+
+
+def test_a_damaged_file_is_named_at_once_and_one_that_goes_away_when_it_is_due(folder):
+    found = Pairs(pairs.from_folder(folder), FLAT, RATE, 0)
+    (folder / "noisy" / "sub" / "1.wav").write_text("not audio")
+    with pytest.raises(UsageError, match="noisy/sub/1.wav: cannot be read"):
+        pairs.from_folder(folder)
+    with pytest.raises(AudioError, match="noisy/sub/1.wav: cannot be read"):
+        found.batch(0, 4)

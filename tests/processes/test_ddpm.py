@@ -1,0 +1,48 @@
+"""DDPM and DDIM against the published schedule and sampler of SEED (tests/golden), and at their ends."""
+
+import numpy as np
+import pytest
+import torch
+
+from enhance_cli.errors import UsageError
+from enhance_cli.networks import NETWORKS
+from enhance_cli.processes.ddpm import DDPM
+from enhance_cli.samplers.ddim import sample
+from tests import golden_numbers as golden
+from tests.golden_numbers import load, rel_l2, rnormal
+
+
+def test_the_schedule_is_the_published_one():
+    expected, _ = load("seed_rdm_mlp_D192")
+    kept = DDPM().kept(torch.from_numpy(expected["acp_t"]).double())
+    assert np.allclose(kept.numpy(), expected["acp"], rtol=1e-7, atol=0)
+    assert float(DDPM().kept(torch.tensor(50.0))) == pytest.approx(0.990844, abs=5e-7)
+    assert float(DDPM().kept(torch.tensor(-1.0))) == 1
+
+
+def test_times_of_several_steps():
+    process = DDPM()
+    assert process.levels(20) == [*range(950, -1, -50), -1]
+    assert process.levels(1, 50) == [50, -1]
+    assert process.levels(5, 50) == [50, 40, 30, 20, 10, -1]
+    for steps, start in ((1001, None), (12, 10), (1, 1000), (1, -2)):
+        with pytest.raises(UsageError, match="time"):
+            process.levels(steps, start)
+
+
+@pytest.mark.parametrize("dimension", [192, 256, 512])
+@torch.inference_mode()
+def test_sampling_is_what_the_published_program_computes(dimension):
+    expected, about = load(f"seed_rdm_mlp_D{dimension}")
+    network = NETWORKS["rdm_mlp"](dimension=dimension).eval()
+    network.load_state_dict(golden.weights(network.state_dict()))
+    given = torch.from_numpy(rnormal(f"seed_e_{dimension}", (4, dimension), 3.0))
+    y = given / given.norm(dim=1, keepdim=True) * dimension**0.5
+    tolerance = about["tolerance"]["rel_l2"]
+    assert rel_l2(y.numpy(), expected["norm"]) < tolerance
+    noise, none = (lambda: torch.from_numpy(rnormal("noise0", (4, dimension)))), (lambda: torch.zeros(4, dimension))
+    run = lambda steps, noise, **more: sample(network, DDPM(), y, steps, noise, **more).numpy()
+    assert rel_l2(run(1, none, start=50), expected["onestep_eps0"]) < tolerance
+    assert rel_l2(run(1, noise, start=50), expected["onestep_noise"]) < tolerance
+    assert DDPM().levels(20)[:-1] == expected["ddim_timesteps"].tolist()
+    assert rel_l2(run(20, noise, limit=3 * dimension**0.5), expected["ddim20"]) < tolerance

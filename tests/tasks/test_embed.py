@@ -1,0 +1,93 @@
+"""From a recording to one embedding, with the network that ships: what must not change it, and what is refused."""
+
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from enhance_cli.audio.resample import resample
+from enhance_cli.errors import AudioError
+from enhance_cli.models.extractor import load_extractor
+from enhance_cli.tasks.embed import Embedder, EmbedOptions, loud
+from tests.golden_numbers import load
+
+AUDIO = Path(__file__).parents[1] / "audio_files"
+
+
+@cache
+def embedder(**options) -> Embedder:
+    return Embedder(load_extractor(), EmbedOptions(**options))
+
+
+@pytest.fixture(scope="module")
+def speech() -> np.ndarray:
+    return soundfile.read(AUDIO / "noisy_speech.flac", dtype="float32", always_2d=True)[0].T
+
+
+def test_a_recording_is_embedded_much_as_the_package_does(speech):
+    expected, _ = load("resemblyzer_ge2e")
+    found = embedder().embed(speech, 16000)
+    assert found.shape == (256,) and found.dtype == np.float32
+    assert np.linalg.norm(found) == pytest.approx(1, abs=1e-5)
+    assert float(found @ expected["published_file"]) > 0.99
+    assert float(embedder().embed(0.01 * speech, 16000) @ expected["published_quiet_file"]) > 0.99
+
+
+def test_rate_and_channels_do_not_matter(speech):
+    found = embedder().embed(speech, 16000)
+    assert float(found @ embedder().embed(np.concatenate([speech, speech]), 16000)) > 0.99999
+    assert float(found @ embedder().embed(resample(speech, 16000, 44100), 44100)) > 0.99
+
+
+def test_silence_between_words_is_dropped_if_asked_for(speech):
+    gap = np.zeros((1, 16000 * 8), np.float32)
+    interrupted = np.concatenate([gap, speech[:, :80000], gap, speech[:, 80000:], gap], axis=1)
+    with_vad, without = embedder(vad=True), embedder()
+    before = with_vad.embed(speech, 16000)
+    assert float(before @ with_vad.embed(interrupted, 16000)) > 0.97
+    assert float(without.embed(speech, 16000) @ without.embed(interrupted, 16000)) < 0.95
+    kept = loud(interrupted[0], 16000)
+    assert kept.sum() < 1.15 * speech.shape[1] and not kept[: 16000 * 7].any()
+
+
+def test_a_vowel_that_never_pauses_is_all_kept():
+    tone = np.sin(np.arange(32000) / 5).astype(np.float32)
+    assert loud(tone, 16000).all()
+
+
+def test_segments_cover_the_recording_evenly(speech):
+    short = embedder(segment=1.0)
+    starts = short.starts(40000)
+    assert starts[0] == 0 and starts[-1] == 40000 - 16000
+    assert np.diff(starts).max() <= 8000
+    assert short.starts(9000) == [0]
+    assert float(short.embed(speech, 16000) @ embedder().embed(speech, 16000)) > 0.9
+
+
+def test_without_normalisation_the_mean_of_the_segments_is_given(speech):
+    raw = embedder(normalise=False).embed(speech, 16000)
+    assert np.linalg.norm(raw) < 0.999
+    assert np.allclose(raw / np.linalg.norm(raw), embedder().embed(speech, 16000), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("audio", "rate", "message"),
+    [
+        (np.ones((1, 1600), np.float32), 16000, "only 0.10 s long.*at least 0.5 s"),
+        (np.zeros((1, 0), np.float32), 8000, "only 0.00 s long"),
+        (np.zeros((2, 48000), np.float32), 48000, "silent"),
+        (np.full((1, 48000), np.nan, np.float32), 16000, "not finite"),
+    ],
+)
+def test_what_cannot_be_a_speaker_is_refused(audio, rate, message):
+    with pytest.raises(AudioError, match=message):
+        embedder().embed(audio, rate)
+
+
+def test_a_click_in_silence_is_not_a_speaker():
+    audio = np.zeros((1, 48000), np.float32)
+    audio[0, 24000:24100] = 0.5
+    with pytest.raises(AudioError, match="is speech.*--vad"):
+        embedder(vad=True).embed(audio, 16000)

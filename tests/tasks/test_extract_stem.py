@@ -1,0 +1,149 @@
+"""Extracting stems: sums and residuals, stereo, any length and rate, independence of windows and batches, bad settings."""
+
+import numpy as np
+import pytest
+import torch
+
+from enhance_cli.audio.level import Meter
+from enhance_cli.errors import UsageError
+from enhance_cli.models.load import load_network
+from enhance_cli.models.spec import Spec
+from enhance_cli.models.stems import StemModel
+from enhance_cli.networks.stem_pair import StemPair
+from enhance_cli.tasks.extract_stem import StemExtractor, StemOptions, run
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def model(stem_model):
+    return StemModel(*load_network(stem_model), CPU)
+
+
+@pytest.fixture(scope="module")
+def song():
+    """(2, 3 s at 16 kHz): low and high tones, drums that are not in the middle, and noise."""
+    rng = np.random.default_rng(0)
+    time = np.arange(3 * 16000) / 16000
+    tones = 0.2 * np.sin(2 * np.pi * 110 * time) + 0.1 * np.sin(2 * np.pi * 1500 * time)
+    hits = 0.5 * rng.standard_normal(time.size) * np.exp(-20 * (time % 0.5))
+    noise = 0.02 * rng.standard_normal((2, time.size))
+    return (tones + np.array([[0.8], [0.2]]) * hits + noise).astype(np.float32)
+
+
+def error(a, b) -> float:
+    return float(np.abs(a - b).max())
+
+
+@pytest.mark.parametrize("rate", [8000, 16000, 44100])
+@pytest.mark.parametrize("length", [1, 100, 3001, 40000])
+def test_all_stems_sum_to_the_mix_at_any_rate_and_length(model, song, rate, length):
+    mix = song[:, :length]
+    stems = run(mix, rate, model, StemOptions(steps=0))
+    assert list(stems) == ["bass", "drums", "guitar", "piano"]
+    assert all(stem.shape == mix.shape and stem.dtype == mix.dtype for stem in stems.values())
+    assert error(sum(stems.values()), mix) < 2e-6
+    if length > 3000:
+        assert all(stem.std() > 0.02 * mix.std() for stem in stems.values())
+
+
+@pytest.mark.parametrize("full_band", [True, False])
+def test_the_residual_is_the_mix_less_the_stems(model, song, full_band):
+    options = StemOptions(stems=("drums", "bass"), residual=True, full_band=full_band)
+    found = run(song.astype(np.float64), 16000, model, options)
+    assert list(found) == ["bass", "drums", "residual"]  # in the model's order
+    assert error(found["bass"] + found["drums"] + found["residual"], song) < 1e-12
+    every = run(song, 16000, model, StemOptions(residual=True))
+    assert every["residual"].std() > 0.05  # what nobody claims is not shared out
+
+
+def test_a_stem_does_not_depend_on_what_else_is_asked_for(model, song):
+    alone = run(song, 16000, model, StemOptions(stems=("drums",), steps=2))["drums"]
+    both = run(song, 16000, model, StemOptions(stems=("bass", "drums"), steps=2))["drums"]
+    assert error(alone, both) < 1e-6
+
+
+def test_channels_are_separated_alike_and_apart(model, song):
+    """The same channel twice gives the same stem twice; a silent one stays silent, and the other as it is alone."""
+    mono = song[:1]
+    stem = lambda mix: run(mix, 16000, model, StemOptions(stems=("bass",)))["bass"]
+    alone, twice = stem(mono), stem(np.concatenate([mono, mono]))
+    assert error(twice[0], twice[1]) < 1e-6 and error(twice[0], alone[0]) < 1e-6
+    six = stem(np.concatenate([mono] * 6))
+    assert six.shape == (6, mono.shape[1]) and error(six[5], alone[0]) < 1e-6
+
+
+def test_batches_and_blocks_change_nothing(model, song):
+    options = dict(steps=2, stems=("drums",))
+    whole = run(song, 16000, model, StemOptions(**options))["drums"]
+    assert error(run(song, 16000, model, StemOptions(**options, batch_size=16))["drums"], whole) < 1e-5
+    level = Meter(16000, 2, loudness=False)
+    level.push(song)
+    blocks = np.split(song, [7, 5000, 5001, 30000], axis=1)
+    extractor = StemExtractor(model, StemOptions(**options))
+    pieces = np.concatenate(list(extractor.process(iter(blocks), 16000, 2, level)), axis=1)
+    assert error(pieces, whole) < 1e-5
+
+
+def test_the_seed_and_the_noise_level_matter_only_to_the_refiner(model, song):
+    stem = lambda **options: run(song, 16000, model, StemOptions(stems=("bass",), **options))["bass"]
+    assert error(stem(seed=0), stem(seed=0)) == 0
+    assert error(stem(seed=0), stem(seed=1)) > 1e-4
+    assert error(stem(sigma=0.02), stem()) == 0  # one step starts at the model's level for one step
+    assert error(stem(sigma=0.5), stem()) > 1e-4
+    assert error(stem(steps=0, seed=0), stem(steps=0, seed=1)) == 0
+
+
+def test_silence_stays_silent_and_is_its_own_residual(model):
+    found = run(np.zeros((2, 5000), np.float32), 44100, model, StemOptions(residual=True))
+    assert len(found) == 5 and not any(part.any() for part in found.values())
+
+
+def test_what_lies_above_the_band_is_shared_out_or_cut(model, song):
+    """The model ends at 4 kHz, the file at 24: without the high share nothing is left above."""
+    time = np.arange(24000) / 48000
+    mix = (0.3 * np.sin(2 * np.pi * 3000 * time) + 0.1 * np.sin(2 * np.pi * 15000 * time)).astype(np.float32)[None]
+    high = lambda x: np.abs(np.fft.rfft(x[0, 4000:-4000])[4000:]).sum()  # from 12 kHz
+    kept = run(mix, 48000, model, StemOptions(steps=0))
+    assert error(sum(kept.values()), mix) < 2e-6
+    cut = run(mix, 48000, model, StemOptions(steps=0, full_band=False))
+    assert all(high(stem) < 0.01 * high(mix) for stem in cut.values())
+
+
+@pytest.mark.parametrize(
+    "options, word",
+    [
+        ({"stems": ("cello",)}, "--stem cello: stems does not extract it: choose from bass, drums, guitar, piano, all"),
+        ({"steps": 5}, "--steps 5: stems takes 0 to 4 steps"),
+        ({"sampler": "ddim"}, "--sampler ddim: stems does not run with it: choose from consistency, heun"),
+        ({"sigma": 50.0}, "--sigma 50: the process does not start there"),
+    ],
+)
+def test_what_the_model_cannot_do_is_refused(model, options, word):
+    with pytest.raises(UsageError, match=word):
+        StemExtractor(model, StemOptions(**options))
+
+
+class Blur(torch.nn.Module):
+    """A network of finite reach: each stem is the mix shifted by as many samples as its place says, squared."""
+
+    context = 64
+
+    def extract(self, mix, label):
+        shifted = torch.stack([mix.roll(k, -1) for k in range(label.shape[1])], dim=1)
+        shifted[:, 1:, :, :4] = 0
+        return (label[:, :, None, None] * shifted.square()).sum(1), None
+
+
+def test_windows_of_a_network_with_finite_reach_leave_no_trace(song):
+    spec = dict(task="extract-stem", frontend=None, sample_rate=16000, stems=("a", "b"), complete=True, min_steps=0)
+    pair = StemPair.__new__(StemPair)
+    torch.nn.Module.__init__(pair)
+    pair.extractor, pair.refiner = Blur(), None
+    results = []
+    for seconds in (0.512, 10.0):
+        header = Spec("n", "stem_pair", "edm", max_steps=0, default_steps=0, window_seconds=seconds, **spec)
+        header = Spec(**{**header.__dict__, "samplers": ("none",), "frames_multiple": 512, "normalise": "none"})
+        results.append(run(song, 16000, StemModel(header, pair, CPU)))
+    for stem in ("a", "b"):
+        assert error(results[0][stem], results[1][stem]) < 1e-5

@@ -1,0 +1,51 @@
+"""Error rates of trials: right on cases with a known answer, and not fooled by what merely raises cosines."""
+
+import numpy as np
+
+from enhance_cli.data.degraded import CONDITIONS
+from enhance_cli.training.repair.trials import error_rates, harmless, intervals, pairs
+
+COUNT = len(CONDITIONS)
+
+
+def unit(vectors):
+    return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
+
+
+def voices(spread: float, count: int = 12, each: int = 4):
+    """Vectors (count * each, conditions, 32) around a centre per speaker, and their speakers."""
+    rng = np.random.default_rng(0)
+    centres = rng.standard_normal((count, 1, 1, 32))
+    vectors = centres + spread * rng.standard_normal((count, each, COUNT, 32))
+    return unit(vectors.reshape(-1, COUNT, 32)), [f"corpus/{n}" for n in range(count) for _ in range(each)]
+
+
+def test_only_recordings_of_one_corpus_are_compared():
+    one, other, same = pairs(["a/x", "a/x", "a/y", "b/x", "b/x"])
+    assert list(zip(one, other)) == [(0, 1), (0, 2), (1, 2), (3, 4)]
+    assert list(same) == [True, False, False, True]
+
+
+def test_more_spread_is_more_error_and_moving_all_voices_together_does_not_help():
+    (near, speakers), (far, _) = voices(0.3), voices(1.5)
+    good, bad = error_rates(near, speakers), error_rates(far, speakers)
+    assert good["degraded"] < 1 < 10 < bad["degraded"] < 50
+    together = unit(far + 3 * unit(far).mean(axis=(0, 1)))
+    cosine = lambda v: np.einsum("ucd,ud->uc", v, v[:, 0]).mean()
+    assert cosine(together) > cosine(far) + 0.1 and error_rates(together, speakers)["degraded"] > bad["degraded"] - 1
+
+
+def test_intervals_hold_the_rate_and_pair_the_draws():
+    vectors, speakers = voices(1.2)
+    rates, drawn = error_rates(vectors, speakers), intervals({"raw": vectors, "same": vectors}, speakers)
+    for condition, rate in rates.items():
+        low, high = np.percentile(drawn["raw"][condition], [2.5, 97.5])
+        assert low <= rate <= high and low < high
+        assert np.array_equal(drawn["raw"][condition], drawn["same"][condition])
+
+
+def test_a_model_that_harms_clean_speech_or_does_not_help_is_refused():
+    raw = {"clean": 2.0, "degraded": 20.0}
+    assert harmless({"clean": 2.04, "degraded": 19.0}, raw)
+    assert not harmless({"clean": 2.05, "degraded": 10.0}, raw)
+    assert not harmless({"clean": 1.0, "degraded": 20.0}, raw)

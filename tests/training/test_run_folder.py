@@ -1,0 +1,92 @@
+"""What a run leaves to look at and to listen to: metrics, TensorBoard's files, samples with pictures, and a dry run."""
+
+import json
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from enhance_cli.training.logs import Log
+
+SHORT = ["stage.0.steps=12", "stage.1.steps=2", "train.validate_every=10"]
+
+
+def sets(*settings):
+    return [word for setting in settings for word in ("--set", setting)]
+
+
+@pytest.fixture
+def train(enhance, recipe_file, corpus_root, tmp_path):
+    def run(folder, *settings, arguments=()):
+        command = [
+            "train",
+            recipe_file,
+            "--data",
+            corpus_root,
+            "--cache",
+            tmp_path / "cache",
+            "--run",
+            tmp_path / folder,
+        ]
+        return enhance(*command, "--device", "cpu", *arguments, *sets(*settings))
+
+    return run
+
+
+def test_samples_are_there_early_and_cost_the_run_nothing(train, tmp_path):
+    assert train("with", *SHORT, "train.samples=1").code == 0
+    folder = tmp_path / "with" / "samples"
+    steps = ["000001", "000010", "000014"]
+    wanted = ["1-clean.wav", "1-noisy.wav"] + [f"1-step{s}.{kind}" for s in steps for kind in ("png", "wav")]
+    assert sorted(path.name for path in folder.iterdir()) == sorted(wanted)
+    noisy, rate = soundfile.read(folder / "1-noisy.wav")
+    enhanced = soundfile.read(folder / "1-step000014.wav")[0]
+    assert rate == 16000 and noisy.size == enhanced.size == 8000
+    assert 0.1 < np.std(enhanced) / np.std(noisy) < 2 and not np.allclose(enhanced, noisy, atol=1e-3)
+    assert (folder / "1-step000014.png").read_bytes().startswith(b"\x89PNG")
+
+    assert train("without", *SHORT, "train.samples=0").code == 0
+    assert not (tmp_path / "without" / "samples").exists()
+    states = [torch.load(tmp_path / run / "state.pt") for run in ("with", "without")]
+    assert all(torch.equal(value, states[1]["network"][name]) for name, value in states[0]["network"].items())
+
+
+def test_tensorboard_shows_what_metrics_say(train, tmp_path):
+    reader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    assert train("run", *SHORT, "train.tensorboard=true").code == 0
+    board = reader.EventAccumulator(str(tmp_path / "run" / "tensorboard"))
+    board.Reload()
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    for name in ("loss", "lr", "si_sdr"):
+        drawn = [(event.step, event.value) for event in board.Scalars(name)]
+        assert drawn == [(line["step"], pytest.approx(line[name], rel=1e-6)) for line in lines]
+
+
+def test_a_run_that_goes_on_forgets_what_lay_beyond_its_state(tmp_path):
+    for step in (10, 20, 30):
+        Log(tmp_path, step, tensorboard=False).write({"step": step, "loss": 1.0})
+    Log(tmp_path, 20, tensorboard=False)
+    assert [json.loads(line)["step"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()] == [10, 20]
+
+
+def test_a_dry_run_tells_memory_and_data_and_leaves_no_run(train, tmp_path):
+    done = train("dry", arguments=["--dry-run"])
+    facts = json.loads(done.stdout)
+    assert facts["memory_gb"]["total"] >= facts["memory_gb"]["batch"] > 0
+    (speech,), (noise,) = facts["data"]["speech"], facts["data"]["noise"]
+    assert speech["clips"] + speech["clips_held_out"] == 4 and speech["rates"] == {"16000": 4}
+    assert noise["level_db"]["median"] == pytest.approx(-20, abs=0.2)
+    larger = json.loads(train("dry", "train.batch_size=40", arguments=["--dry-run"]).stdout)
+    assert 5 < larger["memory_gb"]["batch"] / facts["memory_gb"]["batch"] < 11
+    assert not (tmp_path / "dry").exists()
+
+
+def test_pairs_in_place_of_what_a_recipe_mixes(enhance, recipe_file, pairs_root, tmp_path):
+    command = ["train", recipe_file, "--data", pairs_root, "--run", tmp_path / "run", "--device", "cpu"]
+    done = enhance(*command, *sets("data.pairs=.", *SHORT))
+    assert done.code == 0, done.stderr
+    card = (tmp_path / "run" / "tiny.md").read_text()
+    assert "4 pairs of noisy and clean recordings" in card and "not stated" in card and "CC BY" not in card
+    done = enhance(*command, *sets("data.pairs=elsewhere"))
+    assert done.code == 2 and "elsewhere/train/noisy: no such folder" in done.errors[0]

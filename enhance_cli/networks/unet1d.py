@@ -68,9 +68,7 @@ class UNet1d(nn.Module):
         self.upsamples = nn.ModuleList(_Up(**level) for level in reversed(levels))
         self.to_out = _Unpatcher(channels, in_channels, patch_factor, mapped)
 
-    def forward(
-        self, x: Tensor, t: Tensor | None, label: Tensor, features: Sequence[Tensor] | None = None
-    ) -> Tensor:
+    def forward(self, x: Tensor, t: Tensor | None, label: Tensor, features: Sequence[Tensor] | None = None) -> Tensor:
         """x (B, C, N), noise level t (B,) or None, one-hot label (B, K) -> (B, C, N).
 
         `features` are those of `extract` of a network of the same sizes; each is added where it was taken.
@@ -253,7 +251,9 @@ class _Transformer(nn.Module):
 class _Down(nn.Module):
     """(B, outer, T) -> (B, inner, T / factor), and what every block gave."""
 
-    def __init__(self, outer: int, inner: int, factor: int, blocks: int, attention: dict | None, groups: int, mapped: int):
+    def __init__(
+        self, outer: int, inner: int, factor: int, blocks: int, attention: dict | None, groups: int, mapped: int
+    ):
         super().__init__()
         self.downsample = nn.Conv1d(outer, inner, 2 * factor + 1, factor, factor)
         self.blocks = nn.ModuleList(_ResnetBlock(inner, inner, groups, mapped) for _ in range(blocks))
@@ -285,7 +285,9 @@ class _Bottleneck(nn.Module):
 class _Up(nn.Module):
     """(B, inner, T) and the skips of the level, which it empties -> (B, outer, T * factor)."""
 
-    def __init__(self, outer: int, inner: int, factor: int, blocks: int, attention: dict | None, groups: int, mapped: int):
+    def __init__(
+        self, outer: int, inner: int, factor: int, blocks: int, attention: dict | None, groups: int, mapped: int
+    ):
         super().__init__()
         count = blocks + (attention is not None)
         self.blocks = nn.ModuleList(_ResnetBlock(2 * inner, inner, groups, mapped) for _ in range(count))

@@ -60,7 +60,8 @@ class StemExtractor:
         self.parts = (*self.stems, RESIDUAL) if options.residual else self.stems
         self.closes = spec.complete and len(self.stems) == len(spec.stems) and not options.residual
         self.steps, self.sampler = spec.choose(options.steps, options.sampler)
-        self.sigma = (options.sigma or spec.sigma_for(self.steps)) if self.steps else None
+        chosen = spec.sigma_for(self.steps) if options.sigma is None else options.sigma
+        self.sigma = chosen if self.steps else None
         self.sample: Callable | None = self._sampler() if self.steps else None
         multiple = spec.frames_multiple
         window = round((spec.window_seconds or WINDOW_SECONDS) * spec.sample_rate) // multiple * multiple

@@ -46,3 +46,12 @@ def test_sampling_is_what_the_published_program_computes(dimension):
     assert rel_l2(run(1, noise, start=50), expected["onestep_noise"]) < tolerance
     assert DDPM().levels(20)[:-1] == expected["ddim_timesteps"].tolist()
     assert rel_l2(run(20, noise, limit=3 * dimension**0.5), expected["ddim20"]) < tolerance
+
+
+def test_mean_and_spread_follow_from_the_variance_added_per_step():
+    process, x0 = DDPM(), torch.ones(3, 1, dtype=torch.float64)
+    t = torch.tensor([0.0, 50.0, 999.0], dtype=torch.float64)
+    beta = process.diffusion(t) ** 2
+    mean, before = (process.mean(x0, x0, time)[:, 0] for time in (t, t - 1))
+    assert torch.allclose(mean, (1 - beta).sqrt() * before, rtol=1e-12)
+    assert torch.allclose(process.std(t) ** 2, (1 - beta) * process.std(t - 1) ** 2 + beta, rtol=1e-9)

@@ -1,5 +1,5 @@
 """Losses: one file each. Training losses are loss(estimate, process, x0, y, noise, distance, ...) -> scalar, and a
-distance is distance(estimate, target, frontend) -> scalar."""
+distance is distance(estimate, target, frontend) -> scalar, of compressed spectrograms or, as its file says, of waveforms."""
 
 from enhance_cli.catalogue import Catalogue
 

@@ -18,8 +18,15 @@ FRONTEND = Frontend()
 PAIRS = Path(__file__).parents[1] / "audio_files" / "pairs"
 
 
+OF_WAVEFORMS = {"waveform_spectral"}
+
+
+def waves(seed: int, batch: int = 3) -> torch.Tensor:
+    return 0.1 * torch.randn(batch, 16384, generator=torch.Generator().manual_seed(seed))
+
+
 def spectra(seed: int, batch: int = 3) -> torch.Tensor:
-    return FRONTEND.analyse(0.1 * torch.randn(batch, 16384, generator=torch.Generator().manual_seed(seed)))
+    return FRONTEND.analyse(waves(seed, batch))
 
 
 def test_si_snr_is_the_textbook_value_whatever_the_scale():
@@ -33,8 +40,9 @@ def test_si_snr_is_the_textbook_value_whatever_the_scale():
 @pytest.mark.parametrize("name", list(DISTANCES))
 def test_distance_is_smallest_at_the_target_and_finite_for_silence(name):
     distance = partial(DISTANCES[name], frontend=FRONTEND)
-    target = spectra(0)
-    near, far = distance(target + 0.01 * spectra(1), target), distance(target + 0.3 * spectra(1), target)
+    draw = waves if name in OF_WAVEFORMS else spectra
+    target = draw(0)
+    near, far = distance(target + 0.01 * draw(1), target), distance(target + 0.3 * draw(1), target)
     assert distance(target, target) < near < far
     for estimate, silent in ((torch.zeros_like(target), target), (target, torch.zeros_like(target))):
         estimate = estimate.clone().requires_grad_()

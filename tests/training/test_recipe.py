@@ -11,6 +11,8 @@ from enhance_cli.training.recipe import load, shipped
 @pytest.mark.parametrize("name", shipped())
 def test_shipped_recipes_load(name):
     teacher = {"name": name, "network": "bridge_unet", "process": "brownian_bridge"}
+    if name.startswith("stems"):
+        teacher |= {"task": "extract-stem", "stems": ["bass", "drums", "guitar", "piano"]}
     assert load(name, model=teacher).model.name == name.removesuffix("-gpu")
 
 

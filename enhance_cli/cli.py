@@ -1,5 +1,6 @@
 """The table of commands, and the one place where errors become a line on stderr and an exit code."""
 
+import atexit
 import os
 import sys
 import traceback
@@ -16,6 +17,7 @@ from enhance_cli.commands.evaluate_embedding import evaluate_embedding
 from enhance_cli.commands.extract_stem import extract_stem
 from enhance_cli.commands.info import info
 from enhance_cli.commands.models import models
+from enhance_cli.commands.report import report
 from enhance_cli.commands.train import train
 from enhance_cli.commands.verify import verify
 from enhance_cli.errors import EnhanceError
@@ -36,6 +38,7 @@ app.command()(distill)
 app.command()(evaluate)
 app.command("evaluate-embedding")(evaluate_embedding)
 app.add_typer(models, name="models")
+app.command()(report)
 app.command()(info)
 
 
@@ -60,11 +63,23 @@ def main() -> None:
         app()
     except EnhanceError as error:
         _fail(error, error.exit_code)
+    except SystemExit as end:
+        if end.code == 130:
+            _leave_at_once(130)
+        raise
     except KeyboardInterrupt:
-        sys.exit(130)
+        _leave_at_once(130)
     except BrokenPipeError:  # whoever read our output has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+
+
+def _leave_at_once(code: int) -> None:
+    """Without waiting for the threads that are in the midst of a window, whose result nobody wants any more."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    atexit._run_exitfuncs()
+    os._exit(code)
 
 
 def _fail(error: EnhanceError, code: int) -> None:

@@ -1,6 +1,7 @@
 """Talk to people on stderr, give results on stdout. rich is imported when something is really shown."""
 
 import sys
+import threading
 import time
 from contextlib import contextmanager
 from functools import lru_cache
@@ -43,19 +44,38 @@ def transfer(name: str):
         yield lambda done, total: bar.update(task, completed=done, total=total, visible=True)
 
 
-class Reporter:
-    """Tells of each finished file: its output path (or its record as JSON) on stdout, errors and progress on stderr."""
+def span(seconds: float) -> str:
+    """A length of time as people say it: 12 s, 3.5 min, 2.0 h."""
+    for size, unit in ((86400, "days"), (3600, "h"), (60, "min")):
+        if seconds >= 1.5 * size:
+            return f"{seconds / size:,.1f} {unit}"
+    return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
 
-    def __init__(self, total: int, json: bool, quiet: bool, verbose: bool):
+
+class Reporter:
+    """Tells of each finished file: its output path (or its record as JSON) on stdout, errors and progress on stderr.
+
+    Progress (files, audio, speed, time left) is a bar on a terminal, else a line every SECONDS. `skips` of the `total` files
+    have nothing to be done, and do not count for the time left. Several threads may move the bar; only one may `show`.
+    """
+
+    SECONDS = 30
+
+    def __init__(self, total: int, json: bool, quiet: bool, verbose: bool, skips: int = 0):
         self.total, self.json, self.quiet, self.verbose = total, json, quiet, verbose
-        self.progress, self.finished = None, 0
+        self.progress, self.finished, self.seconds = None, 0, 0.0
+        self.to_do, self.worked = total - skips, 0
+        self.in_hand: dict[object, tuple[float, float]] = {}  # of each file being read: share, seconds of audio
+        self.reached = 0.0  # so that the bar never goes back
+        self.lock = threading.Lock()
 
     def __enter__(self) -> "Reporter":
+        self.started = self.said = time.monotonic()
         if sys.stderr.isatty() and not self.quiet:
-            from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+            from rich.progress import BarColumn, Progress, TextColumn
 
-            columns = TextColumn("{task.description}", markup=False), BarColumn(), TimeRemainingColumn()
-            self.progress = Progress(*columns, console=talk(), transient=True)
+            columns = BarColumn(), TextColumn("{task.description}", markup=False)
+            self.progress = Progress(*columns, console=talk(), transient=True, redirect_stdout=False)
             self.task = self.progress.add_task(f"0 of {self.total} files", total=self.total)
             self.progress.start()
         return self
@@ -65,30 +85,66 @@ class Reporter:
             self.progress.stop()
 
     def watch(self, process):
-        """The same `process` (batch.files.Process), moving the bar while a long file is read for the second time."""
-        if not self.progress:
+        """The same `process` (batch.files.Process), telling of progress while a long file is read for the second time."""
+        if self.quiet or process is None:
             return process
 
         def watched(blocks, rate, channels, level):
+            key = object()
+
             def counted():
-                for block in blocks:
-                    yield block
-                    self.progress.advance(self.task, block.shape[1] / level.frames)
+                samples = 0
+                try:
+                    for block in blocks:
+                        yield block
+                        samples += block.shape[1]
+                        self._move(key, samples / level.frames, samples / rate)
+                finally:
+                    self.in_hand.pop(key, None)
 
             return process(counted(), rate, channels, level)
 
         return watched
 
-    def advance(self) -> None:
-        """One more file has ended."""
-        self.finished += 1
+    def advance(self, seconds: float | None = None, skipped: bool = False) -> None:
+        """One more file has ended, with so many seconds of audio."""
+        with self.lock:
+            self.finished += 1
+            self.worked += not skipped
+            self.seconds += seconds or 0.0
+        self._move()
+
+    def _move(self, key: object = None, share: float = 0.0, seconds: float = 0.0) -> None:
+        """Show where things stand, after the file `key` has come so far."""
+        with self.lock:
+            if key is not None:
+                self.in_hand[key] = share, seconds
+            hand = list(self.in_hand.values())
+            part = sum(share for share, _ in hand)
+            self.reached = min(max(self.reached, self.finished + part), self.total)
+            line = self._standing(self.worked + part, self.seconds + sum(seconds for _, seconds in hand))
+            due = time.monotonic() - self.said >= self.SECONDS and self.finished < self.total
+            if due:
+                self.said = time.monotonic()
         if self.progress:
-            said = f"{self.finished} of {self.total} files"
-            self.progress.update(self.task, completed=self.finished, description=said)
+            self.progress.update(self.task, completed=self.reached, description=line)
+        elif due and not self.quiet:
+            say(line)
+
+    def _standing(self, worked: float, seconds: float) -> str:
+        """Files, audio, speed and time left, in words; `worked` counts files that were not skipped, and parts of files."""
+        passed = time.monotonic() - self.started
+        said = f"{self.finished:,} of {self.total:,} files"
+        if seconds:
+            said += f", {span(seconds)} of audio, {seconds / max(passed, 1e-3):.3g} times as fast as it plays"
+        left = self.to_do - worked
+        if worked and left > 0:
+            said += f", {span(passed * left / worked)} left"
+        return said
 
     def show(self, record) -> None:
         """`record` is a batch.record.Record."""
-        self.advance()
+        self.advance(record.seconds_audio if record.status == "done" else None, record.status == "skipped")
         if self.progress and sys.stdout.isatty():
             self.progress.stop()  # or the bar and the result would share a line
         if self.json:

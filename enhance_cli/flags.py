@@ -17,6 +17,11 @@ class Existing(str, Enum):
     error = "error"
 
 
+class Engine(str, Enum):
+    local = "local"
+    ray = "ray"
+
+
 class FullBand(str, Enum):
     keep = "keep"
     cut = "cut"
@@ -68,12 +73,18 @@ Guide = Annotated[
 Stem = Annotated[
     list[str] | None,
     _option(
-        MODEL, "--stem", "-s", metavar="NAME,...", help="drums, bass, ... as the model has them, or all.", show_default="all"
+        MODEL,
+        "--stem",
+        "-s",
+        metavar="NAME,...",
+        help="drums, bass, ... as the model has them, or all.",
+        show_default="all",
     ),
 ]
 Residual = Annotated[bool, _option(MODEL, "--residual", help="Also write the mix less the stems asked for.")]
 StemSteps = Annotated[
-    int | None, _option(MODEL, "--steps", "-n", min=0, help="Steps of refinement; 0 for none.", show_default="the model's")
+    int | None,
+    _option(MODEL, "--steps", "-n", min=0, help="Steps of refinement; 0 for none.", show_default="the model's"),
 ]
 Sigma = Annotated[
     float | None, _option(MODEL, min=0, help="Noise level that the refinement starts at.", show_default="the model's")
@@ -142,6 +153,18 @@ Precision = Annotated[str, _option(MODEL, help="auto, fp32, bf16 or fp16.")]
 BatchSize = Annotated[str, _option(MODEL, metavar="auto|N", help="Windows run at once.")]
 Threads = Annotated[int | None, _option(MODEL, min=1, help="CPU threads.", show_default="all cores")]
 
+Workers = Annotated[
+    int | None,
+    _option(SCRIPT, min=1, help="Processes that share the files.", show_default="one for each GPU"),
+]
+EngineChoice = Annotated[
+    Engine, _option(SCRIPT, "--engine", help="Work on this machine, or on those of a Ray cluster (pip extra: ray).")
+]
+RayAddress = Annotated[
+    str | None,
+    _option(SCRIPT, "--ray-address", metavar="HOST:PORT", help="Where Ray is.", show_default="RAY_ADDRESS, or here"),
+]
+
 Output = Annotated[
     str | None,
     _option(OUTPUT, "--output", "-o", help="File, folder, or - for standard output.", show_default="beside the input"),
@@ -165,6 +188,15 @@ DryRun = Annotated[bool, _option(SCRIPT, "--dry-run", help="Check everything and
 Json = Annotated[bool, _option(SCRIPT, "--json", help="One JSON record per file on stdout.")]
 ReportFile = Annotated[
     Path | None, _option(SCRIPT, "--report", metavar="FILE.jsonl", help="Append the records to a file.")
+]
+RetryFailed = Annotated[
+    Path | None,
+    _option(
+        INPUT,
+        "--retry-failed",
+        metavar="FILE.jsonl",
+        help="Instead of IN: what failed in a report, to the same places.",
+    ),
 ]
 Plot = Annotated[bool, _option(SCRIPT, "--plot", help="Also draw before and after as a spectrogram picture.")]
 Quiet = Annotated[bool, _option(SCRIPT, "--quiet", "-q", help="Say nothing but errors.")]

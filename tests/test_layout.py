@@ -29,7 +29,7 @@ MAY_IMPORT = {
     "metrics": set(),
     "data": {"audio"},
     "vectors": set(),
-    "batch": {"audio", "vectors"},
+    "batch": {"audio", "vectors", ""},  # "" is the version, which all machines of a cluster must share
     "models": {"networks", "processes", "audio"},
     "tasks": {"models", "samplers", "audio"},
     "training": {"losses", "data", "models", "networks", "metrics", "samplers", "audio"},
@@ -43,6 +43,8 @@ ONLY_IN = {
     "demucs": {"models"},
     "pyarrow": {"vectors"},
     "kaldiio": {"vectors"},
+    "fsspec": {"batch"},
+    "ray": {"batch"},
     "torch": {"audio", "networks", "processes", "samplers", "losses", "models", "tasks", "training", "commands"},
 }
 

@@ -11,6 +11,8 @@ import struct
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from enhance_cli.audio.bounded import BoundedFile
+
 # Lengths that programs write into a WAV header when they stream to a pipe and cannot come back to fill it in.
 _STREAMED = (0xFFFFFFFF, 0x80000000, 0x7FFFFFFF, 0x7FFFF000)
 _HEADER_SLACK = 64  # bytes: some programs count the header into a length
@@ -112,6 +114,13 @@ def _large_sizes(ds64: bytes) -> dict[bytes, int]:
     _, data, _, count = struct.unpack_from("<QQQI", ds64)
     count = min(count, (len(ds64) - 28) // 12)
     return {b"data": data} | dict(struct.unpack_from("<4sQ", ds64, 28 + 12 * i) for i in range(count))
+
+
+def read_payload(file: BinaryIO, chunk: Chunk, skip: int = 0) -> bytes:
+    """A chunk's payload from byte `skip` on, as much of it as the file holds and BoundedFile gives."""
+    bounded = BoundedFile(file)
+    bounded.seek(chunk.start + skip)
+    return bounded.read(max(chunk.size - skip, 0))
 
 
 def promise(file: BinaryIO) -> Promise | None:

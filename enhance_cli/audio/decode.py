@@ -8,6 +8,7 @@ that padding in, so it is cut here.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
@@ -20,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
+from enhance_cli.audio.bounded import BoundedFile
 from enhance_cli.audio.info import AudioInfo
 from enhance_cli.errors import AudioError
 
@@ -52,6 +54,16 @@ def open_foreign(path: Path, refusal: str) -> tuple[AudioInfo, Callable[[int, in
     return info, decode
 
 
+class _Source(BoundedFile):
+    """A file for FFmpeg, which learns by a negative number that there is nothing where it wants to go."""
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        try:
+            return super().seek(offset, whence)
+        except (OSError, ValueError):
+            return -errno.EINVAL
+
+
 def _regroup(pieces: Iterator[np.ndarray], skip: int, size: int) -> Iterator[np.ndarray]:
     """Join or split (C, n) pieces into blocks of `size`, leaving out the first `skip` samples."""
     held: list[np.ndarray] = []
@@ -82,7 +94,7 @@ def _open_pyav(path: Path) -> tuple[AudioInfo, Callable[[], Iterator[np.ndarray]
     @contextmanager
     def track() -> Iterator:
         # A file object rather than a name: FFmpeg would take "a:b.m4a" for the protocol "a".
-        with open(path, "rb") as file, av.open(file, metadata_errors="replace") as container:
+        with open(path, "rb") as file, av.open(_Source(file), metadata_errors="replace") as container:
             stream = container.streams.best("audio")
             if stream is None:
                 _fail_not_audio(path, "it has no audio track")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,7 @@ __all__ = ["AudioFile", "AudioInfo", "open_audio"]
 
 LOWEST_RATE, HIGHEST_RATE, MOST_CHANNELS = 1000, 768_000, 64
 _UNKNOWN = 2**62  # libsndfile's frame count for streams without one is near 2**63
+_UNREADABLE = (soundfile.SoundFileError, ValueError)  # the latter where libsndfile says that it is past the end
 _DOUBLE = ("PCM_32", "DOUBLE", "ALAC_32")  # subtypes that float32 cannot hold
 Decode = Callable[[int, int], Iterator[np.ndarray]]  # (first sample, samples per block) -> blocks
 
@@ -174,11 +175,11 @@ def _by_libsndfile(path: Path) -> tuple[AudioInfo, Decode]:
             if frames is not None and first >= frames:
                 return
             try:
-                sound.seek(first)
+                _go_to(sound, first)
                 while len(block := sound.read(size, _dtype(subtype), always_2d=True)):
                     done += len(block)
                     yield np.ascontiguousarray(block.T)
-            except soundfile.SoundFileError as error:
+            except _UNREADABLE as error:
                 raise AudioError(f"{path} is damaged after sample {done} ({error})", "repair or convert it") from None
         if frames is not None and done != frames:
             _fail_truncated(path, done, frames, "samples")
@@ -190,19 +191,26 @@ def _dtype(subtype: str) -> str:
     return "float64" if subtype in _DOUBLE else "float32"
 
 
+def _go_to(sound: soundfile.SoundFile, first: int) -> None:
+    """Go from the beginning to sample `first`; in GSM 6.10 and its like only by decoding what lies before."""
+    if sound.seekable():
+        sound.seek(first)
+        return
+    while first > 0 and (count := len(sound.read(min(first, 65536)))):
+        first -= count
+
+
 def _held(sound: soundfile.SoundFile) -> int:
     """How many of the promised samples can be read. FLAC and MP3 promise a number outside of any chunk."""
-    try:
-        sound.seek(sound.frames - 1)
-        if len(sound.read(1)) == 1:
-            return sound.frames
-    except soundfile.SoundFileError:
-        pass
     held = 0
-    try:
-        sound.seek(0)
+    with suppress(*_UNREADABLE):
+        if sound.seekable():
+            sound.seek(sound.frames - 1)
+            if len(sound.read(1)) == 1:
+                return sound.frames
+    with suppress(*_UNREADABLE):
+        if sound.seekable():
+            sound.seek(0)
         while count := len(sound.read(1024)):
             held += count
-    except soundfile.SoundFileError:
-        pass
     return held

@@ -12,7 +12,7 @@ import struct
 from pathlib import Path
 from typing import BinaryIO
 
-from enhance_cli.audio.chunks import Chunk, Form, promise, walk
+from enhance_cli.audio.chunks import Form, promise, read_payload, walk
 
 # Chunks that describe the samples themselves, which are new, or are padding.
 AUDIO = frozenset(b"fmt |data|fact|ds64|JUNK|junk|PAD |FLLR|PEAK|levl|slnt|COMM|SSND|FVER".split(b"|"))
@@ -38,10 +38,11 @@ def copy_chunks(source: Path, target: Path, start: float = 0.0) -> list[str]:
         for chunk in before.chunks:
             if chunk.name in AUDIO or (chunk.name in present and chunk.name != b"LIST"):
                 continue
-            payload = _payload(old, chunk)
+            payload = read_payload(old, chunk)
             kind = payload[:4] if chunk.name == b"LIST" else chunk.name
-            if (kind in (*_POSITIONS, b"adtl") and not same_time) or not _fits(new, after, payload):
-                lost.append(kind.decode("ascii").strip())
+            moved = kind in (*_POSITIONS, b"adtl") and not same_time
+            if moved or len(payload) < chunk.size or not _fits(new, after, payload):
+                lost.append(kind.decode("ascii", "replace").strip())
                 continue
             if kind == b"bext" and before.order == after.order:
                 payload = _shift_time(payload, start * rate_before, rate_after / rate_before)
@@ -64,11 +65,6 @@ def _compare(old: BinaryIO, new: BinaryIO) -> tuple[float, float, bool]:
     if a.frame_bytes and b.frame_bytes:
         equal = equal and a.held // a.frame_bytes == b.held // b.frame_bytes
     return a.rate, b.rate, equal
-
-
-def _payload(file: BinaryIO, chunk: Chunk) -> bytes:
-    file.seek(chunk.start)
-    return file.read(chunk.size)
 
 
 def _fits(file: BinaryIO, form: Form, payload: bytes) -> bool:

@@ -15,7 +15,8 @@ import mutagen
 from mutagen import flac, id3, mp3, mp4, oggflac, oggopus, oggvorbis
 
 from enhance_cli.audio import riff_tags
-from enhance_cli.audio.chunks import Form, walk
+from enhance_cli.audio.bounded import BoundedFile
+from enhance_cli.audio.chunks import Form, read_payload, walk
 from enhance_cli.errors import AudioError
 
 _KINDS = [flac.FLAC, oggvorbis.OggVorbis, oggopus.OggOpus, oggflac.OggFLAC, mp3.MP3, mp4.MP4]
@@ -48,7 +49,9 @@ def copy_tags(source: Path, target: Path, start: float = 0.0) -> list[str]:
             before, after = walk(old), walk(new)
         if riff_tags.can_copy(before, after):
             return riff_tags.copy_chunks(source, target, start)
-        old, new = _open(source), _open(target)
+        with open(source, "rb") as file:
+            old = mutagen.File(BoundedFile(file), options=_KINDS)
+        new = mutagen.File(target, options=_KINDS)
         if old is not None and type(old) is type(new):
             return _copy_all(old, new)
         fields, lost = _read(source, before, old)
@@ -57,10 +60,6 @@ def copy_tags(source: Path, target: Path, start: float = 0.0) -> list[str]:
         return [f"all tags ({error})"]
     except OSError as error:
         raise AudioError(f"{target} could not be tagged ({error.strerror})", "is the disk full?") from None
-
-
-def _open(path: Path) -> mutagen.FileType | None:
-    return mutagen.File(path, options=_KINDS)
 
 
 def _copy_all(old: mutagen.FileType, new: mutagen.FileType) -> list[str]:
@@ -112,7 +111,7 @@ def _read_info(path: Path, form: Form) -> tuple[dict[str, list[str]], list[str]]
                 if form.kind in ("RIFF", "RF64", "AIFF") and chunk.name not in riff_tags.AUDIO:
                     lost.append(chunk.name.decode("ascii").strip())
                 continue
-            body = file.read(chunk.size - 4)
+            body = read_payload(file, chunk, skip=4)
             while len(body) >= 8:
                 name, size = struct.unpack_from("<4sI", body)
                 name, text = name.decode("latin-1"), body[8 : 8 + size].rstrip(b"\0")

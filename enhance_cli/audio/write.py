@@ -8,6 +8,7 @@ A WAV that would pass 4 GB, or whose length is not known beforehand, becomes RF6
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import sys
 from pathlib import Path
@@ -31,6 +32,7 @@ _FLOATS = (
     "OPUS",
     "MPEG_LAYER_III",
 )  # everything else takes integers, 16 bits unless above
+_WHOLE_BLOCKS = ("IMA_ADPCM", "MS_ADPCM", "GSM610")  # libsndfile fills the last one up with old samples
 _PIECE = 16384  # samples at a time: libvorbis keeps what it is given on the stack
 
 
@@ -90,6 +92,9 @@ class AudioWriter:
     def close(self) -> None:
         """Finish the file and see that it holds every sample."""
         try:
+            if self.format.subtype in _WHOLE_BLOCKS:
+                rest = -self.written % _block_length(self.format, self.channels)
+                self._sink.write(np.zeros((rest, self.channels), np.int16))
             self._sink.close()
             if self._foreign:
                 return
@@ -98,7 +103,8 @@ class AudioWriter:
             held = soundfile.info(os.fspath(self.path) if sys.platform == "win32" else os.fsencode(self.path)).frames
         except (soundfile.SoundFileError, OSError) as error:
             self._fail(error)
-        if held != self.written and self._bytes:
+        missing = held < self.written if self.format.subtype in _WHOLE_BLOCKS else held != self.written
+        if missing and self._bytes:
             self._fail(f"it holds {held} of {self.written} samples")
 
     def _fail(self, reason: object) -> None:
@@ -131,6 +137,14 @@ def as_read(block: np.ndarray, fmt: OutputFormat) -> np.ndarray:
 def _container(container: str, frame_bytes: int, frames: int | None) -> str:
     large = frames is None or frames * frame_bytes > _LARGEST
     return "RF64" if container in ("WAV", "WAVEX") and large else container
+
+
+def _block_length(fmt: OutputFormat, channels: int) -> int:
+    """Samples of one block, found by writing one."""
+    with io.BytesIO() as file:
+        soundfile.write(file, np.zeros((1, channels)), fmt.rate, fmt.subtype, format=fmt.container)
+        file.seek(0)
+        return soundfile.info(file).frames
 
 
 def _compression(fmt: OutputFormat, channels: int) -> float | None:

@@ -11,6 +11,7 @@ import os
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,6 +27,10 @@ NAME_MAX = 255  # bytes in a file name on every common file system
 PIECE = 1 << 20
 
 
+class Busy(AudioError):
+    """Another run is writing this output."""
+
+
 def part_path(target: Path) -> Path:
     """The hidden name under which `target` is written until it is complete."""
     name = f".{target.name}.part"
@@ -39,7 +44,7 @@ def atomic(target: Path) -> Iterator[Path]:
     """Yields a path to write to; it becomes `target` when the block ends well and vanishes when it does not.
 
     Missing folders are made. With the target `-` the finished bytes go to standard output instead.
-    Raises AudioError if another run is writing the same target, OSError as the file system gives it.
+    Raises Busy (an AudioError) if another run is writing the same target, OSError as the file system gives it.
     """
     if target == STDOUT:
         with _temporary(None) as part:
@@ -59,6 +64,22 @@ def atomic(target: Path) -> Iterator[Path]:
         except BaseException:  # Ctrl-C too
             part.unlink(missing_ok=True)
             raise
+
+
+def discard_part(target: Path, patience: float = 5.0) -> None:
+    """Remove what a process that was killed has left of `target`; one that is still alive has `patience` seconds to end."""
+    part = part_path(target)
+    deadline = time.monotonic() + patience
+    while os.path.exists(part):
+        try:
+            with _claim(part, target):
+                part.unlink()
+        except Busy:
+            if time.monotonic() > deadline:
+                return
+            time.sleep(0.1)
+        except OSError:
+            return
 
 
 def spool_stdin(directory: Path | None = None) -> Path:
@@ -106,7 +127,7 @@ def _claim(part: Path, target: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             hint = "wait for it, or split the work with --shard"
-            raise AudioError(f"{target}: another run is writing this file", hint) from error
+            raise Busy(f"{target}: another run is writing this file", hint) from error
         except OSError:
             pass  # a network file system without locks
         yield

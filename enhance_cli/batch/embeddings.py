@@ -14,6 +14,7 @@ import numpy as np
 from enhance_cli.batch.atomic import STDOUT, atomic, spool_stdin
 from enhance_cli.batch.inputs import STDIN
 from enhance_cli.batch.outputs import Job
+from enhance_cli.batch.storage import StoredFile
 from enhance_cli.errors import AudioError, UsageError, VectorError
 from enhance_cli.vectors import Vectors, files_of, form_of, read, write
 
@@ -80,8 +81,15 @@ def save(target: Path, vectors: Vectors, form: str | None = None) -> None:
 
 
 def refuse_lost_archives(jobs: list[Job], existing: str) -> None:
-    """Raises UsageError where the .ark that a written .scp needs is an input, another output, or there already."""
-    taken = {path.resolve(): path for job in jobs for path in (job.source, job.target) if path != STDIN}
+    """Raises UsageError where the .ark that a written .scp needs is an input, another output, or there already.
+
+    An .scp in object storage is refused as well: it names its .ark by a path.
+    """
+    places = {path for job in jobs for path in (job.source, job.target)} - {STDIN}
+    for path in places:
+        if isinstance(path, StoredFile) and form_of(path) == "scp":
+            raise UsageError(f"{path}: an .scp cannot be in object storage", "use .ark, here with --format ark")
+    taken = {path.resolve(): path for path in places if isinstance(path, Path)}
     for job in jobs:
         for archive in files_of(job.target)[1:] if job.action == "run" else []:
             if archive.resolve() in taken:

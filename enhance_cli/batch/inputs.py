@@ -1,8 +1,8 @@
 """From the words on the command line to a list of files.
 
-A word may be a file, a folder, a quoted glob, `@list.txt`, or `-` for standard input. Each file remembers its
-path below the folder it was found in, so that an output folder can repeat the tree and `--shard`
-can split it.
+A word may be a file, a folder, a quoted glob, `@list.txt`, or `-` for standard input; files and folders may be in object
+storage. Each file remembers its path below the folder it was found in, so that an output folder can repeat the tree and
+`--shard` can split it.
 """
 
 import glob
@@ -14,6 +14,7 @@ from pathlib import Path, PurePath
 from typing import TypeVar
 
 from enhance_cli.audio.formats import CONTAINERS
+from enhance_cli.batch.storage import StoredFile, files_below, files_like, is_url, locate
 from enhance_cli.errors import UsageError
 
 STDIN = Path("-")
@@ -35,7 +36,7 @@ class Input:
     may be among them.
     """
 
-    path: Path
+    path: Path | StoredFile
     relative: PurePath
     named: bool = True
 
@@ -95,9 +96,13 @@ def _expand_list(argument: str, recursive: bool, searched: frozenset[str], what:
 
 
 def _expand_one(argument: str, recursive: bool, searched: frozenset[str], what: str) -> Iterator[Input]:
-    path = Path(argument)
     if not argument:
         raise UsageError("an input has an empty name", "check the variables in your command")
+    path = locate(argument)
+    if isinstance(path, StoredFile):
+        yield from _expand_stored(path, recursive, searched, what)
+        return
+    argument = str(path) if is_url(argument) else argument
     if argument == "-":
         yield Input(STDIN, PurePath("stdin.wav"))
     elif os.path.isdir(path):  # unlike Path.is_dir it never raises, whatever the name
@@ -131,6 +136,23 @@ def _expand_glob(pattern: str) -> Iterator[Input]:
         raise UsageError(f"{pattern}: no file matches this pattern", "check it, and keep it in quotes")
     for path in paths:
         yield Input(path, path.relative_to(root), named=False)
+
+
+def _expand_stored(stored: StoredFile, recursive: bool, searched: frozenset[str], what: str) -> Iterator[Input]:
+    if glob.has_magic(stored.url):
+        found = files_like(stored)
+        if not found:
+            raise UsageError(f"{stored}: no file matches this pattern", "check it, and keep it in quotes")
+    elif _suffix(stored.name) in searched:
+        yield Input(stored, PurePath(stored.name))
+        return
+    else:
+        found = [(file, below) for file, below in files_below(stored, recursive) if _suffix(below.name) in searched]
+        if not found:
+            hint = "name another folder" if recursive else "add --recursive to look into its sub-folders"
+            raise UsageError(f"{stored}: there are no {what} in this folder", hint)
+    for file, below in found:
+        yield Input(file, below, named=False)
 
 
 def _suffix(name: str) -> str:

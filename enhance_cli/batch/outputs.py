@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from enhance_cli.batch.atomic import NAME_MAX, STDOUT
 from enhance_cli.batch.inputs import STDIN, WRITABLE_SUFFIXES, Input
+from enhance_cli.batch.storage import Listings, StoredFile, locate
 from enhance_cli.errors import UsageError
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mkv", ".mov", ".webm", ".avi"})
@@ -26,9 +27,9 @@ class Job:
     Where one input has several outputs, `parts` are those to be written, (name, place) each, and `target` is the first.
     """
 
-    source: Path
+    source: Path | StoredFile
     relative: PurePath
-    target: Path
+    target: Path | StoredFile
     action: Literal["run", "skip"] = "run"
     reason: str = ""
     parts: tuple[tuple[str, Path], ...] = ()
@@ -62,18 +63,14 @@ def plan(
     if output == "-" or (output is None and any(item.path == STDIN for item in inputs)):
         return _to_stdout(inputs)
     if output is not None and _is_one_file(output, inputs, writable):
-        targets = [Path(output)]
+        targets = [locate(output)]
     else:
         pattern = template or (f"{{stem}}_{suffix}{{ext}}" if output is None else "{stem}{ext}")
         kinds = writable, fallback
         targets = [_target(item, output, pattern, extension, fields or {}, *kinds) for item in inputs]
     jobs = [Job(item.path, item.relative, target) for item, target in zip(inputs, targets, strict=True)]
 
-    jobs = _set_earlier_outputs_aside(jobs, inputs, beside=output is None and template is None, existing=existing)
-    _refuse_collisions(jobs)
-    jobs = [_settle_existing(job, existing) for job in jobs]
-    _refuse_unwritable(jobs)
-    return jobs
+    return _checked(jobs, inputs, output is None and template is None, existing)
 
 
 def plan_parts(
@@ -106,12 +103,25 @@ def plan_parts(
             named = {**(fields or {}), "part": part}
             target = _target(item, output, pattern, extension, named, WRITABLE_SUFFIXES, ".wav")
             singles.append(Job(item.path, item.relative, target, parts=((part, target),)))
-    beside = output is None and template is None
-    singles = _set_earlier_outputs_aside(singles, inputs, beside=beside, existing=existing)
-    _refuse_collisions(singles)
-    singles = [_settle_existing(job, existing) for job in singles]
-    _refuse_unwritable(singles)
+    singles = _checked(singles, inputs, output is None and template is None, existing)
     return [_together(singles[i : i + len(parts)]) for i in range(0, len(singles), len(parts))]
+
+
+def check(jobs: Sequence[Job], inputs: Sequence[Input], existing: Literal["skip", "overwrite", "error"]) -> list[Job]:
+    """Jobs whose places are known already, held to what `plan` and `plan_parts` promise. Raises UsageError as they do."""
+    split = [[replace(job, target=place, parts=((n, place),)) for n, place in job.parts] or [job] for job in jobs]
+    singles = iter(_checked([single for part in split for single in part], inputs, False, existing))
+    return [_together([next(singles) for _ in part]) for part in split]
+
+
+def _checked(jobs: list[Job], inputs: Sequence[Input], beside: bool, existing: str) -> list[Job]:
+    """`beside`: the results lie beside their inputs, under names that say what they are."""
+    jobs = _set_earlier_outputs_aside(jobs, inputs, beside=beside, existing=existing)
+    _refuse_collisions(jobs)
+    there = Listings()
+    jobs = [_settle_existing(job, existing, there) for job in jobs]
+    _refuse_unwritable(jobs)
+    return jobs
 
 
 def _together(jobs: Sequence[Job]) -> Job:
@@ -157,7 +167,7 @@ def _target(
     name = PurePath(_render(template, known))
     if name.suffix.lower() not in writable:
         name = name.with_name(name.name + ext)
-    folder = item.path.parent if output is None else Path(output) / item.relative.parent
+    folder = item.path.parent if output is None else locate(output) / item.relative.parent
     return folder / name
 
 
@@ -211,7 +221,7 @@ def _set_earlier_outputs_aside(jobs: list[Job], inputs: Sequence[Input], beside:
 
 def _inode(path: Path) -> tuple[int, int] | None:
     try:
-        status = path.stat()
+        status = os.stat(path)
     except OSError:
         return None
     return status.st_dev, status.st_ino
@@ -229,8 +239,8 @@ def _refuse_collisions(jobs: Sequence[Job]) -> None:
             seen[key] = job.source
 
 
-def _settle_existing(job: Job, existing: str) -> Job:
-    if job.action == "skip" or not os.path.exists(job.target):
+def _settle_existing(job: Job, existing: str, there: Listings) -> Job:
+    if job.action == "skip" or not there.has(job.target):
         return job
     if os.path.isdir(job.target):
         raise UsageError(f"{job.target}: the output of {job.source} is a folder", "choose another name with -o")
@@ -242,7 +252,7 @@ def _settle_existing(job: Job, existing: str) -> Job:
 def _refuse_unwritable(jobs: Sequence[Job]) -> None:
     checked: set[Path] = set()
     for job in jobs:
-        if job.action == "skip":
+        if job.action == "skip" or isinstance(job.target, StoredFile):
             continue
         if len(os.fsencode(job.target.name)) > NAME_MAX:
             message = f"{job.target.name}: this output name has more than {NAME_MAX} bytes"

@@ -1,10 +1,12 @@
 """The loop over the files: one bad file never stops the rest, and no failure goes unseen.
 
-Each file ends in one `Record`, handed to a callback at once; the summary knows the exit code.
+Each file ends in one `Record`, handed to a callback at once; the summary knows the exit code. Files may be worked on side by
+side, in threads called lanes, so that reading, computing and writing overlap.
 """
 
 import contextlib
 import errno
+import queue
 import signal
 import threading
 import time
@@ -40,31 +42,115 @@ def run(
     work: Callable[[Job], Mapping[str, Any]],
     base: Mapping[str, Any],
     on_record: Callable[[Record], None],
+    lanes: int = 1,
+    stop: threading.Event | None = None,
 ) -> Summary:
-    """Do `work` on each job; what it returns, over `base`, fills the fields of that job's record.
+    """Do `work` on each job, `lanes` jobs at a time; what it returns, over `base`, fills the fields of that job's record.
 
-    Whatever `work` raises makes a failed record. Ctrl-C and SIGTERM end the loop after `work` has cleaned up;
-    the file in hand gets no record, since it is neither done nor failed. What `on_record` raises
-    ends the run.
+    Whatever `work` raises makes a failed record. `on_record` gets them here, in the order in which files end; what it raises
+    ends the run. Ctrl-C and SIGTERM end the run after `work` has cleaned up: with several lanes `work` raises
+    KeyboardInterrupt when it sees that `stop` is set. A file then in hand gets no record, since it is neither done nor failed.
     """
     summary = Summary()
-    try:
-        with _sigterm_as_interrupt():
-            for job in jobs:
-                record = _run_one(job, work, base)
-                setattr(summary, record.status, getattr(summary, record.status) + 1)
-                on_record(record)
-    except KeyboardInterrupt:
-        summary.interrupted = True
+
+    def count(record: Record) -> None:
+        setattr(summary, record.status, getattr(summary, record.status) + 1)
+        on_record(record)
+
+    with sigterm_as_interrupt():
+        try:
+            if lanes == 1:
+                for job in jobs:
+                    count(run_one(job, work, base))
+            else:
+                _run_in_lanes(jobs, lambda job: run_one(job, work, base), count, lanes, stop or threading.Event())
+        except KeyboardInterrupt:
+            summary.interrupted = True
     return summary
 
 
-def _run_one(job: Job, work: Callable[[Job], Mapping[str, Any]], base: Mapping[str, Any]) -> Record:
-    record = Record(**{**base, "input": str(job.source)})
+def _run_in_lanes(
+    jobs: Iterable[Job],
+    one: Callable[[Job], Record],
+    count: Callable[[Record], None],
+    lanes: int,
+    stop: threading.Event,
+) -> None:
+    """Threads that take the next job as soon as they have ended one. All have ended, and their records have been counted,
+    when this returns or raises."""
+    waiting, lock = iter(jobs), threading.Lock()
+    ended: queue.SimpleQueue[Record | BaseException | None] = queue.SimpleQueue()
+
+    def lane() -> None:
+        try:
+            while not stop.is_set():
+                with lock:
+                    job = next(waiting, None)
+                if job is None:
+                    break
+                ended.put(one(job))
+        except KeyboardInterrupt:
+            pass
+        except BaseException as error:  # noqa: BLE001 - raised in the main thread instead
+            ended.put(error)
+        finally:
+            ended.put(None)
+
+    threads = [threading.Thread(target=lane, name=f"lane {n}", daemon=True) for n in range(lanes)]
+    for thread in threads:
+        thread.start()
+    running = lanes
+
+    def next_ended() -> None:
+        nonlocal running
+        with contextlib.suppress(queue.Empty):  # on Windows nothing interrupts a wait without an end
+            item = ended.get(timeout=0.5)
+            if item is None:
+                running -= 1
+            elif isinstance(item, BaseException):
+                raise item
+            else:
+                count(item)
+
+    try:
+        while running:
+            next_ended()
+    except KeyboardInterrupt:
+        stop.set()
+        while running:
+            next_ended()
+        raise
+    except BaseException:
+        stop.set()
+        for thread in threads:
+            thread.join()
+        raise
+
+
+def until(stop: threading.Event, process: Callable) -> Callable:
+    """`process` (batch.files.Process), which is interrupted between two blocks once `stop` is set."""
+
+    def stopping(blocks: Iterable, *facts: Any) -> Iterator:
+        for block in process(blocks, *facts):
+            if stop.is_set():
+                raise KeyboardInterrupt
+            yield block
+
+    return stopping
+
+
+def record_of(job: Job, fields: Mapping[str, Any]) -> Record:
+    """A record with these fields, and the names of the job's files."""
     if job.parts:
-        record.outputs = {name: str(place) for name, place in job.parts}
+        names = {"outputs": {name: str(place) for name, place in job.parts}}
     else:
-        record.output = str(job.target)
+        names = {"output": str(job.target)}
+    return Record(**{**fields, "input": str(job.source), **names})
+
+
+def run_one(job: Job, work: Callable[[Job], Mapping[str, Any]], base: Mapping[str, Any]) -> Record:
+    """What became of the job, whatever `work` raised; only KeyboardInterrupt and the like get through."""
+    record = record_of(job, base)
     if job.action == "skip":
         record.status, record.reason = "skipped", job.reason
         return record
@@ -97,7 +183,7 @@ def explain(error: Exception, job: Job) -> str:
 
 
 @contextlib.contextmanager
-def _sigterm_as_interrupt() -> Iterator[None]:
+def sigterm_as_interrupt() -> Iterator[None]:
     """Let SIGTERM (kill, a batch scheduler's time limit) clean up as Ctrl-C does."""
     if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
         yield

@@ -1,7 +1,7 @@
 """`enhance denoise`: flags in, a checked plan, one model for all files, one record per file out."""
 
 from enhance_cli import __version__, flags
-from enhance_cli.commands.running import list_jobs, run_jobs
+from enhance_cli.commands.running import engage, list_jobs, run_jobs, say_other_settings, skip_all
 from enhance_cli.console import say
 from enhance_cli.errors import UsageError
 
@@ -9,7 +9,7 @@ SUFFIX = "denoised"
 
 
 def denoise(
-    files: flags.Inputs,
+    files: flags.Inputs = None,
     output: flags.Output = None,
     steps: flags.Steps = None,
     sampler: flags.Sampler = None,
@@ -25,11 +25,15 @@ def denoise(
     precision: flags.Precision = "auto",
     batch_size: flags.BatchSize = "auto",
     threads: flags.Threads = None,
+    workers: flags.Workers = None,
+    engine: flags.EngineChoice = flags.Engine.local,
+    ray_address: flags.RayAddress = None,
     seed: flags.Seed = 0,
     recursive: flags.Recursive = False,
     start: flags.Start = 0.0,
     duration: flags.Duration = None,
     shard: flags.Shard = None,
+    retry_failed: flags.RetryFailed = None,
     name: flags.NameTemplate = None,
     existing: flags.OnExisting = flags.Existing.skip,
     format: flags.Format = None,
@@ -51,6 +55,7 @@ def denoise(
     from enhance_cli.audio.formats import extension_for
     from enhance_cli.batch import inputs, outputs
     from enhance_cli.batch.atomic import STDOUT
+    from enhance_cli.batch.reports import failed_jobs
     from enhance_cli.models import registry
     from enhance_cli.models.spec import read_spec
 
@@ -60,15 +65,18 @@ def denoise(
     entry = registry.find(model, "denoise")
     spec = read_spec(entry.path)
     (steps, sampler), guide = spec.choose(steps, sampler), spec.choose_guide(guide)
-    jobs = outputs.plan(
-        inputs.expand(files, recursive),
-        output,
-        name,
-        SUFFIX,
-        existing.value,
-        extension_for(format),
-        {"model": entry.name, "steps": steps},
-    )
+    if retry_failed:
+        jobs = failed_jobs(retry_failed, existing.value, (files, output, name))
+    else:
+        jobs = outputs.plan(
+            inputs.expand(files or [], recursive),
+            output,
+            name,
+            SUFFIX,
+            existing.value,
+            extension_for(format),
+            {"model": entry.name, "steps": steps},
+        )
     if json and any(job.target == STDOUT for job in jobs):
         raise UsageError("--json and the audio cannot both go to standard output", "use --report FILE.jsonl")
     if part:
@@ -79,9 +87,12 @@ def denoise(
     base = {"model": entry.name, "sampler": sampler, "sampler_args": settings, "steps": steps, "seed": seed}
     base["guide"] = guide
     base["version"] = __version__
-    process = options = None
+    if retry_failed and not quiet:
+        say_other_settings(retry_failed, base)
+    do = skip_all
     if any(job.action == "run" for job in jobs):
         from enhance_cli.batch.files import FileOptions
+        from enhance_cli.batch.work import Work
 
         options = FileOptions(
             start=start,
@@ -93,32 +104,31 @@ def denoise(
             plot=plot,
             measure=bool(json or report or verbose),
         )
-        denoiser, facts = _load(
-            entry, device, precision, threads,
-            steps=steps, sampler=sampler, sampler_args=settings, seed=seed, strength=strength, max_attenuation=max_attenuation,
-            full_band=full_band is flags.FullBand.keep, batch_size=batch, guide=guide,
-        )  # fmt: skip
-        process = denoiser.process
+        choices = {
+            "steps": steps, "sampler": sampler, "sampler_args": settings, "seed": seed, "strength": strength, "guide": guide,
+            "max_attenuation": max_attenuation, "full_band": full_band is flags.FullBand.keep, "batch_size": batch,
+        }  # fmt: skip
+        work = Work(_load, entry, device, precision, threads, choices, options)
+        do, facts, place = engage(work, jobs, engine, workers, ray_address)
         base |= facts
         if not quiet:
             said = "1 step" if steps == 1 else f"{steps} steps"
-            say(f"{entry.name}, {sampler}, {said}, on {base['device']} in {base['precision']}")
+            say(f"{entry.name}, {sampler}, {said}, {place}")
     if dry_run:  # the model, its steps and the device have been checked as well
         list_jobs(jobs, quiet)
         return
-    run_jobs(jobs, process, options, base, json, report, quiet, verbose)
+    run_jobs(jobs, do, base, json, report, quiet, verbose)
 
 
 def _load(entry, device: str, precision: str, threads: int | None, batch_size: int | None, **options):
     """The denoiser, and what records say about it. torch is imported here."""
-    from enhance_cli.models.device import pick_device, pick_precision, set_threads
+    from enhance_cli.models.device import pick_device, pick_precision
     from enhance_cli.models.load import load_file
     from enhance_cli.tasks.denoise import DenoiseOptions, Denoiser
 
-    set_threads(threads)
     place = pick_device(device)
     kind = pick_precision(precision, place)
     loaded = load_file(entry.path, place, kind, entry.sha256)
     size = batch_size or (1 if place.type == "cpu" else 16)
-    denoiser = Denoiser(loaded, DenoiseOptions(batch_size=size, **options))
+    denoiser = Denoiser(loaded, DenoiseOptions(batch_size=size, threads=threads, **options))
     return denoiser, {"revision": entry.sha256, "device": str(place), "precision": kind}

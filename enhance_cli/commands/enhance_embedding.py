@@ -8,6 +8,7 @@ from pathlib import Path
 import typer
 
 from enhance_cli import __version__, flags
+from enhance_cli.commands.running import elsewhere, loaded, where
 from enhance_cli.console import Reporter, result, say
 from enhance_cli.errors import UsageError
 
@@ -31,6 +32,8 @@ def enhance_embedding(
     device: flags.Device = "auto",
     precision: flags.Precision = "auto",
     threads: flags.Threads = None,
+    engine: flags.EngineChoice = flags.Engine.local,
+    ray_address: flags.RayAddress = None,
     recursive: flags.Recursive = False,
     shard: flags.Shard = None,
     name: flags.NameTemplate = None,
@@ -85,26 +88,34 @@ def enhance_embedding(
         jobs = inputs.shard(jobs, *part)
 
     base = {"model": entry.name, "version": __version__}
-    worker = None
+    if together and engine is flags.Engine.ray:
+        raise UsageError("--engine ray makes a file for every recording", "give a folder with -o")
+    worker = on_ray = None
     if any(job.action == "run" for job in jobs):
+        from enhance_cli.batch.work import Work
+
         settings = {"time": time, "steps": steps, "draws": draws, "ensemble": ensemble}
         recordings = any(form_of(job.source) is None for job in jobs)
-        places = device, precision, threads
-        options = settings | {"seed": seed, "normalise": normalize.value}
-        worker, facts = _load(
-            entry, places, options, extractor, {"segment": segment, "vad": vad} if recordings else None
-        )
-        worker.form = format
+        choices = {
+            "options": settings | {"seed": seed, "normalise": normalize.value},
+            "extractor": extractor,
+            "embedding": {"segment": segment, "vad": vad} if recordings else None,
+            "form": format,
+        }
+        work = Work(_load, entry, device, precision, threads, choices)
+        worker, facts = loaded(work, engine)
+        on_ray = engine is flags.Engine.ray and elsewhere(work, ray_address)
         base |= facts | {"seed": seed, "sampler_args": {k: v for k, v in settings.items() if v is not None}}
         if not quiet:
             said = "1 step" if base["steps"] == 1 else f"{base['steps']} steps"
-            say(f"{entry.name}, {said}, for {base['extractor']}, on {base['device']} in {base['precision']}")
+            say(f"{entry.name}, {said}, for {base['extractor']}, {where(base)}")
     if dry_run:  # the model, its settings and the device have been checked as well
         _list(jobs, quiet)
         return
 
     from enhance_cli.batch.record import Report
     from enhance_cli.batch.runner import run
+    from enhance_cli.batch.work import anywhere
 
     with Report(report) as written, Reporter(len(jobs), json, quiet, verbose) as reporter:
         if together and worker:
@@ -112,7 +123,10 @@ def enhance_embedding(
             left = 0
         else:
             counted = _Counted(written, reporter)
-            summary = run(jobs, worker.one if worker else _nothing_to_do, base, counted.show)
+            if on_ray:
+                summary = on_ray(jobs, base, counted.show)
+            else:
+                summary = run(jobs, anywhere(worker.one) if worker else _nothing_to_do, base, counted.show)
             left = counted.unusable
     if not quiet and len(jobs) > 1:
         say(f"{summary.done} done, {summary.skipped} skipped, {summary.failed} failed")
@@ -138,7 +152,16 @@ class _Counted:
             say(f"error: {record.input}: so were {more} more: --json and --report name all")
 
 
-def _load(entry, places: tuple, options: dict, extractor: str | None, embedding: dict | None):
+def _load(
+    entry,
+    device: str,
+    precision: str,
+    threads: int | None,
+    options: dict,
+    extractor: str | None,
+    embedding: dict | None,
+    form: str | None,
+):
     """The worker, and what records say about it. torch is imported here."""
     from enhance_cli.batch.embeddings import Worker
     from enhance_cli.models.device import pick_device, pick_precision, set_threads
@@ -147,7 +170,6 @@ def _load(entry, places: tuple, options: dict, extractor: str | None, embedding:
     from enhance_cli.tasks.repair import RepairOptions
     from enhance_cli.tasks.speakers import Speakers
 
-    device, precision, threads = places
     set_threads(threads)
     place = pick_device(device)
     kind = pick_precision(precision, place)
@@ -158,7 +180,7 @@ def _load(entry, places: tuple, options: dict, extractor: str | None, embedding:
         speakers.load_extractor()
     repairer = speakers.repairer
     facts = {"revision": entry.sha256, "device": str(place), "precision": kind, "extractor": repairer.extractor_id}
-    worker = Worker(speakers.repair, repairer.extractor_id, speakers.embed_file)
+    worker = Worker(speakers.repair, repairer.extractor_id, speakers.embed_file, form)
     return worker, facts | {"steps": repairer.steps, "sampler": model.spec.samplers[0]}
 
 

@@ -56,7 +56,9 @@ def evaluate(
     steps: Annotated[
         str | None, typer.Option(help="With --model: step counts, one row each.", show_default="1,2,5")
     ] = None,
-    task: Annotated[str, typer.Option(help="speech, or stems: then CLEAN has a folder of stems for each mix.")] = "speech",
+    task: Annotated[
+        str, typer.Option(help="speech, or stems: then CLEAN has a folder of stems for each mix.")
+    ] = "speech",
     as_json: Annotated[bool, typer.Option("--json", help="JSON lines: every file, then the means.")] = False,
 ) -> None:
     """Score cleaned speech, or separated stems, against the originals.

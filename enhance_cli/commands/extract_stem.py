@@ -1,13 +1,13 @@
 """`enhance extract-stem`: mixes in, a file per stem out, by the same plan, manners and records as `denoise`."""
 
 from enhance_cli import __version__, flags
-from enhance_cli.commands.running import list_jobs, run_jobs
+from enhance_cli.commands.running import engage, list_jobs, run_jobs, say_other_settings, skip_all
 from enhance_cli.console import say
 from enhance_cli.errors import UsageError
 
 
 def extract_stem(
-    files: flags.Inputs,
+    files: flags.Inputs = None,
     stem: flags.Stem = None,
     output: flags.Output = None,
     residual: flags.Residual = False,
@@ -20,11 +20,15 @@ def extract_stem(
     precision: flags.Precision = "auto",
     batch_size: flags.BatchSize = "auto",
     threads: flags.Threads = None,
+    workers: flags.Workers = None,
+    engine: flags.EngineChoice = flags.Engine.local,
+    ray_address: flags.RayAddress = None,
     seed: flags.Seed = 0,
     recursive: flags.Recursive = False,
     start: flags.Start = 0.0,
     duration: flags.Duration = None,
     shard: flags.Shard = None,
+    retry_failed: flags.RetryFailed = None,
     name: flags.PartTemplate = None,
     existing: flags.OnExisting = flags.Existing.skip,
     format: flags.Format = None,
@@ -46,6 +50,7 @@ def extract_stem(
     from enhance_cli.audio.formats import extension_for
     from enhance_cli.batch import inputs, outputs
     from enhance_cli.batch.atomic import STDOUT
+    from enhance_cli.batch.reports import failed_jobs
     from enhance_cli.models import registry
     from enhance_cli.models.demucs import spec_of
 
@@ -58,31 +63,32 @@ def extract_stem(
     steps, sampler = spec.choose(steps, sampler)
     if sigma is not None and not steps:
         raise UsageError(f"--sigma {sigma:g}: nothing is refined without steps", "leave it away, or ask for --steps 1")
-    jobs = outputs.plan_parts(
-        inputs.expand(files, recursive),
-        (*stems, "residual") if residual else stems,
-        output,
-        name,
-        existing.value,
-        extension_for(format),
-        {"model": entry.name, "steps": steps},
-    )
+    parts = (*stems, "residual") if residual else stems
+    if retry_failed:
+        jobs = failed_jobs(retry_failed, existing.value, (files, output, name), parts)
+    else:
+        jobs = outputs.plan_parts(
+            inputs.expand(files or [], recursive),
+            parts,
+            output,
+            name,
+            existing.value,
+            extension_for(format),
+            {"model": entry.name, "steps": steps},
+        )
     if json and any(job.target == STDOUT for job in jobs):
         raise UsageError("--json and the audio cannot both go to standard output", "use --report FILE.jsonl")
     if part:
         jobs = inputs.shard(jobs, *part)
 
     base = {"model": entry.name, "steps": steps, "seed": seed, "version": __version__}
-    process = options = None
+    if retry_failed and not quiet:
+        say_other_settings(retry_failed, base)
+    do = skip_all
     if any(job.action == "run" for job in jobs):
         from enhance_cli.batch.files import FileOptions
+        from enhance_cli.batch.work import Work
 
-        extractor, facts = _load(
-            entry, device, precision, threads,
-            stems=stems, steps=steps, sampler=sampler, sigma=sigma, seed=seed, residual=residual,
-            full_band=full_band is flags.FullBand.keep, batch_size=batch,
-        )  # fmt: skip
-        process = extractor.process
         options = FileOptions(
             start=start,
             duration=duration,
@@ -92,31 +98,36 @@ def extract_stem(
             loudness=target_loudness,
             plot=plot,
             measure=bool(json or report or verbose),
-            parts=extractor.parts,
+            parts=parts,
             closed=residual,
         )
+        choices = {
+            "stems": stems, "steps": steps, "sampler": sampler, "sigma": sigma, "seed": seed, "residual": residual,
+            "full_band": full_band is flags.FullBand.keep, "batch_size": batch,
+        }  # fmt: skip
+        work = Work(_load, entry, device, precision, threads, choices, options)
+        do, facts, place = engage(work, jobs, engine, workers, ray_address)
         base |= facts
         if not quiet:
             said = f", {sampler}, {'1 step' if steps == 1 else f'{steps} steps'}" if steps else ""
-            say(f"{entry.name}{said}, on {base['device']} in {base['precision']}")
+            say(f"{entry.name}{said}, {place}")
     if dry_run:  # the model, its steps and the device have been checked as well
         list_jobs(jobs, quiet)
         return
-    run_jobs(jobs, process, options, base, json, report, quiet, verbose)
+    run_jobs(jobs, do, base, json, report, quiet, verbose)
 
 
 def _load(entry, device: str, precision: str, threads: int | None, batch_size: int | None, **options):
     """The extractor, and what records say about it. torch is imported here."""
-    from enhance_cli.models.device import pick_device, pick_precision, set_threads
+    from enhance_cli.models.device import pick_device, pick_precision
     from enhance_cli.models.stems import load_stems
     from enhance_cli.tasks.extract_stem import StemExtractor, StemOptions
 
-    set_threads(threads)
     place = pick_device(device)
     kind = pick_precision(precision, place)
     size = batch_size or (1 if place.type == "cpu" else 16)
     loaded = load_stems(entry, place, kind)
-    extractor = StemExtractor(loaded, StemOptions(batch_size=size, **options))
+    extractor = StemExtractor(loaded, StemOptions(batch_size=size, threads=threads, **options))
     facts = {"revision": entry.sha256, "device": str(place), "precision": loaded.precision}
     if extractor.steps:
         facts |= {"sampler": extractor.sampler, "sampler_args": {"sigma": extractor.sigma} if extractor.sigma else {}}

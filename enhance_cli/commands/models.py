@@ -27,6 +27,7 @@ class Format(str, Enum):
     storm = "storm"
     speechbrain = "speechbrain"
     bbed = "bbed"
+    bs_roformer = "bs-roformer"
     dicose = "dicose"
     panns = "panns"
     panns_clip = "panns-clip"

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import typer
 
+from enhance_cli import flags
 from enhance_cli.console import Reporter, result, say
 
 
@@ -18,18 +19,96 @@ def list_jobs(jobs: list, quiet: bool) -> None:
                 result(str(target))
 
 
-def run_jobs(jobs: list, process: Callable | None, options, base: dict, json, report, quiet, verbose) -> None:
-    """Every job through `process` (batch.files.Process; None if all are to be skipped), then exit with the summary's code.
+def say_other_settings(report, base: dict) -> None:
+    """What the failed files of `report` were to be made with, if that is not what records will say now."""
+    from enhance_cli.batch.reports import other_settings
 
-    `options` are batch.files.FileOptions, `base` the fields that all records have.
+    if differ := other_settings(report, base):
+        say(f"{report}: the failed files were to be made with {', '.join(differ)}, which is not what this run does")
+
+
+def loaded(work, engine: flags.Engine) -> tuple:
+    """What does the work (batch.work.Work), and what records say about it.
+
+    Workers of a Ray cluster load the model themselves. Here it is loaded on the CPU, to find what cannot work before they do.
     """
-    from enhance_cli.batch.files import enhance_file
-    from enhance_cli.batch.record import Report
-    from enhance_cli.batch.runner import run
+    if engine is flags.Engine.local:
+        return work.start()
+    from dataclasses import replace
 
-    with Report(report) as written, Reporter(len(jobs), json, quiet, verbose) as reporter:
-        work = lambda job: enhance_file(job, reporter.watch(process), options)
-        summary = run(jobs, work, base, lambda record: (written.write(record), reporter.show(record)))
+    worker, facts = replace(work, device="cpu", precision="auto", threads=1).start()
+    return worker, {name: fact for name, fact in facts.items() if name not in ("device", "precision")}
+
+
+def elsewhere(work, ray_address: str | None, workers: int | None = None) -> Callable:
+    """All jobs by `work` on a Ray cluster: `do(jobs, base, on_record) -> Summary`. `workers` None takes every slot there is."""
+    from enhance_cli.batch.ray_engine import run
+
+    return lambda jobs, base, on_record: run(jobs, work, base, on_record, ray_address, workers)
+
+
+def engage(work, jobs: list, engine: flags.Engine, workers: int | None, ray_address: str | None) -> tuple:
+    """How the jobs will be done, `do(jobs, base, on_record, watch, stop) -> Summary`, what records say about it, and where that
+    is, in words.
+
+    The model is loaded. `workers` None is one process for each GPU, or none but this one.
+    """
+    from enhance_cli.batch import runner
+
+    if engine is flags.Engine.ray:
+        on_ray = elsewhere(work, ray_address, workers)
+        return lambda jobs, base, on_record, *_: on_ray(jobs, base, on_record), loaded(work, engine)[1], "on Ray"
+    devices = _devices(work.device, workers, sum(job.action == "run" for job in jobs))
+    if len(devices) > 1:
+        from enhance_cli.batch.workers import run
+
+        facts = loaded(work, flags.Engine.ray)[1]
+        do = lambda jobs, base, on_record, *_: run(jobs, work, base, on_record, devices)
+        return do, facts, f"in {len(devices)} processes"
+    from enhance_cli.batch.work import one_by
+
+    worker, facts = work.start()
+
+    def here(jobs, base, on_record, watch, stop):
+        one = one_by(watch(runner.until(stop, worker.process)), work.options)
+        return runner.run(jobs, one, base, on_record, min(worker.engine.lanes, len(jobs)), stop)
+
+    return here, facts, where(facts)
+
+
+def _devices(device: str, workers: int | None, jobs: int) -> list[str]:
+    """One for each worker process; GPUs are shared out among them."""
+    cards = []
+    if workers != 1 and device in ("auto", "cuda"):
+        import torch
+
+        cards = [f"cuda:{n}" for n in range(torch.cuda.device_count())]
+    count = min(workers or len(cards) or 1, jobs)
+    return [cards[n % len(cards)] if cards else device for n in range(count)]
+
+
+def where(base: dict) -> str:
+    """The device, in words; of the machines of a cluster each has its own."""
+    return f"on {base['device']} in {base['precision']}" if "device" in base else "on Ray"
+
+
+def run_jobs(jobs: list, do: Callable, base: dict, json, report, quiet, verbose) -> None:
+    """Every job as `engage` said, then exit with the summary's code; `base` are the fields that all records have."""
+    import threading
+
+    from enhance_cli.batch.record import Report
+
+    skips = sum(job.action == "skip" for job in jobs)
+    with Report(report) as written, Reporter(len(jobs), json, quiet, verbose, skips) as reporter:
+        show = lambda record: (written.write(record), reporter.show(record))
+        summary = do(jobs, base, show, reporter.watch, threading.Event())
     if not quiet and len(jobs) > 1:
         say(f"{summary.done} done, {summary.skipped} skipped, {summary.failed} failed")
     raise typer.Exit(summary.exit_code)
+
+
+def skip_all(jobs, base, on_record, *_):
+    """What there is to do when everything is there already."""
+    from enhance_cli.batch import runner
+
+    return runner.run(jobs, lambda job: {}, base, on_record)

@@ -80,7 +80,9 @@ class Spec:
         steps = self.default_steps if steps is None else steps
         sampler = sampler or self.samplers[0]
         if steps and not self.max_steps and not self.min_steps:
-            raise UsageError(f"--steps {steps}: {self.name} has nothing that refines", "leave it away, or use --steps 0")
+            raise UsageError(
+                f"--steps {steps}: {self.name} has nothing that refines", "leave it away, or use --steps 0"
+            )
         if not self.min_steps <= steps <= self.max_steps:
             allowed = f"{self.min_steps} to {self.max_steps}" if self.max_steps > self.min_steps else self.max_steps
             raise UsageError(f"--steps {steps}: {self.name} takes {allowed} steps", "choose one of these")

@@ -6,6 +6,7 @@ NETWORKS = Catalogue(
     "network",
     __name__,
     {
+        "bs_roformer": "bs_roformer:BSRoformer",
         "bridge_unet": "bridge_unet:BridgeUNet",
         "cnn14": "cnn14:Cnn14",
         "cnn14_decision_level": "cnn14:Cnn14DecisionLevel",

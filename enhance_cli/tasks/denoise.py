@@ -18,9 +18,10 @@ from enhance_cli.audio.resample import Resampler
 from enhance_cli.models.guide import load_guide
 from enhance_cli.models.load import Model
 from enhance_cli.samplers import SAMPLERS
+from enhance_cli.tasks.engine import Order, engine_for
 from enhance_cli.tasks.noise import FrameNoise
-from enhance_cli.tasks.stream import Waiting, resampled, run_halving, sampler_settings
-from enhance_cli.tasks.windows import Window, cut, group, join
+from enhance_cli.tasks.stream import Waiting, resampled, sampler_settings
+from enhance_cli.tasks.windows import cut, join
 
 WINDOW_SECONDS = 10.0
 FADE_SECONDS = 0.5  # on either side of a border, for networks whose context has no end
@@ -32,7 +33,8 @@ class DenoiseOptions:
 
     `strength` 0..1 mixes between input and result, `max_attenuation` (dB) leaves that much of the input under the result,
     `full_band` False cuts what lies above the model's band, `batch_size` is in windows times channels. `sampler_args` are
-    the sampler's own settings, such as snr or start. `guide` is "none" or one that the model was trained with.
+    the sampler's own settings, such as snr or start. `guide` is "none" or one that the model was trained with. `threads` are
+    of the CPU.
     """
 
     steps: int | None = None
@@ -44,6 +46,7 @@ class DenoiseOptions:
     batch_size: int = 1
     sampler_args: dict = field(default_factory=dict)
     guide: str | None = None
+    threads: int | None = None
 
     @property
     def wet(self) -> float:
@@ -52,7 +55,7 @@ class DenoiseOptions:
 
 
 class Denoiser:
-    """`process` is what batch.files.enhance_file wants; one Denoiser serves many files.
+    """`process` is what batch.files.enhance_file wants; one Denoiser serves many files, also at the same time.
 
     Raises UsageError if the model does not allow the steps, the sampler, its settings or the guide.
     """
@@ -72,6 +75,7 @@ class Denoiser:
         self.fade = 0 if context is not None else int(FADE_SECONDS * spec.sample_rate) // hop * hop
         margin = self.fade if context is None else (context * self.steps + 2) * hop
         self.margin = -(-(margin + around) // grid) * grid
+        self.engine = engine_for(model, self._run, options.batch_size, options.threads)
 
     def process(self, blocks: Iterable[np.ndarray], rate: int, channels: int, level: Meter) -> Iterator[np.ndarray]:
         """Blocks (C, n) at `rate` in, as many samples out, in blocks of other sizes. `level` measured the whole file."""
@@ -109,20 +113,18 @@ class Denoiser:
         own_rate = self.model.spec.sample_rate
         down, up = Resampler(rate, own_rate, channels), Resampler(own_rate, rate, 3 * channels)
         windows = cut(resampled(blocks, down, channels), self.core, self.margin)
-        batches = group(windows, max(1, self.options.batch_size // channels))
-        run = partial(self._run, scale=scale)
-        done = (pair for batch in batches for pair in zip(batch, run_halving(run, batch)))
-        for change in join(done, self.fade):
+        for change in join(self.engine.map(Order(window, scale) for window in windows), self.fade):
             yield up.push(change)
         yield up.push(np.zeros((3 * channels, 0), np.float32), last=True)
 
     @torch.inference_mode()
-    def _run(self, batch: list[Window], scale: np.ndarray) -> list[np.ndarray]:
-        """The (3C, n) of every window, `scale` (C,) times louder for the model."""
+    def _run(self, orders: list[Order]) -> list[np.ndarray]:
+        """The (3C, n) of every window, which is as many times louder for the model as the order gives for its file (C,)."""
         frontend, hop = self.model.frontend, self.model.frontend.hop
+        batch = [order.window for order in orders]
         channels, samples = batch[0].audio.shape
         audio = torch.from_numpy(np.stack([w.audio for w in batch]).astype(np.float32)).flatten(0, 1)
-        factor = torch.from_numpy(scale.astype(np.float32)).repeat(len(batch))[:, None]
+        factor = torch.from_numpy(np.concatenate([order.given for order in orders]).astype(np.float32))[:, None]
         padded = torch.nn.functional.pad(audio * factor, (0, -samples % hop))
         padded = padded.to(self.model.device)
         y, guide = frontend.analyse(padded), self.guide and self.guide(padded)

@@ -18,9 +18,10 @@ from enhance_cli.audio.level import Meter
 from enhance_cli.audio.resample import Resampler
 from enhance_cli.models.stems import StemModel
 from enhance_cli.samplers import SAMPLERS
+from enhance_cli.tasks.engine import Order, engine_for
 from enhance_cli.tasks.noise import FrameNoise
-from enhance_cli.tasks.stream import Waiting, resampled, run_halving, sampler_settings
-from enhance_cli.tasks.windows import Window, cut, group, join
+from enhance_cli.tasks.stream import Waiting, resampled, sampler_settings
+from enhance_cli.tasks.windows import cut, join
 
 RESIDUAL = "residual"
 WINDOW_SECONDS = 10.0
@@ -46,10 +47,12 @@ class StemOptions:
     residual: bool = False
     full_band: bool = True
     batch_size: int = 1
+    threads: int | None = None
 
 
 class StemExtractor:
-    """`process` is what batch.files.enhance_file wants, with as many results as `parts`; one StemExtractor serves many files.
+    """`process` is what batch.files.enhance_file wants, with as many results as `parts`; one StemExtractor serves many files,
+    also at the same time.
 
     Raises UsageError if the model does not have the stems, the steps, the sampler or the noise level.
     """
@@ -71,6 +74,7 @@ class StemExtractor:
             self.core, self.fade = window - 2 * self.margin, self.margin // 2
         else:
             self.margin, self.core, self.fade = -(-(reach + N_FFT) // multiple) * multiple, window, 0
+        self.engine = engine_for(model, self._run, options.batch_size * spec.channels, options.threads)
 
     def _sampler(self) -> Callable:
         spec = self.model.spec
@@ -133,26 +137,25 @@ class StemExtractor:
             Resampler(own_rate, rate, (2 * len(self.stems) + 1) * channels),
         )
         windows = cut(resampled(blocks, down, channels), self.core, self.margin)
-        batches = group(windows, max(1, self.options.batch_size * self.model.spec.channels // channels))
-        run = partial(self._run, scale=scale)
-        done = (pair for batch in batches for pair in zip(batch, run_halving(run, batch)))
-        for rows in join(done, self.fade):
+        for rows in join(self.engine.map(Order(window, scale) for window in windows), self.fade):
             yield up.push(rows)
         yield up.push(np.zeros((up.channels, 0), np.float32), last=True)
 
     @torch.inference_mode()
-    def _run(self, batch: list[Window], scale: float) -> list[np.ndarray]:
-        """The rows of every window."""
+    def _run(self, orders: list[Order]) -> list[np.ndarray]:
+        """The rows of every window, which is as many times louder for the model as the order gives for its file."""
         spec, device = self.model.spec, self.model.device
+        batch = [order.window for order in orders]
         mix = torch.from_numpy(np.stack([w.audio for w in batch]).astype(np.float32)).to(device)  # (W, C, n)
+        scale = mix.new_tensor([order.given for order in orders])[:, None, None]
         padded = torch.nn.functional.pad(mix * scale, (0, -mix.shape[2] % spec.frames_multiple))
         whole = spec.channels == mix.shape[1]
         taken = padded if whole else padded.flatten(0, 1)[:, None].expand(-1, spec.channels, -1)
         starts = [w.start for w in batch for _ in range(taken.shape[0] // len(batch))]
         noise = lambda: FrameNoise(self.options.seed, starts, taken, self.model.process.noise_scale, NOISE_BLOCK)
-        found = self.model.separate(taken, self.stems, self.sample, self.steps, noise) / scale
+        found = self.model.separate(taken, self.stems, self.sample, self.steps, noise)
         found = found if whole else found.mean(dim=2).unflatten(1, mix.shape[:2])
-        found = found[..., : mix.shape[2]]  # (K, W, C, n)
+        found = found[..., : mix.shape[2]] / scale  # (K, W, C, n)
         if self.closes:
             found = found + _shares(found, mix - found.sum(dim=0))
         gains = _upper_shares(found, mix, self.closes)

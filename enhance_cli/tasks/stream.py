@@ -1,17 +1,15 @@
-"""What tasks on streams of audio share: the input that waits for its result, resampling, and batches that fit the GPU."""
+"""What tasks on streams of audio share: the input that waits for its result, resampling, settings of samplers."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from inspect import signature
 
 import numpy as np
-import torch
 
 from enhance_cli.audio.resample import Resampler
-from enhance_cli.errors import EnhanceError, UsageError
+from enhance_cli.errors import UsageError
 from enhance_cli.models.spec import Spec
 from enhance_cli.samplers import PAIRINGS, SAMPLERS
-from enhance_cli.tasks.windows import Window
 
 FLAGS = {"start": "--sampler-start"}
 
@@ -31,18 +29,6 @@ def sampler_settings(spec: Spec, sampler: str, given: dict, flags: dict[str, str
             flag = flags.get(name, "--" + name.replace("_", "-"))
             raise UsageError(f"{flag}: the sampler {sampler} has no such setting", "leave it away")
     return spec.sampler_args.get(sampler, {}) | given
-
-
-def run_halving(run: Callable[[list[Window]], list[np.ndarray]], batch: list[Window]) -> list[np.ndarray]:
-    """`run(batch)`, in halves when a GPU has no room for the whole. Raises EnhanceError if one window is too much."""
-    try:
-        return run(batch)
-    except torch.cuda.OutOfMemoryError:
-        torch.cuda.empty_cache()
-        if len(batch) == 1:
-            raise EnhanceError("not enough GPU memory for one window", "use --device cpu") from None
-        middle = len(batch) // 2
-        return run_halving(run, batch[:middle]) + run_halving(run, batch[middle:])
 
 
 def resampled(blocks: Iterable[np.ndarray], resampler: Resampler, channels: int) -> Iterator[np.ndarray]:

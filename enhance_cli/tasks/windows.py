@@ -47,18 +47,6 @@ def cut(blocks: Iterable[np.ndarray], core: int, margin: int) -> Iterator[Window
         held, start = [audio[:, drop:]], start + drop
 
 
-def group(windows: Iterable[Window], size: int) -> Iterator[list[Window]]:
-    """Consecutive windows of equal length in lists of at most `size`, to be run as one batch."""
-    batch: list[Window] = []
-    for window in windows:
-        if batch and (len(batch) == size or window.audio.shape != batch[0].audio.shape):
-            yield batch
-            batch = []
-        batch.append(window)
-    if batch:
-        yield batch
-
-
 def join(done: Iterable[tuple[Window, np.ndarray]], fade: int = 0) -> Iterator[np.ndarray]:
     """The results (R, n) of consecutive windows as one stream; each covers its window's whole `audio`.
 

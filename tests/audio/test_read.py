@@ -62,6 +62,16 @@ def test_lossy_formats_keep_length_and_know_their_bit_rate(container, subtype, r
     assert 32_000 < info.bitrate < 520_000
 
 
+def test_gsm_which_cannot_be_sought_in_is_read_whole_and_from_any_start(tmp_path):
+    path = zoo.save(tmp_path / "call.wav", zoo.noise(frames=3200), 8000, subtype="GSM610")
+    whole, info = read(path)
+    assert (
+        whole.shape == (1, 3200) and info.subtype == "GSM610" and np.abs(whole - zoo.noise(frames=3200)).mean() < 0.05
+    )
+    part, _ = read(path, start=0.1, duration=0.2)
+    assert np.array_equal(part, whole[:, 800:2400])
+
+
 def test_32_bit_integers_keep_every_bit(tmp_path):
     numbers = np.random.default_rng(0).integers(-(2**31), 2**31, (1000, 1), dtype=np.int32)
     soundfile.write(tmp_path / "x.wav", numbers, 48000, subtype="PCM_32")

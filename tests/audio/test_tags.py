@@ -1,6 +1,7 @@
 """Tags: time codes, cue points, titles, pictures are carried, and what cannot be is named."""
 
 import struct
+import tracemalloc
 
 import mutagen
 import numpy as np
@@ -184,3 +185,15 @@ def test_damaged_tags_do_not_stop_the_work(tmp_path):
     raw[3:10] = b"\x04\x00\x00\x7f\x7f\x7f\x7f"
     source.write_bytes(raw)
     assert isinstance(copy_tags(source, target), list)
+
+
+def test_a_chunk_that_claims_gigabytes_is_named_and_costs_nothing(tmp_path):
+    source, target = zoo.broadcast_wav(tmp_path), zoo.save(tmp_path / "b.wav", zoo.noise())
+    with open(source, "ab") as file:
+        file.write(b"huge" + struct.pack("<I", 0xFFFFFF00) + b"little")
+    tracemalloc.start()
+    lost = copy_tags(source, target)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert "huge" in lost and peak < 1 << 20
+    assert chunks(target)[0][b"iXML"].startswith(b"<?xml"), "the others are carried"

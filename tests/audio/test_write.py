@@ -67,6 +67,14 @@ def test_telephone_formats_written_again_do_not_change(subtype, tmp_path):
     assert np.array_equal(again, first)
 
 
+@pytest.mark.parametrize(("subtype", "channels"), [("IMA_ADPCM", 2), ("MS_ADPCM", 2), ("GSM610", 1)])
+def test_formats_of_whole_blocks_fill_the_last_one_up_with_silence(subtype, channels, tmp_path):
+    written = zoo.noise(channels, 5000)
+    audio, info = read(write(tmp_path / "x.wav", written, "WAV", subtype, 16000))
+    assert info.subtype == subtype and 5000 <= audio.shape[1] < 5000 + 3000
+    assert np.abs(audio[:, :5000] - written).mean() < 0.05 and np.abs(audio[:, 5000:]).max() < 0.05
+
+
 def test_beyond_full_scale_integers_are_clipped_not_wrapped(tmp_path):
     audio, _ = read(write(tmp_path / "x.wav", np.array([[1.5, -1.5, 1.0, -1.0]], np.float32), "WAV", "PCM_16"))
     assert audio.tolist() == [[32767 / 32768, -1, 32767 / 32768, -1]]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from enhance_cli.tasks.windows import cut, group, join
+from enhance_cli.tasks.windows import cut, join
 
 
 def pieces(n: int, sizes: list[int]):
@@ -48,14 +48,6 @@ def test_windows_come_as_soon_as_their_margin_is_there():
 
     for w in cut(counted(), 100, 30):
         assert read <= w.start + w.skip + 100 + 30 + 10
-
-
-def test_groups_hold_neighbours_of_one_length():
-    windows = list(cut(pieces(1050, [50]), 100, 30))
-    groups = list(group(windows, 4))
-    assert [w.start for g in groups for w in g] == [w.start for w in windows]
-    assert max(map(len, groups)) == 4 and all(len({w.audio.shape for w in g}) == 1 for g in groups)
-    assert list(group([], 4)) == [] and [len(g) for g in group(windows, 1)] == [1] * len(windows)
 
 
 @pytest.mark.parametrize("n", [0, 1, 99, 100, 105, 131, 200, 205, 1000])

@@ -13,6 +13,7 @@ CONVERTERS = Catalogue(
         "storm": "storm:convert",
         "speechbrain": "speechbrain:convert",
         "bbed": "bbed:convert",
+        "bs-roformer": "bs_roformer:convert",
         "dicose": "dicose:convert",
         "panns": "panns:decision_level",
         "panns-clip": "panns:clip",

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from enhance_cli.errors import ModelError
 from enhance_cli.models.convert import CONVERTERS
+from enhance_cli.models.convert.bs_roformer import is_bs_roformer
 from enhance_cli.models.convert.lightning import FREQUENCIES
 from enhance_cli.models.convert.panns import is_panns
 from enhance_cli.models.convert.pickles import read
@@ -54,11 +55,15 @@ def detect(source: Path) -> str:
     if isinstance(found, dict) and isinstance(found.get("model_state"), dict):
         return "resemblyzer"
     if isinstance(found, dict) and found and all(isinstance(v, Tensor) for v in found.values()):
+        if is_bs_roformer(found):
+            return "bs-roformer"
         return next((name for key, name in _TOLD_BY.items() if key in found), "speechbrain")
     if is_panns(found):
         return "panns"
     if isinstance(found, dict) and isinstance(found.get("state_dict"), dict):
         prefixes = {str(key).partition(".")[0] for key in found["state_dict"]}
+        if is_bs_roformer(found["state_dict"]):
+            return "bs-roformer"
         if any(str(key).startswith(("model.unet.", "net.model.unet.")) for key in found["state_dict"]):
             return "dicose"
         if {"denoiser_net", "score_net"} & prefixes:

@@ -63,7 +63,7 @@ class Objective:
 
     def extraction(self, stage: Stage, mixes: Tensor, stems: Tensor) -> Tensor:
         """Relative to the level of the mixes, which differs by design."""
-        estimates = self.model._run(self.model.network.extractor.extract_all, mixes)
+        estimates = self.model._run(self.model.network.extract_all, mixes)[:, :, 0]
         return self.distance(stage, estimates, stems, mixes.square().mean(dim=-1, keepdim=True).sqrt().clamp_min(1e-3))
 
     def refinement(

@@ -48,3 +48,19 @@ def lightning(path, raw, ema, settings=None, module="sgmse.data_module.SpecsData
         }
         torch.save(content | more, path, **(save or {}))
     return path
+
+
+SMALL_ROFORMER = {
+    "dim": 8, "depth": 1, "heads": 2, "dim_head": 8, "bands": (25, 100, 200, 300, 400), "stems": 4, "feed_forward": 2,
+    "mask_expansion": 1,
+}  # fmt: skip
+
+
+def bs_roformer(prefix: str = "") -> dict[str, torch.Tensor]:
+    """Weights of a small stereo BS-RoFormer by the golden formula, with the rotary frequencies in every attention."""
+    network = NETWORKS["bs_roformer"](**SMALL_ROFORMER)
+    state = golden.weights(network.state_dict())
+    frequencies = 1.0 / 10000 ** (torch.arange(0, 8, 2).float() / 8)
+    for name in [name for name in state if name.endswith("to_gates.bias")]:
+        state[name.replace("to_gates.bias", "rotary_embed.freqs")] = frequencies
+    return {prefix + name: tensor for name, tensor in state.items()}

@@ -1,0 +1,27 @@
+"""A file for parsers that believe what a damaged header says: a length beyond its end costs no memory."""
+
+from __future__ import annotations
+
+import os
+from typing import BinaryIO
+
+MOST = 64 << 20  # bytes read at once: more than any picture or description needs
+
+
+class BoundedFile:
+    """An open file that gives at most what it holds, and at most MOST bytes, at a time."""
+
+    def __init__(self, file: BinaryIO):
+        self._file = file
+        self._size = file.seek(0, os.SEEK_END)
+        file.seek(0)
+
+    def read(self, size: int = -1) -> bytes:
+        left = min(max(self._size - self._file.tell(), 0), MOST)
+        return self._file.read(left if size < 0 else min(size, left))
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()

@@ -1,0 +1,252 @@
+"""The loop over the files, on a Ray cluster: as `runner.run`, with workers on many machines.
+
+Ray Data sends jobs to worker processes that hold the model, one for each slot (a GPU, or `--threads` CPU cores), and brings the
+records back as files end. A job whose worker or machine dies is done again elsewhere; doing one twice gives the same file.
+"""
+
+import contextlib
+import io
+import logging
+import os
+import pickle
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from enhance_cli.batch import runner
+from enhance_cli.batch.atomic import STDOUT, discard_part
+from enhance_cli.batch.inputs import STDIN
+from enhance_cli.batch.outputs import Job
+from enhance_cli.batch.ray_worker import Slot, Tries
+from enhance_cli.batch.record import Record
+from enhance_cli.batch.work import Work
+from enhance_cli.errors import EnhanceError, UsageError
+
+MOST_TRIES = 1, 3  # of a job whose worker dies: first among others, then one at a time in a worker
+LANES_ON_GPU = 8  # files in hand at a time, so that the GPU need not wait for reading and writing
+MOST_BLOCKS = 20_000  # beyond this Ray gets several jobs at a time: each bundle costs its scheduler some milliseconds
+
+
+def run(
+    jobs: Sequence[Job],
+    work: Work,
+    base: Mapping[str, Any],
+    on_record: Callable[[Record], None],
+    address: str | None = None,
+    workers: int | None = None,
+) -> runner.Summary:
+    """Do `work` on each job; `base` are the fields of all records. Skipped jobs end first, here, the others as they come.
+
+    `address` None is the cluster in RAY_ADDRESS, else the one that this machine belongs to, else one started for this run.
+    `workers` None takes every slot that the cluster has now; more than that wait for machines to join. A job whose worker dies
+    each time is a failed record. Raises UsageError if Ray is missing or has no slot, EnhanceError if the model cannot be loaded
+    by the workers or the cluster is lost; what `on_record` raises ends the run.
+    """
+    todo = [job for job in jobs if job.action == "run"]
+    if any(path in (STDIN, STDOUT) for job in todo for path in (job.source, job.target)):
+        raise UsageError("--engine ray cannot use standard input or output", "name files")
+    if work.device not in ("auto", "cpu", "cuda"):
+        raise UsageError(f"--device {work.device}: Ray chooses the GPU", "use --device auto, cuda or cpu")
+    summary = runner.run([job for job in jobs if job.action == "skip"], _nothing, base, on_record)
+    if not todo or summary.interrupted:
+        return summary
+    with _Cluster(address) as cluster, runner.sigterm_as_interrupt():
+        left = dict(enumerate(todo))
+        try:
+            for careful in (False, True):  # the second time for those whose workers died
+                for number, record in cluster.records(dict(left), work, base, workers, careful) if left else ():
+                    if record is not None and number in left:
+                        _count(summary, on_record, _as_asked(left.pop(number), record))
+            for job in left.values():
+                _count(summary, on_record, _lost(job, base))
+        except KeyboardInterrupt:
+            summary.interrupted = True
+    for job in left.values():
+        for target in job.targets:
+            if isinstance(target, Path):
+                discard_part(target)
+    return summary
+
+
+class _Cluster:
+    """A connection to Ray; one that was there before is left open."""
+
+    def __init__(self, address: str | None):
+        self.address = address
+        self.ours = False
+
+    def __enter__(self) -> "_Cluster":
+        if self.address and self.address.startswith("ray://"):
+            hint = "run `enhance` on a machine of the cluster, or by `ray job submit`"
+            raise UsageError(f"--ray-address {self.address}: Ray Data does not work through a Ray client", hint)
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        with _silent_stderr():
+            self._connect()
+        self._stdout = contextlib.redirect_stdout(_BytesOnly(sys.stdout))
+        self._stdout.__enter__()
+        return self
+
+    def __exit__(self, *_) -> None:
+        if self.ours:
+            self.ray.shutdown()
+        self._stdout.__exit__(None, None, None)
+
+    def _connect(self) -> None:
+        try:
+            import ray
+            import ray.data
+        except ImportError as error:
+            raise UsageError("--engine ray: Ray is not installed", "pip install 'enhance-cli[ray]'") from error
+        for name in ("ray", "ray.data"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+        self.ray = ray
+        if ray.is_initialized():
+            return
+        try:
+            ray.init(self.address, log_to_driver=False, logging_level=logging.CRITICAL)
+        except Exception as error:  # noqa: BLE001 - also plain Exception
+            where = f"at {self.address}" if self.address else "here"
+            raise EnhanceError(f"Ray cannot be reached {where} ({_line(error)})", "see `ray status`") from error
+        self.ours = True
+
+    def records(
+        self, jobs: Mapping[int, Job], work: Work, base: Mapping[str, Any], workers: int | None, careful: bool
+    ) -> Iterator[tuple[int, Record | None]]:
+        """Number and record of each job, as it ends; None if its workers died too often. `careful` has one job at a time in a
+        worker, so that one that kills it takes no other along."""
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        work, needs, lanes = self._places(work)
+        lanes = 1 if careful else lanes
+        slots = workers or self._slots(needs)
+        numbered = [{"job": pickle.dumps((number, _absolute(job)))} for number, job in jobs.items()]
+        self._settle_data_context(slots)
+        try:
+            model = Path(work.entry.path)
+            weights = self.ray.put(model.read_bytes()) if model.suffix == ".safetensors" else None
+            here = self.ray.get_runtime_context().get_node_id()
+            beside = NodeAffinitySchedulingStrategy(here, soft=False)
+            tries = self.ray.remote(num_cpus=0)(Tries).options(scheduling_strategy=beside).remote()
+            data = self.ray.data.from_items(numbered, override_num_blocks=min(len(numbered), MOST_BLOCKS))
+            done = data.map(
+                Slot,
+                fn_constructor_args=(work, dict(base), weights, tries, MOST_TRIES[careful]),
+                compute=self.ray.data.ActorPoolStrategy(
+                    size=min(slots, len(numbered)),
+                    max_concurrent_calls_per_actor=lanes,
+                    max_tasks_in_flight_per_actor=lanes,
+                    enable_true_multi_threading=lanes > 1,
+                ),
+                **needs,
+            )
+            for row in done.iter_rows():
+                number, ended = pickle.loads(row["ended"])
+                if isinstance(ended, EnhanceError):
+                    raise ended
+                yield number, ended
+        except EnhanceError:
+            raise
+        except Exception as error:  # noqa: BLE001 - Ray wraps what went wrong in many ways
+            message = f"Ray stopped working ({_line(error)})"
+            raise EnhanceError(message, "run the same command again: what is done is skipped") from error
+
+    def _places(self, work: Work) -> tuple[Work, dict[str, float], int]:
+        """The work as the workers are to do it, what Ray is to give each, and how many files each has in hand."""
+        if work.device == "auto":
+            work = replace(work, device="cuda" if self.ray.cluster_resources().get("GPU") else "cpu")
+        if work.device == "cuda":
+            return work, {"num_gpus": 1, "num_cpus": work.threads or 1}, LANES_ON_GPU
+        threads = work.threads or 1
+        return replace(work, threads=threads), {"num_cpus": threads}, threads
+
+    def _slots(self, needs: Mapping[str, float]) -> int:
+        names = {"num_cpus": "CPU", "num_gpus": "GPU"}
+        there = [node["Resources"] for node in self.ray.nodes() if node["Alive"]]
+        slots = sum(int(min(node.get(names[kind], 0) // count for kind, count in needs.items())) for node in there)
+        if not slots:
+            wanted = " and ".join(f"{count:g} {names[kind]}" for kind, count in needs.items())
+            raise UsageError(f"no machine of the Ray cluster has {wanted}", "see `ray status`, and use fewer --threads")
+        return slots
+
+    def _settle_data_context(self, slots: int) -> None:
+        context = self.ray.data.DataContext.get_current()
+        context.enable_progress_bars = False
+        context.print_on_execution_start = False
+        context.max_errored_blocks = -1  # a job whose workers died is seen by its missing record
+        context.max_consecutive_actor_init_deaths = 10 + 2 * slots  # machines may go while a model is loaded
+        context.execution_no_progress_timeout_s = -1  # a file may take hours
+
+
+class _BytesOnly(io.TextIOBase):
+    """Standard output, where results are written as bytes; Ray prints text there about what it will try again."""
+
+    def __init__(self, stream: Any):
+        self._stream = stream
+        self.buffer = stream.buffer
+
+    def write(self, text: str) -> int:
+        return len(text)
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+    def isatty(self) -> bool:
+        return self._stream.isatty()
+
+
+@contextlib.contextmanager
+def _silent_stderr() -> Iterator[None]:
+    """Ray's own libraries talk there while they start; what goes wrong is raised as well."""
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+def _absolute(job: Job) -> Job:
+    """Workers have a working folder of their own."""
+    full = lambda place: place.absolute() if isinstance(place, Path) else place
+    parts = tuple((name, full(place)) for name, place in job.parts)
+    return replace(job, source=full(job.source), target=full(job.target), parts=parts)
+
+
+def _as_asked(job: Job, record: Record) -> Record:
+    """The record with the names that the user gave."""
+    there = _absolute(job)
+    if record.reason:
+        for given, full in zip((job.source, *job.targets), (there.source, *there.targets)):
+            record.reason = record.reason.replace(str(full), str(given))
+    return _named(job, record)
+
+
+def _named(job: Job, record: Record) -> Record:
+    record.input = str(job.source)
+    record.outputs = {name: str(place) for name, place in job.parts}
+    record.output = None if job.parts else str(job.target)
+    return record
+
+
+def _lost(job: Job, base: Mapping[str, Any]) -> Record:
+    reason = f"{job.source}: the worker died each time it had this file: look at its memory, and at the file"
+    return _named(job, Record(**{**base, "status": "failed", "reason": reason}))
+
+
+def _count(summary: runner.Summary, on_record: Callable[[Record], None], record: Record) -> None:
+    setattr(summary, record.status, getattr(summary, record.status) + 1)
+    on_record(record)
+
+
+def _nothing(job: Job) -> Mapping[str, Any]:
+    raise AssertionError(f"{job.source} was to be skipped")
+
+
+def _line(error: Exception) -> str:
+    return (" ".join(f"{type(error).__name__}: {error}".split()))[:300]

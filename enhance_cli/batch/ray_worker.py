@@ -1,0 +1,101 @@
+"""What runs inside a Ray worker: a process that holds the model and turns one row (a job) into another (its record)."""
+
+import pickle
+import socket
+import tempfile
+import time
+import traceback
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from enhance_cli import __version__
+from enhance_cli.batch import runner
+from enhance_cli.batch.atomic import Busy
+from enhance_cli.batch.outputs import Job
+from enhance_cli.batch.record import Record
+from enhance_cli.batch.work import Work
+from enhance_cli.errors import EnhanceError
+
+PATIENCE = 60  # seconds that a worker on a lost machine may go on writing
+
+
+class RemoteError(Exception):
+    """The traceback of an error in another process, as text."""
+
+
+class Tries:
+    """How often each job has been begun. It lives beside the driver, so that it outlives the workers."""
+
+    def __init__(self):
+        self.counts: Counter[int] = Counter()
+
+    def begin(self, number: int) -> int:
+        self.counts[number] += 1
+        return self.counts[number]
+
+
+class Slot:
+    """`weights` refers to the bytes of the model's file in Ray's store: this machine may not have it, or another one there.
+
+    `tries` is a handle of Tries; a job that was begun more than `most` times, since its workers died, comes back undone.
+    """
+
+    def __init__(self, work: Work, base: Mapping[str, Any], weights: Any, tries: Any, most: int):
+        self.refused, self.one, self.base = None, None, dict(base)
+        self.tries, self.most = tries, most
+        try:
+            if base["version"] != __version__:
+                message = f"{socket.gethostname()} has enhance {__version__} and this machine {base['version']}"
+                raise EnhanceError(message, "install the same version on every machine")
+            with tempfile.TemporaryDirectory(prefix="enhance-") as room:
+                self.one, facts = _with_file(work, weights, Path(room)).begin()
+            self.base |= facts
+        except EnhanceError as error:
+            self.refused = error
+        except Exception as error:  # noqa: BLE001 - told by the driver, once
+            message = f"{socket.gethostname()}: the model cannot be loaded ({type(error).__name__}: {error})"
+            self.refused = EnhanceError(message, "try the same command on that machine, without --engine ray")
+
+    def __call__(self, row: dict[str, bytes]) -> dict[str, bytes]:
+        """{"job": pickled (number, Job)} -> {"ended": pickled (number, Record)}.
+
+        In place of the Record comes an EnhanceError if there is no model, None if the job was begun too often.
+        """
+        import ray
+
+        number, job = pickle.loads(row["job"])
+        if self.refused:
+            return {"ended": pickle.dumps((number, self.refused))}
+        if ray.get(self.tries.begin.remote(number)) > self.most:
+            return {"ended": pickle.dumps((number, None))}
+        ended: list[Record] = []
+        if runner.run([job], self._patiently, self.base, ended.append).interrupted:
+            raise KeyboardInterrupt
+        if ended[0].error is not None:
+            ended[0].error = RemoteError("".join(traceback.format_exception(ended[0].error)).rstrip())
+        return {"ended": pickle.dumps((number, ended[0]))}
+
+    def _patiently(self, job: Job) -> Mapping[str, Any]:
+        """A machine that Ray has given up may still be at this job, and holds its output until it notices."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                return self.one(job)
+            except Busy:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(1)
+
+
+def _with_file(work: Work, weights: Any, room: Path) -> Work:
+    """`work`, with the model's file in `room`."""
+    if weights is None:
+        return work
+    import ray
+
+    path = room / Path(work.entry.path).name
+    path.write_bytes(ray.get(weights))
+    return replace(work, entry=replace(work.entry, path=path))

@@ -1,0 +1,165 @@
+"""Reports read back: what became of every file, by its last record, and the failed ones as jobs to be done again.
+
+A report may come from runs that were killed, from several runs one after the other, or from shards that wrote one each.
+"""
+
+import json
+import os
+import re
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePath
+from typing import Any
+
+from enhance_cli.batch.inputs import STDIN, Input
+from enhance_cli.batch.outputs import Job, check
+from enhance_cli.batch.storage import StoredFile, is_url, locate
+from enhance_cli.errors import UsageError
+
+STATUSES = ("done", "skipped", "failed")
+SETTINGS = ("model", "revision", "steps", "sampler", "sampler_args", "guide", "seed")
+_ESCAPED = re.compile(r"\\udc([89a-f][0-9a-f])")  # how `printable` writes a byte that is not UTF-8
+
+
+@dataclass
+class Reports:
+    """`records` by input, in order of first appearance; `broken` names the lines that are no records, "FILE line N"."""
+
+    records: dict[str, dict[str, Any]] = field(default_factory=dict)
+    broken: list[str] = field(default_factory=list)
+
+
+def read(paths: Iterable[Path]) -> Reports:
+    """The last record of every input; only that a file was skipped never replaces that it was done.
+
+    A line that a crash broke off is left out and named. Raises UsageError for a file that cannot be read or has no record.
+    """
+    found = Reports()
+    for path in paths:
+        usable = 0
+        try:
+            with open(path, encoding="utf-8", errors="replace", newline="\n") as lines:
+                for number, line in enumerate(lines, 1):
+                    record = _record(line)
+                    if record is not None:
+                        usable += 1
+                        _keep(found.records, record)
+                    elif line.strip():
+                        found.broken.append(f"{path} line {number}")
+        except OSError as error:
+            raise UsageError(f"{path}: this report cannot be read ({error.strerror})", "check its name") from error
+        if not usable:
+            raise UsageError(f"{path}: there are no records in this file", "name one that --report has written")
+    return found
+
+
+def _record(line: str) -> dict[str, Any] | None:
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return None
+    known = isinstance(record, dict) and isinstance(record.get("input"), str) and record.get("status") in STATUSES
+    return record if known else None
+
+
+def _keep(records: dict[str, dict[str, Any]], record: dict[str, Any]) -> None:
+    earlier = records.get(record["input"])
+    if earlier is None or not (record["status"] == "skipped" and earlier["status"] == "done"):
+        records[record["input"]] = record
+
+
+def summary(records: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """Counts, reasons, hours, real-time factor and loudness (LUFS: the tenth, median and ninetieth of 100 files in order).
+
+    Work is summed over files, so that those done side by side count each. The real-time factor is work by audio.
+    `loudness_after` has one entry, "", or one for each part. What is not known is None.
+    """
+    records = list(records)
+    by_status = {status: [r for r in records if r["status"] == status] for status in STATUSES}
+    done = by_status["done"]
+    timed = [r for r in done if r.get("seconds_audio") and r.get("seconds_work")]
+    audio, work = (sum(r[name] for r in timed) for name in ("seconds_audio", "seconds_work"))
+    after: dict[str, list] = {}
+    for record in done:
+        for name, level in (record.get("parts") or {"": {"loudness": record.get("loudness_after")}}).items():
+            after.setdefault(name, []).append(level.get("loudness"))
+    return {
+        "files": len(records),
+        **{status: len(found) for status, found in by_status.items()},
+        "failed_because": _reasons(by_status["failed"]),
+        "skipped_because": _reasons(by_status["skipped"]),
+        "hours_audio": round(sum(r.get("seconds_audio") or 0 for r in done) / 3600, 6),
+        "hours_work": round(sum(r.get("seconds_work") or 0 for r in done) / 3600, 6),
+        "real_time_factor": round(work / audio, 4) if audio else None,
+        "loudness_before": _spread([r.get("loudness_before") for r in done]),
+        "loudness_after": {name: _spread(levels) for name, levels in after.items()},
+    }
+
+
+def _reasons(records: list[dict[str, Any]]) -> dict[str, list[str]]:
+    """Reason without names and numbers -> inputs, the most frequent first."""
+    found: dict[str, list[str]] = {}
+    for record in records:
+        found.setdefault(_kind(record), []).append(record["input"])
+    return dict(sorted(found.items(), key=lambda item: -len(item[1])))
+
+
+def _kind(record: dict[str, Any]) -> str:
+    reason = record.get("reason") or "for no known reason"
+    names = [record["input"], record.get("output"), *(record.get("outputs") or {}).values()]
+    for name in sorted({name for name in names if name and name != "-"}, key=len, reverse=True):
+        reason = reason.replace(name, "FILE")
+    return re.sub(r"(?<![\w-])-?\d[\d.e+]*\b", "N", reason.removeprefix("FILE: "))
+
+
+def _spread(levels: list[float | None]) -> list[float] | None:
+    known = sorted(level for level in levels if level is not None)
+    if not known:
+        return None
+    tenths = statistics.quantiles(known, n=10, method="inclusive") if len(known) > 1 else known * 9
+    return [round(tenths[place], 2) for place in (0, 4, 8)]
+
+
+def failed_jobs(path: Path, existing: str, given: Sequence[object] = (), parts: Sequence[str] = ()) -> list[Job]:
+    """The failed files of a report as jobs, each with the outputs it was meant to have. Paths are as the first run saw them.
+
+    Outputs that are there are left alone or refused as `existing` says. Standard input and output cannot be had again.
+    `parts` are the names of what this run makes of a file, if it makes several things. Raises UsageError if nothing failed,
+    if the outputs are to hold something else, for places that cannot be written, and if any of `given` (inputs, an output
+    folder, a name template) is there: the report says all that.
+    """
+    if any(given):
+        hint = "leave IN, --output and --name away"
+        raise UsageError("--retry-failed takes inputs and outputs from the report", hint)
+    jobs = []
+    for record in read([path]).records.values():
+        places = tuple((name, _real(place)) for name, place in (record.get("outputs") or {}).items())
+        target = places[0][1] if places else _real(record.get("output") or "-")
+        source = _real(record["input"])
+        if record["status"] == "failed" and STDIN not in (source, target):
+            jobs.append(Job(source, PurePath(source), target, parts=places))
+            wanted = [name for name, _ in places]
+            if bool(parts) != bool(wanted) or not set(wanted) <= set(parts):
+                what = ", ".join(wanted) or "one file"
+                hint = "use the command that wrote the report, with its --stem and --residual"
+                raise UsageError(f"{path}: {source} was to become {what}, which this command does not make", hint)
+    if not jobs:
+        raise UsageError(f"{path}: no file in this report has failed and can be done again", "there is nothing to do")
+    return check(jobs, [Input(job.source, job.relative) for job in jobs], existing)
+
+
+def other_settings(path: Path, base: dict[str, Any]) -> list[str]:
+    """What the failed records of a report were to be made with, where that is not what `base` says: "steps 4", ..."""
+    failed = [r for r in read([path]).records.values() if r["status"] == "failed"]
+    said = {(name, json.dumps(r[name])) for r in failed for name in SETTINGS if name in r and name in base}
+    return sorted(f"{name} {value.strip(chr(34))}" for name, value in said if json.loads(value) != base[name])
+
+
+def _real(name: str) -> Path | StoredFile:
+    """The path that a record's text means: bytes that are not UTF-8 stand in it as escapes."""
+    if is_url(name):
+        return locate(name)
+    if os.path.lexists(name):
+        return Path(name)
+    return Path(_ESCAPED.sub(lambda found: chr(0xDC00 + int(found.group(1), 16)), name))

@@ -1,0 +1,44 @@
+"""A job on stored files, done on local ones: the source is fetched first, the results are put in their places at the end."""
+
+import contextlib
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from enhance_cli.batch.outputs import Job
+from enhance_cli.batch.storage import StoredFile, fetch, put
+from enhance_cli.errors import EnhanceError
+
+
+@contextlib.contextmanager
+def fetched(job: Job) -> Iterator[Job]:
+    """The same job with local files in place of stored ones; a job without stored files comes back as it is.
+
+    What lies at the targets when the block ends well is sent to storage. Raises AudioError if something cannot be fetched or
+    put; errors of the block name the files as the job does.
+    """
+    stored = dict.fromkeys(file for file in (job.source, *job.targets) if isinstance(file, StoredFile))
+    if not stored:
+        yield job
+        return
+    with tempfile.TemporaryDirectory(prefix="enhance-") as room:
+        local: dict[StoredFile, Path] = {}
+        for number, file in enumerate(stored):
+            folder = Path(room, str(number))  # one each: two files may differ in their folders only
+            folder.mkdir()
+            local[file] = folder / file.name
+        here = lambda file: local.get(file, file)
+        if job.source in local:
+            fetch(job.source, here(job.source))
+        try:
+            parts = tuple((name, here(file)) for name, file in job.parts)
+            yield replace(job, source=here(job.source), target=here(job.target), parts=parts)
+        except EnhanceError as error:
+            for file, path in local.items():
+                error.message = error.message.replace(str(path), str(file))
+            raise
+        for target in job.targets:
+            if target in local:
+                for path in sorted(local[target].parent.iterdir()):  # the picture of --plot too
+                    put(path, target.with_name(path.name))

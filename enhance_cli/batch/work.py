@@ -1,0 +1,53 @@
+"""What is to be done with every file, written down so that another process or another machine can do it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from enhance_cli.batch.files import FileOptions, enhance_file
+from enhance_cli.batch.outputs import Job
+from enhance_cli.batch.transfer import fetched
+
+One = Callable[[Job], Mapping[str, Any]]
+"""A job -> fields of its Record; raises what went wrong."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """All of it can be pickled: `load` is a function at the top of a module, `entry` the model, with its file at `entry.path`.
+
+    `load(entry, device, precision, threads, **settings)` gives what does the work, and what records say about it. That is
+    something with a `process` for `enhance_file`, or, if `options` is None, something with a `one` (see One).
+    """
+
+    load: Callable[..., tuple[Any, dict[str, Any]]]
+    entry: Any
+    device: str = "auto"
+    precision: str = "auto"
+    threads: int | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    options: FileOptions | None = None
+
+    def start(self) -> tuple[Any, dict[str, Any]]:
+        """Load the model: what does the work, and what records say about it."""
+        return self.load(self.entry, self.device, self.precision, self.threads, **self.settings)
+
+    def begin(self) -> tuple[One, dict[str, Any]]:
+        """Load the model: what does one job, and what records say about it."""
+        worker, facts = self.start()
+        return (anywhere(worker.one) if self.options is None else one_by(worker.process, self.options)), facts
+
+
+def one_by(process: Callable, options: FileOptions) -> One:
+    """`enhance_file` by this process, wherever the files are."""
+    return anywhere(lambda job: enhance_file(job, process, options))
+
+
+def anywhere(one: One) -> One:
+    """`one`, which knows local files only, for jobs on stored ones too."""
+
+    def fetching(job: Job) -> Mapping[str, Any]:
+        with fetched(job) as local:
+            return one(local)
+
+    return fetching

@@ -1,0 +1,227 @@
+"""The loop over the files in worker processes of this machine: as `runner.run`, one process for each GPU or as many as wanted.
+
+What kills a worker (a decoder that crashes, memory that runs out) ends neither the run nor the other files: another worker is
+started, what the dead one had in hand is done again, now one file at a time, and a file that kills a second time is reported.
+"""
+
+import contextlib
+import multiprocessing
+import queue
+import signal
+import threading
+import traceback
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any
+
+from enhance_cli.batch import runner
+from enhance_cli.batch.atomic import discard_part
+from enhance_cli.batch.outputs import Job
+from enhance_cli.batch.record import Record
+from enhance_cli.batch.work import Work, one_by
+from enhance_cli.errors import EnhanceError
+
+PATIENCE = 20.0  # seconds in which workers put their things in order when the run is interrupted
+MOST_DEATHS = 3  # of workers one after the other that have not even loaded the model
+
+
+@dataclass
+class _Worker:
+    """A process, our end of the pipe to it, how many files it can have in hand (0: it is not ready) and which it has."""
+
+    process: Any
+    pipe: Connection
+    device: str
+    lanes: int = 0
+    hand: dict[int, Job] = field(default_factory=dict)
+    careful: bool = False  # it has a file that may kill it, and gets no other
+
+
+def run(
+    jobs: Sequence[Job],
+    work: Work,
+    base: Mapping[str, Any],
+    on_record: Callable[[Record], None],
+    devices: Sequence[str],
+) -> runner.Summary:
+    """Do `work` on each job in as many processes as there are `devices` ("cuda:0", "cpu", ...); `base` are the fields of all
+    records.
+
+    A file on which two workers died is a failed record. Raises EnhanceError if workers cannot load the model; what `on_record`
+    raises ends the run.
+    """
+    summary = runner.run([job for job in jobs if job.action == "skip"], _nothing, base, on_record)
+    todo = {number: job for number, job in enumerate(jobs) if job.action == "run"}
+    if not todo or summary.interrupted:
+        return summary
+
+    def count(record: Record) -> None:
+        setattr(summary, record.status, getattr(summary, record.status) + 1)
+        on_record(record)
+
+    crew = _Crew(work, base, devices[: len(todo)], todo)
+    with runner.sigterm_as_interrupt():
+        try:
+            crew.work_off(count)
+        except KeyboardInterrupt:
+            summary.interrupted = True
+            crew.stop(count)
+        finally:
+            crew.stop()
+    return summary
+
+
+class _Crew:
+    """The workers, and the jobs that are left."""
+
+    def __init__(self, work: Work, base: Mapping[str, Any], devices: Sequence[str], todo: Mapping[int, Job]):
+        self.work, self.base, self.left = work, dict(base), dict(todo)
+        self.waiting, self.suspects = deque(todo), deque()
+        self.tried_again: set[int] = set()
+        self.deaths = 0
+        self.workers: list[_Worker] = []
+        for device in devices:
+            self._start(device)
+
+    def work_off(self, count: Callable[[Record], None]) -> None:
+        while self.left:
+            for worker in self.workers:
+                self._feed(worker)
+            by_pipe = {worker.pipe: worker for worker in self.workers}
+            for pipe in wait(list(by_pipe)):
+                worker = by_pipe[pipe]
+                try:
+                    self._hear(worker, pipe.recv(), count)
+                except (EOFError, OSError):
+                    self._bury(worker, count)
+
+    def stop(self, count: Callable[[Record], None] | None = None) -> None:
+        """Let every worker drop what it has in hand; records of files that had just ended still count."""
+        for worker in self.workers:
+            with contextlib.suppress(OSError):
+                worker.pipe.send(None)
+        for worker in self.workers:
+            with contextlib.suppress(EOFError, OSError):
+                while count and worker.pipe.poll(PATIENCE):
+                    self._hear(worker, worker.pipe.recv(), count)
+            worker.pipe.close()
+            worker.process.join(PATIENCE)
+            if worker.process.is_alive():
+                worker.process.kill()
+                worker.process.join()
+        self.workers = []
+        for job in self.left.values():
+            _discard(job)
+
+    def _start(self, device: str) -> None:
+        context = multiprocessing.get_context("spawn")
+        ours, theirs = context.Pipe()
+        work = replace(self.work, device=device)
+        process = context.Process(target=serve, args=(theirs, work, self.base), daemon=True)
+        process.start()
+        theirs.close()  # or we would not see its end
+        self.workers.append(_Worker(process, ours, device))
+
+    def _feed(self, worker: _Worker) -> None:
+        while (
+            worker.lanes and not worker.careful and len(worker.hand) < worker.lanes and (self.waiting or self.suspects)
+        ):
+            if not self.waiting and worker.hand:
+                return  # a suspect has a worker to itself
+            worker.careful = not self.waiting
+            number = (self.suspects if worker.careful else self.waiting).popleft()
+            worker.hand[number] = self.left[number]
+            with contextlib.suppress(OSError):  # it has died, as we shall hear
+                worker.pipe.send((number, self.left[number]))
+
+    def _hear(self, worker: _Worker, said: Any, count: Callable[[Record], None]) -> None:
+        kind, value = said
+        if kind == "refused":
+            raise value
+        if kind == "ready":
+            worker.lanes, self.deaths = value, 0
+            return
+        number, record = value
+        del worker.hand[number], self.left[number]
+        worker.careful = False
+        count(record)
+
+    def _bury(self, worker: _Worker, count: Callable[[Record], None]) -> None:
+        """Its files are done again, one at a time; those for which that was the second time have failed."""
+        worker.pipe.close()
+        worker.process.join()
+        self.workers.remove(worker)
+        if not worker.lanes:
+            self.deaths += 1
+            if self.deaths == MOST_DEATHS:
+                raise EnhanceError("the workers die while they load the model", "use fewer --workers, or --workers 1")
+        for number, job in worker.hand.items():
+            _discard(job)
+            if number in self.tried_again:
+                del self.left[number]
+                reason = f"{job.source}: the worker died twice over this file: look at its memory, and at the file"
+                count(runner.record_of(job, {**self.base, "status": "failed", "reason": reason}))
+            else:
+                self.tried_again.add(number)
+                self.suspects.append(number)
+        if self.left:
+            self._start(worker.device)
+
+
+def serve(pipe: Connection, work: Work, base: Mapping[str, Any]) -> None:
+    """What a worker process does: load the model, then do the jobs that come through `pipe` until None comes or it ends.
+
+    Ctrl-C reaches every process of a terminal; what is to be done then is for the parent to say.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        worker, facts = work.start()
+    except EnhanceError as error:
+        pipe.send(("refused", error))
+        return
+    stop, inbox, lock = threading.Event(), queue.SimpleQueue(), threading.Lock()
+    one = one_by(runner.until(stop, worker.process), work.options)
+    lanes, base = worker.engine.lanes, {**base, **facts}
+
+    def lane() -> None:
+        while (item := inbox.get()) is not None and not stop.is_set():
+            number, job = item
+            try:
+                record = runner.run_one(job, one, base)
+            except KeyboardInterrupt:
+                return
+            if record.error is not None:  # some exceptions cannot be sent
+                record.error = RemoteError("".join(traceback.format_exception(record.error)).rstrip())
+            with lock, contextlib.suppress(OSError):
+                pipe.send(("ended", (number, record)))
+
+    threads = [threading.Thread(target=lane) for _ in range(lanes)]
+    for thread in threads:
+        thread.start()
+    pipe.send(("ready", lanes))
+    with contextlib.suppress(EOFError, OSError):
+        while (item := pipe.recv()) is not None:
+            inbox.put(item)
+    stop.set()
+    for _ in threads:
+        inbox.put(None)
+    for thread in threads:
+        thread.join()
+
+
+class RemoteError(Exception):
+    """The traceback of an error in another process, as text."""
+
+
+def _discard(job: Job) -> None:
+    for target in job.targets:
+        if isinstance(target, Path):
+            discard_part(target)
+
+
+def _nothing(job: Job) -> Mapping[str, Any]:
+    raise AssertionError(f"{job.source} was to be skipped")

@@ -1,0 +1,62 @@
+"""`enhance report`: what became of the files of one or more runs, from the records that --report has written."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from enhance_cli import flags
+from enhance_cli.console import result, say, span
+
+Files = Annotated[list[Path], typer.Argument(metavar="FILE.jsonl...", help="Reports; several shards count as one.")]
+Whole = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, with every input by reason.")]
+
+
+def report(files: Files, json: Whole = False, quiet: flags.Quiet = False) -> None:
+    """Sum up reports: done, skipped and failed by reason, hours, real-time factor, loudness.
+
+    The last record of an input counts, so a report may hold many runs of the same command.
+    """
+    from enhance_cli.batch.reports import read, summary
+
+    found = read(files)
+    facts = summary(found.records.values())
+    if found.broken and not quiet:
+        more = f" and {len(found.broken) - 1} more" if len(found.broken) > 1 else ""
+        say(f"{found.broken[0]}{more}: no whole record, left out: a run was cut off there")
+    if json:
+        import json as encoder
+
+        result(encoder.dumps(facts | {"broken_lines": len(found.broken)}, ensure_ascii=False))
+        return
+    for line in _lines(facts):
+        result(line)
+
+
+def _lines(facts: dict) -> list[str]:
+    """The summary for people."""
+    counts = ", ".join(f"{facts[status]:,} {status}" for status in ("done", "skipped", "failed"))
+    lines = [f"{facts['files']:,} {'file' if facts['files'] == 1 else 'files'}: {counts}"]
+    if facts["real_time_factor"]:
+        factor = facts["real_time_factor"]
+        audio, work = (span(facts[name] * 3600) for name in ("hours_audio", "hours_work"))
+        lines.append(
+            f"{audio} of audio in {work} of work: real-time factor {factor:.3g}, {1 / factor:.3g} times as fast as it plays"
+        )
+    before, after = facts["loudness_before"], facts["loudness_after"]
+    if before and any(after.values()):
+        lines.append(f"loudness before {_spread(before)}")
+        for name, levels in after.items():
+            if levels:
+                lines.append(f"loudness after {f'({name}) ' if name else ''}{_spread(levels)}")
+    for status in ("skipped", "failed"):
+        for reason, inputs in facts[f"{status}_because"].items():
+            lines.append(f"{status} {len(inputs):,}: {reason}")
+            if status == "failed":
+                lines.append(f"  such as {inputs[0]}")
+    return lines
+
+
+def _spread(levels: list[float]) -> str:
+    low, middle, high = levels
+    return f"{middle:.1f} LUFS" if low == high else f"{middle:.1f} LUFS (most from {low:.1f} to {high:.1f})"

@@ -1,0 +1,200 @@
+"""Band-split RoPE transformer: a mix in, complex masks for all its stems out.
+
+As published it has 131.7 M parameters, three quarters of them in the masks, and needs 0.53 TFLOP per second of stereo sound.
+
+The spectrum is cut into bands, each becomes one vector per frame, and transformers attend along time and along the bands in
+turn, with rotary positions; one small MLP per band and stem makes the mask. Names of the weights are those of the package
+BS-RoFormer before its version 0.5, less the rotary frequencies, which follow from a formula. (Lu et al., 2023, "Music source
+separation with band-split RoPE transformer".)
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+BANDS = (*[2] * 24, *[4] * 12, *[12] * 8, *[24] * 8, *[48] * 8, 128, 129)
+
+
+class BSRoformer(nn.Module):
+    """See networks.stem_pair for `extract` and `extract_all`; waveforms are (B, C, N) with C = `channels`, heard together.
+
+    `bands`: how many bins each has, n_fft / 2 + 1 in all. `depth` pairs of transformers, the first of a pair along time
+    and the second along the bands, of `layers` layers each. `zero_dc` takes the lowest bin out of every stem, as some
+    training programs did.
+    """
+
+    context = None  # attention sees the whole of what it is given
+
+    def __init__(
+        self,
+        dim: int = 384,
+        depth: int = 8,
+        heads: int = 8,
+        dim_head: int = 64,
+        bands: tuple[int, ...] = BANDS,
+        channels: int = 2,
+        stems: int = 4,
+        layers: int = 1,
+        feed_forward: int = 4,
+        mask_depth: int = 2,
+        mask_expansion: int = 2,
+        n_fft: int = 2048,
+        hop: int = 441,
+        zero_dc: bool = False,
+    ):
+        super().__init__()
+        if sum(bands) != n_fft // 2 + 1:
+            raise ValueError(f"the bands hold {sum(bands)} bins of {n_fft // 2 + 1}")
+        self.n_fft, self.hop, self.channels, self.dim_head, self.zero_dc = n_fft, hop, channels, dim_head, zero_dc
+        self.register_buffer("window", torch.hann_window(n_fft), persistent=False)
+        self.layers = nn.ModuleList(
+            nn.ModuleList(Transformer(dim, layers, heads, dim_head, feed_forward) for _ in range(2))
+            for _ in range(depth)
+        )
+        self.final_norm = RMSNorm(dim)
+        inputs = tuple(2 * channels * count for count in bands)
+        self.band_split = BandSplit(dim, inputs)
+        self.mask_estimators = nn.ModuleList(
+            MaskEstimator(dim, inputs, mask_depth, mask_expansion) for _ in range(stems)
+        )
+
+    def extract(self, mix: Tensor, label: Tensor) -> tuple[Tensor, tuple]:
+        """(B, C, N) mix, (B, K) one-hot -> (B, C, N); there are no features for a refiner."""
+        spectrum = self.analyse(mix)
+        trunk, places = self.trunk(spectrum), label.argmax(dim=1)
+        found = torch.empty_like(mix, dtype=torch.float32)
+        for place in places.unique().tolist():
+            items = places == place
+            masks = self.mask_estimators[place](trunk[items])
+            found[items] = self.synthesise(spectrum[items], masks, mix.shape[-1])
+        return found, ()
+
+    def extract_all(self, mix: Tensor) -> Tensor:
+        """(B, C, N) -> (B, K, C, N), all stems in the labels' order by one pass."""
+        spectrum = self.analyse(mix)
+        trunk = self.trunk(spectrum)
+        return torch.stack([self.synthesise(spectrum, m(trunk), mix.shape[-1]) for m in self.mask_estimators], dim=1)
+
+    def trunk(self, spectrum: Tensor) -> Tensor:
+        """(B, T, F * C, 2) -> (B, T, bands, dim)."""
+        h = self.band_split(spectrum.flatten(2))
+        frames, bands = (turns(length, self.dim_head, h.device) for length in h.shape[1:3])
+        for along_time, along_bands in self.layers:
+            h = along_time(h.transpose(1, 2).contiguous(), frames).transpose(1, 2).contiguous()
+            h = along_bands(h, bands)
+        return self.final_norm(h)
+
+    def analyse(self, wave: Tensor) -> Tensor:
+        """(B, C, N) -> (B, T, F * C, 2), the channels of a bin side by side."""
+        short = max(0, self.n_fft - wave.shape[-1])  # the ends are mirrored, which takes half a window
+        padded = F.pad(wave.float(), (0, short)).flatten(0, 1)
+        spectrum = torch.stft(padded, self.n_fft, self.hop, window=self.window, return_complex=True)
+        return torch.view_as_real(spectrum).unflatten(0, wave.shape[:2]).permute(0, 3, 2, 1, 4).flatten(2, 3)
+
+    def synthesise(self, spectrum: Tensor, masks: Tensor, samples: int) -> Tensor:
+        """Spectrum of the mix (B, T, F * C, 2) and masks (B, T, F * C * 2) of one stem -> (B, C, N)."""
+        masks = torch.view_as_complex(masks.float().unflatten(-1, (-1, 2)).contiguous())
+        masked = torch.view_as_complex(spectrum) * masks
+        parts = masked.unflatten(2, (-1, self.channels)).permute(0, 3, 2, 1).flatten(0, 1)  # (B * C, F, T)
+        if self.zero_dc:
+            parts[:, 0] = 0
+        length = max(samples, self.n_fft)
+        wave = torch.istft(parts, self.n_fft, self.hop, window=self.window, length=length)
+        return wave.unflatten(0, (-1, self.channels))[..., :samples]
+
+
+class RMSNorm(nn.Module):
+    """x over its root mean square along the last dimension, times a gain; zeros stay zeros."""
+
+    def __init__(self, dim: int):
+        super().__init__()
+        self.gamma = nn.Parameter(torch.ones(dim))
+
+    def forward(self, x: Tensor) -> Tensor:
+        norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=torch.float32).clamp_min(1e-12)
+        return x * (x.shape[-1] ** 0.5 / norm) * self.gamma
+
+
+class BandSplit(nn.Module):
+    """(B, T, inputs of all bands) -> (B, T, bands, dim)."""
+
+    def __init__(self, dim: int, inputs: tuple[int, ...]):
+        super().__init__()
+        self.inputs = inputs
+        self.to_features = nn.ModuleList(nn.Sequential(RMSNorm(n), nn.Linear(n, dim)) for n in inputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.stack([f(part) for f, part in zip(self.to_features, x.split(self.inputs, dim=-1))], dim=2)
+
+
+class MaskEstimator(nn.Module):
+    """(B, T, bands, dim) -> (B, T, outputs of all bands)."""
+
+    def __init__(self, dim: int, outputs: tuple[int, ...], depth: int, expansion: int):
+        super().__init__()
+        widths = [dim, *[dim * expansion] * (depth - 1)]
+        self.to_freqs = nn.ModuleList()
+        for n in outputs:
+            hidden = [layer for a, b in zip(widths, widths[1:]) for layer in (nn.Linear(a, b), nn.Tanh())]
+            self.to_freqs.append(nn.Sequential(nn.Sequential(*hidden, nn.Linear(widths[-1], 2 * n)), nn.GLU(dim=-1)))
+
+    def forward(self, h: Tensor) -> Tensor:
+        return torch.cat([mlp(band) for mlp, band in zip(self.to_freqs, h.unbind(dim=2))], dim=-1)
+
+
+class Transformer(nn.Module):
+    """(A, B, N, dim) and what `turns` gives for N places -> (A, B, N, dim), attending along N."""
+
+    def __init__(self, dim: int, layers: int, heads: int, dim_head: int, feed_forward: int):
+        super().__init__()
+        self.layers = nn.ModuleList(
+            nn.ModuleList([Attention(dim, heads, dim_head), FeedForward(dim, feed_forward)]) for _ in range(layers)
+        )
+
+    def forward(self, x: Tensor, places: Tensor) -> Tensor:
+        for attend, feed in self.layers:
+            x = x + attend(x, places)
+            x = x + feed(x)
+        return x
+
+
+class FeedForward(nn.Module):
+    """(..., dim) -> (..., dim)."""
+
+    def __init__(self, dim: int, factor: int):
+        super().__init__()
+        self.net = nn.Sequential(
+            RMSNorm(dim), nn.Linear(dim, dim * factor), nn.GELU(), nn.Identity(), nn.Linear(dim * factor, dim)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x)
+
+
+class Attention(nn.Module):
+    """Self-attention along N of (A, B, N, dim), with rotary positions and a gate for every head."""
+
+    def __init__(self, dim: int, heads: int, dim_head: int):
+        super().__init__()
+        self.heads = heads
+        self.norm = RMSNorm(dim)
+        self.to_qkv = nn.Linear(dim, 3 * heads * dim_head, bias=False)
+        self.to_gates = nn.Linear(dim, heads)
+        self.to_out = nn.Sequential(nn.Linear(heads * dim_head, dim, bias=False))
+
+    def forward(self, x: Tensor, places: Tensor) -> Tensor:
+        shape = x.shape
+        x = self.norm(x).flatten(0, 1)
+        qkv = self.to_qkv(x).unflatten(-1, (3, self.heads, -1))
+        pairs = torch.view_as_complex(qkv[:, :, :2].float().unflatten(-1, (-1, 2))) * places
+        q, k = torch.view_as_real(pairs).flatten(-2).to(qkv.dtype).transpose(1, 3).unbind(2)
+        found = F.scaled_dot_product_attention(q, k, qkv[:, :, 2].transpose(1, 2)).transpose(1, 2)
+        found = found * self.to_gates(x).sigmoid()[..., None]
+        return self.to_out(found.flatten(2)).reshape(shape)
+
+
+def turns(places: int, dim: int, device: torch.device) -> Tensor:
+    """Complex (N, 1, 1, D / 2): by what the places of a sequence multiply the neighbouring pairs of D numbers."""
+    frequencies = 10000 ** -(torch.arange(0, dim, 2, device=device, dtype=torch.float32) / dim)
+    angles = torch.arange(places, device=device, dtype=torch.float32)[:, None] * frequencies
+    return torch.polar(torch.ones_like(angles), angles)[:, None, None]

@@ -1,0 +1,143 @@
+"""Windows of many files on one device: whoever has windows hands them in, and gets the results back in order.
+
+A few threads take what waits, up to `together` windows of one shape at a time, whatever file they belong to. On a GPU one
+thread fills batches; on a CPU several threads take a window each and torch computes each with one thread, so that neither
+the company of a window nor the number of threads changes a bit of its result.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from enhance_cli.errors import EnhanceError
+from enhance_cli.tasks.windows import Window
+
+if TYPE_CHECKING:
+    from enhance_cli.models.load import Model
+    from enhance_cli.models.stems import StemModel
+
+
+@dataclass(frozen=True)
+class Order:
+    """A window to be run, and what else its task has to know about the file (`given`)."""
+
+    window: Window
+    given: Any
+
+
+MOST_LANES = 16
+
+
+class Engine:
+    """Runs `run(orders) -> results` for lists of orders with windows of one shape, in `threads` threads.
+
+    `together` counts windows times their channels. `torch_threads` is how many threads each of ours may compute with (None:
+    as torch has it). `lanes` files worked on at a time keep it busy, while some are read or written.
+    """
+
+    def __init__(
+        self,
+        run: Callable[[list[Order]], list[np.ndarray]],
+        threads: int = 1,
+        together: int = 1,
+        torch_threads: int | None = None,
+    ):
+        self._run, self._together, self._ahead = run, together, threads * together
+        self.lanes = min(threads + together, MOST_LANES)
+        self._waiting: deque[tuple[Order, Future]] = deque()
+        self._lock = threading.Lock()
+        setting = {} if torch_threads is None else {"initializer": torch.set_num_threads, "initargs": (torch_threads,)}
+        self._threads = ThreadPoolExecutor(threads, "windows", **setting)
+
+    def map(self, orders: Iterable[Order]) -> Iterator[tuple[Window, np.ndarray]]:
+        """Every window with its result, in order. As many orders are taken ahead as keep the engine busy, and no more.
+
+        Raises what `run` raised. May be called from several threads at once.
+        """
+        asked: deque[tuple[Window, Future]] = deque()
+        try:
+            for order in orders:
+                future: Future = Future()
+                with self._lock:
+                    self._waiting.append((order, future))
+                asked.append((order.window, future))
+                self._threads.submit(self._serve)
+                if len(asked) > self._ahead:
+                    window, future = asked.popleft()
+                    yield window, future.result()
+            while asked:
+                window, future = asked.popleft()
+                yield window, future.result()
+        finally:
+            for _, future in asked:
+                future.cancel()
+
+    def _serve(self) -> None:
+        """Run what waits first, and what of the same shape waits with it. There is one call for each order, so that some find
+        nothing left to do."""
+        taken = self._take()
+        for future, result in zip((future for _, future in taken), self._results([order for order, _ in taken])):
+            if isinstance(result, BaseException):
+                future.set_exception(result)
+            else:
+                future.set_result(result)
+
+    def _take(self) -> list[tuple[Order, Future]]:
+        taken, left, shape = [], deque(), None
+        with self._lock:
+            while self._waiting and (not taken or (len(taken) + 1) * shape[0] <= self._together):
+                order, future = self._waiting.popleft()
+                if shape not in (None, order.window.audio.shape):
+                    left.append((order, future))
+                elif future.set_running_or_notify_cancel():
+                    taken.append((order, future))
+                    shape = order.window.audio.shape
+            self._waiting.extendleft(reversed(left))
+        return taken
+
+    def _results(self, orders: list[Order]) -> list[np.ndarray | BaseException]:
+        """A failure of several together is looked into one by one, so that no file fails for the sake of another."""
+        if not orders:
+            return []
+        try:
+            return self._run(orders)
+        except torch.cuda.OutOfMemoryError:
+            torch.cuda.empty_cache()
+            if len(orders) == 1:
+                return [EnhanceError("not enough GPU memory for one window", "use --device cpu")]
+            middle = len(orders) // 2
+            return self._results(orders[:middle]) + self._results(orders[middle:])
+        except BaseException as error:  # noqa: BLE001 - it is raised where the result is waited for
+            if len(orders) == 1:
+                return [error]
+            return [result for order in orders for result in self._results([order])]
+
+
+LIGHT = 12_000_000  # parameters
+
+
+def engine_for(
+    model: Model | StemModel,
+    run: Callable[[list[Order]], list[np.ndarray]],
+    batch_size: int,
+    threads: int | None = None,
+) -> Engine:
+    """The engine that suits the model and its device; `threads` CPU threads, None: as many as torch would take.
+
+    Windows of a small network run side by side, one thread each. A large one, which is slow even for a single window, has
+    all threads for one window at a time.
+    """
+    if model.device.type != "cpu":
+        return Engine(run, together=batch_size)
+    count = torch.get_num_threads() if threads is None else min(threads, os.cpu_count() or 1)
+    light = sum(p.numel() for p in model.network.parameters()) <= LIGHT
+    return Engine(run, count, batch_size, 1) if light else Engine(run, 1, batch_size, count)

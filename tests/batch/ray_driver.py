@@ -1,0 +1,46 @@
+"""A driver for tests of the Ray engine: a copy of every input, by workers that need no torch and have accidents by file name.
+
+`python -m tests.batch.ray_driver ADDRESS KIND IN... -o OUT` prints the records as JSON lines; the KIND is what happens in the
+worker: `copy`, or `refuse` to load.
+"""
+
+import os
+import signal
+import sys
+from types import SimpleNamespace
+
+from enhance_cli import __version__
+from enhance_cli.batch import inputs, outputs, ray_engine
+from enhance_cli.batch.files import FileOptions
+from enhance_cli.batch.work import Work
+from enhance_cli.console import result
+from enhance_cli.errors import ModelError
+
+
+def copy(blocks, rate, channels, level):
+    for block in blocks:
+        if rate == 11025:  # the sign of a file that kills its worker
+            os.kill(os.getpid(), signal.SIGKILL)
+        yield block
+
+
+def load(entry, device, precision, threads, kind):
+    if kind == "refuse":
+        raise ModelError(f"{entry.name}: this model is refused", "choose another")
+    return SimpleNamespace(process=copy), {"device": device}
+
+
+def main(address: str, kind: str, *words: str) -> None:
+    files, folder = words[:-2], words[-1]
+    jobs = outputs.plan(inputs.expand(files), folder)
+    entry = SimpleNamespace(name="copier", path="no file")
+    work = Work(load, entry, settings={"kind": kind}, options=FileOptions())
+    base = {"model": "copier", "version": __version__}
+    summary = ray_engine.run(jobs, work, base, lambda record: result(record.to_json()), address)
+    sys.exit(summary.exit_code)
+
+
+if __name__ == "__main__":
+    from tests.batch import ray_driver  # not __main__: the workers must find `load` by its module
+
+    ray_driver.main(*sys.argv[1:])

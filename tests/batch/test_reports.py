@@ -1,0 +1,209 @@
+"""Reports read back: sums that count every file once, whatever happened to the run, and failed files done again."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from enhance_cli.batch.files import FileOptions, enhance_file
+from enhance_cli.batch.inputs import expand
+from enhance_cli.batch.outputs import plan, plan_parts
+from enhance_cli.batch.record import Record, Report
+from enhance_cli.batch.reports import failed_jobs, other_settings, read, summary
+from enhance_cli.batch.runner import run
+from enhance_cli.errors import UsageError
+from tests import audio_zoo as zoo
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def unchanged(blocks, rate, channels, level):
+    return blocks
+
+
+def carry_out(jobs, report="r.jsonl", base=None, options=FileOptions(), process=unchanged):
+    """The jobs as a command does them, with a report."""
+    with Report(report) as written:
+        return run(jobs, lambda job: enhance_file(job, process, options), base or {}, written.write)
+
+
+def write(name, *records):
+    Path(name).write_text("".join(Record(**record).to_json() + "\n" for record in records))
+    return Path(name)
+
+
+def done(name, audio=3600.0, work=60.0, before=-30.0, after=-31.0):
+    levels = {"loudness_before": before, "loudness_after": after}
+    return {
+        "input": name,
+        "output": f"out/{name}",
+        "status": "done",
+        "seconds_audio": audio,
+        "seconds_work": work,
+        **levels,
+    }
+
+
+def skipped(name):
+    return {"input": name, "output": f"out/{name}", "status": "skipped", "reason": "the output exists"}
+
+
+def failed(name, reason):
+    return {"input": name, "output": f"out/{name}", "status": "failed", "reason": reason}
+
+
+def test_sums_of_a_report():
+    path = write(
+        "r.jsonl",
+        *(done(f"{i}.wav", before=-30.0 - i) for i in range(10)),
+        skipped("s.wav"),
+        failed("b.wav", "b.wav is truncated: only 95 of 16000 samples can be read: copy it again"),
+        failed("c.wav", "c.wav is truncated: only 7.5e3 of 800 samples can be read: copy it again"),
+        failed("d.wav", "out/d.wav: there is no room for this file: free some space"),
+    )
+    facts = summary(read([path]).records.values())
+    assert (facts["files"], facts["done"], facts["skipped"], facts["failed"]) == (14, 10, 1, 3)
+    assert facts["failed_because"] == {
+        "FILE is truncated: only N of N samples can be read: copy it again": ["b.wav", "c.wav"],
+        "there is no room for this file: free some space": ["d.wav"],
+    }
+    assert facts["skipped_because"] == {"the output exists": ["s.wav"]}
+    assert (facts["hours_audio"], facts["real_time_factor"]) == (10.0, round(60 / 3600, 4))
+    assert facts["hours_work"] == pytest.approx(600 / 3600, abs=1e-5)
+    assert facts["loudness_before"] == pytest.approx([-38.1, -34.5, -30.9], abs=0.01)
+    assert facts["loudness_after"] == {"": [-31.0, -31.0, -31.0]}
+
+
+def test_the_last_record_of_an_input_counts_but_skipping_does_not_undo_what_was_done():
+    bad = failed("b.wav", "b.wav is empty")
+    one = write("one.jsonl", done("a.wav"), bad, failed("c.wav", "c.wav is empty"))
+    two = write("two.jsonl", skipped("a.wav"), done("b.wav"), skipped("c.wav"))
+    records = read([one, two]).records
+    assert {name: record["status"] for name, record in records.items()} == {
+        "a.wav": "done",
+        "b.wav": "done",
+        "c.wav": "skipped",
+    }
+    assert summary(records.values())["hours_audio"] == 2.0
+    assert read([two, one]).records["b.wav"]["status"] == "failed", "done once, and failed when it was done anew"
+
+
+@pytest.mark.parametrize("rest", [b'{"input": "b.wav", "sta', b"\xff\xfe\x00", b'{"input": 3}', b"[]", b'"done"'])
+def test_a_line_that_a_crash_broke_off_is_left_out_and_named(rest):
+    path = write("r.jsonl", done("a.wav"))
+    path.write_bytes(path.read_bytes() + rest)
+    assert (list(read([path]).records), read([path]).broken) == (["a.wav"], ["r.jsonl line 2"])
+    with Report(path) as report:
+        report.write(Record(**done("c.wav")))
+    assert (list(read([path]).records), read([path]).broken) == (["a.wav", "c.wav"], ["r.jsonl line 2"])
+
+
+def test_silence_short_files_and_stems_have_sums_too():
+    parts = {"drums": {"loudness": -20.0, "peak": -1.0}, "bass": {"loudness": None, "peak": None}}
+    record = done("a.wav") | {
+        "parts": parts,
+        "loudness_after": None,
+        "output": None,
+        "outputs": {"drums": "d", "bass": "b"},
+    }
+    path = write("r.jsonl", record, done("s.wav", audio=0.0, work=0.0, before=None, after=None))
+    facts = summary(read([path]).records.values())
+    assert facts["loudness_after"] == {"drums": [-20.0, -20.0, -20.0], "bass": None, "": None}
+    json.dumps(facts, allow_nan=False)
+
+
+@pytest.mark.parametrize("text", [None, "", "Dear diary\n", '{"other": "json"}\n'])
+def test_what_is_no_report_is_refused_in_a_sentence(text):
+    if text is not None:
+        Path("r.jsonl").write_text(text)
+    with pytest.raises(UsageError, match=r"r.jsonl: (this report cannot be read|there are no records)"):
+        read([Path("r.jsonl")])
+
+
+# --- failed files again -------------------------------------------------------------------------------------------
+
+
+def test_failed_files_are_done_again_alone_to_the_places_they_were_meant_for():
+    Path("in/sub").mkdir(parents=True)
+    for name in ("in/a.wav", "in/sub/b.wav", "in/sub/c.wav"):
+        zoo.save(Path(name), zoo.noise())
+    whole = Path("in/sub/b.wav").read_bytes()
+    Path("in/sub/b.wav").write_bytes(whole[:9000])
+    Path("in/sub/c.wav").write_bytes(b"")
+    jobs = plan(expand(["in"], recursive=True), "out", "{stem}_clean{ext}", extension=".flac")
+    assert (carry_out(jobs).done, carry_out(failed_jobs(Path("r.jsonl"), "skip")).failed) == (1, 2)
+    Path("in/sub/b.wav").write_bytes(whole)
+    again = failed_jobs(Path("r.jsonl"), "skip")
+    assert [(str(job.source), str(job.target), job.action) for job in again] == [
+        ("in/sub/b.wav", "out/sub/b_clean.flac", "run"),
+        ("in/sub/c.wav", "out/sub/c_clean.flac", "run"),
+    ]
+    assert (carry_out(again).done, carry_out(failed_jobs(Path("r.jsonl"), "skip")).failed) == (1, 1)
+    facts = summary(read([Path("r.jsonl")]).records.values())
+    assert (facts["files"], facts["done"], facts["failed"]) == (3, 2, 1)
+
+
+def test_all_parts_of_a_failed_file_are_done_again():
+    Path("in").mkdir()
+    zoo.save(Path("in/a.wav"), zoo.noise())
+    options = FileOptions(parts=("low", "high"))
+    double = lambda blocks, *facts: (np.concatenate([block / 2, block / 2]) for block in blocks)
+    jobs = plan_parts(expand(["in"]), ("low", "high"), "out")
+    whole = Path("in/a.wav").read_bytes()
+    Path("in/a.wav").write_bytes(whole[:5000])
+    assert carry_out(jobs, options=options, process=double).failed == 1
+    Path("in/a.wav").write_bytes(whole)
+    Path("out").mkdir()
+    zoo.save(Path("out/a_low.wav"), zoo.noise(frames=10))  # somebody made one of them meanwhile
+    for parts in ((), ("low",), ("mid", "low")):
+        with pytest.raises(UsageError, match="was to become low, high, which this command does not make"):
+            failed_jobs(Path("r.jsonl"), "skip", parts=parts)
+    again = failed_jobs(Path("r.jsonl"), "skip", parts=("low", "mid", "high"))
+    assert again[0].parts == (("high", Path("out/a_high.wav")),)
+    assert carry_out(again, options=options, process=double).done == 1
+    assert soundfile.info("out/a_high.wav").frames == zoo.FRAMES and soundfile.info("out/a_low.wav").frames == 10
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere names are Unicode")
+def test_names_that_are_not_utf8_are_found_again():
+    name = os.fsdecode(b"in/caf\xe9.wav")
+    Path("in").mkdir()
+    Path(name).touch()
+    carry_out(plan(expand(["in"]), "out"))
+    zoo.save(Path("x.wav"), zoo.noise()).replace(name)
+    assert carry_out(failed_jobs(Path("r.jsonl"), "skip")).done == 1
+    assert os.listdir(b"out") == [b"caf\xe9.wav"]
+
+
+def test_nothing_is_done_where_that_would_do_harm():
+    Path("a.wav").touch()
+    write("own.jsonl", failed("a.wav", "a.wav is empty") | {"output": "a.wav"})
+    with pytest.raises(UsageError, match="would overwrite this input"):
+        failed_jobs(Path("own.jsonl"), "overwrite")
+    write("two.jsonl", *(failed(name, "x") | {"output": "out/x.wav"} for name in ("a.wav", "b.wav")))
+    with pytest.raises(UsageError, match="would both be written"):
+        failed_jobs(Path("two.jsonl"), "skip")
+    pipe = failed("-", "standard input is empty") | {"output": "-"}
+    for records in ([done("a.wav"), skipped("b.wav")], [pipe]):
+        write("none.jsonl", *records)
+        with pytest.raises(UsageError, match="no file in this report has failed and can be done again"):
+            failed_jobs(Path("none.jsonl"), "skip")
+    with pytest.raises(UsageError, match="leave IN, --output and --name away"):
+        failed_jobs(Path("two.jsonl"), "skip", given=[["in"], None, None])
+
+
+def test_settings_that_differ_from_those_of_the_first_run_are_named():
+    first = {"model": "denoise-s", "steps": 4, "seed": 0, "sampler_args": {"snr": 0.5}}
+    write("r.jsonl", failed("a.wav", "x") | first, done("b.wav") | {"model": "other"})
+    assert other_settings(Path("r.jsonl"), first) == []
+    assert other_settings(Path("r.jsonl"), first | {"steps": 1, "sampler_args": {}}) == [
+        'sampler_args {"snr": 0.5}',
+        "steps 4",
+    ]

@@ -1,0 +1,126 @@
+"""Worker processes: they die, are interrupted, lose their parent, and no file is lost or half there for it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from enhance_cli.batch.files import FileOptions
+from enhance_cli.batch.inputs import expand
+from enhance_cli.batch.outputs import plan
+from enhance_cli.batch.work import Work
+from enhance_cli.batch.workers import run
+from enhance_cli.errors import EnhanceError, ModelError
+from tests import audio_zoo as zoo
+from tests.batch import dying
+
+posix = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+BASE = {"model": "copier", "version": "1"}
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """in/{0..7}.wav, a quarter of a second each."""
+    (tmp_path / "in").mkdir()
+    for n in range(8):
+        zoo.save(tmp_path / "in" / f"{n}.wav", 0.25 * zoo.noise(1, 4000))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def work(load=dying.load, **settings):
+    return Work(load, None, settings=settings, options=FileOptions(measure=False))
+
+
+def outputs(folder):
+    return {p.name: soundfile.read(p)[0].shape for p in (folder / "out").iterdir()}
+
+
+def deadly(folder, name, peak):
+    wave = np.zeros((1, 4000), np.float32)
+    wave[0, 100] = peak
+    zoo.save(folder / "in" / name, wave)
+
+
+@posix
+def test_a_file_that_kills_is_tried_twice_and_reported_and_the_others_are_done(folder):
+    deadly(folder, "5.wav", 0.875)
+    records = []
+    summary = run(plan(expand(["in"]), "out"), work(), BASE, records.append, ["cpu", "cpu"])
+    assert (summary.done, summary.failed, summary.exit_code) == (7, 1, 1)
+    assert outputs(folder) == {f"{n}.wav": (4000,) for n in range(8) if n != 5}
+    (failed,) = [record for record in records if record.status == "failed"]
+    assert failed.input == "in/5.wav" and "died twice" in failed.reason and failed.model == "copier"
+    assert {record.device for record in records if record.status == "done"} == {"cpu"}
+
+
+@posix
+def test_a_worker_that_is_killed_once_costs_nothing(folder):
+    deadly(folder, "3.wav", 0.75)
+    records = []
+    summary = run(plan(expand(["in"]), "out"), work(), BASE, records.append, ["cpu", "cpu"])
+    assert (summary.done, summary.failed) == (8, 0) and (folder / "died").exists()
+    assert sorted(r.input for r in records) == [f"in/{n}.wav" for n in range(8)] and len(outputs(folder)) == 8
+
+
+def test_a_failure_is_that_of_the_file_and_what_is_there_is_skipped(folder):
+    zoo.text_named_wav(folder / "in")
+    (folder / "out").mkdir()
+    (folder / "out" / "2.wav").write_bytes((folder / "in" / "2.wav").read_bytes())
+    records = {}
+    jobs = plan(expand(["in"]), "out")
+    summary = run(jobs, work(), BASE, lambda r: records.setdefault(Path(r.input).name, r), ["cpu"])
+    assert (summary.done, summary.skipped, summary.failed) == (7, 1, 1)
+    assert "not audio" in records["text.wav"].reason and "Traceback" in str(records["text.wav"].error)
+
+
+@pytest.mark.parametrize(
+    ("how", "error", "said"),
+    [
+        (work(refuse=True), ModelError, "not for workers"),
+        (work(dying.load_and_die), EnhanceError, "die while they load"),
+    ],
+)
+def test_workers_without_a_model_end_the_run(folder, how, error, said):
+    with pytest.raises(error, match=said):
+        run(plan(expand(["in"]), "out"), how, BASE, lambda record: None, ["cpu", "cpu"])
+    assert not list((folder / "out").glob("*"))
+
+
+@posix
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_a_stopped_run_leaves_no_process_and_nothing_half(folder, tiny_model, how):
+    """Whether the parent is asked to end or is killed; afterwards the same command does what is left."""
+    for n in range(8):
+        zoo.save(folder / "in" / f"{n}.wav", np.tile(zoo.noise(1, 16000), 20))
+    command = [sys.executable, "-m", "enhance_cli", "denoise", "in", "-o", "out", "-m", str(tiny_model)]
+    command += ["--workers", "2", "--threads", "2", "--report", "report.jsonl", "--quiet"]
+    root = str(Path(dying.__file__).parents[2])
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([root, *sys.path])}
+    with subprocess.Popen(command, cwd=folder, env=environment, start_new_session=True) as process:
+        while not (folder / "report.jsonl").exists() or not (folder / "report.jsonl").read_bytes():
+            assert process.poll() is None
+            time.sleep(0.05)
+        os.killpg(process.pid, how) if how == signal.SIGINT else process.kill()
+        assert process.wait(60) == (130 if how == signal.SIGINT else -signal.SIGKILL)
+    for _ in range(200):  # workers whose parent is gone end by themselves
+        try:
+            os.killpg(process.pid, 0)
+        except ProcessLookupError:
+            break
+        time.sleep(0.1)
+    else:
+        raise AssertionError("a worker is still there")
+    assert not [p for p in (folder / "out").iterdir() if "part" in p.name]
+    assert set(outputs(folder).values()) == {(320000,)}
+    if how == signal.SIGINT:
+        records = [json.loads(line) for line in (folder / "report.jsonl").read_text().splitlines()]
+        assert {Path(r["output"]).name for r in records if r["status"] == "done"} == set(outputs(folder))
+    assert subprocess.run(command, cwd=folder, env=environment).returncode == 0 and len(outputs(folder)) == 8

@@ -1,0 +1,145 @@
+"""How much of the bare network's speed is left when files are read, resampled, cleaned, measured and written.
+
+    python tests/benchmarks/pipeline.py [--short 500] [--long 5] [--device auto] [--threads N] [--batch-size N]
+
+Two batches of recordings are made: --short clips of 3 s and --long ones of --minutes, FLAC at 16 kHz, and cleaned with the
+default model as `enhance denoise` does it, without the start of the program. "network" is the time for the same windows alone,
+by the same engine; "busy" is the share of the pipeline's time in which the device computed. The single stages (decoding
+and measuring, encoding) are timed by themselves, per core: what plans for large fleets need (fleet.py).
+"""
+
+import argparse
+import os
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+import enhance_cli
+from enhance_cli.audio.level import Meter
+from enhance_cli.audio.read import open_audio
+from enhance_cli.batch.files import FileOptions, enhance_file
+from enhance_cli.batch.inputs import expand
+from enhance_cli.batch.outputs import plan
+from enhance_cli.batch.runner import run
+from enhance_cli.tasks.denoise import DenoiseOptions, Denoiser
+from enhance_cli.tasks.engine import Order
+from enhance_cli.tasks.windows import cut
+
+RATE = 16000
+SPEECH = Path(__file__).parents[1] / "audio_files" / "noisy_speech.flac"
+
+
+def recordings(folder: Path, count: int, seconds: float) -> Path:
+    """`count` FLAC files, each another piece of the same recording, repeated until it is long enough."""
+    folder.mkdir()
+    speech, _ = soundfile.read(SPEECH, dtype="float32")
+    samples = int(seconds * RATE)
+    for n in range(count):
+        piece = np.resize(np.roll(speech, -n * 997), samples)
+        soundfile.write(folder / f"{n:04}.flac", piece, RATE)
+    return folder
+
+
+class Busy:
+    """Sums up the time in which at least one call of `run` is under way."""
+
+    def __init__(self, run):
+        self.run, self.seconds, self.inside, self.lock = run, 0.0, 0, threading.Lock()
+
+    def __call__(self, orders):
+        with self.lock:
+            if not self.inside:
+                self.since = time.perf_counter()
+            self.inside += 1
+        try:
+            return self.run(orders)
+        finally:
+            with self.lock:
+                self.inside -= 1
+                if not self.inside:
+                    self.seconds += time.perf_counter() - self.since
+
+
+def network_alone(denoiser: Denoiser, count: int, samples: int) -> float:
+    """Seconds for the windows of `count` files, all there before the clock starts."""
+    noise = np.random.default_rng(0).standard_normal((1, samples)).astype(np.float32) * 0.05
+    windows = list(cut(iter([noise]), denoiser.core, denoiser.margin))
+    orders = [Order(window, np.full(1, 1.0)) for window in windows]
+    started = time.perf_counter()
+    for _ in denoiser.engine.map(order for _ in range(count) for order in orders):
+        pass
+    return time.perf_counter() - started
+
+
+def pipeline(denoiser: Denoiser, folder: Path, out: Path) -> tuple[float, float]:
+    """Seconds for all files of `folder`, and for how many of them the device computed."""
+    busy = Busy(denoiser._run)
+    denoiser.engine._run = busy
+    jobs = plan(expand([str(folder)]), str(out))
+    work = lambda job: enhance_file(job, denoiser.process, FileOptions(measure=False))  # noqa: E731
+    started = time.perf_counter()
+    summary = run(jobs, work, {}, lambda record: None, min(denoiser.engine.lanes, len(jobs)))
+    spent = time.perf_counter() - started
+    assert summary.done == len(jobs)
+    denoiser.engine._run = busy.run
+    return spent, busy.seconds
+
+
+def stages(folder: Path) -> dict[str, float]:
+    """Seconds of one core per hour of audio, for what is not the network."""
+    files = sorted(folder.iterdir())[:50]
+    hours = sum(soundfile.info(f).duration for f in files) / 3600
+    started = time.thread_time()
+    kept = []
+    for path in files:
+        with open_audio(path) as audio:
+            meter = Meter(audio.info.rate, audio.info.channels, loudness=False)
+            kept.append([])
+            for block in audio.blocks(65536):
+                meter.push(block)
+                kept[-1].append(block)
+        with open_audio(path) as audio:
+            for _ in audio.blocks(65536):
+                pass
+    read = time.thread_time() - started
+    started = time.thread_time()
+    with tempfile.TemporaryDirectory() as room:
+        for n, blocks in enumerate(kept):
+            soundfile.write(f"{room}/{n}.flac", np.concatenate(blocks, axis=1).T, RATE)
+    return {"reading twice and measuring": read / hours, "encoding": (time.thread_time() - started) / hours}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--short", type=int, default=500)
+    parser.add_argument("--long", type=int, default=5)
+    parser.add_argument("--minutes", type=float, default=5)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--batch-size", type=int)
+    options = parser.parse_args()
+    model = enhance_cli.load_model(device=options.device)
+    size = options.batch_size or (1 if model.device.type == "cpu" else 16)
+    denoiser = Denoiser(model, DenoiseOptions(batch_size=size, threads=options.threads))
+    print(f"on {model.device} in {model.precision}, {options.threads} threads, batches of {size}")
+    with tempfile.TemporaryDirectory() as room:
+        for kind, count, seconds in (("short", options.short, 3.0), ("long", options.long, 60 * options.minutes)):
+            folder = recordings(Path(room) / kind, count, seconds)
+            pipeline(denoiser, recordings(Path(room) / f"warm {kind}", 2, 3.0), Path(room) / f"warm {kind} out")
+            alone = network_alone(denoiser, count, int(seconds * RATE))
+            spent, busy = pipeline(denoiser, folder, Path(room) / f"{kind} out")
+            print(
+                f"{count} {kind} files of {seconds:g} s: network {count * seconds / alone:.0f}, "
+                f"pipeline {count * seconds / spent:.0f} s of audio per s ({alone / spent:.2f} of the network), "
+                f"busy {busy / spent:.0%}"
+            )
+        for name, cost in stages(Path(room) / "short").items():
+            print(f"{name}: {cost:.2f} s of a core per hour of audio (3 s FLAC files)")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""`enhance extract-stem` by a BS-RoFormer: drums, bass, other and vocals of songs whose two channels are heard together."""
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from enhance_cli.models.load import load_network
+from tests import audio_zoo as zoo
+from tests.models.convert.foreign import bs_roformer
+
+STEMS = ["drums", "bass", "other", "vocals"]
+RATE = 44100
+
+
+def music(seconds: float, channels: int = 2) -> np.ndarray:
+    """A tone on one side, noise on both."""
+    rng = np.random.default_rng(0)
+    tone = 0.2 * np.sin(2 * np.pi * 220 * np.arange(round(seconds * RATE)) / RATE)
+    places = np.array([[1.0], [0.2]])[:channels]
+    return (tone * places + 0.05 * rng.standard_normal((channels, tone.size))).astype(np.float32)
+
+
+def sound(path) -> np.ndarray:
+    """(C, N) float64."""
+    return soundfile.read(path, always_2d=True)[0].T
+
+
+def separated(model, mix: np.ndarray) -> np.ndarray:
+    """(K, C, N) of the network alone, on the whole of mix (2, N)."""
+    network = load_network(model)[1]
+    with torch.inference_mode():
+        return network.extract_all(torch.from_numpy(mix)[None])[0].numpy()
+
+
+@pytest.fixture
+def model(enhance, tmp_path):
+    torch.save(bs_roformer(), tmp_path / "model_bs_roformer.ckpt")
+    result = enhance("models", "convert", "model_bs_roformer.ckpt", "-o", "music.safetensors")
+    assert result.lines == ["music.safetensors"], result.stderr
+    return tmp_path / "music.safetensors"
+
+
+def test_every_stem_of_a_stereo_song_and_together_the_song(enhance, model, tmp_path):
+    zoo.save(tmp_path / "song.wav", music(1.0), RATE)
+    result = enhance("extract-stem", "song.wav", "-m", model)
+    assert result.code == 0 and result.lines == [f"song_{stem}.wav" for stem in STEMS]
+    stems = [sound(tmp_path / name) for name in result.lines]
+    np.testing.assert_allclose(sum(stems), sound(tmp_path / "song.wav"), atol=4 / 2**15)
+    assert np.abs(stems[0] - stems[3]).max() > 0.01
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_both_channels_are_heard_at_once_and_mono_as_two_equal_ones(enhance, model, tmp_path, channels):
+    mix = music(1.0, channels)  # 100 hops, so that nothing is filled up
+    zoo.save(tmp_path / "song.wav", mix, RATE, subtype="FLOAT")
+    assert enhance("extract-stem", "song.wav", "-m", model, "-s", "vocals", "-o", "v.wav").code == 0
+    expected = separated(model, np.broadcast_to(mix, (2, mix.shape[1])).copy())[3]
+    expected = expected if channels == 2 else expected.mean(axis=0, keepdims=True)
+    np.testing.assert_allclose(sound(tmp_path / "v.wav"), expected, atol=1e-5)
+
+
+def test_a_long_song_is_done_in_windows_of_11_seconds_that_fade_into_each_other(enhance, model, tmp_path):
+    mix = music(14.0)
+    zoo.save(tmp_path / "song.wav", mix, RATE, subtype="FLOAT")
+    assert enhance("extract-stem", "song.wav", "-m", model, "-s", "vocals", "-o", "v.wav").code == 0
+    found = sound(tmp_path / "v.wav")
+    first, second = separated(model, mix[:, : 10 * RATE])[3], separated(model, mix[:, 8 * RATE :])[3]
+    border, half = 9 * RATE, RATE // 2
+    np.testing.assert_allclose(found[:, : border - half], first[:, : border - half], atol=1e-5)
+    np.testing.assert_allclose(found[:, border + half :], second[:, RATE + half :], atol=1e-5)
+    np.testing.assert_allclose(found[:, border], (first[:, border] + second[:, RATE]) / 2, atol=1e-4)
+
+
+def test_there_is_nothing_to_refine_and_no_guitar(enhance, model, tmp_path):
+    zoo.save(tmp_path / "song.wav", music(0.01), RATE)
+    result = enhance("extract-stem", "song.wav", "-m", model, "-n", "1")
+    assert result.code == 2 and "music has nothing that refines" in result.errors[0]
+    result = enhance("extract-stem", "song.wav", "-m", model, "-s", "guitar")
+    assert result.code == 2 and "choose from drums, bass, other, vocals, all" in result.errors[0]
+    result = enhance("extract-stem", "song.wav", "-m", model, "-s", "vocals")  # a song of 441 samples
+    assert result.code == 0 and sound(tmp_path / "song_vocals.wav").shape == (2, 441)

@@ -105,7 +105,7 @@ def test_a_pipe_on_both_sides(run_enhance, enhance, tiny_model, tmp_path):
 
 def test_results_on_stdout_talk_on_stderr_and_no_bar_or_colour_in_a_pipe(run_enhance, tiny_model, tree):
     result = run_enhance("denoise", "in", "-o", "out", "-m", tiny_model, env={"FORCE_COLOR": "1", "TERM": "xterm"})
-    assert result.code == 0 and result.stdout == b"out/One.WAV\nout/zwei.Flac\n"
+    assert result.code == 0 and sorted(result.stdout.splitlines()) == [b"out/One.WAV", b"out/zwei.Flac"]
     assert result.stderr == "tiny, bridge_ode, 1 step, on cpu in fp32\n2 done, 0 skipped, 0 failed\n" or (
         "on cuda" in result.stderr and result.stderr.count("\n") == 2
     )

@@ -33,6 +33,7 @@ class Worker:
     extractor: str
     embed: Embed | None = None
     form: str | None = None
+    lanes: int = 1
     waiting: list[tuple[Job, np.ndarray]] = field(default_factory=list)
 
     def one(self, job: Job) -> dict[str, Any]:

@@ -17,7 +17,8 @@ class Work:
     """All of it can be pickled: `load` is a function at the top of a module, `entry` the model, with its file at `entry.path`.
 
     `load(entry, device, precision, threads, **settings)` gives what does the work, and what records say about it. That is
-    something with a `process` for `enhance_file`, or, if `options` is None, something with a `one` (see One).
+    something with a `process` for `enhance_file`, or, if `options` is None, something with a `one` (see One); `lanes` says how
+    many files it works on at a time.
     """
 
     load: Callable[..., tuple[Any, dict[str, Any]]]
@@ -35,12 +36,14 @@ class Work:
     def begin(self) -> tuple[One, dict[str, Any]]:
         """Load the model: what does one job, and what records say about it."""
         worker, facts = self.start()
-        return (anywhere(worker.one) if self.options is None else one_by(worker.process, self.options)), facts
+        return self.one_by(worker), facts
 
-
-def one_by(process: Callable, options: FileOptions) -> One:
-    """`enhance_file` by this process, wherever the files are."""
-    return anywhere(lambda job: enhance_file(job, process, options))
+    def one_by(self, worker: Any, watch: Callable = lambda process: process) -> One:
+        """What `worker` does with one job, wherever the files are; `watch` is put around its process, if it has one."""
+        if self.options is None:
+            return anywhere(worker.one)
+        process = watch(worker.process)
+        return anywhere(lambda job: enhance_file(job, process, self.options))
 
 
 def anywhere(one: One) -> One:

@@ -21,7 +21,7 @@ from enhance_cli.batch import runner
 from enhance_cli.batch.atomic import discard_part
 from enhance_cli.batch.outputs import Job
 from enhance_cli.batch.record import Record
-from enhance_cli.batch.work import Work, one_by
+from enhance_cli.batch.work import Work
 from enhance_cli.errors import EnhanceError
 
 PATIENCE = 20.0  # seconds in which workers put their things in order when the run is interrupted
@@ -184,8 +184,8 @@ def serve(pipe: Connection, work: Work, base: Mapping[str, Any]) -> None:
         pipe.send(("refused", error))
         return
     stop, inbox, lock = threading.Event(), queue.SimpleQueue(), threading.Lock()
-    one = one_by(runner.until(stop, worker.process), work.options)
-    lanes, base = worker.engine.lanes, {**base, **facts}
+    one = work.one_by(worker, lambda process: runner.until(stop, process))
+    lanes, base = worker.lanes, {**base, **facts}
 
     def lane() -> None:
         while (item := inbox.get()) is not None and not stop.is_set():

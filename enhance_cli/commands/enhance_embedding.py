@@ -8,7 +8,7 @@ from pathlib import Path
 import typer
 
 from enhance_cli import __version__, flags
-from enhance_cli.commands.running import elsewhere, loaded, where
+from enhance_cli.commands.running import engage, skip_all
 from enhance_cli.console import Reporter, result, say
 from enhance_cli.errors import UsageError
 
@@ -32,6 +32,7 @@ def enhance_embedding(
     device: flags.Device = "auto",
     precision: flags.Precision = "auto",
     threads: flags.Threads = None,
+    workers: flags.Workers = None,
     engine: flags.EngineChoice = flags.Engine.local,
     ray_address: flags.RayAddress = None,
     recursive: flags.Recursive = False,
@@ -88,9 +89,9 @@ def enhance_embedding(
         jobs = inputs.shard(jobs, *part)
 
     base = {"model": entry.name, "version": __version__}
-    if together and engine is flags.Engine.ray:
-        raise UsageError("--engine ray makes a file for every recording", "give a folder with -o")
-    worker = on_ray = None
+    if together and (engine is flags.Engine.ray or (workers or 1) > 1):
+        raise UsageError("several processes make a file for every recording", "give a folder with -o")
+    do, worker = skip_all, None
     if any(job.action == "run" for job in jobs):
         from enhance_cli.batch.work import Work
 
@@ -103,19 +104,23 @@ def enhance_embedding(
             "form": format,
         }
         work = Work(_load, entry, device, precision, threads, choices)
-        worker, facts = loaded(work, engine)
-        on_ray = engine is flags.Engine.ray and elsewhere(work, ray_address)
+        if together:
+            worker, facts = work.start()
+            place = f"on {facts['device']} in {facts['precision']}"
+        else:
+            do, facts, place = engage(work, jobs, engine, workers, ray_address)
         base |= facts | {"seed": seed, "sampler_args": {k: v for k, v in settings.items() if v is not None}}
         if not quiet:
             said = "1 step" if base["steps"] == 1 else f"{base['steps']} steps"
-            say(f"{entry.name}, {said}, for {base['extractor']}, {where(base)}")
+            say(f"{entry.name}, {said}, for {base['extractor']}, {place}")
     if dry_run:  # the model, its settings and the device have been checked as well
         _list(jobs, quiet)
         return
 
+    import threading
+
     from enhance_cli.batch.record import Report
     from enhance_cli.batch.runner import run
-    from enhance_cli.batch.work import anywhere
 
     with Report(report) as written, Reporter(len(jobs), json, quiet, verbose) as reporter:
         if together and worker:
@@ -123,10 +128,7 @@ def enhance_embedding(
             left = 0
         else:
             counted = _Counted(written, reporter)
-            if on_ray:
-                summary = on_ray(jobs, base, counted.show)
-            else:
-                summary = run(jobs, anywhere(worker.one) if worker else _nothing_to_do, base, counted.show)
+            summary = do(jobs, base, counted.show, reporter.watch, threading.Event())
             left = counted.unusable
     if not quiet and len(jobs) > 1:
         say(f"{summary.done} done, {summary.skipped} skipped, {summary.failed} failed")
@@ -241,10 +243,6 @@ def _without_archives_of_lists(found: list) -> list:
     """Of a Kaldi folder the .scp lists, and not the .ark files that go with them."""
     lists = {item.path.with_suffix("") for item in found if item.path.suffix == ".scp"}
     return [i for i in found if i.named or i.path.suffix != ".ark" or i.path.with_suffix("") not in lists]
-
-
-def _nothing_to_do(job):
-    raise AssertionError(f"{job.source} was to be skipped")
 
 
 def _list(jobs: list, quiet: bool) -> None:

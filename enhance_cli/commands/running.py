@@ -27,53 +27,41 @@ def say_other_settings(report, base: dict) -> None:
         say(f"{report}: the failed files were to be made with {', '.join(differ)}, which is not what this run does")
 
 
-def loaded(work, engine: flags.Engine) -> tuple:
-    """What does the work (batch.work.Work), and what records say about it.
-
-    Workers of a Ray cluster load the model themselves. Here it is loaded on the CPU, to find what cannot work before they do.
-    """
-    if engine is flags.Engine.local:
-        return work.start()
-    from dataclasses import replace
-
-    worker, facts = replace(work, device="cpu", precision="auto", threads=1).start()
-    return worker, {name: fact for name, fact in facts.items() if name not in ("device", "precision")}
-
-
-def elsewhere(work, ray_address: str | None, workers: int | None = None) -> Callable:
-    """All jobs by `work` on a Ray cluster: `do(jobs, base, on_record) -> Summary`. `workers` None takes every slot there is."""
-    from enhance_cli.batch.ray_engine import run
-
-    return lambda jobs, base, on_record: run(jobs, work, base, on_record, ray_address, workers)
-
-
 def engage(work, jobs: list, engine: flags.Engine, workers: int | None, ray_address: str | None) -> tuple:
     """How the jobs will be done, `do(jobs, base, on_record, watch, stop) -> Summary`, what records say about it, and where that
     is, in words.
 
-    The model is loaded. `workers` None is one process for each GPU, or none but this one.
+    The model is loaded. `workers` None is one process for each GPU, or none but this one; on Ray every slot there is.
     """
     from enhance_cli.batch import runner
 
     if engine is flags.Engine.ray:
-        on_ray = elsewhere(work, ray_address, workers)
-        return lambda jobs, base, on_record, *_: on_ray(jobs, base, on_record), loaded(work, engine)[1], "on Ray"
+        from enhance_cli.batch import ray_engine
+
+        do = lambda jobs, base, on_record, *_: ray_engine.run(jobs, work, base, on_record, ray_address, workers)
+        return do, _facts_elsewhere(work), "on Ray"
     devices = _devices(work.device, workers, sum(job.action == "run" for job in jobs))
     if len(devices) > 1:
         from enhance_cli.batch.workers import run
 
-        facts = loaded(work, flags.Engine.ray)[1]
         do = lambda jobs, base, on_record, *_: run(jobs, work, base, on_record, devices)
-        return do, facts, f"in {len(devices)} processes"
-    from enhance_cli.batch.work import one_by
-
+        return do, _facts_elsewhere(work), f"in {len(devices)} processes"
     worker, facts = work.start()
 
     def here(jobs, base, on_record, watch, stop):
-        one = one_by(watch(runner.until(stop, worker.process)), work.options)
-        return runner.run(jobs, one, base, on_record, min(worker.engine.lanes, len(jobs)), stop)
+        one = work.one_by(worker, lambda process: watch(runner.until(stop, process)))
+        return runner.run(jobs, one, base, on_record, min(worker.lanes, len(jobs)), stop)
 
-    return here, facts, where(facts)
+    return here, facts, f"on {facts['device']} in {facts['precision']}"
+
+
+def _facts_elsewhere(work) -> dict:
+    """What records say about work that other processes do, each with its device. They load the model themselves; here it is
+    loaded on the CPU, to find what cannot work before they do."""
+    from dataclasses import replace
+
+    _, facts = replace(work, device="cpu", precision="auto", threads=1).start()
+    return {name: fact for name, fact in facts.items() if name not in ("device", "precision")}
 
 
 def _devices(device: str, workers: int | None, jobs: int) -> list[str]:
@@ -85,11 +73,6 @@ def _devices(device: str, workers: int | None, jobs: int) -> list[str]:
         cards = [f"cuda:{n}" for n in range(torch.cuda.device_count())]
     count = min(workers or len(cards) or 1, jobs)
     return [cards[n % len(cards)] if cards else device for n in range(count)]
-
-
-def where(base: dict) -> str:
-    """The device, in words; of the machines of a cluster each has its own."""
-    return f"on {base['device']} in {base['precision']}" if "device" in base else "on Ray"
 
 
 def run_jobs(jobs: list, do: Callable, base: dict, json, report, quiet, verbose) -> None:

@@ -23,7 +23,8 @@ from enhance_cli.tasks.noise import FrameNoise
 from enhance_cli.tasks.stream import Waiting, resampled, sampler_settings
 from enhance_cli.tasks.windows import cut, join
 
-WINDOW_SECONDS = 10.0
+WINDOW_SECONDS = 5.0  # longer ones are a little faster and take more memory, above all when several run at a time
+ENDLESS_WINDOW_SECONDS = 10.0  # for networks whose context has no end
 FADE_SECONDS = 0.5  # on either side of a border, for networks whose context has no end
 
 
@@ -70,12 +71,18 @@ class Denoiser:
         self.sample: Callable = partial(SAMPLERS[self.sampler], **settings)
         self.guide = load_guide(spec.choose_guide(options.guide), spec.sample_rate, hop, model.device)
         grid, around = (self.guide.grid, self.guide.context) if self.guide else (hop, 0)
-        self.core = max(1, int((spec.window_seconds or WINDOW_SECONDS) * spec.sample_rate) // grid) * grid
         context = model.network.context
+        usual = ENDLESS_WINDOW_SECONDS if context is None else WINDOW_SECONDS
+        self.core = max(1, int((spec.window_seconds or usual) * spec.sample_rate) // grid) * grid
         self.fade = 0 if context is not None else int(FADE_SECONDS * spec.sample_rate) // hop * hop
         margin = self.fade if context is None else (context * self.steps + 2) * hop
         self.margin = -(-(margin + around) // grid) * grid
         self.engine = engine_for(model, self._run, options.batch_size, options.threads)
+
+    @property
+    def lanes(self) -> int:
+        """How many files at a time keep the device busy."""
+        return self.engine.lanes
 
     def process(self, blocks: Iterable[np.ndarray], rate: int, channels: int, level: Meter) -> Iterator[np.ndarray]:
         """Blocks (C, n) at `rate` in, as many samples out, in blocks of other sizes. `level` measured the whole file."""

@@ -83,6 +83,11 @@ class StemExtractor:
         self.model.process.levels(self.steps, settings.get("start"))  # refuses a level where sampling cannot start
         return partial(SAMPLERS[self.sampler], **settings)
 
+    @property
+    def lanes(self) -> int:
+        """How many files at a time keep the device busy."""
+        return self.engine.lanes
+
     def process(self, blocks: Iterable[np.ndarray], rate: int, channels: int, level: Meter) -> Iterator[np.ndarray]:
         """Blocks (C, n) at `rate` in; (parts C, m) out, each part's channels together, as many samples in all.
 

@@ -11,8 +11,7 @@ from enhance_cli.errors import ModelError
 
 
 class Copier:
-    class engine:
-        lanes = 2
+    lanes = 2
 
     def process(self, blocks, rate, channels, level):
         for block in blocks:

@@ -17,13 +17,10 @@ from enhance_cli.batch.atomic import Busy
 from enhance_cli.batch.outputs import Job
 from enhance_cli.batch.record import Record
 from enhance_cli.batch.work import Work
+from enhance_cli.batch.workers import RemoteError
 from enhance_cli.errors import EnhanceError
 
 PATIENCE = 60  # seconds that a worker on a lost machine may go on writing
-
-
-class RemoteError(Exception):
-    """The traceback of an error in another process, as text."""
 
 
 class Tries:

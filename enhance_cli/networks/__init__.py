@@ -6,6 +6,7 @@ NETWORKS = Catalogue(
     "network",
     __name__,
     {
+        "band_split_conv": "band_split_conv:BandSplitConv",
         "bs_roformer": "bs_roformer:BSRoformer",
         "bridge_unet": "bridge_unet:BridgeUNet",
         "cnn14": "cnn14:Cnn14",
@@ -18,7 +19,6 @@ NETWORKS = Catalogue(
         "resnet_se34": "resnet_se34:ResNetSE34",
         "wespeaker_resnet34": "wespeaker_resnet34:WeSpeakerResNet34",
         "stem_pair": "stem_pair:StemPair",
-        "stem_unet": "stem_unet:StemUNet",
         "storm": "storm:StoRM",
         "unet1d": "unet1d:UNet1d",
     },

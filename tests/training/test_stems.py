@@ -16,7 +16,7 @@ from enhance_cli.training.recipe import load
 from enhance_cli.training.stems import loop
 
 RATE = 8000
-SIZES = "channels = [8, 8, 8], blocks = 1, temporal = 16, temporal_dilations = [1], n_fft = 256, hop = 64, labels = 2"
+SIZES = "channels = 16, hidden = 16, dilations = [1, 2], n_fft = 256, hop = 64, bands = [[4, 8], [16, 6]], labels = 2"
 MODEL = f"""
 [model]
 name = "tiny"
@@ -29,7 +29,7 @@ frames_multiple = 64
 min_steps = 0
 """
 EXTRACTOR = f"""{MODEL}
-network_args = {{ extractor = {{ network = "stem_unet", {SIZES} }} }}
+network_args = {{ extractor = {{ network = "band_split_conv", {SIZES} }} }}
 max_steps = 0
 default_steps = 0
 [[stage]]
@@ -47,8 +47,8 @@ start_sigma = {{ 1 = 0.05 }}
 process_args = {{ sigma_max = 1.0 }}
 prediction = {{ kind = "data", input_scaling = "edm_in", skip = "edm_skip", out = "edm_out", time = "ln/4" }}
 [model.network_args]
-extractor = {{ network = "stem_unet", {SIZES} }}
-refiner = {{ network = "stem_unet", time = true, {SIZES} }}
+extractor = {{ network = "band_split_conv", {SIZES} }}
+refiner = {{ network = "band_split_conv", time = true, {SIZES} }}
 [[stage]]
 loss = "refinement"
 steps = 12
@@ -147,7 +147,7 @@ def test_the_refiner_is_trained_and_the_extractor_stays_as_it_was(extractor, roo
     assert all(
         torch.equal(a, b) for a, b in zip(before.extractor.state_dict().values(), after.extractor.state_dict().values())
     )
-    assert after.refiner.head[0].weight.any()
+    assert after.refiner.masks[0].weight.any()
     assert last["si_sdri"] > extractor[1]["si_sdri"] - 3
 
     student = REFINER.replace('loss = "refinement"', 'loss = "consistency"\nloss_args = { grid = 6, longest = 3 }')

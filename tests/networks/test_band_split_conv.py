@@ -3,10 +3,10 @@
 import pytest
 import torch
 
+from enhance_cli.networks.band_split_conv import BandSplitConv
 from enhance_cli.networks.stem_pair import StemPair
-from enhance_cli.networks.stem_unet import StemUNet
 
-SMALL = {"channels": [8, 8, 8], "blocks": 1, "temporal": 16, "temporal_dilations": [1, 2], "n_fft": 256, "hop": 64}
+SMALL = {"channels": 8, "hidden": 8, "dilations": [1, 2], "n_fft": 256, "hop": 64, "bands": [[4, 8], [16, 6]]}
 LABELS = torch.eye(4)
 
 
@@ -26,14 +26,14 @@ def shaken(network):
 @pytest.mark.parametrize("samples", [1000, 1024, 4097])
 def test_a_fresh_extractor_gives_every_stem_an_equal_share(samples):
     mix = wave(2, 1, samples)
-    network = StemUNet(**SMALL).eval()
+    network = BandSplitConv(**SMALL).eval()
     first, _ = network.extract(mix, LABELS[:2])
     assert first.shape == mix.shape
     assert torch.allclose(first, mix / 4, atol=1e-6)
 
 
 def test_all_stems_in_one_pass_are_those_taken_one_by_one():
-    mix, network = wave(2, 1, 2000), shaken(StemUNet(**SMALL))
+    mix, network = wave(2, 1, 2000), shaken(BandSplitConv(**SMALL))
     together = network.extract_all(mix)
     for number, label in enumerate(LABELS):
         alone, _ = network.extract(mix, label.expand(2, -1))
@@ -42,7 +42,7 @@ def test_all_stems_in_one_pass_are_those_taken_one_by_one():
 
 
 def test_nothing_beyond_the_stated_context_changes_a_sample():
-    network = shaken(StemUNet(**SMALL))
+    network = shaken(BandSplitConv(**SMALL))
     reach = network.context
     mix = wave(1, 1, 2 * reach + 640)
     other = mix.clone()
@@ -52,7 +52,7 @@ def test_nothing_beyond_the_stated_context_changes_a_sample():
 
 
 def test_folding_the_normalisations_changes_nothing():
-    mix, network = wave(1, 1, 3000), shaken(StemUNet(**SMALL))
+    mix, network = wave(1, 1, 3000), shaken(BandSplitConv(**SMALL))
     count = lambda: sum(isinstance(m, torch.nn.BatchNorm2d) for m in network.modules())
     before, layers = network.extract_all(mix), count()
     assert torch.allclose(network.fold().extract_all(mix), before, atol=1e-5)
@@ -62,7 +62,9 @@ def test_folding_the_normalisations_changes_nothing():
 @pytest.mark.parametrize("sigma", [0.003, 0.05, 1.0])
 def test_a_fresh_refiner_gives_the_first_estimate_back(sigma):
     sigma_data = 0.1
-    pair = StemPair({"network": "stem_unet", **SMALL}, {"network": "stem_unet", "time": True, **SMALL}).eval()
+    pair = StemPair(
+        {"network": "band_split_conv", **SMALL}, {"network": "band_split_conv", "time": True, **SMALL}
+    ).eval()
     mix, label, t = wave(2, 1, 2000), LABELS[1:3], torch.full((2,), sigma)
     first, features = pair.extract(mix, label)
     x = first + sigma * wave(2, 1, 2000, seed=5)
@@ -73,7 +75,7 @@ def test_a_fresh_refiner_gives_the_first_estimate_back(sigma):
 
 
 def test_a_refiner_hears_label_level_and_features():
-    pair = StemPair({"network": "stem_unet", **SMALL}, {"network": "stem_unet", "time": True, **SMALL})
+    pair = StemPair({"network": "band_split_conv", **SMALL}, {"network": "band_split_conv", "time": True, **SMALL})
     shaken(pair)
     mix, t = wave(1, 1, 2000), torch.tensor([-0.8])
     first, features = pair.extract(mix, LABELS[:1])

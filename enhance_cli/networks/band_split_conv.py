@@ -1,0 +1,177 @@
+"""Band-split convolutional network for stems: a mix in, complex masks for all its stems out; as a refiner, a noisy stem in,
+a cleaner one.
+
+The compressed complex spectrum is cut into bands, narrow ones where the notes are, and each becomes one vector per frame by
+weights of its own. Residual blocks of dense convolutions over frames and bands follow, and again weights of every band's own
+make the masks. Dense convolutions and fixed statistics only: fast on a CPU, and of finite context. (Bands: Luo and Yu, 2023,
+"Music source separation with band-split RNN".)
+
+As an extractor (`time` False) one pass gives masks for all stems and the label picks one. As a refiner it is told label and
+noise level, hears mix, first estimate and state, and is fed with the extractor's maps of every block through adapters that
+begin at zero.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from enhance_cli.networks.bridge_unet import BridgeUNet, ResidualBlock
+
+BANDS = ((4, 16), (8, 8), (16, 8), (32, 8), (64, 8))  # of 1024 bins: so many bins each, and how many such bands
+
+
+class BandSplitConv(nn.Module):
+    """Waveforms (B, 1, N) in and out, any N; see networks.stem_pair for `forward` and `extract`.
+
+    `channels` of a band, `dilations` in time of the residual blocks, `hidden` channels before the masks, `labels` the number
+    of stems, `bands` as (bins each, how many such bands). `sigma_data` is that of the preconditioning, which a refiner looks
+    through to find the state itself.
+    """
+
+    def __init__(
+        self,
+        channels: int = 128,
+        dilations: tuple[int, ...] = (1, 2, 4, 8, 1, 2, 4, 8),
+        hidden: int = 128,
+        labels: int = 4,
+        time: bool = False,
+        sigma_data: float = 0.1,
+        n_fft: int = 2048,
+        hop: int = 1024,
+        bands: tuple[tuple[int, int], ...] = BANDS,
+    ):
+        super().__init__()
+        if sum(width * count for width, count in bands) != n_fft // 2:
+            raise ValueError(f"the bands hold other than the {n_fft // 2} bins below the highest")
+        self.labels, self.time, self.sigma_data, self.n_fft, self.hop = labels, time, sigma_data, n_fft, hop
+        self.register_buffer("window", torch.hann_window(n_fft), persistent=False)
+        count, width = sum(count for _, count in bands), 64 if time else 1
+        spectra, masks = (3, 3) if time else (1, labels)
+        self.embed = LabelAndLevel(labels, width) if time else None
+        self.split = nn.ModuleList(BandLinear(n, 2 * spectra * bins, channels) for bins, n in bands)
+        self.norm = nn.BatchNorm2d(channels)
+        self.blocks = nn.ModuleList(ResidualBlock(channels, dilation, width) for dilation in dilations)
+        self.adapters = nn.ModuleList(nn.Conv2d(channels, channels, 1) for _ in dilations) if time else None
+        self.hidden = BandLinear(count, channels, hidden)
+        self.masks = nn.ModuleList(BandLinear(n, hidden, 2 * masks * bins) for bins, n in bands)
+        for layer in (*self.masks, *(self.adapters or ())):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+        self.bands = bands
+        self.to(memory_format=torch.channels_last)
+
+    @property
+    def context(self) -> int:
+        """Samples on either side that an output sample can depend on."""
+        return sum(block.context for block in self.blocks) * self.hop + self.n_fft
+
+    fold = BridgeUNet.fold
+
+    def extract(self, mix: Tensor, label: Tensor) -> tuple[Tensor, tuple]:
+        """(B, 1, N) mix, (B, K) one-hot -> (B, 1, N) first estimate, and what a refiner is fed with."""
+        spectrum = self.analyse(mix)
+        masks, maps = self.share(spectrum)
+        picked = torch.einsum("bk,bkft->bft", label.to(masks.dtype), masks)
+        first = self.synthesise(picked * spectrum, mix.shape[-1])
+        return first, (mix, first, maps)
+
+    def extract_all(self, mix: Tensor) -> Tensor:
+        """(B, 1, N) -> (B, K, N), all stems in the labels' order by one pass."""
+        spectrum = self.analyse(mix)
+        estimates = self.share(spectrum)[0] * spectrum[:, None]
+        return self.synthesise(estimates.flatten(0, 1), mix.shape[-1]).reshape(mix.shape[0], self.labels, -1)
+
+    def share(self, spectrum: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Mix (B, F, T) -> complex masks (B, K, F, T), which begin as equal shares, and the maps of all blocks."""
+        out, maps = self.body([spectrum], spectrum.real.new_ones(spectrum.shape[0], 1), None)
+        return out + 1 / self.labels, maps
+
+    def forward(self, x: Tensor, t: Tensor, label: Tensor, features: tuple) -> Tensor:
+        """Scaled state (B, 1, N), t = ln(sigma) / 4 (B,), label (B, K) and what `extract` gave -> (B, 1, N)."""
+        mix, first, maps = features
+        sigma = (4 * t.float()).exp()[:, None, None]
+        spread = (sigma**2 + self.sigma_data**2).sqrt()
+        state = x * spread
+        out_scale = (sigma * self.sigma_data / spread).clamp_min(1e-3)
+        difference = (first - self.sigma_data**2 / spread**2 * state) / out_scale  # what would give the estimate back
+        mix_, first_, state_, difference_ = (self.analyse(w) for w in (mix, first, state, difference))
+        kept, _ = self.body([mix_, first_, state_], self.embed(t, label), maps)
+        scale = 0.1 / out_scale
+        change = kept[:, 0] * difference_ + scale * (kept[:, 1] * mix_ + kept[:, 2] * first_)
+        return difference + self.synthesise(change, x.shape[-1])
+
+    def body(self, spectra: list[Tensor], embedding: Tensor, maps: list[Tensor] | None) -> tuple[Tensor, list[Tensor]]:
+        """S spectra (B, F, T) -> complex masks (B, M, F, T), and what every block gave, (B, C, T, bands) each."""
+        heard = torch.cat([compressed(spectrum) for spectrum in spectra], dim=-1)  # (B, T, F - 1, 2S)
+        parts = heard.split([width * count for width, count in self.bands], dim=2)
+        h = torch.cat(
+            [layer(part.unflatten(2, (layer.count, -1)).flatten(3)) for layer, part in zip(self.split, parts)], dim=2
+        )
+        h = F.relu(self.norm(h.permute(0, 3, 1, 2)))
+        found = []
+        for number, block in enumerate(self.blocks):
+            if maps is not None:
+                h = h + self.adapters[number](maps[number])
+            h = block(h, embedding)
+            found.append(h)
+        hidden = F.relu(self.hidden(h.permute(0, 2, 3, 1))).split([count for _, count in self.bands], dim=2)
+        parts = [
+            layer(part).unflatten(-1, (width, -1)).flatten(2, 3)
+            for layer, part, (width, _) in zip(self.masks, hidden, self.bands)
+        ]
+        return to_complex(torch.cat(parts, dim=2).float()), found
+
+    def analyse(self, wave: Tensor) -> Tensor:
+        """(B, 1, N) -> complex (B, F, T)."""
+        padded = F.pad(wave[:, 0].float(), (0, -wave.shape[-1] % self.hop))
+        return torch.stft(
+            padded, self.n_fft, self.hop, window=self.window, pad_mode="constant", return_complex=True, normalized=True
+        )
+
+    def synthesise(self, spectrum: Tensor, samples: int) -> Tensor:
+        """Complex (B, F, T) -> (B, 1, N)."""
+        wave = torch.istft(spectrum, self.n_fft, self.hop, window=self.window, normalized=True)
+        return wave[:, None, :samples]
+
+
+class BandLinear(nn.Module):
+    """(B, T, bands, inputs) -> (B, T, bands, outputs), every band by weights of its own."""
+
+    def __init__(self, count: int, inputs: int, outputs: int):
+        super().__init__()
+        self.count, bound = count, inputs**-0.5
+        self.weight = nn.Parameter(torch.empty(count, inputs, outputs).uniform_(-bound, bound))
+        self.bias = nn.Parameter(torch.empty(count, outputs).uniform_(-bound, bound))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.einsum("btki,kio->btko", x, self.weight) + self.bias
+
+
+class LabelAndLevel(nn.Module):
+    """t (B,) and label (B, K) -> (B, width)."""
+
+    def __init__(self, labels: int, width: int, frequencies: int = 16):
+        super().__init__()
+        self.register_buffer("frequencies", torch.logspace(-1, 1, frequencies), persistent=False)
+        self.level = nn.Linear(2 * frequencies, width)
+        self.label = nn.Linear(labels, width)
+        self.mix = nn.Sequential(nn.SiLU(), nn.Linear(width, width), nn.SiLU())
+
+    def forward(self, t: Tensor, label: Tensor) -> Tensor:
+        phase = t.float()[:, None] * self.frequencies * math.pi
+        return self.mix(self.level(torch.cat([phase.sin(), phase.cos()], dim=1)) + self.label(label))
+
+
+def compressed(spectrum: Tensor, exponent: float = 0.4) -> Tensor:
+    """Complex (B, F, T) -> real (B, T, F - 1, 2), magnitudes to that power, without the highest bin."""
+    parts = torch.view_as_real(spectrum[:, :-1].transpose(1, 2))
+    power = parts.square().sum(dim=-1, keepdim=True).clamp_min(1e-10)
+    return parts * power.pow((exponent - 1) / 2)
+
+
+def to_complex(out: Tensor) -> Tensor:
+    """(B, T, F - 1, 2M) -> complex (B, M, F, T); the highest bin takes its neighbour's."""
+    parts = torch.cat([out, out[:, :, -1:]], dim=2).unflatten(-1, (-1, 2)).permute(0, 3, 2, 1, 4)
+    return torch.view_as_complex(parts.contiguous())

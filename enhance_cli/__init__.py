@@ -121,4 +121,4 @@ def enhance_embedding(
         rows = np.asarray(data)
         return speakers.repairer.repair(np.atleast_2d(rows)).reshape(rows.shape)
     row = speakers.load_extractor().embed(np.atleast_2d(data), rate)
-    return speakers.repairer.repair(row[None])[0]
+    return speakers.repair_recorded(row[None])[0][0]

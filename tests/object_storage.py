@@ -1,4 +1,4 @@
-"""A real S3 server on this machine (moto's), for tests of object storage."""
+"""Real servers of object storage on this machine: moto's for S3, gcp-storage-emulator for Google's."""
 
 import contextlib
 import os
@@ -12,23 +12,39 @@ from collections.abc import Iterator
 @contextlib.contextmanager
 def s3_server() -> Iterator[dict[str, str]]:
     """The environment in which every client of S3 talks to the server."""
+    code = "from moto.moto_server.threaded_moto_server import ThreadedMotoServer as S; import sys;"
+    code += "S('127.0.0.1', int(sys.argv[1]))._server_entry()"
+    with _server("-c", code) as port:
+        yield {
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_DEFAULT_REGION": "us-east-1",
+            **_DIRECTLY,
+        }
+
+
+@contextlib.contextmanager
+def gs_server() -> Iterator[dict[str, str]]:
+    """The same for Google Cloud Storage."""
+    with _server("-m", "gcp_storage_emulator", "start", "--in-memory", "--host", "127.0.0.1", "--port") as port:
+        yield {"STORAGE_EMULATOR_HOST": f"http://127.0.0.1:{port}", **_DIRECTLY}
+
+
+_DIRECTLY = {"NO_PROXY": "127.0.0.1," + os.environ.get("NO_PROXY", "")}
+
+
+@contextlib.contextmanager
+def _server(*command: str) -> Iterator[int]:
+    """The port on which `python *command PORT` answers."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    code = "from moto.moto_server.threaded_moto_server import ThreadedMotoServer as S; import sys;"
-    code += "S('127.0.0.1', int(sys.argv[1]))._server_entry()"
-    with subprocess.Popen(
-        [sys.executable, "-c", code, str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    ) as server:
+    words = [sys.executable, *command, str(port)]
+    with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
         try:
             _wait_for(port, server)
-            yield {
-                "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
-                "AWS_ACCESS_KEY_ID": "test",
-                "AWS_SECRET_ACCESS_KEY": "test",
-                "AWS_DEFAULT_REGION": "us-east-1",
-                "NO_PROXY": "127.0.0.1," + os.environ.get("NO_PROXY", ""),
-            }
+            yield port
         finally:
             server.kill()
 
@@ -38,6 +54,6 @@ def _wait_for(port: int, server: subprocess.Popen) -> None:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
             return
         if server.poll() is not None:
-            raise RuntimeError("the S3 server did not start")
+            raise RuntimeError("the server did not start")
         time.sleep(0.1)
-    raise RuntimeError("the S3 server does not answer")
+    raise RuntimeError("the server does not answer")

@@ -15,7 +15,7 @@ from enhance_cli.samplers import SAMPLERS
 PACKAGE = Path(__import__("enhance_cli").__file__).parent
 LEAVES = {"errors", "catalogue"}
 SHARED = {  # files that hold what the others of their folder share
-    "commands": {"running", "stem_table"},
+    "commands": {"running", "stem_table", "verify_scores", "verify_trials"},
     "metrics": {"trials"},
     "processes": {"process"},
     "networks": {"guide_attention", "mel"},
@@ -41,6 +41,7 @@ ONLY_IN = {
     "soundfile": {"audio", "data"},
     "av": {"audio"},
     "demucs": {"models"},
+    "onnx": {"models"},
     "pyarrow": {"vectors"},
     "kaldiio": {"vectors"},
     "fsspec": {"batch"},

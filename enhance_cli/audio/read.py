@@ -8,6 +8,7 @@ libsndfile itself would read a truncated recording to where it breaks off and ca
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -151,8 +152,10 @@ def _sound_file(path: Path) -> Iterator[soundfile.SoundFile]:
     # audio.
     # It also keeps names that are not UTF-8 working.
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
-    with os.fdopen(descriptor, "rb") as file, soundfile.SoundFile(file) as sound:
-        yield sound
+    with os.fdopen(descriptor, "rb") as file:
+        source = file if sys.platform == "win32" else descriptor  # numbers mean nothing to another C library
+        with soundfile.SoundFile(source, closefd=False) as sound:
+            yield sound
 
 
 def _by_libsndfile(path: Path) -> tuple[AudioInfo, Decode]:

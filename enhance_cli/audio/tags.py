@@ -51,6 +51,8 @@ def copy_tags(source: Path, target: Path, start: float = 0.0) -> list[str]:
             return riff_tags.copy_chunks(source, target, start)
         with open(source, "rb") as file:
             old = mutagen.File(BoundedFile(file), options=_KINDS)
+        if before is None and not (old and (old.tags or getattr(old, "pictures", None))):
+            return []
         new = mutagen.File(target, options=_KINDS)
         if old is not None and type(old) is type(new):
             return _copy_all(old, new)

@@ -36,6 +36,13 @@ _WHOLE_BLOCKS = ("IMA_ADPCM", "MS_ADPCM", "GSM610")  # libsndfile fills the last
 _PIECE = 16384  # samples at a time: libvorbis keeps what it is given on the stack
 
 
+class _Unsynced(soundfile.SoundFile):
+    """What is closed here is not finished yet: whoever gives it its name has the disk take it, and waits for that once."""
+
+    def flush(self) -> None:
+        pass
+
+
 class AudioWriter:
     """A file being written: `write` blocks of (C, n) floats; complete when closed. A context manager.
 
@@ -60,7 +67,7 @@ class AudioWriter:
         level = _compression(self.format, self.channels)
         steady = {"bitrate_mode": "CONSTANT"} if container == "MP3" else {}
         name = str(self.path) if sys.platform == "win32" else os.fsencode(self.path)
-        return soundfile.SoundFile(
+        return _Unsynced(
             name,
             "w",
             self.format.rate,

@@ -22,19 +22,23 @@ Embed = Callable[[Path], tuple[np.ndarray, float]]
 """A recording -> (embedding (D,), seconds)."""
 Repair = Callable[[np.ndarray, str | None, str], tuple[np.ndarray, np.ndarray]]
 """Rows (K, D), the id of the extractor that the file names, its name -> (repaired (K, D), which are as they were (K,))."""
+RepairRecorded = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+"""The same for rows that an Embed gave."""
 DEFAULT_FORM = "npz"
 
 
 @dataclass
 class Worker:
-    """What turns a job's input into its output. `extractor` is the id of the embeddings, `form` what was asked for."""
+    """What turns a job's input into its output, `lanes` of them at a time. `extractor` is the id of the embeddings, `form` what
+    was asked for."""
 
     repair: Repair
     extractor: str
     embed: Embed | None = None
+    repair_recorded: RepairRecorded | None = None
     form: str | None = None
     lanes: int = 1
-    waiting: list[tuple[Job, np.ndarray]] = field(default_factory=list)
+    waiting: dict[Path, np.ndarray] = field(default_factory=dict)
 
     def one(self, job: Job) -> dict[str, Any]:
         """Repair one file of embeddings, or the embedding of one recording; returns fields of its Record."""
@@ -42,24 +46,26 @@ class Worker:
             row, seconds = self._embedding(job)
             vectors = Vectors([job.relative.as_posix()], row[None], self.extractor)
             facts = {"seconds_audio": round(seconds, 3)}
+            rows, unusable = self.repair_recorded(vectors.rows)
         else:
             vectors, facts = read(job.source), {}
-        rows, unusable = self.repair(vectors.rows, vectors.extractor, str(job.source))
+            rows, unusable = self.repair(vectors.rows, vectors.extractor, str(job.source))
         save(job.target, vectors.replaced(rows), self.form)
         return facts | {"vectors": len(rows), "unusable": [vectors.ids[i] for i in np.flatnonzero(unusable)]}
 
     def collect(self, job: Job) -> dict[str, Any]:
         """Embed one recording, to be written by `finish`."""
         row, seconds = self._embedding(job)
-        self.waiting.append((job, row))
+        self.waiting[job.relative] = row
         return {"seconds_audio": round(seconds, 3), "vectors": 1}
 
-    def finish(self) -> None:
-        """Repair all that were collected and write them into one file."""
-        job = self.waiting[0][0]
-        ids, rows = [job.relative.as_posix() for job, _ in self.waiting], np.stack([row for _, row in self.waiting])
-        repaired, _ = self.repair(rows, self.extractor, str(job.target))
-        save(job.target, Vectors(ids, repaired, self.extractor), self.form)
+    def finish(self, jobs: list[Job]) -> None:
+        """Repair all that were collected of these jobs and write them into one file, in the order of the jobs."""
+        places = [job.relative for job in jobs if job.relative in self.waiting]
+        rows = np.stack([self.waiting[place] for place in places])
+        repaired, _ = self.repair_recorded(rows)
+        ids = [place.as_posix() for place in places]
+        save(jobs[0].target, Vectors(ids, repaired, self.extractor), self.form)
 
     def _embedding(self, job: Job) -> tuple[np.ndarray, float]:
         if job.source != STDIN:

@@ -1,8 +1,8 @@
 """One file from input to output in constant memory: measure, process, set the level, write, copy the tags.
 
-The source is read twice. The first pass finds its exact length, its level and any damage; the second feeds
-the process, whose result waits in an unnamed temporary file, because the one gain for the whole file is known
-only at its end. Audio blocks are (C, n) arrays, full scale is 1.
+The first pass over the source finds its exact length, its level and any damage; the second feeds the process, and reads a
+long source again. The result waits in an unnamed temporary file, because the one gain for the whole file is known only at
+its end. Audio blocks are (C, n) arrays, full scale is 1.
 """
 
 import contextlib
@@ -32,7 +32,7 @@ Process = Callable[[Blocks, int, int, Meter], Blocks]
 """`process(blocks, rate, channels, level)`: blocks (C, n) in, blocks (C, m) out, as many samples out as in;
 `level` has measured the whole file. With K `parts` it gives (K C, m), each part's channels together."""
 
-IN_MEMORY = 8 << 20  # bytes of processed audio kept in memory; short files never touch the disk twice
+IN_MEMORY = 8 << 20  # bytes of audio kept in memory, read and processed; short files never touch the disk twice
 BLOCK = 65536
 
 
@@ -73,7 +73,7 @@ def enhance_file(job: Job, process: Process, options: FileOptions = FileOptions(
         info = audio.info
         extension = None if job.target == STDOUT else job.target.suffix
         fmt = output_format(info, extension, options.container, options.bit_depth, options.sample_rate)
-        before = _measure(audio, options)
+        before, blocks = _measured(audio, options)
         wanted = options.loudness is not None
         names = options.parts or ("",)
         after = {n: Meter(fmt.rate, info.channels, options.measure or wanted, true_peak=wanted) for n in names}
@@ -84,7 +84,7 @@ def enhance_file(job: Job, process: Process, options: FileOptions = FileOptions(
             folder = None if job.target == STDOUT else job.target.parent
             with tempfile.SpooledTemporaryFile(max_size=IN_MEMORY, dir=folder) as file:
                 spool = _Spool(file)
-                cleaned = process(_blocks(audio, options), info.rate, info.channels, before)
+                cleaned = process(blocks, info.rate, info.channels, before)
                 cleaned = _checked(cleaned, job.source, info.rate, before.frames)
                 for block in _at_rate(cleaned, info.rate, fmt.rate, len(names) * info.channels):
                     for name, part in zip(names, np.split(block, len(names))):
@@ -175,12 +175,18 @@ def _blocks(audio: AudioFile, options: FileOptions) -> Blocks:
     return audio.blocks(BLOCK, start=options.start, duration=options.duration)
 
 
-def _measure(audio: AudioFile, options: FileOptions) -> Meter:
+def _measured(audio: AudioFile, options: FileOptions) -> tuple[Meter, Blocks]:
+    """The level of all that is asked for, and the same once more."""
     wanted = options.loudness is not None
     meter = Meter(audio.info.rate, audio.info.channels, loudness=options.measure or (wanted and len(options.parts) > 1))
+    kept, size = [], 0
     for block in _blocks(audio, options):
         meter.push(block)
-    return meter
+        kept.append(block)
+        size += block.nbytes
+        if size > IN_MEMORY:
+            kept.clear()
+    return meter, iter(kept) if size <= IN_MEMORY else _blocks(audio, options)
 
 
 def _checked(blocks: Blocks, source: Path, rate: int, expected: int) -> Blocks:

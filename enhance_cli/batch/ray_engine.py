@@ -49,18 +49,23 @@ def run(
         raise UsageError("--engine ray cannot use standard input or output", "name files")
     if work.device not in ("auto", "cpu", "cuda"):
         raise UsageError(f"--device {work.device}: Ray chooses the GPU", "use --device auto, cuda or cpu")
-    summary = runner.run([job for job in jobs if job.action == "skip"], _nothing, base, on_record)
+    summary = runner.run_skips(jobs, base, on_record)
     if not todo or summary.interrupted:
         return summary
+
+    def count(record: Record) -> None:
+        summary.count(record)
+        on_record(record)
+
     with _Cluster(address) as cluster, runner.sigterm_as_interrupt():
         left = dict(enumerate(todo))
         try:
             for careful in (False, True):  # the second time for those whose workers died
                 for number, record in cluster.records(dict(left), work, base, workers, careful) if left else ():
                     if record is not None and number in left:
-                        _count(summary, on_record, _as_asked(left.pop(number), record))
+                        count(_as_asked(left.pop(number), record))
             for job in left.values():
-                _count(summary, on_record, _lost(job, base))
+                count(_lost(job, base))
         except KeyboardInterrupt:
             summary.interrupted = True
     for job in left.values():
@@ -237,15 +242,6 @@ def _named(job: Job, record: Record) -> Record:
 def _lost(job: Job, base: Mapping[str, Any]) -> Record:
     reason = f"{job.source}: the worker died each time it had this file: look at its memory, and at the file"
     return _named(job, Record(**{**base, "status": "failed", "reason": reason}))
-
-
-def _count(summary: runner.Summary, on_record: Callable[[Record], None], record: Record) -> None:
-    setattr(summary, record.status, getattr(summary, record.status) + 1)
-    on_record(record)
-
-
-def _nothing(job: Job) -> Mapping[str, Any]:
-    raise AssertionError(f"{job.source} was to be skipped")
 
 
 def _line(error: Exception) -> str:

@@ -31,6 +31,10 @@ class Summary:
     failed: int = 0
     interrupted: bool = False
 
+    def count(self, record: Record) -> None:
+        """One more file has ended so."""
+        setattr(self, record.status, getattr(self, record.status) + 1)
+
     @property
     def exit_code(self) -> int:
         """130 interrupted, 1 some file failed, 0 all done; a skipped file counts as done."""
@@ -54,7 +58,7 @@ def run(
     summary = Summary()
 
     def count(record: Record) -> None:
-        setattr(summary, record.status, getattr(summary, record.status) + 1)
+        summary.count(record)
         on_record(record)
 
     with sigterm_as_interrupt():
@@ -67,6 +71,15 @@ def run(
         except KeyboardInterrupt:
             summary.interrupted = True
     return summary
+
+
+def run_skips(jobs: Iterable[Job], base: Mapping[str, Any], on_record: Callable[[Record], None]) -> Summary:
+    """As `run`, for those of the jobs that have nothing to be done."""
+
+    def nothing(job: Job) -> Mapping[str, Any]:
+        raise AssertionError(f"{job.source} was to be skipped")
+
+    return run([job for job in jobs if job.action == "skip"], nothing, base, on_record)
 
 
 def _run_in_lanes(

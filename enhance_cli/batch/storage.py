@@ -5,6 +5,7 @@ An upload appears whole or not at all: that is what a PUT promises. file:// is a
 
 import contextlib
 import glob
+import logging
 import os
 import posixpath
 import re
@@ -156,6 +157,8 @@ def _system(file: StoredFile) -> Any:
 
 @lru_cache
 def _open_system(scheme: str) -> Any:
+    for name in ("gcsfs", "google.auth"):  # what they warn of either works all the same or is raised as well
+        logging.getLogger(name).setLevel(logging.ERROR)
     try:
         import fsspec
 

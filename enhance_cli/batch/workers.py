@@ -53,13 +53,13 @@ def run(
     A file on which two workers died is a failed record. Raises EnhanceError if workers cannot load the model; what `on_record`
     raises ends the run.
     """
-    summary = runner.run([job for job in jobs if job.action == "skip"], _nothing, base, on_record)
+    summary = runner.run_skips(jobs, base, on_record)
     todo = {number: job for number, job in enumerate(jobs) if job.action == "run"}
     if not todo or summary.interrupted:
         return summary
 
     def count(record: Record) -> None:
-        setattr(summary, record.status, getattr(summary, record.status) + 1)
+        summary.count(record)
         on_record(record)
 
     crew = _Crew(work, base, devices[: len(todo)], todo)
@@ -221,7 +221,3 @@ def _discard(job: Job) -> None:
     for target in job.targets:
         if isinstance(target, Path):
             discard_part(target)
-
-
-def _nothing(job: Job) -> Mapping[str, Any]:
-    raise AssertionError(f"{job.source} was to be skipped")

@@ -1,9 +1,8 @@
 """`enhance denoise`: flags in, a checked plan, one model for all files, one record per file out."""
 
 from enhance_cli import __version__, flags
-from enhance_cli.commands.running import engage, list_jobs, run_jobs, say_other_settings, skip_all
+from enhance_cli.commands.running import engage, find_jobs, list_jobs, run_jobs, say_other_settings, skip_all
 from enhance_cli.console import say
-from enhance_cli.errors import UsageError
 
 SUFFIX = "denoised"
 
@@ -53,9 +52,7 @@ def denoise(
     length, level, channels, rate, format and tags. Results that are already there are left alone.
     """
     from enhance_cli.audio.formats import extension_for
-    from enhance_cli.batch import inputs, outputs
-    from enhance_cli.batch.atomic import STDOUT
-    from enhance_cli.batch.reports import failed_jobs
+    from enhance_cli.batch import outputs
     from enhance_cli.models import registry
     from enhance_cli.models.spec import read_spec
 
@@ -65,22 +62,9 @@ def denoise(
     entry = registry.find(model, "denoise")
     spec = read_spec(entry.path)
     (steps, sampler), guide = spec.choose(steps, sampler), spec.choose_guide(guide)
-    if retry_failed:
-        jobs = failed_jobs(retry_failed, existing.value, (files, output, name))
-    else:
-        jobs = outputs.plan(
-            inputs.expand(files or [], recursive),
-            output,
-            name,
-            SUFFIX,
-            existing.value,
-            extension_for(format),
-            {"model": entry.name, "steps": steps},
-        )
-    if json and any(job.target == STDOUT for job in jobs):
-        raise UsageError("--json and the audio cannot both go to standard output", "use --report FILE.jsonl")
-    if part:
-        jobs = inputs.shard(jobs, *part)
+    known = {"model": entry.name, "steps": steps}
+    plan = lambda found: outputs.plan(found, output, name, SUFFIX, existing.value, extension_for(format), known)
+    jobs = find_jobs(plan, (files, output, name), recursive, existing, retry_failed, json, part)
 
     settings = {"corrector_steps": corrector_steps, "snr": snr, "start": sampler_start}
     settings = {name: value for name, value in settings.items() if value is not None}
@@ -129,6 +113,5 @@ def _load(entry, device: str, precision: str, threads: int | None, batch_size: i
     place = pick_device(device)
     kind = pick_precision(precision, place)
     loaded = load_file(entry.path, place, kind, entry.sha256)
-    size = batch_size or (1 if place.type == "cpu" else 16)
-    denoiser = Denoiser(loaded, DenoiseOptions(batch_size=size, threads=threads, **options))
+    denoiser = Denoiser(loaded, DenoiseOptions(batch_size=batch_size or 16, threads=threads, **options))
     return denoiser, {"revision": entry.sha256, "device": str(place), "precision": kind}

@@ -178,11 +178,11 @@ def _load(
     model = load_file(entry.path, place, kind, entry.sha256)
     as_given = EmbedOptions(normalise=options["normalise"] == "unit", **embedding or {})
     speakers = Speakers(model, RepairOptions(**options), extractor, as_given)
-    if embedding is not None:
-        speakers.load_extractor()
+    lanes = 1 if embedding is None else speakers.load_extractor().lanes
     repairer = speakers.repairer
     facts = {"revision": entry.sha256, "device": str(place), "precision": kind, "extractor": repairer.extractor_id}
-    worker = Worker(speakers.repair, repairer.extractor_id, speakers.embed_file, form)
+    recorded = {"embed": speakers.embed_file, "repair_recorded": speakers.repair_recorded, "lanes": lanes}
+    worker = Worker(speakers.repair, repairer.extractor_id, form=form, **recorded)
     return worker, facts | {"steps": repairer.steps, "sampler": model.spec.samplers[0]}
 
 
@@ -200,12 +200,12 @@ def _run_together(run, jobs: list, worker, base: dict, written, reporter: Report
             written.write(record)
             reporter.show(record)
 
-    summary = run(jobs, worker.collect, base, show)
+    summary = run(jobs, worker.collect, base, show, min(worker.lanes, len(jobs)))
     if summary.interrupted or not kept:
         return summary
     reason = None
     try:
-        worker.finish()
+        worker.finish(jobs)
     except Exception as error:  # noqa: BLE001 - as in the runner
         reason = explain(error, jobs[0])
         summary.done, summary.failed = 0, summary.failed + summary.done

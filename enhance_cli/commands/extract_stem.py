@@ -1,7 +1,7 @@
 """`enhance extract-stem`: mixes in, a file per stem out, by the same plan, manners and records as `denoise`."""
 
 from enhance_cli import __version__, flags
-from enhance_cli.commands.running import engage, list_jobs, run_jobs, say_other_settings, skip_all
+from enhance_cli.commands.running import engage, find_jobs, list_jobs, run_jobs, say_other_settings, skip_all
 from enhance_cli.console import say
 from enhance_cli.errors import UsageError
 
@@ -48,9 +48,7 @@ def extract_stem(
     the input's length, channels, rate, format and tags. Results that are already there are left alone.
     """
     from enhance_cli.audio.formats import extension_for
-    from enhance_cli.batch import inputs, outputs
-    from enhance_cli.batch.atomic import STDOUT
-    from enhance_cli.batch.reports import failed_jobs
+    from enhance_cli.batch import outputs
     from enhance_cli.models import registry
     from enhance_cli.models.demucs import spec_of
 
@@ -64,22 +62,9 @@ def extract_stem(
     if sigma is not None and not steps:
         raise UsageError(f"--sigma {sigma:g}: nothing is refined without steps", "leave it away, or ask for --steps 1")
     parts = (*stems, "residual") if residual else stems
-    if retry_failed:
-        jobs = failed_jobs(retry_failed, existing.value, (files, output, name), parts)
-    else:
-        jobs = outputs.plan_parts(
-            inputs.expand(files or [], recursive),
-            parts,
-            output,
-            name,
-            existing.value,
-            extension_for(format),
-            {"model": entry.name, "steps": steps},
-        )
-    if json and any(job.target == STDOUT for job in jobs):
-        raise UsageError("--json and the audio cannot both go to standard output", "use --report FILE.jsonl")
-    if part:
-        jobs = inputs.shard(jobs, *part)
+    known = {"model": entry.name, "steps": steps}
+    plan = lambda found: outputs.plan_parts(found, parts, output, name, existing.value, extension_for(format), known)
+    jobs = find_jobs(plan, (files, output, name), recursive, existing, retry_failed, json, part, parts)
 
     base = {"model": entry.name, "steps": steps, "seed": seed, "version": __version__}
     if retry_failed and not quiet:
@@ -125,9 +110,8 @@ def _load(entry, device: str, precision: str, threads: int | None, batch_size: i
 
     place = pick_device(device)
     kind = pick_precision(precision, place)
-    size = batch_size or (1 if place.type == "cpu" else 16)
     loaded = load_stems(entry, place, kind)
-    extractor = StemExtractor(loaded, StemOptions(batch_size=size, threads=threads, **options))
+    extractor = StemExtractor(loaded, StemOptions(batch_size=batch_size or 16, threads=threads, **options))
     facts = {"revision": entry.sha256, "device": str(place), "precision": loaded.precision}
     if extractor.steps:
         facts |= {"sampler": extractor.sampler, "sampler_args": {"sigma": extractor.sigma} if extractor.sigma else {}}

@@ -6,6 +6,35 @@ import typer
 
 from enhance_cli import flags
 from enhance_cli.console import Reporter, result, say
+from enhance_cli.errors import UsageError
+
+
+def find_jobs(
+    plan: Callable[[list], list],
+    named: tuple[list | None, str | None, str | None],
+    recursive: bool,
+    existing: flags.Existing,
+    retry_failed,
+    json: bool,
+    part: tuple[int, int] | None,
+    outputs: tuple[str, ...] = (),
+) -> list:
+    """What the flags ask for: `plan(inputs)`, or the failed files of the report `retry_failed`; of that, a shard's `part`.
+
+    `named` are inputs, output and name template, of which a report takes the place; `outputs` are the names of what is made of
+    a file, if that is several things. Raises UsageError for what is not there or does not fit together.
+    """
+    from enhance_cli.batch import inputs
+    from enhance_cli.batch.atomic import STDOUT
+    from enhance_cli.batch.reports import failed_jobs
+
+    if retry_failed:
+        jobs = failed_jobs(retry_failed, existing.value, named, outputs)
+    else:
+        jobs = plan(inputs.expand(named[0] or [], recursive))
+    if json and any(job.target == STDOUT for job in jobs):
+        raise UsageError("--json and the audio cannot both go to standard output", "use --report FILE.jsonl")
+    return inputs.shard(jobs, *part) if part else jobs
 
 
 def list_jobs(jobs: list, quiet: bool) -> None:
@@ -94,4 +123,4 @@ def skip_all(jobs, base, on_record, *_):
     """What there is to do when everything is there already."""
     from enhance_cli.batch import runner
 
-    return runner.run(jobs, lambda job: {}, base, on_record)
+    return runner.run_skips(jobs, base, on_record)

@@ -10,6 +10,7 @@ import math
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 
 class Block(nn.Module):
@@ -24,7 +25,12 @@ class Block(nn.Module):
         )
 
     def forward(self, h: Tensor, embedded: Tensor) -> Tensor:
-        return h + self.out_layers(self.in_layers(h) + self.emb_layers(embedded))
+        norm, activation, linear = self.in_layers
+        told = self.emb_layers(embedded)
+        if len(told) > 1:
+            return h + self.out_layers(linear(activation(norm(h))) + told)
+        bias = linear.bias + told[0]  # one time for all rows
+        return h + self.out_layers(F.linear(activation(norm(h)), linear.weight, bias))
 
 
 class RdmMlp(nn.Module):

@@ -20,5 +20,5 @@ def sample(
         x0 = estimate(x, y, now)
         if limit is not None:
             x0 = x0.clamp(-limit, limit)
-        x = process.move(x, x0, y, now, then)
+        x = x0 if s == process.t_clean else process.move(x, x0, y, now, then)
     return x

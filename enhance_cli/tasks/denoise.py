@@ -33,9 +33,9 @@ class DenoiseOptions:
     """What a user may choose; None is the model's own default.
 
     `strength` 0..1 mixes between input and result, `max_attenuation` (dB) leaves that much of the input under the result,
-    `full_band` False cuts what lies above the model's band, `batch_size` is in windows times channels. `sampler_args` are
-    the sampler's own settings, such as snr or start. `guide` is "none" or one that the model was trained with. `threads` are
-    of the CPU.
+    `full_band` False cuts what lies above the model's band, `batch_size` is in windows times channels, on a GPU.
+    `sampler_args` are the sampler's own settings, such as snr or start. `guide` is "none" or one that the model was trained
+    with. `threads` are of the CPU.
     """
 
     steps: int | None = None

@@ -34,7 +34,7 @@ class Order:
     given: Any
 
 
-MOST_LANES = 16
+MOST_SPARE = 15  # files
 
 
 class Engine:
@@ -52,7 +52,8 @@ class Engine:
         torch_threads: int | None = None,
     ):
         self._run, self._together, self._ahead = run, together, threads * together
-        self.lanes = min(threads + together, MOST_LANES)
+        spare = max(together, 2, threads // 4)  # files that are being read or written meanwhile, or fill up a batch
+        self.lanes = threads + min(spare, MOST_SPARE)
         self._waiting: deque[tuple[Order, Future]] = deque()
         self._lock = threading.Lock()
         setting = {} if torch_threads is None else {"initializer": torch.set_num_threads, "initargs": (torch_threads,)}
@@ -115,6 +116,7 @@ class Engine:
             if len(orders) == 1:
                 return [EnhanceError("not enough GPU memory for one window", "use --device cpu")]
             middle = len(orders) // 2
+            self._together = min(self._together, middle * orders[0].window.audio.shape[0])  # from now on
             return self._results(orders[:middle]) + self._results(orders[middle:])
         except BaseException as error:  # noqa: BLE001 - it is raised where the result is waited for
             if len(orders) == 1:
@@ -133,11 +135,11 @@ def engine_for(
 ) -> Engine:
     """The engine that suits the model and its device; `threads` CPU threads, None: as many as torch would take.
 
-    Windows of a small network run side by side, one thread each. A large one, which is slow even for a single window, has
-    all threads for one window at a time.
+    `batch_size` is for GPUs. On a CPU windows of a small network run side by side, one thread each; a large one, which is slow
+    even for a single window, has all threads for one window at a time.
     """
     if model.device.type != "cpu":
         return Engine(run, together=batch_size)
     count = torch.get_num_threads() if threads is None else min(threads, os.cpu_count() or 1)
     light = sum(p.numel() for p in model.network.parameters()) <= LIGHT
-    return Engine(run, count, batch_size, 1) if light else Engine(run, 1, batch_size, count)
+    return Engine(run, count, torch_threads=1) if light else Engine(run, 1, torch_threads=count)

@@ -1,16 +1,19 @@
 """Repairing speaker embeddings: vectors (K, D) in, the vectors of the same speakers without what the recording did out.
 
 Every vector is brought to the length sqrt(D), noise is added as the diffusion process has it at the chosen time, and the
-network estimates the clean vector, in one step or in several of DDIM. The same noise serves all vectors, so the result for a
-vector does not depend on which others stand beside it.
+network estimates the clean vector, in one step or in several of DDIM. The same noise serves all vectors, blocks of a fixed
+size are computed with one thread each, so the result for a vector depends neither on those beside it nor on the number of
+threads.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from enhance_cli.errors import ModelError, UsageError
 from enhance_cli.models.extractor import named
@@ -19,6 +22,8 @@ from enhance_cli.samplers import SAMPLERS
 
 TASK = "enhance-embedding"
 ROWS = 512  # at once; the last block is filled up, so that all are computed alike
+FEW = 16  # the same for recordings, which mostly come one by one
+SHORTEST, LONGEST = 1e-12, 1e18  # lengths of usable vectors
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,8 @@ class Repairer:
         model.process.levels(self.steps, start)  # refuses a time or a number of steps that it does not have
         settings = spec.sampler_args.get(sampler, {}) | {"start": start}
         self.sample = partial(SAMPLERS[sampler], **settings)
+        count = torch.get_num_threads() if model.device.type == "cpu" else 1
+        self._threads = ThreadPoolExecutor(count, "repair", torch.set_num_threads, (1,))
 
     def check_extractor(self, extractor_id: str) -> None:
         """Raises ModelError unless the model was trained on embeddings of that kind."""
@@ -70,47 +77,56 @@ class Repairer:
             )
 
     def repair(self, vectors: np.ndarray) -> np.ndarray:
-        """(K, D) -> (K, D) float32. Rows that are `unusable` come back as they were. Raises ModelError for another D."""
+        """(K, D) -> (K, D) float32. Rows that are unusable come back as they were. Raises ModelError for another D."""
+        return self.run(vectors)[0]
+
+    def run(self, vectors: np.ndarray, together: int = ROWS) -> tuple[np.ndarray, np.ndarray]:
+        """(K, D) -> (repaired (K, D) float32, which are unusable and as they were (K,) bool): rows with a number that is not
+        finite, or whose length is zero or beyond single precision. `together` are computed at once; for another number the
+        last bits may differ. Raises ModelError for another D."""
         if vectors.ndim != 2 or vectors.shape[1] != self.dimension:
             raise ModelError(
                 f"vectors of shape {list(vectors.shape)}: {self.model.spec.name} repairs {self.dimension} numbers each",
                 "use vectors of the extractor that it was trained for",
             )
-        result = np.array(vectors, dtype=np.float32)
-        usable = np.flatnonzero(~unusable(vectors))
-        for first in range(0, len(usable), ROWS):
-            rows = usable[first : first + ROWS]
-            block = torch.zeros(ROWS, self.dimension)
-            block[: len(rows)] = torch.from_numpy(result[rows])
-            result[rows] = self._repair(block)[: len(rows)].numpy()
-        return result
+        result = np.empty(vectors.shape, np.float32)
+        unusable = np.empty(len(vectors), bool)
+
+        def block(first: int) -> None:
+            given = torch.zeros(together, self.dimension)
+            here = slice(first, min(first + together, len(vectors)))
+            with np.errstate(over="ignore"):
+                given.numpy()[: here.stop - first] = vectors[here]
+            repaired, bad = self._repair(given.to(self.model.device))
+            result[here] = repaired[: here.stop - first].cpu().numpy()
+            unusable[here] = bad[: here.stop - first, 0].cpu().numpy()
+
+        list(self._threads.map(block, range(0, len(vectors), together)))
+        return result, unusable
 
     @torch.inference_mode()
-    def _repair(self, vectors: Tensor) -> Tensor:
-        vectors = vectors.to(self.model.device)
+    def _repair(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, D) -> (repaired (B, D), which are unusable (B, 1))."""
         length = vectors.norm(dim=1, keepdim=True)
-        unit = vectors / length.clamp_min(torch.finfo(torch.float32).tiny)
+        bad = ~((length > SHORTEST) & (length < LONGEST))
+        unit = vectors / length.masked_fill(bad, torch.inf)
         y = unit * self.dimension**0.5 if self.model.spec.normalise == "unit-rms" else vectors
         draws = [self.sample(self._estimate, self.model.process, y, self.steps, n) for n in self._noises(y)]
-        repaired = torch.nn.functional.normalize(sum(draws), dim=1)
-        mixed = torch.nn.functional.normalize(self.ensemble * unit + (1 - self.ensemble) * repaired, dim=1)
-        return (mixed if self.options.normalise == "unit" else mixed * length).cpu()
+        repaired = normalize(torch.stack(draws).sum(dim=0) if len(draws) > 1 else draws[0], dim=1)
+        if self.ensemble:
+            repaired = normalize(self.ensemble * unit + (1 - self.ensemble) * repaired, dim=1)
+        if self.options.normalise == "keep":
+            repaired = repaired * length
+        return torch.where(bad, vectors, repaired) if bad.any() else repaired, bad
 
     def _estimate(self, x: Tensor, y: Tensor, t: Tensor) -> Tensor:
         """All rows are at the same time, which is therefore embedded once."""
         return self.model.estimate(x, y, t[:1])
 
     def _noises(self, y: Tensor) -> list:
-        """What the sampler draws from, once for every draw: the same D numbers for all rows."""
+        """What the sampler draws from, once for every draw: the same D numbers (1, D) for all rows."""
         if not self.options.draws:
-            return [lambda: torch.zeros_like(y)]
+            return [lambda: y.new_zeros(())]
         generator = torch.Generator().manual_seed(self.options.seed)
         noise = torch.randn(self.options.draws, 1, self.dimension, generator=generator).to(y.device)
-        return [partial(n.expand_as, y) for n in noise]
-
-
-def unusable(vectors: np.ndarray) -> np.ndarray:
-    """(K, D) -> (K,) bool: rows with a number that is not finite, or whose length is zero or beyond single precision."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        square = np.square(vectors, dtype=np.float64).sum(axis=1)
-    return ~(np.isfinite(square) & (square > 1e-24) & (square < 1e36))
+        return [lambda n=n: n for n in noise]

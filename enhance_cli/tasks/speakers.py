@@ -17,7 +17,7 @@ from enhance_cli.models.extractor import Extractor, load_extractor, named
 from enhance_cli.models.load import Model
 from enhance_cli.models.spec import read_spec
 from enhance_cli.tasks.embed import Embedder, EmbedOptions
-from enhance_cli.tasks.repair import Repairer, RepairOptions, unusable
+from enhance_cli.tasks.repair import FEW, Repairer, RepairOptions
 
 
 class Speakers:
@@ -68,9 +68,13 @@ class Speakers:
         try:
             if found:
                 self.repairer.check_extractor(found)
-            return self.repairer.repair(rows), unusable(rows)
+            return self.repairer.run(rows)
         except EnhanceError as error:
             raise VectorError(f"{what}: {error.message}", error.hint) from error
+
+    def repair_recorded(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The same for embeddings (K, D) that the extractor loaded here made, with the same bits for one and for many."""
+        return self.repairer.run(rows, FEW)
 
 
 def extractor_id(name: str) -> str:

@@ -12,6 +12,7 @@ from enhance_cli.errors import VectorError
 from enhance_cli.vectors.table import ID_NAMES, VECTOR_NAMES, Vectors, one_extractor
 
 EXTRACTOR = "extractor"
+BATCH = 1024  # rows
 
 
 @dataclass
@@ -36,6 +37,8 @@ def take(table: pa.Table, path: Path, header: bool = True) -> Vectors:
     if not columns or len(lists) > 1:
         raise VectorError(f"{path}: cannot tell which columns are the embeddings", "call them e0, e1, e2, ...")
     ids = _ids(table, columns, path)
+    if not ids:
+        raise VectorError(f"{path}: there are no embeddings in it", "check how it was made")
     rows = _rows_of_lists(table[lists[0]], ids, path) if lists else _rows_of_columns(table, columns)
     named = table[EXTRACTOR].to_pylist() if EXTRACTOR in names else []
     noted = (table.schema.metadata or {}).get(EXTRACTOR.encode(), b"").decode()
@@ -50,7 +53,7 @@ def put(vectors: Vectors) -> pa.Table:
     if _is_list(table.schema.field(layout.columns[0]).type):
         new = as_lists(vectors.rows)
         return _set(table, layout.columns[0], new.cast(table.schema.field(layout.columns[0]).type))
-    for name, values in zip(layout.columns, vectors.rows.T, strict=True):
+    for name, values in zip(layout.columns, np.ascontiguousarray(vectors.rows.T), strict=True):
         table = _set(table, name, pa.array(values).cast(table.schema.field(name).type))
     return table
 
@@ -99,15 +102,20 @@ def _rows_of_lists(column: pa.ChunkedArray, ids: list[str], path: Path) -> np.nd
     lengths = pc.list_value_length(column)
     there = np.array(lengths.is_valid())
     found = np.array(lengths.drop_null())
-    if len(set(found.tolist())) > 1:
+    if (found != found[:1]).any():
         odd = ids[int(np.flatnonzero(there)[np.argmax(found != found[0])])]
         raise VectorError(f"{path}: {odd} has another length than the embeddings before it", "store one kind in a file")
-    values = np.concatenate([chunk.flatten().to_numpy(zero_copy_only=False) for chunk in column.chunks])
+    chunks = [chunk.flatten().to_numpy(zero_copy_only=False) for chunk in column.chunks]
+    values = chunks[0] if len(chunks) == 1 else np.concatenate(chunks)
+    if there.all():
+        return values.reshape(len(there), -1)
     rows = np.full((len(there), int(found[0]) if len(found) else 0), np.nan, values.dtype)
     rows[there] = values.reshape(-1, rows.shape[1])
     return rows
 
 
 def _rows_of_columns(table: pa.Table, columns: list[str]) -> np.ndarray:
-    rows = [table[name].to_numpy() for name in columns]  # what is missing becomes NaN
-    return np.stack(rows, axis=1)
+    """(K, D), batch by batch, which stays in the cache; what is missing becomes NaN."""
+    batches = table.select(columns).to_batches(max_chunksize=BATCH)
+    parts = [[column.to_numpy(zero_copy_only=False) for column in batch.columns] for batch in batches]
+    return np.concatenate([np.stack(part, axis=1) for part in parts])

@@ -3,16 +3,21 @@ names is seen by its numbers. Other columns are kept letter by letter.
 """
 
 import csv
+import itertools
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv as arrow
 
+from enhance_cli.errors import VectorError
 from enhance_cli.vectors import columns
 from enhance_cli.vectors.table import Vectors
 
+FIRST_ROWS = 200  # of a file, from which its columns are judged
+PART = 4096  # rows written by one thread
 DECIMAL = re.compile(r"\s*[-+]?(\d*\.\d*(e[-+]?\d+)?|\d+e[-+]?\d+|nan|inf)\s*", re.IGNORECASE)
 
 
@@ -22,12 +27,14 @@ def read(path: Path) -> Vectors:
     header = sum(DECIMAL.fullmatch(cell) is not None for cell in first) * 2 <= len(first)
     header = header and not any(cell.startswith("[") for cell in first)
     names = first if header else ["id", *(f"e{i}" for i in range(len(first) - 1))]
-    text = arrow.read_csv(
-        path,
-        read_options=arrow.ReadOptions(column_names=names, skip_rows=1 if header else 0),
-        parse_options=arrow.ParseOptions(newlines_in_values=True),
-        convert_options=arrow.ConvertOptions(column_types={n: pa.string() for n in names}, strings_can_be_null=False),
-    )
+    numbers = _columns_of_numbers(path, names, header)
+    try:
+        table = _table(path, names, header, numbers) if numbers else None
+    except pa.ArrowInvalid:  # further down something else stands in them
+        table = None
+    if table is not None:
+        return columns.take(table, path, header)
+    text = _table(path, names, header, [])
     bracketed = len(text) > 0 and any(text[name][0].as_py().startswith("[") for name in set(names))
     vectors = columns.take(_typed(text), path, header)
     vectors.layout.bracketed = bracketed
@@ -35,6 +42,29 @@ def read(path: Path) -> Vectors:
         if name not in vectors.layout.columns:
             vectors.layout.table = vectors.layout.table.set_column(index, name, text[name])
     return vectors
+
+
+def _columns_of_numbers(path: Path, names: list[str], header: bool) -> list[str]:
+    """Those that hold the embeddings as far as the first rows tell; none if that takes all rows to see."""
+    with path.open("rb") as file:
+        start = b"".join(itertools.islice(file, FIRST_ROWS))
+    try:
+        table = _typed(_table(pa.BufferReader(start), names, header, []))
+        found = columns.take(table, path, header).layout.columns
+    except (pa.ArrowInvalid, VectorError):
+        return []
+    return found if pa.types.is_floating(table.schema.field(found[0]).type) else []
+
+
+def _table(source, names: list[str], header: bool, numbers: list[str]) -> pa.Table:
+    """The file with the columns `numbers` as float32, where an empty cell is missing, and all others as they are written."""
+    kinds = {name: pa.float32() if name in numbers else pa.string() for name in names}
+    return arrow.read_csv(
+        source,
+        read_options=arrow.ReadOptions(column_names=names, skip_rows=1 if header else 0),
+        parse_options=arrow.ParseOptions(newlines_in_values=True),
+        convert_options=arrow.ConvertOptions(column_types=kinds, strings_can_be_null=False, null_values=[""]),
+    )
 
 
 def write(path: Path, vectors: Vectors) -> None:
@@ -48,7 +78,16 @@ def write(path: Path, vectors: Vectors) -> None:
             texts = ["[" + ", ".join(f"{x:.9g}" for x in row) + "]" for row in vectors.rows.tolist()]
             name = vectors.layout.columns[0]
             table = table.set_column(table.column_names.index(name), name, pa.array(texts))
-    arrow.write_csv(table, path, arrow.WriteOptions(include_header=header, quoting_style="needed"))
+    parts = [table.slice(first, PART) for first in range(0, len(table), PART)]
+    with path.open("wb") as file, ThreadPoolExecutor(pa.cpu_count()) as threads:
+        for text in threads.map(lambda part: _text(part, header and part is parts[0]), parts):
+            file.write(text)
+
+
+def _text(table: pa.Table, header: bool) -> pa.Buffer:
+    sink = pa.BufferOutputStream()
+    arrow.write_csv(table, sink, arrow.WriteOptions(include_header=header, quoting_style="needed"))
+    return sink.getvalue()
 
 
 def _typed(text: pa.Table) -> pa.Table:

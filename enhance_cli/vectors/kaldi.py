@@ -5,7 +5,6 @@ a command with |) are refused. A written .scp has one .ark beside it.
 """
 
 import mmap
-import re
 from io import BytesIO
 from pathlib import Path
 
@@ -17,18 +16,23 @@ from enhance_cli.vectors.table import Vectors
 
 BINARY = b"\0B"
 PLAIN = {b"\0BFV \4": np.dtype("<f4"), b"\0BDV \4": np.dtype("<f8")}  # what a vector begins with; its length follows
+HEAD = 10  # bytes, with the length
+LONGEST_ID = 4096
 REMEDY = "write it with Kaldi's copy-vector"
 Entry = tuple[str, np.ndarray]
 
 
 def read_ark(path: Path) -> Vectors:
-    data, pairs, place, binary = _open(path), [], 0, True
+    data = _open(path)
+    if plain := _plain_archive(data):
+        return plain
+    pairs, place, binary = [], 0, True
     while (place := _after_blanks(data, place)) < len(data):
         end = data.find(b" ", place)
         if end < 0:
             raise VectorError(f"{path}: what follows embedding {len(pairs)} is not an embedding", REMEDY)
         name = bytes(data[place:end]).decode()
-        value, is_binary, place = _entry(data, end + 1, f"{path}: {name}")
+        value, is_binary, place = _entry(data, end + 1, path, name)
         binary = binary and is_binary
         pairs.append((name, value))
     return _vectors(pairs, binary, path)
@@ -47,12 +51,37 @@ def read_scp(path: Path) -> Vectors:
             raise VectorError(f"{path}: line {number} names no place in an archive", hint)
         if archive not in archives:
             archives[archive] = _open(_find(archive, path))
-        value, is_binary, _ = _entry(archives[archive], offset, f"{path}: {name}")
+        value, is_binary, _ = _entry(archives[archive], offset, path, name)
         binary = binary and is_binary
         pairs.append((name, value))
     vectors = _vectors(pairs, binary, path)
     vectors.layout["archives"] = [_find(archive, path) for archive in archives]
     return vectors
+
+
+def _plain_archive(data: mmap.mmap) -> Vectors | None:
+    """The embeddings, if all are binary vectors of one length and type, as almost always; None if anything else is there."""
+    first = data.find(b" ") + 1
+    head = data[first : first + HEAD]
+    kind = PLAIN.get(head[:6])
+    if kind is None:
+        return None
+    if not (length := int.from_bytes(head[6:], "little") * kind.itemsize):
+        return None
+    names, values, place, size = [], [], 0, len(data)
+    while place < size:
+        end = data.find(b" ", place, place + LONGEST_ID)
+        start = end + 1 + HEAD
+        if end < 0 or data[end + 1 : start] != head or start + length > size:
+            return None
+        names.append(data[place:end])
+        place = start + length
+        values.append(data[start:place])
+    names = b" ".join(names).decode().split(" ")
+    if any(name != name.strip() for name in names):
+        return None
+    rows = np.frombuffer(b"".join(values), kind).reshape(len(names), -1)
+    return Vectors(names, rows, layout={"binary": True, "ndim": 1})
 
 
 def write_ark(path: Path, vectors: Vectors) -> None:
@@ -70,26 +99,27 @@ def write_scp(path: Path, ark: Path, vectors: Vectors, ark_name: Path) -> None:
 
 def _write(path: Path, vectors: Vectors) -> list[int]:
     """Where in the archive each value begins."""
-    spaced = next((name for name in vectors.ids if not name or re.search(r"\s", name)), None)
-    if spaced is not None:
+    if " ".join(vectors.ids).split() != vectors.ids:
+        spaced = next(name for name in vectors.ids if name.split() != [name])
         raise VectorError(f"the id {spaced!r} cannot stand in a Kaldi file", "write .npz or .parquet instead")
     layout = vectors.layout or {"binary": True, "ndim": 1}
     rows = vectors.rows.astype(np.float32) if vectors.rows.dtype == np.float16 else vectors.rows
     values = _binary_values(rows, layout["ndim"]) if layout["binary"] else _text_values(rows, layout["ndim"])
-    blank, places, place = b" " if layout["binary"] else b"  ", [], 0
+    blank = b" " if layout["binary"] else b"  "
+    names = [name.encode() + blank for name in vectors.ids]
+    sizes = [(len(name), len(value)) for name, value in zip(names, values, strict=True)]
     with path.open("wb") as file:
-        for name, value in zip(vectors.ids, values, strict=True):
-            name = name.encode() + blank
-            places.append(place + len(name))
-            place += file.write(name + value)
-    return places
+        file.writelines(piece for pair in zip(names, values) for piece in pair)
+    ends = np.cumsum(sizes)
+    return ends[::2].tolist()
 
 
 def _binary_values(rows: np.ndarray, ndim: int) -> list[bytes]:
     number = lambda n: b"\4" + n.to_bytes(4, "little")
     kind = b"F" if rows.dtype == np.float32 else b"D"
     head = BINARY + kind + (b"M " + number(1) if ndim == 2 else b"V ") + number(rows.shape[1])
-    return [head + row.tobytes() for row in rows.astype(rows.dtype.newbyteorder("<"), copy=False)]
+    data, size = rows.astype(rows.dtype.newbyteorder("<"), copy=False).tobytes(), rows.shape[1] * rows.itemsize
+    return [head + data[place : place + size] for place in range(0, len(data), size)]
 
 
 def _text_values(rows: np.ndarray, ndim: int) -> list[bytes]:
@@ -108,7 +138,7 @@ def _after_blanks(data: mmap.mmap, place: int) -> int:
     return place
 
 
-def _entry(data: mmap.mmap, place: int, what: str) -> tuple[np.ndarray, bool, int]:
+def _entry(data: mmap.mmap, place: int, path: Path, name: str) -> tuple[np.ndarray, bool, int]:
     """The value that begins at `place`, whether it is binary, and where it ends."""
     if kind := PLAIN.get(data[place : place + 6]):
         size = int.from_bytes(data[place + 6 : place + 10], "little")
@@ -119,7 +149,7 @@ def _entry(data: mmap.mmap, place: int, what: str) -> tuple[np.ndarray, bool, in
     place = _after_blanks(data, place)
     end = data.find(b"]", place)
     if data[place : place + 1] != b"[" or end < 0:
-        raise VectorError(f"{what} is neither a vector nor a matrix", REMEDY)
+        raise VectorError(f"{path}: {name} is neither a vector nor a matrix", REMEDY)
     return _numbers(data[place + 1 : end].decode("ascii")), False, end + 1
 
 
@@ -141,7 +171,7 @@ def _vectors(pairs: list[Entry], binary: bool, path: Path) -> Vectors:
         if value.size != pairs[0][1].size:
             message = f"{path}: {name} has {value.size} numbers, {pairs[0][0]} {pairs[0][1].size}"
             raise VectorError(message, "store one kind in a file")
-    rows = np.stack([value.reshape(-1) for _, value in pairs]) if pairs else np.empty((0, 0), np.float32)
+    rows = np.concatenate([v for _, v in pairs], axis=None).reshape(len(pairs), -1) if pairs else np.empty((0, 0), "f4")
     ndim = pairs[0][1].ndim if pairs else 1
     return Vectors([name for name, _ in pairs], rows, layout={"binary": binary, "ndim": ndim})
 

@@ -149,5 +149,8 @@ def test_file_addresses_are_paths(enhance, identity_model, noisy, tmp_path):
     result = enhance("denoise", noisy.as_uri(), "-m", identity_model, "-o", out.as_uri())
     assert result.code == 0 and result.lines == [str(out / "a.wav")]
     assert locate("file:///x/y%20z.wav") == Path("/x/y z.wav")
-    with pytest.raises(UsageError, match="not known"):
-        locate("ftp://x/y")
+    for other in ("ftp", "memory", "https", "abfs"):
+        with pytest.raises(
+            UsageError, match=f"{other}://x/y.wav: this kind of address is not known: use file://, s3://, gs://"
+        ):
+            locate(f"{other}://x/y.wav")

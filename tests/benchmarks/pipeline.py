@@ -120,12 +120,12 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=5)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--batch-size", type=int)
+    parser.add_argument("--batch-size", type=int, default=16)
     options = parser.parse_args()
     model = enhance_cli.load_model(device=options.device)
-    size = options.batch_size or (1 if model.device.type == "cpu" else 16)
-    denoiser = Denoiser(model, DenoiseOptions(batch_size=size, threads=options.threads))
-    print(f"on {model.device} in {model.precision}, {options.threads} threads, batches of {size}")
+    denoiser = Denoiser(model, DenoiseOptions(batch_size=options.batch_size, threads=options.threads))
+    company = "one window at a time each" if model.device.type == "cpu" else f"batches of {options.batch_size}"
+    print(f"on {model.device} in {model.precision}, {options.threads} threads, {company}")
     with tempfile.TemporaryDirectory() as room:
         for kind, count, seconds in (("short", options.short, 3.0), ("long", options.long, 60 * options.minutes)):
             folder = recordings(Path(room) / kind, count, seconds)

@@ -141,9 +141,7 @@ def test_neither_batch_size_nor_shard_nor_company_changes_a_result(enhance, tiny
     assert [r.code for r in made] == [0, 0, 0] and sum(len(r.lines) for r in made) == 6
     assert enhance("denoise", "in/b.wav", "-o", "alone.wav", *common).code == 0
     for name in "abcdef":
-        np.testing.assert_allclose(
-            sound(tmp_path / "eight" / f"{name}.wav"), sound(tmp_path / "one" / f"{name}.wav"), atol=1e-5
-        )
+        assert (tmp_path / "eight" / f"{name}.wav").read_bytes() == (tmp_path / "one" / f"{name}.wav").read_bytes()
     np.testing.assert_array_equal(sound(tmp_path / "alone.wav"), sound(tmp_path / "one" / "b.wav"))
     enhance("denoise", "in/b.wav", "-o", "other.wav", *common[:-1], 8)
     assert np.abs(sound(tmp_path / "other.wav") - sound(tmp_path / "alone.wav")).max() > 1e-3

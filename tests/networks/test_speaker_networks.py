@@ -103,6 +103,20 @@ def test_kaldi_features_are_those_of_torchaudio():
         assert rel_l2(row.numpy(), expected.numpy()) < 1e-5
 
 
+def test_wespeaker_computes_what_its_package_does():
+    expected, about = load("wespeaker_resnet34")
+    network = with_weights("wespeaker_resnet34")
+    sound = torch.from_numpy(wave("wespeaker_wave", 24000, 16000))[None]
+    pairs = {
+        "emb": network.from_features(torch.from_numpy(rnormal("wespeaker_feats", (2, 150, 80), 2.0))),
+        "fbank": network.fbank(sound)[0, ::7],
+        "emb_wave": network(sound),
+    }
+    for name, found in pairs.items():
+        assert found.shape == expected[name].shape
+        assert rel_l2(found.numpy(), expected[name]) < about["tolerance"]["rel_l2"]
+
+
 def test_wespeaker_has_the_published_size_and_hears_no_difference_in_level():
     network = with_weights("wespeaker_resnet34")
     assert size(network) == 6_634_336  # 26.5 MB, as the published ONNX file

@@ -1,11 +1,13 @@
 """From a recording to one embedding, with the network that ships: what must not change it, and what is refused."""
 
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from enhance_cli.audio.resample import resample
 from enhance_cli.errors import AudioError
@@ -39,6 +41,19 @@ def test_rate_and_channels_do_not_matter(speech):
     found = embedder().embed(speech, 16000)
     assert float(found @ embedder().embed(np.concatenate([speech, speech]), 16000)) > 0.99999
     assert float(found @ embedder().embed(resample(speech, 16000, 44100), 44100)) > 0.99
+
+
+def test_neither_threads_nor_company_change_a_bit(speech):
+    """Long enough for several groups of segments."""
+    parts = [np.tile(speech, (1, 4)), speech[:, 20000:], speech[:, :70000]]
+    alone = [embedder().embed(part, 16000) for part in parts]
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    several = Embedder(load_extractor())
+    torch.set_num_threads(before)
+    with ThreadPoolExecutor(several.lanes) as lanes:
+        found = list(lanes.map(lambda part: several.embed(part, 16000), parts * 2))
+    assert np.array_equal(found, alone * 2)
 
 
 def test_silence_between_words_is_dropped_if_asked_for(speech):

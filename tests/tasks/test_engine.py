@@ -5,10 +5,25 @@ import time
 
 import numpy as np
 import pytest
+import torch
 
 from enhance_cli.errors import EnhanceError
-from enhance_cli.tasks.engine import Engine, Order
+from enhance_cli.models.load import load_file
+from enhance_cli.tasks import denoise
+from enhance_cli.tasks.engine import Engine, Order, engine_for
 from enhance_cli.tasks.windows import Window
+
+
+def side_by_side(file, names, free=None):
+    """`file(name)` for every name, each in a thread of its own; `free` is set once all have begun. All end before this does."""
+    lanes = [threading.Thread(target=file, args=(name,)) for name in names]
+    for lane in lanes:
+        lane.start()
+    if free:
+        time.sleep(0.2)
+        free.set()
+    for lane in lanes:
+        lane.join(20)
 
 
 def orders(count, given, samples=4):
@@ -26,11 +41,7 @@ def test_several_files_at_once_get_their_own_windows_in_order(threads, together)
     def file(name):
         found[name] = [(w.start, float(r[0, 0])) for w, r in engine.map(orders(40, name, samples=4 + name % 2))]
 
-    lanes = [threading.Thread(target=file, args=(name,)) for name in range(6)]
-    for lane in lanes:
-        lane.start()
-    for lane in lanes:
-        lane.join(20)
+    side_by_side(file, range(6))
     assert found == {name: [(n, n + name) for n in range(40)] for name in range(6)}
 
 
@@ -43,15 +54,7 @@ def test_what_waits_is_run_together_if_it_has_one_shape_and_never_more_than_allo
         return sums(batch)
 
     engine = Engine(run, 1, together=4)
-    lanes = [
-        threading.Thread(target=lambda s=samples: list(engine.map(orders(4, 0, s)))) for samples in (4, 5, 4)
-    ]  # fmt: skip
-    for lane in lanes:
-        lane.start()
-    time.sleep(0.2)
-    free.set()
-    for lane in lanes:
-        lane.join(20)
+    side_by_side(lambda samples: list(engine.map(orders(4, 0, samples))), (4, 5, 4), free)
     assert sum(map(len, sizes)) == 12 and max(map(len, sizes)) == 4
     assert all(len(set(batch)) == 1 for batch in sizes)
 
@@ -86,14 +89,63 @@ def test_a_window_that_fails_fails_alone():
         except EnhanceError as error:
             ended[name] = error.message
 
-    lanes = [threading.Thread(target=file, args=(name,)) for name in ("good", "bad", "fine")]
-    for lane in lanes:
-        lane.start()
-    time.sleep(0.1)
-    free.set()
-    for lane in lanes:
-        lane.join(20)
+    side_by_side(file, ("good", "bad", "fine"), free)
     assert ended == {"good": 6, "bad": "a window of the bad file", "fine": 6}
+
+
+def test_out_of_memory_halves_the_batch_and_goes_on():
+    free, tried = threading.Event(), []
+
+    def run(batch):
+        free.wait(20)
+        tried.append(len(batch))
+        if len(batch) > 2:
+            raise torch.OutOfMemoryError("as a GPU says it")
+        return sums(batch)
+
+    engine, found = Engine(run, 1, together=8), {}
+    file = lambda name: found.update({name: [float(r[0, 0]) for _, r in engine.map(orders(20, name))]})
+    side_by_side(file, range(4), free)
+    assert found == {name: [n + name for n in range(20)] for name in range(4)}
+    assert sum(size > 2 for size in tried) <= 3, "what did not fit is not tried for every batch again"
+    assert tried.count(2) > 30
+
+
+def test_a_window_that_does_not_fit_by_itself_fails_with_a_sentence():
+    def run(batch):
+        raise torch.OutOfMemoryError("as a GPU says it")
+
+    with pytest.raises(EnhanceError, match="not enough GPU memory for one window: use --device cpu"):
+        list(Engine(run, 1, together=8).map(orders(3, 0)))
+
+
+def test_out_of_memory_inside_the_network_costs_no_file_and_changes_no_result(tiny_model, monkeypatch):
+    """The engine of a GPU around a real network on the CPU: results are those of single windows, up to rounding."""
+    monkeypatch.setattr(denoise, "WINDOW_SECONDS", 0.25)
+    model = load_file(tiny_model, torch.device("cpu"))
+    audio = np.random.default_rng(0).standard_normal((1, 64_000)).astype(np.float32) * 0.1
+    wanted = denoise.run(audio, 16000, model)
+    forward, refused = model.network.forward, []
+
+    def little_memory(x, *rest, **more):
+        if len(x) > 2:
+            refused.append(len(x))
+            raise torch.OutOfMemoryError("as a GPU says it")
+        return forward(x, *rest, **more)
+
+    monkeypatch.setattr(model.network, "forward", little_memory)
+    monkeypatch.setattr(denoise, "engine_for", lambda model, run, *_: Engine(run, together=8))
+    np.testing.assert_allclose(denoise.run(audio, 16000, model), wanted, atol=1e-6)
+    assert refused
+
+
+def test_on_a_cpu_every_window_is_computed_by_itself(tiny_model):
+    """Together they would be slower, and the bits of their results would depend on the company."""
+    sizes = []
+    run = lambda batch: sizes.append(len(batch)) or sums(batch)
+    engine = engine_for(load_file(tiny_model, torch.device("cpu")), run, 8, threads=2)
+    side_by_side(lambda name: list(engine.map(orders(20, name))), range(4))
+    assert sizes == [1] * 80
 
 
 def test_no_more_is_read_ahead_than_keeps_the_engine_busy():

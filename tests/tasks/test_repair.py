@@ -8,7 +8,7 @@ from enhance_cli.errors import ModelError, UsageError
 from enhance_cli.models.load import load_file, save_model
 from enhance_cli.models.spec import Spec
 from enhance_cli.networks import NETWORKS
-from enhance_cli.tasks.repair import ROWS, Repairer, RepairOptions, unusable
+from enhance_cli.tasks.repair import ROWS, Repairer, RepairOptions
 from tests import golden_numbers as golden
 from tests.golden_numbers import load, rel_l2
 
@@ -65,6 +65,16 @@ def test_a_row_does_not_depend_on_the_others(model, vectors, options):
     assert np.array_equal(repairer.repair(vectors[::-1].copy())[::-1], whole[: len(vectors)])
 
 
+def test_the_number_of_threads_changes_no_bit(model, vectors):
+    many = np.tile(vectors, (2 * ROWS // len(vectors), 1))
+    before, found = torch.get_num_threads(), []
+    for threads in (1, 3):
+        torch.set_num_threads(threads)
+        found.append(Repairer(model).repair(many))
+    torch.set_num_threads(before)
+    assert np.array_equal(*found)
+
+
 def test_scale_does_not_matter(model, vectors):
     repairer = Repairer(model)
     assert np.allclose(repairer.repair(1e-3 * vectors), repairer.repair(vectors), atol=1e-5)
@@ -94,10 +104,10 @@ def test_time_and_steps(model, vectors):
 def test_rows_that_are_no_vectors_come_back_as_they_were(model, vectors):
     bad = vectors.copy()
     bad[3, 5], bad[8], bad[9, 0], bad[20] = np.nan, 0, np.inf, 1e-20
-    assert np.flatnonzero(unusable(bad)).tolist() == [3, 8, 9, 20]
-    result = Repairer(model).repair(bad)
+    result, unusable = Repairer(model).run(bad)
+    assert np.flatnonzero(unusable).tolist() == [3, 8, 9, 20]
     assert np.array_equal(result[[3, 8, 9, 20]], bad[[3, 8, 9, 20]], equal_nan=True)
-    good = ~unusable(bad)
+    good = ~unusable
     assert np.array_equal(result[good], Repairer(model).repair(vectors)[good])
     assert Repairer(model).repair(np.zeros((0, D), np.float32)).shape == (0, D)
 

@@ -174,6 +174,33 @@ def test_an_empty_cell_of_csv_is_not_a_number(tmp_path):
     np.testing.assert_array_equal(found.rows, np.array([[1, 2], [np.nan, 4], [np.nan, np.inf]], np.float32))
 
 
+def test_long_csv_files_keep_their_order(tmp_path):
+    rows = np.random.default_rng(1).standard_normal((10_000, 3)).astype(np.float32)
+    ids = [f"u{i}" for i in range(len(rows))]
+    write([tmp_path / "x.csv"], Vectors(ids, rows), "csv", tmp_path / "x.csv")
+    target = assert_same(tmp_path / "x.csv", rows, ids)
+    assert target.read_text().count("id") == 1
+
+
+def test_a_column_of_csv_that_turns_out_to_be_words_is_kept_as_such(tmp_path):
+    words = ["0.5"] * 300 + ["loud"]
+    text = "".join(f"u{i},{i}.25,{word}\n" for i, word in enumerate(words))
+    (tmp_path / "x.csv").write_text("id,first,noise\n" + text)
+    target = assert_same(
+        tmp_path / "x.csv", np.arange(301, dtype=np.float32)[:, None] + 0.25, [f"u{i}" for i in range(301)]
+    )
+    assert target.read_text().splitlines()[-1].replace('"', "") == "u300,600.5,loud"
+
+
+def test_a_kaldi_archive_may_mix_vectors_and_matrices(rows, tmp_path):
+    ids = list("abcdefg")
+    entries = {name: row if number != 3 else row[None] for number, (name, row) in enumerate(zip(ids, rows))}
+    kaldiio.save_ark(str(tmp_path / "x.ark"), entries)
+    found = read(tmp_path / "x.ark")
+    assert found.ids == ids
+    np.testing.assert_array_equal(found.rows, rows)
+
+
 # --- what is refused ----------------------------------------------------------------------------------------
 
 

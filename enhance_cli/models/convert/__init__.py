@@ -21,6 +21,7 @@ CONVERTERS = Catalogue(
         "seed": "seed:convert",
         "speechbrain-ecapa": "speechbrain_ecapa:convert",
         "wespeaker": "wespeaker:convert",
+        "wespeaker-onnx": "wespeaker_onnx:convert",
     },
 )
 

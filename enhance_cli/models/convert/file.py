@@ -51,6 +51,8 @@ def convert_file(
 
 def detect(source: Path) -> str:
     """The converter for a file, from what it holds. Raises ModelError."""
+    if source.suffix.lower() == ".onnx":
+        return "wespeaker-onnx"
     found = read(source)
     if isinstance(found, dict) and isinstance(found.get("model_state"), dict):
         return "resemblyzer"

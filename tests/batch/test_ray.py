@@ -103,7 +103,7 @@ def test_a_file_that_kills_its_worker_fails_and_takes_no_other_along(nodes, envi
     if environment:
         import fsspec
 
-        system = fsspec.filesystem("s3", use_listings_cache=False)
+        system = fsspec.filesystem("s3", use_listings_cache=False, skip_instance_cache=True)
         system.mkdir("take")
         for word in words[:3]:
             system.put_file(str(tmp_path / word), f"take/in/{word}")

@@ -26,7 +26,7 @@ def s3(tmp_path_factory):
     with s3_server() as environment, pytest.MonkeyPatch.context() as patch:
         for name, value in environment.items():
             patch.setenv(name, value)
-        system = fsspec.filesystem("s3", use_listings_cache=False)
+        system = fsspec.filesystem("s3", use_listings_cache=False, skip_instance_cache=True)
         system.mkdir("take")
         yield system
 

@@ -20,7 +20,7 @@ def gs():
     with gs_server() as environment, pytest.MonkeyPatch.context() as patch:
         for name, value in environment.items():
             patch.setenv(name, value)
-        system = fsspec.filesystem("gs", use_listings_cache=False)
+        system = fsspec.filesystem("gs", use_listings_cache=False, skip_instance_cache=True)
         system.mkdir("take")
         yield system
 

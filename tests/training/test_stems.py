@@ -39,6 +39,8 @@ lr = 5e-3
 warmup = 5
 ema = 0.9
 """
+WAVEFORM = """{ network = "unet1d", channels = 16, patch_factor = 4, multipliers = [1, 2, 2], factors = [2, 2], num_blocks = [1, 1],
+attentions = [false, false], resnet_groups = 4, labels = 2 }"""
 REFINER = f"""{MODEL}
 max_steps = 4
 default_steps = 1
@@ -139,6 +141,14 @@ def test_a_finished_run_does_nothing_and_a_longer_one_goes_on(extractor, root):
         (root / "again" / name).write_bytes((root / "extractor" / name).read_bytes())
     train(root, EXTRACTOR, "again", ["stage.0.steps=44"])
     assert json.loads((root / "again" / "metrics.jsonl").read_text().splitlines()[-1])["step"] == 44
+
+
+def test_an_extractor_of_one_stem_a_pass_is_trained_on_a_stem_of_each_mix_at_random(root):
+    network = WAVEFORM.replace("\n", " ")
+    settings = [f"model.network_args={{ extractor = {network} }}", "stage.0.steps=60", "stage.0.lr=3e-3"]
+    path, last = train(root, EXTRACTOR, "waveform", settings)
+    lines = [json.loads(line) for line in (root / "waveform" / "metrics.jsonl").read_text().splitlines()]
+    assert lines[-1]["loss"] < 0.7 * lines[0]["loss"] and last["si_sdri"] > lines[0]["si_sdri"] + 3
 
 
 def test_the_refiner_is_trained_and_the_extractor_stays_as_it_was(extractor, root):

@@ -1,6 +1,6 @@
 """The losses of a stem model: the extractor's, the refiner's, and the distillation of the refiner into one call.
 
-    extraction    D(extractor(m), s), all stems of a mix at once
+    extraction    D(extractor(m), s), all stems of a mix at once, or one at random of an extractor that gives one a pass
     refinement    D(refiner(b + sigma z), s) / c_out(sigma), where b is the true stem, or for a share `estimates` of the items
                   the extractor's estimate: what the refiner will meet is off in ways that noise is not (EDM denoising)
     consistency   D(f(x_t), f_average(x_r)) / c_out(t) + refinement, x_r the teacher's Heun steps from x_t down its grid
@@ -48,14 +48,18 @@ class Objective:
         """Scalar for mixes (B, 1, N) and stems (B, K, N)."""
         if stage.loss == "extraction":
             return self.extraction(stage, mixes, stems)
-        picked = torch.randint(stems.shape[1], (len(mixes),), device=mixes.device)
-        label = one_hot(picked, stems.shape[1]).to(mixes.dtype)
-        x0 = stems[torch.arange(len(mixes), device=mixes.device), picked][:, None]
+        label, x0 = self.pick(stems)
         with torch.no_grad():
             first, features = self.model._run(self.model.network.extract, mixes, label)
         features = tuple(features)
         function = self.refinement if stage.loss == "refinement" else self.consistency
         return function(stage, x0, first.float(), label, features, **stage.loss_args)
+
+    def pick(self, stems: Tensor) -> tuple[Tensor, Tensor]:
+        """Stems (B, K, N) -> one-hot label (B, K) and stem (B, 1, N), one at random of each mix."""
+        picked = torch.randint(stems.shape[1], (len(stems),), device=stems.device)
+        label = one_hot(picked, stems.shape[1]).to(stems.dtype)
+        return label, stems[torch.arange(len(stems), device=stems.device), picked][:, None]
 
     def distance(self, stage: Stage, estimate: Tensor, target: Tensor, unit: Tensor) -> Tensor:
         """Of waveforms (B, C, N), errors in units of (B, 1, 1)."""
@@ -63,8 +67,12 @@ class Objective:
 
     def extraction(self, stage: Stage, mixes: Tensor, stems: Tensor) -> Tensor:
         """Relative to the level of the mixes, which differs by design."""
-        estimates = self.model._run(self.model.network.extract_all, mixes)[:, :, 0]
-        return self.distance(stage, estimates, stems, mixes.square().mean(dim=-1, keepdim=True).sqrt().clamp_min(1e-3))
+        unit = mixes.square().mean(dim=-1, keepdim=True).sqrt().clamp_min(1e-3)
+        estimates = self.model._run(self.model.network.extract_all, mixes)
+        if estimates is None:
+            label, target = self.pick(stems)
+            return self.distance(stage, self.model._run(self.model.network.extract, mixes, label)[0], target, unit)
+        return self.distance(stage, estimates[:, :, 0], stems, unit)
 
     def refinement(
         self, stage: Stage, x0: Tensor, first: Tensor, label, features, mean=-3.0, spread=1.0, estimates=0.5

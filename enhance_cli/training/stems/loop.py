@@ -95,8 +95,9 @@ class Trainer:
         if self.refines and not (teacher or train.start):
             raise UsageError("a refiner needs a finished extractor", "name the model that has it: train.start")
         files = songs(recipe, root, cache, log)
-        make = lambda part, seed: StemMixer(files[part], spec.stems, recipe.mix, spec.sample_rate, spec.level, seed)
-        self.mixer, self.held_out = make("train", train.seed), make("valid", train.seed + 1)
+        make = lambda part, mix, seed: StemMixer(files[part], spec.stems, mix, spec.sample_rate, spec.level, seed)
+        plain = replace(recipe.mix, coherent=1.0, other=0.0, speed=(1.0, 1.0), equaliser=0.0)
+        self.mixer, self.held_out = make("train", recipe.mix, train.seed), make("valid", plain, train.seed + 1)
         self.total = sum(stage.steps for stage in recipe.stage)
 
     @property

@@ -39,8 +39,8 @@ lr = 5e-3
 warmup = 5
 ema = 0.9
 """
-WAVEFORM = """{ network = "unet1d", channels = 16, patch_factor = 4, multipliers = [1, 2, 2], factors = [2, 2], num_blocks = [1, 1],
-attentions = [false, false], resnet_groups = 4, labels = 2 }"""
+WAVEFORM = """{ network = "unet1d", channels = 16, patch_factor = 4, multipliers = [1, 2, 2], factors = [2, 2],
+num_blocks = [1, 1], attentions = [false, false], resnet_groups = 4, labels = 2 }"""
 REFINER = f"""{MODEL}
 max_steps = 4
 default_steps = 1

@@ -1,4 +1,5 @@
-"""Validation on held-out songs as they were played, with a held-out soundfont: by how much SI-SDR rises over the mix, for stems that play."""
+"""Validation on held-out songs as they were played, with a held-out soundfont: by how much SI-SDR rises over the mix, for
+stems that play."""
 
 import numpy as np
 

@@ -8,6 +8,8 @@ import sys
 import time
 from collections.abc import Iterator
 
+import pytest
+
 
 @contextlib.contextmanager
 def s3_server() -> Iterator[dict[str, str]]:
@@ -29,6 +31,20 @@ def gs_server() -> Iterator[dict[str, str]]:
     """The same for Google Cloud Storage."""
     with _server("-m", "gcp_storage_emulator", "start", "--in-memory", "--host", "127.0.0.1", "--port") as port:
         yield {"STORAGE_EMULATOR_HOST": f"http://127.0.0.1:{port}", **_DIRECTLY}
+
+
+@contextlib.contextmanager
+def bucket(scheme: str) -> Iterator:
+    """A file system on a server of its own, with a bucket `take`, and the environment set for it."""
+    import fsspec
+
+    server = {"s3": s3_server, "gs": gs_server}[scheme]
+    with server() as environment, pytest.MonkeyPatch.context() as patch:
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        system = fsspec.filesystem(scheme, use_listings_cache=False, skip_instance_cache=True)
+        system.mkdir("take")
+        yield system
 
 
 _DIRECTLY = {"NO_PROXY": "127.0.0.1," + os.environ.get("NO_PROXY", "")}

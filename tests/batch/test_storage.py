@@ -12,22 +12,17 @@ from enhance_cli.batch.transfer import fetched
 from enhance_cli.errors import AudioError, UsageError
 from tests import audio_zoo as zoo
 
-fsspec = pytest.importorskip("fsspec")
+pytest.importorskip("fsspec")
 pytest.importorskip("s3fs")
 pytest.importorskip("moto")
 pytest.importorskip("flask")
 
-from tests.object_storage import s3_server  # noqa: E402
+from tests.object_storage import bucket  # noqa: E402
 
 
 @pytest.fixture(scope="module")
-def s3(tmp_path_factory):
-    """A file system on a server of its own, with a bucket `take` and its environment set."""
-    with s3_server() as environment, pytest.MonkeyPatch.context() as patch:
-        for name, value in environment.items():
-            patch.setenv(name, value)
-        system = fsspec.filesystem("s3", use_listings_cache=False, skip_instance_cache=True)
-        system.mkdir("take")
+def s3():
+    with bucket("s3") as system:
         yield system
 
 

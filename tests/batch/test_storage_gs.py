@@ -7,21 +7,16 @@ import pytest
 
 from tests import audio_zoo as zoo
 
-fsspec = pytest.importorskip("fsspec")
+pytest.importorskip("fsspec")
 pytest.importorskip("gcsfs")
 pytest.importorskip("gcp_storage_emulator")
 
-from tests.object_storage import gs_server  # noqa: E402
+from tests.object_storage import bucket  # noqa: E402
 
 
 @pytest.fixture(scope="module")
 def gs():
-    """A file system on a server of its own, with a bucket `take` and its environment set."""
-    with gs_server() as environment, pytest.MonkeyPatch.context() as patch:
-        for name, value in environment.items():
-            patch.setenv(name, value)
-        system = fsspec.filesystem("gs", use_listings_cache=False, skip_instance_cache=True)
-        system.mkdir("take")
+    with bucket("gs") as system:
         yield system
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import mido
 import numpy as np
 
-from enhance_cli.data.rendering import STEMS
+from enhance_cli.data import STEMS
 from enhance_cli.data.songs import PROGRAMS
 
 DRUM_CHANNEL = 9

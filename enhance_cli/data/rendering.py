@@ -22,10 +22,10 @@ from scipy.fft import next_fast_len
 from scipy.signal import oaconvolve
 
 from enhance_cli.audio.resample import resample
+from enhance_cli.data import STEMS
 from enhance_cli.data.mixing import active_level, equalise
 from enhance_cli.errors import EnhanceError, UsageError
 
-STEMS = ("bass", "drums", "guitar", "piano", "other")
 LEVEL = 0.05  # RMS of a stem's loud parts in the cache
 SYNTH_RATE = 44100
 MIN_SECONDS = 10.0

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+from enhance_cli.data import STEMS
 from enhance_cli.data.corpus import SUFFIXES, read_mono
-from enhance_cli.data.rendering import STEMS, at_level, digest, store
+from enhance_cli.data.rendering import at_level, digest, store
 from enhance_cli.errors import AudioError, UsageError
 
 MIXES = ("mixture", "mix", "residual")

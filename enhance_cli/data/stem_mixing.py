@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from enhance_cli.data import STEMS
 from enhance_cli.data.mixing import active_level, equalise, fast_length, stretch
-from enhance_cli.data.rendering import STEMS
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from enhance_cli.data.rendering import STEMS, Rendering
+from enhance_cli.data import STEMS
+from enhance_cli.data.rendering import Rendering
 from enhance_cli.data.stem_mixing import StemMix
 from enhance_cli.models.spec import Spec
 from enhance_cli.training.recipe import Stage, TrainPart

@@ -136,7 +136,7 @@ def _open_pyav(path: Path) -> tuple[AudioInfo, Callable[[], Iterator[np.ndarray]
 
     def pieces() -> Iterator[np.ndarray]:
         with track() as (container, stream):
-            if stream.duration is None or info.container == "AAC":  # raw AAC has no header: its length is a guess
+            if stream.duration is None or info.container in ("AAC", "MP3"):  # they have no header: a guess
                 yield from decoded(container, stream)
                 return
             claimed = round(stream.duration * stream.time_base * info.rate)

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from enhance_cli.audio import chunks, decode
+from enhance_cli.audio import chunks, decode, mpeg
 from enhance_cli.audio.info import LOSSY, AudioInfo
 from enhance_cli.errors import AudioError
 
@@ -163,11 +163,14 @@ def _by_libsndfile(path: Path) -> tuple[AudioInfo, Decode]:
         frames = sound.frames if sound.frames < _UNKNOWN else None
         if frames == 0:  # a recorder that was cut off never filled the length in; FFmpeg can read those
             return decode.open_foreign(path, "it holds no audio samples")
+        guessed = sound.format == "MP3" and _length_is_guessed(path)
         held = _held(sound) if frames is not None else None
         if held != frames:
             if sound.format == "OGG":  # it promises no length; libsndfile has lost its way in a valid Opus file
                 return decode.open_foreign(path, f"it gives up after {held} samples")
-            _fail_truncated(path, held, frames, "samples")
+            if not guessed:
+                _fail_truncated(path, held, frames, "samples")
+            frames = held
         rate, subtype = sound.samplerate, sound.subtype
         bitrate = int(path.stat().st_size * 8 * rate / frames) if subtype in LOSSY and frames else None
         info = AudioInfo(path, sound.format, subtype, rate, sound.channels, frames, "libsndfile", bitrate)
@@ -201,6 +204,16 @@ def _go_to(sound: soundfile.SoundFile, first: int) -> None:
         return
     while first > 0 and (count := len(sound.read(min(first, 65536)))):
         first -= count
+
+
+def _length_is_guessed(path: Path) -> bool:
+    """Of an MP3. Raises SoundFileError if the guess may be far from the truth."""
+    with open(path, "rb") as file:
+        if mpeg.states_length(file):
+            return False
+        if mpeg.varies(file):
+            raise soundfile.SoundFileError("an MP3 of varying bitrate that does not state its length")
+        return True
 
 
 def _held(sound: soundfile.SoundFile) -> int:

@@ -1,4 +1,5 @@
-"""Multi-track music from MIDI files and random songs: FluidSynth plays every stem by itself, with soundfonts drawn anew.
+"""Multi-track music from MIDI files and random songs: FluidSynth plays every stem by itself, with soundfonts drawn anew, or
+it is put together from recorded notes.
 
 One song becomes one array, int16 (stems, N) in the order of STEMS, in `train` or `valid` of the cache. Reverb and chorus of
 the synthesiser are off, so that stems add up to the mix; what a studio would do to a stem (drive, tone, room) is done
@@ -22,11 +23,12 @@ from scipy.fft import next_fast_len
 from scipy.signal import oaconvolve
 
 from enhance_cli.audio.resample import resample
-from enhance_cli.data import STEMS
+from enhance_cli.data import STEMS, recorded_notes
 from enhance_cli.data.mixing import active_level, equalise
 from enhance_cli.errors import EnhanceError, UsageError
 
 LEVEL = 0.05  # RMS of a stem's loud parts in the cache
+KITS, NOTES = 0.4, 0.4  # how often a stem is played by them where there are some
 SYNTH_RATE = 44100
 MIN_SECONDS = 10.0
 
@@ -35,12 +37,14 @@ MIN_SECONDS = 10.0
 class Rendering:
     """`midi`: folders with .mid files; `songs`: how many random ones besides; at most `seconds` of each.
 
-    `soundfonts` and `drum_kits` (soundfonts whose only instrument is a kit) are paths; those not installed are passed
-    over. A share `held_out` of all songs is for validation, and played with `held_out_soundfont` alone.
+    `soundfonts`, `drum_kits` (soundfonts whose only instrument is a kit) and `notes` (for a stem, folders that
+    data.recorded_notes reads) are paths; those not installed are passed over. A share `held_out` of all songs is for
+    validation, and played with `held_out_soundfont` alone.
     """
 
     soundfonts: list[str] = field(default_factory=list)
     drum_kits: list[str] = field(default_factory=list)
+    notes: dict[str, list[str]] = field(default_factory=dict)
     held_out_soundfont: str = ""
     midi: list[str] = field(default_factory=list)
     songs: int = 0
@@ -71,7 +75,7 @@ def load(recipe: Rendering, root: Path, rate: int, cache: Path, log=print) -> di
     """
     _midi_modules()
     scores = list_scores(recipe, root)
-    fonts = Fonts(recipe)
+    instruments = Instruments(recipe)
     made_by = {name: value for name, value in asdict(recipe).items() if name not in ("midi", "songs")}
     key = hashlib.sha256(json.dumps([rate, made_by]).encode()).hexdigest()[:16]
     folder = cache / f"stems-{key}"
@@ -80,7 +84,7 @@ def load(recipe: Rendering, root: Path, rate: int, cache: Path, log=print) -> di
     files = {s: folder / s.part / f"{s.name}.npy" for s in scores}
     missing = sorted((s for s, path in files.items() if not path.exists()), key=lambda s: digest(s.name))
     with ThreadPoolExecutor(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1) as pool:
-        rendered = pool.map(lambda score: store(files[score], render(score, fonts, recipe, rate)), missing)
+        rendered = pool.map(lambda score: store(files[score], render(score, instruments, recipe, rate)), missing)
         for number, _ in enumerate(rendered, 1):
             if number % 20 == 0 or number == len(missing):
                 log(f"rendered {number} of {len(missing)} songs")
@@ -108,14 +112,15 @@ def list_scores(recipe: Rendering, root: Path) -> list[Score]:
     return [Score(name, path, number, held(name)) for name, path, number in names]
 
 
-class Fonts:
-    """The soundfonts of a recipe that are installed."""
+class Instruments:
+    """Those of a recipe that are installed."""
 
     def __init__(self, recipe: Rendering):
         if shutil.which("fluidsynth") is None:
             raise UsageError("rendering music needs the program fluidsynth", "apt-get install fluidsynth")
         there = lambda paths: [path for path in paths if Path(path).is_file()]
         self.general, self.kits = there(recipe.soundfonts), there(recipe.drum_kits)
+        self.notes = {stem: [f for f in folders if Path(f).is_dir()] for stem, folders in recipe.notes.items()}
         self.held_out = there([recipe.held_out_soundfont])
         if not self.general or not self.held_out:
             wanted = ", ".join([*recipe.soundfonts, recipe.held_out_soundfont])
@@ -124,16 +129,19 @@ class Fonts:
                 "apt-get install fluid-soundfont-gm timgm6mb-soundfont musescore-general-soundfont",
             )
 
-    def draw(self, stem: str, score: Score, rng: np.random.Generator) -> tuple[str, bool]:
-        """A soundfont for this stem, and whether it is nothing but a drum kit."""
+    def play(self, stem: str, part, score: Score, rate: int, seconds: float, rng: np.random.Generator) -> np.ndarray:
+        """(N,) float32: the MIDI file `part`, played by what is drawn for this stem."""
+        pick = lambda among: among[rng.integers(len(among))]
         if score.held_out:
-            return self.held_out[0], False
-        if stem == "drums" and self.kits and rng.random() < 0.4:
-            return self.kits[rng.integers(len(self.kits))], True
-        return self.general[rng.integers(len(self.general))], False
+            return _play(part, self.held_out[0], rate, seconds)
+        if stem == "drums" and self.kits and rng.random() < KITS:
+            return _play(_midi_modules()[0].on_channel(part, 0), pick(self.kits), rate, seconds)
+        if self.notes.get(stem) and rng.random() < NOTES:
+            return recorded_notes.play(part, pick(self.notes[stem]), rate, seconds)
+        return _play(part, pick(self.general), rate, seconds)
 
 
-def render(score: Score, fonts: Fonts, recipe: Rendering, rate: int) -> np.ndarray:
+def render(score: Score, instruments: Instruments, recipe: Rendering, rate: int) -> np.ndarray:
     """int16 (stems, N), N = 0 where fewer than two stems play or the file cannot be played."""
     nothing = np.zeros((len(STEMS), 0), np.int16)
     midi, songs = _midi_modules()
@@ -149,8 +157,7 @@ def render(score: Score, fonts: Fonts, recipe: Rendering, rate: int) -> np.ndarr
         return nothing
     stems = {}
     for stem, part in parts.items():
-        font, kit = fonts.draw(stem, score, rng)
-        audio = colour(_play(midi.on_channel(part, 0) if kit else part, font, rate, recipe.seconds), stem, rate, rng)
+        audio = colour(instruments.play(stem, part, score, rate, recipe.seconds, rng), stem, rate, rng)
         if audio.any():
             stems[stem] = audio
     return at_level(stems, rate)

@@ -38,6 +38,7 @@ class StemMixer:
 
     def __init__(self, files: Sequence[Path], stems: Sequence[str], mix: StemMix, rate: int, level: float, seed: int):
         self.songs = [np.load(path, mmap_mode="r") for path in files]
+        self.lengths = np.array([song.shape[1] for song in self.songs])
         self.playing = [np.flatnonzero([song[row].any() for row in range(len(STEMS))]) for song in self.songs]
         self.by_stem = {row: [n for n, rows in enumerate(self.playing) if row in rows] for row in range(len(STEMS))}
         self.stems, self.mix, self.rate, self.level, self.seed = tuple(stems), mix, rate, level, seed
@@ -45,7 +46,7 @@ class StemMixer:
 
     @property
     def hours(self) -> float:
-        return sum(song.shape[1] for song in self.songs) / self.rate / 3600
+        return self.lengths.sum() / self.rate / 3600
 
     def batch(self, number: int, size: int) -> tuple[np.ndarray, np.ndarray]:
         """(mixes (size, 1, N), stems (size, K, N)), float32."""
@@ -74,8 +75,8 @@ class StemMixer:
         return mixed[None] * scale, np.stack([parts.get(row, silence) for row in wanted]) * scale
 
     def place(self, rng: np.random.Generator, among: Sequence[int]) -> tuple[int, int, int]:
-        """A song, where in it an excerpt begins, and how many samples are taken."""
-        number = int(among[rng.integers(len(among))])
+        """A song (a long one more often), where in it an excerpt begins, and how many samples are taken."""
+        number = int(rng.choice(among, p=self.lengths[among] / self.lengths[among].sum()))
         length = self.songs[number].shape[1]
         taken = min(length, fast_length(self.samples * rng.uniform(*self.mix.speed)))
         return number, int(rng.integers(length - taken + 1)), taken

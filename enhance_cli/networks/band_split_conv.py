@@ -2,9 +2,9 @@
 a cleaner one.
 
 The compressed complex spectrum is cut into bands, narrow ones where the notes are, and each becomes one vector per frame by
-weights of its own. Residual blocks of dense convolutions over frames and bands follow, and again weights of every band's own
-make the masks. Dense convolutions and fixed statistics only: fast on a CPU, and of finite context. (Bands: Luo and Yu, 2023,
-"Music source separation with band-split RNN".)
+weights of its own. Residual blocks of dense convolutions over frames and bands follow, after every second one a layer in which
+all bands hear all others, and again weights of every band's own make the masks. Dense convolutions and fixed statistics only:
+fast on a CPU, and of finite context. (Bands: Luo and Yu, 2023, "Music source separation with band-split RNN".)
 
 As an extractor (`time` False) one pass gives masks for all stems and the label picks one. As a refiner it is told label and
 noise level, hears mix, first estimate and state, and is fed with the extractor's maps of every block through adapters that
@@ -17,28 +17,30 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from enhance_cli.networks.bridge_unet import BridgeUNet, ResidualBlock
+from enhance_cli.networks.bridge_unet import BridgeUNet, ResidualBlock, TemporalBlock
 
-BANDS = ((4, 16), (8, 8), (16, 8), (32, 8), (64, 8))  # of 1024 bins: so many bins each, and how many such bands
+BANDS = ((8, 16), (16, 8), (32, 8), (64, 8), (128, 8))  # of 2048 bins: so many bins each, and how many such bands
+REACHES = ((1, 2), (4, 8))  # dilations of the full-band layers, by turns
 
 
 class BandSplitConv(nn.Module):
     """Waveforms (B, 1, N) in and out, any N; see networks.stem_pair for `forward` and `extract`.
 
-    `channels` of a band, `dilations` in time of the residual blocks, `hidden` channels before the masks, `labels` the number
-    of stems, `bands` as (bins each, how many such bands). `sigma_data` is that of the preconditioning, which a refiner looks
-    through to find the state itself.
+    `channels` of a band, `dilations` in time of the residual blocks, `bottleneck` channels of all bands together, `hidden` ones
+    of a band before the masks, `labels` the number of stems, `bands` as (bins each, how many such bands). `sigma_data` is that
+    of the preconditioning, which a refiner looks through to find the state itself.
     """
 
     def __init__(
         self,
         channels: int = 128,
         dilations: tuple[int, ...] = (1, 2, 4, 8, 1, 2, 4, 8),
-        hidden: int = 128,
+        bottleneck: int = 64,
+        hidden: int = 64,
         labels: int = 4,
         time: bool = False,
         sigma_data: float = 0.1,
-        n_fft: int = 2048,
+        n_fft: int = 4096,
         hop: int = 1024,
         bands: tuple[tuple[int, int], ...] = BANDS,
     ):
@@ -53,6 +55,9 @@ class BandSplitConv(nn.Module):
         self.split = nn.ModuleList(BandLinear(n, 2 * spectra * bins, channels) for bins, n in bands)
         self.norm = nn.BatchNorm2d(channels)
         self.blocks = nn.ModuleList(ResidualBlock(channels, dilation, width) for dilation in dilations)
+        self.mixers = nn.ModuleList(
+            FullBand(channels, count, bottleneck, REACHES[n % 2], width) for n in range(len(dilations) // 2)
+        )
         self.adapters = nn.ModuleList(nn.Conv2d(channels, channels, 1) for _ in dilations) if time else None
         self.hidden = BandLinear(count, channels, hidden)
         self.masks = nn.ModuleList(BandLinear(n, hidden, 2 * masks * bins) for bins, n in bands)
@@ -65,7 +70,7 @@ class BandSplitConv(nn.Module):
     @property
     def context(self) -> int:
         """Samples on either side that an output sample can depend on."""
-        return sum(block.context for block in self.blocks) * self.hop + self.n_fft
+        return sum(layer.context for layer in (*self.blocks, *self.mixers)) * self.hop + self.n_fft
 
     fold = BridgeUNet.fold
 
@@ -115,6 +120,8 @@ class BandSplitConv(nn.Module):
             if maps is not None:
                 h = h + self.adapters[number](maps[number])
             h = block(h, embedding)
+            if number % 2:
+                h = self.mixers[number // 2](h, embedding)
             found.append(h)
         hidden = F.relu(self.hidden(h.permute(0, 2, 3, 1))).split([count for _, count in self.bands], dim=2)
         parts = [
@@ -147,6 +154,31 @@ class BandLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.einsum("btki,kio->btko", x, self.weight) + self.bias
+
+
+class FullBand(nn.Module):
+    """(B, C, T, bands) -> same. All bands of a frame become few channels, look around in time, and are added to every band."""
+
+    def __init__(self, channels: int, bands: int, bottleneck: int, dilations: tuple[int, ...], embedding: int):
+        super().__init__()
+        self.narrow = nn.Sequential(nn.Conv2d(bands * channels, bottleneck, 1, bias=False), nn.BatchNorm2d(bottleneck))
+        self.temporal = nn.ModuleList(TemporalBlock(bottleneck, dilation, embedding) for dilation in dilations)
+        self.widen = nn.Conv2d(bottleneck, bands * channels, 1)
+        nn.init.zeros_(self.widen.weight)
+        nn.init.zeros_(self.widen.bias)
+
+    @property
+    def context(self) -> int:
+        return sum(block.context for block in self.temporal)
+
+    def forward(self, h: Tensor, embedding: Tensor) -> Tensor:
+        batch, channels, frames, bands = h.shape
+        z = h.permute(0, 2, 3, 1).reshape(batch, frames, 1, bands * channels).permute(0, 3, 1, 2)
+        z = F.relu(self.narrow(z))
+        for block in self.temporal:
+            z = block(z, embedding)
+        z = self.widen(z).permute(0, 2, 3, 1).reshape(batch, frames, bands, channels)
+        return F.relu(h + z.permute(0, 3, 1, 2))
 
 
 class LabelAndLevel(nn.Module):

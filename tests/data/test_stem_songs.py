@@ -91,10 +91,10 @@ def test_missing_soundfonts_and_folders_are_one_line(tmp_path, monkeypatch):
         rendering.list_scores(rendering.Rendering(midi=["nowhere"]), tmp_path)
     monkeypatch.setattr(shutil, "which", lambda _: "/bin/true")
     with pytest.raises(UsageError, match="too few soundfonts"):
-        rendering.Fonts(rendering.Rendering(soundfonts=["/nowhere.sf2"], held_out_soundfont="/nowhere.sf2"))
+        rendering.Instruments(rendering.Rendering(soundfonts=["/nowhere.sf2"], held_out_soundfont="/nowhere.sf2"))
     monkeypatch.setattr(shutil, "which", lambda _: None)
     with pytest.raises(UsageError, match="fluidsynth"):
-        rendering.Fonts(rendering.Rendering())
+        rendering.Instruments(rendering.Rendering())
 
 
 def test_folders_of_stems_become_songs_with_every_stem_at_one_level(folder):

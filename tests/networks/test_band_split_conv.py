@@ -6,7 +6,15 @@ import torch
 from enhance_cli.networks.band_split_conv import BandSplitConv
 from enhance_cli.networks.stem_pair import StemPair
 
-SMALL = {"channels": 8, "hidden": 8, "dilations": [1, 2], "n_fft": 256, "hop": 64, "bands": [[4, 8], [16, 6]]}
+SMALL = {
+    "channels": 8,
+    "hidden": 8,
+    "bottleneck": 4,
+    "dilations": [1, 2],
+    "n_fft": 256,
+    "hop": 64,
+    "bands": [[4, 8], [16, 6]],
+}
 LABELS = torch.eye(4)
 
 

@@ -1,0 +1,79 @@
+"""An instrument out of recorded notes: a folder with one file a note, named after it (A2.mp3, As3.wav, F#4v8.flac).
+
+A note that is not there is its nearest neighbour, played faster or slower as samplers do.
+"""
+
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from enhance_cli.data.corpus import SUFFIXES, read_mono
+
+NAME = re.compile(r"([A-G])(s|#)?(-?\d)(v\d+)?")
+SEMITONES = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
+RELEASE = 0.12  # seconds in which a note dies away when it is let go
+SUSTAIN = 64  # the pedal's controller
+
+
+def play(midi, folder: str, rate: int, seconds: float) -> np.ndarray:
+    """(N,) float32 at `rate`: all notes of the mido.MidiFile, whatever instruments it asks for."""
+    recorded = notes(folder, rate)
+    audio = np.zeros(round((seconds + 3) * rate), np.float32)
+    for start, end, pitch, velocity in played(midi):
+        nearest = min(recorded, key=lambda other: abs(other - pitch))
+        sound = transposed(recorded[nearest], pitch - nearest, round((end - start + RELEASE) * rate))
+        fade = min(round(RELEASE * rate), sound.size)
+        sound[sound.size - fade :] *= np.linspace(1, 0, fade, dtype=np.float32)
+        begin = round(start * rate)
+        sound = sound[: max(0, audio.size - begin)]
+        audio[begin : begin + sound.size] += sound * (velocity / 127) ** 2
+    return audio
+
+
+def played(midi) -> Iterator[tuple[float, float, int, int]]:
+    """(start, end, pitch, velocity), times in seconds; the pedal holds notes."""
+    now, sounding, held, down = 0.0, {}, [], False
+    for message in midi:
+        now += message.time
+        key = (getattr(message, "channel", None), getattr(message, "note", None))
+        if message.type == "control_change" and message.control == SUSTAIN:
+            down = message.value >= 64
+            if not down:
+                yield from ((start, now, pitch, velocity) for start, pitch, velocity in held)
+                held = []
+        elif message.type in ("note_on", "note_off"):
+            if key in sounding:
+                start, velocity = sounding.pop(key)
+                if down:
+                    held.append((start, message.note, velocity))
+                else:
+                    yield start, now, message.note, velocity
+            if message.type == "note_on" and message.velocity:
+                sounding[key] = now, message.velocity
+    yield from ((start, now, pitch, velocity) for start, pitch, velocity in held)
+    yield from ((start, now, pitch, velocity) for (_, pitch), (start, velocity) in sounding.items())
+
+
+@lru_cache(maxsize=8)
+def notes(folder: str, rate: int) -> dict[int, np.ndarray]:
+    """Pitch -> (N,) at `rate`, equally loud. Raises AudioError for a file that cannot be read."""
+    found = {}
+    for path in sorted(Path(folder).iterdir()):
+        name = NAME.fullmatch(path.stem)
+        if name and path.suffix.lower() in SUFFIXES:
+            letter, sharp, octave, _ = name.groups()
+            audio = read_mono(path, rate).astype(np.float32)
+            loudest = np.sqrt(np.mean(audio[: rate // 2] ** 2))
+            found[12 * (int(octave) + 1) + SEMITONES[letter] + bool(sharp)] = audio * 0.1 / max(loudest, 1e-4)
+    return found
+
+
+def transposed(audio: np.ndarray, semitones: int, samples: int) -> np.ndarray:
+    """At most `samples` of (N,), played at the speed that is `semitones` higher."""
+    speed = 2 ** (semitones / 12)
+    places = np.arange(min(samples, int((audio.size - 1) / speed))) * speed
+    heard = audio[: int(samples * speed) + 2]
+    return np.interp(places, np.arange(heard.size), heard).astype(np.float32)

@@ -1,0 +1,45 @@
+"""MP3 files that do not state their length, as dictaphones write them: all of it is read, or it is said why not."""
+
+import io
+
+import numpy as np
+import pytest
+import soundfile
+
+from enhance_cli.audio import mpeg
+from enhance_cli.audio.read import open_audio
+from enhance_cli.errors import AudioError
+
+RATE, SECONDS = 44100, 6
+TAG = b"ID3\x03\0\0\0\0\x4e\x20" + bytes(10016)  # room for a cover
+
+
+def bare(path, mode):
+    """A tone that turns into noise halfway, without the encoder's header, behind a tag: how many samples its frames hold."""
+    time = np.arange(RATE * SECONDS) / RATE
+    noise = np.random.default_rng(0).uniform(-0.3, 0.3, time.size)
+    audio = np.where(time < SECONDS / 2, 0.3 * np.sin(2 * np.pi * 440 * time), noise)
+    file = io.BytesIO()
+    soundfile.write(file, audio, RATE, format="MP3", bitrate_mode=mode, compression_level=0.5)
+    assert mpeg.states_length(file)
+    frames = list(mpeg.frames(file))[1:]
+    path.write_bytes(TAG + b"".join(frames))
+    return len(frames) * mpeg.FRAME
+
+
+@pytest.mark.parametrize("mode", ["CONSTANT", "VARIABLE"])
+def test_a_file_that_does_not_state_its_length_is_read_to_its_end(mode, tmp_path):
+    held = bare(tmp_path / "a.mp3", mode)
+    with open(tmp_path / "a.mp3", "rb") as file:
+        assert not mpeg.states_length(file) and mpeg.varies(file) == (mode == "VARIABLE")
+    with open_audio(tmp_path / "a.mp3") as file:
+        audio = np.concatenate(list(file.blocks()), axis=1)[0]
+    assert abs(audio.size - held) <= 2 * mpeg.FRAME
+    assert audio[RATE : 2 * RATE].std() == pytest.approx(0.3 / 2**0.5, rel=0.1)
+    assert audio[-RATE:].std() == pytest.approx(0.3 / 3**0.5, rel=0.2)
+
+
+def test_without_ffmpeg_a_varying_bitrate_is_refused_rather_than_cut_short(tmp_path, no_ffmpeg):
+    bare(tmp_path / "a.mp3", "VARIABLE")
+    with pytest.raises(AudioError, match="does not state its length"):
+        open_audio(tmp_path / "a.mp3")

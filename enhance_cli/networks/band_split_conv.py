@@ -78,7 +78,7 @@ class BandSplitConv(nn.Module):
         """(B, 1, N) mix, (B, K) one-hot -> (B, 1, N) first estimate, and what a refiner is fed with."""
         spectrum = self.analyse(mix)
         masks, maps = self.share(spectrum)
-        picked = torch.einsum("bk,bkft->bft", label.to(masks.dtype), masks)
+        picked = torch.einsum("bk,bktf->btf", label.to(masks.dtype), masks)
         first = self.synthesise(picked * spectrum, mix.shape[-1])
         return first, (mix, first, maps)
 
@@ -89,7 +89,7 @@ class BandSplitConv(nn.Module):
         return self.synthesise(estimates.flatten(0, 1), mix.shape[-1]).reshape(mix.shape[0], self.labels, -1)
 
     def share(self, spectrum: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Mix (B, F, T) -> complex masks (B, K, F, T), which begin as equal shares, and the maps of all blocks."""
+        """Mix (B, T, F) -> complex masks (B, K, T, F), which begin as equal shares, and the maps of all blocks."""
         out, maps = self.body([spectrum], spectrum.real.new_ones(spectrum.shape[0], 1), None)
         return out + 1 / self.labels, maps
 
@@ -108,7 +108,7 @@ class BandSplitConv(nn.Module):
         return difference + self.synthesise(change, x.shape[-1])
 
     def body(self, spectra: list[Tensor], embedding: Tensor, maps: list[Tensor] | None) -> tuple[Tensor, list[Tensor]]:
-        """S spectra (B, F, T) -> complex masks (B, M, F, T), and what every block gave, (B, C, T, bands) each."""
+        """S spectra (B, T, F) -> complex masks (B, M, T, F), and what every block gave, (B, C, T, bands) each."""
         heard = torch.cat([compressed(spectrum) for spectrum in spectra], dim=-1)  # (B, T, F - 1, 2S)
         parts = heard.split([width * count for width, count in self.bands], dim=2)
         h = torch.cat(
@@ -124,22 +124,20 @@ class BandSplitConv(nn.Module):
                 h = self.mixers[number // 2](h, embedding)
             found.append(h)
         hidden = F.relu(self.hidden(h.permute(0, 2, 3, 1))).split([count for _, count in self.bands], dim=2)
-        parts = [
-            layer(part).unflatten(-1, (width, -1)).flatten(2, 3)
-            for layer, part, (width, _) in zip(self.masks, hidden, self.bands)
-        ]
-        return to_complex(torch.cat(parts, dim=2).float()), found
+        return to_complex(
+            [layer(part) for layer, part in zip(self.masks, hidden)], [width for width, _ in self.bands]
+        ), found
 
     def analyse(self, wave: Tensor) -> Tensor:
-        """(B, 1, N) -> complex (B, F, T)."""
+        """(B, 1, N) -> complex (B, T, F)."""
         padded = F.pad(wave[:, 0].float(), (0, -wave.shape[-1] % self.hop))
         return torch.stft(
             padded, self.n_fft, self.hop, window=self.window, pad_mode="constant", return_complex=True, normalized=True
-        )
+        ).transpose(1, 2)
 
     def synthesise(self, spectrum: Tensor, samples: int) -> Tensor:
-        """Complex (B, F, T) -> (B, 1, N)."""
-        wave = torch.istft(spectrum, self.n_fft, self.hop, window=self.window, normalized=True)
+        """Complex (B, T, F) -> (B, 1, N)."""
+        wave = torch.istft(spectrum.transpose(1, 2), self.n_fft, self.hop, window=self.window, normalized=True)
         return wave[:, None, :samples]
 
 
@@ -197,13 +195,17 @@ class LabelAndLevel(nn.Module):
 
 
 def compressed(spectrum: Tensor, exponent: float = 0.4) -> Tensor:
-    """Complex (B, F, T) -> real (B, T, F - 1, 2), magnitudes to that power, without the highest bin."""
-    parts = torch.view_as_real(spectrum[:, :-1].transpose(1, 2))
+    """Complex (B, T, F) -> real (B, T, F - 1, 2), magnitudes to that power, without the highest bin."""
+    parts = torch.view_as_real(spectrum[..., :-1])
     power = parts.square().sum(dim=-1, keepdim=True).clamp_min(1e-10)
     return parts * power.pow((exponent - 1) / 2)
 
 
-def to_complex(out: Tensor) -> Tensor:
-    """(B, T, F - 1, 2M) -> complex (B, M, F, T); the highest bin takes its neighbour's."""
-    parts = torch.cat([out, out[:, :, -1:]], dim=2).unflatten(-1, (-1, 2)).permute(0, 3, 2, 1, 4)
-    return torch.view_as_complex(parts.contiguous())
+def to_complex(parts: list[Tensor], widths: list[int]) -> Tensor:
+    """Bands of equal width together, (B, T, bands, M * width * 2) each -> complex (B, M, T, F); the highest bin takes its
+    neighbour's."""
+    bins = [
+        part.float().unflatten(-1, (-1, width, 2)).permute(0, 3, 1, 2, 4, 5).flatten(3, 4)
+        for part, width in zip(parts, widths)
+    ]
+    return torch.view_as_complex(torch.cat([*bins, bins[-1][..., -1:, :]], dim=3))

@@ -165,7 +165,8 @@ def test_the_refiner_is_trained_and_the_extractor_stays_as_it_was(extractor, roo
         'skip = "edm_skip", out = "edm_out"', 'skip = "consistency_skip", out = "consistency_out", sigma_min = 1e-4'
     )
     student = student.replace('"heun"', '"consistency"')
-    path, distilled = train(root, student, "student", teacher=loop.read_teacher(find(path, None), torch.device("cpu")))
+    teacher = loop.read_teacher(find(path, None), torch.device("cpu"))
+    path, distilled = train(root, student, "student", ['train.precision="bf16"'], teacher)
     assert distilled["si_sdri"] > extractor[1]["si_sdri"] - 3
     assert model_of(path).spec.samplers == ("consistency",)
 

@@ -86,7 +86,9 @@ class Trainer:
         self.model = StemModel(spec, self.network, device, precision)
         self.average = state.MovingAverage(self.network)
         self.averaged = StemModel(spec, deepcopy(self.network).eval().requires_grad_(False), device, precision)
-        self.objective = Objective(self.model, self.averaged, teacher)
+        self.objective = Objective(
+            self.model, self.averaged, teacher and StemModel(teacher.spec, teacher.network, device, precision)
+        )
         self.refines = recipe.stage[0].loss != "extraction"
         for stage in recipe.stage:
             self.objective.check(stage)

@@ -27,8 +27,9 @@ class BandSplitConv(nn.Module):
     """Waveforms (B, 1, N) in and out, any N; see networks.stem_pair for `forward` and `extract`.
 
     `channels` of a band, `dilations` in time of the residual blocks, `bottleneck` channels of all bands together, `hidden` ones
-    of a band before the masks, `labels` the number of stems, `bands` as (bins each, how many such bands). `sigma_data` is that
-    of the preconditioning, which a refiner looks through to find the state itself.
+    of a band before the masks, `labels` the number of stems, `bands` as (bins each, how many such bands). A refiner is `fed`
+    maps of so many channels (None: of its own number); `sigma_data` is that of the preconditioning, which it looks through to
+    find the state itself.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class BandSplitConv(nn.Module):
         hidden: int = 64,
         labels: int = 4,
         time: bool = False,
+        fed: int | None = None,
         sigma_data: float = 0.1,
         n_fft: int = 4096,
         hop: int = 1024,
@@ -58,7 +60,7 @@ class BandSplitConv(nn.Module):
         self.mixers = nn.ModuleList(
             FullBand(channels, count, bottleneck, REACHES[n % 2], width) for n in range(len(dilations) // 2)
         )
-        self.adapters = nn.ModuleList(nn.Conv2d(channels, channels, 1) for _ in dilations) if time else None
+        self.adapters = nn.ModuleList(nn.Conv2d(fed or channels, channels, 1) for _ in dilations) if time else None
         self.hidden = BandLinear(count, channels, hidden)
         self.masks = nn.ModuleList(BandLinear(n, hidden, 2 * masks * bins) for bins, n in bands)
         for layer in (*self.masks, *(self.adapters or ())):

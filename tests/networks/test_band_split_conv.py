@@ -71,7 +71,8 @@ def test_folding_the_normalisations_changes_nothing():
 def test_a_fresh_refiner_gives_the_first_estimate_back(sigma):
     sigma_data = 0.1
     pair = StemPair(
-        {"network": "band_split_conv", **SMALL}, {"network": "band_split_conv", "time": True, **SMALL}
+        {"network": "band_split_conv", **SMALL},
+        {"network": "band_split_conv", "time": True, **SMALL | {"channels": 4, "fed": 8}},
     ).eval()
     mix, label, t = wave(2, 1, 2000), LABELS[1:3], torch.full((2,), sigma)
     first, features = pair.extract(mix, label)
@@ -83,7 +84,10 @@ def test_a_fresh_refiner_gives_the_first_estimate_back(sigma):
 
 
 def test_a_refiner_hears_label_level_and_features():
-    pair = StemPair({"network": "band_split_conv", **SMALL}, {"network": "band_split_conv", "time": True, **SMALL})
+    pair = StemPair(
+        {"network": "band_split_conv", **SMALL},
+        {"network": "band_split_conv", "time": True, **SMALL | {"channels": 4, "fed": 8}},
+    )
     shaken(pair)
     mix, t = wave(1, 1, 2000), torch.tensor([-0.8])
     first, features = pair.extract(mix, LABELS[:1])

@@ -25,7 +25,8 @@ from enhance_cli.training.export import commit as _commit  # noqa: F401
 from enhance_cli.training.logs import Log
 from enhance_cli.training.objective import Objective
 from enhance_cli.training.parallel import Processes
-from enhance_cli.training.recipe import Recipe, Stage
+from enhance_cli.training.recipe import Recipe
+from enhance_cli.training.stage import Stage
 from enhance_cli.training.validation import Validation
 
 SAVE_SECONDS = 120

@@ -10,7 +10,7 @@ from enhance_cli.losses import DISTANCES, LOSSES
 from enhance_cli.models.guide import Guide, load_guide
 from enhance_cli.models.load import Model
 from enhance_cli.samplers import SAMPLERS
-from enhance_cli.training.recipe import Stage
+from enhance_cli.training.stage import Stage
 from enhance_cli.training.state import MovingAverage
 
 

@@ -12,6 +12,9 @@ from enhance_cli.data.corpus import Source
 from enhance_cli.data.mixing import Mix
 from enhance_cli.errors import UsageError
 from enhance_cli.models.spec import Spec
+from enhance_cli.training.repair.recipe import RepairRecipe
+from enhance_cli.training.stage import Stage, TrainPart
+from enhance_cli.training.stems.recipe import StemRecipe
 from enhance_cli.training.toml_values import OutOfRange, Places, build
 
 try:
@@ -46,56 +49,6 @@ class DataPart:
         kinds = [bool(self.speech or self.noise), bool(self.pairs), self.shards is not None]
         if sum(kinds) != 1 or bool(self.speech) != bool(self.noise):
             raise OutOfRange("", "give one of data.pairs, data.shards, or data.speech with data.noise")
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One phase of training: `loss` by name with its arguments, for `steps` batches; lr falls by a cosine to lr_end.
-
-    `distance` has the weights of the distances between estimate and target that are added up. `ema` is the decay of the
-    moving average that is exported: its memory of 1 / (1 - ema) batches should be short against the stage. With
-    `fixed_statistics` batch normalisation stays as it is at inference: a rollout visits one time per call, and its batches
-    would pull the statistics, which serve all times, about. A guided network gets a share `unguided` of its items without
-    the guide, so that it can do without.
-    """
-
-    loss: str
-    steps: int
-    lr: float
-    lr_end: float = 1e-5
-    warmup: int = 300
-    loss_args: dict = field(default_factory=dict)
-    ema: float = 0.999
-    fixed_statistics: bool = False
-    unguided: float = 0.15
-    distance: dict = field(default_factory=lambda: {"hybrid_spectral": 1.0})
-
-
-@dataclass(frozen=True)
-class TrainPart:
-    """How the network is trained. Every step learns from `accumulate` batches of `batch_size` on every process.
-
-    The network starts from the weights of the model `start`, if that is given.
-    `samples` validation mixtures are written to the run folder at each validation, to listen to and look at.
-    """
-
-    batch_size: int = 16
-    accumulate: int = 1
-    weight_decay: float = 0.01
-    clip_norm: float = 5.0
-    precision: str = "bf16"
-    seed: int = 0
-    start: str = ""
-    workers: int = 0
-    validate_every: int = 500
-    validation_items: int = 48
-    samples: int = 2
-    tensorboard: bool = False
-
-    def __post_init__(self):
-        for name in ("batch_size", "accumulate", "validate_every", "validation_items"):
-            if getattr(self, name) < 1:
-                raise OutOfRange(name, f"{getattr(self, name)} is not 1 or more")
 
 
 @dataclass(frozen=True)
@@ -134,16 +87,7 @@ def load(name: str, overrides: list[str] = (), model: dict | None = None) -> Rec
 
 def _kind(tables: dict) -> type:
     """The dataclass that a recipe of this task is."""
-    task = tables["model"].get("task")  # the others are made of parts of this file
-    if task == "enhance-embedding":
-        from enhance_cli.training.repair.recipe import RepairRecipe
-
-        return RepairRecipe
-    if task == "extract-stem":
-        from enhance_cli.training.stems.recipe import StemRecipe
-
-        return StemRecipe
-    return Recipe
+    return {"enhance-embedding": RepairRecipe, "extract-stem": StemRecipe}.get(tables["model"].get("task"), Recipe)
 
 
 def _other_kind(keys: list[str], under: dict) -> bool:

@@ -28,7 +28,8 @@ from enhance_cli.models.device import pick_device
 from enhance_cli.models.load import Model, load_file
 from enhance_cli.tasks import denoise
 from enhance_cli.training.loop import Trainer
-from enhance_cli.training.recipe import Recipe, Stage, load
+from enhance_cli.training.recipe import Recipe, load
+from enhance_cli.training.stage import Stage
 
 COMMON = [
     'model.network="bridge_unet"',

@@ -14,7 +14,8 @@ import enhance_cli
 from enhance_cli.errors import AudioError, EnhanceError, UsageError
 from enhance_cli.training import loop
 from enhance_cli.training.loop import Trainer, schedule
-from enhance_cli.training.recipe import Stage, load
+from enhance_cli.training.recipe import load
+from enhance_cli.training.stage import Stage
 
 
 @pytest.fixture

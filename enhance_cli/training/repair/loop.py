@@ -24,11 +24,11 @@ from enhance_cli.training import state
 from enhance_cli.training.export import commit
 from enhance_cli.training.logs import Log
 from enhance_cli.training.loop import schedule
-from enhance_cli.training.recipe import Stage
 from enhance_cli.training.repair import card
 from enhance_cli.training.repair.material import Material
 from enhance_cli.training.repair.recipe import Pairing, RepairRecipe
 from enhance_cli.training.repair.trials import equal_error_threshold, error_rates, harmless
+from enhance_cli.training.stage import Stage
 
 SAVE_SECONDS = 120
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enhance_cli.data.corpus import Source
 from enhance_cli.data.degraded import CONDITIONS, Views
 from enhance_cli.models.spec import Spec
-from enhance_cli.training.recipe import Stage, TrainPart
+from enhance_cli.training.stage import Stage, TrainPart
 from enhance_cli.training.toml_values import OutOfRange
 
 

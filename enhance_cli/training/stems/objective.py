@@ -21,7 +21,7 @@ from enhance_cli.errors import UsageError
 from enhance_cli.losses import DISTANCES
 from enhance_cli.models.stems import StemModel
 from enhance_cli.samplers import heun
-from enhance_cli.training.recipe import Stage
+from enhance_cli.training.stage import Stage
 
 KINDS = ("extraction", "refinement", "consistency")
 LEAST = 0.01  # of c_out as a divisor: finer differences than that are not worth more

@@ -6,7 +6,7 @@ from enhance_cli.data import STEMS
 from enhance_cli.data.rendering import Rendering
 from enhance_cli.data.stem_mixing import StemMix
 from enhance_cli.models.spec import Spec
-from enhance_cli.training.recipe import Stage, TrainPart
+from enhance_cli.training.stage import Stage, TrainPart
 from enhance_cli.training.toml_values import OutOfRange
 
 

@@ -21,7 +21,6 @@ from enhance_cli.models.load import Model, begin_from
 from enhance_cli.models.spec import Spec
 from enhance_cli.networks import NETWORKS
 from enhance_cli.training import batches, export, material, memory, state
-from enhance_cli.training.export import commit as _commit  # noqa: F401
 from enhance_cli.training.logs import Log
 from enhance_cli.training.objective import Objective
 from enhance_cli.training.parallel import Processes

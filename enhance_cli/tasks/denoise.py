@@ -77,7 +77,7 @@ class Denoiser:
         self.fade = 0 if context is not None else int(FADE_SECONDS * spec.sample_rate) // hop * hop
         margin = self.fade if context is None else (context * self.steps + 2) * hop
         self.margin = -(-(margin + around) // grid) * grid
-        self.engine = engine_for(model, self._run, options.batch_size, options.threads)
+        self.engine = engine_for(model, self._run, options.batch_size, self.core + 2 * self.margin, options.threads)
 
     @property
     def lanes(self) -> int:

@@ -1,8 +1,9 @@
 """Windows of many files on one device: whoever has windows hands them in, and gets the results back in order.
 
 A few threads take what waits, up to `together` windows of one shape at a time, whatever file they belong to. On a GPU one
-thread fills batches; on a CPU several threads take a window each and torch computes each with one thread, so that neither
-the company of a window nor the number of threads changes a bit of its result.
+thread fills batches, and windows are filled up with silence to few lengths, so that short files share them; on a CPU several
+threads take a window each and torch computes each with one thread, so that neither the company of a window nor the number of
+threads changes a bit of its result.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -41,7 +42,8 @@ class Engine:
     """Runs `run(orders) -> results` for lists of orders with windows of one shape, in `threads` threads.
 
     `together` counts windows times their channels. `torch_threads` is how many threads each of ours may compute with (None:
-    as torch has it). `lanes` files worked on at a time keep it busy, while some are read or written.
+    as torch has it). Windows shorter than `longest` are filled up (see `filled`). `lanes` files worked on at a time keep it
+    busy, while some are read or written.
     """
 
     def __init__(
@@ -50,8 +52,9 @@ class Engine:
         threads: int = 1,
         together: int = 1,
         torch_threads: int | None = None,
+        longest: int = 0,
     ):
-        self._run, self._together, self._ahead = run, together, threads * together
+        self._run, self._together, self._ahead, self._longest = run, together, threads * together, longest
         spare = max(together, 2, threads // 4)  # files that are being read or written meanwhile, or fill up a batch
         self.lanes = threads + min(spare, MOST_SPARE)
         self._waiting: deque[tuple[Order, Future]] = deque()
@@ -69,15 +72,13 @@ class Engine:
             for order in orders:
                 future: Future = Future()
                 with self._lock:
-                    self._waiting.append((order, future))
+                    self._waiting.append((filled(order, self._longest), future))
                 asked.append((order.window, future))
                 self._threads.submit(self._serve)
                 if len(asked) > self._ahead:
-                    window, future = asked.popleft()
-                    yield window, future.result()
+                    yield _result(*asked.popleft())
             while asked:
-                window, future = asked.popleft()
-                yield window, future.result()
+                yield _result(*asked.popleft())
         finally:
             for _, future in asked:
                 future.cancel()
@@ -124,6 +125,21 @@ class Engine:
             return [result for order in orders for result in self._results([order])]
 
 
+def filled(order: Order, longest: int) -> Order:
+    """The window with silence behind it, up to one of eight lengths an octave, or `longest`. What it is filled up to depends on
+    nothing but its own length, and so does what the network makes of it."""
+    samples = order.window.audio.shape[1]
+    if samples >= longest:
+        return order
+    step = max(1, 2 ** (samples.bit_length() - 1) // 8)
+    missing = min(-(-samples // step) * step, longest) - samples
+    return replace(order, window=replace(order.window, audio=np.pad(order.window.audio, ((0, 0), (0, missing)))))
+
+
+def _result(window: Window, future: Future) -> tuple[Window, np.ndarray]:
+    return window, future.result()[:, : window.audio.shape[1]]
+
+
 LIGHT = 12_000_000  # parameters
 
 
@@ -131,15 +147,16 @@ def engine_for(
     model: Model | StemModel,
     run: Callable[[list[Order]], list[np.ndarray]],
     batch_size: int,
+    longest: int,
     threads: int | None = None,
 ) -> Engine:
     """The engine that suits the model and its device; `threads` CPU threads, None: as many as torch would take.
 
-    `batch_size` is for GPUs. On a CPU windows of a small network run side by side, one thread each; a large one, which is slow
-    even for a single window, has all threads for one window at a time.
+    `batch_size` and `longest`, the samples of a whole window, are for GPUs. On a CPU windows of a small network run side by
+    side, one thread each; a large one, which is slow even for a single window, has all threads for one window at a time.
     """
     if model.device.type != "cpu":
-        return Engine(run, together=batch_size)
+        return Engine(run, together=batch_size, longest=longest)
     count = torch.get_num_threads() if threads is None else min(threads, os.cpu_count() or 1)
     light = sum(p.numel() for p in model.network.parameters()) <= LIGHT
     return Engine(run, count, torch_threads=1) if light else Engine(run, 1, torch_threads=count)

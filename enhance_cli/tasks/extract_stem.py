@@ -74,7 +74,8 @@ class StemExtractor:
             self.core, self.fade = window - 2 * self.margin, self.margin // 2
         else:
             self.margin, self.core, self.fade = -(-(reach + N_FFT) // multiple) * multiple, window, 0
-        self.engine = engine_for(model, self._run, options.batch_size * spec.channels, options.threads)
+        whole = self.core + 2 * self.margin
+        self.engine = engine_for(model, self._run, options.batch_size * spec.channels, whole, options.threads)
 
     def _sampler(self) -> Callable:
         spec = self.model.spec

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 import torch
 
+from enhance_cli.audio.level import Meter
 from enhance_cli.errors import EnhanceError
 from enhance_cli.models.load import load_file
 from enhance_cli.tasks import denoise
-from enhance_cli.tasks.engine import Engine, Order, engine_for
+from enhance_cli.tasks.engine import Engine, Order, engine_for, filled
 from enhance_cli.tasks.windows import Window
 
 
@@ -139,11 +140,52 @@ def test_out_of_memory_inside_the_network_costs_no_file_and_changes_no_result(ti
     assert refused
 
 
+@pytest.mark.parametrize(
+    "samples, length", [(1, 1), (900, 960), (960, 960), (961, 1024), (1025, 1152), (3999, 4000), (9000, 9000)]
+)
+def test_windows_are_filled_up_to_few_lengths_and_never_beyond_a_whole_one(samples, length):
+    order = orders(1, 0, samples)[0]
+    audio = filled(order, 4000).window.audio
+    assert (
+        audio.shape == (1, length)
+        and not audio[:, samples:].any()
+        and np.array_equal(audio[:, :samples], order.window.audio)
+    )
+
+
+def test_short_files_of_other_lengths_share_a_batch_and_their_company_changes_nothing(tiny_model, monkeypatch):
+    """The engine of a GPU around a real network on the CPU."""
+    model, noise = load_file(tiny_model, torch.device("cpu")), np.random.default_rng(0).standard_normal((12, 20_000))
+    files = {n: 0.1 * noise[n : n + 1, : 15_400 + 61 * n].astype(np.float32) for n in range(12)}
+    wanted = {n: denoise.run(audio, 16000, model) for n, audio in files.items()}
+    monkeypatch.setattr(
+        denoise, "engine_for", lambda model, run, _, longest, *__: Engine(run, together=8, longest=longest)
+    )
+    alone = {n: denoise.run(audio, 16000, model) for n, audio in files.items()}
+
+    denoiser, found, free = denoise.Denoiser(model), {}, threading.Event()
+    sizes, run = [], denoiser.engine._run
+    denoiser.engine._run = lambda batch: free.wait(20) and sizes.append(len(batch)) or run(batch)
+
+    def file(n):
+        level = Meter(16000, 1, loudness=False)
+        level.push(files[n])
+        found[n] = np.concatenate(list(denoiser.process(iter([files[n]]), 16000, 1, level)), axis=1)
+
+    side_by_side(file, files, free)
+    assert max(sizes) == 8
+    for n, audio in files.items():
+        assert found[n].shape == audio.shape
+        np.testing.assert_allclose(found[n], alone[n], atol=1e-6)
+        reach = model.network.context * model.frontend.hop + 1024  # of what lies behind the end of the file
+        np.testing.assert_allclose(found[n][:, :-reach], wanted[n][:, :-reach], atol=1e-6)
+
+
 def test_on_a_cpu_every_window_is_computed_by_itself(tiny_model):
     """Together they would be slower, and the bits of their results would depend on the company."""
     sizes = []
     run = lambda batch: sizes.append(len(batch)) or sums(batch)
-    engine = engine_for(load_file(tiny_model, torch.device("cpu")), run, 8, threads=2)
+    engine = engine_for(load_file(tiny_model, torch.device("cpu")), run, 8, 16, threads=2)
     side_by_side(lambda name: list(engine.map(orders(20, name))), range(4))
     assert sizes == [1] * 80
 

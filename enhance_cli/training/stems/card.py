@@ -11,7 +11,9 @@ def render(spec: Spec) -> str:
     recipe, data, scores = training["recipe"], training["data"], training["validation"]
     stages = "; ".join(f"{s['steps']} batches of {s['loss']} at lr {s['lr']:g}" for s in recipe["stage"])
     rendered = recipe["data"]["rendered"] or {"soundfonts": [], "drum_kits": [], "held_out_soundfont": "none"}
-    fonts = ", ".join(PurePath(p).name for p in [*rendered["soundfonts"], *rendered["drum_kits"]])
+    notes = [folder for folders in rendered.get("notes", {}).values() for folder in folders]
+    sounds = "\n".join(f"- `{path}`" for path in [*rendered["soundfonts"], *rendered["drum_kits"], *notes])
+    recorded = ", ".join(f"`{folder}`" for folder in recipe["data"]["folders"]) or "none"
     rows = "\n".join(f"| {stem} | {scores.get(f'si_sdri_{stem}', float('nan')):.2f} |" for stem in spec.stems)
     return f"""# {spec.name}
 
@@ -24,8 +26,11 @@ Trained with `enhance train {recipe["name"]} --data CORPUS` at commit {training[
 
 ## Data
 
-{data["songs"]} songs ({data["song_hours"]} h), rendered from MIDI files and from random scores with FluidSynth and the
-soundfonts {fonts}. Licences: {training["licences"]}.
+{data["songs"]} songs ({data["song_hours"]} h), rendered from MIDI files and from random scores with what was there of the
+soundfonts and recorded notes below. Songs recorded as stems: {recorded}.
+Licences: {training["licences"]}.
+
+{sounds}
 
 ## Validation
 

@@ -12,7 +12,6 @@ KBITS = {  # of layer III, by the index in the header; MPEG 1, and 2 and 2.5
     False: (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
 }
 RATES = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}  # by version
-FRAME = 1152  # samples at most
 LOOKED_AT = 50  # frames: an encoder that varies the bitrate has done so by then
 
 

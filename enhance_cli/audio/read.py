@@ -168,7 +168,7 @@ def _by_libsndfile(path: Path) -> tuple[AudioInfo, Decode]:
         if held != frames:
             if sound.format == "OGG":  # it promises no length; libsndfile has lost its way in a valid Opus file
                 return decode.open_foreign(path, f"it gives up after {held} samples")
-            if not guessed:
+            if not (guessed and held):
                 _fail_truncated(path, held, frames, "samples")
             frames = held
         rate, subtype = sound.samplerate, sound.subtype

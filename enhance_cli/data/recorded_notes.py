@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from enhance_cli.data.corpus import SUFFIXES, read_mono
+from enhance_cli.errors import UsageError
 
 NAME = re.compile(r"([A-G])(s|#)?(-?\d)(v\d+)?")
 SEMITONES = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
@@ -59,15 +60,17 @@ def played(midi) -> Iterator[tuple[float, float, int, int]]:
 
 @lru_cache(maxsize=8)
 def notes(folder: str, rate: int) -> dict[int, np.ndarray]:
-    """Pitch -> (N,) at `rate`, equally loud. Raises AudioError for a file that cannot be read."""
+    """Pitch -> (N,) at `rate`, equally loud. Raises AudioError for a file that cannot be read, UsageError if there is none."""
     found = {}
     for path in sorted(Path(folder).iterdir()):
         name = NAME.fullmatch(path.stem)
         if name and path.suffix.lower() in SUFFIXES:
             letter, sharp, octave, _ = name.groups()
             audio = read_mono(path, rate).astype(np.float32)
-            loudest = np.sqrt(np.mean(audio[: rate // 2] ** 2))
-            found[12 * (int(octave) + 1) + SEMITONES[letter] + bool(sharp)] = audio * 0.1 / max(loudest, 1e-4)
+            level = np.sqrt(np.mean(audio[: rate // 2] ** 2))
+            found[12 * (int(octave) + 1) + SEMITONES[letter] + bool(sharp)] = audio * 0.1 / max(level, 1e-4)
+    if not found:
+        raise UsageError(f"{folder}: no recorded notes in it", "name the files after their notes: A2.wav, Cs4.wav")
     return found
 
 

@@ -6,6 +6,7 @@ import pytest
 import soundfile
 
 from enhance_cli.data import recorded_notes
+from enhance_cli.errors import UsageError
 
 RATE = 8000
 
@@ -52,3 +53,8 @@ def test_the_pedal_holds_what_the_hand_lets_go(folder):
     assert loud(1.5, 2) == pytest.approx(0.1, rel=0.05) and loud(2.15, 2.5) == 0
     assert frequency(audio[round(2.5 * RATE) : round(3 * RATE)]) == pytest.approx(277, abs=3)
     assert loud(3.0, 3.5) > 0.05 and loud(3.65, 4) == 0
+
+
+def test_a_folder_without_notes_is_one_line(tmp_path):
+    with pytest.raises(UsageError, match="no recorded notes"):
+        recorded_notes.notes(str(tmp_path), RATE)

@@ -27,6 +27,7 @@ from enhance_cli.errors import AudioError
 
 INSTALL = "pip install 'enhance-cli[video]', or put ffmpeg on the PATH"
 _PADDING = 4096  # samples: more than the last packet of any AAC can be filled up with
+_RAW = {".g722": "g722"}  # files without any header, which nothing but their name gives away
 _CONTAINERS = {"mov": "M4A", "matroska": "MKV", "asf": "ASF", "mpegts": "TS"}
 
 
@@ -94,7 +95,8 @@ def _open_pyav(path: Path) -> tuple[AudioInfo, Callable[[], Iterator[np.ndarray]
     @contextmanager
     def track() -> Iterator:
         # A file object rather than a name: FFmpeg would take "a:b.m4a" for the protocol "a".
-        with open(path, "rb") as file, av.open(_Source(file), metadata_errors="replace") as container:
+        kind = _RAW.get(path.suffix.lower())
+        with open(path, "rb") as file, av.open(_Source(file), format=kind, metadata_errors="replace") as container:
             stream = container.streams.best("audio")
             if stream is None:
                 _fail_not_audio(path, "it has no audio track")

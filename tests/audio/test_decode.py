@@ -38,6 +38,25 @@ def test_either_decoder_reads_it_in_time_and_at_level(build, decoder, tmp_path, 
     assert np.abs(audio[1, middle] - tone[middle] / 2).max() < 0.02
 
 
+@pytest.mark.parametrize("decoder", ["pyav", "ffmpeg"])
+def test_raw_g722_of_a_telephone_system_is_known_by_its_name(decoder, tmp_path, only_ffmpeg):
+    import av
+
+    tone = (8000 * np.sin(2 * np.pi * 440 * np.arange(32000) / 16000)).astype(np.int16)[None]
+    with av.open(str(tmp_path / "prompt.g722"), "w", format="g722") as file:
+        stream = file.add_stream("g722", rate=16000, layout="mono")
+        frame = av.AudioFrame.from_ndarray(tone, format="s16", layout="mono")
+        frame.sample_rate, frame.pts = 16000, 0
+        file.mux(stream.encode(frame))
+        file.mux(stream.encode(None))
+    if decoder == "ffmpeg":
+        only_ffmpeg()
+    audio, info = read(tmp_path / "prompt.g722")
+    assert (info.rate, info.channels) == (16000, 1) and 32000 <= audio.shape[1] < 33000
+    assert np.abs(np.fft.rfft(audio[0, :32000])).argmax() == 880
+    assert audio[0, 1000:31000].std() == pytest.approx(8000 / 32768 / 2**0.5, rel=0.05)
+
+
 @pytest.mark.parametrize("frames", [9600, 48000])
 def test_a_valid_opus_that_libsndfile_refuses_is_read(frames, tmp_path):
     path = zoo.refused_opus(tmp_path, frames)

@@ -27,7 +27,7 @@ def test_the_wheel_is_small_and_complete(wheel):
     assert {f"enhance_cli/checkpoints/ge2e.{kind}" for kind in ("safetensors", "md", "LICENSE")} <= set(names)
     assert any(name.startswith("enhance_cli/training/recipes/") for name in names)
     assert not any(name.startswith("tests/") for name in names)
-    assert wheel.stat().st_size < 20e6
+    assert wheel.stat().st_size < 40e6
 
 
 def test_the_installed_wheel_denoises_with_every_shipped_model(wheel, tmp_path):

@@ -76,7 +76,9 @@ def _describe(entry) -> dict:
     if here:
         try:
             spec = read_spec(entry.path)
-            steps = f"{spec.min_steps}-{spec.max_steps} ({spec.default_steps})" if spec.samplers else ""
+            steps = (
+                f"{spec.min_steps}-{spec.max_steps} ({spec.default_steps})" if spec.samplers and spec.max_steps else ""
+            )
         except ModelError:
             steps = "damaged"
     elif source and source.process:

@@ -76,9 +76,8 @@ def _describe(entry) -> dict:
     if here:
         try:
             spec = read_spec(entry.path)
-            steps = (
-                f"{spec.min_steps}-{spec.max_steps} ({spec.default_steps})" if spec.samplers and spec.max_steps else ""
-            )
+            if spec.samplers and spec.max_steps:
+                steps = f"{spec.min_steps}-{spec.max_steps} ({spec.default_steps})"
         except ModelError:
             steps = "damaged"
     elif source and source.process:

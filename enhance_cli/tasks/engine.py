@@ -76,9 +76,9 @@ class Engine:
                 asked.append((order.window, future))
                 self._threads.submit(self._serve)
                 if len(asked) > self._ahead:
-                    yield _result(*asked.popleft())
+                    yield _unfilled(*asked.popleft())
             while asked:
-                yield _result(*asked.popleft())
+                yield _unfilled(*asked.popleft())
         finally:
             for _, future in asked:
                 future.cancel()
@@ -136,7 +136,7 @@ def filled(order: Order, longest: int) -> Order:
     return replace(order, window=replace(order.window, audio=np.pad(order.window.audio, ((0, 0), (0, missing)))))
 
 
-def _result(window: Window, future: Future) -> tuple[Window, np.ndarray]:
+def _unfilled(window: Window, future: Future) -> tuple[Window, np.ndarray]:
     return window, future.result()[:, : window.audio.shape[1]]
 
 

@@ -19,9 +19,8 @@ RELEASE = 0.12  # seconds in which a note dies away when it is let go
 SUSTAIN = 64  # the pedal's controller
 
 
-def play(midi, folder: str, rate: int, seconds: float) -> np.ndarray:
-    """(N,) float32 at `rate`: all notes of the mido.MidiFile, whatever instruments it asks for."""
-    recorded = notes(folder, rate)
+def play(midi, recorded: dict[int, np.ndarray], rate: int, seconds: float) -> np.ndarray:
+    """(N,) float32 at `rate`: all notes of the mido.MidiFile, whatever instruments it asks for, out of those `recorded`."""
     audio = np.zeros(round((seconds + 3) * rate), np.float32)
     for start, end, pitch, velocity in played(midi):
         nearest = min(recorded, key=lambda other: abs(other - pitch))

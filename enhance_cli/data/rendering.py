@@ -1,5 +1,5 @@
 """Multi-track music from MIDI files and random songs: FluidSynth plays every stem by itself, with soundfonts drawn anew, or
-it is put together from recorded notes.
+it is put together from recorded notes or those of modelled strings.
 
 One song becomes one array, int16 (stems, N) in the order of STEMS, in `train` or `valid` of the cache. Reverb and chorus of
 the synthesiser are off, so that stems add up to the mix; what a studio would do to a stem (drive, tone, room) is done
@@ -23,7 +23,7 @@ from scipy.fft import next_fast_len
 from scipy.signal import oaconvolve
 
 from enhance_cli.audio.resample import resample
-from enhance_cli.data import STEMS, recorded_notes
+from enhance_cli.data import STEMS, plucked_strings, recorded_notes
 from enhance_cli.data.mixing import active_level, equalise
 from enhance_cli.errors import EnhanceError, UsageError
 
@@ -38,14 +38,16 @@ class Rendering:
     """`midi`: folders with .mid files; `songs`: how many random ones besides; at most `seconds` of each.
 
     `soundfonts`, `drum_kits` (soundfonts whose only instrument is a kit) and `notes` (for a stem, folders that
-    data.recorded_notes reads) are paths; those not installed are passed over. A share `held_out` of all songs is for
-    validation, and played with `held_out_soundfont` alone.
+    data.recorded_notes reads) are paths; those not installed are passed over. A soundfont may be a .cfg of TiMidity++,
+    which is then needed. Guitars and basses are modelled with chance `modelled`. A share `held_out` of all songs is for
+    validation, and played with `held_out_soundfonts` alone.
     """
 
     soundfonts: list[str] = field(default_factory=list)
     drum_kits: list[str] = field(default_factory=list)
     notes: dict[str, list[str]] = field(default_factory=dict)
-    held_out_soundfont: str = ""
+    held_out_soundfonts: list[str] = field(default_factory=list)
+    modelled: float = 0.25
     midi: list[str] = field(default_factory=list)
     songs: int = 0
     seconds: float = 80.0
@@ -118,12 +120,13 @@ class Instruments:
     def __init__(self, recipe: Rendering):
         if shutil.which("fluidsynth") is None:
             raise UsageError("rendering music needs the program fluidsynth", "apt-get install fluidsynth")
-        there = lambda paths: [path for path in paths if Path(path).is_file()]
+        plays = lambda path: Path(path).is_file() and shutil.which(_program(path))
+        there = lambda paths: [path for path in paths if plays(path)]
         self.general, self.kits = there(recipe.soundfonts), there(recipe.drum_kits)
         self.notes = {stem: [f for f in folders if Path(f).is_dir()] for stem, folders in recipe.notes.items()}
-        self.held_out = there([recipe.held_out_soundfont])
+        self.held_out, self.modelled = there(recipe.held_out_soundfonts), recipe.modelled
         if not self.general or not self.held_out:
-            wanted = ", ".join([*recipe.soundfonts, recipe.held_out_soundfont])
+            wanted = ", ".join([*recipe.soundfonts, *recipe.held_out_soundfonts])
             raise UsageError(
                 f"too few soundfonts: at least one to train on and the held out one are needed of {wanted}",
                 "apt-get install fluid-soundfont-gm timgm6mb-soundfont musescore-general-soundfont",
@@ -133,11 +136,13 @@ class Instruments:
         """(N,) float32: the MIDI file `part`, played by what is drawn for this stem."""
         pick = lambda among: among[rng.integers(len(among))]
         if score.held_out:
-            return _play(part, self.held_out[0], rate, seconds)
+            return _play(part, pick(self.held_out), rate, seconds)
         if stem == "drums" and self.kits and rng.random() < KITS:
             return _play(_midi_modules()[0].on_channel(part, 0), pick(self.kits), rate, seconds)
         if self.notes.get(stem) and rng.random() < NOTES:
-            return recorded_notes.play(part, pick(self.notes[stem]), rate, seconds)
+            return recorded_notes.play(part, recorded_notes.notes(pick(self.notes[stem]), rate), rate, seconds)
+        if stem in plucked_strings.RANGES and rng.random() < self.modelled:
+            return recorded_notes.play(part, plucked_strings.notes(stem, rate, rng), rate, seconds)
         return _play(part, pick(self.general), rate, seconds)
 
 
@@ -187,17 +192,24 @@ def _midi_modules():
     return midi, songs
 
 
+def _program(font: str) -> str:
+    return "timidity" if font.endswith(".cfg") else "fluidsynth"
+
+
 def _play(midi, font: str, rate: int, seconds: float) -> np.ndarray:
     """(N,) float32 at `rate`, both channels averaged."""
     with tempfile.TemporaryDirectory() as folder:
         score, sound = Path(folder, "score.mid"), Path(folder, "sound.raw")
         midi.save(score)
-        options = ["-ni", "-q", "-R", "0", "-C", "0", "-g", "0.3", "-z", "1024", "-r", str(SYNTH_RATE)]
-        options += ["-o", "synth.dynamic-sample-loading=1", "-O", "s16", "-T", "raw", "-F", str(sound)]
-        result = subprocess.run(["fluidsynth", *options, font, str(score)], capture_output=True, text=True)
+        if _program(font) == "timidity":
+            options = ["-c", font, "-Or1sl", "-s", str(SYNTH_RATE), "-EFreverb=d", "-EFchorus=d", "-o", str(sound)]
+        else:
+            options = ["-ni", "-q", "-R", "0", "-C", "0", "-g", "0.3", "-z", "1024", "-r", str(SYNTH_RATE)]
+            options += ["-o", "synth.dynamic-sample-loading=1", "-O", "s16", "-T", "raw", "-F", str(sound), font]
+        result = subprocess.run([_program(font), *options, str(score)], capture_output=True, text=True)
         if result.returncode or not sound.exists():
             reason = (result.stderr.strip().splitlines() or ["no sound"])[-1]
-            raise EnhanceError(f"fluidsynth cannot play with {font} ({reason})", "leave it out of the recipe")
+            raise EnhanceError(f"{_program(font)} cannot play with {font} ({reason})", "leave it out of the recipe")
         samples = np.fromfile(sound, np.int16)[: int(2 * SYNTH_RATE * (seconds + 3))]
     mono = samples.reshape(-1, 2).mean(axis=1, dtype=np.float32) / 32768
     return resample(mono[None], SYNTH_RATE, rate)[0]
@@ -211,12 +223,11 @@ def colour(audio: np.ndarray, stem: str, rate: int, rng: np.random.Generator) ->
     audio = np.pad(
         audio, (0, next_fast_len(samples + rate) - samples)
     )  # what rings on does not come round to the front
-    drive = {"guitar": 0.35, "bass": 0.25, "other": 0.1}.get(stem, 0.05)
+    drive = {"guitar": 0.45, "bass": 0.25, "other": 0.1}.get(stem, 0.05)
     if rng.random() < drive:
-        gain = 10 ** (rng.uniform(0, 24) / 20) / (3 * level)
-        audio = np.tanh(audio * gain) / gain
-    if rng.random() < 0.7:
-        audio = equalise(audio, rng, 3.0)
+        audio = amplified(audio / level, rate, rng) * level
+    if rng.random() < 0.8:
+        audio = equalise(audio, rng, 4.0)
     if rng.random() < (0.2 if stem == "bass" else 0.55):
         decay, wet = rng.uniform(0.1, 1.2), 10 ** (rng.uniform(-22, -6) / 20)
         time = np.arange(int(decay * rate)) / rate
@@ -226,6 +237,20 @@ def colour(audio: np.ndarray, stem: str, rate: int, rng: np.random.Generator) ->
         room = oaconvolve(audio, tail / max(float(np.linalg.norm(tail)), 1e-6))[: audio.size]
         audio = audio + wet * room
     return audio[:samples].astype(np.float32)
+
+
+def amplified(audio: np.ndarray, rate: int, rng: np.random.Generator) -> np.ndarray:
+    """(N,) of RMS 1 through an overdriven amplifier and, most often, its loudspeaker."""
+    bias = rng.uniform(0, 0.5) if rng.random() < 0.5 else 0.0  # even harmonics
+    gain = 10 ** (rng.uniform(-10, 30) / 20)
+    driven = (np.tanh(equalise(audio, rng, 3.0) * gain + bias) - np.tanh(bias)) / min(gain, 1.0)
+    if rng.random() < 0.7:
+        spectrum, frequency = np.fft.rfft(driven), np.fft.rfftfreq(driven.size, 1 / rate)
+        low, high = rng.uniform(50, 120), rng.uniform(3000, 6500)
+        driven = np.fft.irfft(
+            spectrum / (1 + (low / np.maximum(frequency, 1)) ** 4) / (1 + (frequency / high) ** 6), driven.size
+        )
+    return driven
 
 
 def digest(name: str) -> int:

@@ -39,7 +39,9 @@ def frequency(audio):
 
 @pytest.mark.parametrize("pitch", [57, 55, 60, 61, 66])
 def test_every_pitch_comes_from_the_nearest_note(folder, pitch):
-    audio = recorded_notes.play(score((0.5, "note_on", pitch), (1, "note_off", pitch)), folder, RATE, 3)
+    audio = recorded_notes.play(
+        score((0.5, "note_on", pitch), (1, "note_off", pitch)), recorded_notes.notes(folder, RATE), RATE, 3
+    )
     heard = audio[RATE // 2 : RATE * 3 // 2]
     assert frequency(heard) == pytest.approx(440 * 2 ** ((pitch - 69) / 12), rel=0.01)
     assert heard.std() == pytest.approx(0.1, rel=0.05)
@@ -48,7 +50,9 @@ def test_every_pitch_comes_from_the_nearest_note(folder, pitch):
 
 def test_the_pedal_holds_what_the_hand_lets_go(folder):
     events = (0, "note_on", 57), (0.1, "pedal", 127), (0.4, "note_off", 57), (1.5, "pedal", 0), (0.5, "note_on", 61)
-    audio = recorded_notes.play(score(*events, (0.5, "note_on", 61), (0.5, "note_off", 61)), folder, RATE, 4)
+    audio = recorded_notes.play(
+        score(*events, (0.5, "note_on", 61), (0.5, "note_off", 61)), recorded_notes.notes(folder, RATE), RATE, 4
+    )
     loud = lambda start, end: audio[round(start * RATE) : round(end * RATE)].std()
     assert loud(1.5, 2) == pytest.approx(0.1, rel=0.05) and loud(2.15, 2.5) == 0
     assert frequency(audio[round(2.5 * RATE) : round(3 * RATE)]) == pytest.approx(277, abs=3)

@@ -71,7 +71,7 @@ FONT = "/usr/share/sounds/sf2/TimGM6mb.sf2"
 
 @pytest.mark.skipif(not shutil.which("fluidsynth"), reason="needs fluidsynth")
 def test_rendering_a_small_corpus_and_finding_it_again(tmp_path):
-    recipe = rendering.Rendering(soundfonts=[FONT], held_out_soundfont=FONT, songs=3, seconds=12, held_out=0.3)
+    recipe = rendering.Rendering(soundfonts=[FONT], held_out_soundfonts=[FONT], songs=3, seconds=12, held_out=0.3)
     if not __import__("os").path.exists(FONT):
         pytest.skip("needs timgm6mb-soundfont")
     said = []
@@ -91,7 +91,7 @@ def test_missing_soundfonts_and_folders_are_one_line(tmp_path, monkeypatch):
         rendering.list_scores(rendering.Rendering(midi=["nowhere"]), tmp_path)
     monkeypatch.setattr(shutil, "which", lambda _: "/bin/true")
     with pytest.raises(UsageError, match="too few soundfonts"):
-        rendering.Instruments(rendering.Rendering(soundfonts=["/nowhere.sf2"], held_out_soundfont="/nowhere.sf2"))
+        rendering.Instruments(rendering.Rendering(soundfonts=["/nowhere.sf2"], held_out_soundfonts=["/nowhere.sf2"]))
     monkeypatch.setattr(shutil, "which", lambda _: None)
     with pytest.raises(UsageError, match="fluidsynth"):
         rendering.Instruments(rendering.Rendering())

@@ -10,9 +10,10 @@ def render(spec: Spec) -> str:
     training = spec.training
     recipe, data, scores = training["recipe"], training["data"], training["validation"]
     stages = "; ".join(f"{s['steps']} batches of {s['loss']} at lr {s['lr']:g}" for s in recipe["stage"])
-    rendered = recipe["data"]["rendered"] or {"soundfonts": [], "drum_kits": [], "held_out_soundfont": "none"}
+    rendered = recipe["data"]["rendered"] or {"soundfonts": [], "drum_kits": [], "held_out_soundfonts": []}
     notes = [folder for folders in rendered.get("notes", {}).values() for folder in folders]
     sounds = "\n".join(f"- `{path}`" for path in [*rendered["soundfonts"], *rendered["drum_kits"], *notes])
+    held_out = ", ".join(PurePath(path).name for path in rendered["held_out_soundfonts"]) or "none"
     recorded = ", ".join(f"`{folder}`" for folder in recipe["data"]["folders"]) or "none"
     rows = "\n".join(f"| {stem} | {scores.get(f'si_sdri_{stem}', float('nan')):.2f} |" for stem in spec.stems)
     return f"""# {spec.name}
@@ -34,8 +35,8 @@ Licences: {training["licences"]}.
 
 ## Validation
 
-SI-SDR improvement over the mix in dB where the stem plays; {data["songs_held_out"]} songs that were held out, played with a
-soundfont that was held out ({PurePath(rendered["held_out_soundfont"]).name}):
+SI-SDR improvement over the mix in dB where the stem plays; {data["songs_held_out"]} songs that were held out, played with
+soundfonts that were held out ({held_out}):
 
 | stem | SI-SDR improvement |
 |---|---|

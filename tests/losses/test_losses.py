@@ -136,3 +136,11 @@ def test_perceptual_distance_ranks_as_pesq_does():
         distances.append(float(DISTANCES["perceptual"](estimate, target, FRONTEND)))
         scores.append(metrics.load("pesq")(clean, mixed, 16000))
     assert distances == sorted(distances) and scores == sorted(scores, reverse=True)
+
+
+def test_perceptual_distance_of_pauses_has_a_finite_gradient():
+    target = waves(1)
+    target[1:, 8192:] = 0
+    estimate = (target + 0.01 * waves(2) * (target != 0)).requires_grad_()
+    DISTANCES["perceptual"](FRONTEND.analyse(estimate), FRONTEND.analyse(target), FRONTEND).backward()
+    assert estimate.grad.isfinite().all() and estimate.grad[0].any()

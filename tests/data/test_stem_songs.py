@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from enhance_cli.data import midi, rendering, songs, stem_folders
+from enhance_cli.data import instruments, midi, rendering, songs, stem_folders
 from enhance_cli.data.stem_mixing import StemMix, StemMixer
 from enhance_cli.errors import UsageError
 
@@ -91,10 +91,10 @@ def test_missing_soundfonts_and_folders_are_one_line(tmp_path, monkeypatch):
         rendering.list_scores(rendering.Rendering(midi=["nowhere"]), tmp_path)
     monkeypatch.setattr(shutil, "which", lambda _: "/bin/true")
     with pytest.raises(UsageError, match="too few soundfonts"):
-        rendering.Instruments(rendering.Rendering(soundfonts=["/nowhere.sf2"], held_out_soundfonts=["/nowhere.sf2"]))
+        instruments.Instruments(["/nowhere.sf2"], ["/nowhere.sf2"])
     monkeypatch.setattr(shutil, "which", lambda _: None)
     with pytest.raises(UsageError, match="fluidsynth"):
-        rendering.Instruments(rendering.Rendering())
+        instruments.Instruments([], [])
 
 
 def test_folders_of_stems_become_songs_with_every_stem_at_one_level(folder):

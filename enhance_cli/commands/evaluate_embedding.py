@@ -69,7 +69,8 @@ def evaluate_embedding(
 
     speakers = recordings.speakers
     rates = {name: trials.error_rates(vectors, speakers) for name, vectors in systems.items()}
-    rows = _rows(rates, trials.intervals(systems, speakers))
+    cosines = {name: trials.target_cosines(vectors, speakers) for name, vectors in systems.items()}
+    rows = _rows(rates, trials.intervals(systems, speakers), cosines)
     if as_json:
         for row in rows:
             result(json.dumps(row))
@@ -77,6 +78,7 @@ def evaluate_embedding(
         _print_table(
             rows, list(systems), f"Equal error rate in %, {len(speakers)} recordings of {len(set(speakers))} speakers"
         )
+        _print_cosines(rows)
 
 
 def _denoiser(name: str | None, rate: int):
@@ -93,8 +95,9 @@ def _apply(repairer, vectors: "np.ndarray") -> "np.ndarray":
     return repairer.repair(vectors.reshape(-1, vectors.shape[-1])).reshape(vectors.shape)
 
 
-def _rows(rates: dict[str, dict], drawn: dict[str, dict]) -> list[dict]:
-    """One row a condition and system: rate, interval, and the change against raw with its interval, in percent."""
+def _rows(rates: dict[str, dict], drawn: dict[str, dict], cosines: dict[str, dict]) -> list[dict]:
+    """One row a condition and system: rate, interval, the change against raw with its interval, in percent, and the mean cosine
+    of the trials of one speaker, with a word if that is all that rises."""
     import numpy as np
 
     rows = []
@@ -103,10 +106,13 @@ def _rows(rates: dict[str, dict], drawn: dict[str, dict]) -> list[dict]:
             draws, base = drawn[system][condition], drawn["raw"][condition]
             row = {"condition": condition, "system": system, "eer": rates[system][condition]}
             row["interval"] = np.percentile(draws, [2.5, 97.5]).round(2).tolist()
+            row["cosine"] = cosines[system][condition]
             if system != "raw" and before:
                 change = 100 * (draws / np.maximum(base, 1e-9) - 1)[base > 0]
                 row["change"] = round(100 * (rates[system][condition] / before - 1), 1)
                 row["change_interval"] = np.percentile(change, [2.5, 97.5]).round(1).tolist()
+            if system != "raw":
+                row["cosine_only"] = bool(row["cosine"] > cosines["raw"][condition] and row["eer"] >= before)
             rows.append(row)
     return rows
 
@@ -128,3 +134,15 @@ def _print_table(rows: list[dict], systems: list[str], title: str) -> None:
             cells.append(f"{row['eer']:.1f}{change}\n[dim]{low:.1f} to {high:.1f}[/]")
         table.add_row(condition, *cells)
     Console().print(table)
+
+
+def _print_cosines(rows: list[dict]) -> None:
+    """Where a system makes one speaker's embeddings more alike, and yet does not tell speakers apart better."""
+    raw = {row["condition"]: row for row in rows if row["system"] == "raw"}
+    for row in rows:
+        if row.get("cosine_only"):
+            before = raw[row["condition"]]
+            result(
+                f"{row['system']}, {row['condition']}: cosines of one speaker rise from {before['cosine']:.3f} to "
+                f"{row['cosine']:.3f}, the EER does not fall ({before['eer']:.2f} to {row['eer']:.2f} %)"
+            )

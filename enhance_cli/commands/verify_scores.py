@@ -53,6 +53,7 @@ def score(wanted: "Trials", raw, repaired, missing: set[int], draws: int, seed: 
     for name, scores in cosines.items():
         rate, threshold = eer.score(scores, targets)
         row = {"system": name, "trials": len(targets), "targets": int(targets.sum()), "eer": rate}
+        row["target_cosine"] = round(float(scores[targets].mean()), 4)
         rows.append(row | {"min_dcf": min_dcf.score(scores, targets), "threshold": threshold})
     if rows[0]["eer"] > 0:
         rows[1]["eer_change"] = rows[1]["eer"] / rows[0]["eer"] - 1
@@ -111,3 +112,6 @@ def _print_table(rows: list[dict]) -> None:
         if "eer_change_interval" in rows[1]:
             change += " ({:+.1%} to {:+.1%})".format(*rows[1]["eer_change_interval"])
         result(change)
+    cosines = [row["target_cosine"] for row in rows]
+    if cosines[1] > cosines[0] and rows[1]["eer"] >= rows[0]["eer"]:
+        result("cosines of one speaker rise from {:.3f} to {:.3f}, the EER does not fall".format(*cosines))

@@ -42,6 +42,10 @@ def test_every_condition_is_measured_raw_repaired_and_mixed(evaluate, tmp_path):
     for row in rows:
         low, high = row["interval"]
         assert 0 <= low <= high <= 100 and 0 <= row["eer"] <= 100
+    raw = {row["condition"]: row for row in rows if row["system"] == "raw"}
+    for row in (row for row in rows if row["system"] != "raw"):
+        before = raw[row["condition"]]
+        assert row["cosine_only"] == (row["cosine"] > before["cosine"] and row["eer"] >= before["eer"])
     degraded = [row["eer"] for row in rows if row["condition"] not in ("clean", "degraded") and row["system"] == "raw"]
     (mean,) = [row["eer"] for row in rows if row["condition"] == "degraded" and row["system"] == "raw"]
     assert mean == pytest.approx(np.mean(degraded), abs=0.01)
@@ -50,6 +54,7 @@ def test_every_condition_is_measured_raw_repaired_and_mixed(evaluate, tmp_path):
     table = evaluate("speech")
     assert table.code == 0 and "8 recordings of 4 speakers" in table.stdout.decode()
     assert stored.stat().st_mtime_ns == before, "embedded again"
+    assert table.stdout.decode().count("of one speaker rise") == sum(row.get("cosine_only", False) for row in rows) > 0
 
 
 def test_recordings_without_speakers_are_refused(evaluate):

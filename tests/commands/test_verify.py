@@ -116,6 +116,18 @@ def test_error_rates_of_stored_embeddings_are_those_of_their_cosines(enhance, re
     assert (tmp_path / "det.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_cosines_that_rise_without_fewer_errors_are_said_to_do_just_that(enhance, stored, tmp_path):
+    rng = np.random.default_rng(1)
+    rows = rng.standard_normal((10, D)).repeat(6, axis=0) + 0.8 * rng.standard_normal((60, D))
+    save(tmp_path / "apart.npz", [f"s{i // 6}/u{i}" for i in range(60)], rows)
+    common = ["verify", "--trials", "trials", "--vectors", "apart.npz", "--bootstrap", 0]
+    raw, repaired = map(json.loads, enhance(*common, "--json").lines)
+    assert repaired["target_cosine"] > raw["target_cosine"] and raw["eer"] == repaired["eer"] == 0
+    assert raw["target_cosine"] == pytest.approx(cosine(rows[stored[1]], rows[stored[2]])[stored[3]].mean(), abs=1e-3)
+    assert "of one speaker rise" in enhance(*common).lines[-1] and "does not fall" in enhance(*common).lines[-1]
+    assert "of one speaker rise" not in enhance(*common, "--ensemble", 1).stdout.decode()
+
+
 def test_the_other_order_of_columns_and_comments(enhance, repair_model, stored, tmp_path):
     lines = [line.split() for line in (tmp_path / "trials").read_text().splitlines()]
     text = "".join(f"{a} {b} {'target' if label == '1' else 'nontarget'}\n" for label, a, b in lines)

@@ -27,6 +27,16 @@ def error_rates(vectors: np.ndarray, speakers: list[str]) -> dict[str, float]:
     return {name: round(value, 3) for name, value in _with_mean(rates).items()}
 
 
+def target_cosines(vectors: np.ndarray, speakers: list[str]) -> dict[str, float]:
+    """Mean cosine of the pairs of one speaker, by condition as error_rates. It rises too if all voices move together."""
+    one, other, same = pairs(speakers)
+    means = {
+        condition: np.mean(values[np.tile(same, len(values) // len(same))])
+        for condition, values in scores(vectors, one, other).items()
+    }
+    return {name: round(float(value), 4) for name, value in _with_mean(means).items()}
+
+
 def equal_error_threshold(vectors: np.ndarray, speakers: list[str]) -> float:
     """The cosine at which misses and false alarms are equal over the pairs of all conditions together; as error_rates."""
     one, other, same = pairs(speakers)

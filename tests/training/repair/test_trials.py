@@ -3,7 +3,7 @@
 import numpy as np
 
 from enhance_cli.data.degraded import CONDITIONS
-from enhance_cli.training.repair.trials import error_rates, harmless, intervals, pairs
+from enhance_cli.training.repair.trials import error_rates, harmless, intervals, pairs, target_cosines
 
 COUNT = len(CONDITIONS)
 
@@ -31,8 +31,17 @@ def test_more_spread_is_more_error_and_moving_all_voices_together_does_not_help(
     good, bad = error_rates(near, speakers), error_rates(far, speakers)
     assert good["degraded"] < 1 < 10 < bad["degraded"] < 50
     together = unit(far + 3 * unit(far).mean(axis=(0, 1)))
-    cosine = lambda v: np.einsum("ucd,ud->uc", v, v[:, 0]).mean()
-    assert cosine(together) > cosine(far) + 0.1 and error_rates(together, speakers)["degraded"] > bad["degraded"] - 1
+    before, after = target_cosines(far, speakers), target_cosines(together, speakers)
+    assert after["degraded"] > before["degraded"] + 0.1
+    assert error_rates(together, speakers)["degraded"] > bad["degraded"] - 1
+
+
+def test_target_cosines_are_of_one_speaker_only():
+    vectors = np.zeros((3, COUNT, 2))
+    vectors[:2, :, 0] = vectors[2, :, 1] = 1
+    vectors[1, 1] = 0.6, 0.8  # the second utterance, noisy
+    found = target_cosines(vectors, ["a/x", "a/x", "a/y"])
+    assert (found["clean"], found["noise"], found["clean-noise"], found["codec"]) == (1, 0.6, 0.8, 1)
 
 
 def test_intervals_hold_the_rate_and_pair_the_draws():

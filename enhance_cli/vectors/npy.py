@@ -8,7 +8,8 @@ from enhance_cli.vectors.table import Vectors, numbered
 
 
 def read(path: Path) -> Vectors:
-    rows = np.load(path, allow_pickle=False)
+    with path.open("rb") as file:
+        rows = np.lib.format.read_array(file, allow_pickle=False)
     shape = rows.shape
     if rows.ndim == 1:
         rows = rows[None]

@@ -13,9 +13,10 @@ from enhance_cli.vectors.table import Vectors
 
 
 def read(path: Path) -> Vectors:
+    if not zipfile.is_zipfile(path):
+        path.stat()  # is_zipfile says of a missing file only that it is none
+        raise ValueError("it is no zip archive")
     with np.load(path, allow_pickle=False) as file:
-        if not isinstance(file, np.lib.npyio.NpzFile):
-            raise ValueError("it is a plain array")
         arrays = {name: file[name] for name in file.files}
         packed = any(info.compress_type != zipfile.ZIP_STORED for info in file.zip.infolist())
     return named.take(arrays, None, "", {"packed": packed}, path)

@@ -20,5 +20,6 @@ def write(path: Path, vectors: Vectors) -> None:
     else:
         table = columns.put(vectors)
     numbers = vectors.layout.columns if vectors.layout else ["embedding"]
-    repeating = [name for name in table.column_names if name not in numbers]  # a dictionary of numbers only takes time
-    pq.write_table(table, path, use_dictionary=repeating)
+    others = [name for name in table.column_names if name not in numbers]
+    packed = dict.fromkeys(others, "snappy")  # for numbers neither compression nor a dictionary is worth its time
+    pq.write_table(table, path, use_dictionary=others, compression=packed)

@@ -123,7 +123,7 @@ def _print_table(rows: list[dict], systems: list[str], title: str) -> None:
     from rich.table import Table
 
     table = Table(title=title, box=SIMPLE, padding=(0, 0, 0, 1))
-    table.add_column("")
+    table.add_column("", min_width=max(len(row["condition"]) for row in rows))
     for system in systems:
         table.add_column(system, justify="right")
     for condition in dict.fromkeys(row["condition"] for row in rows):

@@ -5,6 +5,7 @@ a command with |) are refused. A written .scp has one .ark beside it.
 """
 
 import mmap
+from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 
@@ -18,6 +19,7 @@ BINARY = b"\0B"
 PLAIN = {b"\0BFV \4": np.dtype("<f4"), b"\0BDV \4": np.dtype("<f8")}  # what a vector begins with; its length follows
 HEAD = 10  # bytes, with the length
 LONGEST_ID = 4096
+BUFFER = 1 << 20  # bytes, for archives
 REMEDY = "write it with Kaldi's copy-vector"
 Entry = tuple[str, np.ndarray]
 
@@ -40,21 +42,23 @@ def read_ark(path: Path) -> Vectors:
 
 def read_scp(path: Path) -> Vectors:
     archives: dict[str, mmap.mmap] = {}
-    pairs, binary = [], True
+    places = []
     for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), 1):
-        if not line.strip():
+        if not (line := line.strip()):
             continue
-        name, _, place = line.strip().partition(" ")
+        name, _, place = line.partition(" ")
         archive, offset = _split_offset(place.strip())
-        if not archive or "|" in archive or archive.endswith("]"):
-            hint = "write archives first, and a list with lines such as: id file.ark:17"
-            raise VectorError(f"{path}: line {number} names no place in an archive", hint)
         if archive not in archives:
+            if not archive or "|" in archive or archive.endswith("]"):
+                hint = "write archives first, and a list with lines such as: id file.ark:17"
+                raise VectorError(f"{path}: line {number} names no place in an archive", hint)
             archives[archive] = _open(_find(archive, path))
-        value, is_binary, _ = _entry(archives[archive], offset, path, name)
-        binary = binary and is_binary
-        pairs.append((name, value))
-    vectors = _vectors(pairs, binary, path)
+        places.append((name, archives[archive], offset))
+    vectors = _plain_list(places)
+    if vectors is None:
+        entries = [(name, *_entry(data, offset, path, name)[:2]) for name, data, offset in places]
+        binary = all(is_binary for _, _, is_binary in entries)
+        vectors = _vectors([(name, value) for name, value, _ in entries], binary, path)
     vectors.layout["archives"] = [_find(archive, path) for archive in archives]
     return vectors
 
@@ -63,10 +67,8 @@ def _plain_archive(data: mmap.mmap) -> Vectors | None:
     """The embeddings, if all are binary vectors of one length and type, as almost always; None if anything else is there."""
     first = data.find(b" ") + 1
     head = data[first : first + HEAD]
-    kind = PLAIN.get(head[:6])
-    if kind is None:
-        return None
-    if not (length := int.from_bytes(head[6:], "little") * kind.itemsize):
+    kind, length = _plain_kind(head)
+    if not length:
         return None
     names, values, place, size = [], [], 0, len(data)
     while place < size:
@@ -82,6 +84,25 @@ def _plain_archive(data: mmap.mmap) -> Vectors | None:
         return None
     rows = np.frombuffer(b"".join(values), kind).reshape(len(names), -1)
     return Vectors(names, rows, layout={"binary": True, "ndim": 1})
+
+
+def _plain_list(places: list[tuple[str, mmap.mmap, int]]) -> Vectors | None:
+    """The same for embeddings anywhere in archives: (name, archive, offset) each."""
+    head = places[0][1][places[0][2] : places[0][2] + HEAD] if places else b""
+    kind, length = _plain_kind(head)
+    if not length or any(data[place : place + HEAD] != head for _, data, place in places):
+        return None
+    values = b"".join([data[place + HEAD : place + HEAD + length] for _, data, place in places])
+    if len(values) < len(places) * length:
+        return None
+    rows = np.frombuffer(values, kind).reshape(len(places), -1)
+    return Vectors([name for name, _, _ in places], rows, layout={"binary": True, "ndim": 1})
+
+
+def _plain_kind(head: bytes) -> tuple[np.dtype | None, int]:
+    """Type of the numbers of a vector with this head, and its length in bytes; 0 if it is nothing plain."""
+    kind = PLAIN.get(head[:6])
+    return kind, int.from_bytes(head[6:], "little") * kind.itemsize if kind else 0
 
 
 def write_ark(path: Path, vectors: Vectors) -> None:
@@ -106,25 +127,25 @@ def _write(path: Path, vectors: Vectors) -> list[int]:
     rows = vectors.rows.astype(np.float32) if vectors.rows.dtype == np.float16 else vectors.rows
     values = _binary_values(rows, layout["ndim"]) if layout["binary"] else _text_values(rows, layout["ndim"])
     blank = b" " if layout["binary"] else b"  "
-    names = [name.encode() + blank for name in vectors.ids]
-    sizes = [(len(name), len(value)) for name, value in zip(names, values, strict=True)]
-    with path.open("wb") as file:
-        file.writelines(piece for pair in zip(names, values) for piece in pair)
-    ends = np.cumsum(sizes)
-    return ends[::2].tolist()
+    places, end = [], 0
+    with path.open("wb", buffering=BUFFER) as file:
+        for name, value in zip(vectors.ids, values, strict=True):
+            start = name.encode() + blank
+            places.append(end + len(start))
+            end += file.write(start + value)
+    return places
 
 
-def _binary_values(rows: np.ndarray, ndim: int) -> list[bytes]:
+def _binary_values(rows: np.ndarray, ndim: int) -> Iterator[bytes]:
     number = lambda n: b"\4" + n.to_bytes(4, "little")
     kind = b"F" if rows.dtype == np.float32 else b"D"
     head = BINARY + kind + (b"M " + number(1) if ndim == 2 else b"V ") + number(rows.shape[1])
-    data, size = rows.astype(rows.dtype.newbyteorder("<"), copy=False).tobytes(), rows.shape[1] * rows.itemsize
-    return [head + data[place : place + size] for place in range(0, len(data), size)]
+    return (head + row.tobytes() for row in rows.astype(rows.dtype.newbyteorder("<"), copy=False))
 
 
-def _text_values(rows: np.ndarray, ndim: int) -> list[bytes]:
+def _text_values(rows: np.ndarray, ndim: int) -> Iterator[bytes]:
     digits, start = ".9g" if rows.dtype == np.float32 else ".17g", "[\n  " if ndim == 2 else "[ "
-    return [f"{start}{' '.join([format(x, digits) for x in row])} ]\n".encode() for row in rows.tolist()]
+    return (f"{start}{' '.join([format(x, digits) for x in row])} ]\n".encode() for row in rows.tolist())
 
 
 def _open(path: Path) -> mmap.mmap:

@@ -21,5 +21,5 @@ def write(path: Path, vectors: Vectors) -> None:
         table = columns.put(vectors)
     numbers = vectors.layout.columns if vectors.layout else ["embedding"]
     others = [name for name in table.column_names if name not in numbers]
-    packed = dict.fromkeys(others, "snappy")  # for numbers neither compression nor a dictionary is worth its time
-    pq.write_table(table, path, use_dictionary=others, compression=packed)
+    packed = dict.fromkeys(others, "snappy")  # for embeddings none of this is worth its time
+    pq.write_table(table, path, use_dictionary=others, compression=packed, write_statistics=others)

@@ -45,7 +45,7 @@ class Vectors:
 
     def replaced(self, rows: np.ndarray) -> "Vectors":
         """The same with other `rows` (K, D), kept in the type of the old ones."""
-        return Vectors(self.ids, rows.astype(self.rows.dtype), self.extractor, self.layout, self.form)
+        return Vectors(self.ids, rows.astype(self.rows.dtype, copy=False), self.extractor, self.layout, self.form)
 
 
 def one_extractor(names: list[str], path: Path) -> str | None:

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
@@ -25,5 +26,5 @@ def write(path: Path, vectors: Vectors) -> None:
         header |= {named.EXTRACTOR: vectors.extractor} if vectors.extractor else {}
         save_file({"embeddings": vectors.rows}, path, header)
     else:
-        arrays = {name: array.copy() for name, array in named.put(vectors).items()}  # rows are views of one array
+        arrays = {name: np.ascontiguousarray(array) for name, array in named.put(vectors).items()}
         save_file(arrays, path, vectors.layout.rest or None)

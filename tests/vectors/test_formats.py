@@ -217,6 +217,11 @@ def _cut(path):
     path.write_bytes(path.read_bytes()[:-5])
 
 
+def _cut_list(path):
+    _cut(path.with_suffix(".ark"))
+    path.write_text("a x.ark:2\nb x.ark:46\n")
+
+
 def _features(path):
     kaldiio.save_ark(str(path), {"a": np.ones((9, 8), np.float32)})
 
@@ -252,6 +257,7 @@ REFUSED = [
     ("x.ark", lambda path: path.write_text("a  [ 1 2 ]\na  [ 1 2 ]\n"), "the id a is there 2 times"),
     ("x.scp", lambda path: path.write_text("a touch gone.txt |\n"), "line 1 names no place in an archive"),
     ("x.scp", lambda path: path.write_text("a gone.ark:2\n"), "gone.ark: this file does not exist"),
+    ("x.scp", _cut_list, "buffer is smaller"),
     ("x.parquet", lambda path: path.write_text("PAR1"), "x.parquet"),
     ("x.parquet", lambda path: pq.write_table(pa.table({"v": [[1.0, 2.0]]}), path), "there is no id column"),
     ("x.parquet", _uneven_lists, "b has another length"),

@@ -114,4 +114,5 @@ def _print_table(rows: list[dict]) -> None:
         result(change)
     cosines = [row["target_cosine"] for row in rows]
     if cosines[1] > cosines[0] and rows[1]["eer"] >= rows[0]["eer"]:
-        result("cosines of one speaker rise from {:.3f} to {:.3f}, the EER does not fall".format(*cosines))
+        said = "cosines of one speaker rise from {:.3f} to {:.3f}, the EER does not fall ({:.2f} to {:.2f} %)"
+        result(said.format(*cosines, *(100 * row["eer"] for row in rows)))

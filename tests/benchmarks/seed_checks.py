@@ -120,7 +120,7 @@ def apply(repairer: Repairer, vectors: np.ndarray) -> np.ndarray:
 
 def row(name: str, rates: dict[str, float], more: str = "") -> None:
     shown = ("clean", *CONDITIONS[1:], "crossed", "degraded")
-    print(f"{name:32}" + "  ".join(f"{k} {rates[k]:5.2f}" for k in shown) + more, flush=True)
+    print(f"{name:36}" + "  ".join(f"{k} {rates[k]:5.2f}" for k in shown) + more, flush=True)
 
 
 if __name__ == "__main__":

@@ -48,7 +48,7 @@ def evaluate_embedding(
     from enhance_cli.tasks.embed import Embedder
     from enhance_cli.tasks.repair import Repairer, RepairOptions
     from enhance_cli.training.repair import trials
-    from enhance_cli.training.repair.test_set import RATE, DegradedRecordings
+    from enhance_cli.training.repair.degraded_recordings import RATE, DegradedRecordings
 
     set_threads(threads)
     place = pick_device(device)

@@ -20,7 +20,11 @@ from enhance_cli.commands.models import models
 from enhance_cli.commands.report import report
 from enhance_cli.commands.train import train
 from enhance_cli.commands.verify import verify
-from enhance_cli.errors import EnhanceError
+from enhance_cli.errors import EnhanceError, UsageError
+
+WrongCall = (
+    typer.BadParameter.__base__
+)  # what the parser of the command line raises, whether Typer's own or that of click
 
 app = typer.Typer(
     name="enhance",
@@ -60,18 +64,21 @@ def common(
 def main() -> None:
     """Run the command line. Exit codes: 0 done, 1 some file failed, 2 wrong use, 3 model refused, 130 interrupted."""
     try:
-        app()
+        code = app(prog_name="enhance", standalone_mode=False)
     except EnhanceError as error:
-        _fail(error, error.exit_code)
-    except SystemExit as end:
-        if end.code == 130:
-            _leave_at_once(130)
-        raise
+        _fail(error)
+    except WrongCall as error:
+        if type(error).__name__ == "NoArgsIsHelpError":  # and the help has been printed
+            sys.exit(error.exit_code)
+        _fail(_as_usage_error(error))
     except KeyboardInterrupt:
         _leave_at_once(130)
     except BrokenPipeError:  # whoever read our output has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    if code == 130:
+        _leave_at_once(130)
+    sys.exit(code)
 
 
 def _leave_at_once(code: int) -> None:
@@ -82,10 +89,16 @@ def _leave_at_once(code: int) -> None:
     os._exit(code)
 
 
-def _fail(error: EnhanceError, code: int) -> None:
+def _as_usage_error(error: WrongCall) -> UsageError:
+    message = " ".join(error.format_message().split()).rstrip(".")
+    command = error.ctx.command_path if error.ctx else "enhance"
+    return UsageError(message[:1].lower() + message[1:], f"{command} --help lists what there is")
+
+
+def _fail(error: EnhanceError) -> None:
     from enhance_cli.console import say
 
     if {"-v", "--verbose"} & set(sys.argv):
         traceback.print_exception(error)
     say(f"error: {error}")
-    sys.exit(code)
+    sys.exit(error.exit_code)

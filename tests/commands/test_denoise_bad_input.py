@@ -158,14 +158,32 @@ def test_a_dry_run_checks_the_model_and_the_device_too(arguments, enhance, tiny_
 
 
 @pytest.mark.parametrize(
-    "arguments",
-    [[], ["a.wav", "--strength", "2"], ["a.wav", "--steps", "few"], ["a.wav", "--colour"], ["a.wav", "--start", "-1"]],
+    ("arguments", "said"),
+    [
+        ([], "there are no input files"),
+        (["a.wav", "--strength", "2"], "'--strength': Input should be less than or equal to 1"),
+        (["a.wav", "--steps", "few"], "invalid value for '--steps' / '-n'"),
+        (["a.wav", "--stepps", "2"], "no such option: --stepps (Possible options: --steps): enhance denoise --help"),
+        (["a.wav", "--start", "-1"], "--start"),
+    ],
 )
-def test_values_out_of_bounds_exit_with_2(arguments, enhance, tiny_model, tmp_path):
+def test_what_the_command_line_cannot_mean_is_refused(arguments, said, enhance, tiny_model, tmp_path):
     zoo.save(tmp_path / "a.wav", zoo.noise())
-    result = enhance("denoise", *arguments)
-    assert result.code == 2 and result.stdout == b"" and result.stderr and "Traceback" not in result.stderr
+    assert_refused(enhance("denoise", *arguments), 2, said)
     assert names(tmp_path) == {"a.wav"}
+
+
+@pytest.mark.parametrize("arguments", [["models", "show"], ["models", "pull", "x", "--why"], ["clean"], ["--colour"]])
+def test_the_same_line_for_any_command(arguments, enhance):
+    result = enhance(*arguments)
+    assert result.code == 2 and not result.stdout and result.stderr.startswith("error: ")
+    assert result.stderr.count("\n") == 1 and "--help" in result.stderr
+
+
+@pytest.mark.parametrize("arguments", [[], ["models"]])
+def test_no_command_prints_the_help_once(arguments, enhance):
+    result = enhance(*arguments)
+    assert result.code == 2 and result.stdout.count(b"Usage: enhance") == 1 and not result.stderr
 
 
 # --- models that are not there, or not what they should be --------------------------------------------------

@@ -21,6 +21,7 @@ DISTANCES = Catalogue(
     {
         "hybrid_spectral": "hybrid_spectral:distance",
         "perceptual": "perceptual:distance",
+        "scale_invariant": "scale_invariant:distance",
         "signal_to_noise": "signal_to_noise:distance",
         "waveform_spectral": "waveform_spectral:distance",
     },

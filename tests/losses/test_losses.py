@@ -3,10 +3,12 @@
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 import soundfile
 import torch
 
+from enhance_cli import metrics
 from enhance_cli.audio.stft import Frontend
 from enhance_cli.losses import DISTANCES, LOSSES
 from enhance_cli.losses.hybrid_spectral import negative_si_snr
@@ -18,7 +20,7 @@ FRONTEND = Frontend()
 PAIRS = Path(__file__).parents[1] / "audio_files" / "pairs"
 
 
-OF_WAVEFORMS = {"waveform_spectral"}
+OF_WAVEFORMS = {"scale_invariant", "signal_to_noise", "waveform_spectral"}
 
 
 def waves(seed: int, batch: int = 3) -> torch.Tensor:
@@ -124,8 +126,6 @@ def test_consistency_asks_the_average_one_step_further_on_the_teachers_path(proc
 
 
 def test_perceptual_distance_ranks_as_pesq_does():
-    from enhance_cli import metrics
-
     clean, noisy = (soundfile.read(PAIRS / side / "p232_328.flac", dtype="float32")[0] for side in ("clean", "noisy"))
     samples = clean.size // FRONTEND.hop * FRONTEND.hop
     target = FRONTEND.analyse(torch.from_numpy(clean[:samples])[None])
@@ -144,3 +144,16 @@ def test_perceptual_distance_of_pauses_has_a_finite_gradient():
     estimate = (target + 0.01 * waves(2) * (target != 0)).requires_grad_()
     DISTANCES["perceptual"](FRONTEND.analyse(estimate), FRONTEND.analyse(target), FRONTEND).backward()
     assert estimate.grad.isfinite().all() and estimate.grad[0].any()
+
+
+def test_scale_invariant_distance_is_the_negative_si_sdr_of_what_plays():
+    target, noise = waves(1), waves(2)
+    found = [float(DISTANCES["scale_invariant"](gain * (target + 0.3 * noise), target)) for gain in (1.0, 0.01)]
+    expected = -np.mean(
+        [metrics.load("si_sdr")(t, e, 16000) for t, e in zip(target.numpy(), (target + 0.3 * noise).numpy())]
+    )
+    assert found == pytest.approx([expected / 10] * 2, abs=0.01)
+    silent = target.clone()
+    silent[0] = 0
+    alone = DISTANCES["scale_invariant"]((target + 0.3 * noise)[1:], target[1:])
+    assert float(DISTANCES["scale_invariant"](target + 0.3 * noise, silent)) == pytest.approx(float(alone), abs=1e-6)

@@ -1,5 +1,5 @@
-"""The stem model that ships, on multi-track music that it never heard: bass, drums and piano come out better than the mix holds
-them, and the command's files are what it says. Guitars do not yet, as README.md admits."""
+"""The stem model that ships, on multi-track music that it never heard: every stem comes out better than the mix holds it, and
+the command's files are what it says."""
 
 from pathlib import Path
 
@@ -30,11 +30,11 @@ def stems(model):
     return enhance_cli.extract_stem(sound("mixture"), RATE, model=model)
 
 
-def test_bass_drums_and_piano_come_out_better_than_the_mix_holds_them(stems):
+def test_every_stem_comes_out_better_than_the_mix_holds_it(stems):
     si_sdr = metrics.load("si_sdr")
     gains = {s: si_sdr(sound(s), stems[s], RATE) - si_sdr(sound(s), sound("mixture"), RATE) for s in stems}
     assert set(gains) == set(STEMS)
-    assert gains["bass"] > 4 and gains["drums"] > 7 and gains["piano"] > 2.5
+    assert gains["bass"] > 4 and gains["drums"] > 7 and gains["guitar"] > 2 and gains["piano"] > 3
 
 
 def test_one_stem_is_the_same_as_among_all(model, stems):

@@ -32,7 +32,7 @@ MAY_IMPORT = {
     "batch": {"audio", "vectors", ""},  # "" is the version, which all machines of a cluster must share
     "models": {"networks", "processes", "audio"},
     "tasks": {"models", "samplers", "audio"},
-    "training": {"losses", "data", "models", "networks", "metrics", "samplers", "audio"},
+    "training": {"losses", "data", "models", "networks", "processes", "metrics", "samplers", "audio"},
     "commands": {"batch", "vectors", "tasks", "models", "training", "metrics", "audio", "flags", "console", ""},
 }
 ONLY_IN = {

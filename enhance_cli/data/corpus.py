@@ -11,14 +11,17 @@ import json
 import zlib
 from collections import Counter
 from dataclasses import asdict, dataclass, field
+from math import inf
 from pathlib import Path
 
 import numpy as np
 
 from enhance_cli.audio.read import open_audio
 from enhance_cli.audio.resample import resample
+from enhance_cli.data.ranges import OutOfRange, in_range
 from enhance_cli.errors import AudioError, EnhanceError, UsageError
 
+GROUPS = ("file", "folder")
 SUFFIXES = {".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a", ".g722", ".aif", ".aiff"}
 
 
@@ -34,6 +37,11 @@ class Source:
     exclude: tuple[str, ...] = ()
     scores: str = ""
     at_least: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self):
+        in_range(self, weight=(0, inf), held_out=(0, 1))
+        if self.groups not in GROUPS:
+            raise OutOfRange("groups", f"{self.groups!r} is none of {', '.join(GROUPS)}")
 
 
 @dataclass(frozen=True)

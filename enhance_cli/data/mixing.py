@@ -10,6 +10,7 @@ from scipy.signal import oaconvolve
 
 from enhance_cli.data import damage
 from enhance_cli.data.corpus import Clip, Corpus
+from enhance_cli.data.ranges import in_range
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,11 @@ class Mix:
     band_limit: float = 0.08
     clipping: float = 0.05
     codec: float = 0.06
+
+    def __post_init__(self):
+        chances = ("room", "babble", "coloured", "second_noise", "equaliser", "clean", "noise_only", "band_limit")
+        in_range(self, **dict.fromkeys((*chances, "clipping", "codec"), (0, 1)))
+        in_range(self, seconds=(0.1, 600), snr=(-100, 100), level=(-100, 100), speed=(0.5, 2))
 
 
 class Mixer:

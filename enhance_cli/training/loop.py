@@ -82,9 +82,6 @@ class Trainer:
         torch.manual_seed(train.seed)
         random.seed(train.seed)
         precision = pick_precision(train.precision, device)
-        with self.processes.main_first():
-            self.material = material.load(recipe, root, cache, self.log)
-        self.mixer = self.material.train
         network = _network(recipe.model)
         if teacher and same_network(teacher.spec, recipe.model):
             network.load_state_dict(teacher.network.state_dict())
@@ -98,6 +95,9 @@ class Trainer:
         self.objective = Objective(self.model, self.averaged, self.average, teacher)
         for stage in recipe.stage:
             self.objective.check(stage)
+        with self.processes.main_first():  # which may take long, so what cannot be trained was said before
+            self.material = material.load(recipe, root, cache, self.log)
+        self.mixer = self.material.train
         held_out = map(torch.as_tensor, self.material.valid.batch(0, train.validation_items))
         mixtures = (x.numpy() for x in self.objective.at_level(*held_out))
         self.validation = Validation(self.averaged, *mixtures, run / "samples", train.samples)

@@ -3,19 +3,23 @@
 Unknown keys and wrong types are refused with the line they stand on and a suggestion.
 """
 
+import difflib
 from dataclasses import dataclass, field
 from importlib import resources
+from math import inf
 from pathlib import Path
 from typing import Any
 
 from enhance_cli.data.corpus import Source
 from enhance_cli.data.mixing import Mix
+from enhance_cli.data.ranges import OutOfRange, in_range
 from enhance_cli.errors import UsageError
 from enhance_cli.models.spec import Spec
+from enhance_cli.training import arguments
 from enhance_cli.training.repair.recipe import RepairRecipe
 from enhance_cli.training.stage import Stage, TrainPart
 from enhance_cli.training.stems.recipe import StemRecipe
-from enhance_cli.training.toml_values import OutOfRange, Places, build
+from enhance_cli.training.toml_values import Places, build
 
 try:
     import tomllib
@@ -46,6 +50,7 @@ class DataPart:
     limits: str = ""
 
     def __post_init__(self):
+        in_range(self, rooms=(0, inf))
         kinds = [bool(self.speech or self.noise), bool(self.pairs), self.shards is not None]
         if sum(kinds) != 1 or bool(self.speech) != bool(self.noise):
             raise OutOfRange("", "give one of data.pairs, data.shards, or data.speech with data.noise")
@@ -80,14 +85,21 @@ def load(name: str, overrides: list[str] = (), model: dict | None = None) -> Rec
     for change in changes:
         _override(tables, *change)
     tables["model"] = (model or {}) | tables.get("model", {})
-    return build(
-        _kind(tables), tables | {"name": Path(name).stem}, Places(texts, {path: said for path, _, said in changes})
-    )
+    places = Places(texts, {path: said for path, _, said in changes})
+    recipe = build(_kind(tables, places), tables | {"name": Path(name).stem}, places)
+    if isinstance(recipe, Recipe):
+        arguments.check(recipe.model, recipe.stage, places)
+    return recipe
 
 
-def _kind(tables: dict) -> type:
-    """The dataclass that a recipe of this task is."""
-    return {"enhance-embedding": RepairRecipe, "extract-stem": StemRecipe}.get(tables["model"].get("task"), Recipe)
+def _kind(tables: dict, places: Places) -> type:
+    """The dataclass that a recipe of this task is. Raises UsageError."""
+    kinds = {"denoise": Recipe, "enhance-embedding": RepairRecipe, "extract-stem": StemRecipe}
+    task = tables["model"].get("task", "denoise")
+    if task not in kinds:
+        where = places.of(("model", "task"))
+        raise UsageError(f"{where}: model.task: {task!r} cannot be trained", f"choose from {', '.join(kinds)}")
+    return kinds[task]
 
 
 def _other_kind(keys: list[str], under: dict) -> bool:
@@ -134,8 +146,13 @@ def _read(name: str) -> tuple[str, str]:
         return inside.read_text(), f"recipe {name}"
     path = Path(name)
     if not path.is_file():
-        raise UsageError(f"{name}: no such recipe", f"name a .toml file or one of {', '.join(shipped())}")
-    return path.read_text(), str(path)
+        close = difflib.get_close_matches(name, shipped(), 1)
+        hint = f"did you mean {close[0]}?" if close else f"name a .toml file or one of {', '.join(shipped())}"
+        raise UsageError(f"{name}: no such recipe", hint)
+    try:
+        return path.read_text(encoding="utf-8"), str(path)
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{name}: no recipe that can be read", "name a .toml file") from error
 
 
 def _parsed(override: str) -> tuple[tuple, Any, str]:

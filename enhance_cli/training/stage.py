@@ -1,8 +1,9 @@
 """What recipes of every task say alike: the stages of training, and how they are gone through."""
 
 from dataclasses import dataclass, field
+from math import inf
 
-from enhance_cli.training.toml_values import OutOfRange
+from enhance_cli.data.ranges import in_range
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,9 @@ class Stage:
     unguided: float = 0.15
     distance: dict = field(default_factory=lambda: {"hybrid_spectral": 1.0})
 
+    def __post_init__(self):
+        in_range(self, steps=(0, inf), lr=(0, 1), lr_end=(0, 1), warmup=(0, inf), ema=(0, 1), unguided=(0, 1))
+
 
 @dataclass(frozen=True)
 class TrainPart:
@@ -50,6 +54,6 @@ class TrainPart:
     tensorboard: bool = False
 
     def __post_init__(self):
-        for name in ("batch_size", "accumulate", "validate_every", "validation_items"):
-            if getattr(self, name) < 1:
-                raise OutOfRange(name, f"{getattr(self, name)} is not 1 or more")
+        counts = ("batch_size", "accumulate", "validate_every", "validation_items")
+        in_range(self, **dict.fromkeys(counts, (1, inf)))
+        in_range(self, weight_decay=(0, inf), clip_norm=(0, inf), seed=(0, inf), workers=(0, inf), samples=(0, inf))

@@ -6,20 +6,13 @@ from dataclasses import fields, is_dataclass
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
+from enhance_cli.data.ranges import OutOfRange
 from enhance_cli.errors import UsageError
 
 try:
     import tomllib
 except ModuleNotFoundError:  # Python 3.10
     import tomli as tomllib
-
-
-class OutOfRange(ValueError):
-    """What a dataclass raises for a value that its type allows and it does not: `key` of it, and why."""
-
-    def __init__(self, key: str, reason: str):
-        super().__init__(reason)
-        self.key = key
 
 
 class Places:
@@ -43,9 +36,7 @@ def build(kind: type, table: dict, places: Places, path: tuple = ()):
     known = {f.name for f in fields(kind)}
     for key in table:
         if key not in known:
-            close = difflib.get_close_matches(str(key), known, 1)
-            hint = f"did you mean {close[0]!r}?" if close else f"known keys are {', '.join(sorted(known))}"
-            raise UsageError(f"{places.of((*path, key))}: unknown key {key!r}", hint)
+            raise unknown_key(key, known, places, (*path, key))
     hints = get_type_hints(kind)
     values = {key: _convert(hints[key], value, places, (*path, key)) for key, value in table.items()}
     try:
@@ -53,9 +44,19 @@ def build(kind: type, table: dict, places: Places, path: tuple = ()):
     except TypeError as error:
         missing = str(error).split("argument", 1)[-1].lstrip("s: ")
         raise UsageError(f"{places.of(path)}: {missing} missing", "add it to the recipe") from error
-    except OutOfRange as error:
-        at = (*path, error.key) if error.key else path
-        raise UsageError(f"{places.of(at)}: {_dotted(at)}: {error}", "mend the recipe") from error
+    except ValueError as error:  # OutOfRange, or less exact from a class that is not for recipes alone
+        raise out_of_range(error, places, path) from error
+
+
+def unknown_key(key, known: set[str], places: Places, path: tuple) -> UsageError:
+    close = difflib.get_close_matches(str(key), known, 1)
+    hint = f"did you mean {close[0]!r}?" if close else f"known keys are {', '.join(sorted(known)) or 'none'}"
+    return UsageError(f"{places.of(path)}: unknown key {key!r}", hint)
+
+
+def out_of_range(error: ValueError, places: Places, path: tuple) -> UsageError:
+    at = (*path, error.key) if isinstance(error, OutOfRange) and error.key else path
+    return UsageError(f"{places.of(at)}: {_dotted(at)}: {error}", "mend the recipe")
 
 
 def _convert(kind, value, places: Places, path: tuple):

@@ -75,6 +75,13 @@ def test_mistakes_are_named(recipe_file, change, message):
         ("seconds = 0.5", "second = 0.5", "second", "unknown key 'second': did you mean 'seconds'"),
         ("seconds = 0.5", "snr = [\n  0,\n  'loud',\n]", "snr = ", 'mix.snr.1: "loud" is not of type float'),
         ("lr = 1e-4", "lr = [1e-4]", "lr = [", "stage.1.lr: [0.0001] is not of type float"),
+        ("seconds = 0.5", "seconds = -1", "seconds", "mix.seconds: -1.0 is not 0.1 to 600"),
+        ("seconds = 0.5", "snr = [5, -5]", "snr", "mix.snr: [5.0, -5.0] is not from the lower to the higher"),
+        ("seconds = 0.5", "room = 2.0", "room = 2", "mix.room: 2.0 is not 0 to 1"),
+        ("lr = 3e-3", "lr = nan", "lr = nan", "stage.0.lr: nan is not 0 to 1"),
+        ("ema = 0.9\nfixed", "ema = 2.0\nfixed", "ema = 2.0", "stage.1.ema: 2.0 is not 0 to 1"),
+        ("rooms = 4", "rooms = -4", "rooms", "data.rooms: -4 is not 0 or more"),
+        ('groups = "folder"', 'groups = "foldr"', "groups", "data.speech.0.groups: 'foldr' is none of file, folder"),
         ("rooms = 4", "rooms = 4\npairs = 'x'", "[data]", "data: give one of data.pairs, data.shards, or data.speech"),
     ],
 )
@@ -104,7 +111,12 @@ def test_missing_and_broken_recipes(tmp_path):
     with pytest.raises(
         UsageError, match="no such recipe: name a .toml file or one of bridge-sb, .*denoise-m, denoise-m-gpu, denoise-s"
     ):
-        load("denoise-xl")
+        load("nothing-like-it")
+    with pytest.raises(UsageError, match="score-ouvee: no such recipe: did you mean score-ouve?"):
+        load("score-ouvee")
+    (tmp_path / "song.flac").write_bytes(b"fLaC\x00\xff\xfe")
+    with pytest.raises(UsageError, match="song.flac: no recipe that can be read"):
+        load(str(tmp_path / "song.flac"))
     broken = tmp_path / "broken.toml"
     broken.write_text("[model\n")
     with pytest.raises(UsageError, match="not valid TOML"):
@@ -112,3 +124,49 @@ def test_missing_and_broken_recipes(tmp_path):
     broken.write_text("[model]\nname = 'x'\n")
     with pytest.raises(UsageError, match="missing"):
         load(str(broken))
+
+
+@pytest.mark.parametrize(
+    "old, new, statement, message",
+    [
+        ("blocks = 1", "block = 1", "network_args", "unknown key 'block': did you mean 'blocks'?"),
+        ('"bridge_unet"', '"unet"', "network =", "unknown network 'unet': choose from"),
+        ('"brownian_bridge"', '"ouvee"', "process =", "unknown process 'ouvee': choose from ouve"),
+        ("[mix]", "[model.process_args]\nrhoo = 1.0\n[mix]", "rhoo", "unknown key 'rhoo': did you mean 'rho'?"),
+        (
+            "[mix]",
+            "[model.process_args]\nrho = 'big'\n[mix]",
+            "rho",
+            'model.process_args.rho: "big" is not of type float',
+        ),
+        ("[mix]", "[model.frontend]\nhopp = 256\n[mix]", "hopp", "unknown key 'hopp': did you mean 'hop'?"),
+        (
+            "[mix]",
+            "[model.frontend]\nwindow = 'box'\n[mix]",
+            "[model.frontend]",
+            "model.frontend: front end: 'box' is none of",
+        ),
+        ('"brownian_bridge"', '"ouve"', "[model]", "model.samplers: the formulas of bridge_ode do not hold for"),
+        ("network =", "samplers = []\nnetwork =", "samplers", "model.samplers: at least one is needed"),
+        ("network =", "samplers = ['ode']\nnetwork =", "samplers", "unknown sampler 'ode': choose from bridge_ode"),
+        ("network =", "default_steps = 0\nnetwork =", "default_steps", "model.default_steps: 0 is not 1 to 5"),
+        ("network =", "sample_rate = 0\nnetwork =", "sample_rate", "model.sample_rate: 0 is not 1 or more"),
+        ("network =", "task = 'denoize'\nnetwork =", "task", "model.task: 'denoize' cannot be trained: choose from"),
+        ('"data_prediction"', '"mse"', "loss =", "unknown loss 'mse': choose from consistency"),
+        ("steps = 3 }", "step = 3 }", "loss_args", "unknown key 'step': did you mean 'steps'?"),
+        ("steps = 3 }", "sample = 3 }", "loss_args", "unknown key 'sample': known keys are"),
+        ("[data]", "[stage.distance]\nl1 = 1.0\n[data]", "l1", "unknown distance 'l1': choose from hybrid_spectral"),
+    ],
+)
+def test_what_is_handed_on_is_known_too_and_said_with_its_line(recipe_file, old, new, statement, message):
+    text = recipe_file.read_text().replace(old, new, 1)
+    recipe_file.write_text(text)
+    where = "tiny.toml: " if statement == "[model]" else f"line {text[: text.index(statement)].count(chr(10)) + 1}: "
+    with pytest.raises(UsageError, match=re.escape(where + message)):
+        load(str(recipe_file))
+
+
+def test_a_reverse_process_is_only_corrected_for_one_call_per_step():
+    sets = ["stage.1.loss=reverse_process", "model.sampler_args={}"]
+    with pytest.raises(UsageError, match=r"stage.1.loss: reverse_process needs a sampler of one call per step"):
+        load("score-bbed-crp", sets)

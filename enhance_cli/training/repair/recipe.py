@@ -4,9 +4,9 @@ from dataclasses import dataclass, field
 
 from enhance_cli.data.corpus import Source
 from enhance_cli.data.degraded import CONDITIONS, Views
+from enhance_cli.data.ranges import OutOfRange
 from enhance_cli.models.spec import Spec
 from enhance_cli.training.stage import Stage, TrainPart
-from enhance_cli.training.toml_values import OutOfRange
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,11 @@
 from dataclasses import dataclass, field
 
 from enhance_cli.data import STEMS
+from enhance_cli.data.ranges import OutOfRange
 from enhance_cli.data.rendering import Rendering
 from enhance_cli.data.stem_mixing import StemMix
 from enhance_cli.models.spec import Spec
 from enhance_cli.training.stage import Stage, TrainPart
-from enhance_cli.training.toml_values import OutOfRange
 
 
 @dataclass(frozen=True)

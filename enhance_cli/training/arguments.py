@@ -1,0 +1,83 @@
+"""Names and arguments that a recipe for a denoiser hands on to networks, processes, samplers and losses, looked at before any
+data is: an unknown one is said with its line and the nearest known one, and so is what does not go together.
+"""
+
+from collections.abc import Callable
+from inspect import Parameter, signature
+
+from enhance_cli.audio.stft import Frontend
+from enhance_cli.data.ranges import OutOfRange
+from enhance_cli.errors import UsageError
+from enhance_cli.losses import DISTANCES, LOSSES
+from enhance_cli.models.spec import Spec
+from enhance_cli.networks import NETWORKS
+from enhance_cli.processes import PROCESSES
+from enhance_cli.samplers import PAIRINGS, SAMPLERS, calls
+from enhance_cli.training.stage import Stage
+from enhance_cli.training.toml_values import Places, build, out_of_range, unknown_key
+
+SAMPLER_HAS, LOSS_HAS = 5, 6  # arguments that every sampler and every loss gets and no recipe sets
+OF_THE_PROGRAM = {"teacher", "average", "sample"}  # arguments of losses that training brings itself
+
+
+def check(model: Spec, stages: list[Stage], places: Places) -> None:
+    """Raises UsageError."""
+    _model(model, places)
+    for number, stage in enumerate(stages):
+        try:
+            _stage(stage, model, places, ("stage", number))
+        except OutOfRange as error:
+            raise out_of_range(error, places, ("stage", number)) from error
+
+
+def _model(model: Spec, places: Places) -> None:
+    at = lambda key: ("model", key)
+    _names(_known(NETWORKS, model.network, places, at("network")), model.network_args, places, at("network_args"))
+    build(_known(PROCESSES, model.process, places, at("process")), model.process_args, places, at("process_args"))
+    try:
+        build(Frontend, model.frontend or {}, places, at("frontend"))
+        if not model.samplers:
+            raise OutOfRange("samplers", "at least one is needed")
+        for name in model.samplers:
+            sampler = _known(SAMPLERS, name, places, at("samplers"))
+            if model.process not in PAIRINGS[name]:
+                raise OutOfRange("samplers", f"the formulas of {name} do not hold for the process {model.process}")
+            _names(sampler, model.sampler_args.get(name, {}), places, (*at("sampler_args"), name), SAMPLER_HAS)
+        if not 1 <= model.default_steps <= model.max_steps:
+            raise OutOfRange("default_steps", f"{model.default_steps} is not 1 to {model.max_steps}, the max_steps")
+        if model.sample_rate < 1:
+            raise OutOfRange("sample_rate", f"{model.sample_rate} is not 1 or more")
+    except OutOfRange as error:
+        raise out_of_range(error, places, ("model",)) from error
+
+
+def _stage(stage: Stage, model: Spec, places: Places, path: tuple) -> None:
+    loss = _known(LOSSES, stage.loss, places, (*path, "loss"))
+    _names(loss, stage.loss_args, places, (*path, "loss_args"), LOSS_HAS, OF_THE_PROGRAM)
+    for name in stage.distance:
+        _known(DISTANCES, name, places, (*path, "distance", name))
+    if stage.loss == "reverse_process":
+        sampler = model.samplers[0]
+        if calls(sampler, 1, **model.sampler_args.get(sampler, {})) != 1:
+            advice = 'such as model.sampler_args.predictor_corrector.corrector="none"'
+            raise OutOfRange("loss", f"{stage.loss} needs a sampler of one call per step, {advice}")
+
+
+def _known(catalogue, name: str, places: Places, path: tuple):
+    try:
+        return catalogue[name]
+    except UsageError as error:
+        raise UsageError(f"{places.of(path)}: {error.message}", error.hint) from error
+
+
+def _names(
+    function: Callable, given: dict, places: Places, path: tuple, skip: int = 0, never: set[str] = frozenset()
+) -> None:
+    """Every key of `given` must be an argument of `function` behind the first `skip` that is not in `never`."""
+    parameters = list(signature(function).parameters.values())[skip:]
+    if any(parameter.kind == Parameter.VAR_KEYWORD for parameter in parameters):
+        return
+    known = {parameter.name for parameter in parameters} - never
+    for key in given:
+        if key not in known:
+            raise unknown_key(key, known, places, (*path, key))

@@ -79,13 +79,19 @@ def hub_file(repo: str, file: str, revision: str | None, name: str) -> Path:
         raise ModelError(f"{name}: no such revision", "check what follows the @") from error
     except hub.EntryNotFoundError as error:
         if isinstance(error, hub.LocalEntryNotFoundError):
-            raise ModelError(
-                f"{name}: not in the cache, and the Hub cannot be reached", "connect once to fetch it"
-            ) from error
+            raise _unreachable(name) from error
         raise ModelError(f"{name}: no such file in {repo}", "check its name") from error
     except (OSError, hub.HfHubHTTPError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ModelError(f"{name}: the download failed ({reason})", "run again; it goes on where it stopped") from error
+
+
+def _unreachable(name: str) -> ModelError:
+    if https.forbidden():
+        return ModelError(
+            f"{name}: not in the cache, and HF_HUB_OFFLINE forbids the network", "unset it once to fetch it"
+        )
+    return ModelError(f"{name}: not in the cache, and the Hub cannot be reached", "connect once to fetch it")
 
 
 def hub_revision(path: Path) -> str | None:

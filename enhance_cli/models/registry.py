@@ -113,6 +113,8 @@ def find(name: str | None, task: str | None) -> Entry:
         if not path.is_file():
             raise ModelError(f"{name}: no such model file", "check the path")
         return _own(path.stem, path, task)
+    if path.is_file():
+        raise ModelError(f"{name}: not a .safetensors file", "`enhance models convert` makes one of it")
     other = next((e for e in [*entries(), *published()] if e.name == name), None)
     if other is not None:
         raise ModelError(f"{name}: a model for {other.task}, not for {task}", "see `enhance models list`")

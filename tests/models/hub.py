@@ -12,7 +12,8 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 class LocalHub:
     """Serves `files`: {"owner/repo/file": bytes} as the Hub does, {"files/name": bytes} as a plain server does.
 
-    `cut` truncates the next body, `gated` refuses as the Hub does with 403, `status` answers everything with that code.
+    `cut` truncates the next body, `gated` refuses as the Hub does, strangers with
+    401 and known users with 403, `status` answers everything with that code.
     """
 
     def __init__(self, files: dict[str, bytes]):
@@ -38,8 +39,10 @@ class LocalHub:
                 owner, repo, _, revision, file = unquote(self.path).lstrip("/").split("/", 4)
                 known = any(name.startswith(f"{owner}/{repo}/") for name in hub.files)
                 content = hub.files.get(f"{owner}/{repo}/{file}")
-                if hub.gated or not known:
-                    return self.refuse(401 if not hub.gated else 403, "GatedRepo" if hub.gated else "RepoNotFound")
+                if hub.gated:
+                    return self.refuse(403 if self.headers.get("Authorization") else 401, "GatedRepo")
+                if not known:
+                    return self.refuse(401, "RepoNotFound")
                 return self.refuse(404, "EntryNotFound") if content is None else self.send(content, body)
 
             def send(self, content: bytes, body: bool) -> None:

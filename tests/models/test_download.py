@@ -78,8 +78,12 @@ def test_what_is_not_there_is_one_line_and_exit_3(show, reference, message):
 
 def test_gated_and_unreachable_hubs_say_what_to_do(hub, show):
     hub.gated = True
-    code, _, err = show()
-    assert code == 3 and "hf auth login" in err and err.count("\n") == 1
+    for token in ("", "hf_known"):
+        code, _, err = show(HF_TOKEN=token)
+        assert code == 3 and "gated: accept its terms" in err and "hf auth login" in err and err.count("\n") == 1
+    asked = len(hub.requests)
+    code, _, err = show(HF_HUB_OFFLINE="1")
+    assert code == 3 and "HF_HUB_OFFLINE forbids the network" in err and len(hub.requests) == asked
     hub.close()
     code, _, err = show()
     assert code == 3 and "not in the cache, and the Hub cannot be reached" in err and err.count("\n") == 1

@@ -110,7 +110,7 @@ def _describe(entry) -> dict:
 def show(name: Name) -> None:
     """The whole header of a model as JSON: network, steps, samplers, training data, metrics, provenance.
 
-    Of a published model that is not here yet, what is known of it.
+    Of a published model that is not here yet, what is known of it, and what is not and will be pinned by the first pull.
     """
     from dataclasses import asdict
 
@@ -120,6 +120,7 @@ def show(name: Name) -> None:
     for entry in registry.published():
         if entry.name == name and not entry.path.is_file():
             known = _describe(entry) | {key: value for key, value in asdict(entry.source).items() if value is not None}
+            known["not_known"] = entry.source.not_known
             result(json_module.dumps(known, indent=2))
             return
     result(json_module.dumps(asdict(read_spec(registry.find(name, None).path)), indent=2))

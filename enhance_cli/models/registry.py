@@ -46,6 +46,12 @@ class Source:
         return self.url or f"https://huggingface.co/{self.repo}"
 
     @property
+    def not_known(self) -> list[str]:
+        """What is not known of the file itself: the first pull trusts and pins it. Files elsewhere have no revision."""
+        names = ("revision", "sha256") if self.repo else ("sha256",)
+        return [name for name in names if getattr(self, name) is None]
+
+    @property
     def location(self) -> str:
         """The file itself, without its revision."""
         return self.url or f"{download.PREFIX}{self.repo}/{self.file}"

@@ -1,5 +1,6 @@
 """Names of models: the table that ships, paths of the user's own, and help with a name that was mistyped."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -53,3 +54,14 @@ def test_a_file_made_for_another_task_is_not_taken():
     with pytest.raises(ModelError, match="ge2e.safetensors: a model for embed-speaker, not for denoise") as caught:
         registry.find(speaker, "denoise")
     assert caught.value.exit_code == 3
+
+
+def test_what_is_not_known_of_a_published_file_is_said(enhance):
+    for name, known, unknown in (
+        ("sgmse-voicebank", ["revision", "sha256"], []),
+        ("ecapa-voxceleb", ["size"], ["revision", "sha256"]),
+        ("sgmse-m1", ["url"], ["sha256"]),
+    ):
+        said = json.loads(enhance("models", "show", name).stdout)
+        assert all(said[key] for key in known) and said["not_known"] == unknown
+        assert not set(unknown) & set(said)

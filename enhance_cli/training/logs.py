@@ -1,6 +1,8 @@
 """The figures of a run: `metrics.jsonl`, one line per validation, and TensorBoard's files where the recipe asks for them."""
 
 import json
+import os
+from math import inf
 from pathlib import Path
 
 from enhance_cli.errors import UsageError
@@ -12,8 +14,10 @@ class Log:
     def __init__(self, folder: Path, step: int, tensorboard: bool):
         self.path = folder / "metrics.jsonl"
         if self.path.exists():
+            part = self.path.with_suffix(".part")
             lines = self.path.read_text().splitlines(keepends=True)
-            self.path.write_text("".join(line for line in lines if json.loads(line)["step"] <= step))
+            part.write_text("".join(line for line in lines if _step(line) <= step))
+            os.replace(part, self.path)
         self.board = _board(folder / "tensorboard", step) if tensorboard else None
 
     def write(self, line: dict) -> None:
@@ -28,6 +32,14 @@ class Log:
             for name in line.keys() - {"step", "seconds", "eta"}:
                 self.board.add_scalar(name, line[name], line["step"])
             self.board.flush()
+
+
+def _step(line: str) -> float:
+    """Of a line of metrics; one that a crash cut short belongs to no step that is over."""
+    try:
+        return json.loads(line)["step"]
+    except json.JSONDecodeError:
+        return inf
 
 
 def _board(folder: Path, step: int):

@@ -210,7 +210,10 @@ class Trainer:
             progress = state.restore(path, self.model.network, self.average, optimiser)
         except (RuntimeError, KeyError) as error:
             raise UsageError(f"{path}: not a state of this network", "name another folder with --run") from error
-        self.log(f"resuming at step {progress.step} of {self.total}")
+        if progress.step >= self.total:
+            self.log(f"finished before, at step {progress.step}; to train anew name another folder with --run")
+        else:
+            self.log(f"resuming at step {progress.step} of {self.total}")
         return progress
 
     def tell(self, progress: state.Progress, lr: float) -> None:

@@ -3,7 +3,8 @@
 from dataclasses import dataclass, field
 from math import inf
 
-from enhance_cli.data.ranges import in_range
+from enhance_cli.data.ranges import OutOfRange, in_range
+from enhance_cli.models.device import PRECISIONS
 
 
 @dataclass(frozen=True)
@@ -56,4 +57,6 @@ class TrainPart:
     def __post_init__(self):
         counts = ("batch_size", "accumulate", "validate_every", "validation_items")
         in_range(self, **dict.fromkeys(counts, (1, inf)))
+        if self.precision not in PRECISIONS:
+            raise OutOfRange("precision", f"{self.precision!r} is none of {', '.join(PRECISIONS)}")
         in_range(self, weight_decay=(0, inf), clip_norm=(0, inf), seed=(0, inf), workers=(0, inf), samples=(0, inf))

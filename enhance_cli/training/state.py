@@ -7,6 +7,8 @@ from pathlib import Path
 
 import torch
 
+from enhance_cli.errors import UsageError
+
 
 class MovingAverage:
     """Exponential moving average of all parameters and buffers, with a warm-up so that early steps count."""
@@ -53,8 +55,13 @@ def save(path: Path, progress: Progress, network, average: MovingAverage, optimi
 
 
 def restore(path: Path, network, average: MovingAverage, optimiser) -> Progress:
-    """Put everything back as it was saved, random numbers included."""
-    state = torch.load(path, map_location="cpu", weights_only=True)
+    """Put everything back as it was saved, random numbers included. Raises UsageError for a file that is damaged."""
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # it can break the reader in any way
+        raise UsageError(
+            f"{path}: damaged, it cannot be read", "delete it, or name another folder with --run"
+        ) from error
     network.load_state_dict(state["network"])
     for key, value in state["average"].items():
         average.values[key].copy_(value)

@@ -156,12 +156,30 @@ def test_a_run_folder_of_another_network_is_refused(trainer):
         trainer(overrides=[*short, "model.network_args.temporal=8"])[0].train()
 
 
+def test_what_a_crash_of_the_machine_left_half_written_is_no_traceback(trainer, tmp_path):
+    short = ["stage.0.steps=4", "stage.1.steps=2", "train.validate_every=3"]
+    trainer(overrides=short)[0].train()
+    metrics, state = tmp_path / "run" / "metrics.jsonl", tmp_path / "run" / "state.pt"
+    whole = metrics.read_text()
+    metrics.write_text(whole + '{"step": 6, "lo')
+    made, _ = trainer(overrides=short)
+    said = []
+    made.log = said.append
+    made.train()
+    assert metrics.read_text() == whole and "finished before, at step 6" in said[0]
+    good = state.read_bytes()
+    for length in (0, 10, 1000, len(good) - 1):
+        state.write_bytes(good[:length])
+        with pytest.raises(UsageError, match="state.pt: damaged, it cannot be read: delete it, or name another"):
+            trainer(overrides=short)[0].train()
+
+
 @pytest.mark.parametrize(
     "change, message",
     [
         ("model.network_args.channels=8", "model.network_args: bridge_unet cannot be built"),
         ("stage.0.loss=consistency", "consistency distillation needs a teacher"),
-        ("train.precision=fp8", "fp8: unknown: use auto, fp32, bf16"),
+        ("train.precision=fp8", "train.precision: 'fp8' is none of auto, fp32, bf16"),
     ],
 )
 def test_what_cannot_be_trained_is_said_before_training(trainer, change, message):

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from enhance_cli.batch.atomic import STDOUT, atomic, spool_stdin
+from enhance_cli.batch.changes import folders_watched, steady
 from enhance_cli.batch.inputs import STDIN
 from enhance_cli.batch.outputs import Job
 from enhance_cli.batch.storage import StoredFile
@@ -48,7 +49,8 @@ class Worker:
             facts = {"seconds_audio": round(seconds, 3)}
             rows, unusable = self.repair_recorded(vectors.rows)
         else:
-            vectors, facts = read(job.source), {}
+            with steady(job.source):
+                vectors, facts = read(job.source), {}
             rows, unusable = self.repair(vectors.rows, vectors.extractor, str(job.source))
         save(job.target, vectors.replaced(rows), self.form)
         return facts | {"vectors": len(rows), "unusable": [vectors.ids[i] for i in np.flatnonzero(unusable)]}
@@ -69,7 +71,8 @@ class Worker:
 
     def _embedding(self, job: Job) -> tuple[np.ndarray, float]:
         if job.source != STDIN:
-            return self.embed(job.source)
+            with steady(job.source):
+                return self.embed(job.source)
         source = spool_stdin()
         try:
             return self.embed(source)
@@ -82,7 +85,7 @@ def save(target: Path, vectors: Vectors, form: str | None = None) -> None:
     form = form_of(target) or form or vectors.form or DEFAULT_FORM
     if target == STDOUT and form == "scp":
         raise VectorError("an .scp and its .ark cannot both go to standard output", "use --format ark")
-    with contextlib.ExitStack() as stack:
+    with folders_watched([target]), contextlib.ExitStack() as stack:
         parts = [stack.enter_context(atomic(path)) for path in files_of(target)]  # the last is in its place first
         write(parts, vectors, form, target)
 

@@ -22,6 +22,7 @@ from enhance_cli.audio.resample import Resampler, resampled_length
 from enhance_cli.audio.tags import copy_tags
 from enhance_cli.audio.write import AudioWriter, OutputFormat, as_read, output_format
 from enhance_cli.batch.atomic import STDOUT, atomic, part_path, spool_stdin
+from enhance_cli.batch.changes import check_unchanged, folders_watched, state
 from enhance_cli.batch.gain import FLOATS, choose_gain, decibels
 from enhance_cli.batch.inputs import STDIN
 from enhance_cli.batch.outputs import Job
@@ -68,8 +69,8 @@ def enhance_file(job: Job, process: Process, options: FileOptions = FileOptions(
     if options.plot and job.target == STDOUT:
         raise UsageError("a picture cannot go to standard output", "use --plot with -o FILE")
     source = spool_stdin() if job.source == STDIN else job.source
-    state = _state(source)
-    with _errors_in_the_users_names(job, source, state), open_audio(source) as audio:
+    before_reading = state(source)
+    with _errors_in_the_users_names(job, source, before_reading), open_audio(source) as audio:
         info = audio.info
         extension = None if job.target == STDOUT else job.target.suffix
         fmt = output_format(info, extension, options.container, options.bit_depth, options.sample_rate)
@@ -79,7 +80,7 @@ def enhance_file(job: Job, process: Process, options: FileOptions = FileOptions(
         after = {n: Meter(fmt.rate, info.channels, options.measure or wanted, true_peak=wanted) for n in names}
         with contextlib.ExitStack() as stack:
             parts = {name: stack.enter_context(atomic(place)) for name, place in job.parts or [("", job.target)]}
-            stack.enter_context(_folders_watched(job))
+            stack.enter_context(folders_watched(job.targets))
             # On the disk of the target: the usual folder for temporary files may be small, or memory.
             folder = None if job.target == STDOUT else job.target.parent
             with tempfile.SpooledTemporaryFile(max_size=IN_MEMORY, dir=folder) as file:
@@ -97,7 +98,7 @@ def enhance_file(job: Job, process: Process, options: FileOptions = FileOptions(
             for part, place in zip(parts.values(), job.targets):
                 tags_lost = copy_tags(source, part, options.start)
                 _check_written(part, place, fmt, length)
-            _check_unchanged(source, state)
+            check_unchanged(source, before_reading)
     if options.plot:
         for place in job.targets:
             _plot(source, place)
@@ -226,29 +227,14 @@ def _check_written(part: Path, target: Path, fmt: OutputFormat, expected: int) -
             raise AudioError(message, "check the disk, then run again")
 
 
-def _state(source: Path) -> tuple[int, int] | None:
-    try:
-        status = source.stat()
-    except OSError:
-        return None
-    return status.st_size, status.st_mtime_ns
-
-
-def _check_unchanged(source: Path, state: tuple[int, int] | None) -> None:
-    """Raises AudioError if `source` is no longer what it was when its state was taken."""
-    if _state(source) != state:
-        what = "changed" if source.exists() else "disappeared"
-        raise AudioError(f"{source}: this file {what} while it was read", "run again when nothing else works on it")
-
-
 @contextlib.contextmanager
-def _errors_in_the_users_names(job: Job, source: Path, state: tuple[int, int] | None) -> Iterator[None]:
+def _errors_in_the_users_names(job: Job, source: Path, before: tuple[int, int] | None) -> Iterator[None]:
     """Errors name the files that the user knows, not the temporary ones that stand in for them; whatever follows from an input
     that changes says that it did."""
     try:
         yield
     except (EnhanceError, OSError) as error:
-        _check_unchanged(source, state)
+        check_unchanged(source, before)
         for place in job.targets:
             if isinstance(error, EnhanceError):
                 error.message = error.message.replace(str(part_path(place)), str(place))
@@ -256,18 +242,6 @@ def _errors_in_the_users_names(job: Job, source: Path, state: tuple[int, int] | 
                 error.filename = str(place)
         if job.source == STDIN and isinstance(error, EnhanceError):
             error.message = error.message.replace(str(source), "standard input")
-        raise
-
-
-@contextlib.contextmanager
-def _folders_watched(job: Job) -> Iterator[None]:
-    """Whatever follows from an output folder that vanishes says that it did. Raises AudioError."""
-    try:
-        yield
-    except (EnhanceError, OSError) as error:
-        for place in job.targets:
-            if place != STDOUT and not place.parent.is_dir():
-                raise AudioError(f"{place}: its folder has disappeared", "run again once it is there") from error
         raise
 
 

@@ -1,5 +1,6 @@
 """NumPy's .npy: an array (K, D), or (D,) for one embedding. Its rows have no ids and are called 0, 1, ..."""
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -17,5 +18,6 @@ def read(path: Path) -> Vectors:
 
 
 def write(path: Path, vectors: Vectors) -> None:
-    with path.open("wb") as file:
-        np.save(file, vectors.rows.reshape(vectors.layout or vectors.rows.shape))
+    made = io.BytesIO()  # NumPy, writing a file itself, does not say that a disk is full
+    np.save(made, vectors.rows.reshape(vectors.layout or vectors.rows.shape))
+    path.write_bytes(made.getbuffer())

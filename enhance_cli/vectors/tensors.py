@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 from safetensors import safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from enhance_cli.vectors import named
 from enhance_cli.vectors.table import Vectors
@@ -24,7 +24,8 @@ def write(path: Path, vectors: Vectors) -> None:
     if vectors.layout is None:
         header = {"ids": json.dumps(vectors.ids)}
         header |= {named.EXTRACTOR: vectors.extractor} if vectors.extractor else {}
-        save_file({"embeddings": vectors.rows}, path, header)
+        made = save({"embeddings": vectors.rows}, header)
     else:
         arrays = {name: np.ascontiguousarray(array) for name, array in named.put(vectors).items()}
-        save_file(arrays, path, vectors.layout.rest or None)
+        made = save(arrays, vectors.layout.rest or None)
+    path.write_bytes(made)  # safetensors, writing a file itself, has errors of its own for a full disk

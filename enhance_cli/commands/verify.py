@@ -64,9 +64,11 @@ def verify(
 
     if trials and sides:
         raise UsageError("--trials and a pair are two tasks", "give one of them")
-    wanted = listed(trials) if trials else pair(sides)
     if plot and not trials:
         raise UsageError("--plot draws the curves of a list", "give one with --trials")
+    if plot and plot.suffix.lower() != ".png":
+        raise UsageError(f"--plot {plot}: pictures are PNG", f"write {plot.with_suffix('.png')}")
+    wanted = listed(trials) if trials else pair(sides)
     entry = registry.find(model, "enhance-embedding")
     read = in_store(vectors, wanted, trials) if vectors else in_files(root, wanted, trials)
     options = {"time": time, "steps": steps, "draws": draws, "seed": seed, "ensemble": ensemble}

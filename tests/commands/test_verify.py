@@ -181,6 +181,7 @@ WRONG = [
     (["--trials", "unknown", "--vectors", "x.npz"], 2, "unknown: nobody is not in x.npz"),
     (["a.wav", "a.wav", "--trials", "only"], 2, "--trials and a pair are two tasks"),
     (["a.wav", "a.wav", "--plot", "x.png"], 2, "--plot draws the curves of a list"),
+    (["--trials", "trials.txt", "--plot", "x.xyz"], 2, "--plot x.xyz: pictures are PNG: write x.png"),
     (["a.wav", "a.wav", "--extractor", "ecapa-voxceleb"], 3, "not of speechbrain-ecapa-voxceleb"),
     (["s0/u0", "s0/u1", "--vectors", "other.npz"], 1, "x: mend repairs embeddings of ge2e-resemblyzer, not of other"),
     (["s0/u0", "s0/u1", "--vectors", "short.npz"], 1, "short.npz: vectors of shape [1, 192]"),

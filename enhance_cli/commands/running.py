@@ -70,11 +70,11 @@ def engage(work, jobs: list, engine: flags.Engine, workers: int | None, ray_addr
         do = lambda jobs, base, on_record, *_: ray_engine.run(jobs, work, base, on_record, ray_address, workers)
         return do, _facts_elsewhere(work), "on Ray"
     devices = _devices(work.device, workers, sum(job.action == "run" for job in jobs))
-    if len(devices) > 1:
+    if len(devices) > 1 or (workers or 1) > 1:  # also for a single file, which may kill its worker
         from enhance_cli.batch.workers import run
 
         do = lambda jobs, base, on_record, *_: run(jobs, work, base, on_record, devices)
-        return do, _facts_elsewhere(work), f"in {len(devices)} processes"
+        return do, _facts_elsewhere(work), f"in {len(devices)} {'process' if len(devices) == 1 else 'processes'}"
     worker, facts = work.start()
 
     def here(jobs, base, on_record, watch, stop):

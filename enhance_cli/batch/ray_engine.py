@@ -233,7 +233,7 @@ def _as_asked(job: Job, record: Record) -> Record:
 
 
 def _named(job: Job, record: Record) -> Record:
-    record.input = str(job.source)
+    record.input, record.relative = str(job.source), job.relative.as_posix()
     record.outputs = {name: str(place) for name, place in job.parts}
     record.output = None if job.parts else str(job.target)
     return record

@@ -20,13 +20,15 @@ from enhance_cli.errors import AudioError
 class Record:
     """What happened to one file. Times are in seconds, loudness in LUFS, peaks and noise floors in dBFS, `gain` in dB.
 
-    None means "not known" or "not defined", as the loudness of silence. `gain` is what was applied to the
-    whole file after the model, and `notes` says why in words; `error` is the exception behind a failure and
-    stays out of the JSON. Where one input has several outputs they stand by name in `outputs`, and `parts` has the levels
-    of each. Of speaker embeddings `vectors` is how many the file holds, `unusable` the ids of those left as they were.
+    `relative` is the input's path below the folder that was named. None means "not known" or "not defined", as the loudness
+    of silence. `gain` is what was applied to the whole file after the model, and `notes` says why in words; `error` is the
+    exception behind a failure and stays out of the JSON. Where one input has several outputs they stand by name in `outputs`,
+    and `parts` has the levels of each. Of speaker embeddings `vectors` is how many the file holds, `unusable` the ids of those
+    left as they were.
     """
 
     input: str | None = None
+    relative: str | None = None
     output: str | None = None
     outputs: dict[str, str] = field(default_factory=dict)
     status: Literal["done", "skipped", "failed"] | None = None

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Any
 
-from enhance_cli.batch.inputs import STDIN, Input
+from enhance_cli.batch.inputs import STDIN, WRITABLE_SUFFIXES, Input
 from enhance_cli.batch.outputs import Job, check
 from enhance_cli.batch.storage import StoredFile, is_url, locate
 from enhance_cli.errors import UsageError
@@ -121,24 +121,41 @@ def _spread(levels: list[float | None]) -> list[float] | None:
     return [round(tenths[place], 2) for place in (0, 4, 8)]
 
 
-def failed_jobs(path: Path, existing: str, given: Sequence[object] = (), parts: Sequence[str] = ()) -> list[Job]:
+def failed_jobs(
+    path: Path,
+    existing: str,
+    given: Sequence[object] = (),
+    parts: Sequence[str] = (),
+    writable: frozenset[str] = WRITABLE_SUFFIXES,
+) -> list[Job]:
     """The failed files of a report as jobs, each with the outputs it was meant to have. Paths are as the first run saw them.
 
     Outputs that are there are left alone or refused as `existing` says. Standard input and output cannot be had again.
-    `parts` are the names of what this run makes of a file, if it makes several things. Raises UsageError if nothing failed,
-    if the outputs are to hold something else, for places that cannot be written, and if any of `given` (inputs, an output
-    folder, a name template) is there: the report says all that.
+    `parts` are the names of what this run makes of a file, if it makes several things; `writable` are the suffixes of what it
+    makes. Raises UsageError if nothing failed, if the outputs are to hold something else, or what came of several inputs, for
+    places that cannot be written, and if any of `given` (inputs, an output folder, a name template) is there: the report says
+    all that.
     """
     if any(given):
         hint = "leave IN, --output and --name away"
         raise UsageError("--retry-failed takes inputs and outputs from the report", hint)
+    records = read([path]).records.values()
+    made = {record.get("output") for record in records if record["status"] == "done"}
     jobs = []
-    for record in read([path]).records.values():
+    for record in records:
         places = tuple((name, _real(place)) for name, place in (record.get("outputs") or {}).items())
         target = places[0][1] if places else _real(record.get("output") or "-")
         source = _real(record["input"])
         if record["status"] == "failed" and STDIN not in (source, target):
-            jobs.append(Job(source, PurePath(source), target, parts=places))
+            if not places and record["output"] in made:
+                hint = "run the command that wrote it again, with --existing overwrite"
+                raise UsageError(f"{path}: {target} is made of several inputs at once", hint)
+            if Path(target).suffix.lower() not in writable:
+                raise UsageError(
+                    f"{path}: {target} is not what this command makes", "use the one that wrote the report"
+                )
+            relative = PurePath(record.get("relative") or source)
+            jobs.append(Job(source, relative, target, parts=places))
             wanted = [name for name, _ in places]
             if bool(parts) != bool(wanted) or not set(wanted) <= set(parts):
                 what = ", ".join(wanted) or "one file"

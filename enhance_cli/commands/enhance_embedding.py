@@ -8,7 +8,7 @@ from pathlib import Path
 import typer
 
 from enhance_cli import __version__, flags
-from enhance_cli.commands.running import engage, skip_all
+from enhance_cli.commands.running import engage, say_other_settings, skip_all
 from enhance_cli.console import Reporter, result, say
 from enhance_cli.errors import UsageError
 
@@ -17,7 +17,7 @@ SAID_AT_MOST = 10  # ids of one file; the record has them all
 
 
 def enhance_embedding(
-    files: flags.Inputs,
+    files: flags.Inputs = None,
     output: flags.Output = None,
     steps: flags.RepairSteps = None,
     time: flags.Time = None,
@@ -37,6 +37,7 @@ def enhance_embedding(
     ray_address: flags.RayAddress = None,
     recursive: flags.Recursive = False,
     shard: flags.Shard = None,
+    retry_failed: flags.RetryFailed = None,
     name: flags.NameTemplate = None,
     existing: flags.OnExisting = flags.Existing.skip,
     format: flags.VectorFormat = None,
@@ -52,36 +53,22 @@ def enhance_embedding(
     .csv. Stored ones come out in the same form, with ids and order kept (xv.npz becomes xv_enhanced.npz). Many recordings
     go into one file with -o FILE, with their paths as ids.
     """
-    from enhance_cli.batch import inputs, outputs
+    from enhance_cli.batch import inputs
     from enhance_cli.batch.atomic import STDOUT
     from enhance_cli.batch.embeddings import refuse_lost_archives
-    from enhance_cli.batch.inputs import AUDIO_SUFFIXES
+    from enhance_cli.batch.reports import failed_jobs
     from enhance_cli.models import registry
     from enhance_cli.vectors import FORMS, SUFFIXES, form_of
 
     part = flags.parse_shard(shard)
     if format is not None and format not in FORMS:
         raise UsageError(f"--format {format}: embeddings cannot be written so", f"choose from {', '.join(FORMS)}")
-    if output and Path(output).suffix.lower() in AUDIO_SUFFIXES and not Path(output).is_dir():
-        raise UsageError(f"{output}: embeddings are not audio", f"write {Path(output).with_suffix('.npz')}")
+    _refuse_other_files(output)
     entry = registry.find(model, "enhance-embedding")
-    found = inputs.expand(files, recursive, AUDIO_SUFFIXES | SUFFIXES, "audio files or embeddings")
-    found = _without_archives_of_lists(found)
-    together = output is not None and form_of(output) is not None and not Path(output).is_dir()
-    together = together and all(form_of(item.path) is None for item in found)
-    jobs = outputs.plan(
-        found[:1] if together else found,
-        output,
-        name,
-        SUFFIX,
-        existing.value,
-        f".{format}" if format else None,
-        {"model": entry.name},
-        SUFFIXES,
-        ".npz",
-    )
-    if together:
-        jobs = _all_into_one(found, jobs[0], format)
+    if retry_failed:
+        jobs, together = failed_jobs(retry_failed, existing.value, (files, output, name), writable=SUFFIXES), False
+    else:
+        jobs, together = _plan(files or [], recursive, output, name, existing.value, format, entry.name)
     if json and any(job.target == STDOUT for job in jobs):
         raise UsageError("--json and the embeddings cannot both go to standard output", "use --report FILE.jsonl")
     refuse_lost_archives(jobs, existing.value)
@@ -89,8 +76,10 @@ def enhance_embedding(
         jobs = inputs.shard(jobs, *part)
 
     base = {"model": entry.name, "version": __version__}
-    if together and (engine is flags.Engine.ray or (workers or 1) > 1):
-        raise UsageError("several processes make a file for every recording", "give a folder with -o")
+    if retry_failed and not quiet:
+        say_other_settings(retry_failed, base)
+    if together and (part or engine is flags.Engine.ray or (workers or 1) > 1):
+        raise UsageError("shards and several processes make a file for every recording", "give a folder with -o")
     do, worker = skip_all, None
     if any(job.action == "run" for job in jobs):
         from enhance_cli.batch.work import Work
@@ -122,7 +111,8 @@ def enhance_embedding(
     from enhance_cli.batch.record import Report
     from enhance_cli.batch.runner import run
 
-    with Report(report) as written, Reporter(len(jobs), json, quiet, verbose) as reporter:
+    skips = sum(job.action == "skip" for job in jobs)
+    with Report(report) as written, Reporter(len(jobs), json, quiet, verbose, skips) as reporter:
         if together and worker:
             summary = _run_together(run, jobs, worker, base, written, reporter)
             left = 0
@@ -219,6 +209,45 @@ def _run_together(run, jobs: list, worker, base: dict, written, reporter: Report
     if not reason and not reporter.json and kept[0].output != "-":
         result(kept[0].output)
     return summary
+
+
+def _refuse_other_files(output: str | None) -> None:
+    """Raises UsageError for the name of a file that does not hold embeddings; a folder may have any name."""
+    from enhance_cli.batch.inputs import AUDIO_SUFFIXES
+    from enhance_cli.batch.storage import is_url
+    from enhance_cli.vectors import FORMS, form_of
+
+    ending = Path(output or "").suffix.lower()
+    if not ending or form_of(output) or is_url(output) or output.endswith("/") or Path(output).is_dir():
+        return
+    if ending in AUDIO_SUFFIXES:
+        raise UsageError(f"{output}: embeddings are not audio", f"write {Path(output).with_suffix('.npz')}")
+    if ending[1].isalpha():
+        hint = f"choose from {', '.join(FORMS)}, or end the name of a folder with /"
+        raise UsageError(f"{output}: embeddings cannot be written so", hint)
+
+
+def _plan(files: list, recursive: bool, output: str | None, name: str | None, existing: str, form, model: str) -> tuple:
+    """The jobs, and whether all of them write one file."""
+    from enhance_cli.batch import inputs, outputs
+    from enhance_cli.vectors import SUFFIXES, form_of
+
+    found = inputs.expand(files, recursive, inputs.AUDIO_SUFFIXES | SUFFIXES, "audio files or embeddings")
+    found = _without_archives_of_lists(found)
+    together = output is not None and form_of(output) is not None and not Path(output).is_dir()
+    together = together and all(form_of(item.path) is None for item in found)
+    jobs = outputs.plan(
+        found[:1] if together else found,
+        output,
+        name,
+        SUFFIX,
+        existing,
+        f".{form}" if form else None,
+        {"model": model},
+        SUFFIXES,
+        ".npz",
+    )
+    return (_all_into_one(found, jobs[0], form) if together else jobs), together
 
 
 def _all_into_one(found: list, plan, form: str | None) -> list:

@@ -228,6 +228,30 @@ def test_bad_recordings_fail_alone(enhance, repair_model, tmp_path):
     assert read(tmp_path / "all.npz").ids == ["clean/p232_263.flac", "noisy/p232_263.flac"]
 
 
+def test_only_what_failed_is_done_again_under_the_same_ids(enhance, repair_model, tmp_path):
+    speech(tmp_path / "in", "p232_263")
+    zoo.save(tmp_path / "in/clean/late.wav", zoo.noise(1, 1600))
+    assert enhance("enhance-embedding", "in", "-r", "-o", "out", "-m", repair_model, "--report", "r.jsonl").code == 1
+    speech(tmp_path / "other", "p257_094")
+    shutil.copy(tmp_path / "other/clean/p257_094.flac", tmp_path / "in/clean/late.wav")
+    again = ["--retry-failed", "r.jsonl", "-m", repair_model, "--report", "r.jsonl"]
+    assert enhance("enhance-embedding", *again).lines == ["out/clean/late.npz"]
+    assert read(tmp_path / "out/clean/late.npz").ids == ["clean/late.wav"]
+    nothing = enhance("enhance-embedding", *again)
+    assert nothing.code == 2 and "no file in this report has failed" in nothing.stderr
+
+
+def test_what_failed_of_another_command_or_of_one_file_for_all_is_not_done_again(enhance, repair_model, tmp_path):
+    speech(tmp_path / "in", "p232_263")
+    zoo.save(tmp_path / "in/short.wav", zoo.noise(1, 1600))
+    run = ["enhance-embedding", "in", "-r", "-m", repair_model, "--report"]
+    assert enhance(*run, "all.jsonl", "-o", "all.npz").code == enhance(*run, "r.jsonl", "-o", "out").code == 1
+    refused = enhance("enhance-embedding", "--retry-failed", "all.jsonl", "-m", repair_model)
+    assert refused.code == 2 and "all.npz is made of several inputs at once" in refused.stderr
+    refused = enhance("denoise", "--retry-failed", "r.jsonl")
+    assert refused.code == 2 and "out/short.npz is not what this command makes" in refused.stderr
+
+
 def test_no_recording_no_file(enhance, repair_model, tmp_path):
     zoo.save(tmp_path / "short.wav", zoo.noise(1, 1600))
     result = enhance("enhance-embedding", "short.wav", "-o", "x.npz", "-m", repair_model)
@@ -273,6 +297,9 @@ WRONG = [
     (["x.npz", "--normalize", "loud"], 2, ""),
     (["x.npz", "--format", "xml"], 2, "--format xml: embeddings cannot be written so"),
     (["a.wav", "-o", "b.wav"], 2, "b.wav: embeddings are not audio"),
+    (["x.npz", "-o", "x.json"], 2, "x.json: embeddings cannot be written so: choose from npy, npz"),
+    (["in", "-o", "all.npz", "--shard", "1/2"], 2, "make a file for every recording"),
+    ([], 2, "there are no input files"),
     (["x.npz", "-o", "x.npz"], 2, "the output would overwrite this input"),
     (["x.npz", "a.wav", "-o", "all.npz"], 2, "2 inputs cannot go into one file"),
     (["x.npz", "-o", "-", "--json"], 2, "--json and the embeddings cannot both"),

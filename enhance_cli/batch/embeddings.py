@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from enhance_cli.batch.atomic import STDOUT, atomic, spool_stdin
+from enhance_cli.batch.atomic import STDOUT, atomic, part_path, spool_stdin
 from enhance_cli.batch.changes import folders_watched, steady
 from enhance_cli.batch.inputs import STDIN
 from enhance_cli.batch.outputs import Job
@@ -93,7 +93,8 @@ def save(target: Path, vectors: Vectors, form: str | None = None) -> None:
 def refuse_lost_archives(jobs: list[Job], existing: str) -> None:
     """Raises UsageError where the .ark that a written .scp needs is an input, another output, or there already.
 
-    An .scp in object storage is refused as well: it names its .ark by a path.
+    An .ark whose .scp a killed run did not live to finish does not count. An .scp in object storage is refused as well: it
+    names its .ark by a path.
     """
     places = {path for job in jobs for path in (job.source, job.target)} - {STDIN}
     for path in places:
@@ -105,5 +106,5 @@ def refuse_lost_archives(jobs: list[Job], existing: str) -> None:
             if archive.resolve() in taken:
                 hint = "choose another name or folder with -o"
                 raise UsageError(f"{archive}: {job.target} needs this name for its own archive", hint)
-            if archive.exists() and existing != "overwrite":
+            if archive.exists() and existing != "overwrite" and not part_path(job.target).exists():
                 raise UsageError(f"{archive}: this output exists", "use --existing overwrite")

@@ -1,8 +1,8 @@
-"""Kills `enhance denoise` at random moments and looks at what is left: a program, run by test_survival.py.
+"""Kills runs of `enhance` at random moments and looks at what is left: a program, run by test_survival.py.
 
-    python -m tests.batch.killed_runs MODEL KILLS
+    python -m tests.batch.killed_runs KILLS COMMAND IN... -m MODEL ...
 
-It works in the current folder, which holds a folder `in`. Every run is a process of its own, forked from this one, which has
+It works in the current folder, where the inputs are. Every run is a process of its own, forked from this one, which has
 loaded torch and all else that a first run has loaded, so that the others are at work soon. What is wrong goes to standard
 output, a line each, and at the end how many runs were killed at work and how many of their files had been done by then.
 """
@@ -24,8 +24,8 @@ from enhance_cli.cli import main
 ROUND = 3  # so many kills, then a run to the end
 
 
-def start(model: str, output: str, report: str) -> int:
-    """The process id of a new run over `in`."""
+def start(words: list[str], output: str, report: str) -> int:
+    """The process id of a new run."""
     child = os.fork()
     if child:
         return child
@@ -34,7 +34,7 @@ def start(model: str, output: str, report: str) -> int:
         for stream in (1, 2):
             os.dup2(os.open(f"{output}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND), stream)
         flags = ["--device", "cpu", "--threads", "1", "--report", report, "--json"]
-        sys.argv = ["enhance", "denoise", "in", "-o", output, "-m", model, *flags]
+        sys.argv = ["enhance", *words, "-o", output, *flags]
         main()
         code = 0
     except SystemExit as end:
@@ -59,42 +59,41 @@ def wrong(found: dict[str, bytes], expected: dict[str, bytes], whole: bool) -> l
     return differ + [f"{name} is missing" for name in expected if whole and name not in final]
 
 
-def rounds(model: str, kills: int, say: Callable[[str], None]) -> tuple[int, int]:
+def rounds(words: list[str], kills: int, say: Callable[[str], None]) -> tuple[int, int]:
     """Returns how many runs were killed while at work, and the files that were done when they were."""
     for name in ("undisturbed", "again"):
         begun = time.monotonic()
-        if code := ended(start(model, name, f"{name}.jsonl")):
-            say(f"the undisturbed run ended with {code}: {Path(f'{name}.log').read_text()}")
+        if code := ended(start(words, "out", f"{name}.jsonl")):
+            say(f"the undisturbed run ended with {code}: {Path('out.log').read_text()}")
             return 0, 0
-        length, expected = time.monotonic() - begun, contents(Path(name))
-        for module in Path(f"{name}.modules").read_text().split():
+        length, expected = time.monotonic() - begun, contents(Path("out"))
+        shutil.rmtree("out")  # where the others write too: a Kaldi list says where it lies
+        for module in Path("out.modules").read_text().split():
             with contextlib.suppress(ImportError):
                 importlib.import_module(module)
+    inputs = len(read([Path("again.jsonl")]).records)
     rng, out, report = random.Random(0), Path("out"), Path("report.jsonl")
     at_work = done = 0
     for number in range(1, kills + 1):
-        child = start(model, "out", str(report))
+        before = set(contents(out))
+        child = start(words, "out", str(report))
         time.sleep(rng.uniform(0, length))
         os.kill(child, signal.SIGKILL)
         killed = ended(child) == -signal.SIGKILL
         found = contents(out)
         for fault in wrong(found, expected, whole=False):
             say(f"kill {number}: {fault}")
-        if killed and any(name.startswith(".") for name in found):
+        if killed and (set(found) > before or any(name.startswith(".") for name in found)):
             at_work, done = at_work + 1, done + sum(not name.startswith(".") for name in found)
         if number % ROUND and len(found) < len(expected):
             continue
-        if code := ended(start(model, "out", str(report))):
+        if code := ended(start(words, "out", str(report))):
             say(f"the run after kill {number} ended with {code}: {Path('out.log').read_text()[-500:]}")
         for fault in wrong(contents(out), expected, whole=True):
             say(f"the run after kill {number}: {fault}")
         told = read([report])
         reasons = {(record["status"], record["reason"]) for record in told.records.values()}
-        if (
-            len(told.records) != len(expected)
-            or told.broken
-            or reasons - {("done", None), ("skipped", "the output exists")}
-        ):
+        if len(told.records) != inputs or told.broken or reasons - {("done", None), ("skipped", "the output exists")}:
             say(f"the report after kill {number}: {len(told.records)} files, {told.broken}, {reasons}")
         shutil.rmtree(out)
         report.unlink()
@@ -102,4 +101,4 @@ def rounds(model: str, kills: int, say: Callable[[str], None]) -> tuple[int, int
 
 
 if __name__ == "__main__":
-    print(*rounds(sys.argv[1], int(sys.argv[2]), lambda fault: print(fault, flush=True)))
+    print(*rounds(sys.argv[2:], int(sys.argv[1]), lambda fault: print(fault, flush=True)))

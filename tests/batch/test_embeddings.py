@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from enhance_cli.batch import embeddings
-from enhance_cli.batch.embeddings import Worker
+from enhance_cli.batch.atomic import part_path
+from enhance_cli.batch.embeddings import Worker, refuse_lost_archives
 from enhance_cli.batch.outputs import Job
 from enhance_cli.batch.runner import run
+from enhance_cli.errors import UsageError
 from enhance_cli.vectors import FORMS, Vectors, files_of, write
 from tests import audio_zoo as zoo
 
@@ -83,3 +85,14 @@ def test_a_full_disk_is_said_to_be_full_and_nothing_is_left(form, record, tmp_pa
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert failed.reason.startswith(f"out/x.{form}: there is no room for this file") and left == []
+
+
+def test_a_list_whose_archive_alone_came_into_place_is_made_again_and_an_archive_of_others_is_not_touched(tmp_path):
+    """A kill between the two renames leaves the .ark under its name and the .scp under a hidden one."""
+    target = tmp_path / "x.scp"
+    target.with_suffix(".ark").write_bytes(b"something")
+    job = Job(Path("x.npz"), PurePath("x.npz"), target)
+    with pytest.raises(UsageError, match="x.ark: this output exists"):
+        refuse_lost_archives([job], "skip")
+    part_path(target).touch()
+    refuse_lost_archives([job], "skip")

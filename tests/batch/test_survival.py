@@ -14,28 +14,62 @@ from enhance_cli.batch.files import FileOptions, enhance_file
 from enhance_cli.batch.inputs import expand
 from enhance_cli.batch.outputs import plan
 from enhance_cli.batch.runner import run
+from enhance_cli.vectors import Vectors, files_of, write
 from tests import audio_zoo as zoo
 
 ROOT = Path(__file__).parents[2]
 KILLS = 30
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_killed_at_any_moment_a_rerun_gives_what_an_undisturbed_run_gives(tmp_path, tiny_model):
-    (tmp_path / "in").mkdir()
+def recordings(folder):
     forms = [
         ("wav", "WAV", "PCM_16"),
         ("flac", "FLAC", "PCM_16"),
         ("mp3", "MP3", "MPEG_LAYER_III"),
         ("caf", "CAF", "FLOAT"),
     ]
+    folder.mkdir()
     for number in range(12):
         ending, container, subtype = forms[number % len(forms)]
-        path = tmp_path / "in" / f"take {number:02}.{ending}"
+        path = folder / f"take {number:02}.{ending}"
         zoo.save(path, zoo.noise(1 + number % 2, 4000 + 3000 * number, number), container=container, subtype=subtype)
+
+
+def songs(folder):
+    folder.mkdir()
+    for number in range(4):
+        zoo.save(folder / f"{number}.wav", zoo.noise(1 + number % 2, 3000 + 2000 * number, number), 8000)
+
+
+def voices(folder):
+    """Recordings, and stored embeddings in forms of one file and of two."""
+    folder.mkdir()
+    for number in range(8):
+        zoo.save(folder / f"{number}.wav", zoo.noise(1, 16000 + 8000 * number, number))
+    rows = np.random.default_rng(0).standard_normal((300, 256)).astype(np.float32)
+    for form in ("npz", "csv", "ark", "scp"):
+        path = folder / f"stored as {form}.{form}"
+        write(files_of(path), Vectors([f"id{n}" for n in range(len(rows))], rows), form, path)
+    (folder / "stored as scp.ark").rename(folder.parent / "stored as scp.ark")
+    listed = (folder / "stored as scp.scp").read_text().replace(f"{folder}{os.sep}", f"{folder.parent}{os.sep}")
+    (folder / "stored as scp.scp").write_text(listed)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.parametrize(
+    ("command", "model", "make"),
+    [
+        ("denoise", "tiny_model", recordings),
+        ("extract-stem", "stem_model", songs),
+        ("enhance-embedding", "repair_model", voices),
+    ],
+)
+def test_killed_at_any_moment_a_rerun_gives_what_an_undisturbed_run_gives(command, model, make, tmp_path, request):
+    make(tmp_path / "in")
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "tests.batch.killed_runs", str(tiny_model), str(KILLS)]
-    result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    words = [str(KILLS), command, "in", "-m", str(request.getfixturevalue(model))]
+    program = [sys.executable, "-m", "tests.batch.killed_runs", *words]
+    result = subprocess.run(program, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     *faults, counts = result.stdout.splitlines()
     assert faults == []

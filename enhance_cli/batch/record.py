@@ -20,11 +20,11 @@ from enhance_cli.errors import AudioError
 class Record:
     """What happened to one file. Times are in seconds, loudness in LUFS, peaks and noise floors in dBFS, `gain` in dB.
 
-    `relative` is the input's path below the folder that was named. None means "not known" or "not defined", as the loudness
-    of silence. `gain` is what was applied to the whole file after the model, and `notes` says why in words; `error` is the
-    exception behind a failure and stays out of the JSON. Where one input has several outputs they stand by name in `outputs`,
-    and `parts` has the levels of each. Of speaker embeddings `vectors` is how many the file holds, `unusable` the ids of those
-    left as they were.
+    `relative` is the input's path below the folder that was named, `ended` a date and time (ISO 8601, UTC). None means "not
+    known" or "not defined", as the loudness of silence. `gain` is what was applied to the whole file after the model, and
+    `notes` says why in words; `error` is the exception behind a failure and stays out of the JSON. Where one input has several
+    outputs they stand by name in `outputs`, and `parts` has the levels of each. Of speaker embeddings `vectors` is how many the
+    file holds, `unusable` the ids of those left as they were.
     """
 
     input: str | None = None
@@ -35,6 +35,7 @@ class Record:
     reason: str | None = None
     seconds_audio: float | None = None
     seconds_work: float | None = None
+    ended: str | None = None
     rate: int | None = None
     channels: int | None = None
     model: str | None = None

@@ -4,11 +4,13 @@ A report may come from runs that were killed, from several runs one after the ot
 """
 
 import json
+import math
 import os
 import re
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -33,11 +35,12 @@ class Reports:
 def read(paths: Iterable[Path]) -> Reports:
     """The last record of every input; only that a file was skipped never replaces that it was done.
 
-    A line that a crash broke off is left out and named. Raises UsageError for a file that cannot be read or has no record.
+    A line that a crash broke off is left out and named. Raises UsageError for a file that cannot be read or is no report, and
+    if there is no record at all; a shard that had no files has left an empty report.
     """
-    found = Reports()
+    found, path = Reports(), None
     for path in paths:
-        usable = 0
+        usable = other = 0
         try:
             with open(path, encoding="utf-8", errors="replace", newline="\n") as lines:
                 for number, line in enumerate(lines, 1):
@@ -46,12 +49,19 @@ def read(paths: Iterable[Path]) -> Reports:
                         usable += 1
                         _keep(found.records, record)
                     elif line.strip():
+                        other += 1
                         found.broken.append(f"{path} line {number}")
         except OSError as error:
             raise UsageError(f"{path}: this report cannot be read ({error.strerror})", "check its name") from error
-        if not usable:
-            raise UsageError(f"{path}: there are no records in this file", "name one that --report has written")
+        if other and not usable:
+            raise _no_records(path)
+    if path is not None and not found.records:
+        raise _no_records(path)
     return found
+
+
+def _no_records(path: Path) -> UsageError:
+    return UsageError(f"{path}: there are no records in this file", "name one that --report has written")
 
 
 def _record(line: str) -> dict[str, Any] | None:
@@ -72,7 +82,8 @@ def _keep(records: dict[str, dict[str, Any]], record: dict[str, Any]) -> None:
 def summary(records: Iterable[dict[str, Any]]) -> dict[str, Any]:
     """Counts, reasons, hours, real-time factor and loudness (LUFS: the tenth, median and ninetieth of 100 files in order).
 
-    Work is summed over files, so that those done side by side count each. The real-time factor is work by audio.
+    Work is summed over files, so that those done side by side count each. In `hours_passed` every moment counts once in which
+    some file was worked on, here or in another shard; the real-time factor is this time (else work) by audio.
     `loudness_after` has one entry, "", or one for each part. What is not known is None.
     """
     records = list(records)
@@ -80,6 +91,7 @@ def summary(records: Iterable[dict[str, Any]]) -> dict[str, Any]:
     done = by_status["done"]
     timed = [r for r in done if r.get("seconds_audio") and r.get("seconds_work")]
     audio, work = (sum(r[name] for r in timed) for name in ("seconds_audio", "seconds_work"))
+    passed = _passed(timed)
     after: dict[str, list] = {}
     for record in done:
         for name, level in (record.get("parts") or {"": {"loudness": record.get("loudness_after")}}).items():
@@ -91,10 +103,23 @@ def summary(records: Iterable[dict[str, Any]]) -> dict[str, Any]:
         "skipped_because": _reasons(by_status["skipped"]),
         "hours_audio": round(sum(r.get("seconds_audio") or 0 for r in done) / 3600, 6),
         "hours_work": round(sum(r.get("seconds_work") or 0 for r in done) / 3600, 6),
-        "real_time_factor": round(work / audio, 4) if audio else None,
+        "hours_passed": None if passed is None else round(passed / 3600, 6),
+        "real_time_factor": round((work if passed is None else passed) / audio, 4) if audio else None,
         "loudness_before": _spread([r.get("loudness_before") for r in done]),
         "loudness_after": {name: _spread(levels) for name, levels in after.items()},
     }
+
+
+def _passed(records: list[dict[str, Any]]) -> float | None:
+    """Seconds in which at least one of these files was worked on; None if a record does not say when that was."""
+    if not records or not all(r.get("ended") for r in records):
+        return None
+    ends = [datetime.fromisoformat(r["ended"]).timestamp() for r in records]
+    total, reached = 0.0, -math.inf
+    for start, end in sorted((end - r["seconds_work"], end) for end, r in zip(ends, records)):
+        total += max(0.0, end - max(start, reached))
+        reached = max(reached, end)
+    return total
 
 
 def _reasons(records: list[dict[str, Any]]) -> dict[str, list[str]]:

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from typing import Any
 
 from enhance_cli.batch.atomic import STDOUT
@@ -175,6 +176,7 @@ def run_one(job: Job, work: Callable[[Job], Mapping[str, Any]], base: Mapping[st
     except Exception as error:  # noqa: BLE001 - whatever it is, it must not stop the other files
         record.status, record.reason, record.error = "failed", explain(error, job), error
     record.seconds_work = round(time.perf_counter() - started, 3)
+    record.ended = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
     return record
 
 

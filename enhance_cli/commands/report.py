@@ -40,8 +40,9 @@ def _lines(facts: dict) -> list[str]:
     if facts["real_time_factor"]:
         factor = facts["real_time_factor"]
         audio, work = (span(facts[name] * 3600) for name in ("hours_audio", "hours_work"))
+        time = f"{work} of work" if facts["hours_passed"] is None else span(facts["hours_passed"] * 3600)
         lines.append(
-            f"{audio} of audio in {work} of work: real-time factor {factor:.3g}, {1 / factor:.3g} times as fast as it plays"
+            f"{audio} of audio in {time}: real-time factor {factor:.3g}, {1 / factor:.3g} times as fast as it plays"
         )
     before, after = facts["loudness_before"], facts["loudness_after"]
     if before and any(after.values()):

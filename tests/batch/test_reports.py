@@ -81,6 +81,25 @@ def test_sums_of_a_report():
     assert facts["loudness_after"] == {"": [-31.0, -31.0, -31.0]}
 
 
+def test_files_done_side_by_side_share_their_time_and_pauses_between_runs_do_not_count():
+    def at(name, end, work):
+        return done(name, audio=100.0, work=work) | {"ended": f"2030-01-01T{end}.000+00:00"}
+
+    one = write("r1.jsonl", at("a.wav", "10:00:30", 20.0), at("b.wav", "10:00:35", 20.0), at("c.wav", "12:00:10", 5.0))
+    two = write("r2.jsonl", at("d.wav", "10:00:40", 10.0))
+    facts = summary(read([one, two]).records.values())
+    assert facts["hours_passed"] == pytest.approx(35 / 3600, abs=1e-6) and facts["real_time_factor"] == 0.0875
+    assert facts["hours_work"] == pytest.approx(55 / 3600, abs=1e-6)
+
+
+def test_a_shard_that_had_no_files_does_not_spoil_the_sum_of_all():
+    empty, full = write("r1.jsonl"), write("r2.jsonl", done("a.wav"))
+    assert list(read([empty, full]).records) == list(read([full, empty]).records) == ["a.wav"]
+    Path("notes.txt").write_text("Dear diary\n")
+    with pytest.raises(UsageError, match="notes.txt: there are no records"):
+        read([full, Path("notes.txt")])
+
+
 def test_the_last_record_of_an_input_counts_but_skipping_does_not_undo_what_was_done():
     bad = failed("b.wav", "b.wav is empty")
     one = write("one.jsonl", done("a.wav"), bad, failed("c.wav", "c.wav is empty"))

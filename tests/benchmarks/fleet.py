@@ -3,9 +3,9 @@
     python tests/benchmarks/fleet.py [--hours 1e6] [--gpus 1000] ...
 
 A calculation for the bottlenecks and a simulation of the shards: files of many durations are dealt into shards, and GPUs, some
-of them slow, take the next shard when they have ended one. Costs of a core per hour of audio come from pipeline.py, run
-on one's own machine (defaults: those of a 2-core virtual machine); what could not be measured is an assumption and is
-marked so in the output. Start-up is what every shard costs before its first file.
+of them slow, take the next shard when they have ended one. What a core needs per hour of audio and per file comes from
+pipeline.py, run on one's own machine (defaults: those of a 2-core virtual machine); what was not measured is an assumption and
+is marked so in the output. Start-up is what every shard costs before its first file.
 """
 
 import argparse
@@ -13,19 +13,24 @@ import heapq
 
 import numpy as np
 
-ASSUMED = {"gpu_speed", "price", "slow_share", "slow_factor", "bandwidth", "request", "file_seconds", "failures"}
+MEASURED = ("read", "write", "file_overhead")
+GIVEN = ("hours", "gpus")
 
 
 def bottlenecks(o: argparse.Namespace) -> dict[str, float]:
     """Audio hours per hour that each part of the fleet could do by itself."""
     files_per_hour = 3600 / o.file_seconds
-    core_seconds = o.read + o.write + files_per_hour * o.file_overhead
     return {
         "GPUs": o.gpus * o.gpu_speed,
-        f"{o.cores} cores per GPU": o.gpus * o.cores * 3600 / core_seconds,
+        f"{o.cores} cores per GPU": o.gpus * o.cores * 3600 / core_seconds(o),
         f"storage at {o.bandwidth:g} GB/s": o.bandwidth * 3600e3 / o.megabytes,
         f"{o.requests} requests at a time per GPU": o.gpus * o.requests * 3600 / (2 * files_per_hour * o.request),
     }
+
+
+def core_seconds(o: argparse.Namespace) -> float:
+    """Of one core, per hour of audio, for all that is not the network."""
+    return o.read + o.write + 3600 / o.file_seconds * o.file_overhead
 
 
 def simulate(o: argparse.Namespace, shard_hours: float, speed: float, seed: int = 0) -> tuple[float, float]:
@@ -72,7 +77,9 @@ def main() -> None:
     add("price", 2.5, "dollars per GPU hour, its cores included")
     o = parser.parse_args()
 
-    print("Assumed, not measured: " + ", ".join(f"{n} {getattr(o, n):g}" for n in sorted(ASSUMED)))
+    said = lambda names: ", ".join(f"{n} {getattr(o, n):g}" for n in names)  # noqa: E731
+    print(f"Measured: {said(MEASURED)}")
+    print(f"Assumed, not measured: {said(sorted(vars(o).keys() - {*MEASURED, *GIVEN}))}")
     print(f"\n{o.hours:,.0f} hours on {o.gpus:,} GPUs; audio hours per hour that each part could do alone:")
     parts = bottlenecks(o)
     for name, rate in sorted(parts.items(), key=lambda item: item[1]):
@@ -80,6 +87,11 @@ def main() -> None:
     narrow = min(parts, key=parts.get)
     speed = parts[narrow] / o.gpus
     print(f"The narrowest is: {narrow}, {speed:,.0f} per GPU, {o.hours / parts[narrow]:.2f} h for all.")
+    print(f"A GPU at that speed keeps {speed * core_seconds(o) / 3600:.1f} cores busy with files.")
+    print("The same for files of other lengths:")
+    for seconds in (1, 3, 10, 60, 600):
+        parts = bottlenecks(argparse.Namespace(**{**vars(o), "file_seconds": seconds}))
+        print(f"  {seconds:4} s: {o.hours / min(parts.values()):5.2f} h for all, by {min(parts, key=parts.get)}")
     print("\naudio hours per shard   files per shard   wall-clock h   GPU hours   dollars per 1,000 h   efficiency")
     rows = []
     for shard in (1, 3, 10, 30, 100, 300, 1000):
@@ -88,7 +100,7 @@ def main() -> None:
         files = shard * 3600 / o.file_seconds
         print(
             f"{shard:21,}   {files:15,.0f}   {wall:12.2f}   {paid:9,.0f}   {paid * o.price / o.hours * 1000:19.2f}"
-            f"   {o.hours / parts[narrow] * o.gpus / paid:10.0%}"
+            f"   {o.hours / speed / paid:10.0%}"
         )
     print(
         f"Cheapest: {min(rows)[1]:,} audio hours per shard. Smaller ones start too often, larger ones wait for the last."

@@ -4,8 +4,9 @@
 
 Two batches of recordings are made: --short clips of 3 s and --long ones of --minutes, FLAC at 16 kHz, and cleaned with the
 default model as `enhance denoise` does it, without the start of the program. "network" is the time for the same windows alone,
-by the same engine; "busy" is the share of the pipeline's time in which the device computed. The single stages (decoding
-and measuring, encoding) are timed by themselves, per core: what plans for large fleets need (fleet.py).
+by the same engine; "busy" is the share of the pipeline's time in which the device computed. The single stages
+(decoding and measuring, encoding, and what a file costs besides) are timed by themselves, per core: what plans for large fleets
+need (fleet.py).
 """
 
 import argparse
@@ -24,6 +25,7 @@ from enhance_cli.audio.read import open_audio
 from enhance_cli.batch.files import FileOptions, enhance_file
 from enhance_cli.batch.inputs import expand
 from enhance_cli.batch.outputs import plan
+from enhance_cli.batch.record import Report
 from enhance_cli.batch.runner import run
 from enhance_cli.tasks.denoise import DenoiseOptions, Denoiser
 from enhance_cli.tasks.engine import Order
@@ -113,6 +115,17 @@ def stages(folder: Path) -> dict[str, float]:
     return {"reading twice and measuring": read / hours, "encoding": (time.thread_time() - started) / hours}
 
 
+def overhead(room: Path, count: int = 200) -> float:
+    """Seconds of a core that a file costs however short it is: its name, its tags, fsync and its record."""
+    folder = recordings(room / "tiny", count, 0.01)
+    nothing = lambda blocks, rate, channels, level: blocks  # noqa: E731
+    with Report(room / "tiny.jsonl") as report:
+        started = time.process_time()
+        jobs = plan(expand([str(folder)]), str(room / "tiny out"))
+        run(jobs, lambda job: enhance_file(job, nothing, FileOptions(measure=False)), {}, report.write)
+        return (time.process_time() - started) / count
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--short", type=int, default=500)
@@ -139,6 +152,7 @@ def main() -> None:
             )
         for name, cost in stages(Path(room) / "short").items():
             print(f"{name}: {cost:.2f} s of a core per hour of audio (3 s FLAC files)")
+        print(f"each file besides, however short: {overhead(Path(room)):.4f} s of a core")
 
 
 if __name__ == "__main__":

@@ -17,7 +17,9 @@ from enhance_cli.batch.inputs import expand
 from enhance_cli.batch.outputs import plan
 from enhance_cli.batch.work import Work
 from enhance_cli.batch.workers import run
+from enhance_cli.commands.running import engage
 from enhance_cli.errors import EnhanceError, ModelError
+from enhance_cli.flags import Engine
 from tests import audio_zoo as zoo
 from tests.batch import dying
 
@@ -124,3 +126,12 @@ def test_a_stopped_run_leaves_no_process_and_nothing_half(folder, tiny_model, ho
         records = [json.loads(line) for line in (folder / "report.jsonl").read_text().splitlines()]
         assert {Path(r["output"]).name for r in records if r["status"] == "done"} == set(outputs(folder))
     assert subprocess.run(command, cwd=folder, env=environment).returncode == 0 and len(outputs(folder)) == 8
+
+
+@posix
+def test_a_single_file_that_kills_is_reported_where_workers_are_asked_for(folder):
+    deadly(folder, "5.wav", 0.875)
+    jobs, records = plan(expand(["in/5.wav"]), "out"), []
+    do, _, place = engage(work(), jobs, Engine.local, 2, None)
+    do(jobs, BASE, records.append, None, None)
+    assert place == "in 1 process" and "died twice" in records[0].reason

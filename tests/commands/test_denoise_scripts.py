@@ -200,6 +200,25 @@ def test_a_stopped_run_leaves_nothing_half_written_and_is_taken_up_again(
 
 
 @posix
+@pytest.mark.parametrize("how", ["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("moment", ["typer", "torch", "safetensors"])
+def test_a_run_that_is_stopped_while_it_loads_ends_quietly(how, moment, run_python, tiny_model, tree):
+    code = f"""
+import os, signal, sys
+class Meanwhile:
+    def find_spec(self, name, *_):
+        if name == "{moment}":
+            os.kill(os.getpid(), signal.{how})
+sys.meta_path.insert(0, Meanwhile())
+from enhance_cli.__main__ import main
+sys.argv = ["enhance", "denoise", "in", "-r", "-o", "out", "-m", {str(tiny_model)!r}]
+main()
+"""
+    stopped = run_python("-c", code)
+    assert (stopped.code, stopped.stdout, stopped.stderr) == (130, b"", "") and not (tree / "out").exists()
+
+
+@posix
 @pytest.mark.parametrize("target", ["out", "-"])
 def test_a_reader_that_leaves_is_no_disaster(target, start_python, tiny_model, tree):
     reading, writing = os.pipe()

@@ -2,8 +2,8 @@
 
 The mix is brought to the model's rate and separated in windows; the estimates are brought back to the file's rate. What lies
 above the model's band is shared out by the energies that the stems have in the upper half of it. Where all stems of a model
-that knows the whole mix are asked for, what is left over is shared out too, by one Wiener step, and they sum to the mix;
-unless the residual, the mix less the stems, is wanted for itself.
+that knows the whole mix are asked for, what is left over is shared out too (models.sharing), and they sum to the mix; unless
+the residual, the mix less the stems, is wanted for itself.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from enhance_cli.audio.level import Meter
 from enhance_cli.audio.resample import Resampler
+from enhance_cli.models.sharing import HOP, N_FFT, share_out, spectra
 from enhance_cli.models.stems import StemModel
 from enhance_cli.samplers import SAMPLERS
 from enhance_cli.tasks.engine import Order, engine_for
@@ -27,7 +28,6 @@ RESIDUAL = "residual"
 WINDOW_SECONDS = 10.0
 MARGIN_SECONDS = 1.0  # on either side of a window, for networks whose context has no end
 NOISE_BLOCK = 1 << 16  # samples per generator
-N_FFT, HOP = 2048, 512  # of the Wiener step and the energies of bands
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,7 @@ class StemExtractor:
         found = found if whole else found.mean(dim=2).unflatten(1, mix.shape[:2])
         found = found[..., : mix.shape[2]] / scale  # (K, W, C, n)
         if self.closes:
-            found = found + _shares(found, mix - found.sum(dim=0))
+            found = found + share_out(found, mix - found.sum(dim=0))
         gains = _upper_shares(found, mix, self.closes)
         rows = torch.cat([found, gains, mix[None]]).transpose(0, 1).flatten(1, 2).cpu().numpy()
         return list(rows)
@@ -179,26 +179,9 @@ def run(audio: np.ndarray, rate: int, model: StemModel, options: StemOptions = S
     return dict(zip(extractor.parts, rows.reshape(len(extractor.parts), *audio.shape)))
 
 
-def _spectra(x: Tensor) -> Tensor:
-    """(..., n) -> (..., F, T) complex."""
-    window = torch.hann_window(N_FFT, device=x.device)
-    flat = torch.stft(x.flatten(0, -2), N_FFT, HOP, window=window, pad_mode="constant", return_complex=True)
-    return flat.unflatten(0, x.shape[:-1])
-
-
-def _shares(stems: Tensor, rest: Tensor) -> Tensor:
-    """Stems (K, ..., n), what is left over (..., n) -> each stem's share of it, which sum to it exactly."""
-    power = _spectra(stems).abs().square() + 1e-12
-    parts = power / power.sum(dim=0) * _spectra(rest)
-    window = torch.hann_window(N_FFT, device=rest.device)
-    waves = torch.istft(parts.flatten(0, -3), N_FFT, HOP, window=window, length=rest.shape[-1])
-    waves = waves.unflatten(0, stems.shape[:-1])
-    return waves + (rest - waves.sum(dim=0)) / len(stems)
-
-
 def _upper_shares(stems: Tensor, mix: Tensor, closes: bool) -> Tensor:
     """Stems (K, ..., n), mix (..., n) -> the share (K, ..., n) of each in the energy of the upper half of the band."""
-    energies, whole = (_spectra(x)[..., N_FFT // 4 :, :].abs().square().sum(dim=-2) + 1e-12 for x in (stems, mix))
+    energies, whole = (spectra(x)[..., N_FFT // 4 :, :].abs().square().sum(dim=-2) + 1e-12 for x in (stems, mix))
     shares = energies / (energies.sum(dim=0) if closes else torch.maximum(energies, whole))
     smooth = torch.nn.functional.interpolate(
         shares.flatten(0, -2)[:, None], size=(shares.shape[-1] - 1) * HOP + 1, mode="linear", align_corners=True

@@ -1,6 +1,8 @@
 """Training of a stem extractor and its refiner on songs made of sines: it learns, resumes, exports, and distils."""
 
 import json
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,7 +15,9 @@ from enhance_cli.models.stems import load_stems
 from enhance_cli.tasks.extract_stem import StemOptions
 from enhance_cli.tasks.extract_stem import run as extract
 from enhance_cli.training.recipe import load
+from enhance_cli.training.stage import Stage
 from enhance_cli.training.stems import loop
+from enhance_cli.training.stems.objective import Objective
 
 RATE = 8000
 SIZES = "channels = 16, hidden = 16, dilations = [1, 2], n_fft = 256, hop = 64, bands = [[4, 8], [16, 6]], labels = 2"
@@ -149,6 +153,19 @@ def test_an_extractor_of_one_stem_a_pass_is_trained_on_a_stem_of_each_mix_at_ran
     path, last = train(root, EXTRACTOR, "waveform", settings)
     lines = [json.loads(line) for line in (root / "waveform" / "metrics.jsonl").read_text().splitlines()]
     assert lines[-1]["loss"] < 0.7 * lines[0]["loss"] and last["si_sdri"] > lines[0]["si_sdri"] + 3
+
+
+def test_what_is_left_over_is_shared_out_first_where_the_mix_holds_nothing_else():
+    deaf = SimpleNamespace(
+        extract_all=lambda mixes: torch.zeros(3, 2, 1, RATE)
+    )  # all is left over, and shared out equally
+    objective = Objective(SimpleNamespace(network=deaf, _run=lambda function, *inputs: function(*inputs)), None, None)
+    stems = torch.randn(3, 2, RATE, generator=torch.Generator().manual_seed(0))
+    mixes = stems.sum(dim=1, keepdim=True)
+    stage = Stage(loss="extraction", steps=1, lr=1e-3, distance={"signal_to_noise": 1.0}, loss_args={"shared": 1.0})
+    assert float(objective.loss(replace(stage, loss_args={}), mixes, stems)) == 0  # that of silence
+    assert float(objective.loss(stage, mixes, stems)) == pytest.approx(np.log10(0.5), abs=0.02)
+    assert float(objective.loss(stage, mixes + 0.1, stems)) == 0
 
 
 def test_the_refiner_is_trained_and_the_extractor_stays_as_it_was(extractor, root):

@@ -19,11 +19,13 @@ from torch.nn.functional import one_hot
 
 from enhance_cli.errors import UsageError
 from enhance_cli.losses import DISTANCES
+from enhance_cli.models.sharing import share_out
 from enhance_cli.models.stems import StemModel
 from enhance_cli.samplers import heun
 from enhance_cli.training.stage import Stage
 
 KINDS = ("extraction", "refinement", "consistency")
+NOTHING = 1e-4  # what a mix may differ from its stems by and still hold nothing else
 LEAST = 0.01  # of c_out as a divisor: finer differences than that are not worth more
 
 
@@ -47,7 +49,7 @@ class Objective:
     def loss(self, stage: Stage, mixes: Tensor, stems: Tensor) -> Tensor:
         """Scalar for mixes (B, 1, N) and stems (B, K, N)."""
         if stage.loss == "extraction":
-            return self.extraction(stage, mixes, stems)
+            return self.extraction(stage, mixes, stems, **stage.loss_args)
         label, x0 = self.pick(stems)
         with torch.no_grad():
             first, features = self.model._run(self.model.network.extract, mixes, label)
@@ -65,14 +67,20 @@ class Objective:
         """Of waveforms (B, C, N), errors in units of (B, 1, 1)."""
         return sum(w * DISTANCES[name](estimate / unit, target / unit, None) for name, w in stage.distance.items())
 
-    def extraction(self, stage: Stage, mixes: Tensor, stems: Tensor) -> Tensor:
-        """Relative to the level of the mixes, which differs by design."""
+    def extraction(self, stage: Stage, mixes: Tensor, stems: Tensor, shared: float = 0.0) -> Tensor:
+        """Relative to the level of the mixes, which differs by design. In a share `shared` of the batches, what is left over of
+        mixes that hold nothing else is shared out first, as it is when all stems are asked for."""
         unit = mixes.square().mean(dim=-1, keepdim=True).sqrt().clamp_min(1e-3)
         estimates = self.model._run(self.model.network.extract_all, mixes)
         if estimates is None:
             label, target = self.pick(stems)
             return self.distance(stage, self.model._run(self.model.network.extract, mixes, label)[0], target, unit)
-        return self.distance(stage, estimates[:, :, 0], stems, unit)
+        found = estimates[:, :, 0]
+        if shared and float(torch.rand(())) < shared:
+            whole = (mixes[:, 0] - stems.sum(dim=1)).abs().amax(dim=-1) < NOTHING
+            shares = share_out(found.transpose(0, 1), mixes[:, 0] - found.sum(dim=1)).transpose(0, 1)
+            found = found + shares * whole[:, None, None]
+        return self.distance(stage, found, stems, unit)
 
     def refinement(
         self, stage: Stage, x0: Tensor, first: Tensor, label, features, mean=-3.0, spread=1.0, estimates=0.5

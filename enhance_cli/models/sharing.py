@@ -1,0 +1,23 @@
+"""What no stem holds, shared out among them: by how large they are in each bin of short spectra."""
+
+import torch
+from torch import Tensor
+
+N_FFT, HOP = 2048, 512
+
+
+def share_out(stems: Tensor, rest: Tensor) -> Tensor:
+    """Stems (K, ..., n), what is left over of their mix (..., n) -> each stem's share of it, which sum to it exactly."""
+    sizes = spectra(stems).abs() + 1e-6
+    parts = sizes / sizes.sum(dim=0) * spectra(rest)
+    window = torch.hann_window(N_FFT, device=rest.device)
+    waves = torch.istft(parts.flatten(0, -3), N_FFT, HOP, window=window, length=rest.shape[-1])
+    waves = waves.unflatten(0, stems.shape[:-1])
+    return waves + (rest - waves.sum(dim=0)) / len(stems)
+
+
+def spectra(x: Tensor) -> Tensor:
+    """(..., n) -> (..., F, T) complex."""
+    window = torch.hann_window(N_FFT, device=x.device)
+    flat = torch.stft(x.flatten(0, -2), N_FFT, HOP, window=window, pad_mode="constant", return_complex=True)
+    return flat.unflatten(0, x.shape[:-1])

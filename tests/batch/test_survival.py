@@ -18,7 +18,6 @@ from enhance_cli.vectors import Vectors, files_of, write
 from tests import audio_zoo as zoo
 
 ROOT = Path(__file__).parents[2]
-KILLS = 30
 
 
 def recordings(folder):
@@ -57,24 +56,26 @@ def voices(folder):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.parametrize(
-    ("command", "model", "make"),
+    ("command", "model", "make", "kills"),
     [
-        ("denoise", "tiny_model", recordings),
-        ("extract-stem", "stem_model", songs),
-        ("enhance-embedding", "repair_model", voices),
+        ("denoise", "tiny_model", recordings, 30),
+        ("extract-stem", "stem_model", songs, 12),
+        ("enhance-embedding", "repair_model", voices, 12),
     ],
 )
-def test_killed_at_any_moment_a_rerun_gives_what_an_undisturbed_run_gives(command, model, make, tmp_path, request):
+def test_killed_at_any_moment_a_rerun_gives_what_an_undisturbed_run_gives(
+    command, model, make, kills, tmp_path, request
+):
     make(tmp_path / "in")
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    words = [str(KILLS), command, "in", "-m", str(request.getfixturevalue(model))]
+    words = [str(kills), command, "in", "-m", str(request.getfixturevalue(model))]
     program = [sys.executable, "-m", "tests.batch.killed_runs", *words]
     result = subprocess.run(program, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     *faults, counts = result.stdout.splitlines()
     assert faults == []
     at_work, done = map(int, counts.split())
-    assert at_work >= KILLS // 6 and done > 0, "the kills must hit runs that are at work, early and late"
+    assert at_work >= kills // 6 and done > 0, "the kills must hit runs that are at work, early and late"
 
 
 # --- the ground moves under a run --------------------------------------------------------------------------------

@@ -22,9 +22,8 @@ from enhance_cli.commands.train import train
 from enhance_cli.commands.verify import verify
 from enhance_cli.errors import EnhanceError, UsageError
 
-WrongCall = (
-    typer.BadParameter.__base__
-)  # what the parser of the command line raises, whether Typer's own or that of click
+# What the parser of the command line raises, whether Typer's own or that of click
+WrongCall = typer.BadParameter.__base__
 
 app = typer.Typer(
     name="enhance",

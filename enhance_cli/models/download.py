@@ -87,7 +87,7 @@ def hub_file(repo: str, file: str, revision: str | None, name: str) -> Path:
 
 
 def _unreachable(name: str) -> ModelError:
-    if https.forbidden():
+    if https.offline():
         return ModelError(
             f"{name}: not in the cache, and HF_HUB_OFFLINE forbids the network", "unset it once to fetch it"
         )

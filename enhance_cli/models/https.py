@@ -29,7 +29,7 @@ class _Interrupted(Exception):
 
 def download(url: str, target: Path, progress: Progress = lambda done, total: None) -> None:
     """Bring `url` to `target`. Raises ModelError, saying what to do; what was received is kept for the next run."""
-    if forbidden():
+    if offline():
         raise ModelError(f"{url}: not here, and HF_HUB_OFFLINE forbids the network", "unset it once to fetch the file")
     _check(url, url)
     part = target.with_name(target.name + ".part")
@@ -52,7 +52,7 @@ def download(url: str, target: Path, progress: Progress = lambda done, total: No
     raise ModelError(f"{url}: cannot be reached ({reason})", "check the connection, then run again") from reason
 
 
-def forbidden() -> bool:
+def offline() -> bool:
     """Whether HF_HUB_OFFLINE is set."""
     return os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}
 

@@ -12,8 +12,8 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 class LocalHub:
     """Serves `files`: {"owner/repo/file": bytes} as the Hub does, {"files/name": bytes} as a plain server does.
 
-    `cut` truncates the next body, `gated` refuses as the Hub does, strangers with
-    401 and known users with 403, `status` answers everything with that code.
+    `cut` truncates the next body, `gated` refuses as the Hub does, strangers with 401 and known users with 403,
+    `status` answers everything with that code.
     """
 
     def __init__(self, files: dict[str, bytes]):

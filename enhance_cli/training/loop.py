@@ -16,7 +16,6 @@ import torch
 
 from enhance_cli.errors import EnhanceError, UsageError
 from enhance_cli.models import registry
-from enhance_cli.models.device import pick_precision
 from enhance_cli.models.load import Model, begin_from
 from enhance_cli.models.spec import Spec
 from enhance_cli.networks import NETWORKS
@@ -24,6 +23,7 @@ from enhance_cli.training import batches, export, material, memory, state
 from enhance_cli.training.logs import Log
 from enhance_cli.training.objective import Objective
 from enhance_cli.training.parallel import Processes
+from enhance_cli.training.precision import set_precision
 from enhance_cli.training.recipe import Recipe
 from enhance_cli.training.stage import Stage
 from enhance_cli.training.validation import Validation
@@ -81,13 +81,13 @@ class Trainer:
         train = recipe.train
         torch.manual_seed(train.seed)
         random.seed(train.seed)
-        precision = pick_precision(train.precision, device)
         network = _network(recipe.model)
         if teacher and same_network(teacher.spec, recipe.model):
             network.load_state_dict(teacher.network.state_dict())
         if train.start:
             entry = registry.find(train.start, recipe.model.task)
             begin_from(network, entry.path, entry.sha256)
+        precision = set_precision(network, train.precision, device)
         self.average = state.MovingAverage(network.to(device))
         self.model = Model(recipe.model, network, device, precision)
         self.averaged = Model(recipe.model, deepcopy(network).eval().requires_grad_(False), device, precision)

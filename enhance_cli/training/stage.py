@@ -45,7 +45,7 @@ class TrainPart:
     accumulate: int = 1
     weight_decay: float = 0.01
     clip_norm: float = 5.0
-    precision: str = "bf16"
+    precision: str = "auto"
     seed: int = 0
     start: str = ""
     workers: int = 0

@@ -20,7 +20,6 @@ from enhance_cli.data import rendering, stem_folders
 from enhance_cli.data.stem_mixing import StemMixer
 from enhance_cli.errors import EnhanceError, UsageError
 from enhance_cli.models import registry
-from enhance_cli.models.device import pick_precision
 from enhance_cli.models.load import load_network, save_model
 from enhance_cli.models.stems import StemModel
 from enhance_cli.networks import NETWORKS
@@ -30,6 +29,7 @@ from enhance_cli.training.export import commit
 from enhance_cli.training.logs import Log
 from enhance_cli.training.loop import schedule
 from enhance_cli.training.parallel import Processes
+from enhance_cli.training.precision import set_precision
 from enhance_cli.training.stems import card
 from enhance_cli.training.stems.objective import Objective
 from enhance_cli.training.stems.recipe import StemRecipe
@@ -82,7 +82,7 @@ class Trainer:
             begin_from(
                 self.network, load_network(registry.find(train.start, spec.task).path, fold=False)[1], train.start
             )
-        precision = pick_precision(train.precision, device)
+        precision = set_precision(self.network, train.precision, device)
         self.model = StemModel(spec, self.network, device, precision)
         self.average = state.MovingAverage(self.network)
         self.averaged = StemModel(spec, deepcopy(self.network).eval().requires_grad_(False), device, precision)

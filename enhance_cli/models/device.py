@@ -41,6 +41,13 @@ def pick_precision(name: str, device: torch.device) -> str:
     return name
 
 
+def send(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """A CPU tensor on `device`. A CUDA GPU fetches it from page-locked memory, while it computes and while we go on."""
+    if device.type == "cuda":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
+
+
 def set_threads(count: int | None) -> None:
     """Let torch use `count` CPU threads, at most one per core: more only get in each other's way. None leaves it be."""
     if count is not None:

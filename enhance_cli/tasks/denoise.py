@@ -15,6 +15,7 @@ import torch
 
 from enhance_cli.audio.level import Meter
 from enhance_cli.audio.resample import Resampler
+from enhance_cli.models.device import send
 from enhance_cli.models.guide import load_guide
 from enhance_cli.models.load import Model
 from enhance_cli.samplers import SAMPLERS
@@ -133,7 +134,7 @@ class Denoiser:
         audio = torch.from_numpy(np.stack([w.audio for w in batch]).astype(np.float32)).flatten(0, 1)
         factor = torch.from_numpy(np.concatenate([order.given for order in orders]).astype(np.float32))[:, None]
         padded = torch.nn.functional.pad(audio * factor, (0, -samples % hop))
-        padded = padded.to(self.model.device)
+        padded = send(padded, self.model.device)
         y, guide = frontend.analyse(padded), self.guide and self.guide(padded)
         starts = [w.start // hop for w in batch for _ in range(channels)]
         estimate = self._sample(y, starts, guide)

@@ -1,9 +1,9 @@
 """Windows of many files on one device: whoever has windows hands them in, and gets the results back in order.
 
-A few threads take what waits, up to `together` windows of one shape at a time, whatever file they belong to. On a GPU one
-thread fills batches, and windows are filled up with silence to few lengths, so that short files share them; on a CPU several
-threads take a window each and torch computes each with one thread, so that neither the company of a window nor the number of
-threads changes a bit of its result.
+A few threads take what waits, up to `together` windows of one shape at a time, whatever file they belong to. On a GPU two
+threads fill batches by turns, so that one is on its way while the other is computed, and windows are filled up with silence to
+few lengths, so that short files share them; on a CPU several threads take a window each and torch computes each with one
+thread, so that neither the company of a window nor the number of threads changes a bit of its result.
 """
 
 from __future__ import annotations
@@ -156,7 +156,7 @@ def engine_for(
     side, one thread each; a large one, which is slow even for a single window, has all threads for one window at a time.
     """
     if model.device.type != "cpu":
-        return Engine(run, together=batch_size, longest=longest)
+        return Engine(run, threads=2, together=batch_size, longest=longest)
     count = torch.get_num_threads() if threads is None else min(threads, os.cpu_count() or 1)
     light = sum(p.numel() for p in model.network.parameters()) <= LIGHT
     return Engine(run, count, torch_threads=1) if light else Engine(run, 1, torch_threads=count)

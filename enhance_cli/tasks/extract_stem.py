@@ -16,6 +16,7 @@ from torch import Tensor
 
 from enhance_cli.audio.level import Meter
 from enhance_cli.audio.resample import Resampler
+from enhance_cli.models.device import send
 from enhance_cli.models.sharing import HOP, N_FFT, share_out, spectra
 from enhance_cli.models.stems import StemModel
 from enhance_cli.samplers import SAMPLERS
@@ -152,7 +153,7 @@ class StemExtractor:
         """The rows of every window, which is as many times louder for the model as the order gives for its file."""
         spec, device = self.model.spec, self.model.device
         batch = [order.window for order in orders]
-        mix = torch.from_numpy(np.stack([w.audio for w in batch]).astype(np.float32)).to(device)  # (W, C, n)
+        mix = send(torch.from_numpy(np.stack([w.audio for w in batch]).astype(np.float32)), device)  # (W, C, n)
         scale = mix.new_tensor([order.given for order in orders])[:, None, None]
         padded = torch.nn.functional.pad(mix * scale, (0, -mix.shape[2] % spec.frames_multiple))
         whole = spec.channels == mix.shape[1]

@@ -16,6 +16,7 @@ import torch
 
 from enhance_cli.errors import EnhanceError, UsageError
 from enhance_cli.models import registry
+from enhance_cli.models.device import send
 from enhance_cli.models.load import Model, begin_from
 from enhance_cli.models.spec import Spec
 from enhance_cli.networks import NETWORKS
@@ -188,7 +189,7 @@ class Trainer:
         return float(total)
 
     def place(self, audio: np.ndarray) -> torch.Tensor:
-        return torch.as_tensor(audio).to(self.device, non_blocking=True)
+        return send(torch.as_tensor(audio), self.device)
 
     def name(self, step: int) -> str:
         """A step's number, and those of its batches where there are several."""

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -135,7 +136,7 @@ def test_out_of_memory_inside_the_network_costs_no_file_and_changes_no_result(ti
         return forward(x, *rest, **more)
 
     monkeypatch.setattr(model.network, "forward", little_memory)
-    monkeypatch.setattr(denoise, "engine_for", lambda model, run, *_: Engine(run, together=8))
+    monkeypatch.setattr(denoise, "engine_for", lambda model, run, *_: Engine(run, 2, together=8))
     np.testing.assert_allclose(denoise.run(audio, 16000, model), wanted, atol=1e-6)
     assert refused
 
@@ -159,7 +160,7 @@ def test_short_files_of_other_lengths_share_a_batch_and_their_company_changes_no
     files = {n: 0.1 * noise[n : n + 1, : 15_400 + 61 * n].astype(np.float32) for n in range(12)}
     wanted = {n: denoise.run(audio, 16000, model) for n, audio in files.items()}
     monkeypatch.setattr(
-        denoise, "engine_for", lambda model, run, _, longest, *__: Engine(run, together=8, longest=longest)
+        denoise, "engine_for", lambda model, run, _, longest, *__: Engine(run, 2, together=8, longest=longest)
     )
     alone = {n: denoise.run(audio, 16000, model) for n, audio in files.items()}
 
@@ -188,6 +189,17 @@ def test_on_a_cpu_every_window_is_computed_by_itself(tiny_model):
     engine = engine_for(load_file(tiny_model, torch.device("cpu")), run, 8, 16, threads=2)
     side_by_side(lambda name: list(engine.map(orders(20, name))), range(4))
     assert sizes == [1] * 80
+
+
+def test_on_a_gpu_a_batch_is_made_ready_while_another_is_computed():
+    both = threading.Barrier(2)
+
+    def run(batch):
+        both.wait(20)  # for the other thread: there are two, or this fails
+        return sums(batch)
+
+    engine = engine_for(SimpleNamespace(device=torch.device("cuda")), run, 1, longest=4)
+    assert [w.start for w, _ in engine.map(orders(2, 0))] == [0, 1]
 
 
 def test_no_more_is_read_ahead_than_keeps_the_engine_busy():

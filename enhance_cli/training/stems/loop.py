@@ -20,6 +20,7 @@ from enhance_cli.data import rendering, stem_folders
 from enhance_cli.data.stem_mixing import StemMixer
 from enhance_cli.errors import EnhanceError, UsageError
 from enhance_cli.models import registry
+from enhance_cli.models.device import send
 from enhance_cli.models.load import load_network, save_model
 from enhance_cli.models.stems import StemModel
 from enhance_cli.networks import NETWORKS
@@ -138,7 +139,7 @@ class Trainer:
             for group in optimiser.param_groups:
                 group["lr"] = lr
             trained.train(not stage.fixed_statistics)
-            mixes, stems = (torch.from_numpy(audio).to(self.device) for audio in parts[0])
+            mixes, stems = (send(torch.from_numpy(audio), self.device) for audio in parts[0])
             if stage.loss == "consistency":
                 self.averaged.network.load_state_dict(self.average.values)
             loss = self.objective.loss(stage, mixes, stems)

@@ -10,11 +10,11 @@ import hashlib
 import os
 import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from enhance_cli.batch.rooms import temporary_room
 from enhance_cli.errors import AudioError
 
 try:
@@ -47,7 +47,8 @@ def atomic(target: Path) -> Iterator[Path]:
     Raises Busy (an AudioError) if another run is writing the same target, OSError as the file system gives it.
     """
     if target == STDOUT:
-        with _temporary(None) as part:
+        with temporary_room() as room:
+            part = room / "output"
             yield part
             with part.open("rb") as finished:
                 shutil.copyfileobj(finished, sys.stdout.buffer, PIECE)
@@ -82,35 +83,25 @@ def discard_part(target: Path, patience: float = 5.0) -> None:
             return
 
 
-def spool_stdin(directory: Path | None = None) -> Path:
-    """Copy standard input to a temporary file in `directory` and return its path; it is deleted at exit.
+def spool_stdin() -> Path:
+    """Copy standard input to a temporary file and return its path; it is deleted at exit.
 
     Audio has to be read twice and decoders have to seek, which a pipe cannot do. Memory use is one piece.
     Raises AudioError if nothing comes or there is no room.
     """
     stack = contextlib.ExitStack()
     atexit.register(stack.close)
-    path = stack.enter_context(_temporary(directory))
     try:
+        path = stack.enter_context(temporary_room()) / "input"
         with path.open("wb") as spool:
             shutil.copyfileobj(sys.stdin.buffer, spool, PIECE)
     except OSError as error:
-        message = f"{path.parent}: standard input cannot be stored here ({error.strerror})"
+        message = f"standard input cannot be stored in the folder for temporary files ({error.strerror})"
         raise AudioError(message, "set TMPDIR to a folder with room") from error
     if path.stat().st_size == 0:
         stack.close()
         raise AudioError("standard input is empty", "check the command before the pipe")
     return path
-
-
-@contextlib.contextmanager
-def _temporary(directory: Path | None) -> Iterator[Path]:
-    handle, name = tempfile.mkstemp(prefix="enhance-", dir=directory)
-    os.close(handle)
-    try:
-        yield Path(name)
-    finally:
-        Path(name).unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

@@ -1,24 +1,14 @@
 """A job on stored files, done on local ones: the source is fetched first, the results are put in their places at the end."""
 
 import contextlib
-import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import lru_cache
 from pathlib import Path
 
 from enhance_cli.batch.outputs import Job
+from enhance_cli.batch.rooms import temporary_room
 from enhance_cli.batch.storage import StoredFile, fetch, put
 from enhance_cli.errors import EnhanceError
-
-try:
-    import fcntl
-except ImportError:  # Windows: what a killed run has left stays
-    fcntl = None
-
-PREFIX, HELD = "enhance-stored-", "held"
 
 
 @contextlib.contextmanager
@@ -32,10 +22,10 @@ def fetched(job: Job) -> Iterator[Job]:
     if not stored:
         yield job
         return
-    with _room() as room:
+    with temporary_room() as room:
         local: dict[StoredFile, Path] = {}
         for number, file in enumerate(stored):
-            folder = Path(room, str(number))  # one each: two files may differ in their folders only
+            folder = room / str(number)  # one each: two files may differ in their folders only
             folder.mkdir()
             local[file] = folder / file.name
         here = lambda file: local.get(file, file)
@@ -52,24 +42,3 @@ def fetched(job: Job) -> Iterator[Job]:
             if target in local:
                 for path in sorted(local[target].parent.iterdir()):  # the picture of --plot too
                     put(path, target.with_name(path.name))
-
-
-@contextlib.contextmanager
-def _room() -> Iterator[Path]:
-    """A temporary folder, with a file in it that is locked as long as its process lives."""
-    _sweep()
-    with tempfile.TemporaryDirectory(prefix=PREFIX) as name, open(Path(name, "new"), "w") as held:
-        if fcntl is not None:
-            fcntl.flock(held, fcntl.LOCK_EX)
-            os.rename(held.name, Path(name, HELD))  # nobody sees it unlocked
-        yield Path(name)
-
-
-@lru_cache(maxsize=1)
-def _sweep() -> None:
-    """Remove the folders of runs that were killed, once."""
-    rooms = Path(tempfile.gettempdir()).glob(f"{PREFIX}*")
-    for room in rooms if fcntl is not None else ():
-        with contextlib.suppress(OSError), open(room / HELD, "r+") as held:
-            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(room)

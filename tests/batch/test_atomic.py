@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 from pathlib import Path
 
@@ -123,27 +124,29 @@ def test_dash_sends_the_finished_bytes_to_standard_output(tmp_path):
 def test_standard_input_is_spooled_whole_and_removed_at_exit(tmp_path):
     data = os.urandom(3_000_001)
     code = """
-    path = spool_stdin(Path(sys.argv[1]))
-    sys.stdout.buffer.write(path.read_bytes())
+    sys.stdout.buffer.write(spool_stdin().read_bytes())
     """
-    process = python(code, tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    process = python(code, environment={"TMPDIR": str(tmp_path)}, **pipes)
     assert process.communicate(data)[0] == data and listing(tmp_path) == []
 
 
 def test_empty_standard_input_is_an_error(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with (tmp_path / "empty").open("w+") as stream:
         monkeypatch.setattr(sys, "stdin", stream)
         with pytest.raises(AudioError, match="standard input is empty"):
-            spool_stdin(tmp_path)
+            spool_stdin()
     assert listing(tmp_path) == ["empty"]
 
 
 @posix
-def test_standard_input_that_does_not_fit_says_which_folder_is_full(tmp_path):
+def test_standard_input_that_does_not_fit_says_what_to_do(tmp_path):
     code = """
     import resource
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
-    spool_stdin(Path(sys.argv[1]))
+    spool_stdin()
     """
-    process = python(code, tmp_path, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+    pipes = {"stdin": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = python(code, environment={"TMPDIR": str(tmp_path)}, **pipes)
     assert b"TMPDIR" in process.communicate(bytes(100_000))[1] and listing(tmp_path) == []

@@ -29,7 +29,7 @@ def set_precision(network: nn.Module, name: str, device: torch.device) -> str:
 
 
 class SinglePrecisionConv2d(nn.Conv2d):
-    """A convolution that leaves autocast alone: its class is changed in place, so that copies and checkpoints stay as they were."""
+    """A convolution that autocast does not reach. Layers change their class in place, which leaves names and copies alone."""
 
     def forward(self, x: Tensor) -> Tensor:
         with torch.autocast(x.device.type, enabled=False):

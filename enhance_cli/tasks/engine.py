@@ -113,16 +113,19 @@ class Engine:
         try:
             return self._run(orders)
         except torch.cuda.OutOfMemoryError:
-            torch.cuda.empty_cache()
-            if len(orders) == 1:
-                return [EnhanceError("not enough GPU memory for one window", "use --device cpu")]
-            middle = len(orders) // 2
-            self._together = min(self._together, middle * orders[0].window.audio.shape[0])  # from now on
-            return self._results(orders[:middle]) + self._results(orders[middle:])
+            fits = len(orders) // 2
         except BaseException as error:  # noqa: BLE001 - it is raised where the result is waited for
             if len(orders) == 1:
                 return [error]
+            fits = None
+        # Out here the error has gone, and with it what its traceback held: all that the GPU had of these orders.
+        if fits is None:
             return [result for order in orders for result in self._results([order])]
+        torch.cuda.empty_cache()
+        if not fits:
+            return [EnhanceError("not enough GPU memory for one window", "use --device cpu")]
+        self._together = min(self._together, fits * orders[0].window.audio.shape[0])  # from now on
+        return self._results(orders[:fits]) + self._results(orders[fits:])
 
 
 def filled(order: Order, longest: int) -> Order:

@@ -2,6 +2,7 @@
 
 import threading
 import time
+import weakref
 from types import SimpleNamespace
 
 import numpy as np
@@ -93,6 +94,23 @@ def test_a_window_that_fails_fails_alone():
 
     side_by_side(file, ("good", "bad", "fine"), free)
     assert ended == {"good": 6, "bad": "a window of the bad file", "fine": 6}
+
+
+def test_out_of_memory_frees_what_the_failed_batch_held_before_it_tries_again():
+    held, alive, free = [], [], threading.Event()
+
+    def run(batch):
+        free.wait(20)
+        alive.extend(reference() is not None for reference in held)
+        activations = torch.zeros(1)
+        held.append(weakref.ref(activations))
+        if len(batch) > 1:
+            raise torch.OutOfMemoryError("as a GPU says it")
+        return sums(batch)
+
+    engine = Engine(run, 1, together=8)
+    side_by_side(lambda name: list(engine.map(orders(4, name))), range(2), free)
+    assert len(alive) > 10 and not any(alive)
 
 
 def test_out_of_memory_halves_the_batch_and_goes_on():

@@ -60,6 +60,7 @@ class Reporter:
     """
 
     SECONDS = 30
+    NAMED = 10  # embeddings of one file that could not be repaired
 
     def __init__(self, total: int, json: bool, quiet: bool, verbose: bool, skips: int = 0):
         self.total, self.json, self.quiet, self.verbose = total, json, quiet, verbose
@@ -68,6 +69,7 @@ class Reporter:
         self.in_hand: dict[object, tuple[float, float]] = {}  # of each file being read: share, seconds of audio
         self.reached = 0.0  # so that the bar never goes back
         self.lock = threading.Lock()
+        self.named_last: str | None = None
 
     def __enter__(self) -> "Reporter":
         self.started = self.said = time.monotonic()
@@ -151,8 +153,9 @@ class Reporter:
             result(record.to_json())
         elif record.status == "done":
             for path in list(record.outputs.values()) or [record.output]:
-                if path != "-":
+                if path not in ("-", self.named_last):  # of several inputs into one output all name the same
                     result(path)
+                self.named_last = path
         if self.progress and self.finished < self.total:
             self.progress.start()
         if record.status == "failed":
@@ -163,6 +166,7 @@ class Reporter:
             say(f"error: {record.reason}")
         elif not self.quiet:
             self._talk_about(record)
+        self._name_unusable(record)
 
     def _talk_about(self, record) -> None:
         if record.status == "skipped":
@@ -177,6 +181,14 @@ class Reporter:
                     say(f"  {what.replace('_', ' ')} {before:.1f} -> {after:.1f} {unit}")
         for note in notes:
             say(f"{record.input}: {note}")
+
+    def _name_unusable(self, record) -> None:
+        """The embeddings of a file that were left as they were; the record has all, if they are many."""
+        for name in record.unusable[: self.NAMED]:
+            why = "is zero or not finite and was left as it was"
+            say(f"error: {record.input}: {name} {why}: embed it anew, or drop it")
+        if more := len(record.unusable[self.NAMED :]):
+            say(f"error: {record.input}: so were {more} more: --json and --report name all")
 
 
 class TrainingReporter:
@@ -194,6 +206,6 @@ class TrainingReporter:
     def report(self, line: dict) -> None:
         if {"si_sdr", "degraded"} & line.keys() or time.monotonic() - self.last > self.SECONDS:
             self.last = time.monotonic()
-            left = time.strftime("%H:%M:%S", time.gmtime(line["eta"]))
+            left = span(line["eta"])
             values = "  ".join(f"{k} {v:.4g}" for k, v in line.items() if k not in ("step", "eta"))
             self.log(f"step {line['step']}  {values}  left {left}")

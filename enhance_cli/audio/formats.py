@@ -8,6 +8,7 @@ is moved to the nearest legal one (MP3 and Opus know few).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import soundfile
 
@@ -84,6 +85,15 @@ def output_format(
     bitrate = (info.bitrate or 80_000 * min(info.channels, 2)) if subtype in LOSSY else None
     extension = extension or _EXTENSIONS.get(target, f".{target.lower()}")
     return OutputFormat("OGG" if target == "OPUS" else target, subtype, chosen, extension, bitrate)
+
+
+def refuse_impossible(extension: str | None, container: str | None, bit_depth: str | None, rate: int | None) -> None:
+    """Raises UsageError for a wish (as in `output_format`) that fails whatever the input is."""
+    target = CONTAINERS.get((container or extension or "").lower().lstrip("."))
+    if target is None:  # as the input is
+        return
+    subtype = "ALAC_16" if target == "M4A" else "PCM_16"  # which can have any rate
+    output_format(AudioInfo(Path(), target, subtype, rate or 48000, 1, None, ""), extension, container, bit_depth, rate)
 
 
 def _target(info: AudioInfo, extension: str | None, container: str | None) -> str:

@@ -1,11 +1,11 @@
-"""One file of speaker embeddings from input to output, or many recordings into one such file.
+"""One file of speaker embeddings, or one recording, from input to output.
 
 Whatever embeds a recording and repairs rows is given. A format that takes two files (.scp and its .ark) gets both or none.
 """
 
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +28,13 @@ RepairRecorded = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 DEFAULT_FORM = "npz"
 
 
-@dataclass
-class Worker:
-    """What turns a job's input into its output, `lanes` of them at a time. `extractor` is the id of the embeddings, `form` what
-    was asked for."""
+@dataclass(frozen=True)
+class EmbeddingWorker:
+    """What turns a job's input into its output, `lanes` of them at a time.
+
+    `extractor` is the id of the embeddings, `embedded_by` all that decides what a recording's embedding is, in words, and
+    `form` the format that was asked for.
+    """
 
     repair: Repair
     extractor: str
@@ -39,12 +42,12 @@ class Worker:
     repair_recorded: RepairRecorded | None = None
     form: str | None = None
     lanes: int = 1
-    waiting: dict[Path, np.ndarray] = field(default_factory=dict)
+    embedded_by: str = ""
 
     def one(self, job: Job) -> dict[str, Any]:
         """Repair one file of embeddings, or the embedding of one recording; returns fields of its Record."""
         if form_of(job.source) is None:
-            row, seconds = self._embedding(job)
+            row, seconds = self.embedding(job)
             vectors = Vectors([job.relative.as_posix()], row[None], self.extractor)
             facts = {"seconds_audio": round(seconds, 3)}
             rows, unusable = self.repair_recorded(vectors.rows)
@@ -55,21 +58,8 @@ class Worker:
         save(job.target, vectors.replaced(rows), self.form)
         return facts | {"vectors": len(rows), "unusable": [vectors.ids[i] for i in np.flatnonzero(unusable)]}
 
-    def collect(self, job: Job) -> dict[str, Any]:
-        """Embed one recording, to be written by `finish`."""
-        row, seconds = self._embedding(job)
-        self.waiting[job.relative] = row
-        return {"seconds_audio": round(seconds, 3), "vectors": 1}
-
-    def finish(self, jobs: list[Job]) -> None:
-        """Repair all that were collected of these jobs and write them into one file, in the order of the jobs."""
-        places = [job.relative for job in jobs if job.relative in self.waiting]
-        rows = np.stack([self.waiting[place] for place in places])
-        repaired, _ = self.repair_recorded(rows)
-        ids = [place.as_posix() for place in places]
-        save(jobs[0].target, Vectors(ids, repaired, self.extractor), self.form)
-
-    def _embedding(self, job: Job) -> tuple[np.ndarray, float]:
+    def embedding(self, job: Job) -> tuple[np.ndarray, float]:
+        """(embedding (D,), seconds) of the job's recording. Raises AudioError."""
         if job.source != STDIN:
             with steady(job.source):
                 return self.embed(job.source)

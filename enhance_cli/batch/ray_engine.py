@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from enhance_cli.batch import runner
-from enhance_cli.batch.atomic import STDOUT, discard_part
+from enhance_cli.batch.atomic import STDOUT
 from enhance_cli.batch.inputs import STDIN
 from enhance_cli.batch.outputs import Job
 from enhance_cli.batch.ray_worker import Slot, Tries
@@ -53,10 +53,7 @@ def run(
     if not todo or summary.interrupted:
         return summary
 
-    def count(record: Record) -> None:
-        summary.count(record)
-        on_record(record)
-
+    count = summary.counting(on_record)
     with _Cluster(address) as cluster, runner.sigterm_as_interrupt():
         left = dict(enumerate(todo))
         try:
@@ -69,9 +66,7 @@ def run(
         except KeyboardInterrupt:
             summary.interrupted = True
     for job in left.values():
-        for target in job.targets:
-            if isinstance(target, Path):
-                discard_part(target)
+        runner.discard(job)
     return summary
 
 
@@ -229,19 +224,12 @@ def _as_asked(job: Job, record: Record) -> Record:
     if record.reason:
         for given, full in zip((job.source, *job.targets), (there.source, *there.targets)):
             record.reason = record.reason.replace(str(full), str(given))
-    return _named(job, record)
-
-
-def _named(job: Job, record: Record) -> Record:
-    record.input, record.relative = str(job.source), job.relative.as_posix()
-    record.outputs = {name: str(place) for name, place in job.parts}
-    record.output = None if job.parts else str(job.target)
-    return record
+    return runner.record_of(job, vars(record))
 
 
 def _lost(job: Job, base: Mapping[str, Any]) -> Record:
     reason = f"{job.source}: the worker died each time it had this file: look at its memory, and at the file"
-    return _named(job, Record(**{**base, "status": "failed", "reason": reason}))
+    return runner.record_of(job, {**base, "status": "failed", "reason": reason})
 
 
 def _line(error: Exception) -> str:

@@ -4,7 +4,6 @@ import pickle
 import socket
 import tempfile
 import time
-import traceback
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
@@ -17,7 +16,6 @@ from enhance_cli.batch.atomic import Busy
 from enhance_cli.batch.outputs import Job
 from enhance_cli.batch.record import Record
 from enhance_cli.batch.work import Work
-from enhance_cli.batch.workers import RemoteError
 from enhance_cli.errors import EnhanceError
 
 PATIENCE = 60  # seconds that a worker on a lost machine may go on writing
@@ -48,7 +46,8 @@ class Slot:
                 message = f"{socket.gethostname()} has enhance {__version__} and this machine {base['version']}"
                 raise EnhanceError(message, "install the same version on every machine")
             with tempfile.TemporaryDirectory(prefix="enhance-") as room:
-                self.one, facts = _with_file(work, weights, Path(room)).begin()
+                worker, facts = _with_file(work, weights, Path(room)).load_worker()
+            self.one = work.one_by(worker)
             self.base |= facts
         except EnhanceError as error:
             self.refused = error
@@ -71,9 +70,7 @@ class Slot:
         ended: list[Record] = []
         if runner.run([job], self._patiently, self.base, ended.append).interrupted:
             raise KeyboardInterrupt
-        if ended[0].error is not None:
-            ended[0].error = RemoteError("".join(traceback.format_exception(ended[0].error)).rstrip())
-        return {"ended": pickle.dumps((number, ended[0]))}
+        return {"ended": pickle.dumps((number, runner.sendable(ended[0])))}
 
     def _patiently(self, job: Job) -> Mapping[str, Any]:
         """A machine that Ray has given up may still be at this job, and holds its output until it notices."""

@@ -10,12 +10,14 @@ import queue
 import signal
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 
-from enhance_cli.batch.atomic import STDOUT
+from enhance_cli.batch.atomic import STDOUT, discard_part
 from enhance_cli.batch.outputs import Job
 from enhance_cli.batch.record import Record
 from enhance_cli.errors import EnhanceError
@@ -25,21 +27,28 @@ NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 @dataclass
 class Summary:
-    """How many files ended how."""
+    """How many files ended how; `flawed` ones are done, but for a part that was left as it was."""
 
     done: int = 0
     skipped: int = 0
     failed: int = 0
+    flawed: int = 0
     interrupted: bool = False
 
-    def count(self, record: Record) -> None:
-        """One more file has ended so."""
-        setattr(self, record.status, getattr(self, record.status) + 1)
+    def counting(self, on_record: Callable[[Record], None]) -> Callable[[Record], None]:
+        """`on_record`, before which every record is counted here."""
+
+        def count(record: Record) -> None:
+            setattr(self, record.status, getattr(self, record.status) + 1)
+            self.flawed += bool(record.unusable)
+            on_record(record)
+
+        return count
 
     @property
     def exit_code(self) -> int:
-        """130 interrupted, 1 some file failed, 0 all done; a skipped file counts as done."""
-        return 130 if self.interrupted else int(self.failed > 0)
+        """130 interrupted, 1 some file failed or is flawed, 0 all done; a skipped file counts as done."""
+        return 130 if self.interrupted else int(self.failed + self.flawed > 0)
 
 
 def run(
@@ -57,11 +66,7 @@ def run(
     KeyboardInterrupt when it sees that `stop` is set. A file then in hand gets no record, since it is neither done nor failed.
     """
     summary = Summary()
-
-    def count(record: Record) -> None:
-        summary.count(record)
-        on_record(record)
-
+    count = summary.counting(on_record)
     with sigterm_as_interrupt():
         try:
             if lanes == 1:
@@ -178,6 +183,24 @@ def run_one(job: Job, work: Callable[[Job], Mapping[str, Any]], base: Mapping[st
     record.seconds_work = round(time.perf_counter() - started, 3)
     record.ended = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
     return record
+
+
+class RemoteError(Exception):
+    """The traceback of an error in another process, as text."""
+
+
+def sendable(record: Record) -> Record:
+    """The record with an error that can be sent to another process, as some cannot."""
+    if record.error is not None:
+        record.error = RemoteError("".join(traceback.format_exception(record.error)).rstrip())
+    return record
+
+
+def discard(job: Job) -> None:
+    """Remove what a process that was killed has left of the job's outputs."""
+    for target in job.targets:
+        if isinstance(target, Path):
+            discard_part(target)
 
 
 def explain(error: Exception, job: Job) -> str:

@@ -29,14 +29,9 @@ class Work:
     settings: Mapping[str, Any] = field(default_factory=dict)
     options: FileOptions | None = None
 
-    def start(self) -> tuple[Any, dict[str, Any]]:
-        """Load the model: what does the work, and what records say about it."""
+    def load_worker(self) -> tuple[Any, dict[str, Any]]:
+        """What does the work, its model loaded, and what records say about it."""
         return self.load(self.entry, self.device, self.precision, self.threads, **self.settings)
-
-    def begin(self) -> tuple[One, dict[str, Any]]:
-        """Load the model: what does one job, and what records say about it."""
-        worker, facts = self.start()
-        return self.one_by(worker), facts
 
     def one_by(self, worker: Any, watch: Callable = lambda process: process) -> One:
         """What `worker` does with one job, wherever the files are; `watch` is put around its process, if it has one."""

@@ -9,16 +9,13 @@ import multiprocessing
 import queue
 import signal
 import threading
-import traceback
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
-from pathlib import Path
 from typing import Any
 
 from enhance_cli.batch import runner
-from enhance_cli.batch.atomic import discard_part
 from enhance_cli.batch.outputs import Job
 from enhance_cli.batch.record import Record
 from enhance_cli.batch.work import Work
@@ -58,10 +55,7 @@ def run(
     if not todo or summary.interrupted:
         return summary
 
-    def count(record: Record) -> None:
-        summary.count(record)
-        on_record(record)
-
+    count = summary.counting(on_record)
     crew = _Crew(work, base, devices[: len(todo)], todo)
     with runner.sigterm_as_interrupt():
         try:
@@ -94,9 +88,11 @@ class _Crew:
             for pipe in wait(list(by_pipe)):
                 worker = by_pipe[pipe]
                 try:
-                    self._hear(worker, pipe.recv(), count)
+                    said = pipe.recv()
                 except (EOFError, OSError):
                     self._bury(worker, count)
+                else:
+                    self._hear(worker, said, count)
 
     def stop(self, count: Callable[[Record], None] | None = None) -> None:
         """Let every worker drop what it has in hand; records of files that had just ended still count."""
@@ -114,7 +110,7 @@ class _Crew:
                 worker.process.join()
         self.workers = []
         for job in self.left.values():
-            _discard(job)
+            runner.discard(job)
 
     def _start(self, device: str) -> None:
         context = multiprocessing.get_context("spawn")
@@ -159,7 +155,7 @@ class _Crew:
             if self.deaths == MOST_DEATHS:
                 raise EnhanceError("the workers die while they load the model", "use fewer --workers, or --workers 1")
         for number, job in worker.hand.items():
-            _discard(job)
+            runner.discard(job)
             if number in self.tried_again:
                 del self.left[number]
                 reason = f"{job.source}: the worker died twice over this file: look at its memory, and at the file"
@@ -179,7 +175,7 @@ def serve(pipe: Connection, work: Work, base: Mapping[str, Any]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     try:
-        worker, facts = work.start()
+        worker, facts = work.load_worker()
     except EnhanceError as error:
         pipe.send(("refused", error))
         return
@@ -194,15 +190,16 @@ def serve(pipe: Connection, work: Work, base: Mapping[str, Any]) -> None:
                 record = runner.run_one(job, one, base)
             except KeyboardInterrupt:
                 return
-            if record.error is not None:  # some exceptions cannot be sent
-                record.error = RemoteError("".join(traceback.format_exception(record.error)).rstrip())
             with lock, contextlib.suppress(OSError):
-                pipe.send(("ended", (number, record)))
+                pipe.send(("ended", (number, runner.sendable(record))))
 
+    try:
+        pipe.send(("ready", lanes))
+    except OSError:  # the parent was killed meanwhile
+        return
     threads = [threading.Thread(target=lane) for _ in range(lanes)]
     for thread in threads:
         thread.start()
-    pipe.send(("ready", lanes))
     with contextlib.suppress(EOFError, OSError):
         while (item := pipe.recv()) is not None:
             inbox.put(item)
@@ -211,13 +208,3 @@ def serve(pipe: Connection, work: Work, base: Mapping[str, Any]) -> None:
         inbox.put(None)
     for thread in threads:
         thread.join()
-
-
-class RemoteError(Exception):
-    """The traceback of an error in another process, as text."""
-
-
-def _discard(job: Job) -> None:
-    for target in job.targets:
-        if isinstance(target, Path):
-            discard_part(target)

@@ -1,8 +1,7 @@
 """`enhance denoise`: flags in, a checked plan, one model for all files, one record per file out."""
 
 from enhance_cli import __version__, flags
-from enhance_cli.commands.running import engage, find_jobs, list_jobs, run_jobs, say_other_settings, skip_all
-from enhance_cli.console import say
+from enhance_cli.commands.running import carry_out, count_steps, file_options
 
 SUFFIX = "denoised"
 
@@ -52,7 +51,9 @@ def denoise(
     length, level, channels, rate, format and tags. Results that are already there are left alone.
     """
     from enhance_cli.audio.formats import extension_for
-    from enhance_cli.batch import outputs
+    from enhance_cli.batch import inputs, outputs
+    from enhance_cli.batch.reports import failed_jobs
+    from enhance_cli.batch.work import Work
     from enhance_cli.models import registry
     from enhance_cli.models.spec import read_spec
 
@@ -62,46 +63,32 @@ def denoise(
     entry = registry.find(model, "denoise")
     spec = read_spec(entry.path)
     (steps, sampler), guide = spec.choose(steps, sampler), spec.choose_guide(guide)
-    known = {"model": entry.name, "steps": steps}
-    plan = lambda found: outputs.plan(found, output, name, SUFFIX, existing.value, extension_for(format), known)
-    jobs = find_jobs(plan, (files, output, name), recursive, existing, retry_failed, json, part)
+    if retry_failed:
+        jobs = failed_jobs(retry_failed, existing.value, (files, output, name))
+    else:
+        found = inputs.expand(files or [], recursive)
+        known = {"model": entry.name, "steps": steps}
+        jobs = outputs.plan(found, output, name, SUFFIX, existing.value, extension_for(format), known)
 
     settings = {"corrector_steps": corrector_steps, "snr": snr, "start": sampler_start}
     settings = {name: value for name, value in settings.items() if value is not None}
-    base = {"model": entry.name, "sampler": sampler, "sampler_args": settings, "steps": steps, "seed": seed}
-    base["guide"] = guide
-    base["version"] = __version__
-    if retry_failed and not quiet:
-        say_other_settings(retry_failed, base)
-    do = skip_all
-    if any(job.action == "run" for job in jobs):
-        from enhance_cli.batch.files import FileOptions
-        from enhance_cli.batch.work import Work
-
-        options = FileOptions(
-            start=start,
-            duration=duration,
-            container=format,
-            bit_depth=bit_depth.value if bit_depth else None,
-            sample_rate=sample_rate,
-            loudness=target_loudness,
-            plot=plot,
-            measure=bool(json or report or verbose),
-        )
-        choices = {
-            "steps": steps, "sampler": sampler, "sampler_args": settings, "seed": seed, "strength": strength, "guide": guide,
-            "max_attenuation": max_attenuation, "full_band": full_band is flags.FullBand.keep, "batch_size": batch,
-        }  # fmt: skip
-        work = Work(_load, entry, device, precision, threads, choices, options)
-        do, facts, place = engage(work, jobs, engine, workers, ray_address)
-        base |= facts
-        if not quiet:
-            said = "1 step" if steps == 1 else f"{steps} steps"
-            say(f"{entry.name}, {sampler}, {said}, {place}")
-    if dry_run:  # the model, its steps and the device have been checked as well
-        list_jobs(jobs, quiet)
-        return
-    run_jobs(jobs, do, base, json, report, quiet, verbose)
+    base = {
+        "model": entry.name, "sampler": sampler, "sampler_args": settings, "steps": steps, "seed": seed, "guide": guide,
+        "version": __version__,
+    }  # fmt: skip
+    choices = {
+        "steps": steps, "sampler": sampler, "sampler_args": settings, "seed": seed, "strength": strength, "guide": guide,
+        "max_attenuation": max_attenuation, "full_band": full_band is flags.FullBand.keep, "batch_size": batch,
+    }  # fmt: skip
+    options = file_options(
+        jobs, json, report, verbose, plot, bit_depth,
+        start=start, duration=duration, container=format, sample_rate=sample_rate, loudness=target_loudness,
+    )  # fmt: skip
+    carry_out(
+        jobs, Work(_load, entry, device, precision, threads, choices, options), base,
+        lambda _: f"{entry.name}, {sampler}, {count_steps(steps)}",
+        part, engine, workers, ray_address, retry_failed, dry_run, json, report, quiet, verbose,
+    )  # fmt: skip
 
 
 def _load(entry, device: str, precision: str, threads: int | None, batch_size: int | None, **options):

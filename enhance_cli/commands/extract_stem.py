@@ -1,8 +1,7 @@
 """`enhance extract-stem`: mixes in, a file per stem out, by the same plan, manners and records as `denoise`."""
 
 from enhance_cli import __version__, flags
-from enhance_cli.commands.running import engage, find_jobs, list_jobs, run_jobs, say_other_settings, skip_all
-from enhance_cli.console import say
+from enhance_cli.commands.running import carry_out, count_steps, file_options
 from enhance_cli.errors import UsageError
 
 
@@ -48,7 +47,9 @@ def extract_stem(
     the input's length, channels, rate, format and tags. Results that are already there are left alone.
     """
     from enhance_cli.audio.formats import extension_for
-    from enhance_cli.batch import outputs
+    from enhance_cli.batch import inputs, outputs
+    from enhance_cli.batch.reports import failed_jobs
+    from enhance_cli.batch.work import Work
     from enhance_cli.models import registry
     from enhance_cli.models.demucs import spec_of
 
@@ -62,44 +63,28 @@ def extract_stem(
     if sigma is not None and not steps:
         raise UsageError(f"--sigma {sigma:g}: nothing is refined without steps", "leave it away, or ask for --steps 1")
     parts = (*stems, "residual") if residual else stems
-    known = {"model": entry.name, "steps": steps}
-    plan = lambda found: outputs.plan_parts(found, parts, output, name, existing.value, extension_for(format), known)
-    jobs = find_jobs(plan, (files, output, name), recursive, existing, retry_failed, json, part, parts)
+    if retry_failed:
+        jobs = failed_jobs(retry_failed, existing.value, (files, output, name), parts)
+    else:
+        found = inputs.expand(files or [], recursive)
+        known = {"model": entry.name, "steps": steps}
+        jobs = outputs.plan_parts(found, parts, output, name, existing.value, extension_for(format), known)
 
     base = {"model": entry.name, "steps": steps, "seed": seed, "version": __version__}
-    if retry_failed and not quiet:
-        say_other_settings(retry_failed, base)
-    do = skip_all
-    if any(job.action == "run" for job in jobs):
-        from enhance_cli.batch.files import FileOptions
-        from enhance_cli.batch.work import Work
-
-        options = FileOptions(
-            start=start,
-            duration=duration,
-            container=format,
-            bit_depth=bit_depth.value if bit_depth else None,
-            sample_rate=sample_rate,
-            loudness=target_loudness,
-            plot=plot,
-            measure=bool(json or report or verbose),
-            parts=parts,
-            closed=residual,
-        )
-        choices = {
-            "stems": stems, "steps": steps, "sampler": sampler, "sigma": sigma, "seed": seed, "residual": residual,
-            "full_band": full_band is flags.FullBand.keep, "batch_size": batch,
-        }  # fmt: skip
-        work = Work(_load, entry, device, precision, threads, choices, options)
-        do, facts, place = engage(work, jobs, engine, workers, ray_address)
-        base |= facts
-        if not quiet:
-            said = f", {sampler}, {'1 step' if steps == 1 else f'{steps} steps'}" if steps else ""
-            say(f"{entry.name}{said}, {place}")
-    if dry_run:  # the model, its steps and the device have been checked as well
-        list_jobs(jobs, quiet)
-        return
-    run_jobs(jobs, do, base, json, report, quiet, verbose)
+    choices = {
+        "stems": stems, "steps": steps, "sampler": sampler, "sigma": sigma, "seed": seed, "residual": residual,
+        "full_band": full_band is flags.FullBand.keep, "batch_size": batch,
+    }  # fmt: skip
+    options = file_options(
+        jobs, json, report, verbose, plot, bit_depth,
+        start=start, duration=duration, container=format, sample_rate=sample_rate, loudness=target_loudness,
+        parts=parts, closed=residual,
+    )  # fmt: skip
+    said = f", {sampler}, {count_steps(steps)}" if steps else ""
+    carry_out(
+        jobs, Work(_load, entry, device, precision, threads, choices, options), base, lambda _: entry.name + said,
+        part, engine, workers, ray_address, retry_failed, dry_run, json, report, quiet, verbose,
+    )  # fmt: skip
 
 
 def _load(entry, device: str, precision: str, threads: int | None, batch_size: int | None, **options):

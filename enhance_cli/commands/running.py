@@ -1,6 +1,9 @@
 """What commands on many audio files share once their flags are read: the plan shown or carried out, one record a file."""
 
+import os
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import PurePath
 
 import typer
 
@@ -9,46 +12,84 @@ from enhance_cli.console import Reporter, result, say
 from enhance_cli.errors import UsageError
 
 
-def find_jobs(
-    plan: Callable[[list], list],
-    named: tuple[list | None, str | None, str | None],
-    recursive: bool,
-    existing: flags.Existing,
-    retry_failed,
-    json: bool,
-    part: tuple[int, int] | None,
-    outputs: tuple[str, ...] = (),
-) -> list:
-    """What the flags ask for: `plan(inputs)`, or the failed files of the report `retry_failed`; of that, a shard's `part`.
+def file_options(jobs: list, json: bool, report, verbose: bool, plot: bool, bit_depth, **asked):
+    """What of every audio file is taken, and how its result is written, for enhance_file. `asked` are fields of FileOptions.
 
-    `named` are inputs, output and name template, of which a report takes the place; `outputs` are the names of what is made of
-    a file, if that is several things. Raises UsageError for what is not there or does not fit together.
+    Raises UsageError for what no input whatever could be written as.
     """
-    from enhance_cli.batch import inputs
+    from enhance_cli.audio.formats import refuse_impossible
     from enhance_cli.batch.atomic import STDOUT
-    from enhance_cli.batch.reports import failed_jobs
+    from enhance_cli.batch.files import FileOptions
 
-    if retry_failed:
-        jobs = failed_jobs(retry_failed, existing.value, named, outputs)
-    else:
-        jobs = plan(inputs.expand(named[0] or [], recursive))
+    depth = bit_depth.value if bit_depth else None
+    targets = {target for job in jobs for target in job.targets}
+    if plot and STDOUT in targets:
+        raise UsageError("a picture cannot go to standard output", "use --plot with -o FILE")
+    for suffix in {None if target == STDOUT else PurePath(target.name).suffix for target in targets}:
+        refuse_impossible(suffix, asked["container"], depth, asked["sample_rate"])
+    return FileOptions(bit_depth=depth, plot=plot, measure=bool(json or report or verbose), **asked)
+
+
+def count_steps(steps: int) -> str:
+    return "1 step" if steps == 1 else f"{steps} steps"
+
+
+def carry_out(
+    jobs: list,
+    work,
+    base: dict,
+    name: Callable[[dict], str],
+    part: tuple[int, int] | None,
+    engine: flags.Engine,
+    workers: int | None,
+    ray_address: str | None,
+    retry_failed,
+    dry_run: bool,
+    json: bool,
+    report,
+    quiet: bool,
+    verbose: bool,
+    into_one: bool = False,
+) -> None:
+    """Do `work` on a shard's `part` of the jobs as the flags say, then exit with the summary's code; with `dry_run` only show
+    what would be done.
+
+    `base` are the fields that all records have, and `name(base)` says what does the work once the model is loaded. With
+    `into_one` all jobs have one output. Raises UsageError for what does not fit together.
+    """
+    from enhance_cli.batch.atomic import STDOUT
+    from enhance_cli.batch.inputs import shard
+
     if json and any(job.target == STDOUT for job in jobs):
-        raise UsageError("--json and the audio cannot both go to standard output", "use --report FILE.jsonl")
-    return inputs.shard(jobs, *part) if part else jobs
+        raise UsageError("--json and the results cannot both go to standard output", "use --report FILE.jsonl")
+    if report and not report.absolute().parent.is_dir():
+        raise UsageError(f"{report}: there is no folder for this report", "make it, or choose another --report")
+    if part:
+        jobs = shard(jobs, *part)
+    if retry_failed and not quiet:
+        _say_other_settings(retry_failed, base)
+    do = _skip_all
+    if any(job.action == "run" for job in jobs):
+        do, facts, place = _engage_into_one(work) if into_one else engage(work, jobs, engine, workers, ray_address)
+        base = base | facts
+        if not quiet:
+            say(f"{name(base)}, {place}")
+    if dry_run:  # the model, its settings and the device have been checked as well
+        _list_jobs(jobs, quiet)
+    else:
+        _run_jobs(jobs, do, base, json, report, quiet, verbose)
 
 
-def list_jobs(jobs: list, quiet: bool) -> None:
-    """What a run would do: the outputs on stdout, the rest on stderr."""
+def _list_jobs(jobs: list, quiet: bool) -> None:
+    """What a run would do: the outputs on stdout, each once, the rest on stderr."""
+    for target in dict.fromkeys(str(target) for job in jobs if job.action == "run" for target in job.targets):
+        result(target)
     for job in jobs:
-        if job.action == "skip":
-            if not quiet:
-                say(f"skip {job.source}: {job.reason}")
-        else:
-            for target in job.targets:
-                result(str(target))
+        if job.action == "skip" and not quiet:
+            say(f"skip {job.source}: {job.reason}")
 
 
-def say_other_settings(report, base: dict) -> None:
+def _say_other_settings(report, base: dict) -> None:
     """What the failed files of `report` were to be made with, if that is not what records will say now."""
     from enhance_cli.batch.reports import other_settings
 
@@ -57,8 +98,8 @@ def say_other_settings(report, base: dict) -> None:
 
 
 def engage(work, jobs: list, engine: flags.Engine, workers: int | None, ray_address: str | None) -> tuple:
-    """How the jobs will be done, `do(jobs, base, on_record, watch, stop) -> Summary`, what records say about it, and where that
-    is, in words.
+    """How the jobs will be done, `do(jobs, base, on_record, reporter, stop) -> Summary`, what records say about it, and where
+    that is, in words.
 
     The model is loaded. `workers` None is one process for each GPU, or none but this one; on Ray every slot there is.
     """
@@ -73,23 +114,38 @@ def engage(work, jobs: list, engine: flags.Engine, workers: int | None, ray_addr
     if len(devices) > 1 or (workers or 1) > 1:  # also for a single file, which may kill its worker
         from enhance_cli.batch.workers import run
 
-        do = lambda jobs, base, on_record, *_: run(jobs, work, base, on_record, devices)
+        share = replace(work, threads=work.threads or max(1, (os.cpu_count() or 1) // len(devices)))
+        do = lambda jobs, base, on_record, *_: run(jobs, share, base, on_record, devices)
         return do, _facts_elsewhere(work), f"in {len(devices)} {'process' if len(devices) == 1 else 'processes'}"
-    worker, facts = work.start()
+    worker, facts = work.load_worker()
 
-    def here(jobs, base, on_record, watch, stop):
-        one = work.one_by(worker, lambda process: watch(runner.until(stop, process)))
+    def here(jobs, base, on_record, reporter, stop):
+        one = work.one_by(worker, lambda process: reporter.watch(runner.until(stop, process)))
         return runner.run(jobs, one, base, on_record, min(worker.lanes, len(jobs)), stop)
 
-    return here, facts, f"on {facts['device']} in {facts['precision']}"
+    return here, facts, _place(facts)
+
+
+def _engage_into_one(work) -> tuple:
+    """As `engage`, for recordings that go into one file of embeddings."""
+    from enhance_cli.batch import collection
+
+    worker, facts = work.load_worker()
+
+    def do(jobs, base, on_record, reporter, stop):
+        return collection.run(jobs, worker, base, on_record, reporter.advance, stop)
+
+    return do, facts, _place(facts)
+
+
+def _place(facts: dict) -> str:
+    return f"on {facts['device']} in {facts['precision']}"
 
 
 def _facts_elsewhere(work) -> dict:
     """What records say about work that other processes do, each with its device. They load the model themselves; here it is
     loaded on the CPU, to find what cannot work before they do."""
-    from dataclasses import replace
-
-    _, facts = replace(work, device="cpu", precision="auto", threads=1).start()
+    _, facts = replace(work, device="cpu", precision="auto", threads=1).load_worker()
     return {name: fact for name, fact in facts.items() if name not in ("device", "precision")}
 
 
@@ -104,7 +160,7 @@ def _devices(device: str, workers: int | None, jobs: int) -> list[str]:
     return [cards[n % len(cards)] if cards else device for n in range(count)]
 
 
-def run_jobs(jobs: list, do: Callable, base: dict, json, report, quiet, verbose) -> None:
+def _run_jobs(jobs: list, do: Callable, base: dict, json, report, quiet, verbose) -> None:
     """Every job as `engage` said, then exit with the summary's code; `base` are the fields that all records have."""
     import threading
 
@@ -113,13 +169,13 @@ def run_jobs(jobs: list, do: Callable, base: dict, json, report, quiet, verbose)
     skips = sum(job.action == "skip" for job in jobs)
     with Report(report) as written, Reporter(len(jobs), json, quiet, verbose, skips) as reporter:
         show = lambda record: (written.write(record), reporter.show(record))
-        summary = do(jobs, base, show, reporter.watch, threading.Event())
+        summary = do(jobs, base, show, reporter, threading.Event())
     if not quiet and len(jobs) > 1:
         say(f"{summary.done} done, {summary.skipped} skipped, {summary.failed} failed")
     raise typer.Exit(summary.exit_code)
 
 
-def skip_all(jobs, base, on_record, *_):
+def _skip_all(jobs, base, on_record, *_):
     """What there is to do when everything is there already."""
     from enhance_cli.batch import runner
 

@@ -30,5 +30,13 @@ def load(entry, device, precision, threads, refuse=False):
     return Copier(), {"device": device, "precision": "fp32"}
 
 
+def load_slowly(entry, device, precision, threads):
+    Path("loading.part").write_text(str(os.getpid()))
+    Path("loading.part").rename("loading")
+    while not Path("go on").exists():
+        time.sleep(0.05)
+    return Copier(), {}
+
+
 def load_and_die(entry, device, precision, threads):
     os._exit(7)

@@ -9,7 +9,7 @@ import pytest
 
 from enhance_cli.batch import embeddings
 from enhance_cli.batch.atomic import part_path
-from enhance_cli.batch.embeddings import Worker, refuse_lost_archives
+from enhance_cli.batch.embeddings import EmbeddingWorker, refuse_lost_archives
 from enhance_cli.batch.outputs import Job
 from enhance_cli.batch.runner import run
 from enhance_cli.errors import UsageError
@@ -33,7 +33,7 @@ def record(tmp_path, monkeypatch):
             happen()
             return ROWS[0], 1.0
 
-        worker, records = Worker(leave, "ours", embed, leave), []
+        worker, records = EmbeddingWorker(leave, "ours", embed, leave), []
         run([Job(Path(source), PurePath(source), Path("out", target))], worker.one, {}, records.append)
         left = sorted(path.name for path in Path("out").iterdir()) if Path("out").exists() else []
         return records[0], left

@@ -129,6 +129,42 @@ def test_a_stopped_run_leaves_no_process_and_nothing_half(folder, tiny_model, ho
 
 
 @posix
+def test_a_worker_whose_parent_is_killed_while_it_loads_ends_too(folder, start_python):
+    code = """
+from enhance_cli.batch.outputs import plan
+from enhance_cli.batch.inputs import expand
+from enhance_cli.batch.work import Work
+from enhance_cli.batch.workers import run
+from tests.batch import dying
+
+if __name__ == "__main__":
+    run(plan(expand(["in"]), "out"), Work(dying.load_slowly, None), {}, print, ["cpu"])
+"""
+    (folder / "run.py").write_text(code)
+    with start_python("run.py", start_new_session=True) as process:
+        wait_until((folder / "loading").exists)
+        process.kill()
+        process.wait()
+    (folder / "go on").touch()
+    wait_until(lambda: not alive(int((folder / "loading").read_text())))
+
+
+def wait_until(true, seconds=20):
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def alive(process):
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@posix
 def test_a_single_file_that_kills_is_reported_where_workers_are_asked_for(folder):
     deadly(folder, "5.wav", 0.875)
     jobs, records = plan(expand(["in/5.wav"]), "out"), []

@@ -220,11 +220,12 @@ main()
 
 @posix
 @pytest.mark.parametrize("target", ["out", "-"])
-def test_a_reader_that_leaves_is_no_disaster(target, start_python, tiny_model, tree):
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_reader_that_leaves_is_no_disaster(target, workers, start_python, tiny_model, tree):
     reading, writing = os.pipe()
     os.close(reading)
     with open(tree / "log", "wb") as stderr:
-        arguments = ["denoise", "in/One.WAV", "-o", target, "-m", tiny_model, "--quiet"]
+        arguments = ["denoise", "in/One.WAV", "-o", target, "-m", tiny_model, "--quiet", "--workers", workers]
         with start_python("-m", "enhance_cli", *arguments, stdout=writing, stderr=stderr) as process:
             os.close(writing)
             assert process.wait(60) == 1

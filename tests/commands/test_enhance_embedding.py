@@ -302,7 +302,7 @@ WRONG = [
     ([], 2, "there are no input files"),
     (["x.npz", "-o", "x.npz"], 2, "the output would overwrite this input"),
     (["x.npz", "a.wav", "-o", "all.npz"], 2, "2 inputs cannot go into one file"),
-    (["x.npz", "-o", "-", "--json"], 2, "--json and the embeddings cannot both"),
+    (["x.npz", "-o", "-", "--json"], 2, "--json and the results cannot both"),
     (["in", "other", "-r", "-o", "all.npz"], 2, "2 recordings would have the id a.wav"),
     (["in/my voice.wav", "-o", "all.ark"], 2, "cannot stand in a Kaldi file"),
     (["empty"], 2, "there are no audio files or embeddings in this folder"),

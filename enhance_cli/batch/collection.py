@@ -1,0 +1,121 @@
+"""Many recordings into one file of embeddings, with their paths as ids.
+
+The file is written when all have ended, whole. Until then what has been embedded is kept in a hidden file beside it, so that a
+run that was killed goes on where it stopped. Recordings that the file holds already are left as they are, others are added.
+"""
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from enhance_cli.batch import runner
+from enhance_cli.batch.changes import state
+from enhance_cli.batch.embeddings import EmbeddingWorker, save
+from enhance_cli.batch.inputs import Input
+from enhance_cli.batch.kept_rows import KeptRows
+from enhance_cli.batch.outputs import Job
+from enhance_cli.batch.record import Record
+from enhance_cli.errors import UsageError, VectorError
+from enhance_cli.vectors import Vectors, form_of, read
+
+
+def plan_into_one(found: Sequence[Input], plan: Job) -> list[Job]:
+    """A job for every recording, all with the output of `plan`; where that is there and kept, those that it lacks are done.
+
+    Raises UsageError for ids that would not do, VectorError for an output that cannot be read.
+    """
+    ids = [item.relative.as_posix() for item in found]
+    name, count = Counter(ids).most_common(1)[0]
+    if count > 1:
+        hint = "give the folder that holds them all, with --recursive"
+        raise UsageError(f"{count} recordings would have the id {name}", hint)
+    spaced = [name for name in ids if len(name.split()) != 1]
+    if spaced and form_of(plan.target) in ("ark", "scp"):
+        raise UsageError(f"the id {spaced[0]!r} cannot stand in a Kaldi file", "write .npz or .parquet instead")
+    there = set(read(plan.target).ids) if plan.action == "skip" else set()
+    missing = replace(plan, action="run", reason="")
+    return [
+        replace(plan if name in there else missing, source=item.path, relative=item.relative)
+        for name, item in zip(ids, found)
+    ]
+
+
+def run(
+    jobs: Sequence[Job],
+    worker: EmbeddingWorker,
+    base: Mapping[str, Any],
+    on_record: Callable[[Record], None],
+    advance: Callable[[], None],
+    stop: threading.Event,
+) -> runner.Summary:
+    """As runner.run, into one file. No record says "done" before that file is there; until then `advance` is called.
+
+    Raises VectorError if there is a file already and it holds embeddings of another kind.
+    """
+    collection = Collection(jobs, worker)
+    embedded: list[Record] = []
+    summary = runner.Summary()
+    count = summary.counting(on_record)
+
+    def hear(record: Record) -> None:
+        if record.status == "done":
+            embedded.append(record)
+            advance()
+        else:
+            count(record)
+
+    lanes = min(worker.lanes, len(jobs))
+    summary.interrupted = runner.run(jobs, collection.embed, base, hear, lanes, stop).interrupted
+    if summary.interrupted or not embedded:
+        return summary
+    try:
+        unusable = collection.write()
+    except Exception as error:  # noqa: BLE001 - as in the runner
+        reason = runner.explain(error, jobs[0])
+        for record in embedded:
+            record.status, record.reason, record.error = "failed", reason, error
+    else:
+        for record in embedded:
+            record.unusable = [record.relative] if record.relative in unusable else []
+    for record in embedded:
+        count(record)
+    return summary
+
+
+class Collection:
+    """Rows for one file, from several threads."""
+
+    def __init__(self, jobs: Sequence[Job], worker: EmbeddingWorker):
+        self.jobs, self.worker, self.target = jobs, worker, jobs[0].target
+        self.there = read(self.target) if any(job.action == "skip" for job in jobs) else None
+        if self.there and self.there.extractor not in (None, worker.extractor):
+            message = f"{self.target}: holds embeddings of {self.there.extractor}, not of {worker.extractor}"
+            raise VectorError(message, "choose another file with -o, or --existing overwrite")
+        self.rows: dict[str, np.ndarray] = {}
+        self.kept = KeptRows(self.target, worker.embedded_by)
+
+    def embed(self, job: Job) -> dict[str, Any]:
+        """Embed one recording, or take what a run that was killed has kept of it."""
+        name, now = job.relative.as_posix(), state(job.source)
+        found = self.kept.get(name, now)
+        if found is None:
+            found = self.worker.embedding(job)
+            self.kept.add(name, now, *found)
+        self.rows[name], seconds = found
+        return {"seconds_audio": round(seconds, 3), "vectors": 1}
+
+    def write(self) -> set[str]:
+        """Repair all rows and write the file, in the order of the jobs, after what it holds already. Returns the ids of those
+        that could not be repaired."""
+        names = [job.relative.as_posix() for job in self.jobs if job.relative.as_posix() in self.rows]
+        rows, unusable = self.worker.repair_recorded(np.stack([self.rows[name] for name in names]))
+        ids = names
+        if self.there:
+            ids, rows = self.there.ids + names, np.concatenate([self.there.rows, rows.astype(self.there.rows.dtype)])
+        save(self.target, Vectors(ids, rows, self.worker.extractor), self.worker.form)
+        self.kept.discard()
+        return {name for name, bad in zip(names, unusable) if bad}

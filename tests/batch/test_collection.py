@@ -1,0 +1,118 @@
+"""Many recordings into one file of embeddings: killed, gone on with, added to; nothing embedded twice, nothing lost."""
+
+import os
+import threading
+
+import numpy as np
+import pytest
+
+from enhance_cli.batch.collection import plan_into_one, run
+from enhance_cli.batch.embeddings import EmbeddingWorker
+from enhance_cli.batch.inputs import expand
+from enhance_cli.batch.outputs import plan
+from enhance_cli.errors import AudioError, VectorError
+from enhance_cli.vectors import SUFFIXES, read
+
+BASE = {"version": "1"}
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """in/{0..5}.wav, whose first byte is all that its embedding knows of it."""
+    (tmp_path / "in").mkdir()
+    for number in range(6):
+        (tmp_path / "in" / f"{number}.wav").write_bytes(bytes([number + 1]))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def embed_all(folder):
+    """Embeds in/ into all.npz and returns the summary, the records by name, and which were embedded now."""
+
+    def go(existing="skip", die=None, embedded_by="ours", extractor="ours"):
+        embedded = []
+
+        def embed(path):
+            number = path.read_bytes()[0]
+            if number == 99:
+                raise AudioError(f"{path}: silent", "check the recording")
+            if number == die:
+                raise KeyboardInterrupt
+            embedded.append(path.stem)
+            return np.full(3, number, np.float32) / 3, 1.0
+
+        repair = lambda rows, *_: (rows + 1, ~rows.any(axis=1))
+        worker = EmbeddingWorker(repair, extractor, embed, repair, embedded_by=embedded_by)
+        found = expand(["in"])
+        (job,) = plan(found[:1], "all.npz", None, "enhanced", existing, None, {}, SUFFIXES, ".npz")
+        records = []
+        summary = run(plan_into_one(found, job), worker, BASE, records.append, lambda: None, threading.Event())
+        return summary, {record.relative: record for record in records}, embedded
+
+    return go
+
+
+def stored():
+    vectors = read("all.npz")
+    return dict(zip(vectors.ids, vectors.rows[:, 0].tolist()))
+
+
+def rows(numbers):
+    return {f"{n}.wav": float(np.float32(n + 1) / 3 + 1) for n in numbers}
+
+
+def test_an_interrupted_run_is_gone_on_with_and_gives_what_an_undisturbed_one_gives(embed_all, folder):
+    undisturbed, _, _ = embed_all()
+    expected = (folder / "all.npz").read_bytes()
+    os.remove("all.npz")
+    summary, records, embedded = embed_all(die=5)
+    assert summary.exit_code == 130 and embedded == list("0123") and not (folder / "all.npz").exists() and not records
+    summary, records, embedded = embed_all()
+    assert embedded == list("45") and {record.status for record in records.values()} == {"done"}
+    assert (summary.done, summary.exit_code) == (undisturbed.done, 0) == (6, 0)
+    assert (folder / "all.npz").read_bytes() == expected and sorted(os.listdir()) == ["all.npz", "in"]
+
+
+@pytest.mark.parametrize("end", [b'{"id": "2.wav", "sta', b"\xff\x00"])
+def test_a_line_that_a_kill_has_broken_spoils_no_other(embed_all, folder, end):
+    embed_all(die=4)
+    (kept,) = folder.glob(".*")
+    kept.write_bytes(b"\n".join(kept.read_bytes().splitlines()[:3] + [end]))
+    assert embed_all(die=6)[2] == list("234")
+    assert embed_all()[2] == list("5") and stored() == rows(range(6))
+
+
+def test_what_is_kept_counts_only_for_the_same_recording_and_the_same_way_of_embedding(embed_all, folder):
+    embed_all(die=5)
+    (folder / "in" / "1.wav").write_bytes(b"\x01longer")
+    assert embed_all(die=6)[2] == list("14")
+    assert embed_all(embedded_by="another")[2] == list("012345")
+
+
+def test_a_recording_that_failed_is_tried_again_and_added_to_the_others(embed_all, folder):
+    (folder / "in" / "1.wav").write_bytes(bytes([99]))
+    for _ in range(2):
+        summary, records, _ = embed_all()
+        assert summary.exit_code == 1 and "1.wav: silent" in records["1.wav"].reason and "1.wav" not in stored()
+    assert summary.skipped == 5
+    (folder / "in" / "1.wav").write_bytes(bytes([2]))
+    (folder / "in" / "new.wav").write_bytes(bytes([7]))
+    summary, records, embedded = embed_all()
+    assert (summary.done, summary.skipped, embedded) == (2, 5, ["1", "new"])
+    assert stored() == rows(range(6)) | {"new.wav": float(np.float32(7) / 3 + 1)}
+    assert embed_all()[0].skipped == 7 and embed_all("overwrite")[2] == list("012345") + ["new"]
+
+
+def test_embeddings_of_another_extractor_are_not_added_to(embed_all, folder):
+    embed_all()
+    (folder / "in" / "new.wav").write_bytes(bytes([7]))
+    with pytest.raises(VectorError, match=r"all\.npz: holds embeddings of ours, not of theirs"):
+        embed_all(extractor="theirs")
+
+
+def test_what_cannot_be_repaired_is_named_in_its_record(embed_all, folder):
+    (folder / "in" / "3.wav").write_bytes(bytes([0]))
+    summary, records, _ = embed_all()
+    assert summary.exit_code == 1 and summary.done == 6
+    assert {name: record.unusable for name, record in records.items() if record.unusable} == {"3.wav": ["3.wav"]}

@@ -17,11 +17,11 @@ READERS = Catalogue(
     {
         "npy": "npy:read",
         "npz": "npz:read",
-        "safetensors": "tensors:read",
+        "safetensors": "safetensors_file:read",
         "ark": "kaldi:read_ark",
         "scp": "kaldi:read_scp",
         "parquet": "parquet:read",
-        "csv": "comma:read",
+        "csv": "csv_table:read",
     },
 )
 WRITERS = Catalogue(
@@ -30,11 +30,11 @@ WRITERS = Catalogue(
     {
         "npy": "npy:write",
         "npz": "npz:write",
-        "safetensors": "tensors:write",
+        "safetensors": "safetensors_file:write",
         "ark": "kaldi:write_ark",
         "scp": "kaldi:write_scp",
         "parquet": "parquet:write",
-        "csv": "comma:write",
+        "csv": "csv_table:write",
     },
 )
 

@@ -3,20 +3,16 @@
 A list gives equal error rate and detection cost of both, with intervals, and the change that the repair makes.
 """
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from enhance_cli import flags
+from enhance_cli.commands.verify_embeddings import files_named, in_files, in_store
 from enhance_cli.commands.verify_scores import decide, score
-from enhance_cli.commands.verify_trials import in_files, in_store, listed, pair
-from enhance_cli.console import say, talk
-from enhance_cli.errors import AudioError, UsageError, VectorError
-
-if TYPE_CHECKING:
-    import numpy as np
+from enhance_cli.commands.verify_trials import listed, pair
+from enhance_cli.errors import UsageError
 
 
 def verify(
@@ -70,10 +66,15 @@ def verify(
         raise UsageError(f"--plot {plot}: pictures are PNG", f"write {plot.with_suffix('.png')}")
     wanted = listed(trials) if trials else pair(sides)
     entry = registry.find(model, "enhance-embedding")
-    read = in_store(vectors, wanted, trials) if vectors else in_files(root, wanted, trials)
+    if vectors:
+        found = in_store(vectors, wanted.names, trials)
+    else:
+        paths = files_named(wanted.names, root, trials)
     options = {"time": time, "steps": steps, "draws": draws, "seed": seed, "ensemble": ensemble}
     speakers = _load(entry, (device, precision, threads), options, extractor, {"segment": segment, "vad": vad})
-    raw, repaired, missing = _embed(read, speakers, wanted.names)
+    if not vectors:
+        found = in_files(paths, speakers)
+    raw, repaired, missing = found.repaired(speakers, wanted.names)
     if not trials:
         if missing:
             raise typer.Exit(1)
@@ -97,43 +98,3 @@ def _load(entry, places: tuple, options: dict, extractor: str | None, embedding:
     place = pick_device(device)
     loaded = load_file(entry.path, place, pick_precision(precision, place), entry.sha256)
     return Speakers(loaded, RepairOptions(**options), extractor, EmbedOptions(**embedding))
-
-
-def _embed(read: Callable, speakers, names: list[str]) -> "tuple[np.ndarray, np.ndarray, set[int]]":
-    """Unit vectors (K, D) before and after, and the places of those that could not be had, each said why."""
-    import numpy as np
-    from rich.progress import track
-
-    rows = np.zeros((len(names), speakers.repairer.dimension), np.float32)
-    missing, makers = set(), {}
-    hidden = not talk().is_terminal
-    for place, name in enumerate(track(names, "Embedding", console=talk(), transient=True, disable=hidden)):
-        try:
-            found = read(name)
-            if isinstance(found, Path):
-                rows[place] = speakers.embed_file(found)[0]
-                continue
-            row, maker, what = found
-            if maker:
-                makers[maker] = what
-            if row.size != rows.shape[1]:
-                speakers.repair(row[None], maker, what)  # says that it is another dimension
-            rows[place] = row
-        except AudioError as error:
-            say(f"error: {error}")
-            missing.add(place)
-    if len(makers) > 1:
-        said = " and ".join(f"{what} of {maker}" for maker, what in list(makers.items())[:2])
-        raise VectorError(f"these are embeddings of different extractors: {said}", "compare those of one")
-    repaired, unusable = speakers.repair(rows, next(iter(makers), None), next(iter(makers.values()), "the embeddings"))
-    for place in sorted(set(np.flatnonzero(unusable).tolist()) - missing):
-        say(f"error: {names[place]}: the embedding is zero or not finite: embed it anew")
-        missing.add(place)
-    return _unit(rows), _unit(repaired), missing
-
-
-def _unit(rows: "np.ndarray") -> "np.ndarray":
-    import numpy as np
-
-    with np.errstate(invalid="ignore", over="ignore"):
-        return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-30)

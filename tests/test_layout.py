@@ -15,7 +15,15 @@ from enhance_cli.samplers import SAMPLERS
 PACKAGE = Path(__import__("enhance_cli").__file__).parent
 LEAVES = {"errors", "catalogue"}
 SHARED = {  # files that hold what the others of their folder share
-    "commands": {"running", "stem_table", "verify_embeddings", "verify_scores", "verify_trials"},
+    "commands": {
+        "running",
+        "score_table",
+        "speech_table",
+        "stem_table",
+        "verify_embeddings",
+        "verify_scores",
+        "verify_trials",
+    },
     "metrics": {"trials"},
     "processes": {"process"},
     "networks": {"guide_attention", "mel"},

@@ -9,8 +9,6 @@ from enhance_cli.catalogue import Catalogue
 from enhance_cli.errors import EnhanceError, VectorError
 from enhance_cli.vectors.table import Vectors
 
-FORMS = ("npy", "npz", "safetensors", "ark", "scp", "parquet", "csv")
-SUFFIXES = frozenset(f".{form}" for form in FORMS)
 READERS = Catalogue(
     "embedding format",
     __name__,
@@ -37,6 +35,8 @@ WRITERS = Catalogue(
         "csv": "csv_table:write",
     },
 )
+FORMS = tuple(READERS)
+SUFFIXES = frozenset(f".{form}" for form in FORMS)
 
 
 def form_of(path: Path | str) -> str | None:

@@ -25,7 +25,7 @@ def evaluate(
     ],
     estimates: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[ESTIMATES]...", help="Folders to score, each with files named as in CLEAN."),
+        typer.Argument(metavar="ESTIMATES", help="Folders to score, each with files named as in CLEAN."),
     ] = None,
     task: Annotated[Task, typer.Option(help="What there is to score.")] = Task.speech,
     noisy: Annotated[
@@ -62,17 +62,20 @@ def evaluate(
     device: flags.Device = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="JSON lines: every recording, then the means.")] = False,
 ) -> None:
-    """Score cleaned speech, or separated stems, against the originals. Higher is better in every column.
+    """Score cleaned speech, or separated stems, against the originals.
 
-    Speech: PESQ, ESTOI and SI-SDR compare with the original; OVRL, SIG, BAK and P808 are the parts of DNSMOS, which predicts
-    what listeners would say.
+    Higher is better in every column. With --model, speed is in multiples of
+    real time, loading aside.
 
-    Stems: a recording is a folder with mixture.wav (or mix.wav), bass.wav, drums.wav and so on. ESTIMATES has the same folders
-    with what was extracted, as bass.wav or mixture_bass.wav. The columns are SI-SDR improvements in dB: of each stem in windows
-    of 4 s where it plays, their mean, the mean over silent windows too as published for Slakh2100 (msdm), and that of whole
+    Speech: PESQ, ESTOI and SI-SDR compare with the original; OVRL, SIG, BAK and
+    P808 are the parts of DNSMOS, which predicts what listeners would say.
+
+    Stems: a recording is a folder with mixture.wav (or mix.wav), bass.wav,
+    drums.wav and so on. ESTIMATES has the same folders with what was extracted,
+    as bass.wav or mixture_bass.wav. The columns are SI-SDR improvements in dB:
+    of each stem in windows of 4 s where it plays, their mean, the mean with
+    silent stems too as published for Slakh2100 (msdm), and that of whole
     recordings; the last is the SDR.
-
-    With --model, speed is in multiples of real time, without the time of loading.
     """
     if task is Task.stems:
         for flag, given in (("--noisy", noisy), ("--metrics", metrics)):

@@ -17,16 +17,22 @@ from enhance_cli.errors import UsageError
 
 def verify(
     sides: Annotated[
-        list[str] | None, typer.Argument(metavar="A B", help="Two recordings, or two ids with --vectors.")
+        list[str] | None,
+        typer.Argument(metavar="A B", help="Two recordings or stored embeddings, or two ids with --vectors."),
     ] = None,
     trials: Annotated[
-        Path | None, typer.Option(metavar="LIST", help="Lines with 1 or 0 (one speaker or not), and two paths or ids.")
+        Path | None, typer.Option(metavar="LIST", help="Lines such as: 1 a.wav b.wav (1 for one speaker, else 0).")
     ] = None,
     vectors: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Stored embeddings that the ids are of, instead of recordings.")
+        Path | None, typer.Option(metavar="FILE", help="Embeddings whose ids are named instead of recordings.")
     ] = None,
     root: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Folder of the paths.", show_default="the current one")
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Folder that paths in LIST, or A and B, are below.",
+            show_default="the current one",
+        ),
     ] = None,
     threshold: Annotated[
         float | None,
@@ -51,10 +57,14 @@ def verify(
     json: Annotated[bool, typer.Option("--json", help="Results as JSON lines.")] = False,
     verbose: flags.Verbose = False,
 ) -> None:
-    """Compare voices before and after repair.
+    """Compare voices before and after repair: are two of one speaker?
 
-    Of two recordings: both cosine scores and the decision. With --trials: equal error rate (EER), detection cost (minDCF,
-    at a share of 5 % targets) and the threshold at the EER, each with its 95 % interval from drawing speakers anew.
+    Of two recordings: both cosine scores, raw and repaired, and the decision.
+
+    With --trials: equal error rate (EER), detection cost (minDCF, at a share of
+    5 % targets) and the threshold at the EER, raw and repaired. EER and minDCF
+    have 95 % intervals from drawing speakers anew. What cannot be read is named
+    and left out, and the exit code is 1.
     """
     from enhance_cli.models import registry
 

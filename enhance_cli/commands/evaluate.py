@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from enhance_cli import flags
-from enhance_cli.commands.speech_table import METRICS, STEPS, evaluate_speech
+from enhance_cli.commands.score_table import step_counts
+from enhance_cli.commands.speech_table import COUNTS, METRICS, evaluate_speech
 from enhance_cli.commands.stem_table import evaluate_stems
 from enhance_cli.errors import UsageError
 
@@ -56,7 +57,7 @@ def evaluate(
             "-n",
             metavar="N,...",
             help="Of --model, one row each.",
-            show_default=f"{STEPS}; for stems the model's",
+            show_default=f"{','.join(map(str, COUNTS))}; for stems the model's",
         ),
     ] = None,
     device: flags.Device = "auto",
@@ -77,12 +78,15 @@ def evaluate(
     silent stems too as published for Slakh2100 (msdm), and that of whole
     recordings; the last is the SDR.
     """
+    if steps and not model:
+        raise UsageError("--steps needs a model to run", "add --model NAME")
+    counts = step_counts(steps) if steps else None
     if task is Task.stems:
         for flag, given in (("--noisy", noisy), ("--metrics", metrics)):
             if given is not None:
                 raise UsageError(f"{flag} is for speech, and these are stems", f"leave {flag} away")
-        failed = evaluate_stems(clean, estimates or [], model, steps, device, as_json)
+        failed = evaluate_stems(clean, estimates or [], model, counts, device, as_json)
     else:
-        failed = evaluate_speech(clean, estimates or [], noisy, metrics, model, steps, device, as_json)
+        failed = evaluate_speech(clean, estimates or [], noisy, metrics, model, counts, device, as_json)
     if failed:
         raise typer.Exit(1)

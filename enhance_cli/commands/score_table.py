@@ -81,34 +81,31 @@ def read_whole(path: Path) -> "tuple[np.ndarray, int]":
     from enhance_cli.audio.read import open_audio
 
     with open_audio(path) as file:
-        blocks = list(file.blocks())
-        if not blocks:
-            raise AudioError(f"{path}: there is no sound in it", "leave it out")
-        return np.concatenate(blocks, axis=1).astype(np.float32), file.info.rate
+        return np.concatenate(list(file.blocks()), axis=1).astype(np.float32), file.info.rate
 
 
 def score_all(
     systems: list[System],
-    places: Iterable[Any],
-    read: Callable[[Any], Any],
+    places: list[PurePath],
+    read: Callable[[PurePath], Any],
     measure: Callable[[Any, Any], dict],
-    on_scores: Callable[[System, Any, dict], None],
+    on_scores: Callable[[System, PurePath, dict], None],
 ) -> tuple[float, bool]:
     """Score every system on the reference `read` from each place; one that fails in any system is said and counts in none.
 
-    `measure(reference, estimate)` gives the scores. A reference knows its `seconds`, and a place its name as text. Returns the
-    seconds that were scored, and whether something failed.
+    `measure(reference, estimate)` gives the scores; a reference knows its `seconds`. Returns the seconds that were scored, and
+    whether something failed.
     """
     from rich.progress import track
 
     seconds, failed = 0.0, False
-    for place in track(list(places), "Scoring", console=talk(), transient=True, disable=not talk().is_terminal):
+    for place in track(places, "Scoring", console=talk(), transient=True, disable=not talk().is_terminal):
         try:
             reference = read(place)
             produced = [system.produce(reference) for system in systems]
             measured = [measure(reference, estimate) for estimate, _ in produced]
         except AudioError as error:
-            say(f"error: {place}: {error}")
+            say(f"error: {place}: {error}" if place.parts else f"error: {error}")
             failed = True
             continue
         seconds += reference.seconds

@@ -4,7 +4,7 @@ Files are paired by name, extension aside, mixed to mono and brought to 16 kHz. 
 same files.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
@@ -18,7 +18,6 @@ from enhance_cli.commands.score_table import (
     read_whole,
     say_json,
     score_all,
-    step_counts,
 )
 from enhance_cli.console import say
 from enhance_cli.errors import AudioError, UsageError
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 
 RATE = 16000  # PESQ and DNSMOS are defined here
 METRICS = "pesq,estoi,si_sdr,dnsmos"
-STEPS = "1,2,5"
+COUNTS = (1, 2, 5)  # of steps
 TITLES = {"pesq": "PESQ", "estoi": "ESTOI", "si_sdr": "SI-SDR dB", "pause_depth": "pauses dB"}
 DIGITS = {"estoi": 3, "si_sdr": 1, "pause_depth": 1}
 
@@ -53,7 +52,7 @@ def evaluate_speech(
     noisy: Path | None,
     metrics: str | None,
     model: str | None,
-    steps: str | None,
+    counts: list[int] | None,
     device: str,
     as_json: bool,
 ) -> bool:
@@ -61,9 +60,6 @@ def evaluate_speech(
     measures = _measures(metrics or METRICS)
     if model and not noisy:
         raise UsageError("--model has nothing to denoise", "give the noisy files with --noisy FOLDER")
-    if steps and not model:
-        raise UsageError("--steps needs a model to run", "add --model NAME")
-    counts = step_counts(steps or STEPS)
     if not (estimates or noisy):
         raise UsageError("there is nothing to score", "name a folder of estimates, or use --noisy")
     originals = _files(clean)
@@ -72,7 +68,7 @@ def evaluate_speech(
     keys, missing_any = _common(originals, folders)
     systems = [System(name, _reader(files)) for name, files in folders]
     if model:
-        systems += _denoisers(model, counts, device, folders[0][1])
+        systems += _denoisers(model, counts or COUNTS, device, folders[0][1])
 
     def show(system: System, key: PurePath, scores: dict) -> None:
         if as_json:
@@ -131,7 +127,7 @@ def _reader(files: Files) -> Callable:
     return lambda original: (read_whole(files[original.key]), 0.0)
 
 
-def _denoisers(name: str, counts: list[int], device: str, noisy: Files) -> list[System]:
+def _denoisers(name: str, counts: Sequence[int], device: str, noisy: Files) -> list[System]:
     from enhance_cli import denoise, load_model
 
     model = load_model(name, device=device)

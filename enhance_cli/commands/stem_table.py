@@ -19,7 +19,6 @@ from enhance_cli.commands.score_table import (
     read_whole,
     say_json,
     score_all,
-    step_counts,
 )
 from enhance_cli.errors import AudioError, UsageError
 
@@ -49,15 +48,13 @@ class Recording:
 
 
 def evaluate_stems(
-    truth: Path, folders: list[Path], model: str | None, steps: str | None, device: str, as_json: bool
+    truth: Path, folders: list[Path], model: str | None, counts: list[int] | None, device: str, as_json: bool
 ) -> bool:
     """Print the table or JSON lines. Returns whether some recording could not be scored. Raises UsageError before any work."""
     places = recordings(truth)
     systems = [System(str(folder), _reader(folder)) for folder in folders]
-    if steps and not model:
-        raise UsageError("--steps needs a model to run", "add --model NAME")
     if model:
-        systems += _extractors(model, step_counts(steps) if steps else [None], device)
+        systems += _extractors(model, counts or [None], device)
     if not systems:
         raise UsageError("there is nothing to score", "name a folder of estimates, or use --model")
 
@@ -164,7 +161,7 @@ def _reader(folder: Path) -> Callable:
     def produce(recording: Recording) -> tuple[Stems, float]:
         place = folder / recording.place
         if not place.is_dir():
-            raise AudioError(f"no estimates in {folder}", "their folders are to have the paths of the recordings")
+            raise AudioError(f"no estimates in {folder}", f"put them into {place}")
         files: dict[str, Path] = {}
         for name, path in _by_name(place).items():
             for mix in MIXES:

@@ -133,6 +133,7 @@ def test_a_model_is_timed_after_its_network_has_run(truth, stem_model):
         (["nowhere", "."], "not a folder"),
         ([".", "nowhere"], "not a folder"),
         ([".", ".", "--steps", "1"], "add --model"),
+        ([".", ".", "--task", "songs"], "--task': 'songs' is not one of 'speech', 'stems'"),
     ],
 )
 def test_wrong_use_is_one_line(truth, monkeypatch, arguments, words):

@@ -3,15 +3,18 @@
 A model file can name networks, processes and samplers that stand in such a dictionary, and nothing else.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from importlib import import_module
 from typing import Any
 
 from enhance_cli.errors import UsageError
 
 
-class Catalogue(Mapping):
-    """The members of one folder: `Catalogue("sampler", __name__, {"bridge_ode": "bridge_ode:sample"})["bridge_ode"]`."""
+class Catalogue:
+    """The members of one folder: `Catalogue("sampler", __name__, {"bridge_ode": "bridge_ode:sample"})["bridge_ode"]`.
+
+    It holds names: `in` and loops ask for these and import nothing. No Mapping, whose `get` counts on a KeyError.
+    """
 
     def __init__(self, kind: str, package: str, members: dict[str, str]):
         self.kind, self.package, self.members = kind, package, members
@@ -26,5 +29,5 @@ class Catalogue(Mapping):
     def __iter__(self) -> Iterator[str]:
         return iter(self.members)
 
-    def __len__(self) -> int:
-        return len(self.members)
+    def __contains__(self, name: object) -> bool:
+        return name in self.members

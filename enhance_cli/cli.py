@@ -90,6 +90,7 @@ def _leave_at_once(code: int) -> None:
 
 def _as_usage_error(error: WrongCall) -> UsageError:
     message = " ".join(error.format_message().split()).rstrip(".")
+    message = message.replace("Value error, ", "")  # Typer's own word, before the choices that there are
     command = error.ctx.command_path if error.ctx else "enhance"
     return UsageError(message[:1].lower() + message[1:], f"{command} --help lists what there is")
 

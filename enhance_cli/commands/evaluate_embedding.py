@@ -17,11 +17,20 @@ if TYPE_CHECKING:
 
 
 def evaluate_embedding(
-    speech: Annotated[list[Path], typer.Argument(help="Folders that hold a folder of recordings for every speaker.")],
-    noise: Annotated[list[Path], typer.Option(help="Folder of noises to add; may be given again.")],
-    music: Annotated[list[Path] | None, typer.Option(help="Folder of music to add; without it, babble alone.")] = None,
+    speech: Annotated[
+        list[Path],
+        typer.Argument(metavar="SPEECH", help="Folders that hold a folder of recordings for every speaker."),
+    ],
+    noise: Annotated[list[Path], typer.Option(metavar="FOLDER", help="Folder of noises to add; may be given again.")],
+    music: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Folder of music to add; may be given again; without it, other voices take its place.",
+        ),
+    ] = None,
     model: flags.ModelName = None,
-    extractor: Annotated[str, typer.Option(help="Name or file of the speaker network.")] = "ge2e",
+    extractor: flags.Extractor = None,
     ensemble: Annotated[
         float, typer.Option(min=0, max=1, help="Weight of the raw embedding in the row of both.")
     ] = 0.5,
@@ -29,24 +38,27 @@ def evaluate_embedding(
         str | None, typer.Option(help="Also denoise the recordings with this model, and embed that.")
     ] = None,
     rooms: Annotated[int, typer.Option(min=1, help="How many rooms to simulate.")] = 60,
-    cache: Annotated[Path, typer.Option(help="Where decoded audio and rooms are kept.")] = Path("cache"),
+    cache: Annotated[Path, typer.Option(help="Where decoded audio, rooms and embeddings are kept.")] = Path("cache"),
     device: flags.Device = "auto",
     threads: flags.Threads = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON lines instead of a table.")] = False,
 ) -> None:
-    """Measure how well speakers are told apart before and after repair, in good and bad recordings.
+    """Measure how well speakers are told apart before and after repair.
 
-    Prints equal error rates in percent, lower is better, with 95 % intervals from drawing the speakers again. In rows
-    such as "noise" both recordings are noisy, in "clean-noise" one of them, in "crossed" they are bad in different ways.
+    Prints equal error rates (EER) in percent, lower is better, with 95 %
+    intervals from drawing the speakers again, and the change against raw.
+    In the row "noise" both recordings of a trial are noisy, in "clean-noise" one
+    of them, in "crossed" they are bad in different ways; "degraded" is the mean
+    of all rows but "clean".
     """
     from rich.progress import track
 
     from enhance_cli.models import registry
     from enhance_cli.models.device import pick_device, set_threads
-    from enhance_cli.models.extractor import load_extractor
     from enhance_cli.models.load import load_file
     from enhance_cli.tasks.embed import Embedder
     from enhance_cli.tasks.repair import Repairer, RepairOptions
+    from enhance_cli.tasks.speakers import extractor_for
     from enhance_cli.training.repair import trials
     from enhance_cli.training.repair.degraded_recordings import RATE, DegradedRecordings
 
@@ -54,8 +66,8 @@ def evaluate_embedding(
     place = pick_device(device)
     entry = registry.find(model, "enhance-embedding")
     loaded = load_file(entry.path, place, sha256=entry.sha256)
-    network = load_extractor(extractor, place)
     repairer, both = (Repairer(loaded, RepairOptions(ensemble=share)) for share in (0.0, ensemble))
+    network = extractor_for(repairer, extractor, place)
     repairer.check_extractor(network.id)
     embedder, clean_up = Embedder(network), _denoiser(denoiser, RATE)
     recordings = DegradedRecordings(speech, noise, music or [], rooms, cache, say)

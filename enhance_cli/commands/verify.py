@@ -3,34 +3,36 @@
 A list gives equal error rate and detection cost of both, with intervals, and the change that the repair makes.
 """
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from enhance_cli import flags
+from enhance_cli.commands.verify_embeddings import files_named, in_files, in_store
 from enhance_cli.commands.verify_scores import decide, score
-from enhance_cli.commands.verify_trials import in_files, in_store, listed, pair
-from enhance_cli.console import say, talk
-from enhance_cli.errors import AudioError, UsageError, VectorError
-
-if TYPE_CHECKING:
-    import numpy as np
+from enhance_cli.commands.verify_trials import listed, pair
+from enhance_cli.errors import UsageError
 
 
 def verify(
     sides: Annotated[
-        list[str] | None, typer.Argument(metavar="A B", help="Two recordings, or two ids with --vectors.")
+        list[str] | None,
+        typer.Argument(metavar="A B", help="Two recordings or stored embeddings, or two ids with --vectors."),
     ] = None,
     trials: Annotated[
-        Path | None, typer.Option(metavar="LIST", help="Lines with 1 or 0 (one speaker or not), and two paths or ids.")
+        Path | None, typer.Option(metavar="LIST", help="Lines such as: 1 a.wav b.wav (1 for one speaker, else 0).")
     ] = None,
     vectors: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Stored embeddings that the ids are of, instead of recordings.")
+        Path | None, typer.Option(metavar="FILE", help="Embeddings whose ids are named instead of recordings.")
     ] = None,
     root: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Folder of the paths.", show_default="the current one")
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Folder that paths in LIST, or A and B, are below.",
+            show_default="the current one",
+        ),
     ] = None,
     threshold: Annotated[
         float | None,
@@ -55,10 +57,14 @@ def verify(
     json: Annotated[bool, typer.Option("--json", help="Results as JSON lines.")] = False,
     verbose: flags.Verbose = False,
 ) -> None:
-    """Compare voices before and after repair.
+    """Compare voices before and after repair: are two of one speaker?
 
-    Of two recordings: both cosine scores and the decision. With --trials: equal error rate (EER), detection cost (minDCF,
-    at a share of 5 % targets) and the threshold at the EER, each with its 95 % interval from drawing speakers anew.
+    Of two recordings: both cosine scores, raw and repaired, and the decision.
+
+    With --trials: equal error rate (EER), detection cost (minDCF, at a share of
+    5 % targets) and the threshold at the EER, raw and repaired. EER and minDCF
+    have 95 % intervals from drawing speakers anew. What cannot be read is named
+    and left out, and the exit code is 1.
     """
     from enhance_cli.models import registry
 
@@ -70,10 +76,15 @@ def verify(
         raise UsageError(f"--plot {plot}: pictures are PNG", f"write {plot.with_suffix('.png')}")
     wanted = listed(trials) if trials else pair(sides)
     entry = registry.find(model, "enhance-embedding")
-    read = in_store(vectors, wanted, trials) if vectors else in_files(root, wanted, trials)
+    if vectors:
+        found = in_store(vectors, wanted.names, trials)
+    else:
+        paths = files_named(wanted.names, root, trials)
     options = {"time": time, "steps": steps, "draws": draws, "seed": seed, "ensemble": ensemble}
     speakers = _load(entry, (device, precision, threads), options, extractor, {"segment": segment, "vad": vad})
-    raw, repaired, missing = _embed(read, speakers, wanted.names)
+    if not vectors:
+        found = in_files(paths, speakers)
+    raw, repaired, missing = found.repaired(speakers, wanted.names)
     if not trials:
         if missing:
             raise typer.Exit(1)
@@ -97,43 +108,3 @@ def _load(entry, places: tuple, options: dict, extractor: str | None, embedding:
     place = pick_device(device)
     loaded = load_file(entry.path, place, pick_precision(precision, place), entry.sha256)
     return Speakers(loaded, RepairOptions(**options), extractor, EmbedOptions(**embedding))
-
-
-def _embed(read: Callable, speakers, names: list[str]) -> "tuple[np.ndarray, np.ndarray, set[int]]":
-    """Unit vectors (K, D) before and after, and the places of those that could not be had, each said why."""
-    import numpy as np
-    from rich.progress import track
-
-    rows = np.zeros((len(names), speakers.repairer.dimension), np.float32)
-    missing, makers = set(), {}
-    hidden = not talk().is_terminal
-    for place, name in enumerate(track(names, "Embedding", console=talk(), transient=True, disable=hidden)):
-        try:
-            found = read(name)
-            if isinstance(found, Path):
-                rows[place] = speakers.embed_file(found)[0]
-                continue
-            row, maker, what = found
-            if maker:
-                makers[maker] = what
-            if row.size != rows.shape[1]:
-                speakers.repair(row[None], maker, what)  # says that it is another dimension
-            rows[place] = row
-        except AudioError as error:
-            say(f"error: {error}")
-            missing.add(place)
-    if len(makers) > 1:
-        said = " and ".join(f"{what} of {maker}" for maker, what in list(makers.items())[:2])
-        raise VectorError(f"these are embeddings of different extractors: {said}", "compare those of one")
-    repaired, unusable = speakers.repair(rows, next(iter(makers), None), next(iter(makers.values()), "the embeddings"))
-    for place in sorted(set(np.flatnonzero(unusable).tolist()) - missing):
-        say(f"error: {names[place]}: the embedding is zero or not finite: embed it anew")
-        missing.add(place)
-    return _unit(rows), _unit(repaired), missing
-
-
-def _unit(rows: "np.ndarray") -> "np.ndarray":
-    import numpy as np
-
-    with np.errstate(invalid="ignore", over="ignore"):
-        return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-30)

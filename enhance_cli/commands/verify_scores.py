@@ -33,7 +33,10 @@ def decide(wanted: "Trials", raw, repaired, threshold: float | None, spec, json:
 
 
 def score(wanted: "Trials", raw, repaired, missing: set[int], draws: int, seed: int, plot, json: bool) -> None:
-    """Print error rates and costs of the list before and after repair, without the trials of what is `missing`."""
+    """Print error rates and costs of the list before and after repair, without the trials of what is `missing`.
+
+    Raises EnhanceError if no error rate can be told from the others.
+    """
     import numpy as np
 
     from enhance_cli.metrics import eer, min_dcf
@@ -44,6 +47,10 @@ def score(wanted: "Trials", raw, repaired, missing: set[int], draws: int, seed: 
     pairs, targets = pairs[kept], targets[kept]
     if missing:
         say(f"{int((~kept).sum())} of {len(kept)} trials are left out")
+        if len(set(targets.tolist())) < 2:
+            kind = "one speaker" if targets.all() else "two speakers"
+            left = f"all trials that are left are of {kind}" if len(targets) else "no trial is left"
+            raise EnhanceError(f"{wanted.path}: {left}", "mend the files named above, or list others")
     cosines = {
         name: np.einsum("kd,kd->k", v[pairs[:, 0]], v[pairs[:, 1]])
         for name, v in (("raw", raw), ("repaired", repaired))

@@ -1,24 +1,24 @@
-"""What `enhance verify` compares: a pair or a list of trials, and where the embeddings that they name come from.
+"""What `enhance verify` compares: a pair, or a list of trials.
 
 A trial is two names, of recordings or of stored embeddings, and in a list whether they are of one speaker.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from enhance_cli.errors import UsageError, VectorError
+from enhance_cli.errors import UsageError
 
 TARGETS, OTHERS = {"1", "target", "same", "true"}, {"0", "nontarget", "imp", "impostor", "different", "false"}
 
 
 @dataclass
 class Trials:
-    """Pairs (K, 2) of places in `names`, and which of them are of one speaker (K,)."""
+    """Pairs (K, 2) of places in `names`, and which of them are of one speaker (K,). A list is from the file `path`."""
 
     names: list[str]
     pairs: list[tuple[int, int]]
     targets: list[bool]
+    path: Path | None = None
 
 
 def pair(sides: list[str] | None) -> Trials:
@@ -35,7 +35,7 @@ def listed(path: Path) -> Trials:
     except OSError as error:
         raise UsageError(f"{path}: this list cannot be read ({error.strerror})", "check its name") from error
     places: dict[str, int] = {}
-    trials = Trials([], [], [])
+    trials = Trials([], [], [], path)
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip() or line.startswith("#"):
             continue
@@ -53,45 +53,3 @@ def listed(path: Path) -> Trials:
         raise UsageError(f"{path}: all trials are of {kind}", "an error rate needs both kinds")
     trials.names = list(places)
     return trials
-
-
-def in_store(path: Path, wanted: Trials, listing: Path | None) -> Callable:
-    """read(name) -> (row, extractor id or None, file). Raises UsageError for an id that is not there."""
-    from enhance_cli.vectors import read
-
-    stored = read(path)
-    places = {name: place for place, name in enumerate(stored.ids)}
-    unknown = [name for name in wanted.names if name not in places]
-    if unknown:
-        raise _missing(unknown, listing, f"is not in {path}")
-    return lambda name: (stored.rows[places[name]], stored.extractor, str(path))
-
-
-def in_files(root: Path | None, wanted: Trials, listing: Path | None) -> Callable:
-    """read(name) -> the path of a recording, or of a file of one stored embedding what `in_store` gives. Raises UsageError for
-    one that is not there."""
-    from enhance_cli.vectors import form_of, read
-
-    folder = root or Path()
-    unknown = [name for name in wanted.names if not (folder / name).is_file()]
-    if unknown:
-        raise _missing(unknown, listing, "does not exist")
-
-    def get(name: str):
-        path = folder / name
-        if form_of(path) is None:
-            return path
-        stored = read(path)
-        if len(stored.rows) > 1:
-            raise VectorError(
-                f"{path}: holds {len(stored.rows)} embeddings", "choose two of them with --vectors FILE ID ID"
-            )
-        return stored.rows[0], stored.extractor, str(path)
-
-    return get
-
-
-def _missing(names: list[str], listing: Path | None, why: str) -> UsageError:
-    more = f", as {len(names) - 1} more" if len(names) > 1 else ""
-    where = f"{listing}: " if listing else ""
-    return UsageError(f"{where}{names[0]} {why}{more}", "check the names, or --root and --vectors")

@@ -9,19 +9,17 @@ from enhance_cli.catalogue import Catalogue
 from enhance_cli.errors import EnhanceError, VectorError
 from enhance_cli.vectors.table import Vectors
 
-FORMS = ("npy", "npz", "safetensors", "ark", "scp", "parquet", "csv")
-SUFFIXES = frozenset(f".{form}" for form in FORMS)
 READERS = Catalogue(
     "embedding format",
     __name__,
     {
         "npy": "npy:read",
         "npz": "npz:read",
-        "safetensors": "tensors:read",
+        "safetensors": "safetensors_file:read",
         "ark": "kaldi:read_ark",
         "scp": "kaldi:read_scp",
         "parquet": "parquet:read",
-        "csv": "comma:read",
+        "csv": "csv_table:read",
     },
 )
 WRITERS = Catalogue(
@@ -30,13 +28,15 @@ WRITERS = Catalogue(
     {
         "npy": "npy:write",
         "npz": "npz:write",
-        "safetensors": "tensors:write",
+        "safetensors": "safetensors_file:write",
         "ark": "kaldi:write_ark",
         "scp": "kaldi:write_scp",
         "parquet": "parquet:write",
-        "csv": "comma:write",
+        "csv": "csv_table:write",
     },
 )
+FORMS = tuple(READERS)
+SUFFIXES = frozenset(f".{form}" for form in FORMS)
 
 
 def form_of(path: Path | str) -> str | None:

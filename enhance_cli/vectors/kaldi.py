@@ -46,8 +46,8 @@ def read_scp(path: Path) -> Vectors:
     for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), 1):
         if not (line := line.strip()):
             continue
-        name, _, place = line.partition(" ")
-        archive, offset = _split_offset(place.strip())
+        name, *place = line.split(maxsplit=1)  # at blanks of any kind, as Kaldi does
+        archive, offset = _split_offset(place[0] if place else "")
         if archive not in archives:
             if not archive or "|" in archive or archive.endswith("]"):
                 hint = "write archives first, and a list with lines such as: id file.ark:17"

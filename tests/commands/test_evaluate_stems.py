@@ -6,9 +6,11 @@ import math
 import numpy as np
 import pytest
 import soundfile
+import torch
 from typer.testing import CliRunner
 
 from enhance_cli.cli import app
+from enhance_cli.commands.stem_table import _extractors
 
 RATE = 8000
 STEMS = ("bass", "drums", "piano")
@@ -76,6 +78,54 @@ def test_recordings_that_cannot_be_scored_are_named_and_the_others_are_scored(tr
     assert math.isfinite(lines[-1]["mean"]["active"])
 
 
+def test_recordings_of_one_name_in_different_folders_have_estimates_of_their_own(tmp_path):
+    bass, drums = sine(100), sine(250)
+    for place, leakage in (("x/take", 0.1), ("y/take", 0.01)):
+        write(tmp_path / "truth" / place, mix=bass + drums, bass=bass, drums=drums)
+        write(tmp_path / "found" / place, bass=bass + leakage * drums)
+    write(tmp_path / "found" / "take", bass=drums)
+    code, lines, _ = evaluate(tmp_path / "truth", tmp_path / "found", "--json")
+    assert code == 0
+    found = {line["recording"]: line["stems"]["bass"]["whole"][0] for line in lines[:-1]}
+    assert found == {"x/take": pytest.approx(20.0, abs=0.01), "y/take": pytest.approx(40.0, abs=0.01)}
+
+
+def test_files_that_are_no_audio_or_not_unique_end_only_their_recording(truth):
+    notes, twins, beside = (truth / name for name in ("notes", "twins", "one"))
+    write(notes, bass=sine(100), drums=sine(250))
+    (notes / "mix.mid").write_text("MThd")
+    write(twins, mix=sine(100) + sine(250), bass=sine(100), drums=sine(250))
+    soundfile.write(twins / "bass.flac", sine(50), RATE)
+    for name in ("mix.mid", "mixture.txt", "mixture.wav.png"):
+        (beside / name).write_text("no audio")
+    code, lines, run = evaluate(truth, truth, "--json")
+    assert code == 1 and [line.get("recording") for line in lines] == ["one", None]
+    first, second = run.stderr.splitlines()
+    assert "error: notes: no file called mixture or mix is audio" in first
+    assert "error: twins: " in second and "differ in their extension only" in second
+
+
+def test_two_estimates_of_one_stem_are_refused(truth, tmp_path):
+    write(tmp_path / "found" / "one", mixture_bass=sine(100), bass=sine(250))
+    code, lines, run = evaluate(truth, tmp_path / "found", "--json")
+    assert (code, lines) == (1, []) and "are both of bass" in run.stderr
+
+
+def test_a_model_is_timed_after_its_network_has_run(truth, stem_model):
+    code, lines, _ = evaluate(truth, "--model", stem_model, "--steps", "0,1", "--device", "cpu", "--json")
+    assert code == 0
+    none, one = lines[-2:]
+    assert (none["system"], one["system"]) == (f"{stem_model}, 0 steps", f"{stem_model}, 1 step")
+    assert none["times_real_time"] > 0 and one["times_real_time"] > 0 and set(none["stems"]) == set(STEMS)
+    calls = []
+    hook = torch.nn.modules.module.register_module_forward_hook(lambda *_: calls.append(1))
+    try:
+        _extractors(str(stem_model), [None], "cpu")
+    finally:
+        hook.remove()
+    assert calls
+
+
 @pytest.mark.parametrize(
     "arguments, words",
     [
@@ -83,6 +133,7 @@ def test_recordings_that_cannot_be_scored_are_named_and_the_others_are_scored(tr
         (["nowhere", "."], "not a folder"),
         ([".", "nowhere"], "not a folder"),
         ([".", ".", "--steps", "1"], "add --model"),
+        ([".", ".", "--task", "songs"], "--task': 'songs' is not one of 'speech', 'stems'"),
     ],
 )
 def test_wrong_use_is_one_line(truth, monkeypatch, arguments, words):

@@ -2,13 +2,18 @@
 
 import json
 import shutil
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import enhance_cli
+from enhance_cli.commands.verify_embeddings import in_files
 from enhance_cli.metrics import eer, min_dcf
+from enhance_cli.models.load import load_file
+from enhance_cli.tasks.speakers import Speakers
 from enhance_cli.vectors import Vectors, files_of, write
 from tests import audio_zoo as zoo
 
@@ -168,6 +173,40 @@ def test_a_silent_and_a_short_recording(enhance, repair_model, speech):
         assert result.code == 1 and result.stdout == b"" and len(result.errors) == 1 and said in result.stderr
 
 
+def test_recordings_are_embedded_side_by_side_with_the_bits_of_one_after_the_other(repair_model, speech):
+    paths = [speech / kind / f"{name}.flac" for kind in ("clean", "noisy") for name in FILES]
+    speakers = Speakers(load_file(repair_model, torch.device("cpu")))
+    alone = np.stack([speakers.embed_file(path)[0] for path in paths])
+    both, embed_file = threading.Barrier(2), speakers.embed_file
+    speakers.embed_file = lambda path: (both.wait(timeout=60), embed_file(path))[1]  # breaks unless two are in hand
+    np.testing.assert_array_equal(in_files(paths, speakers).rows, alone)
+
+
+def test_files_of_a_list_that_cannot_be_used_are_named_and_left_out(enhance, repair_model, speech, stored):
+    (speech / "broken.npy").write_text("no array")
+    (speech / "broken.flac").write_text("no sound")
+    save(speech / "stored.npz", ["a"], stored[0][:1], "ge2e-resemblyzer")
+    save(speech / "short.npz", ["a"], stored[0][:1, :192])
+    names = [*(f"clean/{name}.flac" for name in FILES), "broken.npy", "broken.flac", "short.npz", "stored.npz"]
+    lines = [f"{int(a[:10] == b[:10])} {a} {b}" for i, a in enumerate(names) for b in names[i + 1 :]]
+    (speech / "list").write_text("\n".join(lines))
+    result = enhance("verify", "--trials", "list", "-m", repair_model, "--json")
+    assert result.code == 1 and len(result.errors) == 3
+    for name, error in zip(
+        ("broken.npy: ", "short.npz: vectors of shape [1, 192]", "broken.flac is not audio"), result.errors
+    ):
+        assert name in error
+    assert json.loads(result.lines[0])["trials"] == 5 * 4 / 2 and "18 of 28 trials are left out" in result.stderr
+
+
+def test_a_list_of_which_one_kind_is_left_has_no_error_rate(enhance, repair_model, speech):
+    zoo.save(speech / "silent.wav", np.zeros((1, 32000), np.float32))
+    (speech / "list").write_text(f"1 clean/{FILES[0]}.flac clean/{FILES[1]}.flac\n0 clean/{FILES[0]}.flac silent.wav\n")
+    result = enhance("verify", "--trials", "list", "-m", repair_model)
+    assert (result.code, result.stdout) == (1, b"") and "1 of 2 trials are left out" in result.stderr
+    assert "error: list: all trials that are left are of one speaker" in result.stderr
+
+
 # --- what is refused ----------------------------------------------------------------------------------------
 
 WRONG = [
@@ -184,7 +223,7 @@ WRONG = [
     (["--trials", "trials.txt", "--plot", "x.xyz"], 2, "--plot x.xyz: pictures are PNG: write x.png"),
     (["a.wav", "a.wav", "--extractor", "ecapa-voxceleb"], 3, "not of speechbrain-ecapa-voxceleb"),
     (["s0/u0", "s0/u1", "--vectors", "other.npz"], 1, "x: mend repairs embeddings of ge2e-resemblyzer, not of other"),
-    (["s0/u0", "s0/u1", "--vectors", "short.npz"], 1, "short.npz: vectors of shape [1, 192]"),
+    (["s0/u0", "s0/u1", "--vectors", "short.npz"], 1, "short.npz: vectors of shape [2, 192]"),
     (["s0/u0", "s0/u1", "--vectors", "twice.npz"], 1, "twice.npz: the id a is there 2 times"),
     (["one.npz", "two.npz"], 1, "embeddings of different extractors: one.npz of ge2e-resemblyzer and two.npz of other"),
     (["x.npz", "one.npz"], 1, "x.npz: holds 60 embeddings"),

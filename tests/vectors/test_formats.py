@@ -122,6 +122,16 @@ def test_a_kaldi_list_may_name_several_archives_in_any_order(rows, tmp_path, mon
     assert_same(tmp_path / "x.scp", rows[[1, 3, 5, 0, 2, 4, 6]], list("1350246"))
 
 
+@pytest.mark.parametrize("blank", ["\t", "  ", " \t "])
+def test_a_kaldi_list_may_have_any_blanks_after_the_ids(blank, rows, tmp_path):
+    scp = tmp_path / "x.scp"
+    kaldiio.save_ark(str(tmp_path / "x.ark"), {"a": rows[0], "b": rows[1]})
+    scp.write_text(f"a{blank}x.ark:2\nb{blank}x.ark:{2 + 10 + 4 * D + 2}\n")
+    found = read(scp)
+    assert found.ids == ["a", "b"]
+    np.testing.assert_array_equal(found.rows, rows[:2])
+
+
 @pytest.mark.parametrize("kind", [pa.list_(pa.float32()), pa.large_list(pa.float64()), pa.list_(pa.float32(), D)])
 def test_parquet_with_lists_keeps_other_columns_and_types(kind, rows, tmp_path):
     lists = pa.array(rows.astype(np.float64 if "double" in str(kind) else np.float32).tolist(), kind)
@@ -256,6 +266,7 @@ REFUSED = [
     ("x.ark", lambda path: path.write_text("a  [ 1 2 ]\nb\n"), "what follows embedding 1 is not an embedding"),
     ("x.ark", lambda path: path.write_text("a  [ 1 2 ]\na  [ 1 2 ]\n"), "the id a is there 2 times"),
     ("x.scp", lambda path: path.write_text("a touch gone.txt |\n"), "line 1 names no place in an archive"),
+    ("x.scp", lambda path: path.write_text("a\n"), "line 1 names no place in an archive"),
     ("x.scp", lambda path: path.write_text("a gone.ark:2\n"), "gone.ark: this file does not exist"),
     ("x.scp", _cut_list, "buffer is smaller"),
     ("x.parquet", lambda path: path.write_text("PAR1"), "x.parquet"),

@@ -1,0 +1,156 @@
+"""What the tables of `enhance evaluate` share: systems that give estimates, the loop that scores all of them on the same
+recordings, and the result as a table or as JSON lines.
+"""
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Any
+
+from enhance_cli.console import result, say, talk
+from enhance_cli.errors import AudioError, UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+SPEED = "times_real_time"
+
+
+@dataclass
+class System:
+    """One row: what gives its estimates, what was measured of each recording, and the seconds that computing took."""
+
+    name: str
+    produce: Callable[[Any], tuple[Any, float]]  # reference -> estimate, seconds of work; 0 for files that were there
+    scores: list[dict] = field(default_factory=list)
+    work: float = 0.0
+
+    def speed(self, seconds: float) -> dict[str, float]:
+        """In multiples of real time, if anything was computed."""
+        return {SPEED: seconds / self.work} if self.work else {}
+
+
+def computed(model: str, rate: int, counts: Iterable[int], run: Callable, source: Callable) -> list[System]:
+    """A system for each number of steps: `run(audio (C, N), rate, steps)` of what `source(reference)` gives, timed.
+
+    Each first runs on a second of noise, which keeps the costs of a first call out of its speed; silence would never reach
+    the network. Raises UsageError for steps that the model does not do.
+    """
+    import numpy as np
+
+    def produce(reference: Any, steps: int) -> tuple[Any, float]:
+        audio, audio_rate = source(reference)
+        start = time.perf_counter()
+        estimate = run(audio, audio_rate, steps)
+        return estimate, time.perf_counter() - start
+
+    noise = np.random.default_rng(0).normal(0, 0.1, (1, rate)).astype(np.float32)
+    for steps in counts:
+        run(noise, rate, steps)
+    name = lambda steps: f"{model}, {steps} {'step' if steps == 1 else 'steps'}"
+    return [System(name(steps), lambda reference, steps=steps: produce(reference, steps)) for steps in counts]
+
+
+def step_counts(text: str) -> list[int]:
+    """ "1,2,5" -> [1, 2, 5]. Raises UsageError."""
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError as error:
+        raise UsageError(f"--steps {text} is not a list of whole numbers", "write it like 1,2,5") from error
+
+
+def audio_files(folder: Path, recursive: bool) -> dict[PurePath, Path]:
+    """The audio in `folder` by relative path without extension. Raises UsageError for none, or two that share a name."""
+    from enhance_cli.batch.inputs import expand
+
+    files: dict[PurePath, Path] = {}
+    for item in expand([str(folder)], recursive):
+        twin = files.setdefault(item.relative.with_suffix(""), item.path)
+        if twin != item.path:
+            raise UsageError(f"{twin} and {item.path} differ in their extension only", "keep one of them")
+    return files
+
+
+def read_whole(path: Path) -> "tuple[np.ndarray, int]":
+    """(C, N) float32 and the rate. Raises AudioError."""
+    import numpy as np
+
+    from enhance_cli.audio.read import open_audio
+
+    with open_audio(path) as file:
+        return np.concatenate(list(file.blocks()), axis=1).astype(np.float32), file.info.rate
+
+
+def score_all(
+    systems: list[System],
+    places: list[PurePath],
+    read: Callable[[PurePath], Any],
+    measure: Callable[[Any, Any], dict],
+    on_scores: Callable[[System, PurePath, dict], None],
+) -> tuple[float, bool]:
+    """Score every system on the reference `read` from each place; one that fails in any system is said and counts in none.
+
+    `measure(reference, estimate)` gives the scores; a reference knows its `seconds`. Returns the seconds that were scored, and
+    whether something failed.
+    """
+    from rich.progress import track
+
+    seconds, failed = 0.0, False
+    for place in track(places, "Scoring", console=talk(), transient=True, disable=not talk().is_terminal):
+        try:
+            reference = read(place)
+            produced = [system.produce(reference) for system in systems]
+            measured = [measure(reference, estimate) for estimate, _ in produced]
+        except AudioError as error:
+            say(f"error: {place}: {error}" if place.parts else f"error: {error}")
+            failed = True
+            continue
+        seconds += reference.seconds
+        for system, scores, (_, work) in zip(systems, measured, produced, strict=True):
+            system.scores.append(scores)
+            system.work += work
+            on_scores(system, place, scores)
+    return seconds, failed
+
+
+def say_json(value: dict) -> None:
+    """One line on stdout, with null for what is not finite."""
+
+    def finite(x):
+        if isinstance(x, dict):
+            return {key: finite(item) for key, item in x.items()}
+        if isinstance(x, list):
+            return [finite(item) for item in x]
+        return None if isinstance(x, float) and not math.isfinite(x) else x
+
+    result(json.dumps(finite(value)))
+
+
+def print_table(title: str, columns: list[str], rows: list[dict], cells: Callable[[dict], list[str]]) -> None:
+    """A line for each row: the name of its "system", its cells, and the speed where any has one."""
+    from rich.box import SIMPLE
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    speeds = [f"{row[SPEED]:.1f}x" if SPEED in row else "" for row in rows]
+    table = Table(title=title, box=SIMPLE, padding=(0, 0, 0, 1))
+    table.add_column("", overflow="fold")
+    for column in [*columns, "speed"] if any(speeds) else columns:
+        table.add_column(column, justify="right")
+    for name, row, speed in zip(_labels([row["system"] for row in rows]), rows, speeds, strict=True):
+        table.add_row(escape(name), *cells(row), *([speed] if any(speeds) else []))
+    Console().print(table)
+
+
+def counted(count: int, thing: str) -> str:
+    return f"{count} {thing}{'' if count == 1 else 's'}"
+
+
+def _labels(names: list[str]) -> list[str]:
+    """The last parts of folders, if these tell them apart."""
+    short = [Path(name).name or name for name in names]
+    return short if len(set(short)) == len(names) else names

@@ -1,0 +1,148 @@
+"""Where `enhance verify` has its embeddings from: one file that holds them by their ids, or a file for each, of a recording or
+of one stored embedding. What cannot be had is said and left out.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from enhance_cli.console import say, talk
+from enhance_cli.errors import AudioError, EnhanceError, UsageError, VectorError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+@dataclass
+class Found:
+    """`rows` (K, D) float32, one for each name, zero at the places that are `missing`.
+
+    `extractor` is the id that their file names, if it does, and `what` that file is called.
+    """
+
+    rows: "np.ndarray"
+    extractor: str | None
+    what: str
+    missing: set[int] = field(default_factory=set)
+
+    def repaired(self, speakers, names: list[str]) -> "tuple[np.ndarray, np.ndarray, set[int]]":
+        """Unit vectors (K, D) before and after, and the places of those that could not be had or used, each said why.
+
+        Raises VectorError if the model is not for these embeddings.
+        """
+        import numpy as np
+
+        after, unusable = speakers.repair(self.rows, self.extractor, self.what)
+        unusable = set(np.flatnonzero(unusable).tolist()) - self.missing
+        for place in sorted(unusable):
+            say(f"error: {names[place]}: the embedding is zero or not finite: embed it anew")
+        return _unit(self.rows), _unit(after), self.missing | unusable
+
+
+def in_store(path: Path, names: list[str], listing: Path | None) -> Found:
+    """The embeddings with these ids. Raises UsageError for an id that is not there, VectorError for a file that is unusable."""
+    import numpy as np
+
+    from enhance_cli.vectors import read
+
+    stored = read(path)
+    places = {name: place for place, name in enumerate(stored.ids)}
+    if unknown := [name for name in names if name not in places]:
+        raise _missing(unknown, listing, f"is not in {path}")
+    with np.errstate(over="ignore"):  # beyond single precision is not finite, which is said later
+        rows = stored.rows[[places[name] for name in names]].astype(np.float32)
+    return Found(rows, stored.extractor, str(path))
+
+
+def files_named(names: list[str], root: Path | None, listing: Path | None) -> list[Path]:
+    """The files of these names below `root`. Raises UsageError for one that is not there."""
+    paths = [(root or Path()) / name for name in names]
+    if unknown := [name for name, path in zip(names, paths, strict=True) if not path.is_file()]:
+        raise _missing(unknown, listing, "does not exist")
+    return paths
+
+
+def in_files(paths: list[Path], speakers) -> Found:
+    """The embeddings stored in these files, and those of recordings, as many at a time as keep the device busy.
+
+    Raises VectorError if stored ones are of different extractors, ModelError if the network for recordings is not here.
+    """
+    import numpy as np
+    from rich.progress import track
+
+    from enhance_cli.vectors import form_of
+
+    found = Found(np.zeros((len(paths), speakers.repairer.dimension), np.float32), None, "the embeddings")
+    recordings, stored = [], []
+    for place, path in enumerate(paths):
+        (recordings if form_of(path) is None else stored).append(place)
+    _read_stored(paths, stored, speakers, found)
+    if not recordings:
+        return found
+
+    def embed(place: int) -> "np.ndarray | AudioError":
+        try:
+            return speakers.embed_file(paths[place])[0]
+        except AudioError as error:
+            return error
+
+    pool = ThreadPoolExecutor(speakers.load_extractor().lanes)
+    try:
+        results = track(
+            pool.map(embed, recordings), "Embedding", len(recordings), console=talk(), transient=True,
+            disable=not talk().is_terminal,
+        )  # fmt: skip
+        for place, row in zip(recordings, results, strict=True):
+            if isinstance(row, AudioError):
+                _leave_out(found, place, row)
+            else:
+                found.rows[place] = row
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)  # after Ctrl-C nobody waits for the rest of the list
+    return found
+
+
+def _read_stored(paths: list[Path], places: list[int], speakers, found: Found) -> None:
+    """Fill in the rows of files of one embedding each, and their extractor."""
+    from enhance_cli.vectors import read
+
+    extractors = {}
+    for place in places:
+        path = paths[place]
+        try:
+            stored = read(path)
+            if len(stored.rows) > 1:
+                raise VectorError(
+                    f"{path}: holds {len(stored.rows)} embeddings", "choose two of them with --vectors FILE ID ID"
+                )
+            if stored.extractor:
+                extractors[stored.extractor] = str(path)
+            if stored.rows.shape[1] != found.rows.shape[1]:
+                speakers.repair(stored.rows, stored.extractor, str(path))  # says that it is another dimension
+            found.rows[place] = stored.rows[0]
+        except VectorError as error:
+            _leave_out(found, place, error)
+    if len(extractors) > 1:
+        said = " and ".join(f"{what} of {extractor}" for extractor, what in list(extractors.items())[:2])
+        raise VectorError(f"these are embeddings of different extractors: {said}", "compare those of one")
+    if extractors:
+        ((found.extractor, found.what),) = extractors.items()
+
+
+def _leave_out(found: Found, place: int, error: EnhanceError) -> None:
+    say(f"error: {error}")
+    found.missing.add(place)
+
+
+def _missing(names: list[str], listing: Path | None, why: str) -> UsageError:
+    more = f", as {len(names) - 1} more" if len(names) > 1 else ""
+    where = f"{listing}: " if listing else ""
+    return UsageError(f"{where}{names[0]} {why}{more}", "check the names, or --root and --vectors")
+
+
+def _unit(rows: "np.ndarray") -> "np.ndarray":
+    import numpy as np
+
+    with np.errstate(invalid="ignore", over="ignore"):
+        return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-30)

@@ -13,7 +13,7 @@ from enhance_cli.processes import PROCESSES
 from enhance_cli.samplers import SAMPLERS
 
 PACKAGE = Path(__import__("enhance_cli").__file__).parent
-LEAVES = {"errors", "catalogue"}
+LEAVES = {"errors", "catalogue", "whole"}
 SHARED = {  # files that hold what the others of their folder share
     "commands": {"running", "stem_table", "verify_scores", "verify_trials"},
     "metrics": {"trials"},

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from enhance_cli.audio.stft import Frontend
 from enhance_cli.errors import ModelError
+from enhance_cli.models.device import autocast
 from enhance_cli.models.prediction import Prediction
 from enhance_cli.models.spec import Spec, file_sha256, read_spec
 from enhance_cli.networks import NETWORKS
@@ -48,9 +49,8 @@ class Model:
         estimate = partial(self.prediction.estimate, network, self.process)
         return sampler(estimate, self.process, self._call(centre, y), steps, noise)
 
-    def _call(self, network: Callable, *inputs: Tensor) -> Tensor:
-        dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.precision)
-        with torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None):
+    def _call(self, network: Callable, *inputs) -> Tensor:
+        with autocast(self.device, self.precision):
             return network(*inputs).float()
 
 

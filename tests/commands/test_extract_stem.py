@@ -103,7 +103,6 @@ def test_one_stem_goes_into_a_pipe_and_a_template_makes_folders(enhance, stem_mo
         (["-o", "x.wav"], 2, "4 parts of a file cannot go into one file, x.wav"),
         (["-m", "denoise-s"], 3, "denoise-s: a model for denoise, not for extract-stem"),
         (["-m", "dicose"], 3, "dicose: not here yet: run `enhance models pull dicose`"),
-        (["-m", "dicose-musdb"], 3, "dicose-musdb: this version cannot run it"),
         (["-m", "none.safetensors"], 3, "none.safetensors: no such model file"),
     ],
 )

@@ -18,7 +18,7 @@ SHARED = {  # files that hold what the others of their folder share
     "commands": {"running", "stem_table", "verify_scores", "verify_trials"},
     "metrics": {"trials"},
     "processes": {"process"},
-    "networks": {"guide_attention", "mel"},
+    "networks": {"guide_attention", "layers", "mel"},
 }
 MAY_IMPORT = {
     "audio": set(),

@@ -97,7 +97,7 @@ def test_one_stem_goes_into_a_pipe_and_a_template_makes_folders(enhance, stem_mo
         (["-s", "vocals"], 2, "--stem vocals: stems does not extract it"),
         (["-n", "9"], 2, "--steps 9: stems takes 0 to 4 steps"),
         (["-n", "0", "--sigma", "0.1"], 2, "--sigma 0.1: nothing is refined without steps"),
-        (["--sigma", "50"], 2, "--sigma 50: the process does not start there: choose from above 0.0001 to 10"),
+        (["--sigma", "50"], 2, "sigma 50: the process does not start there: choose from above 0.0001 to 10"),
         (["--sampler", "ddim"], 2, "--sampler ddim: stems does not run with it"),
         (["-o", "-"], 2, "4 parts of a file cannot go to standard output"),
         (["-o", "x.wav"], 2, "4 parts of a file cannot go into one file, x.wav"),

@@ -149,7 +149,7 @@ VectorFormat = Annotated[
     ),
 ]
 Device = Annotated[str, _option(MODEL, "--device", "-d", help="auto, cpu, cuda, cuda:N or mps.")]
-Precision = Annotated[str, _option(MODEL, help="auto, fp32, bf16 or fp16.")]
+Precision = Annotated[str, _option(MODEL, help="auto, fp32 (on a GPU without TF32), bf16 or fp16.")]
 BatchSize = Annotated[str, _option(MODEL, metavar="auto|N", help="Windows run at once on a GPU.")]
 Threads = Annotated[
     int | None, _option(MODEL, min=1, help="CPU threads, of each process.", show_default="all cores, shared out")

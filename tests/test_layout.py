@@ -15,7 +15,7 @@ from enhance_cli.samplers import SAMPLERS
 from enhance_cli.vectors import READERS, WRITERS
 
 PACKAGE = Path(__import__("enhance_cli").__file__).parent
-LEAVES = {"errors", "catalogue"}  # all folders may import these
+LEAVES = {"errors", "catalogue", "whole"}  # all folders may import these
 SHARED = {  # files that hold what the others of their folder share
     "commands": {
         "running",
@@ -24,7 +24,7 @@ SHARED = {  # files that hold what the others of their folder share
     },
     "metrics": {"trials"},
     "processes": {"process"},
-    "networks": {"guide_attention", "mel"},
+    "networks": {"guide_attention", "layers", "mel"},
     "vectors": {"columns", "named", "table"},
 }
 BY_IMPORT = {
@@ -37,6 +37,7 @@ MAY_IMPORT = {
     "flags.py": {"errors"},
     "console.py": {"errors"},
     "catalogue.py": {"errors"},
+    "whole.py": set(),
     "errors.py": set(),
     "audio": set(),
     "networks": set(),

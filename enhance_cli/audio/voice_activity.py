@@ -5,6 +5,8 @@ Of every frame three things are measured: how far the third of its bands that do
 of a second at pitches of voices. A logistic function of these is the probability; tests/benchmarks/fit_voice_activity.py
 fitted its weights on mixtures of speech and noise. Nothing farther away than CONTEXT_SECONDS matters, so every excerpt
 with that much around it gives what the whole file gives.
+
+This is for `denoise --guide vad`; the pauses that `enhance-embedding --vad` drops are found by audio.energy_gate.
 """
 
 from functools import lru_cache

@@ -30,7 +30,6 @@ class Format(str, Enum):
     bs_roformer = "bs-roformer"
     dicose = "dicose"
     panns = "panns"
-    panns_clip = "panns-clip"
     resemblyzer = "resemblyzer"
     seed = "seed"
     speechbrain_ecapa = "speechbrain-ecapa"
@@ -90,7 +89,7 @@ def _describe(entry) -> dict:
     elif here:
         where = "pulled"
     else:
-        where = ("Hub" if source.repo else "web") + ("" if source.converter else ", no converter")
+        where = "Hub" if source.repo else "web"
     return {
         "name": entry.name,
         "task": entry.task,

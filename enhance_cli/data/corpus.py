@@ -20,6 +20,7 @@ from enhance_cli.audio.read import open_audio
 from enhance_cli.audio.resample import resample
 from enhance_cli.data.ranges import OutOfRange, in_range
 from enhance_cli.errors import AudioError, EnhanceError, UsageError
+from enhance_cli.whole import whole_file
 
 GROUPS = ("file", "folder")
 SUFFIXES = {".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a", ".g722", ".aif", ".aiff"}
@@ -27,7 +28,8 @@ SUFFIXES = {".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a", ".g722", ".aif", "
 
 @dataclass(frozen=True)
 class Source:
-    """One folder of a recipe. `groups`: "folder" if a file's folder is its speaker, else every file stands alone."""
+    """One folder of a recipe. `groups`: "folder" if it holds a folder for every speaker, with whatever folders below, as
+    LibriSpeech has one for every chapter; with "file" every file stands alone."""
 
     folder: str
     weight: float = 1.0
@@ -82,12 +84,14 @@ def load(sources: list[Source], root: Path, rate: int, cache: Path, log=print, w
 
     Raises UsageError for a missing or empty folder that is not optional.
     """
-    files = [(i, path) for i, source in enumerate(sources) for path in list_files(source, root)]
-    described = [(i, str(path), path.stat().st_size) for i, path in files]
+    files = [
+        (i, group(source, path, root), path) for i, source in enumerate(sources) for path in list_files(source, root)
+    ]
+    described = [(i, name, str(path), path.stat().st_size) for i, name, path in files]
     digest = hashlib.sha256(json.dumps([rate, [asdict(s) for s in sources], described]).encode()).hexdigest()[:16]
     packed, index = cache / f"{digest}.int16", cache / f"{digest}.json"
     if not index.exists():
-        _pack(files, sources, root, rate, packed, index, log)
+        _pack(files, sources, rate, packed, index, log)
     clips = [Clip(*row) for row in json.loads(index.read_text())]
     return Corpus(np.memmap(packed, dtype=np.int16, mode="r"), clips, sources, whole)
 
@@ -112,6 +116,15 @@ def list_files(source: Source, root: Path) -> list[Path]:
     return files
 
 
+def group(source: Source, path: Path, root: Path) -> str:
+    """The source and, below it, the speaker (the outermost folder) or the recording that a file of it belongs to."""
+    folder = root / source.folder
+    if source.groups == "file":
+        return f"{source.folder}/{path.stem}"
+    speaker, *below = path.relative_to(folder).parts
+    return f"{source.folder}/{speaker if below else folder.name}"
+
+
 def _well_scored(source: Source, root: Path) -> set[str] | None:
     """Names in the CSV of scores (column `file`, relative to the CSV) that reach every threshold."""
     if not source.scores:
@@ -124,11 +137,10 @@ def _well_scored(source: Source, root: Path) -> set[str] | None:
         }
 
 
-def _pack(files, sources, root: Path, rate: int, packed: Path, index: Path, log) -> None:
-    packed.parent.mkdir(parents=True, exist_ok=True)
+def _pack(files, sources, rate: int, packed: Path, index: Path, log) -> None:
     rows, position, rates = [], 0, Counter()
-    with open(packed, "wb") as out:
-        for number, (i, path) in enumerate(files):
+    with whole_file(packed) as out:
+        for number, (i, name, path) in enumerate(files):
             if number % 500 == 0:
                 log(f"packing {number}/{len(files)} files ({position / rate / 3600:.2f} h)")
             try:
@@ -138,16 +150,16 @@ def _pack(files, sources, root: Path, rate: int, packed: Path, index: Path, log)
                 continue
             if not len(audio):
                 continue
-            group = path.parent.name if sources[i].groups == "folder" else path.stem
             rates[own_rate] += 1
-            rows.append((i, f"{sources[i].folder}/{group}", position, len(audio)))
+            rows.append((i, name, position, len(audio)))
             position += len(audio)
             out.write(np.round(audio * 32767).clip(-32768, 32767).astype(np.int16).tobytes())
-    if not rows:
-        raise EnhanceError("the corpus holds no readable audio", "name the corpus root with --data")
+        if not rows:
+            raise EnhanceError("the corpus holds no readable audio", "name the corpus root with --data")
     if line := rates_line(", ".join(source.folder for source in sources), rates, rate):
         log(line)
-    index.write_text(json.dumps(rows))
+    with whole_file(index) as out:  # last: where it is, the audio is there too
+        out.write(json.dumps(rows).encode())
 
 
 def rates_line(where: str, rates: dict[int, int], rate: int) -> str:

@@ -21,6 +21,7 @@ from enhance_cli.data.instruments import Instruments
 from enhance_cli.data.mixing import active_level
 from enhance_cli.data.studio import colour
 from enhance_cli.errors import UsageError
+from enhance_cli.whole import whole_file
 
 LEVEL = 0.05  # RMS of a stem's loud parts in the cache
 MIN_SECONDS = 10.0
@@ -163,8 +164,6 @@ def digest(name: str) -> int:
 
 def store(path: Path, stems: np.ndarray) -> None:
     """Write the array, whole or not at all; an empty file stands for a song that gave nothing."""
-    part = path.with_suffix(".part")
-    with open(part, "wb") as file:
+    with whole_file(path) as file:
         if stems.shape[1]:
             np.save(file, stems)
-    os.replace(part, path)

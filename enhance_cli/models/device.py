@@ -31,14 +31,26 @@ def pick_device(name: str = "auto") -> torch.device:
 
 
 def pick_precision(name: str, device: torch.device) -> str:
-    """auto is bf16 on a CUDA GPU that has it, else fp32. Raises UsageError for a senseless pair."""
+    """auto is bf16 on a CUDA GPU that computes in it, else fp32. Raises UsageError for a senseless pair.
+
+    fp32 on a CUDA GPU means it: the convolutions of this process no longer round to TF32, which has 10 bits of mantissa.
+    """
     if name not in PRECISIONS:
         raise UsageError(f"--precision {name}: unknown", f"use {', '.join(PRECISIONS)}")
     if name == "auto":
-        return "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "fp32"
+        own = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+        name = "bf16" if own else "fp32"
     if name == "fp16" and device.type == "cpu":
         raise UsageError("--precision fp16 needs a GPU", "use fp32 or bf16 on the CPU")
+    if name == "fp32" and device.type == "cuda":
+        torch.backends.cudnn.allow_tf32 = False
     return name
+
+
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """A context in which networks compute in "fp32", "bf16" or "fp16"."""
+    dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision)
+    return torch.autocast(device.type, dtype=dtype, enabled=dtype is not None)
 
 
 def send(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from enhance_cli.errors import ModelError
+from enhance_cli.whole import whole_file
 
 
 def home() -> Path:
@@ -52,10 +53,8 @@ def read_pin(name: str) -> dict:
 
 def write_pin(name: str, pin: dict) -> Path:
     path = _pin_path(name)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(f".{os.getpid()}.part")
-    part.write_text(json.dumps(pin, indent=2) + "\n")
-    os.replace(part, path)
+    with whole_file(path) as file:
+        file.write((json.dumps(pin, indent=2) + "\n").encode())
     return path
 
 

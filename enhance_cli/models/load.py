@@ -11,10 +11,12 @@ from torch import Tensor
 
 from enhance_cli.audio.stft import Frontend
 from enhance_cli.errors import ModelError
+from enhance_cli.models.device import autocast
 from enhance_cli.models.prediction import Prediction
 from enhance_cli.models.spec import Spec, file_sha256, read_spec
 from enhance_cli.networks import NETWORKS
 from enhance_cli.processes import PROCESSES
+from enhance_cli.whole import whole_file
 
 
 class Model:
@@ -47,9 +49,8 @@ class Model:
         estimate = partial(self.prediction.estimate, network, self.process)
         return sampler(estimate, self.process, self._call(centre, y), steps, noise)
 
-    def _call(self, network: Callable, *inputs: Tensor) -> Tensor:
-        dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.precision)
-        with torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None):
+    def _call(self, network: Callable, *inputs) -> Tensor:
+        with autocast(self.device, self.precision):
             return network(*inputs).float()
 
 
@@ -123,10 +124,13 @@ def _unbuildable(path: Path, error: Exception) -> ModelError:
 
 
 def save_model(path: Path, spec: Spec, network: torch.nn.Module) -> None:
-    """Write the header and the weights, matrices in half precision; vectors (biases, gains, frequencies) stay as they are."""
+    """Write the header and the weights, matrices in half precision; vectors (biases, gains, frequencies) stay as they are.
+
+    A model that was there before stays until the new one is complete.
+    """
     weights = {
         k: (v.half() if v.is_floating_point() and v.dim() > 1 else v).contiguous().cpu()
         for k, v in network.state_dict().items()
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(save(weights, metadata=spec.to_metadata()))  # save_file would keep it from other users
+    with whole_file(path) as file:
+        file.write(save(weights, metadata=spec.to_metadata()))

@@ -51,8 +51,6 @@ def pull(
         from enhance_cli.models.demucs import fetch
 
         return fetch(entry)[-1]
-    if source.converter is None:
-        raise ModelError(f"{name}: this version has no converter for it", f"see {source.page}")
     if pin.get("location") != source.location:
         pin = {}  # weights.toml has another file by that name now
     if entry.path.is_file() and file_sha256(entry.path) == pin.get("model_sha256"):

@@ -24,8 +24,7 @@ class Source:
     """Where a published checkpoint lies and what is known of it; None is what is not known, and is pinned on first use.
 
     On the Hub it is `file` of `repo`, elsewhere `url`. `size` in bytes is exact and checked, `about` is only shown.
-    `converter` None means that this version cannot run it, unless `package` names the one that does. `restriction` says in
-    words what its licence forbids.
+    `converter` is None where `package` names the one that runs it. `restriction` says in words what its licence forbids.
     """
 
     repo: str | None = None
@@ -39,11 +38,6 @@ class Source:
     package: str | None = None
     process: str | None = None
     restriction: str = ""
-
-    @property
-    def page(self) -> str:
-        """Where a person can look at it."""
-        return self.url or f"https://huggingface.co/{self.repo}"
 
     @property
     def not_known(self) -> list[str]:
@@ -132,8 +126,6 @@ def pulled(entry: Entry) -> Entry:
     if entry.source.package:
         return entry
     if not entry.path.is_file():
-        if entry.source.converter is None:
-            raise ModelError(f"{entry.name}: this version cannot run it", f"see {entry.source.page}")
         raise ModelError(f"{entry.name}: not here yet", f"run `enhance models pull {entry.name}`")
     return replace(entry, sha256=folders.read_pin(entry.name).get("model_sha256"))
 

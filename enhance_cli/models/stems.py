@@ -14,6 +14,7 @@ from torch.nn.functional import one_hot
 
 from enhance_cli.errors import ModelError
 from enhance_cli.models import demucs
+from enhance_cli.models.device import autocast
 from enhance_cli.models.load import Model, load_network
 from enhance_cli.models.registry import Entry
 
@@ -27,21 +28,18 @@ class StemModel(Model):
         """The extractor's estimate of `stem` in mix (B, C, N), and the refiner's `estimate(x, y, t)` for that mix and stem."""
         place = torch.tensor(self.spec.stems.index(stem), device=mix.device)
         label = one_hot(place, len(self.spec.stems)).float().expand(mix.shape[0], -1)
-        first, features = self._run(self.network.extract, mix, label)
-
-        def refine(x: Tensor, _: Tensor, t: Tensor) -> Tensor:
-            return self._run(self.network, x, t, label, features).float()
-
-        return first.float(), partial(self.prediction.estimate, refine, self.process)
+        first, features = self.extract(mix, label)
+        refine = lambda x, _, t: self.refine(x, t, label, features)
+        return first, partial(self.prediction.estimate, refine, self.process)
 
     def separate(
         self, mix: Tensor, stems: Sequence[str], sampler: Callable | None, steps: int, noise: Callable[[], Callable]
     ) -> Tensor:
         """Mix (B, C, N) on the model's device -> its `stems` (K, B, C, N). `noise()` gives a new source of draws for each
         stem; with no steps neither it nor the sampler is used."""
-        every = self._run(self.network.extract_all, mix) if not steps and len(stems) > 1 else None
+        every = self.extract_all(mix) if not steps and len(stems) > 1 else None
         if every is not None:
-            return every[:, [self.spec.stems.index(stem) for stem in stems]].transpose(0, 1).float()
+            return every[:, [self.spec.stems.index(stem) for stem in stems]].transpose(0, 1)
         found = []
         for stem in stems:
             first, estimate = self.bind(mix, stem)
@@ -52,10 +50,21 @@ class StemModel(Model):
         """How many samples around a place the result there depends on; None where that has no end."""
         return self.network.reach(steps)
 
-    def _run(self, network: Callable, *inputs):
-        dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.precision)
-        with torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None):
-            return network(*inputs)
+    def extract(self, mix: Tensor, label: Tensor) -> tuple[Tensor, Sequence]:
+        """Mix (B, C, N) and one-hot label (B, K) -> the extractor's estimate (B, C, N), and what it tells the refiner."""
+        with autocast(self.device, self.precision):
+            first, features = self.network.extract(mix, label)
+        return first.float(), features
+
+    def extract_all(self, mix: Tensor) -> Tensor | None:
+        """Mix (B, C, N) -> (B, K, C, N), all stems by one pass; None of an extractor that gives one a pass."""
+        with autocast(self.device, self.precision):
+            every = self.network.extract_all(mix)
+        return None if every is None else every.float()
+
+    def refine(self, x: Tensor, t: Tensor, label: Tensor, features: Sequence) -> Tensor:
+        """What the refiner itself gives for the scaled state x (B, C, N) at t (B,), with the `features` of `extract`."""
+        return self._call(self.network, x, t, label, features)
 
 
 def load_stems(entry: Entry, device: torch.device, precision: str = "fp32") -> StemModel | demucs.DemucsModel:

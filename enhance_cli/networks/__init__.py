@@ -1,4 +1,11 @@
-"""Networks: one file each, torch only; forward(x, y, t) -> what the model predicts."""
+"""Networks: one file each, torch only, and blocks that several use in `layers`. Each says what its `forward` takes and gives.
+
+denoising           forward(x, y, t): state and noisy spectrogram, time -> what the model predicts
+repair              the same of speaker embeddings
+stems               extract(mix, label) -> a first estimate; forward(x, t, label, features) -> the refined one
+speaker embeddings  forward(waves) -> embeddings
+sounds              forward(audio) -> probabilities
+"""
 
 from enhance_cli.catalogue import Catalogue
 
@@ -9,7 +16,6 @@ NETWORKS = Catalogue(
         "band_split_conv": "band_split_conv:BandSplitConv",
         "bs_roformer": "bs_roformer:BSRoformer",
         "bridge_unet": "bridge_unet:BridgeUNet",
-        "cnn14": "cnn14:Cnn14",
         "cnn14_decision_level": "cnn14:Cnn14DecisionLevel",
         "ecapa": "ecapa:Ecapa",
         "ecapa_seed": "ecapa_seed:EcapaSeed",

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from enhance_cli.networks.bridge_unet import BridgeUNet, ResidualBlock, TemporalBlock
+from enhance_cli.networks.layers import ResidualBlock, TemporalBlock, fold_normalisations
 
 BANDS = ((8, 16), (16, 8), (32, 8), (64, 8), (128, 8))  # of 2048 bins: so many bins each, and how many such bands
 REACHES = ((1, 2), (4, 8))  # dilations of the full-band layers, by turns
@@ -74,7 +74,9 @@ class BandSplitConv(nn.Module):
         """Samples on either side that an output sample can depend on."""
         return sum(layer.context for layer in (*self.blocks, *self.mixers)) * self.hop + self.n_fft
 
-    fold = BridgeUNet.fold
+    def fold(self) -> "BandSplitConv":
+        """For inference; see layers.fold_normalisations."""
+        return fold_normalisations(self)
 
     def extract(self, mix: Tensor, label: Tensor) -> tuple[Tensor, tuple]:
         """(B, 1, N) mix, (B, K) one-hot -> (B, 1, N) first estimate, and what a refiner is fed with."""

@@ -18,9 +18,9 @@ import math
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from enhance_cli.networks.guide_attention import PLACES, GuideAttention
+from enhance_cli.networks.layers import ResidualBlock, TemporalBlock, fold_normalisations
 
 
 class TimeEmbedding(nn.Module):
@@ -34,40 +34,6 @@ class TimeEmbedding(nn.Module):
     def forward(self, t: Tensor) -> Tensor:
         phase = t.clamp_min(1e-3).log()[:, None] * self.frequencies * math.pi
         return self.mlp(torch.cat([phase.sin(), phase.cos()], dim=1))
-
-
-class ResidualBlock(nn.Module):
-    """(B, C, T, F) -> same. Two 3x3 convolutions, the first dilated in time and shifted by the time embedding."""
-
-    def __init__(self, channels: int, dilation: int, embedding: int):
-        super().__init__()
-        self.conv1 = nn.Conv2d(channels, channels, 3, padding=(dilation, 1), dilation=(dilation, 1), bias=False)
-        self.norm1 = nn.BatchNorm2d(channels)
-        self.shift = nn.Linear(embedding, channels)
-        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
-        self.norm2 = nn.BatchNorm2d(channels)
-        self.context = dilation + 1
-        nn.init.zeros_(self.norm2.weight)
-
-    def forward(self, h: Tensor, embedding: Tensor) -> Tensor:
-        r = self.norm1(self.conv1(h)).add_(self.shift(embedding)[:, :, None, None])
-        return F.relu(self.norm2(self.conv2(F.relu(r, inplace=True))).add_(h), inplace=True)
-
-
-class TemporalBlock(nn.Module):
-    """(B, C, T) -> same. One dilated convolution over time across all bands, and a pointwise one."""
-
-    def __init__(self, channels: int, dilation: int, embedding: int):
-        super().__init__()
-        self.conv1 = nn.Conv2d(channels, channels, (3, 1), padding=(dilation, 0), dilation=(dilation, 1), bias=False)
-        self.norm1 = nn.BatchNorm2d(channels)
-        self.shift = nn.Linear(embedding, channels)
-        self.conv2 = nn.Conv2d(channels, channels, 1, bias=False)
-        self.norm2 = nn.BatchNorm2d(channels)
-        self.context = dilation
-        nn.init.zeros_(self.norm2.weight)
-
-    forward = ResidualBlock.forward
 
 
 def resample_conv(inputs: int, outputs: int, up: bool) -> nn.Module:
@@ -163,14 +129,8 @@ class BridgeUNet(nn.Module):
         self.to(memory_format=torch.channels_last)
 
     def fold(self) -> "BridgeUNet":
-        """For inference: the fixed normalisations become part of the convolutions before them. Same numbers, less work."""
-        for module in list(self.modules()):
-            if isinstance(module, ResidualBlock | TemporalBlock):
-                module.conv1, module.norm1 = fuse_conv_bn_eval(module.conv1, module.norm1), nn.Identity()
-                module.conv2, module.norm2 = fuse_conv_bn_eval(module.conv2, module.norm2), nn.Identity()
-            elif isinstance(module, nn.Sequential) and isinstance(module[1], nn.BatchNorm2d):
-                module[0], module[1] = fuse_conv_bn_eval(module[0], module[1]), nn.Identity()
-        return self.to(memory_format=torch.channels_last)
+        """For inference; see layers.fold_normalisations."""
+        return fold_normalisations(self)
 
     @property
     def context(self) -> int:

@@ -1,9 +1,9 @@
-"""Cnn14 of PANNs: which of the 527 AudioSet classes are heard, in a clip or in every 0.32 s of it.
+"""Cnn14 of PANNs at "decision level": which of the 527 AudioSet classes are heard in every 0.32 s.
 
 Six blocks of two 3x3 convolutions over 64 log-mel bands at 32 kHz, each but the last halving time and frequency, then
-the mean over frequency. `Cnn14` pools over all time first; `Cnn14DecisionLevel` classifies every segment of 32 frames
-and is what finds where an event is. Names and order of the weights are those of the published checkpoints, whose
-STFT and mel matrices are computed here instead. 80.8 M parameters, 2.1 GMAC per second of audio.
+the mean over frequency, and a classification of every segment of 32 frames. Names and order of the weights are those of
+the published checkpoints, whose STFT and mel matrices are computed here instead. 80.8 M parameters, 2.1 GMAC per second of
+audio.
 
 Kong et al., 2020, "PANNs: large-scale pretrained audio neural networks for audio pattern recognition".
 """
@@ -37,10 +37,11 @@ class ConvBlock(nn.Module):
         return F.avg_pool2d(F.relu(self.bn2(self.conv2(h))), self.pool)
 
 
-class Cnn14(nn.Module):
-    """forward(audio): (B, N) at 32 kHz -> probabilities of the classes in the whole clip, (B, classes).
+class Cnn14DecisionLevel(nn.Module):
+    """forward(audio): (B, N) at 32 kHz -> probabilities in every segment of 0.32 s, (B, segments, classes).
 
-    `width` is the number of channels of the first block, 64 in the published models.
+    The probability in the whole clip is the largest of them. `width` is the number of channels of the first block, 64 in the
+    published models.
     """
 
     def __init__(self, classes: int = 527, width: int = 64, mel_bands: int = 64):
@@ -69,21 +70,6 @@ class Cnn14(nn.Module):
         for number in range(1, 7):
             h = self.get_submodule(f"conv_block{number}")(h)
         return h.mean(dim=3)
-
-    def embedding(self, audio: Tensor) -> Tensor:
-        """(B, N) -> (B, channels): the clip in 2048 numbers, before they are classified."""
-        h = self.features(audio)
-        return F.relu(self.fc1(h.amax(dim=2) + h.mean(dim=2)))
-
-    def forward(self, audio: Tensor) -> Tensor:
-        return self.fc_audioset(self.embedding(audio)).sigmoid()
-
-
-class Cnn14DecisionLevel(Cnn14):
-    """forward(audio): (B, N) at 32 kHz -> probabilities in every segment of 0.32 s, (B, segments, classes).
-
-    The probability in the whole clip is the largest of them.
-    """
 
     def forward(self, audio: Tensor) -> Tensor:
         h = self.features(audio)

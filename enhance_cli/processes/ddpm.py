@@ -30,23 +30,18 @@ class DDPM(Process):
     def t_max(self) -> float:
         return self.count - 1.0
 
-    def kept(self, t: Tensor) -> Tensor:
-        """p_t, the share of the signal in the variance, shaped like t."""
-        table = _kept(self.beta_min, self.beta_max, self.count).to(t.device)
-        return table[(t.round().long() + 1).clamp(0, self.count)]
-
     def coefficients(self, t: Tensor) -> tuple[Tensor, Tensor]:
-        a = self.kept(t).sqrt().to(t.dtype)
+        a = self._at(t, 0)
         return a, torch.zeros_like(a)
 
     def std(self, t: Tensor) -> Tensor:
-        return (1 - self.kept(t)).sqrt().to(t.dtype)
+        return self._at(t, 1)
 
     def drift(self, x: Tensor, y: Tensor, t: Tensor) -> Tensor:
-        return -like(self._beta(t) / 2, x) * x
+        return -like(self._at(t, 2) ** 2 / 2, x) * x
 
     def diffusion(self, t: Tensor) -> Tensor:
-        return self._beta(t).sqrt()
+        return self._at(t, 2)
 
     def start(self, y: Tensor, noise: Tensor, t: float | None = None) -> Tensor:
         return self.sample(y, y, self.t_max if t is None else t, noise)
@@ -66,14 +61,24 @@ class DDPM(Process):
             raise UsageError(f"{steps} steps: there are only {most} times to stop at", f"choose at most {most}")
         return [*times, self.t_clean]
 
-    def _beta(self, t: Tensor) -> Tensor:
-        """Variance added in the step that leads to t, shaped like t."""
-        return (1 - self.kept(t) / self.kept(t - 1)).to(t.dtype)
+    def _at(self, t: Tensor, row: int) -> Tensor:
+        """That row of `schedule` at the times t, shaped like t."""
+        table = _schedule_on(self.beta_min, self.beta_max, self.count, t.device)[row]
+        return table[(t.round().long() + 1).clamp(0, self.count)].to(t.dtype)
 
 
-@lru_cache(maxsize=4)
-def _kept(beta_min: float, beta_max: float, count: int) -> Tensor:
-    """p at the times -1 (where it is one), 0, 1, ..., float64 (count + 1,), from a product in single precision, as published:
-    over 20 steps the difference is seen."""
+def schedule(beta_min: float, beta_max: float, count: int) -> Tensor:
+    """sqrt(p), sqrt(1 - p) and the square root of the variance added, at the times -1, 0, 1, ...: float64 (3, count + 1).
+
+    From a product in single precision, as published: over 20 steps the difference is seen.
+    """
     beta = torch.linspace(beta_min**0.5, beta_max**0.5, count, dtype=torch.float32) ** 2
-    return torch.cat([torch.ones(1), (1 - beta).cumprod(0)]).double()
+    kept = torch.cat([torch.ones(1), (1 - beta).cumprod(0)]).double()
+    added = 1 - kept[1:] / kept[:-1]
+    return torch.stack([kept, 1 - kept, torch.cat([torch.zeros(1), added])]).sqrt()
+
+
+@lru_cache(maxsize=8)
+def _schedule_on(beta_min: float, beta_max: float, count: int, device: torch.device) -> Tensor:
+    """In single precision, since Apple's GPUs have no other, and kept there: a copy to a GPU waits for it."""
+    return schedule(beta_min, beta_max, count).float().to(device)

@@ -65,7 +65,7 @@ class EDM(Process):
             raise ValueError("a sampler needs at least one step")
         if not self.sigma_min < start <= self.sigma_max:
             raise UsageError(
-                f"--sigma {start:g}: the process does not start there",
+                f"sigma {start:g}: the process does not start there",
                 f"choose from above {self.sigma_min:g} to {self.sigma_max:g}",
             )
         return start

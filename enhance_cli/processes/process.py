@@ -87,7 +87,7 @@ class Process(ABC):
             raise ValueError("a sampler needs at least one step")
         if not self.t_eps < start <= self.t_max:
             raise UsageError(
-                f"--sampler-start {start:g}: the process does not start there",
+                f"sampler start {start:g}: the process does not start there",
                 f"choose from {self.t_eps:g} to {self.t_max:g}",
             )
         return start

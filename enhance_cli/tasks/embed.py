@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch.nn.functional import normalize
 
+from enhance_cli.audio.energy_gate import loud
 from enhance_cli.audio.resample import resample
 from enhance_cli.errors import AudioError
 from enhance_cli.models.extractor import Extractor
@@ -21,9 +22,6 @@ LONGEST = 20.0  # seconds at once, for networks that would take any length
 SILENT = 1e-4  # RMS, -80 dBFS
 BATCH_SECONDS = 40.0
 SPARE = 2  # recordings that are read while others are embedded
-FRAME = 0.03  # seconds, of the voice activity detection
-AROUND = 3  # frames kept before and after speech
-BELOW_RMS, ABOVE_FLOOR = 25.0, 6.0  # dB
 
 
 @dataclass(frozen=True)
@@ -90,14 +88,3 @@ class Embedder:
             return [0]
         count = -(-2 * (samples - self.segment) // self.segment) + 1
         return np.linspace(0, samples - self.segment, count).round().astype(int).tolist()
-
-
-def loud(wave: np.ndarray, rate: int) -> np.ndarray:
-    """(n,) -> (n,) bool: frames at most 25 dB below the recording's RMS and 6 dB above its floor, and the 90 ms around."""
-    frame = round(FRAME * rate)
-    padded = np.pad(wave, (0, -wave.size % frame)).reshape(-1, frame)
-    level = 10 * np.log10(np.square(padded, dtype=np.float64).mean(axis=1) + 1e-12)
-    rms = 10 * np.log10(np.square(wave, dtype=np.float64).mean() + 1e-12)
-    voiced = level > max(rms - BELOW_RMS, min(np.percentile(level, 5) + ABOVE_FLOOR, rms - ABOVE_FLOOR))
-    near = np.convolve(voiced, np.ones(2 * AROUND + 1), mode="same") > 0
-    return np.repeat(near, frame)[: wave.size]

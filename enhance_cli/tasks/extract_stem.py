@@ -2,8 +2,8 @@
 
 The mix is brought to the model's rate and separated in windows; the estimates are brought back to the file's rate. What lies
 above the model's band is shared out by the energies that the stems have in the upper half of it. Where all stems of a model
-that knows the whole mix are asked for, what is left over is shared out too (models.sharing), and they sum to the mix; unless
-the residual, the mix less the stems, is wanted for itself.
+that knows the whole mix are asked for, what is left over is shared out too (audio.mixture_consistency), and they sum to the
+mix; unless the residual, the mix less the stems, is wanted for itself.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from enhance_cli.audio.level import Meter
+from enhance_cli.audio.mixture_consistency import HOP, N_FFT, share_out, spectra
 from enhance_cli.audio.resample import Resampler
 from enhance_cli.models.device import send
-from enhance_cli.models.sharing import HOP, N_FFT, share_out, spectra
 from enhance_cli.models.stems import StemModel
 from enhance_cli.samplers import SAMPLERS
 from enhance_cli.tasks.engine import Order, engine_for

@@ -137,7 +137,7 @@ WRONG_USE = [
     (["a.wav", "--batch-size", "0"], "--batch-size 0"),
     (["a.wav", "--loudness", "loud"], "--loudness loud"),
     (["a.wav", "--shard", "3/2"], "--shard 3/2"),
-    (["a.wav", "-o", "-", "--json"], "--json and the audio cannot both go to standard output"),
+    (["a.wav", "-o", "-", "--json"], "--json and the results cannot both go to standard output"),
 ]
 
 

@@ -43,7 +43,7 @@ def test_settings_of_the_sampler_reach_it_and_the_record(enhance, recording, mod
     "asked, said",
     [
         (["--sampler", "bridge_ode"], "does not run with it"),
-        (["--sampler-start", "0.01"], "--sampler-start 0.01: the process does not start there: choose from 0.03 to 1"),
+        (["--sampler-start", "0.01"], "sampler start 0.01: the process does not start there: choose from 0.03 to 1"),
         (["--steps", "1000"], "takes 1 to 200 steps"),
     ],
 )

@@ -1,5 +1,7 @@
 """Packing a corpus: what goes in, what stays out, what is held out, and what is said when nothing is left."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import soundfile
@@ -47,6 +49,23 @@ def test_no_speaker_is_on_both_sides(root):
     assert len(sides[0]) == len(sides[1]) == 2 and not sides[0] & sides[1]
 
 
+@pytest.mark.parametrize("path", ["ann/ann0.flac", "ann/mic1/ann0.flac", "ann/chapter/mic1/ann0.flac"])
+def test_a_speaker_is_the_folder_below_the_source_however_deep_the_file(path):
+    name = corpus.group(Source("speech/train", groups="folder"), Path("/data/speech/train") / path, Path("/data"))
+    assert name == "speech/train/ann"
+
+
+def test_speakers_with_the_same_microphones_stay_apart(root):
+    for speaker in (root / "speech").iterdir():
+        for k, file in enumerate(sorted(speaker.glob("*.flac"))):
+            (speaker / f"mic{k}").mkdir()
+            file.rename(speaker / f"mic{k}" / file.name)
+    packed = load(root, Source("speech", groups="folder", held_out=0.5))
+    sides = [sorted({clip.group for clip in side}) for side in (packed.train, packed.valid)]
+    assert sorted(sides[0] + sides[1]) == [f"speech/{name}" for name in ("ann", "bob", "cid", "dee")]
+    assert len(sides[0]) == len(sides[1]) == 2
+
+
 def test_packing_happens_once_until_the_files_change(root):
     source = Source("speech", held_out=0.25)
     load(root, source)
@@ -56,6 +75,17 @@ def test_packing_happens_once_until_the_files_change(root):
     soundfile.write(root / "speech" / "ann" / "more.wav", np.ones(8000) * 0.1, RATE)
     load(root, source, log=said.append)
     assert said
+
+
+def test_packing_that_is_broken_off_leaves_nothing_and_is_done_again(root):
+    def stop(line):
+        if "broken.wav" in line:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        load(root, Source("speech", held_out=0.25), log=stop)
+    assert not list((root.parent / "cache").iterdir())
+    assert len(load(root, Source("speech", held_out=0.25)).train) == 6
 
 
 def test_scores_and_exclusions_choose_files(root):

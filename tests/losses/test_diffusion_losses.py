@@ -57,6 +57,20 @@ def test_times_are_those_of_the_process(name, process, pair):
     assert process.t_eps <= min(times) < 0.05 and 0.97 < max(times) <= process.t_max
 
 
+@pytest.mark.parametrize("settings, shortest", [({}, 0.02), ({"t_eps": 0.3}, 0.3)])
+def test_times_of_data_prediction_reach_from_its_own_t_eps_to_the_noisy_end(settings, shortest, pair):
+    process, (x0, y), times = PROCESSES["schroedinger_bridge_ve"](), pair, []
+    distance = lambda a, b: (a - b).abs().mean()
+
+    def estimate(x, y, t):
+        times.extend(t.tolist())
+        return x0
+
+    for _ in range(300):
+        LOSSES["data_prediction"](estimate, process, x0, y, lambda: draw(process), distance, **settings)
+    assert shortest <= min(times) < shortest + 0.02 and times.count(1.0) == pytest.approx(450, abs=75)
+
+
 def test_score_matching_is_half_the_squared_error_of_the_scaled_score(pair):
     """A network that gives the score s has the loss 1/2 sum |std s + z|^2, averaged over the batch."""
     process, (x0, y) = PROCESSES["ouve"](t_eps=0.5, t_max=0.5), pair

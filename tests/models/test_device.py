@@ -1,10 +1,12 @@
 """Devices and precisions: what is not there is refused with a sentence, on machines with and without a GPU."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
 from enhance_cli.errors import UsageError
-from enhance_cli.models.device import pick_device, pick_precision
+from enhance_cli.models.device import autocast, pick_device, pick_precision
 
 CPU = torch.device("cpu")
 
@@ -37,6 +39,35 @@ def test_with_gpus_auto_takes_the_first_and_a_number_too_high_is_an_error(monkey
 def test_what_is_no_device_is_refused(name):
     with pytest.raises(UsageError, match="--device"):
         pick_device(name)
+
+
+def test_auto_is_bf16_on_cards_that_compute_in_it_and_not_on_those_that_emulate_it(monkeypatch):
+    """is_bf16_supported of torch itself, asked on stand-ins of a T4 and an A100."""
+    cuda = torch.device("cuda")
+    monkeypatch.setattr(torch.version, "hip", None)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "_check_bf16_tensor_supported", lambda device: True)
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    for major, precision in (8, "bf16"), (7, "fp32"):
+        monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _, m=major: SimpleNamespace(major=m))
+        assert pick_precision("auto", cuda) == precision
+
+
+def test_fp32_on_a_gpu_is_no_tf32(monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    pick_precision("bf16", torch.device("cuda"))
+    pick_precision("fp32", CPU)
+    assert torch.backends.cudnn.allow_tf32
+    pick_precision("fp32", torch.device("cuda"))
+    assert not torch.backends.cudnn.allow_tf32
+
+
+@pytest.mark.parametrize("precision, dtype", [("fp32", torch.float32), ("bf16", torch.bfloat16)])
+def test_networks_compute_in_the_precision_that_was_picked(precision, dtype):
+    layer = torch.nn.Linear(3, 3)
+    with autocast(CPU, precision):
+        assert layer(torch.ones(1, 3)).dtype == dtype
 
 
 def test_precision():

@@ -229,16 +229,14 @@ def test_plain_http_from_elsewhere_is_refused(known, enhance):
 
 
 def test_names_that_cannot_be_pulled(known, enhance):
-    known(table(url="https://example.org/tiny.ckpt", converter=None))
+    known(table(url="https://example.org/tiny.ckpt"))
     for name, said in (
-        ("theirs", "no converter for it: see https://example.org"),
         ("denoise-s", "ships with this program"),
         ("thiers", "did you mean theirs?"),
     ):
         done = enhance("models", "pull", name)
         assert done.code == 3 and said in done.stderr
     assert "ships with this program" in enhance("models", "remove", "denoise-s").stderr
-    assert "cannot run it" in enhance("denoise", "a.wav", "-m", "theirs").stderr
     assert json.loads(enhance("models", "show", "theirs").stdout)["url"] == "https://example.org/tiny.ckpt"
 
 
@@ -366,13 +364,12 @@ def test_every_published_model_of_the_table_is_complete(home):
         assert source.sha256 is None or len(source.sha256) == 64
         assert ("NC" in entry.licence) <= bool(source.restriction)
         assert not entry.default and not entry.path.exists()
-        if source.converter:
-            assert source.converter in CONVERTERS and (source.url or source.file)
-            assert source.process in STEPS or entry.task != "denoise", "what samples has a number of steps"
         if source.package:
             assert registry.find(entry.name, entry.task) == entry  # its package knows whether it is here
             continue
-        with pytest.raises(ModelError, match="not here yet" if source.converter else "cannot run it"):
+        assert source.converter in CONVERTERS and (source.url or source.file), "nobody can run it"
+        assert source.process in STEPS or entry.task != "denoise", "what samples has a number of steps"
+        with pytest.raises(ModelError, match="not here yet"):
             registry.find(entry.name, entry.task)
 
 

@@ -116,8 +116,8 @@ def test_what_lies_above_the_band_is_shared_out_or_cut(model, song):
         ({"stems": ("cello",)}, "--stem cello: stems does not extract it: choose from bass, drums, guitar, piano, all"),
         ({"steps": 5}, "--steps 5: stems takes 0 to 4 steps"),
         ({"sampler": "ddim"}, "--sampler ddim: stems does not run with it: choose from consistency, heun"),
-        ({"sigma": 50.0}, "--sigma 50: the process does not start there"),
-        ({"sigma": 0.0}, "--sigma 0: the process does not start there"),
+        ({"sigma": 50.0}, "sigma 50: the process does not start there"),
+        ({"sigma": 0.0}, "sigma 0: the process does not start there"),
     ],
 )
 def test_what_the_model_cannot_do_is_refused(model, options, word):

@@ -1,7 +1,6 @@
 """A foreign checkpoint becomes a model file of ours: read by a converter, written as safetensors with a header."""
 
 import json
-import os
 import struct
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from enhance_cli.models.convert.lightning import FREQUENCIES
 from enhance_cli.models.convert.panns import is_panns
 from enhance_cli.models.convert.pickles import read
 from enhance_cli.models.spec import Spec, file_sha256
+from enhance_cli.whole import whole_file
 
 IN_FULL = (FREQUENCIES, "to_time.0.0.weights")  # of time embeddings: a small error turns into a large angle
 
@@ -90,15 +90,9 @@ _TOLD_BY = {
 
 
 def _save(weights: dict[str, Tensor], spec: Spec, target: Path, half: bool) -> None:
-    part = target.with_name(f"{target.name}.{os.getpid()}.part")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with open(part, "wb") as file:
-                _stream(file, weights, spec, half)
-            os.replace(part, target)
-        finally:
-            part.unlink(missing_ok=True)
+        with whole_file(target) as file:
+            _stream(file, weights, spec, half)
     except OSError as error:
         raise ModelError(f"{target}: cannot be written ({error.strerror})", "check the folder and its space") from error
 

@@ -1,8 +1,8 @@
-"""Checkpoints of PANNs Cnn14, for sounds in segments ("decision level") or in whole clips.
+"""Checkpoints of PANNs Cnn14 for sounds in segments ("decision level").
 
 A plain torch file of the training program; under "model" lie weights by the names of networks.cnn14, besides the STFT and
-mel matrices of its front end, which are computed here. Both kinds have the same weights by name and shape, so a file does
-not tell which it is. (Kong et al., 2020.)
+mel matrices of its front end, which are computed here. The network for whole clips has the same weights by name and shape, so
+a file does not tell which it is; only that for segments was trained to find where a sound is. (Kong et al., 2020.)
 """
 
 from pathlib import Path
@@ -18,29 +18,17 @@ from enhance_cli.networks import NETWORKS
 FRONT_END = ("spectrogram_extractor.", "logmel_extractor.")
 MEL = "logmel_extractor.melW"
 RATE = 32000
+NETWORK = "cnn14_decision_level"
 
 
-def decision_level(source: Path) -> tuple[dict[str, Tensor], Spec]:
+def convert(source: Path) -> tuple[dict[str, Tensor], Spec]:
     """Weights by the names of networks.cnn14, and the header of a guide. Raises ModelError."""
-    return _convert(source, "cnn14_decision_level", "guide")
-
-
-def clip(source: Path) -> tuple[dict[str, Tensor], Spec]:
-    """The same for a network that tags whole clips. Raises ModelError."""
-    return _convert(source, "cnn14", "tag")
-
-
-def is_panns(found) -> bool:
-    return isinstance(found, dict) and isinstance(found.get("model"), dict) and "bn0.weight" in found["model"]
-
-
-def _convert(source: Path, network: str, task: str) -> tuple[dict[str, Tensor], Spec]:
     found = read(source)
     if not is_panns(found) or not all(isinstance(v, Tensor) for v in found["model"].values()):
         raise ModelError(f"{source}: not a PANNs checkpoint (no weights under 'model')", "choose another --from")
     state = found["model"]
     with torch.device("meta"):
-        wanted = {key: tuple(value.shape) for key, value in NETWORKS[network]().state_dict().items()}
+        wanted = {key: tuple(value.shape) for key, value in NETWORKS[NETWORK]().state_dict().items()}
     weights = {key: value for key, value in state.items() if not key.startswith(FRONT_END)}
     for key in [*wanted, *weights]:
         if key not in weights or tuple(weights[key].shape) != wanted.get(key):
@@ -51,8 +39,8 @@ def _convert(source: Path, network: str, task: str) -> tuple[dict[str, Tensor], 
     _check_mel(source, state)
     return weights, Spec(
         name=source.stem,
-        task=task,
-        network=network,
+        task="guide",
+        network=NETWORK,
         network_args={},
         process="",
         process_args={},
@@ -63,9 +51,13 @@ def _convert(source: Path, network: str, task: str) -> tuple[dict[str, Tensor], 
     )
 
 
+def is_panns(found) -> bool:
+    return isinstance(found, dict) and isinstance(found.get("model"), dict) and "bn0.weight" in found["model"]
+
+
 def _check_mel(source: Path, state: dict[str, Tensor]) -> None:
     """Its mel filters, where it has them, say for which sample rate it is."""
     if MEL in state:
-        own = NETWORKS["cnn14"](classes=1, width=1).filters
+        own = NETWORKS[NETWORK](classes=1, width=1).filters
         if state[MEL].shape != own.shape or not torch.allclose(state[MEL].float(), own, atol=1e-4):
             raise ModelError(f"{source}: its mel filters are not those of 32 kHz", "use the checkpoint for 32 kHz")

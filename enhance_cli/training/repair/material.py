@@ -14,6 +14,7 @@ import torch
 from enhance_cli.data import corpus, rooms
 from enhance_cli.data.degraded import Degrader, fill
 from enhance_cli.errors import UsageError
+from enhance_cli.models.device import autocast
 from enhance_cli.training.repair.recipe import RepairRecipe
 
 PART = 128  # crops in a file of the cache
@@ -101,7 +102,6 @@ class Material:
         """K arrays (conditions, samples) -> float16 (K, conditions, segments, D)."""
         spec, device = self.extractor.spec, self.extractor.device
         length = int(self.recipe.embedding.segment * self.rate)
-        dtype = {"bf16": torch.bfloat16}.get(self.recipe.embedding.precision)
         found = []
         for group in range(0, len(waves), 8):
             batch = torch.from_numpy(np.stack(waves[group : group + 8]))
@@ -109,7 +109,7 @@ class Material:
                 batch = batch * (spec.level / batch.square().mean(-1, keepdim=True).sqrt().clamp_min(1e-6)).clamp_min(1)
             segments = batch.unfold(-1, length, length)
             rows = segments.reshape(-1, length)
-            with torch.autocast(device.type, dtype=dtype, enabled=dtype is not None):
+            with autocast(device, self.recipe.embedding.precision):
                 vectors = self.extractor.embed(rows)
             found.append(vectors.numpy().reshape(*segments.shape[:3], -1).astype(np.float16))
         return np.concatenate(found)

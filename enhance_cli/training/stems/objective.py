@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
+from enhance_cli.audio.mixture_consistency import share_out
 from enhance_cli.errors import UsageError
 from enhance_cli.losses import DISTANCES
-from enhance_cli.models.sharing import share_out
 from enhance_cli.models.stems import StemModel
 from enhance_cli.samplers import heun
 from enhance_cli.training.stage import Stage
@@ -52,10 +52,10 @@ class Objective:
             return self.extraction(stage, mixes, stems, **stage.loss_args)
         label, x0 = self.pick(stems)
         with torch.no_grad():
-            first, features = self.model._run(self.model.network.extract, mixes, label)
+            first, features = self.model.extract(mixes, label)
         features = tuple(features)
         function = self.refinement if stage.loss == "refinement" else self.consistency
-        return function(stage, x0, first.float(), label, features, **stage.loss_args)
+        return function(stage, x0, first, label, features, **stage.loss_args)
 
     def pick(self, stems: Tensor) -> tuple[Tensor, Tensor]:
         """Stems (B, K, N) -> one-hot label (B, K) and stem (B, 1, N), one at random of each mix."""
@@ -71,10 +71,10 @@ class Objective:
         """Relative to the level of the mixes, which differs by design. In a share `shared` of the batches, what is left over of
         mixes that hold nothing else is shared out first, as it is when all stems are asked for."""
         unit = mixes.square().mean(dim=-1, keepdim=True).sqrt().clamp_min(1e-3)
-        estimates = self.model._run(self.model.network.extract_all, mixes)
+        estimates = self.model.extract_all(mixes)
         if estimates is None:
             label, target = self.pick(stems)
-            return self.distance(stage, self.model._run(self.model.network.extract, mixes, label)[0], target, unit)
+            return self.distance(stage, self.model.extract(mixes, label)[0], target, unit)
         found = estimates[:, :, 0]
         if shared and float(torch.rand(())) < shared:
             whole = (mixes[:, 0] - stems.sum(dim=1)).abs().amax(dim=-1) < NOTHING
@@ -128,12 +128,12 @@ class Objective:
 
     def estimate(self, model: StemModel, x: Tensor, t: Tensor, label: Tensor, features) -> Tensor:
         """What the model's own preconditioning makes of its refiner."""
-        refine = lambda x, _, t: model._run(model.network, x, t, label, features).float()
+        refine = lambda x, _, t: model.refine(x, t, label, features)
         return model.prediction.estimate(refine, model.process, x, x, t)
 
     def denoise(self, model: StemModel, x: Tensor, t: Tensor, label: Tensor, features) -> Tensor:
         """The same as a denoiser, whatever else the model is."""
-        refine = lambda x, _, t: model._run(model.network, x, t, label, features).float()
+        refine = lambda x, _, t: model.refine(x, t, label, features)
         prediction = replace(model.prediction, skip="edm_skip", out="edm_out")
         return prediction.estimate(refine, model.process, x, x, t)
 

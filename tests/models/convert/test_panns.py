@@ -16,20 +16,17 @@ def published(path, changes: dict | None = None):
         shapes = {key: value.shape for key, value in NETWORKS["cnn14_decision_level"]().state_dict().items()}
     shapes |= {f"spectrogram_extractor.stft.conv_{part}.weight": (513, 1, 1024) for part in ("real", "imag")}
     state = {key: torch.tensor(0.5).expand(shape) for key, shape in shapes.items()}
-    state["logmel_extractor.melW"] = NETWORKS["cnn14"](classes=1, width=1).filters
+    state["logmel_extractor.melW"] = NETWORKS["cnn14_decision_level"](classes=1, width=1).filters
     state = {key: value for key, value in (state | (changes or {})).items() if value is not None}
     torch.save({"iteration": 1, "model": state, "sampler": {}}, path)
     return path
 
 
-@pytest.mark.parametrize(
-    ("converter", "network", "task"), [("panns", "cnn14_decision_level", "guide"), ("panns-clip", "cnn14", "tag")]
-)
-def test_a_published_file_becomes_a_guide_or_a_tagger(converter, network, task, tmp_path):
+def test_a_published_file_becomes_a_guide(tmp_path):
     source = published(tmp_path / "x.pth")
     assert detect(source) == "panns"
-    weights, spec = {"panns": panns.decision_level, "panns-clip": panns.clip}[converter](source)
-    assert (spec.network, spec.task, spec.sample_rate, spec.process) == (network, task, 32000, "")
+    weights, spec = panns.convert(source)
+    assert (spec.network, spec.task, spec.sample_rate, spec.process) == ("cnn14_decision_level", "guide", 32000, "")
     assert len(weights) == 81 and not any(key.startswith(panns.FRONT_END) for key in weights)
 
 
@@ -38,7 +35,7 @@ def test_containers_of_the_real_kind_are_read_and_lack_weights(name):
     source = golden.FOLDER / name
     assert detect(source) == "panns"
     with pytest.raises(ModelError, match=r"not the weights of Cnn14 \(.* is missing\)"):
-        panns.decision_level(source)
+        panns.convert(source)
 
 
 @pytest.mark.parametrize(
@@ -54,11 +51,11 @@ def test_containers_of_the_real_kind_are_read_and_lack_weights(name):
 )
 def test_another_network_is_refused_with_what_differs(changes, message, tmp_path):
     with pytest.raises(ModelError, match=message):
-        panns.decision_level(published(tmp_path / "x.pth", changes))
+        panns.convert(published(tmp_path / "x.pth", changes))
 
 
 def test_what_is_no_such_file_is_refused(tmp_path):
     for content in ({"model": [1]}, {"model": {"bn0.weight": 3}}, [1]):
         torch.save(content, tmp_path / "x.pth")
         with pytest.raises(ModelError, match="not a PANNs checkpoint"):
-            panns.clip(tmp_path / "x.pth")
+            panns.convert(tmp_path / "x.pth")

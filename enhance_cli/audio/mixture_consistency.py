@@ -1,4 +1,7 @@
-"""What no stem holds, shared out among them: by how large they are in each bin of short spectra."""
+"""What no stem holds, shared out among them so that they sum to the mix: by how large they are in each bin of short spectra.
+
+(Wisdom et al., 2019, "Differentiable consistency constraints for improved deep speech enhancement".)
+"""
 
 import torch
 from torch import Tensor

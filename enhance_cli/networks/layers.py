@@ -1,0 +1,60 @@
+"""Blocks of dense, time-dilated convolutions that bridge_unet and band_split_conv are made of, and how they become quick.
+
+Batch normalisation is fixed at inference, so a block depends on `context` frames on either side and no more, and its
+normalisations can be folded into the convolutions before them.
+"""
+
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+class ResidualBlock(nn.Module):
+    """(B, C, T, F) -> same. Two 3x3 convolutions, the first dilated in time and shifted by the time embedding."""
+
+    def __init__(self, channels: int, dilation: int, embedding: int):
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=(dilation, 1), dilation=(dilation, 1), bias=False)
+        self.norm1 = nn.BatchNorm2d(channels)
+        self.shift = nn.Linear(embedding, channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.norm2 = nn.BatchNorm2d(channels)
+        self.context = dilation + 1
+        nn.init.zeros_(self.norm2.weight)
+
+    def forward(self, h: Tensor, embedding: Tensor) -> Tensor:
+        r = self.norm1(self.conv1(h)).add_(self.shift(embedding)[:, :, None, None])
+        return F.relu(self.norm2(self.conv2(F.relu(r, inplace=True))).add_(h), inplace=True)
+
+
+class TemporalBlock(nn.Module):
+    """(B, C, T) -> same. One dilated convolution over time across all bands, and a pointwise one."""
+
+    def __init__(self, channels: int, dilation: int, embedding: int):
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, channels, (3, 1), padding=(dilation, 0), dilation=(dilation, 1), bias=False)
+        self.norm1 = nn.BatchNorm2d(channels)
+        self.shift = nn.Linear(embedding, channels)
+        self.conv2 = nn.Conv2d(channels, channels, 1, bias=False)
+        self.norm2 = nn.BatchNorm2d(channels)
+        self.context = dilation
+        nn.init.zeros_(self.norm2.weight)
+
+    forward = ResidualBlock.forward
+
+
+def fold_normalisations(network: Network) -> Network:
+    """For inference: the fixed normalisations of `network` become part of the convolutions before them, in place. Same numbers,
+    less work."""
+    for module in list(network.modules()):
+        if isinstance(module, ResidualBlock | TemporalBlock):
+            module.conv1, module.norm1 = fuse_conv_bn_eval(module.conv1, module.norm1), nn.Identity()
+            module.conv2, module.norm2 = fuse_conv_bn_eval(module.conv2, module.norm2), nn.Identity()
+        elif isinstance(module, nn.Sequential) and isinstance(module[1], nn.BatchNorm2d):
+            module[0], module[1] = fuse_conv_bn_eval(module[0], module[1]), nn.Identity()
+    return network.to(memory_format=torch.channels_last)

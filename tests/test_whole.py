@@ -1,0 +1,55 @@
+"""Files replaced whole: what a reader sees before, while and after one is written, by one run or by two."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from enhance_cli.whole import whole_file
+
+
+def test_a_file_appears_when_it_is_complete_with_the_folders_it_needs(tmp_path):
+    target = tmp_path / "a" / "b" / "model.bin"
+    with whole_file(target) as file:
+        file.write(b"new")
+        assert not target.exists()
+    assert target.read_bytes() == b"new" and os.listdir(target.parent) == ["model.bin"]
+
+
+def test_what_fails_leaves_what_was_there(tmp_path):
+    target = tmp_path / "model.bin"
+    target.write_bytes(b"old")
+    with pytest.raises(KeyboardInterrupt), whole_file(target) as file:
+        file.write(b"half")
+        raise KeyboardInterrupt
+    assert target.read_bytes() == b"old" and os.listdir(tmp_path) == ["model.bin"]
+
+
+def test_a_killed_run_leaves_what_was_there(tmp_path):
+    target = tmp_path / "model.bin"
+    target.write_bytes(b"old")
+    code = (
+        "import os, pathlib, sys, signal\n"
+        "from enhance_cli.whole import whole_file\n"
+        "with whole_file(pathlib.Path(sys.argv[1])) as file:\n"
+        "    file.write(b'half'); file.flush(); os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code, target]).returncode == -signal.SIGKILL
+    assert target.read_bytes() == b"old"
+
+
+def test_two_runs_that_write_one_file_do_not_mix(tmp_path):
+    target = tmp_path / "cache.bin"
+    with whole_file(target) as first, whole_file(target) as second:
+        first.write(b"first" * 1000)
+        second.write(b"second")
+    assert target.read_bytes() == b"first" * 1000, "the one that ended last"
+
+
+def test_other_users_may_read_it_as_any_file(tmp_path):
+    with whole_file(tmp_path / "a") as file:
+        file.write(b"")
+    (tmp_path / "b").write_bytes(b"")
+    assert (tmp_path / "a").stat().st_mode == (tmp_path / "b").stat().st_mode

@@ -196,6 +196,16 @@ def streamed_wav(folder: Path) -> Path:
     return path
 
 
+def streamed_flac(folder: Path) -> Path:
+    """As from a pipe: the encoder could not go back to write the number of samples."""
+    path = save(folder / "streamed.flac", noise(), container="FLAC")
+    raw = bytearray(path.read_bytes())
+    raw[21] &= 0xF0  # 36 bits in the block STREAMINFO
+    raw[22:26] = bytes(4)
+    path.write_bytes(raw)
+    return path
+
+
 def broadcast_wav(folder: Path) -> Path:
     """A field recorder's file: bext with a time code, iXML, cue point with label, INFO texts, and an
     odd-sized chunk.
@@ -325,6 +335,7 @@ ODD: dict[Callable[[Path], Path], int] = {  # -> how many samples it holds
     channels_64: 500,
     rf64: FRAMES,
     streamed_wav: FRAMES,
+    streamed_flac: FRAMES,
     broadcast_wav: FRAMES,
     alac: FRAMES,
 }

@@ -110,7 +110,9 @@ def _target(info: AudioInfo, extension: str | None, container: str | None) -> st
     if extension and by_name is None:
         raise UsageError(f"*{extension} files cannot be written", "choose --format wav, flac, mp3, ogg, opus or m4a")
     if by_name is None and own not in CONTAINERS.values() and own != "WAVEX":
-        raise UsageError(f"{info.path} is {own}, which cannot be written", "choose --format wav, flac or m4a")
+        return "WAV"  # as of a file with such a name
+    if extension and extension.lower() == ".rf64":
+        return "RF64"
     return own if by_name is None or _fits(by_name, own) else by_name
 
 

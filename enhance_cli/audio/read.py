@@ -154,8 +154,16 @@ def _sound_file(path: Path) -> Iterator[soundfile.SoundFile]:
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
     with os.fdopen(descriptor, "rb") as file:
         source = file if sys.platform == "win32" else descriptor  # numbers mean nothing to another C library
-        with soundfile.SoundFile(source, closefd=False) as sound:
+        with _SoundFile(source, closefd=False) as sound:
             yield sound
+
+
+class _SoundFile(soundfile.SoundFile):
+    """soundfile seeks after every read, which the last one does not survive in a FLAC that does not state its length, as come
+    out of pipes."""
+
+    def seekable(self) -> bool:
+        return self.frames < _UNKNOWN and super().seekable()
 
 
 def _by_libsndfile(path: Path) -> tuple[AudioInfo, Decode]:
@@ -164,7 +172,7 @@ def _by_libsndfile(path: Path) -> tuple[AudioInfo, Decode]:
         if frames == 0:  # a recorder that was cut off never filled the length in; FFmpeg can read those
             return decode.open_foreign(path, "it holds no audio samples")
         guessed = sound.format == "MP3" and _length_is_guessed(path)
-        held = _held(sound) if frames is not None else None
+        held = _held(path, sound) if frames is not None else None
         if held != frames:
             if sound.format == "OGG":  # it promises no length; libsndfile has lost its way in a valid Opus file
                 return decode.open_foreign(path, f"it gives up after {held} samples")
@@ -216,7 +224,7 @@ def _length_is_guessed(path: Path) -> bool:
         return True
 
 
-def _held(sound: soundfile.SoundFile) -> int:
+def _held(path: Path, sound: soundfile.SoundFile) -> int:
     """How many of the promised samples can be read. FLAC and MP3 promise a number outside of any chunk."""
     held = 0
     with suppress(*_UNREADABLE):
@@ -224,9 +232,7 @@ def _held(sound: soundfile.SoundFile) -> int:
             sound.seek(sound.frames - 1)
             if len(sound.read(1)) == 1:
                 return sound.frames
-    with suppress(*_UNREADABLE):
-        if sound.seekable():
-            sound.seek(0)
-        while count := len(sound.read(1024)):
+    with suppress(*_UNREADABLE), _sound_file(path) as again:  # libsndfile is not itself after a failure
+        while count := len(again.read(1024)):
             held += count
     return held

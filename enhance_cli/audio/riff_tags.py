@@ -15,7 +15,9 @@ from typing import BinaryIO
 from enhance_cli.audio.chunks import Form, promise, read_payload, walk
 
 # Chunks that describe the samples themselves, which are new, or are padding.
-AUDIO = frozenset(b"fmt |data|fact|ds64|JUNK|junk|PAD |FLLR|PEAK|levl|slnt|COMM|SSND|FVER".split(b"|"))
+AUDIO = frozenset(
+    b"fmt |data|fact|ds64|JUNK|junk|PAD |FLLR|PEAK|levl|slnt|COMM|SSND|FVER|desc|pakt|kuki|chan|free|peak".split(b"|")
+)
 _POSITIONS = (b"cue ", b"smpl", b"plst", b"MARK", b"INST")
 _TIME_REFERENCE = 338  # offset in a bext chunk: samples since midnight, 64 bits (EBU Tech 3285)
 

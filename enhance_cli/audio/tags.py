@@ -110,7 +110,7 @@ def _read_info(path: Path, form: Form) -> tuple[dict[str, list[str]], list[str]]
         for chunk in form.chunks:
             file.seek(chunk.start)
             if chunk.name != b"LIST" or file.read(4) != b"INFO":
-                if form.kind in ("RIFF", "RF64", "AIFF") and chunk.name not in riff_tags.AUDIO:
+                if form.kind in ("RIFF", "RF64", "AIFF", "CAF") and chunk.name not in riff_tags.AUDIO:
                     lost.append(chunk.name.decode("ascii").strip())
                 continue
             body = read_payload(file, chunk, skip=4)

@@ -19,6 +19,7 @@ from enhance_cli.errors import UsageError
 
 STDIN = Path("-")
 
+VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mkv", ".mov", ".webm", ".avi"})
 # Whatever else comes in goes out as WAV.
 WRITABLE_SUFFIXES = frozenset(f".{extension}" for extension in CONTAINERS)
 # What a folder is searched for. Files named by the user may have any extension: their content decides.
@@ -114,14 +115,17 @@ def _expand_one(argument: str, recursive: bool, searched: frozenset[str], what: 
 
 
 def _expand_folder(folder: Path, recursive: bool, searched: frozenset[str], what: str) -> Iterator[Input]:
-    files = []
+    files, videos = [], 0
     for place, folders, names in os.walk(folder, onerror=_unreadable):
         # Hidden files are left out: "._take.wav" of macOS is not audio, and our own unfinished files are
         # hidden.
         files += [Path(place, name) for name in names if not name.startswith(".") and _suffix(name) in searched]
         folders[:] = [name for name in folders if not name.startswith(".")] if recursive else []
+        videos += sum(_suffix(name) in VIDEO_SUFFIXES for name in names)
     if not files:
         hint = "name another folder" if recursive else "add --recursive to look into its sub-folders"
+        if videos:
+            hint = f"its videos are left out unless they are named, as by '{folder / '*.mp4'}'"
         raise UsageError(f"{folder}: there are no {what} in this folder", hint)
     for path in sorted(files):
         yield Input(path, path.relative_to(folder), named=False)

@@ -6,6 +6,7 @@ folder is usable.
 
 import os
 import string
+import tempfile
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,11 +14,9 @@ from pathlib import Path, PurePath
 from typing import Any, Literal
 
 from enhance_cli.batch.atomic import NAME_MAX, STDOUT
-from enhance_cli.batch.inputs import STDIN, WRITABLE_SUFFIXES, Input
+from enhance_cli.batch.inputs import AUDIO_SUFFIXES, STDIN, VIDEO_SUFFIXES, WRITABLE_SUFFIXES, Input
 from enhance_cli.batch.storage import Listings, StoredFile, locate
 from enhance_cli.errors import UsageError
-
-VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mkv", ".mov", ".webm", ".avi"})
 
 
 @dataclass(frozen=True)
@@ -140,8 +139,9 @@ def _is_one_file(output: str, inputs: Sequence[Input], writable: frozenset[str])
     ending = Path(output).suffix.lower()
     if output.endswith(("/", os.sep)) or os.path.isdir(output):
         return False
-    if ending in VIDEO_SUFFIXES:
-        raise UsageError(f"{output}: video cannot be written", f"write the sound to {Path(output).stem}.wav")
+    if ending in (VIDEO_SUFFIXES | AUDIO_SUFFIXES) - writable:
+        what = "video" if ending in VIDEO_SUFFIXES else ending
+        raise UsageError(f"{output}: {what} cannot be written", f"write the sound to {Path(output).stem}.wav")
     if ending in writable and len(inputs) > 1:
         raise UsageError(f"{len(inputs)} inputs cannot go into one file, {output}", "give a folder with -o")
     return ending in writable
@@ -196,13 +196,17 @@ def _set_earlier_outputs_aside(jobs: list[Job], inputs: Sequence[Input], beside:
     could not be resumed, or would make a_denoised_denoised.wav.
     """
     by_path = {os.path.abspath(item.path): item for item in inputs if item.path != STDIN}
+    by_stem = {os.path.splitext(path)[0]: item for path, item in by_path.items() if not item.named}
     by_inode = {_inode(item.path): item for item in inputs if item.path != STDIN}
     made_from: dict[Path, Path] = {}
     for job in jobs:
         same_path = by_path.get(os.path.abspath(job.target))
         same_file = by_inode.get(_inode(job.target)) if os.path.exists(job.target) else None
         other = same_path or same_file
-        if other is None:
+        if other is None:  # made with another --format, perhaps
+            other = by_stem.get(os.path.splitext(os.path.abspath(job.target))[0])
+            if beside and other is not None and other.path != job.source:
+                made_from[other.path] = job.source
             continue
         if same_path and other.path != job.source and (beside or (existing == "skip" and not other.named)):
             made_from[other.path] = job.source
@@ -228,15 +232,32 @@ def _inode(path: Path) -> tuple[int, int] | None:
 
 
 def _refuse_collisions(jobs: Sequence[Job]) -> None:
-    seen: dict[str, Path] = {}
+    seen: dict[str, tuple[str, Job]] = {}
     for job in jobs:
         if job.action == "run":
-            # Folded, because a.wav and A.WAV are one file on the disks of Windows and macOS.
-            key = unicodedata.normalize("NFC", os.path.realpath(job.target)).casefold()
-            if key in seen:
-                message = f"{seen[key]} and {job.source} would both be written to {job.target}"
-                raise UsageError(message, "give their folder with --recursive, or a name template with {parent}")
-            seen[key] = job.source
+            place = unicodedata.normalize("NFC", os.path.realpath(job.target))
+            its_place, other = seen.setdefault(place.casefold(), (place, job))
+            if other is job or (its_place != place and _knows_case(job.target.parent)):
+                continue
+            message = f"{other.source} and {job.source} would both be written to {job.target}"
+            hint = "give their folder with --recursive, or a name template with {parent}"
+            if job.source.parent == other.source.parent:
+                hint = "name one of them in a run of its own, with -o FILE"
+            raise UsageError(message, hint)
+
+
+def _knows_case(folder: Path | StoredFile) -> bool:
+    """Whether a.wav and A.WAV are two files there, as they are not on the usual disks of Windows and macOS. False if it cannot
+    be tried."""
+    if isinstance(folder, StoredFile):
+        return True
+    while not folder.exists():
+        folder = folder.parent
+    try:
+        with tempfile.NamedTemporaryFile(prefix=".case", dir=folder) as probe:
+            return not os.path.exists(os.path.join(folder, os.path.basename(probe.name).swapcase()))
+    except OSError:
+        return False
 
 
 def _settle_existing(job: Job, existing: str, there: Listings) -> Job:

@@ -173,7 +173,7 @@ def failed_jobs(
         source = _real(record["input"])
         if record["status"] == "failed" and STDIN not in (source, target):
             if not places and record["output"] in made:
-                hint = "run the command that wrote it again, with --existing overwrite"
+                hint = "run the command that wrote it again, which does what is missing"
                 raise UsageError(f"{path}: {target} is made of several inputs at once", hint)
             if Path(target).suffix.lower() not in writable:
                 raise UsageError(
@@ -186,8 +186,9 @@ def failed_jobs(
                 what = ", ".join(wanted) or "one file"
                 hint = "use the command that wrote the report, with its --stem and --residual"
                 raise UsageError(f"{path}: {source} was to become {what}, which this command does not make", hint)
-    if not jobs:
-        raise UsageError(f"{path}: no file in this report has failed and can be done again", "there is nothing to do")
+    if not jobs and any(record["status"] == "failed" for record in records):
+        message = f"{path}: what has failed came from standard input or went to standard output"
+        raise UsageError(message, "run its command again")
     return check(jobs, [Input(job.source, job.relative) for job in jobs], existing)
 
 

@@ -66,6 +66,8 @@ def carry_out(
         raise UsageError(f"{report}: there is no folder for this report", "make it, or choose another --report")
     if part:
         jobs = shard(jobs, *part)
+    if retry_failed and not jobs and not quiet:
+        say(f"{retry_failed}: no file in it has failed, there is nothing to do")
     if retry_failed and not quiet:
         _say_other_settings(retry_failed, base)
     do = _skip_all

@@ -21,7 +21,7 @@ from enhance_cli.models.load import Model
 from enhance_cli.samplers import SAMPLERS
 from enhance_cli.tasks.engine import Order, engine_for
 from enhance_cli.tasks.noise import FrameNoise
-from enhance_cli.tasks.stream import Waiting, resampled, sampler_settings
+from enhance_cli.tasks.stream import Waiting, measured, resampled, sampler_settings
 from enhance_cli.tasks.windows import cut, join
 
 WINDOW_SECONDS = 5.0  # longer ones are a little faster and take more memory, above all when several run at a time
@@ -171,7 +171,6 @@ class Denoiser:
 
 def run(audio: np.ndarray, rate: int, model: Model, options: DenoiseOptions = DenoiseOptions()) -> np.ndarray:
     """(C, N) at `rate` -> (C, N), the same as the command gives for a file with these samples."""
-    level = Meter(rate, audio.shape[0], loudness=False)
-    level.push(audio)
+    level = measured(audio, rate)
     denoiser = Denoiser(model, options)
     return np.concatenate(list(denoiser.process(iter([audio]), rate, audio.shape[0], level)), axis=1)

@@ -22,7 +22,7 @@ from enhance_cli.models.stems import StemModel
 from enhance_cli.samplers import SAMPLERS
 from enhance_cli.tasks.engine import Order, engine_for
 from enhance_cli.tasks.noise import FrameNoise
-from enhance_cli.tasks.stream import Waiting, resampled, sampler_settings
+from enhance_cli.tasks.stream import Waiting, measured, resampled, sampler_settings
 from enhance_cli.tasks.windows import cut, join
 
 RESIDUAL = "residual"
@@ -172,8 +172,7 @@ class StemExtractor:
 
 def run(audio: np.ndarray, rate: int, model: StemModel, options: StemOptions = StemOptions()) -> dict[str, np.ndarray]:
     """(C, N) at `rate` -> each part's (C, N) by name, the same as the command gives for a file with these samples."""
-    level = Meter(rate, audio.shape[0], loudness=False)
-    level.push(audio)
+    level = measured(audio, rate)
     extractor = StemExtractor(model, options)
     rows = np.concatenate(list(extractor.process(iter([audio]), rate, audio.shape[0], level)), axis=1)
     rows = rows.astype(np.result_type(audio.dtype, np.float32), copy=False)

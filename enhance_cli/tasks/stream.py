@@ -6,8 +6,10 @@ from inspect import signature
 
 import numpy as np
 
+from enhance_cli.audio.level import Meter
+from enhance_cli.audio.read import MOST_CHANNELS
 from enhance_cli.audio.resample import Resampler
-from enhance_cli.errors import UsageError
+from enhance_cli.errors import AudioError, UsageError
 from enhance_cli.models.spec import Spec
 from enhance_cli.samplers import PAIRINGS, SAMPLERS
 
@@ -29,6 +31,21 @@ def sampler_settings(spec: Spec, sampler: str, given: dict, flags: dict[str, str
             flag = flags.get(name, "--" + name.replace("_", "-"))
             raise UsageError(f"{flag}: the sampler {sampler} has no such setting", "leave it away")
     return spec.sampler_args.get(sampler, {}) | given
+
+
+def measured(audio: np.ndarray, rate: int) -> Meter:
+    """The level of a whole recording (C, N), full scale 1, that did not come from a file.
+
+    Raises UsageError for audio of another shape, AudioError for samples that are not finite.
+    """
+    if audio.ndim != 2 or audio.shape[0] > MOST_CHANNELS:
+        hint = "pass (channels, samples): soundfile gives the transpose, audio.T"
+        raise UsageError(f"audio of shape {audio.shape} is not a recording of at most {MOST_CHANNELS} channels", hint)
+    if not np.isfinite(audio).all():
+        raise AudioError("the audio holds samples that are not finite", "repair it first")
+    level = Meter(rate, audio.shape[0], loudness=False)
+    level.push(audio)
+    return level
 
 
 def resampled(blocks: Iterable[np.ndarray], resampler: Resampler, channels: int) -> Iterator[np.ndarray]:

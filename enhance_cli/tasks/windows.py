@@ -31,20 +31,25 @@ def cut(blocks: Iterable[np.ndarray], core: int, margin: int) -> Iterator[Window
         held.append(block)
         available += block.shape[1]
         while available >= position + core + margin:
-            audio = np.concatenate(held, axis=1)
+            audio = _joined(held)
             end = position + core + margin
             yield Window(audio[:, : end - start], start, position - start, core)
             position += core
             drop = max(position - margin, 0) - start
             held, start = [audio[:, drop:]], start + drop
     while position < available:
-        audio = np.concatenate(held, axis=1)
+        audio = _joined(held)
         length = min(core, available - position)
         end = min(position + length + margin, available)
         yield Window(audio[:, : end - start], start, position - start, length)
         position += length
         drop = max(position - margin, 0) - start
         held, start = [audio[:, drop:]], start + drop
+
+
+def _joined(blocks: list[np.ndarray]) -> np.ndarray:
+    """(C, n) blocks end to end. A long block by itself is not copied again for each of its windows."""
+    return blocks[0] if len(blocks) == 1 else np.concatenate(blocks, axis=1)
 
 
 def join(done: Iterable[tuple[Window, np.ndarray]], fade: int = 0) -> Iterator[np.ndarray]:

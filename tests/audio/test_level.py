@@ -111,3 +111,9 @@ def test_silence_after_sound_is_not_slower():
         result.push(audio)
         times.append(time.process_time() - begin)
     assert times[1] < 4 * times[0] + 0.05
+
+
+def test_a_float_file_far_above_full_scale_has_a_loudness():
+    meter = Meter(48000, 1)
+    meter.push(3e5 * np.sin(np.arange(48000) * 0.1)[None])
+    assert meter.loudness > 70

@@ -163,3 +163,15 @@ def test_leaving_a_file_half_read_closes_it(build, tmp_path):
         assert all(next(blocks).shape[1] == 100 for blocks in running)
         assert len(os.listdir("/proc/self/fd")) == before + 2
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_flac_that_does_not_state_its_length_is_read_from_any_place(tmp_path, no_ffmpeg):
+    whole, info = read(zoo.streamed_flac(tmp_path), frames=1000)
+    assert info.frames is None and np.array_equal(whole, zoo.noise())
+    end, _ = read(tmp_path / "streamed.flac", start=0.5)
+    assert np.array_equal(end, whole[:, info.rate // 2 :])
+
+
+def test_of_a_truncated_flac_it_says_how_much_is_there(tmp_path):
+    with pytest.raises(AudioError, match=r"only [1-9][0-9]+ of"):
+        read(zoo.truncated_flac(tmp_path))

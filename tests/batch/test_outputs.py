@@ -117,10 +117,21 @@ def test_two_inputs_with_one_output_are_both_named():
 
 
 def test_collisions_that_only_some_file_systems_have_are_refused_everywhere():
-    make("rec/A.wav", "rec/sub/a.wav", "rec/caf\u00e9.wav", "rec/sub/cafe\u0301.wav")
-    for pair in (["rec/A.wav", "rec/sub/a.wav"], ["rec/caf\u00e9.wav", "rec/sub/cafe\u0301.wav"]):
-        with pytest.raises(UsageError, match="would both be written"):
-            plan(expand(pair), "out")
+    make("rec/caf\u00e9.wav", "rec/sub/cafe\u0301.wav")
+    with pytest.raises(UsageError, match="would both be written"):
+        plan(expand(["rec/caf\u00e9.wav", "rec/sub/cafe\u0301.wav"]), "out")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the usual disks of other systems do not tell the two apart")
+def test_names_that_differ_in_case_only_are_two_files_where_the_disk_knows_it():
+    make("rec/A.wav", "rec/a.wav")
+    assert targets(plan(expand(["rec"]), "out/new")) == ["out/new/A.wav", "out/new/a.wav"]
+
+
+def test_two_of_one_name_in_one_folder_get_advice_that_helps():
+    make("rec/a.mp4", "rec/a.webm")
+    with pytest.raises(UsageError, match="in a run of its own"):
+        plan(expand(["rec/a.mp4", "rec/a.webm"]), "out")
 
 
 def test_collision_through_a_changed_extension_and_through_a_linked_folder():
@@ -210,6 +221,8 @@ def test_video_name_as_output_is_refused():
     make("a.wav")
     with pytest.raises(UsageError, match=r"video cannot be written: write the sound to clip.wav"):
         plan(expand(["a.wav"]), "clip.mp4")
+    with pytest.raises(UsageError, match=r"\.wma cannot be written: write the sound to clip.wav"):
+        plan(expand(["a.wav"]), "clip.wma")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX permission bits")

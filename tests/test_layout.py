@@ -16,7 +16,7 @@ PACKAGE = Path(__import__("enhance_cli").__file__).parent
 LEAVES = {"errors", "catalogue"}
 SHARED = {  # files that hold what the others of their folder share
     "commands": {"running", "stem_table", "verify_scores", "verify_trials"},
-    "metrics": {"trials"},
+    "metrics": {"trials", "eer"},
     "processes": {"process"},
     "networks": {"guide_attention", "mel"},
 }
@@ -33,7 +33,7 @@ MAY_IMPORT = {
     "models": {"networks", "processes", "audio"},
     "tasks": {"models", "samplers", "audio"},
     "training": {"losses", "data", "models", "networks", "processes", "metrics", "samplers", "audio"},
-    "commands": {"batch", "vectors", "tasks", "models", "training", "metrics", "audio", "flags", "console", ""},
+    "commands": {"batch", "vectors", "tasks", "models", "training", "data", "metrics", "audio", "flags", "console", ""},
 }
 ONLY_IN = {
     "typer": {"cli", "flags", "commands", "console"},

@@ -5,8 +5,8 @@ import pytest
 import soundfile
 
 from enhance_cli.models.spec import read_spec
-from enhance_cli.training.loop import run
 from enhance_cli.training.recipe import load
+from enhance_cli.training.start import run
 
 DATA = [
     "data.rooms=0", 'data.speech=[{ folder = "speech", groups = "folder", held_out = 0.5 }]',

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 import enhance_cli
-from enhance_cli.training.loop import Trainer
 from enhance_cli.training.recipe import load
+from enhance_cli.training.start import prepare
 
 SMALL = [
     'model.network_args={ nf = 8, ch_mult = [1, 2], num_res_blocks = 1, attn_resolutions = [] }',
@@ -26,7 +26,7 @@ def tiny(name: str, stages: list[str]):
 def test_a_recipe_trains_exports_and_denoises(name, corpus_root, tmp_path):
     recipe = tiny(name, load(name).stage)
     lines = []
-    trainer = Trainer(
+    trainer = prepare(
         recipe, corpus_root, tmp_path / "run", tmp_path / "cache", torch.device("cpu"), lines.append, lambda line: None
     )
 
@@ -34,8 +34,8 @@ def test_a_recipe_trains_exports_and_denoises(name, corpus_root, tmp_path):
     def mean_loss() -> float:
         """Over the same batches and draws every time."""
         torch.manual_seed(0)
-        batches = ([torch.as_tensor(x) for x in trainer.mixer.batch(number, 2)] for number in range(4))
-        return float(np.mean([float(trainer.loss(recipe.stage[0], *batch)) for batch in batches]))
+        batches = ([torch.as_tensor(x) for x in trainer.task.source.batch(number, 2)] for number in range(4))
+        return float(np.mean([float(trainer.task.loss(recipe.stage[0], *batch)) for batch in batches]))
 
     before = mean_loss()
     path = trainer.train()

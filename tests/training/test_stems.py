@@ -15,9 +15,9 @@ from enhance_cli.models.stems import load_stems
 from enhance_cli.tasks.extract_stem import StemOptions
 from enhance_cli.tasks.extract_stem import run as extract
 from enhance_cli.training.recipe import load
-from enhance_cli.training.stage import Stage
-from enhance_cli.training.stems import loop
+from enhance_cli.training.start import load_teacher, run
 from enhance_cli.training.stems.objective import Objective
+from enhance_cli.training.stems.recipe import StemStage
 
 RATE = 8000
 SIZES = "channels = 16, hidden = 16, dilations = [1, 2], n_fft = 256, hop = 64, bands = [[4, 8], [16, 6]], labels = 2"
@@ -104,7 +104,7 @@ def train(root, text, name, settings=(), teacher=None):
     (root / f"{name}.toml").write_text(text + COMMON)
     recipe = load(str(root / f"{name}.toml"), list(settings))
     reporter = Silent()
-    path = loop.run(recipe, root, root / name, root / "cache", torch.device("cpu"), reporter, teacher=teacher)
+    path = run(recipe, root, root / name, root / "cache", torch.device("cpu"), reporter, teacher=teacher)
     return path, reporter.last
 
 
@@ -162,7 +162,7 @@ def test_what_is_left_over_is_shared_out_first_where_the_mix_holds_nothing_else(
     objective = Objective(SimpleNamespace(network=deaf, _run=lambda function, *inputs: function(*inputs)), None, None)
     stems = torch.randn(3, 2, RATE, generator=torch.Generator().manual_seed(0))
     mixes = stems.sum(dim=1, keepdim=True)
-    stage = Stage(loss="extraction", steps=1, lr=1e-3, distance={"signal_to_noise": 1.0}, loss_args={"shared": 1.0})
+    stage = StemStage(loss="extraction", steps=1, lr=1e-3, distance={"signal_to_noise": 1.0}, loss_args={"shared": 1.0})
     assert float(objective.loss(replace(stage, loss_args={}), mixes, stems)) == 0  # that of silence
     assert float(objective.loss(stage, mixes, stems)) == pytest.approx(np.log10(0.5), abs=0.02)
     assert float(objective.loss(stage, mixes + 0.1, stems)) == 0
@@ -182,7 +182,7 @@ def test_the_refiner_is_trained_and_the_extractor_stays_as_it_was(extractor, roo
         'skip = "edm_skip", out = "edm_out"', 'skip = "consistency_skip", out = "consistency_out", sigma_min = 1e-4'
     )
     student = student.replace('"heun"', '"consistency"')
-    teacher = loop.read_teacher(find(path, None), torch.device("cpu"))
+    teacher = load_teacher(find(path, None), torch.device("cpu"))
     path, distilled = train(root, student, "student", ['train.precision="bf16"'], teacher)
     assert distilled["si_sdri"] > extractor[1]["si_sdri"] - 3
     assert model_of(path).spec.samplers == ("consistency",)

@@ -2,6 +2,8 @@
 
 from enhance_cli.models.spec import Spec
 
+BABBLE = "Babble mixed from four to eight training voices counts as noise.\n"
+
 
 def render(spec: Spec) -> str:
     """Markdown, from nothing but the model's own header."""
@@ -43,8 +45,7 @@ def _data(training: dict) -> str:
         where = shards["train"] if shards else recipe["pairs"]
         return f"{data['pairs']} pairs of noisy and clean recordings ({where}), {data['pair_hours']} h. {licences}\n"
     return f"""{data["speech_hours"]} h of speech and {data["noise_hours"]} h of noise. {licences}
-Babble mixed from four to eight training voices counts as noise.
-
+{BABBLE if training["recipe"]["mix"]["babble"] else ""}
 | speech | weight | held out |
 |---|---|---|
 {_rows(recipe["speech"])}

@@ -61,9 +61,9 @@ def _model(model: Spec, places: Places) -> None:
 
 def _stage(stage: Stage, model: Spec, places: Places, path: tuple) -> None:
     loss = _known(LOSSES, stage.loss, places, (*path, "loss"))
-    _names(loss, stage.loss_args, places, (*path, "loss_args"), LOSS_HAS, OF_THE_PROGRAM)
     if model.process not in LOSS_PAIRINGS[stage.loss]:
         raise OutOfRange("loss", f"the formulas of {stage.loss} do not hold for the process {model.process}")
+    _names(loss, stage.loss_args, places, (*path, "loss_args"), LOSS_HAS, OF_THE_PROGRAM)
     if stage.loss == "reverse_process":
         sampler = model.samplers[0]
         if calls(sampler, 1, **model.sampler_args.get(sampler, {})) != 1:

@@ -147,6 +147,28 @@ def test_a_finished_run_does_nothing_and_a_longer_one_goes_on(extractor, root):
     assert json.loads((root / "again" / "metrics.jsonl").read_text().splitlines()[-1])["step"] == 44
 
 
+SHORT = ["stage.0.steps=3", "stage.0.fixed_statistics=true", "train.batch_size=2", "train.validation_items=1"]
+
+
+def state_of(root, name):
+    return torch.load(root / name / "state.pt")["network"]
+
+
+def test_two_processes_learn_what_one_learns_from_the_batches_of_both_made_by_a_worker(root, run_python):
+    settings = [*SHORT, "train.accumulate=2", "train.workers=1"]
+    train(root, EXTRACTOR, "one", settings)
+    (root / "two.toml").write_text(EXTRACTOR + COMMON)
+    command = ["train", root / "two.toml", "--data", root, "--cache", root / "cache", "-o", root / "two"]
+    sets = [word for setting in SHORT for word in ("--set", setting)]
+    start = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "enhance_cli"]
+    done = run_python(*start, *command, "--device", "cpu", "--quiet", *sets)
+    assert done.code == 0, done.stderr
+    assert done.lines == [str(root / "two" / "tiny.safetensors")]
+    assert len((root / "two" / "metrics.jsonl").read_text().splitlines()) == 1
+    one, two = state_of(root, "one"), state_of(root, "two")
+    assert all(torch.allclose(value, two[name], atol=1e-5) for name, value in one.items())
+
+
 def test_an_extractor_of_one_stem_a_pass_is_trained_on_a_stem_of_each_mix_at_random(root):
     network = WAVEFORM.replace("\n", " ")
     settings = [f"model.network_args={{ extractor = {network} }}", "stage.0.steps=90", "stage.0.lr=3e-3"]

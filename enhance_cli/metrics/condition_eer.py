@@ -27,7 +27,7 @@ def error_rates(vectors: np.ndarray, speakers: list[str], conditions: Sequence[s
     rates = {}
     for condition, values in scores(vectors, one, other, conditions).items():
         rates[condition] = 100 * rate(*Sorted(values, np.tile(same, len(values) // len(same))).rates())
-    return {name: round(value, 3) for name, value in _with_mean(rates).items()}
+    return {name: round(float(value), 3) for name, value in _with_mean(rates).items()}
 
 
 def target_cosines(vectors: np.ndarray, speakers: list[str], conditions: Sequence[str]) -> dict[str, float]:

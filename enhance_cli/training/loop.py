@@ -138,7 +138,7 @@ class Trainer:
         value = self.task.quality(scores)
         if not value > progress.best:  # which is so for what is no number, too
             return
-        progress.best = value
+        progress.best = float(value)  # which a state file may hold, unlike the numbers of numpy
         facts = {"steps": progress.step, "data": self.describe(), "validation": scores}
         facts |= self.heard(progress.step) | {"processes": self.processes.count} | self.task.facts()
         export.write(self.path, self.task, facts)

@@ -19,6 +19,7 @@ from enhance_cli.training.stems.objective import LOSSES as STEM_LOSSES
 from enhance_cli.training.toml_values import Places, build, out_of_range, unknown_key
 
 NETWORK_ARGS = ("model", "network_args")
+DISTANCE = {"hybrid_spectral": 1.0}  # where a recipe says nothing
 SAMPLER_HAS, LOSS_HAS = 5, 6  # arguments that every sampler and every loss gets and no recipe sets
 OF_THE_PROGRAM = {"teacher", "average", "sample"}  # arguments of losses that training brings itself
 
@@ -64,6 +65,8 @@ def _stage(stage: Stage, model: Spec, places: Places, path: tuple) -> None:
     if model.process not in LOSS_PAIRINGS[stage.loss]:
         raise OutOfRange("loss", f"the formulas of {stage.loss} do not hold for the process {model.process}")
     _names(loss, stage.loss_args, places, (*path, "loss_args"), LOSS_HAS, OF_THE_PROGRAM)
+    if signature(loss).parameters["distance"].default is None and getattr(stage, "distance", DISTANCE) != DISTANCE:
+        raise OutOfRange("distance", f"{stage.loss} takes none, it is a distance of its own")
     if stage.loss == "reverse_process":
         sampler = model.samplers[0]
         if calls(sampler, 1, **model.sampler_args.get(sampler, {})) != 1:

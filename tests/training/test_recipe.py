@@ -206,6 +206,11 @@ def test_what_is_handed_on_is_known_too_and_said_with_its_line(recipe_file, old,
             "stage.0.loss=data_prediction",
             "the formulas of data_prediction do not hold for the process ouve",
         ),
+        (
+            "score-ouve",
+            "stage.0.distance={ perceptual = 1.0 }",
+            "score_matching takes none, it is a distance of its own",
+        ),
         ("score-ouve", "stage.0.loss=flow_matching", "the formulas of flow_matching do not hold for the process ouve"),
     ],
 )

@@ -165,6 +165,8 @@ def test_two_processes_learn_what_one_learns_from_the_batches_of_both_made_by_a_
     assert done.code == 0, done.stderr
     assert done.lines == [str(root / "two" / "tiny.safetensors")]
     assert len((root / "two" / "metrics.jsonl").read_text().splitlines()) == 1
+    for name in ("one", "two"):
+        assert "batches of 4 x 0.6 s" in (root / name / "tiny.md").read_text()
     one, two = state_of(root, "one"), state_of(root, "two")
     assert all(torch.allclose(value, two[name], atol=1e-5) for name, value in one.items())
 

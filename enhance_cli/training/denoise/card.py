@@ -1,6 +1,7 @@
 """The model card that lies beside an exported checkpoint: what it is, what it was made from, and how well it does."""
 
 from enhance_cli.models.spec import Spec
+from enhance_cli.training.card import provenance
 
 BABBLE = "Babble mixed from four to eight training voices counts as noise.\n"
 
@@ -9,21 +10,15 @@ def render(spec: Spec) -> str:
     """Markdown, from nothing but the model's own header."""
     training = spec.training
     recipe = training["recipe"]
-    stages = "; ".join(f"{s['steps']} batches of {s['loss']} at lr {s['lr']:g}" for s in recipe["stage"])
     scores, parameters = training["validation"], training["data"]["parameters"] / 1e6
-    settings, seconds = recipe["train"], recipe["mix"]["seconds"]
-    batch = settings["batch_size"] * settings.get("accumulate", 1) * training.get("processes", 1)
     steps = "step" if spec.default_steps == 1 else "steps"
-    name, commit = recipe.get("name", spec.name), training["commit"][:12] or "unknown"
-    start = f" from the weights of {settings['start']}" if settings.get("start") else ""
     return f"""# {spec.name}
 
 {spec.task} at {spec.sample_rate} Hz with 1 to {spec.max_steps} sampler steps ({", ".join(spec.samplers)}).
 Network `{spec.network}`, {parameters:.2f} M parameters; process `{spec.process}`. Weights: {spec.licence}.
 
-Trained with `enhance train {name} --data CORPUS` at commit {commit} on {training["date"]}
-({training["data"]["device"]}){start}: {stages}; batches of {batch} x {seconds:g} s, {training["audio_hours_seen"]} h of
-mixtures seen until the exported step {training["steps"]}.
+{provenance(training, spec.name)} x {recipe["mix"]["seconds"]:g} s,
+{training["audio_hours_seen"]} h of mixtures seen until the exported step {training["steps"]}.
 
 ## Data
 

@@ -1,0 +1,13 @@
+"""What the cards of all tasks say alike of how a model was trained, from nothing but the header of the model."""
+
+
+def provenance(training: dict, name: str) -> str:
+    """The beginning of a sentence; `training` is the header's. `name` is that of the recipe where an old header has none."""
+    recipe = training["recipe"]
+    train, name = recipe["train"], recipe.get("name", name)
+    command = f"distill {name} --teacher {training['teacher']}" if training.get("teacher") else f"train {name}"
+    start = f" from the weights of {train['start']}" if train.get("start") else ""
+    stages = "; ".join(f"{s['steps']} batches of {s['loss']} at lr {s['lr']:g}" for s in recipe["stage"])
+    size = train["batch_size"] * train.get("accumulate", 1) * training.get("processes", 1)
+    return f"""Trained with `enhance {command} --data CORPUS` at commit {training["commit"][:12] or "unknown"} on
+{training["date"]} ({training["data"]["device"]}){start}: {stages}; batches of {size}"""

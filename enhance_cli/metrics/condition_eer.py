@@ -20,8 +20,8 @@ def error_rates(vectors: np.ndarray, speakers: list[str], conditions: Sequence[s
     """Equal error rates in percent.
 
     "noise" or another condition: both sides are; "clean-noise": one of them; "crossed": both degraded, each in another way;
-    "degraded": the mean of all of these but "clean".
-    Pairs are all within a corpus, since another corpus would be told apart too easily.
+    "degraded": the mean of all of these but "clean". Pairs are all within a corpus, since another corpus would be told apart
+    too easily.
     """
     one, other, same = pairs(speakers)
     rates = {}

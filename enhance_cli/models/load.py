@@ -63,15 +63,21 @@ class Model:
 
 
 def load_file(
-    path: Path, device: torch.device, precision: str = "fp32", sha256: str | None = None, fold: bool = True
+    path: Path,
+    device: torch.device,
+    precision: str = "fp32",
+    sha256: str | None = None,
+    fold: bool = True,
+    kind: type[Model] = Model,
 ) -> Model:
-    """The model in `path`, in evaluation mode, its normalisations folded away where it can do that and `fold` is set.
+    """The model in `path`, in evaluation mode, its normalisations folded away where it can do that and `fold` is set;
+    of the class that its task needs, if that is another `kind`.
 
     Raises ModelError if the file is damaged or does not fit its network.
     """
     spec, network = load_network(path, sha256, fold)
     try:
-        return Model(spec, network, device, precision)
+        return kind(spec, network, device, precision)
     except Exception as error:  # a header can ask for anything
         raise _unbuildable(path, error) from error
 

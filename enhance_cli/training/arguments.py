@@ -14,12 +14,12 @@ from enhance_cli.models.spec import Spec
 from enhance_cli.networks import NETWORKS
 from enhance_cli.processes import PROCESSES
 from enhance_cli.samplers import PAIRINGS, SAMPLERS, calls
+from enhance_cli.training.denoise.recipe import DISTANCE
 from enhance_cli.training.stage import Stage
 from enhance_cli.training.stems.objective import LOSSES as STEM_LOSSES
 from enhance_cli.training.toml_values import Places, build, out_of_range, unknown_key
 
 NETWORK_ARGS = ("model", "network_args")
-DISTANCE = {"hybrid_spectral": 1.0}  # where a recipe says nothing
 SAMPLER_HAS, LOSS_HAS = 5, 6  # arguments that every sampler and every loss gets and no recipe sets
 OF_THE_PROGRAM = {"teacher", "average", "sample"}  # arguments of losses that training brings itself
 

@@ -27,10 +27,7 @@ def load(source, steps: range, train: TrainPart, processes: Processes) -> Iterat
     """
     if train.workers:
         dataset = _Steps(source, steps, train, processes)
-        apart = torch.Generator()  # or the loader would draw from the run's random numbers
-        loader = torch.utils.data.DataLoader(
-            dataset, batch_size=None, num_workers=train.workers, prefetch_factor=4, generator=apart
-        )
+        loader = torch.utils.data.DataLoader(dataset, batch_size=None, num_workers=train.workers, prefetch_factor=4)
     else:
         loader = (_batches(source, step, train, processes) for step in steps)
     for batches in loader:

@@ -9,7 +9,7 @@ from enhance_cli.errors import EnhanceError
 from enhance_cli.training.stage import TrainPart
 
 SAYINGS = ("out of memory", "can't allocate memory", "not enough memory")  # of torch's allocators, where they raise
-COPIES = 6  # weights, gradients, two moments of the optimiser, moving average, network for validation
+COPIES = 5  # weights, gradients, two moments of the optimiser, moving average
 
 
 @contextmanager

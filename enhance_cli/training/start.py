@@ -7,7 +7,8 @@ import torch
 
 from enhance_cli.catalogue import Catalogue
 from enhance_cli.models import registry
-from enhance_cli.models.load import Model, load_network
+from enhance_cli.models.load import Model, load_file
+from enhance_cli.models.spec import read_spec
 from enhance_cli.training.loop import Trainer
 from enhance_cli.training.parallel import Processes
 
@@ -50,9 +51,10 @@ def run(
 
 
 def load_teacher(entry: registry.Entry, device: torch.device) -> Model:
-    """A finished model to learn from, with its normalisations as they were trained. Raises ModelError."""
-    spec, network = load_network(entry.path, entry.sha256, fold=False)
-    return TASKS[spec.task].wraps(spec, network, device)
+    """A finished model to learn from, with its normalisations as they were trained. Raises ModelError, and UsageError for one
+    of a task that is not trained here."""
+    kind = TASKS[read_spec(entry.path).task].wraps
+    return load_file(entry.path, device, sha256=entry.sha256, fold=False, kind=kind)
 
 
 def prepare(

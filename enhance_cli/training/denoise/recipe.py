@@ -9,6 +9,8 @@ from enhance_cli.data.ranges import OutOfRange, in_range
 from enhance_cli.models.spec import Spec
 from enhance_cli.training.stage import Stage, TrainPart
 
+DISTANCE = {"hybrid_spectral": 1.0}  # where a recipe says nothing
+
 
 @dataclass(frozen=True)
 class Shards:
@@ -45,7 +47,7 @@ class DenoiseStage(Stage):
     share `unguided` of its items without the guide, so that it can do without."""
 
     unguided: float = 0.15
-    distance: dict = field(default_factory=lambda: {"hybrid_spectral": 1.0})
+    distance: dict = field(default_factory=lambda: dict(DISTANCE))
 
     def __post_init__(self):
         super().__post_init__()

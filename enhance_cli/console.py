@@ -204,7 +204,7 @@ class TrainingReporter:
             say(line)
 
     def report(self, line: dict) -> None:
-        if {"si_sdr", "degraded"} & line.keys() or time.monotonic() - self.last > self.SECONDS:
+        if {"si_sdr", "si_sdri", "degraded"} & line.keys() or time.monotonic() - self.last > self.SECONDS:
             self.last = time.monotonic()
             left = span(line["eta"])
             values = "  ".join(f"{k} {v:.4g}" for k, v in line.items() if k not in ("step", "eta"))

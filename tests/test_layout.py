@@ -22,13 +22,13 @@ SHARED = {  # files that hold what the others of their folder share
         *("score_table", "speech_table", "stem_table"),  # of evaluate
         *("verify_embeddings", "verify_scores", "verify_trials"),
     },
-    "metrics": {"trials"},
+    "metrics": {"trials", "eer"},
     "processes": {"process"},
     "networks": {"guide_attention", "layers", "mel"},
     "vectors": {"columns", "named", "table"},
 }
 BY_IMPORT = {
-    "metrics": {"det", "eer", "frame_sdr", "min_dcf", "si_sdri"}
+    "metrics": {"condition_eer", "det", "eer", "frame_sdr", "min_dcf", "si_sdri"}
 }  # no names that `enhance evaluate --metrics` takes
 MAY_IMPORT = {
     "__init__.py": {"models", "tasks"},
@@ -51,7 +51,7 @@ MAY_IMPORT = {
     "models": {"networks", "processes", "audio"},
     "tasks": {"models", "samplers", "audio"},
     "training": {"losses", "data", "models", "networks", "processes", "metrics", "samplers", "audio"},
-    "commands": {"batch", "vectors", "tasks", "models", "training", "metrics", "audio", "flags", "console", ""},
+    "commands": {"batch", "vectors", "tasks", "models", "training", "data", "metrics", "audio", "flags", "console", ""},
 }
 ONLY_IN = {  # folders and files
     "typer": {"cli.py", "flags.py", "commands", "console.py"},

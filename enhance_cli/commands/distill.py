@@ -29,24 +29,15 @@ def distill(
     """
     from enhance_cli.models import registry
     from enhance_cli.models.device import pick_device, set_threads
-    from enhance_cli.models.load import load_file
-    from enhance_cli.models.spec import read_spec
-    from enhance_cli.training import loop
+    from enhance_cli.training import start
     from enhance_cli.training.parallel import local_device
     from enhance_cli.training.recipe import load
-    from enhance_cli.training.stems import loop as stems_loop
 
     set_threads(threads)
     place = local_device(pick_device(device))
-    entry = registry.find(teacher, None)
-    of_stems = read_spec(entry.path).task == "extract-stem"
-    if of_stems:
-        model = stems_loop.read_teacher(entry, place)
-    else:
-        model = load_file(entry.path, place, sha256=entry.sha256, fold=False)
+    model = start.load_teacher(registry.find(teacher, None), place)
     kind = asdict(model.spec) | {"name": f"{model.spec.name}-{Path(recipe).stem}", "training": {}}
     loaded = load(recipe, settings or [], model=kind)
-    trains = stems_loop.run if of_stems else loop.run
-    answer = trains(loaded, data, run, cache, place, TrainingReporter(quiet), dry_run, model)
+    answer = start.run(loaded, data, run, cache, place, TrainingReporter(quiet), dry_run, model)
     if answer is not None:
         result(answer)

@@ -53,14 +53,14 @@ def evaluate_embedding(
     """
     from rich.progress import track
 
+    from enhance_cli.data.repair_test_set import RATE, RepairTestSet
+    from enhance_cli.metrics import condition_eer
     from enhance_cli.models import registry
     from enhance_cli.models.device import pick_device, set_threads
     from enhance_cli.models.load import load_file
     from enhance_cli.tasks.embed import Embedder
     from enhance_cli.tasks.repair import Repairer, RepairOptions
     from enhance_cli.tasks.speakers import extractor_for
-    from enhance_cli.training.repair import trials
-    from enhance_cli.training.repair.degraded_recordings import RATE, DegradedRecordings
 
     set_threads(threads)
     place = pick_device(device)
@@ -70,7 +70,7 @@ def evaluate_embedding(
     network = extractor_for(repairer, extractor, place)
     repairer.check_extractor(network.id)
     embedder, clean_up = Embedder(network), _denoiser(denoiser, RATE)
-    recordings = DegradedRecordings(speech, noise, music or [], rooms, cache, say)
+    recordings = RepairTestSet(speech, noise, music or [], rooms, cache, say)
     watch = partial(track, description="Embedding", console=talk(), transient=True, disable=not talk().is_terminal)
     raw = recordings.vectors(network.id, lambda wave: embedder.embed(wave[None], RATE), watch)
     systems = {"raw": raw, "repaired": _apply(repairer, raw), f"both, {ensemble:g} raw": _apply(both, raw)}
@@ -79,10 +79,10 @@ def evaluate_embedding(
         systems["denoised"] = recordings.vectors(f"{network.id} after {denoiser}", embed, watch)
         systems["denoised, repaired"] = _apply(repairer, systems["denoised"])
 
-    speakers = recordings.speakers
-    rates = {name: trials.error_rates(vectors, speakers) for name, vectors in systems.items()}
-    cosines = {name: trials.target_cosines(vectors, speakers) for name, vectors in systems.items()}
-    rows = _rows(rates, trials.intervals(systems, speakers), cosines)
+    speakers, conditions = recordings.speakers, recordings.conditions
+    rates = {name: condition_eer.error_rates(vectors, speakers, conditions) for name, vectors in systems.items()}
+    cosines = {name: condition_eer.target_cosines(vectors, speakers, conditions) for name, vectors in systems.items()}
+    rows = _rows(rates, condition_eer.intervals(systems, speakers, conditions), cosines)
     if as_json:
         for row in rows:
             result(json.dumps(row))

@@ -22,17 +22,13 @@ def train(
 ) -> None:
     """Train a model from a recipe. Prints the path of the checkpoint."""
     from enhance_cli.models.device import pick_device, set_threads
-    from enhance_cli.training import loop
+    from enhance_cli.training import start
     from enhance_cli.training.parallel import local_device
     from enhance_cli.training.recipe import load
-    from enhance_cli.training.repair import loop as repair_loop
-    from enhance_cli.training.stems import loop as stems_loop
 
     set_threads(threads)
     loaded = load(recipe, settings or [])
     place = local_device(pick_device(device))
-    special = {"enhance-embedding": repair_loop.run, "extract-stem": stems_loop.run}
-    trains = special.get(loaded.model.task, loop.run)
-    answer = trains(loaded, data, run, cache, place, TrainingReporter(quiet), dry_run)
+    answer = start.run(loaded, data, run, cache, place, TrainingReporter(quiet), dry_run)
     if answer is not None:
         result(answer)

@@ -85,7 +85,7 @@ class Mixer:
         return tuple(oaconvolve(dry, side[number])[: dry.size] for side in self.rooms)
 
     def utterance(self, rng: np.random.Generator) -> np.ndarray:
-        """Speech that fills the window, from as many clips of one group as that takes, with short pauses."""
+        """Speech that fills the window, from as many clips as that takes, of any voices, with short pauses."""
         speech = self.speech.draw(self.samples, rng, self.mix.speed)
         while speech.size < self.samples:
             pause = np.zeros(int(rng.uniform(0.05, 0.5) * self.rate))

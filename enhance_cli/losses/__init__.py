@@ -1,5 +1,10 @@
 """Losses: one file each. Training losses are loss(estimate, process, x0, y, noise, distance, ...) -> scalar, and a
-distance is distance(estimate, target, frontend) -> scalar, of compressed spectrograms or, as its file says, of waveforms."""
+distance is distance(estimate, target, frontend) -> scalar.
+
+PAIRINGS says which processes a loss's formulas hold for: score matching needs noise at every time, data prediction a state
+that is around y at t = 1, flow matching straight paths. SPECTRAL distances are of compressed spectrograms, the others of
+waveforms.
+"""
 
 from enhance_cli.catalogue import Catalogue
 
@@ -15,6 +20,15 @@ LOSSES = Catalogue(
         "flow_matching": "flow_matching:loss",
     },
 )
+_BRIDGES = frozenset({"brownian_bridge", "schroedinger_bridge_ve", "schroedinger_bridge_vp"})
+PAIRINGS = {
+    "consistency": _BRIDGES | {"ouve", "bbed", "flow_matching", "edm"},
+    "cross_reconstruction": frozenset({"ddpm"}),
+    "data_prediction": _BRIDGES | {"flow_matching"},
+    "reverse_process": _BRIDGES | {"ouve", "bbed", "flow_matching"},
+    "score_matching": frozenset({"ouve", "bbed", "flow_matching"}),
+    "flow_matching": frozenset({"flow_matching"}),
+}
 DISTANCES = Catalogue(
     "distance",
     __name__,
@@ -26,3 +40,4 @@ DISTANCES = Catalogue(
         "waveform_spectral": "waveform_spectral:distance",
     },
 )
+SPECTRAL = frozenset({"hybrid_spectral", "perceptual"})

@@ -8,6 +8,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
+from torch.nn.functional import pad
 
 from enhance_cli.audio.stft import Frontend
 from enhance_cli.errors import ModelError
@@ -49,21 +50,35 @@ class Model:
         estimate = partial(self.prediction.estimate, network, self.process)
         return sampler(estimate, self.process, self._call(centre, y), steps, noise)
 
+    def filled(self, y: Tensor, guide: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """(B, 2, T, F) with the frames that fill up `frames_multiple`, as published models are run, and the guide (B, 1, T),
+        which knows nothing of those."""
+        missing = -y.shape[2] % self.spec.frames_multiple
+        reflect = self.spec.frame_padding == "reflect" and missing < y.shape[2]
+        y = pad(y, (0, 0, 0, missing), mode="reflect" if reflect else "constant")
+        return y, None if guide is None else pad(guide, (0, missing), value=torch.nan)
+
     def _call(self, network: Callable, *inputs) -> Tensor:
         with autocast(self.device, self.precision):
             return network(*inputs).float()
 
 
 def load_file(
-    path: Path, device: torch.device, precision: str = "fp32", sha256: str | None = None, fold: bool = True
+    path: Path,
+    device: torch.device,
+    precision: str = "fp32",
+    sha256: str | None = None,
+    fold: bool = True,
+    kind: type[Model] = Model,
 ) -> Model:
-    """The model in `path`, in evaluation mode, its normalisations folded away where it can do that and `fold` is set.
+    """The model in `path`, in evaluation mode, its normalisations folded away where it can do that and `fold` is set;
+    of the class that its task needs, if that is another `kind`.
 
     Raises ModelError if the file is damaged or does not fit its network.
     """
     spec, network = load_network(path, sha256, fold)
     try:
-        return Model(spec, network, device, precision)
+        return kind(spec, network, device, precision)
     except Exception as error:  # a header can ask for anything
         raise _unbuildable(path, error) from error
 
@@ -90,18 +105,16 @@ def load_network(path: Path, sha256: str | None = None, fold: bool = True) -> tu
     return spec, network
 
 
-def begin_from(network: torch.nn.Module, path: Path, sha256: str | None = None) -> None:
-    """Give `network` the weights of a model file, which may lack attention to a guide. Raises ModelError if they do not fit."""
-    spec, other = load_network(path, sha256, fold=False)
+def begin_from(network: torch.nn.Module, other: torch.nn.Module, name: str, may_lack: tuple[str, ...] = ()) -> None:
+    """Give `network` the weights of `other`, that of the model called `name`, which may lack weights whose names begin with one
+    of `may_lack`. Raises ModelError if they do not fit."""
+    hint = "start from a model of the same kind"
     try:
         missing, unknown = network.load_state_dict(other.state_dict(), strict=False)
     except RuntimeError as error:
-        raise ModelError(
-            f"{path}: {spec.name} is a network of other sizes", "start from a model of the same kind"
-        ) from error
-    wrong = [key for key in missing if not key.startswith("guides.")] + unknown
-    if wrong:
-        raise ModelError(f"{path}: {spec.name} is another network ({wrong[0]})", "start from a model of the same kind")
+        raise ModelError(f"{name} is a network of other sizes", hint) from error
+    if wrong := [key for key in missing if not key.startswith(may_lack)] + unknown:
+        raise ModelError(f"{name} is another network ({wrong[0]})", hint)
 
 
 def _fill(network: torch.nn.Module, path: Path) -> None:

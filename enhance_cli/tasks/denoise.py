@@ -144,17 +144,12 @@ class Denoiser:
         return [result[:, i].flatten(0, 1).numpy() for i in range(len(batch))]
 
     def _sample(self, y: torch.Tensor, starts: list[int], guide: torch.Tensor | None = None) -> torch.Tensor:
-        """(B, 2, T, F) noisy -> clean, with the frames that fill up `frames_multiple`, as published models are run.
+        """(B, 2, T, F) noisy -> clean, with the frames that fill up `frames_multiple`.
 
-        `starts` (B) are the positions of the first frames in the file. Of the frames that fill up the guide knows nothing.
+        `starts` (B) are the positions of the first frames in the file.
         """
-        spec, process = self.model.spec, self.model.process
-        missing = -y.shape[2] % spec.frames_multiple
-        reflect = spec.frame_padding == "reflect" and missing < y.shape[2]
-        padded = torch.nn.functional.pad(y, (0, 0, 0, missing), mode="reflect" if reflect else "constant")
-        noise = FrameNoise(self.options.seed, starts, padded, process.noise_scale)
-        if guide is not None:
-            guide = torch.nn.functional.pad(guide, (0, missing), value=torch.nan)
+        padded, guide = self.model.filled(y, guide)
+        noise = FrameNoise(self.options.seed, starts, padded, self.model.process.noise_scale)
         return self.model.sample(self.sample, padded, self.steps, noise, guide)
 
     def _upper_gain(self, estimate: torch.Tensor, y: torch.Tensor, samples: int) -> torch.Tensor:

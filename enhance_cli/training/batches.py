@@ -11,6 +11,7 @@ import torch
 
 from enhance_cli.errors import EnhanceError
 from enhance_cli.training.parallel import Processes
+from enhance_cli.training.stage import TrainPart
 
 
 def numbers(step: int, accumulate: int, processes: Processes) -> range:
@@ -19,39 +20,38 @@ def numbers(step: int, accumulate: int, processes: Processes) -> range:
     return range(first, first + accumulate)
 
 
-def load(source, steps: range, size: int, accumulate: int, processes: Processes, workers: int) -> Iterator[list]:
-    """For each of `steps` the (noisy, clean) arrays of its batches. `source` has `batch(number, size)`."""
-    if workers:
-        dataset = _Steps(source, steps, size, accumulate, processes)
-        apart = torch.Generator()  # or the loader would draw from the run's random numbers
-        loader = torch.utils.data.DataLoader(
-            dataset, batch_size=None, num_workers=workers, prefetch_factor=4, generator=apart
-        )
+def load(source, steps: range, train: TrainPart, processes: Processes) -> Iterator[list]:
+    """For each of `steps` its batches: arrays where they are made here, tensors where `train.workers` make them.
+
+    `source` has `batch(number, size)`.
+    """
+    if train.workers:
+        dataset = _Steps(source, steps, train, processes)
+        loader = torch.utils.data.DataLoader(dataset, batch_size=None, num_workers=train.workers, prefetch_factor=4)
     else:
-        loader = (_batches(source, step, size, accumulate, processes) for step in steps)
+        loader = (_batches(source, step, train, processes) for step in steps)
     for batches in loader:
         if isinstance(batches, EnhanceError):
             raise batches
         yield batches
 
 
-def _batches(source, step: int, size: int, accumulate: int, processes: Processes) -> list:
-    return [source.batch(number, size) for number in numbers(step, accumulate, processes)]
+def _batches(source, step: int, train: TrainPart, processes: Processes) -> list:
+    return [source.batch(number, train.batch_size) for number in numbers(step, train.accumulate, processes)]
 
 
 class _Steps(torch.utils.data.Dataset):
     """For worker processes; an error we know is handed over as it is, since a loader would turn it into a traceback."""
 
-    def __init__(self, source, steps: range, size: int, accumulate: int, processes: Processes):
-        self.source, self.steps, self.size, self.accumulate = source, steps, size, accumulate
-        self.processes = processes
+    def __init__(self, source, steps: range, train: TrainPart, processes: Processes):
+        self.source, self.steps, self.train, self.processes = source, steps, train, processes
 
     def __len__(self) -> int:
         return len(self.steps)
 
-    def __getitem__(self, index: int) -> list[tuple[np.ndarray, np.ndarray]] | EnhanceError:
+    def __getitem__(self, index: int) -> list[tuple[np.ndarray, ...]] | EnhanceError:
         torch.set_num_threads(1)
         try:
-            return _batches(self.source, self.steps[index], self.size, self.accumulate, self.processes)
+            return _batches(self.source, self.steps[index], self.train, self.processes)
         except EnhanceError as error:
             return error

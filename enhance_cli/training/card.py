@@ -1,67 +1,13 @@
-"""The model card that lies beside an exported checkpoint: what it is, what it was made from, and how well it does."""
-
-from enhance_cli.models.spec import Spec
+"""What the cards of all tasks say alike of how a model was trained, from nothing but the header of the model."""
 
 
-def render(spec: Spec) -> str:
-    """Markdown, from nothing but the model's own header."""
-    training = spec.training
+def provenance(training: dict, name: str) -> str:
+    """The beginning of a sentence; `training` is the header's. `name` is that of the recipe where an old header has none."""
     recipe = training["recipe"]
+    train, name = recipe["train"], recipe.get("name", name)
+    command = f"distill {name} --teacher {training['teacher']}" if training.get("teacher") else f"train {name}"
+    start = f" from the weights of {train['start']}" if train.get("start") else ""
     stages = "; ".join(f"{s['steps']} batches of {s['loss']} at lr {s['lr']:g}" for s in recipe["stage"])
-    scores, parameters = training["validation"], training["data"]["parameters"] / 1e6
-    settings, seconds = recipe["train"], recipe["mix"]["seconds"]
-    batch = settings["batch_size"] * settings.get("accumulate", 1) * training.get("processes", 1)
-    steps = "step" if spec.default_steps == 1 else "steps"
-    name, commit = recipe.get("name", spec.name), training["commit"][:12] or "unknown"
-    start = f" from the weights of {settings['start']}" if settings.get("start") else ""
-    return f"""# {spec.name}
-
-{spec.task} at {spec.sample_rate} Hz with 1 to {spec.max_steps} sampler steps ({", ".join(spec.samplers)}).
-Network `{spec.network}`, {parameters:.2f} M parameters; process `{spec.process}`. Weights: {spec.licence}.
-
-Trained with `enhance train {name} --data CORPUS` at commit {commit} on {training["date"]}
-({training["data"]["device"]}){start}: {stages}; batches of {batch} x {seconds:g} s, {training["audio_hours_seen"]} h of
-mixtures seen until the exported step {training["steps"]}.
-
-## Data
-
-{_data(training)}
-## Validation
-
-{recipe["train"]["validation_items"]} mixtures of held-out recordings, {spec.default_steps} {steps}:
-
-| | {" | ".join(scores)} |
-|---|{"---|" * len(scores)}
-{_scores("noisy", training.get("validation_noisy", {}), scores)}{_scores(spec.name, scores, scores)}{_limits(recipe["data"])}"""
-
-
-def _data(training: dict) -> str:
-    data, recipe = training["data"], training["recipe"]["data"]
-    licences = f"Licences: {training['licences'] or 'not stated'}."
-    if "pairs" in data:
-        shards = recipe.get("shards")
-        where = shards["train"] if shards else recipe["pairs"]
-        return f"{data['pairs']} pairs of noisy and clean recordings ({where}), {data['pair_hours']} h. {licences}\n"
-    return f"""{data["speech_hours"]} h of speech and {data["noise_hours"]} h of noise. {licences}
-Babble mixed from four to eight training voices counts as noise.
-
-| speech | weight | held out |
-|---|---|---|
-{_rows(recipe["speech"])}
-
-| noise | weight | held out |
-|---|---|---|
-{_rows(recipe["noise"])}
-"""
-
-
-def _limits(data: dict) -> str:
-    return f"\n## Limits\n\n{data['limits'].strip()}\n" if data.get("limits") else ""
-
-
-def _rows(sources: list[dict]) -> str:
-    return "\n".join(f"| {s['folder']} | {s['weight']:g} | {s['held_out']:.0%} |" for s in sources)
-
-
-def _scores(name: str, scores: dict[str, float], columns: dict) -> str:
-    return f"| {name} | {' | '.join(f'{scores[c]:.3f}' for c in columns)} |\n" if scores else ""
+    size = train["batch_size"] * train.get("accumulate", 1) * training.get("processes", 1)
+    return f"""Trained with `enhance {command} --data CORPUS` at commit {training["commit"][:12] or "unknown"} on
+{training["date"]} ({training["data"]["device"]}){start}: {stages}; batches of {size}"""

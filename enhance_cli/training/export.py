@@ -5,28 +5,31 @@ from dataclasses import asdict, replace
 from datetime import date
 from pathlib import Path
 
-import torch
-
 from enhance_cli.models.load import save_model
-from enhance_cli.training import card
-from enhance_cli.training.recipe import Recipe
+from enhance_cli.training.task import Task
 
 
-def quality(scores: dict[str, float]) -> float:
-    """One number to compare checkpoints by: PESQ plus a tenth of the SI-SDR in dB (0.1 PESQ weighs as much as 1 dB)."""
-    return scores.get("pesq", 0.0) + 0.1 * scores["si_sdr"]
-
-
-def write(path: Path, network: torch.nn.Module, recipe: Recipe, facts: dict) -> None:
+def write(path: Path, task: Task, facts: dict) -> None:
     """The checkpoint and its card. `facts`: what the header says of the training besides recipe, licences, date, commit."""
+    recipe = task.recipe
     made = {"recipe": asdict(recipe), "licences": recipe.data.licences, "date": date.today().isoformat()}
-    spec = replace(recipe.model, training=facts | made | {"commit": commit()})
-    save_model(path, spec, network)
-    path.with_suffix(".md").write_text(card.render(spec))
+    if task.teacher:
+        made["teacher"] = task.teacher.spec.name
+    spec = replace(task.model.spec, training=facts | made | {"commit": commit()})
+    save_model(path, spec, task.averaged.network)
+    path.with_suffix(".md").write_text(task.card(spec))
 
 
-def commit() -> str:
-    """The commit of the source tree this runs from, or "" outside one."""
-    folder = Path(__file__).parent
-    result = subprocess.run(["git", "rev-parse", "HEAD"], cwd=folder, capture_output=True, text=True)
-    return result.stdout.strip()
+def commit(file: Path = Path(__file__)) -> str:
+    """The commit of the source tree that `file` is kept in; "" outside one, as where this is installed in a folder that lies
+    in somebody else's repository, and where there is no git."""
+
+    def git(*words: str) -> str:
+        result = subprocess.run(["git", *words], cwd=file.parent, capture_output=True, text=True, check=True)
+        return result.stdout.strip()
+
+    try:
+        git("ls-files", "--error-unmatch", file.name)
+        return git("rev-parse", "HEAD")
+    except (OSError, subprocess.CalledProcessError):
+        return ""

@@ -6,25 +6,29 @@ from contextlib import contextmanager
 import torch
 
 from enhance_cli.errors import EnhanceError
+from enhance_cli.training.stage import TrainPart
 
 SAYINGS = ("out of memory", "can't allocate memory", "not enough memory")  # of torch's allocators, where they raise
-COPIES = 6  # weights, gradients, two moments of the optimiser, moving average, network for validation
+COPIES = 5  # weights, gradients, two moments of the optimiser, moving average
 
 
 @contextmanager
-def explained(batch_size: int, accumulate: int, seconds: float, step: int):
-    """Turns running out of memory into an EnhanceError with the settings to change."""
+def explained(train: TrainPart, seconds: float | None, step: int):
+    """Turns running out of memory into an EnhanceError with the settings to change; items of audio last `seconds`."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:
         if not isinstance(error, torch.OutOfMemoryError | MemoryError) and not any(s in str(error) for s in SAYINGS):
             raise
-        if batch_size > 1:
-            settings = f"--set train.batch_size={batch_size // 2} --set train.accumulate={accumulate * 2}"
-            hint = f"{settings} learns from as many mixtures per step in half the memory"
-        else:
+        if train.batch_size > 1:
+            settings = f"--set train.batch_size={train.batch_size // 2} --set train.accumulate={train.accumulate * 2}"
+            hint = f"{settings} learns from as much per step in half the memory"
+        elif seconds is not None:
             hint = f"shorter excerpts need less: --set mix.seconds={seconds / 2:g}"
-        message = f"out of memory at batch {step} ({batch_size} x {seconds:g} s at once)"
+        else:
+            hint = "a smaller network needs less"
+        size = f"{train.batch_size} items" if seconds is None else f"{train.batch_size} x {seconds:g} s"
+        message = f"out of memory at batch {step} ({size} at once)"
         raise EnhanceError(message, hint) from error
 
 

@@ -9,11 +9,16 @@ process's own batch; its running statistics are averaged, so all processes hold 
 
 import os
 from contextlib import contextmanager, nullcontext
+from datetime import timedelta
 
 import torch
 from torch import Tensor
 
 from enhance_cli.errors import UsageError
+
+PATIENCE = timedelta(
+    days=1
+)  # the others wait while the first prepares the data or validates; NCCL's own is ten minutes
 
 
 def local_device(device: torch.device) -> torch.device:
@@ -33,7 +38,7 @@ class Processes:
     def __init__(self, device: torch.device):
         self.number, self.count, self.state = 0, 1, None
         if "RANK" in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1:
-            self.state = _accelerate().PartialState(cpu=device.type != "cuda")
+            self.state = _accelerate().PartialState(cpu=device.type != "cuda", timeout=PATIENCE)
             self.number, self.count = self.state.process_index, self.state.num_processes
 
     @property
@@ -47,11 +52,15 @@ class Processes:
 
     @torch.no_grad()
     def average(self, network: torch.nn.Module, loss: Tensor) -> Tensor:
-        """Average the gradients and running statistics of `network`, in place, and the loss. Nothing for one process."""
+        """Average the gradients and running statistics of `network`, in place, and the loss. Nothing for one process.
+
+        Other buffers are constants.
+        """
         if self.state is None:
             return loss
         gradients = [p.grad for p in network.parameters() if p.grad is not None]
-        shared = [*gradients, *(b for b in network.buffers() if b.is_floating_point())]
+        statistics = [b for name, b in network.named_buffers() if name.endswith(("running_mean", "running_var"))]
+        shared = [*gradients, *statistics]
         flat = torch.cat([loss.reshape(1).float(), *(t.reshape(-1).float() for t in shared)])
         flat = _accelerate().utils.reduce(flat, "mean")
         for tensor, mean in zip(shared, flat[1:].split([t.numel() for t in shared])):

@@ -4,22 +4,17 @@ Unknown keys and wrong types are refused with the line they stand on and a sugge
 """
 
 import difflib
-from dataclasses import dataclass, field
 from importlib import resources
-from math import inf
 from pathlib import Path
 from typing import Any
 
-from enhance_cli.data.corpus import Source
-from enhance_cli.data.mixing import Mix
-from enhance_cli.data.ranges import OutOfRange, in_range
+from enhance_cli.data.ranges import OutOfRange
 from enhance_cli.errors import UsageError
-from enhance_cli.models.spec import Spec
 from enhance_cli.training import arguments
+from enhance_cli.training.denoise.recipe import Recipe
 from enhance_cli.training.repair.recipe import RepairRecipe
-from enhance_cli.training.stage import Stage, TrainPart
 from enhance_cli.training.stems.recipe import StemRecipe
-from enhance_cli.training.toml_values import Places, build
+from enhance_cli.training.toml_values import Places, build, out_of_range
 
 try:
     import tomllib
@@ -27,50 +22,7 @@ except ModuleNotFoundError:  # Python 3.10
     import tomli as tomllib
 
 
-@dataclass(frozen=True)
-class Shards:
-    """webdataset shards to train and to validate on: "pairs-{000..012}.tar", or with * and ? (data.shards)."""
-
-    train: str
-    valid: str
-
-
-@dataclass(frozen=True)
-class DataPart:
-    """`speech` and `noise` to be mixed, in `rooms` simulated rooms; or `pairs`, a folder with train/noisy, train/clean,
-    valid/noisy and valid/clean; or `shards`. `licences` and `limits` are said in the model card.
-    """
-
-    speech: list[Source] = field(default_factory=list)
-    noise: list[Source] = field(default_factory=list)
-    rooms: int = 600
-    pairs: str = ""
-    shards: Shards | None = None
-    licences: str = ""
-    limits: str = ""
-
-    def __post_init__(self):
-        in_range(self, rooms=(0, inf))
-        kinds = [bool(self.speech or self.noise), bool(self.pairs), self.shards is not None]
-        if sum(kinds) != 1 or bool(self.speech) != bool(self.noise):
-            raise OutOfRange("", "give one of data.pairs, data.shards, or data.speech with data.noise")
-
-
-@dataclass(frozen=True)
-class Recipe:
-    name: str
-    model: Spec
-    data: DataPart
-    stage: list[Stage]
-    mix: Mix = field(default_factory=Mix)
-    train: TrainPart = field(default_factory=TrainPart)
-
-    def __post_init__(self):
-        if sum(stage.steps for stage in self.stage) < 1:
-            raise OutOfRange("stage", "there is not one step to train")
-
-
-def load(name: str, overrides: list[str] = (), model: dict | None = None) -> Recipe:
+def load(name: str, overrides: list[str] = (), model: dict | None = None) -> Recipe | RepairRecipe | StemRecipe:
     """A recipe by file path or by the name of a shipped one, with `section.key=value` overrides (TOML values).
 
     `model` has what the recipe's model section leaves open, as a student's is its teacher's. Pairs or shards take the
@@ -87,8 +39,9 @@ def load(name: str, overrides: list[str] = (), model: dict | None = None) -> Rec
     tables["model"] = (model or {}) | tables.get("model", {})
     places = Places(texts, {path: said for path, _, said in changes})
     recipe = build(_kind(tables, places), tables | {"name": Path(name).stem}, places)
-    if isinstance(recipe, Recipe):
-        arguments.check(recipe.model, recipe.stage, places)
+    if sum(stage.steps for stage in recipe.stage) < 1:
+        raise out_of_range(OutOfRange("stage", "there is not one step to train"), places, ())
+    arguments.check(recipe, places)
     return recipe
 
 

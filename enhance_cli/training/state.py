@@ -1,7 +1,9 @@
-"""The resumable state of a run: weights, their moving average, optimiser and random numbers, in one file replaced whole."""
+"""The resumable state of a run: weights, their moving average, optimiser and gradient scaler, in one file replaced whole.
+
+Random numbers are not in it: what a step draws depends on its number (training.step).
+"""
 
 import os
-import random
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -11,11 +13,14 @@ from enhance_cli.errors import UsageError
 
 
 class MovingAverage:
-    """Exponential moving average of all parameters and buffers, with a warm-up so that early steps count."""
+    """Exponential moving average of all parameters and buffers, with a warm-up so that early steps count.
 
-    def __init__(self, network: torch.nn.Module):
+    It is kept in `averaged`, a copy of the network that is trained.
+    """
+
+    def __init__(self, averaged: torch.nn.Module):
         self.updates = 0
-        self.values = {k: v.detach().clone() for k, v in network.state_dict().items()}
+        self.values = averaged.state_dict()  # the copy's own memory
 
     @torch.no_grad()
     def update(self, network: torch.nn.Module, decay: float) -> None:
@@ -39,35 +44,36 @@ class Progress:
     losses: list[float] = field(default_factory=list)
 
 
-def save(path: Path, progress: Progress, network, average: MovingAverage, optimiser) -> None:
+def save(path: Path, progress: Progress, task, learner) -> None:
+    """`task` (training.task) and `learner` (training.step) hold all that changes in training."""
     state = {
         "progress": asdict(progress),
-        "network": network.state_dict(),
-        "average": average.values,
-        "updates": average.updates,
-        "optimiser": optimiser.state_dict(),
-        "torch_random": torch.get_rng_state(),
-        "python_random": random.getstate(),
+        "network": task.model.network.state_dict(),
+        "average": task.average.values,
+        "updates": task.average.updates,
+        "optimiser": learner.optimiser.state_dict(),
+        "scaler": learner.scaler.state_dict(),
     }
     part = path.with_suffix(".part")
     torch.save(state, part)
     os.replace(part, path)
 
 
-def restore(path: Path, network, average: MovingAverage, optimiser) -> Progress:
-    """Put everything back as it was saved, random numbers included. Raises UsageError for a file that is damaged."""
+def restore(path: Path, task, learner) -> Progress:
+    """Put everything back as it was saved. Raises UsageError for a file that is damaged or of another network."""
+    hint = "name another folder with --run"
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # it can break the reader in any way
-        raise UsageError(
-            f"{path}: damaged, it cannot be read", "delete it, or name another folder with --run"
-        ) from error
-    network.load_state_dict(state["network"])
-    for key, value in state["average"].items():
-        average.values[key].copy_(value)
-    average.updates = state["updates"]
-    optimiser.load_state_dict(state["optimiser"])
-    torch.set_rng_state(state["torch_random"])
-    version, numbers, gauss = state["python_random"]
-    random.setstate((version, tuple(numbers), gauss))
-    return Progress(**state["progress"])
+        raise UsageError(f"{path}: damaged, it cannot be read", f"delete it, or {hint}") from error
+    try:
+        task.model.network.load_state_dict(state["network"])
+        for key, value in state["average"].items():
+            task.average.values[key].copy_(value)
+        task.average.updates = state["updates"]
+        learner.optimiser.load_state_dict(state["optimiser"])
+        if scaler := state.get("scaler"):  # empty unless it is in use; and older states have none
+            learner.scaler.load_state_dict(scaler)
+        return Progress(**state["progress"])
+    except (RuntimeError, KeyError, ValueError, TypeError) as error:
+        raise UsageError(f"{path}: not a state of this network", hint) from error

@@ -11,7 +11,6 @@ the same number of network calls (NFE). The table comes out on stdout and as FOL
 
 import argparse
 import json
-import random
 import sys
 import time
 from dataclasses import dataclass, replace
@@ -29,7 +28,7 @@ from enhance_cli.models.load import Model, load_file
 from enhance_cli.tasks import denoise
 from enhance_cli.training.loop import Trainer
 from enhance_cli.training.recipe import Recipe, load
-from enhance_cli.training.stage import Stage
+from enhance_cli.training.start import prepare
 
 COMMON = [
     'model.network="bridge_unet"',
@@ -99,7 +98,7 @@ def main() -> None:
     options.work.mkdir(parents=True, exist_ok=True)
     names = [name for name in METHODS if name in options.only.split(",")]
     recipes = {name: recipe_of(name, options.set) for name in names}
-    trainer = lambda name: Trainer(recipes[name], options.data, options.work / name, cache, device, report, say)
+    trainer = lambda name: prepare(recipes[name], options.data, options.work / name, cache, device, report, say)
     recipes = plan(recipes, trainer, options.work / "batches.json", options.seconds)
     tests = mixtures(recipes[names[0]], options.data, cache, options.items)
     for name in names:
@@ -140,25 +139,23 @@ def batch_seconds(trainers: dict[str, Trainer], batches: int = 6, rounds: int = 
     fastest = {}
     for _ in range(rounds):
         for name, trainer in trainers.items():
-            for number, stage in enumerate(trainer.recipe.stage):
-                random.seed(0)  # the same numbers of steps in every round, where they are drawn
+            for number in range(len(trainer.stages)):
                 times = fastest.setdefault((name, number), [float("inf")] * batches)
-                times[:] = map(min, times, stage_times(trainer, stage, batches))
+                times[:] = map(min, times, stage_times(trainer, number, batches))
     return {
-        name: [float(np.mean(fastest[name, i])) for i in range(len(trainer.recipe.stage))]
+        name: [float(np.mean(fastest[name, i])) for i in range(len(trainer.stages))]
         for name, trainer in trainers.items()
     }
 
 
-def stage_times(trainer: Trainer, stage: Stage, count: int) -> list[float]:
-    """Seconds of `count` batches: mixing, and what one step of training does."""
-    optimiser = torch.optim.AdamW(trainer.model.network.parameters())
+def stage_times(trainer: Trainer, stage: int, count: int) -> list[float]:
+    """Seconds of `count` batches: mixing, and what one step of training does, whose draws depend on its number alone."""
     times = []
     for number in range(count):
-        begun = clock(trainer.device)
-        batch = trainer.mixer.batch(number, trainer.recipe.train.batch_size)
-        trainer.update(optimiser, stage, 0.0, number, [batch])
-        times.append(clock(trainer.device) - begun)
+        begun = clock(trainer.task.device)
+        batch = trainer.task.source.batch(number, trainer.task.recipe.train.batch_size)
+        trainer.learner.step(number, trainer.stages[stage], 0.0, [batch])
+        times.append(clock(trainer.task.device) - begun)
     return times
 
 

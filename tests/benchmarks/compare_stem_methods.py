@@ -23,8 +23,9 @@ from enhance_cli.metrics import si_sdri
 from enhance_cli.models.registry import find
 from enhance_cli.models.stems import TASK, StemModel, load_stems
 from enhance_cli.tasks.extract_stem import StemOptions, run
+from enhance_cli.training.loop import Trainer
 from enhance_cli.training.recipe import load
-from enhance_cli.training.stems.loop import Trainer, read_teacher
+from enhance_cli.training.start import load_teacher, prepare
 
 SECONDS = 4.0  # of a window that is scored
 BANDS = "[[4, 16], [8, 8], [16, 8], [32, 8], [64, 8]]"
@@ -78,9 +79,9 @@ def main() -> None:
     for name in [name for name in METHODS if name in options.only.split(",")]:
         trainer = trainer_of(name, options, device, cache)
         model = load_stems(find(str(trainer.train()), TASK), device)
-        test = replace(trainer.held_out.mix, seconds=SECONDS)
-        trainer.held_out.mix, trainer.held_out.samples = test, round(SECONDS * model.spec.sample_rate)
-        mixes, stems = trainer.held_out.batch(1, options.items)
+        test = replace(trainer.task.held_out.mix, seconds=SECONDS)
+        trainer.task.held_out.mix, trainer.task.held_out.samples = test, round(SECONDS * model.spec.sample_rate)
+        mixes, stems = trainer.task.held_out.batch(1, options.items)
         rows = [row(name, trainer.total, steps, model, mixes, stems) for steps in METHODS[name].steps]
         (options.work / name / "rows.json").write_text(json.dumps(rows))
     header = ["method", "weights", "batches", "calls", *model.spec.stems, "mean", "real-time factor"]
@@ -98,11 +99,11 @@ def trainer_of(name: str, options: argparse.Namespace, device: torch.device, cac
     settings += [f"model.name={name}"] + ([f"model.network_args={method.networks}"] if method.networks else [])
     settings += [f"train.start={path(method.begins_from)}"] if method.begins_from else []
     settings += ["stage.0.lr=2e-3", "stage.0.lr_end=2e-5"] if method.recipe == "stems-s" else []
-    teacher = read_teacher(find(str(path(method.teacher)), TASK), device) if method.teacher else None
+    teacher = load_teacher(find(str(path(method.teacher)), TASK), device) if method.teacher else None
     kind = asdict(teacher.spec) | {"training": {}} if teacher else None
     recipe = load(method.recipe, settings, model=kind)
     recipe = replace(recipe, stage=recipe.stage[:1])
-    return Trainer(recipe, options.data, options.work / name, cache, device, say, say, teacher)
+    return prepare(recipe, options.data, options.work / name, cache, device, say, say, teacher)
 
 
 def row(name: str, batches: int, steps: int, model: StemModel, mixes: np.ndarray, stems: np.ndarray) -> list[str]:

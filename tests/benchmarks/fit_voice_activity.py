@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from enhance_cli.audio import voice_activity
-from enhance_cli.training import material
+from enhance_cli.training.denoise import material
 from enhance_cli.training.recipe import load
 
 SETTINGS = ["mix.seconds=6.0", "mix.noise_only=0.06", "data.rooms=100"]

@@ -18,8 +18,9 @@ from enhance_cli import metrics
 from enhance_cli.models import registry
 from enhance_cli.models.load import Model, load_file
 from enhance_cli.tasks.denoise import DenoiseOptions, run
-from enhance_cli.training import loop, material
+from enhance_cli.training.denoise import material
 from enhance_cli.training.recipe import load
+from enhance_cli.training.start import prepare
 
 PLACES = ("none", "bottleneck", "every")
 SECONDS, PAUSE = 6.0, (2.0, 4.0)
@@ -41,9 +42,7 @@ def train(place: str, options) -> Model:
     if place == "none":
         del recipe.model.network_args["guide"]
     report = lambda line: print(line, flush=True)
-    trainer = loop.Trainer(
-        recipe, options.data, options.work / place, options.cache, torch.device("cpu"), report, report
-    )
+    trainer = prepare(recipe, options.data, options.work / place, options.cache, torch.device("cpu"), report, report)
     return load_file(trainer.train(), torch.device("cpu"))
 
 

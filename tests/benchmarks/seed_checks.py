@@ -16,14 +16,16 @@ import numpy as np
 import torch
 
 from enhance_cli.data.degraded import CONDITIONS
+from enhance_cli.metrics.condition_eer import error_rates, pairs
 from enhance_cli.models import registry
 from enhance_cli.models.extractor import load_extractor
 from enhance_cli.models.load import load_file
 from enhance_cli.tasks.repair import Repairer, RepairOptions
+from enhance_cli.training.loop import Trainer
+from enhance_cli.training.parallel import Processes
 from enhance_cli.training.recipe import load
-from enhance_cli.training.repair.loop import Trainer
 from enhance_cli.training.repair.material import Material
-from enhance_cli.training.repair.trials import error_rates, pairs
+from enhance_cli.training.repair.task import Repair
 
 CPU = torch.device("cpu")
 
@@ -59,13 +61,13 @@ def steps(wanted, recipe, material: Material) -> None:
     for name, chosen in options.items():
         work = partial(apply, Repairer(model, chosen), vectors) if chosen else lambda: vectors
         seconds = min(timeit.repeat(work, number=1, repeat=3))
-        row(name, error_rates(work(), speakers), f"  {1e6 * seconds / vectors[..., 0].size:6.1f} us each")
+        row(name, error_rates(work(), speakers, CONDITIONS), f"  {1e6 * seconds / vectors[..., 0].size:6.1f} us each")
 
 
 def variants(wanted, recipe, material: Material) -> None:
     """The same number of batches with one bad variant of every crop, with three, and with all."""
     vectors, speakers = material.trials()
-    row("raw", error_rates(vectors, speakers))
+    row("raw", error_rates(vectors, speakers, CONDITIONS))
     for kinds in (("noise",), ("noise", "music", "reverb"), CONDITIONS[1:]):
         chosen = load(
             "seed-ge2e",
@@ -75,11 +77,14 @@ def variants(wanted, recipe, material: Material) -> None:
                 f"pairing.conditions={list(kinds)}",
             ],
         )
-        trainer = Trainer(chosen, material, wanted.run / "-".join(kinds), CPU, lambda line: None, print)
+        torch.manual_seed(chosen.train.seed)
+        task = Repair(chosen, CPU)
+        task.material = material
+        trainer = Trainer(task, wanted.run / "-".join(kinds), Processes(CPU), lambda line: None, print)
         trainer.path.parent.mkdir(parents=True, exist_ok=True)
         trainer.path.touch()  # measured whether it may be kept or not
         trainer.train()
-        row(", ".join(kinds), error_rates(trainer.repaired(vectors), speakers))
+        row(", ".join(kinds), error_rates(task.repaired(vectors), speakers, CONDITIONS))
 
 
 def distance(wanted, recipe, material: Material) -> None:

@@ -6,12 +6,13 @@ from functools import partial
 import pytest
 import torch
 
-from enhance_cli.losses import LOSSES
+from enhance_cli.losses import LOSSES, PAIRINGS
 from enhance_cli.processes import PROCESSES
 from enhance_cli.samplers import SAMPLERS
 
 SHAPE = (3, 2, 6, 5)
 CRP = partial(SAMPLERS["predictor_corrector"], corrector="none", start=0.5)
+BRIDGES = ("brownian_bridge", "schroedinger_bridge_ve", "schroedinger_bridge_vp")
 PUBLISHED = [("score_matching", "ouve"), ("score_matching", "bbed"), ("flow_matching", "flow_matching")]
 
 
@@ -141,3 +142,35 @@ def test_reverse_process_refuses_samplers_with_more_calls_than_steps(pair):
         LOSSES["reverse_process"](
             lambda x, y, t: y, process, *pair, lambda: draw(process), None, sample, steps=2, fewest=2
         )
+
+
+def mean_ends_at_the_noisy(process, x0, y):
+    return torch.allclose(process.mean(x0, y, process.t_max), y, atol=1e-6)
+
+
+def paths_are_straight(process, x0, y):
+    z, later, t = draw(process), 0.6, 0.4
+    x, moved = (process.sample(x0, y, torch.full((3,), at), z) for at in (t, later))
+    return torch.allclose((moved - x) / (later - t), (x - x0) / t, atol=1e-4)
+
+
+def noise_is_at_every_time(process, x0, y):
+    return bool((process.std(torch.linspace(process.t_eps, process.t_max, 50)) > 1e-3).all())
+
+
+@pytest.mark.parametrize("process", ["ouve", "bbed", "flow_matching", *BRIDGES])
+@pytest.mark.parametrize(
+    "loss, holds",
+    [
+        ("data_prediction", mean_ends_at_the_noisy),
+        ("flow_matching", paths_are_straight),
+        ("score_matching", noise_is_at_every_time),
+    ],
+)
+def test_losses_are_paired_with_the_processes_that_their_formulas_hold_for(loss, holds, process, pair):
+    assert holds(PROCESSES[process](), *pair) == (process in PAIRINGS[loss])
+
+
+def test_every_loss_is_paired_with_processes_that_there_are():
+    assert PAIRINGS.keys() == set(LOSSES)
+    assert all(processes and processes <= set(PROCESSES) for processes in PAIRINGS.values())

@@ -21,6 +21,9 @@ def test_less_noise_scores_higher(clean, noisy):
 def test_what_it_is_not_defined_for_is_refused(clean):
     with pytest.raises(AudioError, match="no speech"):
         score(np.zeros(16000, np.float32), clean[:16000], 16000)
+    for estimate in (np.zeros_like(clean), np.full_like(clean, np.nan)):
+        with pytest.raises(AudioError, match="the estimate is digital silence, or not finite"):
+            score(clean, estimate, 16000)
     with pytest.raises(AudioError, match="0.25 s"):
         score(clean[:2000], clean[:2000], 16000)
     with pytest.raises(AudioError, match="48000 Hz"):

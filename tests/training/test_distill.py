@@ -1,12 +1,14 @@
 """Distillation end to end, tiny: a teacher is trained, a student learns from it, and `denoise` runs the student."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import soundfile
 
 from enhance_cli.models.spec import read_spec
-from enhance_cli.training.loop import run
 from enhance_cli.training.recipe import load
+from enhance_cli.training.start import run
 
 DATA = [
     "data.rooms=0", 'data.speech=[{ folder = "speech", groups = "folder", held_out = 0.5 }]',
@@ -55,6 +57,7 @@ def test_a_student_starts_as_its_teacher_and_does_in_one_call_what_denoise_can_r
     spec = read_spec(student)
     assert spec.name == "tiny-consistency" and spec.samplers == ("consistency",) and spec.max_steps == 4
     assert spec.training["teacher"] == "tiny" and spec.network_args == read_spec(teacher).network_args
+    assert "Trained with `enhance distill consistency --teacher tiny" in Path(student).with_suffix(".md").read_text()
     noisy = tmp_path / "noisy.wav"
     soundfile.write(noisy, 0.1 * np.random.default_rng(0).standard_normal(16000), 16000)
     for steps in ("1", "4"):

@@ -12,6 +12,7 @@ from enhance_cli.models.load import save_model
 from enhance_cli.networks import NETWORKS
 from enhance_cli.training.loop import Trainer
 from enhance_cli.training.recipe import load
+from enhance_cli.training.start import prepare
 
 GUIDED = [
     'model.guides=["vad"]',
@@ -28,7 +29,7 @@ def trainer(corpus_root, recipe_file, tmp_path):
     def make(*settings: str) -> Trainer:
         recipe = load(str(recipe_file), [*GUIDED, *settings])
         silent = lambda _: None
-        return Trainer(recipe, corpus_root, tmp_path / "run", tmp_path / "cache", torch.device("cpu"), silent, silent)
+        return prepare(recipe, corpus_root, tmp_path / "run", tmp_path / "cache", torch.device("cpu"), silent, silent)
 
     return make
 
@@ -41,7 +42,7 @@ def test_a_guided_recipe_starts_from_a_plain_model_and_learns_to_listen(trainer,
     start = enhance_cli.load_model(str(tmp_path / "plain.safetensors"), device="cpu").network
     y, t, guide = 0.3 * torch.randn(1, 2, 60, 257), torch.ones(1), torch.rand(1, 1, 60)
     with torch.inference_mode():
-        torch.testing.assert_close(run.averaged.network(y, y, t, guide), start(y, y, t), rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(run.task.averaged.network(y, y, t, guide), start(y, y, t), rtol=1e-3, atol=1e-4)
     model = enhance_cli.load_model(str(run.train()), device="cpu")
     assert "from the weights of " in run.path.with_suffix(".md").read_text()
     assert model.spec.guides == ("vad",) and model.spec.network_args["guide"] == "bottleneck"
@@ -55,7 +56,7 @@ def test_a_share_of_the_items_gets_no_guide(trainer):
     run = trainer()
     noisy = torch.randn(400, 3200)
     for share in (0.0, 0.25, 1.0):
-        unknown = run.objective.guide(noisy, share).isnan()
+        unknown = run.task.objective.guide(noisy, share).isnan()
         assert unknown.float().mean() == pytest.approx(share, abs=0.07)
         assert (unknown.all(dim=2) == unknown.any(dim=2)).all(), "all of an item or nothing"
 

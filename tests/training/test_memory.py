@@ -5,13 +5,14 @@ import torch
 
 from enhance_cli.errors import EnhanceError
 from enhance_cli.training import memory
+from enhance_cli.training.stage import TrainPart
 
 # The command, with no more memory than it needs to get going and 400 MB.
 LIMITED = """
 import resource, sys
 import torch, scipy.signal, matplotlib.pyplot
 from enhance_cli.cli import main
-from enhance_cli.training import loop
+from enhance_cli.training import start
 size = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (size + 400_000_000,) * 2)
 main()
@@ -38,15 +39,15 @@ def test_running_out_of_memory_names_the_setting(run_python, recipe_file, pairs_
     assert done.code == 1
     assert done.stderr.splitlines() == [
         "error: out of memory at batch 0 (64 x 4 s at once): --set train.batch_size=32 --set train.accumulate=2 learns "
-        "from as many mixtures per step in half the memory"
+        "from as much per step in half the memory"
     ]
 
 
 def test_what_to_do_where_the_batch_is_as_small_as_can_be():
     with (
         pytest.raises(EnhanceError, match="at batch 7 .*--set mix.seconds=1.5"),
-        memory.explained(batch_size=1, accumulate=1, seconds=3.0, step=7),
+        memory.explained(TrainPart(batch_size=1), seconds=3.0, step=7),
     ):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
-    with pytest.raises(RuntimeError, match="shapes"), memory.explained(1, 1, 3.0, 7):
+    with pytest.raises(RuntimeError, match="shapes"), memory.explained(TrainPart(batch_size=1), 3.0, 7):
         raise RuntimeError("shapes do not match")

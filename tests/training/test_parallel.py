@@ -32,16 +32,16 @@ import os, sys
 from pathlib import Path
 import torch
 from enhance_cli.cli import main
-from enhance_cli.training.loop import Trainer
 from enhance_cli.training.recipe import load
+from enhance_cli.training.start import prepare
 
 recipe, data, run = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
 del sys.argv[1:4]
 settings = ['data.pairs="."', "train.validate_every=100", "stage.0.steps=3", "stage.1.steps=2"]
 quiet = lambda line: None
-trainer = Trainer(load(recipe, settings), data, run, run, torch.device("cpu"), quiet, quiet)
+trainer = prepare(load(recipe, settings), data, run, run, torch.device("cpu"), quiet, quiet)
 trainer.train()
-torch.save((trainer.model.network.state_dict(), torch.rand(3)), run / f"process{os.environ['RANK']}.pt")
+torch.save((trainer.task.model.network.state_dict(), torch.rand(3)), run / f"process{os.environ['RANK']}.pt")
 main()
 """
 

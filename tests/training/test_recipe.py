@@ -1,19 +1,23 @@
 """Recipes: what is wrong in one is said with the key and a suggestion."""
 
 import re
+from dataclasses import asdict
 
 import pytest
+import torch
 
 from enhance_cli.errors import UsageError
 from enhance_cli.training.recipe import load, shipped
+from enhance_cli.training.task import build_network
 
 
 @pytest.mark.parametrize("name", shipped())
-def test_shipped_recipes_load(name):
-    teacher = {"name": name, "network": "bridge_unet", "process": "brownian_bridge"}
-    if name.startswith("stems"):
-        teacher |= {"task": "extract-stem", "stems": ["bass", "drums", "guitar", "piano"]}
-    assert load(name, model=teacher).model.name == name.removesuffix("-gpu")
+def test_shipped_recipes_load_and_their_networks_can_be_built(name):
+    teacher = {"consistency": "denoise-s", "stems-consistency": "stems-s-diffusion"}.get(name)
+    model = load(name, model=teacher and asdict(load(teacher).model) | {"name": name}).model
+    assert model.name == name.removesuffix("-gpu")
+    with torch.device("meta"):
+        assert sum(p.numel() for p in build_network(model).parameters()) > 1e6
 
 
 def test_a_student_is_its_teachers_kind_in_all_that_the_recipe_leaves_open():
@@ -152,6 +156,18 @@ def test_missing_and_broken_recipes(tmp_path):
         ("network =", "default_steps = 0\nnetwork =", "default_steps", "model.default_steps: 0 is not 1 to 5"),
         ("network =", "sample_rate = 0\nnetwork =", "sample_rate", "model.sample_rate: 0 is not 1 or more"),
         ("network =", "task = 'denoize'\nnetwork =", "task", "model.task: 'denoize' cannot be trained: choose from"),
+        (
+            '"data_prediction"',
+            '"score_matching"',
+            "loss =",
+            "stage.0.loss: the formulas of score_matching do not hold for",
+        ),
+        (
+            "[data]",
+            "[stage.distance]\nscale_invariant = 1.0\n[data]",
+            "[stage.distance]",
+            "stage.1.distance: scale_invariant is of waveforms; choose from hybrid_spectral, perceptual",
+        ),
         ('"data_prediction"', '"mse"', "loss =", "unknown loss 'mse': choose from consistency"),
         ("steps = 3 }", "step = 3 }", "loss_args", "unknown key 'step': did you mean 'steps'?"),
         ("steps = 3 }", "sample = 3 }", "loss_args", "unknown key 'sample': known keys are"),
@@ -164,6 +180,43 @@ def test_what_is_handed_on_is_known_too_and_said_with_its_line(recipe_file, old,
     where = "tiny.toml: " if statement == "[model]" else f"line {text[: text.index(statement)].count(chr(10)) + 1}: "
     with pytest.raises(UsageError, match=re.escape(where + message)):
         load(str(recipe_file))
+
+
+@pytest.mark.parametrize(
+    "name, change, message",
+    [
+        ("stems-s", "train.samples=2", "unknown key 'samples'"),
+        ("stems-s", "stage.0.unguided=0.5", "unknown key 'unguided'"),
+        ("stems-s", "stage.4.loss_args.shred=0.5", "unknown key 'shred': did you mean 'shared'"),
+        (
+            "stems-s",
+            "stage.0.distance={ perceptual = 1.0 }",
+            "perceptual is of spectrograms; choose from scale_invariant",
+        ),
+        ("stems-s", "model.network_args.extracter=1", "unknown key 'extracter': did you mean 'extractor'"),
+        ("seed-ge2e", "train.validation_items=2", "unknown key 'validation_items'"),
+        ("seed-ge2e", "stage.0.distance={ hybrid_spectral = 1.0 }", "unknown key 'distance'"),
+        (
+            "seed-ge2e",
+            "stage.0.loss=data_prediction",
+            "the formulas of data_prediction do not hold for the process ddpm",
+        ),
+        (
+            "score-ouve",
+            "stage.0.loss=data_prediction",
+            "the formulas of data_prediction do not hold for the process ouve",
+        ),
+        (
+            "score-ouve",
+            "stage.0.distance={ perceptual = 1.0 }",
+            "score_matching takes none, it is a distance of its own",
+        ),
+        ("score-ouve", "stage.0.loss=flow_matching", "the formulas of flow_matching do not hold for the process ouve"),
+    ],
+)
+def test_what_a_task_cannot_use_is_refused_and_not_passed_over(name, change, message):
+    with pytest.raises(UsageError, match=message):
+        load(name, [change])
 
 
 def test_a_reverse_process_is_only_corrected_for_one_call_per_step():

@@ -5,13 +5,14 @@ import pytest
 import torch
 
 import enhance_cli
-from enhance_cli.training.loop import Trainer
+from enhance_cli.errors import UsageError
 from enhance_cli.training.recipe import load
+from enhance_cli.training.start import prepare
 
 SMALL = [
     'model.network_args={ nf = 8, ch_mult = [1, 2], num_res_blocks = 1, attn_resolutions = [] }',
     'train.batch_size=2', 'train.precision="fp32"', 'train.validation_items=2', 'train.validate_every=12', 'train.samples=0',
-    'mix.seconds=0.504',  # 64 frames
+    'mix.seconds=0.4',  # 51 frames, which are filled up to 64
     'data.rooms=0', 'data.speech=[{ folder = "speech", groups = "folder", held_out = 0.5 }]',
     'data.noise=[{ folder = "noise", held_out = 0.5 }]',
 ]  # fmt: skip
@@ -26,7 +27,7 @@ def tiny(name: str, stages: list[str]):
 def test_a_recipe_trains_exports_and_denoises(name, corpus_root, tmp_path):
     recipe = tiny(name, load(name).stage)
     lines = []
-    trainer = Trainer(
+    trainer = prepare(
         recipe, corpus_root, tmp_path / "run", tmp_path / "cache", torch.device("cpu"), lines.append, lambda line: None
     )
 
@@ -34,14 +35,21 @@ def test_a_recipe_trains_exports_and_denoises(name, corpus_root, tmp_path):
     def mean_loss() -> float:
         """Over the same batches and draws every time."""
         torch.manual_seed(0)
-        batches = ([torch.as_tensor(x) for x in trainer.mixer.batch(number, 2)] for number in range(4))
-        return float(np.mean([float(trainer.loss(recipe.stage[0], *batch)) for batch in batches]))
+        batches = ([torch.as_tensor(x) for x in trainer.task.source.batch(number, 2)] for number in range(4))
+        return float(np.mean([float(trainer.task.loss(recipe.stage[0], *batch)) for batch in batches]))
 
     before = mean_loss()
     path = trainer.train()
     assert mean_loss() < before
+    assert trainer.task.scores(12) == trainer.task.scores(12), "whether a model is kept is up to chance"
     model = enhance_cli.load_model(str(path), device="cpu")
     assert model.spec.process == recipe.model.process and model.spec.samplers == recipe.model.samplers
     audio = np.random.default_rng(0).standard_normal((1, 8000)).astype(np.float32) * 0.1
     result = enhance_cli.denoise(audio, 16000, model=model, steps=1)
     assert result.shape == audio.shape and np.isfinite(result).all() and not np.allclose(result, audio)
+
+
+def test_frames_that_the_network_cannot_take_are_refused_beforehand(tmp_path):
+    recipe, silent = load("score-ouve", [*SMALL, "model.frames_multiple=1"]), lambda line: None
+    with pytest.raises(UsageError, match="model.frames_multiple: ncsnpp takes multiples of 2 frames"):
+        prepare(recipe, tmp_path, tmp_path, tmp_path, torch.device("cpu"), silent, silent)

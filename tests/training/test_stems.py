@@ -15,9 +15,9 @@ from enhance_cli.models.stems import load_stems
 from enhance_cli.tasks.extract_stem import StemOptions
 from enhance_cli.tasks.extract_stem import run as extract
 from enhance_cli.training.recipe import load
-from enhance_cli.training.stage import Stage
-from enhance_cli.training.stems import loop
+from enhance_cli.training.start import load_teacher, run
 from enhance_cli.training.stems.objective import Objective
+from enhance_cli.training.stems.recipe import StemStage
 
 RATE = 8000
 SIZES = "channels = 16, hidden = 16, dilations = [1, 2], n_fft = 256, hop = 64, bands = [[4, 8], [16, 6]], labels = 2"
@@ -104,7 +104,7 @@ def train(root, text, name, settings=(), teacher=None):
     (root / f"{name}.toml").write_text(text + COMMON)
     recipe = load(str(root / f"{name}.toml"), list(settings))
     reporter = Silent()
-    path = loop.run(recipe, root, root / name, root / "cache", torch.device("cpu"), reporter, teacher=teacher)
+    path = run(recipe, root, root / name, root / "cache", torch.device("cpu"), reporter, teacher=teacher)
     return path, reporter.last
 
 
@@ -147,6 +147,30 @@ def test_a_finished_run_does_nothing_and_a_longer_one_goes_on(extractor, root):
     assert json.loads((root / "again" / "metrics.jsonl").read_text().splitlines()[-1])["step"] == 44
 
 
+SHORT = ["stage.0.steps=3", "stage.0.fixed_statistics=true", "train.batch_size=2", "train.validation_items=1"]
+
+
+def state_of(root, name):
+    return torch.load(root / name / "state.pt")["network"]
+
+
+def test_two_processes_learn_what_one_learns_from_the_batches_of_both_made_by_a_worker(root, run_python):
+    settings = [*SHORT, "train.accumulate=2", "train.workers=1"]
+    train(root, EXTRACTOR, "one", settings)
+    (root / "two.toml").write_text(EXTRACTOR + COMMON)
+    command = ["train", root / "two.toml", "--data", root, "--cache", root / "cache", "-o", root / "two"]
+    sets = [word for setting in SHORT for word in ("--set", setting)]
+    start = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "enhance_cli"]
+    done = run_python(*start, *command, "--device", "cpu", "--quiet", *sets)
+    assert done.code == 0, done.stderr
+    assert done.lines == [str(root / "two" / "tiny.safetensors")]
+    assert len((root / "two" / "metrics.jsonl").read_text().splitlines()) == 1
+    for name in ("one", "two"):
+        assert "batches of 4 x 0.6 s" in (root / name / "tiny.md").read_text()
+    one, two = state_of(root, "one"), state_of(root, "two")
+    assert all(torch.allclose(value, two[name], atol=1e-5) for name, value in one.items())
+
+
 def test_an_extractor_of_one_stem_a_pass_is_trained_on_a_stem_of_each_mix_at_random(root):
     network = WAVEFORM.replace("\n", " ")
     settings = [f"model.network_args={{ extractor = {network} }}", "stage.0.steps=90", "stage.0.lr=3e-3"]
@@ -160,7 +184,7 @@ def test_what_is_left_over_is_shared_out_first_where_the_mix_holds_nothing_else(
     objective = Objective(deaf, None, None)
     stems = torch.randn(3, 2, RATE, generator=torch.Generator().manual_seed(0))
     mixes = stems.sum(dim=1, keepdim=True)
-    stage = Stage(loss="extraction", steps=1, lr=1e-3, distance={"signal_to_noise": 1.0}, loss_args={"shared": 1.0})
+    stage = StemStage(loss="extraction", steps=1, lr=1e-3, distance={"signal_to_noise": 1.0}, loss_args={"shared": 1.0})
     assert float(objective.loss(replace(stage, loss_args={}), mixes, stems)) == 0  # that of silence
     assert float(objective.loss(stage, mixes, stems)) == pytest.approx(np.log10(0.5), abs=0.02)
     assert float(objective.loss(stage, mixes + 0.1, stems)) == 0
@@ -180,7 +204,7 @@ def test_the_refiner_is_trained_and_the_extractor_stays_as_it_was(extractor, roo
         'skip = "edm_skip", out = "edm_out"', 'skip = "consistency_skip", out = "consistency_out", sigma_min = 1e-4'
     )
     student = student.replace('"heun"', '"consistency"')
-    teacher = loop.read_teacher(find(path, None), torch.device("cpu"))
+    teacher = load_teacher(find(path, None), torch.device("cpu"))
     path, distilled = train(root, student, "student", ['train.precision="bf16"'], teacher)
     assert distilled["si_sdri"] > extractor[1]["si_sdri"] - 3
     assert model_of(path).spec.samplers == ("consistency",)

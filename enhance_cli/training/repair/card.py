@@ -1,6 +1,7 @@
 """The card of an embedding repair, from nothing but the model's own header."""
 
 from enhance_cli.models.spec import Spec
+from enhance_cli.training.card import provenance
 
 
 def render(spec: Spec) -> str:
@@ -8,22 +9,19 @@ def render(spec: Spec) -> str:
     training = spec.training
     recipe, data = training["recipe"], training["data"]
     before, after = training["validation_raw"], training["validation"]
-    stages = "; ".join(f"{s['steps']} batches of {s['loss']} at lr {s['lr']:g}" for s in recipe["stage"])
     rows = "\n".join(
         f"| {name} | {before[name]:.2f} | {after[name]:.2f} | {_change(before, after, name)} |" for name in after
     )
     sources = [*recipe["data"]["speech"], *recipe["data"]["noise"], *recipe["data"]["music"]]
     used = "\n".join(f"| {s['folder']} | {s['weight']:g} | {s['held_out']:.0%} |" for s in sources)
-    commit = training["commit"][:12] or "unknown"
     return f"""# {spec.name}
 
 Repairs embeddings of the extractor `{spec.extractor["id"]}` ({spec.extractor["dimension"]} numbers) that come from bad
 recordings, in one step from time {spec.default_time:g}. Network `{spec.network}`, {data["parameters"] / 1e6:.2f} M parameters;
 process `{spec.process}`. Weights: {spec.licence}.
 
-Trained with `enhance train {recipe["name"]} --data CORPUS` at commit {commit} on {training["date"]}
-({data["device"]}): {data["crops"]} crops of {recipe["views"]["seconds"]:g} s embedded in six conditions; {stages};
-batches of {recipe["train"]["batch_size"]}; exported at step {training["steps"]}.
+{provenance(training, spec.name)} from
+{data["crops"]} crops of {recipe["views"]["seconds"]:g} s embedded in six conditions; exported at step {training["steps"]}.
 
 ## Data
 

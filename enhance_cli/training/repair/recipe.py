@@ -55,6 +55,13 @@ class Embedding:
 
 
 @dataclass(frozen=True)
+class RepairTrain(TrainPart):
+    """Networks of vectors are small: nothing is gained by less than fp32."""
+
+    precision: str = "fp32"
+
+
+@dataclass(frozen=True)
 class RepairRecipe:
     """A crop is `views.seconds` long."""
 
@@ -65,7 +72,7 @@ class RepairRecipe:
     views: Views = field(default_factory=Views)
     embedding: Embedding = field(default_factory=Embedding)
     pairing: Pairing = field(default_factory=Pairing)
-    train: TrainPart = field(default_factory=TrainPart)
+    train: RepairTrain = field(default_factory=RepairTrain)
 
     def __post_init__(self):
         if self.views.seconds < self.embedding.segment:

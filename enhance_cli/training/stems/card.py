@@ -3,13 +3,13 @@
 from pathlib import PurePath
 
 from enhance_cli.models.spec import Spec
+from enhance_cli.training.card import provenance
 
 
 def render(spec: Spec) -> str:
     """Markdown."""
     training = spec.training
     recipe, data, scores = training["recipe"], training["data"], training["validation"]
-    stages = "; ".join(f"{s['steps']} batches of {s['loss']} at lr {s['lr']:g}" for s in recipe["stage"])
     rendered = recipe["data"]["rendered"] or {"soundfonts": [], "drum_kits": [], "held_out_soundfonts": []}
     notes = [folder for folders in rendered.get("notes", {}).values() for folder in folders]
     sounds = "\n".join(f"- `{path}`" for path in [*rendered["soundfonts"], *rendered["drum_kits"], *notes])
@@ -21,8 +21,7 @@ def render(spec: Spec) -> str:
 Takes {", ".join(spec.stems)} out of a mix at {spec.sample_rate} Hz. {data["parameters"] / 1e6:.2f} M parameters.
 Weights: {spec.licence}.
 
-Trained with `enhance train {recipe["name"]} --data CORPUS` at commit {training["commit"][:12] or "unknown"} on
-{training["date"]} ({data["device"]}): {stages}; batches of {recipe["train"]["batch_size"]} x {recipe["mix"]["seconds"]:g} s,
+{provenance(training, spec.name)} x {recipe["mix"]["seconds"]:g} s,
 {training["audio_hours_seen"]} h of mixes heard until the exported step {training["steps"]}.
 
 ## Data

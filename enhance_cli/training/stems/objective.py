@@ -22,40 +22,34 @@ from enhance_cli.errors import UsageError
 from enhance_cli.losses import DISTANCES
 from enhance_cli.models.stems import StemModel
 from enhance_cli.samplers import heun
-from enhance_cli.training.stage import Stage
+from enhance_cli.training.stems.recipe import StemStage
 
-KINDS = ("extraction", "refinement", "consistency")
 NOTHING = 1e-4  # what a mix may differ from its stems by and still hold nothing else
 LEAST = 0.01  # of c_out as a divisor: finer differences than that are not worth more
 
 
 class Objective:
-    """`averaged` is the model that holds the moving average's values when `loss` is called."""
+    """`averaged` is the model that holds the moving average."""
 
     def __init__(self, model: StemModel, averaged: StemModel, teacher: StemModel | None):
         self.model, self.averaged, self.teacher = model, averaged, teacher
 
-    def check(self, stage: Stage) -> None:
+    def check(self, stage: StemStage) -> None:
         """Raises UsageError for a stage that cannot be trained."""
-        for name in stage.distance:
-            DISTANCES[name]
-        if stage.loss not in KINDS:
-            raise UsageError(f"loss {stage.loss!r} does not train stems", f"choose from {', '.join(KINDS)}")
         if stage.loss != "extraction" and self.model.network.refiner is None:
             raise UsageError(f"{stage.loss} trains a refiner, and the model has none", "add it to model.network_args")
         if stage.loss == "consistency" and self.teacher is None:
             raise UsageError("consistency distillation needs a teacher", "run `enhance distill --teacher MODEL`")
 
-    def loss(self, stage: Stage, mixes: Tensor, stems: Tensor) -> Tensor:
+    def loss(self, stage: StemStage, mixes: Tensor, stems: Tensor) -> Tensor:
         """Scalar for mixes (B, 1, N) and stems (B, K, N)."""
+        function = partial(LOSSES[stage.loss][0], self, stage, **stage.loss_args)
         if stage.loss == "extraction":
-            return self.extraction(stage, mixes, stems, **stage.loss_args)
+            return function(mixes, stems)
         label, x0 = self.pick(stems)
         with torch.no_grad():
             first, features = self.model.extract(mixes, label)
-        features = tuple(features)
-        function = self.refinement if stage.loss == "refinement" else self.consistency
-        return function(stage, x0, first, label, features, **stage.loss_args)
+        return function(x0, first, label, tuple(features))
 
     def pick(self, stems: Tensor) -> tuple[Tensor, Tensor]:
         """Stems (B, K, N) -> one-hot label (B, K) and stem (B, 1, N), one at random of each mix."""
@@ -63,11 +57,11 @@ class Objective:
         label = one_hot(picked, stems.shape[1]).to(stems.dtype)
         return label, stems[torch.arange(len(stems), device=stems.device), picked][:, None]
 
-    def distance(self, stage: Stage, estimate: Tensor, target: Tensor, unit: Tensor) -> Tensor:
+    def distance(self, stage: StemStage, estimate: Tensor, target: Tensor, unit: Tensor) -> Tensor:
         """Of waveforms (B, C, N), errors in units of (B, 1, 1)."""
         return sum(w * DISTANCES[name](estimate / unit, target / unit, None) for name, w in stage.distance.items())
 
-    def extraction(self, stage: Stage, mixes: Tensor, stems: Tensor, shared: float = 0.0) -> Tensor:
+    def extraction(self, stage: StemStage, mixes: Tensor, stems: Tensor, shared: float = 0.0) -> Tensor:
         """Relative to the level of the mixes, which differs by design. In a share `shared` of the batches, what is left over of
         mixes that hold nothing else is shared out first, as it is when all stems are asked for."""
         unit = mixes.square().mean(dim=-1, keepdim=True).sqrt().clamp_min(1e-3)
@@ -83,7 +77,7 @@ class Objective:
         return self.distance(stage, found, stems, unit)
 
     def refinement(
-        self, stage: Stage, x0: Tensor, first: Tensor, label, features, mean=-3.0, spread=1.0, estimates=0.5
+        self, stage: StemStage, x0: Tensor, first: Tensor, label, features, mean=-3.0, spread=1.0, estimates=0.5
     ) -> Tensor:
         """ln sigma is normal with this mean and spread."""
         sigma = (mean + spread * torch.randn(len(x0), device=x0.device)).exp()
@@ -93,7 +87,7 @@ class Objective:
 
     def consistency(
         self,
-        stage: Stage,
+        stage: StemStage,
         x0: Tensor,
         first: Tensor,
         label,
@@ -141,3 +135,10 @@ class Objective:
         """c_out (B, 1, 1), not below LEAST."""
         sd = self.model.prediction.sigma_data
         return (sigma * sd / (sigma**2 + sd**2).sqrt()).clamp_min(LEAST)[:, None, None]
+
+
+LOSSES = {  # and how many arguments each gets that no recipe sets
+    "extraction": (Objective.extraction, 4),
+    "refinement": (Objective.refinement, 6),
+    "consistency": (Objective.consistency, 6),
+}

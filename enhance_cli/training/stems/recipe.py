@@ -1,9 +1,10 @@
 """What a recipe for stem extraction says; `training.recipe.load` reads it like any other."""
 
 from dataclasses import dataclass, field
+from math import inf
 
 from enhance_cli.data import STEMS
-from enhance_cli.data.ranges import OutOfRange
+from enhance_cli.data.ranges import OutOfRange, in_range
 from enhance_cli.data.rendering import Rendering
 from enhance_cli.data.stem_mixing import StemMix
 from enhance_cli.models.spec import Spec
@@ -27,15 +28,33 @@ class StemData:
 
 
 @dataclass(frozen=True)
+class StemStage(Stage):
+    """`distance` has the weights of the distances of waveforms between estimate and target that are added up."""
+
+    distance: dict = field(default_factory=lambda: {"waveform_spectral": 1.0})
+
+
+@dataclass(frozen=True)
+class StemTrain(TrainPart):
+    """`validation_items` mixes are scored at each validation."""
+
+    validation_items: int = 48
+
+    def __post_init__(self):
+        super().__post_init__()
+        in_range(self, validation_items=(1, inf))
+
+
+@dataclass(frozen=True)
 class StemRecipe:
     """The stages: "extraction" trains the extractor, "refinement" and "consistency" the refiner of a fixed extractor."""
 
     name: str
     model: Spec
     data: StemData
-    stage: list[Stage]
+    stage: list[StemStage]
     mix: StemMix = field(default_factory=StemMix)
-    train: TrainPart = field(default_factory=TrainPart)
+    train: StemTrain = field(default_factory=StemTrain)
 
     def __post_init__(self):
         unknown = sorted(set(self.model.stems) - set(STEMS))

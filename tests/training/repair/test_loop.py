@@ -8,12 +8,14 @@ import torch
 
 from enhance_cli.data.degraded import CONDITIONS
 from enhance_cli.errors import EnhanceError, UsageError
+from enhance_cli.metrics.condition_eer import error_rates
 from enhance_cli.models.load import load_file
 from enhance_cli.tasks.repair import Repairer
+from enhance_cli.training import loop
+from enhance_cli.training.loop import Trainer
+from enhance_cli.training.parallel import Processes
 from enhance_cli.training.recipe import load
-from enhance_cli.training.repair import loop
-from enhance_cli.training.repair.loop import Trainer, batch
-from enhance_cli.training.repair.trials import error_rates
+from enhance_cli.training.repair.task import Repair, VectorPairs, harmless
 
 SIZE = 16
 SETS = [
@@ -58,8 +60,11 @@ class Toy:
 @pytest.fixture
 def trainer(tmp_path):
     def make(run="run", sets=(), toy=None):
-        recipe = load("seed-ge2e", [*SETS, *sets])
-        return Trainer(recipe, toy or Toy(), tmp_path / run, torch.device("cpu"), lambda line: None, lambda line: None)
+        torch.manual_seed(0)
+        task = Repair(load("seed-ge2e", [*SETS, *sets]), torch.device("cpu"))
+        task.material = toy or Toy()
+        silent = lambda line: None
+        return Trainer(task, tmp_path / run, Processes(task.device), silent, silent)
 
     return make
 
@@ -71,10 +76,10 @@ def curve(run):
 def test_it_learns_and_what_it_exports_is_what_it_measured(trainer, tmp_path):
     toy, made = Toy(), trainer()
     path = made.train()
-    raw = error_rates(toy.heard, toy.speakers)
+    raw = error_rates(toy.heard, toy.speakers, CONDITIONS)
     repairer = Repairer(load_file(path, torch.device("cpu")))
     vectors = repairer.repair(toy.heard.reshape(-1, SIZE)).reshape(toy.heard.shape)
-    rates = error_rates(vectors, toy.speakers)
+    rates = error_rates(vectors, toy.speakers, CONDITIONS)
     assert rates["degraded"] < 0.8 * raw["degraded"] and rates["clean"] <= 1.02 * raw["clean"]
     said = repairer.model.spec.training["validation"]
     assert rates["degraded"] == pytest.approx(said["degraded"], abs=0.3)
@@ -102,20 +107,21 @@ def test_a_run_that_stops_and_goes_on_ends_as_if_it_had_not(trainer, tmp_path, m
 
     def stop(line):
         steps.append(line["step"])
-        if len(steps) == 2:
+        if len(steps) == 3:  # one has been validated, and exported
             raise KeyboardInterrupt
 
     made.report = stop
     with pytest.raises(KeyboardInterrupt):
         made.train()
+    assert made.path.exists()
     trainer("parts").train()
     assert curve(tmp_path / "parts") == curve(tmp_path / "whole")
 
 
 def test_batches_pair_inputs_with_the_clean_target():
     stored, pairing = Toy().stored, load("seed-ge2e").pairing
-    targets, inputs = batch(stored, pairing, 256, (0, 3))
-    again = batch(stored, pairing, 256, (0, 3))
+    targets, inputs = VectorPairs(stored, pairing, 0).batch(3, 256)
+    again = VectorPairs(stored, pairing, 0).batch(3, 256)
     assert np.array_equal(targets, again[0]) and np.array_equal(inputs, again[1])
     assert np.linalg.norm(targets, axis=1) == pytest.approx(np.ones(256), abs=1e-5)
     known = stored[:, 0, 0].astype(np.float32)
@@ -136,3 +142,10 @@ def test_batches_pair_inputs_with_the_clean_target():
 def test_mistakes_in_a_recipe_are_named(change, message):
     with pytest.raises(UsageError, match=message):
         load("seed-ge2e", [change])
+
+
+def test_a_model_that_harms_clean_speech_or_does_not_help_is_refused():
+    raw = {"clean": 2.0, "degraded": 20.0}
+    assert harmless({"clean": 2.04, "degraded": 19.0}, raw)
+    assert not harmless({"clean": 2.05, "degraded": 10.0}, raw)
+    assert not harmless({"clean": 1.0, "degraded": 20.0}, raw)

@@ -1,4 +1,7 @@
-"""Recordings of known speakers, each in every bad condition: what a repair is judged on. The same folders give the same set."""
+"""What a repair of speaker embeddings is judged on: recordings of known speakers, each in every bad condition.
+
+The same folders give the same set.
+"""
 
 import hashlib
 import json
@@ -10,15 +13,17 @@ import numpy as np
 
 from enhance_cli.data import corpus, rooms
 from enhance_cli.data.corpus import Source
-from enhance_cli.data.degraded import Degrader, Views
+from enhance_cli.data.degraded import CONDITIONS, Degrader, Views
 from enhance_cli.errors import UsageError
 
 RATE = 16000
 SEED = 2  # of rooms and draws: training has 0, its validation 1
 
 
-class DegradedRecordings:
+class RepairTestSet:
     """`speech` folders hold a folder of recordings for every speaker; the path down to it is the speaker's name."""
+
+    conditions = CONDITIONS
 
     def __init__(self, speech: list[Path], noise: list[Path], music: list[Path], room_count: int, cache: Path, log):
         load = lambda folders, groups: corpus.load(

@@ -1,9 +1,9 @@
-"""Error rates of trials: right on cases with a known answer, and not fooled by what merely raises cosines."""
+"""Error rates of trials by condition: right on cases with a known answer, and not fooled by what merely raises cosines."""
 
 import numpy as np
 
 from enhance_cli.data.degraded import CONDITIONS
-from enhance_cli.training.repair.trials import error_rates, harmless, intervals, pairs, target_cosines
+from enhance_cli.metrics.condition_eer import error_rates, intervals, pairs, target_cosines
 
 COUNT = len(CONDITIONS)
 
@@ -28,33 +28,29 @@ def test_only_recordings_of_one_corpus_are_compared():
 
 def test_more_spread_is_more_error_and_moving_all_voices_together_does_not_help():
     (near, speakers), (far, _) = voices(0.3), voices(1.5)
-    good, bad = error_rates(near, speakers), error_rates(far, speakers)
+    good, bad = error_rates(near, speakers, CONDITIONS), error_rates(far, speakers, CONDITIONS)
     assert good["degraded"] < 1 < 10 < bad["degraded"] < 50
     together = unit(far + 3 * unit(far).mean(axis=(0, 1)))
-    before, after = target_cosines(far, speakers), target_cosines(together, speakers)
+    before, after = target_cosines(far, speakers, CONDITIONS), target_cosines(together, speakers, CONDITIONS)
     assert after["degraded"] > before["degraded"] + 0.1
-    assert error_rates(together, speakers)["degraded"] > bad["degraded"] - 1
+    assert error_rates(together, speakers, CONDITIONS)["degraded"] > bad["degraded"] - 1
 
 
 def test_target_cosines_are_of_one_speaker_only():
     vectors = np.zeros((3, COUNT, 2))
     vectors[:2, :, 0] = vectors[2, :, 1] = 1
     vectors[1, 1] = 0.6, 0.8  # the second utterance, noisy
-    found = target_cosines(vectors, ["a/x", "a/x", "a/y"])
+    found = target_cosines(vectors, ["a/x", "a/x", "a/y"], CONDITIONS)
     assert (found["clean"], found["noise"], found["clean-noise"], found["codec"]) == (1, 0.6, 0.8, 1)
 
 
 def test_intervals_hold_the_rate_and_pair_the_draws():
     vectors, speakers = voices(1.2)
-    rates, drawn = error_rates(vectors, speakers), intervals({"raw": vectors, "same": vectors}, speakers)
+    rates, drawn = (
+        error_rates(vectors, speakers, CONDITIONS),
+        intervals({"raw": vectors, "same": vectors}, speakers, CONDITIONS),
+    )
     for condition, rate in rates.items():
         low, high = np.percentile(drawn["raw"][condition], [2.5, 97.5])
         assert low <= rate <= high and low < high
         assert np.array_equal(drawn["raw"][condition], drawn["same"][condition])
-
-
-def test_a_model_that_harms_clean_speech_or_does_not_help_is_refused():
-    raw = {"clean": 2.0, "degraded": 20.0}
-    assert harmless({"clean": 2.04, "degraded": 19.0}, raw)
-    assert not harmless({"clean": 2.05, "degraded": 10.0}, raw)
-    assert not harmless({"clean": 1.0, "degraded": 20.0}, raw)

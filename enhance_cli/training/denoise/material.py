@@ -8,7 +8,7 @@ from pathlib import Path
 from enhance_cli.data import corpus, pairs, rooms, statistics
 from enhance_cli.data.mixing import Mixer
 from enhance_cli.data.pairs import Pairs
-from enhance_cli.training.recipe import Recipe
+from enhance_cli.training.denoise.recipe import Recipe
 
 
 def load(recipe: Recipe, root: Path, cache: Path, log) -> "Mixed | Paired":

@@ -7,13 +7,14 @@ import numpy as np
 import torch
 
 from enhance_cli import metrics
-from enhance_cli.errors import AudioError, EnhanceError
+from enhance_cli.errors import AudioError, EnhanceError, UsageError
 from enhance_cli.models.guide import load_guide
 from enhance_cli.models.load import Model
 from enhance_cli.samplers import SAMPLERS
-from enhance_cli.training import samples
+from enhance_cli.training.denoise import samples
 
 MEASURES = ("si_sdr", "estoi", "pesq")
+LEAST = -30.0  # dB, or one silent estimate would decide the mean
 
 
 class Validation:
@@ -22,6 +23,9 @@ class Validation:
     """
 
     def __init__(self, model: Model, noisy: np.ndarray, clean: np.ndarray, folder: Path, shown: int):
+        """Raises UsageError where there is no voice in any of them."""
+        if not any(map(voiced, clean)):
+            raise UsageError("there is no voice in any of the mixtures to validate on", "raise train.validation_items")
         self.model, self.noisy, self.clean, self.folder, self.shown = model, noisy, clean, folder, shown
 
     def scores(self, step: int) -> dict[str, float]:
@@ -35,11 +39,9 @@ class Validation:
         return score_pairs(self.clean, self.noisy, self.model.spec.sample_rate)
 
     def early_samples(self, step: int) -> None:
-        """Something to hear before the first validation; draws nothing from the run's random numbers."""
+        """Something to hear before the first validation."""
         if self.shown > 0:
-            device = self.model.device
-            with torch.random.fork_rng([device] if device.type == "cuda" else []):
-                self._show(step, enhance(self.model, self.noisy[: self.shown]))
+            self._show(step, enhance(self.model, self.noisy[: self.shown]))
 
     def _show(self, step: int, enhanced: np.ndarray) -> None:
         if self.shown > 0:
@@ -49,24 +51,30 @@ class Validation:
 
 @torch.inference_mode()
 def enhance(model: Model, noisy: np.ndarray) -> np.ndarray:
-    """(K, N) mixtures -> what the model makes of them in its default steps, (K, N)."""
+    """(K, N) mixtures -> what the model makes of them in its default steps, (K, N). The noise is the same every time."""
     spec, process = model.spec, model.process
     steps, sampler = spec.choose(None, None)
-    enhanced = []
+    enhanced, generator = [], torch.Generator().manual_seed(0)
     guide = load_guide(spec.choose_guide(None), spec.sample_rate, model.frontend.hop, model.device)
     for batch in torch.from_numpy(noisy).split(8):
         batch = batch.to(model.device)
-        y, told = model.frontend.analyse(batch), guide and guide(batch)
-        noise = lambda: process.noise_scale * torch.randn_like(y)  # noqa: B023 - used up before y changes
+        y, told = model.filled(model.frontend.analyse(batch), guide and guide(batch))
+        draw = lambda: torch.randn(y.shape, generator=generator)  # noqa: B023 - used up before y changes
+        noise = lambda: process.noise_scale * draw().to(model.device)  # noqa: B023
         estimate = model.sample(partial(SAMPLERS[sampler], **spec.sampler_args.get(sampler, {})), y, steps, noise, told)
         enhanced.append(model.frontend.synthesise(estimate, batch.shape[1]).cpu().numpy())
     return np.concatenate(enhanced)
 
 
 def score_pairs(clean: np.ndarray, enhanced: np.ndarray, rate: int) -> dict[str, float]:
-    """Mean SI-SDR in dB, ESTOI and PESQ (each where installed) over the (K, N) pairs that have a voice in them."""
-    voiced = [(c, e) for c, e in zip(clean, enhanced) if np.abs(c).max() > 1e-3]
-    return {name: round(float(np.mean(values)), 4) for name in MEASURES if (values := _scores(name, voiced, rate))}
+    """Mean SI-SDR in dB (each at least LEAST), ESTOI and PESQ (where installed) over those of the (K, N) pairs with a voice."""
+    pairs = [(c, e) for c, e in zip(clean, enhanced) if voiced(c)]
+    return {name: round(float(np.mean(values)), 4) for name in MEASURES if (values := _scores(name, pairs, rate))}
+
+
+def voiced(clean: np.ndarray) -> bool:
+    """Whether there is a voice in (N,)."""
+    return float(np.abs(clean).max()) > 1e-3
 
 
 def _scores(name: str, pairs: list[tuple[np.ndarray, np.ndarray]], rate: int) -> list[float]:
@@ -74,7 +82,8 @@ def _scores(name: str, pairs: list[tuple[np.ndarray, np.ndarray]], rate: int) ->
     scores = []
     for clean, estimate in pairs:
         try:
-            scores.append(metrics.load(name)(clean, estimate, rate))
+            score = metrics.load(name)(clean, estimate, rate)
+            scores.append(max(score, LEAST) if name == "si_sdr" else score)
         except AudioError:
             continue
         except EnhanceError:

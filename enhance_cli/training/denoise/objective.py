@@ -10,18 +10,17 @@ from enhance_cli.losses import DISTANCES, LOSSES
 from enhance_cli.models.guide import Guide, load_guide
 from enhance_cli.models.load import Model
 from enhance_cli.samplers import SAMPLERS
-from enhance_cli.training.stage import Stage
-from enhance_cli.training.state import MovingAverage
+from enhance_cli.training.denoise.recipe import DenoiseStage
 
 
 class Objective:
-    """`averaged` is the model that holds the moving average's values when it is called for."""
+    """`averaged` is the model that holds the moving average."""
 
-    def __init__(self, model: Model, averaged: Model, average: MovingAverage, teacher: Model | None):
-        self.model, self.averaged, self.average, self.teacher = model, averaged, average, teacher
+    def __init__(self, model: Model, averaged: Model, teacher: Model | None):
+        self.model, self.averaged, self.teacher = model, averaged, teacher
         self.guides = guides_of(model)
 
-    def check(self, stage: Stage) -> None:
+    def check(self, stage: DenoiseStage) -> None:
         """Raises UsageError for a stage that cannot be trained."""
         LOSSES[stage.loss]
         for name in stage.distance:
@@ -43,23 +42,22 @@ class Objective:
         guide = random.choice(self.guides)(noisy)
         return guide.masked_fill(rand(len(noisy), 1, 1, device=noisy.device) < unguided, nan)
 
-    def loss(self, stage: Stage, noisy: Tensor, clean: Tensor) -> Tensor:
+    def loss(self, stage: DenoiseStage, noisy: Tensor, clean: Tensor) -> Tensor:
         """Scalar, with gradients, for waveforms (B, N) on the model's device."""
         model = self.model
         noisy, clean = self.at_level(noisy, clean)
-        y, x0 = model.frontend.analyse(noisy), model.frontend.analyse(clean)
+        y, guide = model.filled(model.frontend.analyse(noisy), self.guide(noisy, stage.unguided))
+        x0, _ = model.filled(model.frontend.analyse(clean))
 
         def distance(estimate: Tensor, target: Tensor) -> Tensor:
             return sum(w * DISTANCES[name](estimate, target, model.frontend) for name, w in stage.distance.items())
 
-        guide = self.guide(noisy, stage.unguided)
         guided = lambda of: partial(of.estimate, guide=guide)
         extra = dict(stage.loss_args)
         if stage.loss == "reverse_process":
             sampler = model.spec.samplers[0]
             extra["sample"] = partial(SAMPLERS[sampler], **model.spec.sampler_args.get(sampler, {}))
         if stage.loss == "consistency":
-            self.averaged.network.load_state_dict(self.average.values)
             extra |= {"teacher": guided(self.teacher), "average": guided(self.averaged)}
         noise = lambda: model.process.noise_scale * randn_like(y)
         return LOSSES[stage.loss](guided(model), model.process, x0, y, noise, distance, **extra)

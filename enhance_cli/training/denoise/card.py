@@ -1,0 +1,63 @@
+"""The model card that lies beside an exported checkpoint: what it is, what it was made from, and how well it does."""
+
+from enhance_cli.models.spec import Spec
+from enhance_cli.training.card import provenance
+
+BABBLE = "Babble mixed from four to eight training voices counts as noise.\n"
+
+
+def render(spec: Spec) -> str:
+    """Markdown, from nothing but the model's own header."""
+    training = spec.training
+    recipe = training["recipe"]
+    scores, parameters = training["validation"], training["data"]["parameters"] / 1e6
+    steps = "step" if spec.default_steps == 1 else "steps"
+    return f"""# {spec.name}
+
+{spec.task} at {spec.sample_rate} Hz with 1 to {spec.max_steps} sampler steps ({", ".join(spec.samplers)}).
+Network `{spec.network}`, {parameters:.2f} M parameters; process `{spec.process}`. Weights: {spec.licence}.
+
+{provenance(training, spec.name)} x {recipe["mix"]["seconds"]:g} s,
+{training["audio_hours_seen"]} h of mixtures seen until the exported step {training["steps"]}.
+
+## Data
+
+{_data(training)}
+## Validation
+
+{recipe["train"]["validation_items"]} mixtures of held-out recordings, {spec.default_steps} {steps}:
+
+| | {" | ".join(scores)} |
+|---|{"---|" * len(scores)}
+{_scores("noisy", training.get("validation_noisy", {}), scores)}{_scores(spec.name, scores, scores)}{_limits(recipe["data"])}"""
+
+
+def _data(training: dict) -> str:
+    data, recipe = training["data"], training["recipe"]["data"]
+    licences = f"Licences: {training['licences'] or 'not stated'}."
+    if "pairs" in data:
+        shards = recipe.get("shards")
+        where = shards["train"] if shards else recipe["pairs"]
+        return f"{data['pairs']} pairs of noisy and clean recordings ({where}), {data['pair_hours']} h. {licences}\n"
+    return f"""{data["speech_hours"]} h of speech and {data["noise_hours"]} h of noise. {licences}
+{BABBLE if training["recipe"]["mix"]["babble"] else ""}
+| speech | weight | held out |
+|---|---|---|
+{_rows(recipe["speech"])}
+
+| noise | weight | held out |
+|---|---|---|
+{_rows(recipe["noise"])}
+"""
+
+
+def _limits(data: dict) -> str:
+    return f"\n## Limits\n\n{data['limits'].strip()}\n" if data.get("limits") else ""
+
+
+def _rows(sources: list[dict]) -> str:
+    return "\n".join(f"| {s['folder']} | {s['weight']:g} | {s['held_out']:.0%} |" for s in sources)
+
+
+def _scores(name: str, scores: dict[str, float], columns: dict) -> str:
+    return f"| {name} | {' | '.join(f'{scores[c]:.3f}' for c in columns)} |\n" if scores else ""

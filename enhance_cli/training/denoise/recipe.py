@@ -1,0 +1,77 @@
+"""What a recipe for a denoiser says; `training.recipe.load` reads it like any other."""
+
+from dataclasses import dataclass, field
+from math import inf
+
+from enhance_cli.data.corpus import Source
+from enhance_cli.data.mixing import Mix
+from enhance_cli.data.ranges import OutOfRange, in_range
+from enhance_cli.models.spec import Spec
+from enhance_cli.training.stage import Stage, TrainPart
+
+DISTANCE = {"hybrid_spectral": 1.0}  # where a recipe says nothing
+
+
+@dataclass(frozen=True)
+class Shards:
+    """webdataset shards to train and to validate on: "pairs-{000..012}.tar", or with * and ? (data.shards)."""
+
+    train: str
+    valid: str
+
+
+@dataclass(frozen=True)
+class DataPart:
+    """`speech` and `noise` to be mixed, in `rooms` simulated rooms; or `pairs`, a folder with train/noisy, train/clean,
+    valid/noisy and valid/clean; or `shards`. `licences` and `limits` are said in the model card.
+    """
+
+    speech: list[Source] = field(default_factory=list)
+    noise: list[Source] = field(default_factory=list)
+    rooms: int = 600
+    pairs: str = ""
+    shards: Shards | None = None
+    licences: str = ""
+    limits: str = ""
+
+    def __post_init__(self):
+        in_range(self, rooms=(0, inf))
+        kinds = [bool(self.speech or self.noise), bool(self.pairs), self.shards is not None]
+        if sum(kinds) != 1 or bool(self.speech) != bool(self.noise):
+            raise OutOfRange("", "give one of data.pairs, data.shards, or data.speech with data.noise")
+
+
+@dataclass(frozen=True)
+class DenoiseStage(Stage):
+    """`distance` has the weights of the distances between estimate and target that are added up. A guided network gets a
+    share `unguided` of its items without the guide, so that it can do without."""
+
+    unguided: float = 0.15
+    distance: dict = field(default_factory=lambda: dict(DISTANCE))
+
+    def __post_init__(self):
+        super().__post_init__()
+        in_range(self, unguided=(0, 1))
+
+
+@dataclass(frozen=True)
+class DenoiseTrain(TrainPart):
+    """Of the `validation_items` mixtures, `samples` are written to the run folder at each validation, to listen to and look
+    at."""
+
+    validation_items: int = 48
+    samples: int = 2
+
+    def __post_init__(self):
+        super().__post_init__()
+        in_range(self, validation_items=(1, inf), samples=(0, inf))
+
+
+@dataclass(frozen=True)
+class Recipe:
+    name: str
+    model: Spec
+    data: DataPart
+    stage: list[DenoiseStage]
+    mix: Mix = field(default_factory=Mix)
+    train: DenoiseTrain = field(default_factory=DenoiseTrain)

@@ -1,0 +1,70 @@
+"""Training of a denoiser: noisy and clean waveforms, the losses of diffusion models, SI-SDR, ESTOI and PESQ."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from enhance_cli.errors import UsageError
+from enhance_cli.models.load import Model
+from enhance_cli.models.spec import Spec
+from enhance_cli.training.denoise import card, material
+from enhance_cli.training.denoise.objective import Objective
+from enhance_cli.training.denoise.recipe import DenoiseStage, Recipe
+from enhance_cli.training.denoise.validation import Validation
+from enhance_cli.training.task import Task
+
+
+class Denoising(Task):
+    """A network that is the same as the `teacher`'s starts from its weights."""
+
+    may_lack = ("guides.",)
+
+    def __init__(self, recipe: Recipe, device: torch.device, teacher: Model | None = None):
+        super().__init__(recipe, device, teacher)
+        self.seconds = recipe.mix.seconds
+        needed = getattr(self.model.network, "frames_multiple", 1)
+        if recipe.model.frames_multiple % needed:
+            raise UsageError(
+                f"model.frames_multiple: {recipe.model.network} takes multiples of {needed} frames",
+                f"--set model.frames_multiple={needed}",
+            )
+        self.objective = Objective(self.model, self.averaged, teacher)
+        for stage in recipe.stage:
+            self.objective.check(stage)
+
+    def load(self, root: Path, cache: Path, log) -> None:
+        self.material = material.load(self.recipe, root, cache, log)
+        self.source = self.material.train
+
+    def prepare(self, run: Path, log) -> None:
+        train = self.recipe.train
+        held_out = map(torch.as_tensor, self.material.valid.batch(0, train.validation_items))
+        mixtures = (x.numpy() for x in self.objective.at_level(*held_out))
+        self.validation = Validation(self.averaged, *mixtures, run / "samples", train.samples)
+
+    def describe(self) -> dict:
+        return self.material.describe()
+
+    def statistics(self) -> dict:
+        return self.material.statistics()
+
+    def loss(self, stage: DenoiseStage, noisy: Tensor, clean: Tensor) -> Tensor:
+        """Of waveforms (B, N)."""
+        return self.objective.loss(stage, noisy, clean)
+
+    def scores(self, step: int) -> dict[str, float]:
+        return self.validation.scores(step)
+
+    def quality(self, scores: dict[str, float]) -> float:
+        """PESQ plus a tenth of the SI-SDR in dB (0.1 PESQ weighs as much as 1 dB)."""
+        return scores.get("pesq", 0.0) + 0.1 * scores["si_sdr"]
+
+    def early(self, step: int) -> None:
+        self.validation.early_samples(step)
+
+    def facts(self) -> dict:
+        return {"validation_noisy": self.validation.noisy_scores}
+
+    def card(self, spec: Spec) -> str:
+        return card.render(spec)

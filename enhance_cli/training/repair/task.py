@@ -1,0 +1,124 @@
+"""Training of an embedding repair: batches of stored vectors in, error rates of held-out voices down.
+
+A moving average is kept if it passes `harmless`. A run none of whose models passes ends with an error and leaves no model.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from math import inf
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from enhance_cli.data.degraded import CONDITIONS
+from enhance_cli.errors import UsageError
+from enhance_cli.losses import LOSSES
+from enhance_cli.metrics.condition_eer import equal_error_threshold, error_rates
+from enhance_cli.models.extractor import load_extractor
+from enhance_cli.models.spec import Spec
+from enhance_cli.training.repair import card
+from enhance_cli.training.repair.material import Material
+from enhance_cli.training.repair.recipe import Pairing, RepairRecipe
+from enhance_cli.training.stage import Stage
+from enhance_cli.training.task import Task
+
+
+class Repair(Task):
+    """Scores are equal error rates in percent (metrics.condition_eer)."""
+
+    best_of_all_stages = True
+
+    def __init__(self, recipe: RepairRecipe, device: torch.device, teacher=None):
+        if teacher:
+            raise UsageError("a repair of embeddings has no teacher", "train it with `enhance train`")
+        super().__init__(replace(recipe, model=replace(recipe.model, frontend=None)), device)
+
+    def load(self, root: Path, cache: Path, log) -> None:
+        extractor = load_extractor(self.recipe.model.extractor["id"], self.device)
+        self.material = Material(self.recipe, extractor, root, cache, log)
+
+    def prepare(self, run: Path, log) -> None:
+        self.source = VectorPairs(self.material.vectors(), self.recipe.pairing, self.recipe.train.seed)
+        self.trials, self.speakers = self.material.trials()
+        self.raw = error_rates(self.trials, self.speakers, CONDITIONS)
+        log(f"held-out voices before repair: {json.dumps(self.raw)}")
+
+    def describe(self) -> dict:
+        return self.material.describe() | {"crops": self.recipe.embedding.crops}
+
+    def example(self, size: int) -> Sequence[np.ndarray]:
+        """Any vectors do, and none are embedded yet."""
+        return np.full((2, size, self.recipe.model.extractor["dimension"]), 0.1, dtype=np.float32)
+
+    def loss(self, stage: Stage, targets: Tensor, inputs: Tensor) -> Tensor:
+        """Of unit vectors (B, D)."""
+        x0, y, process = unit_rms(targets), unit_rms(inputs), self.model.process
+        noise = lambda: process.noise_scale * torch.randn_like(y)
+        return LOSSES[stage.loss](self.model.estimate, process, x0, y, noise, None, **stage.loss_args)
+
+    def scores(self, step: int) -> dict[str, float]:
+        return error_rates(self.repaired(self.trials), self.speakers, CONDITIONS)
+
+    @torch.no_grad()
+    def repaired(self, vectors: np.ndarray) -> np.ndarray:
+        """Unit vectors (..., D) after one step of the moving average, from the model's own time and without noise."""
+        y = unit_rms(torch.from_numpy(vectors.reshape(-1, vectors.shape[-1])).to(self.device))
+        t = y.new_full(y.shape[:1], float(self.recipe.model.default_time))
+        estimate = self.averaged.estimate(self.averaged.process.mean(y, y, t), y, t)
+        return torch.nn.functional.normalize(estimate, dim=1).cpu().numpy().reshape(vectors.shape)
+
+    def quality(self, scores: dict[str, float]) -> float:
+        """The mean error rate of degraded speech, for a model that does no harm."""
+        return -scores["degraded"] if harmless(scores, self.raw) else -inf
+
+    def headline(self, scores: dict[str, float]) -> dict[str, float]:
+        return {name: scores[name] for name in ("clean", "degraded")}
+
+    def facts(self) -> dict:
+        threshold = equal_error_threshold(self.repaired(self.trials), self.speakers, CONDITIONS)
+        return {"validation_raw": self.raw, "threshold": round(threshold, 4)}
+
+    def card(self, spec: Spec) -> str:
+        return card.render(spec)
+
+    def kept_nothing(self) -> str:
+        return (
+            "none lowered the error rate of degraded speech without raising that of clean speech by more than 2 % "
+            f"(before: {self.raw['degraded']:.2f} and {self.raw['clean']:.2f} %)"
+        )
+
+
+class VectorPairs:
+    """Stored `vectors` (crops, 1 + conditions, segments, D), the target first, as batches of pairs."""
+
+    def __init__(self, vectors: np.ndarray, pairing: Pairing, seed: int):
+        self.vectors, self.pairing, self.seed = vectors, pairing, seed
+
+    def batch(self, number: int, size: int) -> tuple[np.ndarray, np.ndarray]:
+        """(clean targets, inputs), unit vectors float32 (size, D): means over a run of segments, of the target of the same
+        or all. A function of (seed, number), so a resumed run sees what it would have seen."""
+        vectors, pairing, rng = self.vectors, self.pairing, np.random.default_rng((self.seed, number))
+        crops, _, segments, _ = vectors.shape
+        rows = rng.integers(crops, size=size)
+        degraded = rng.choice([CONDITIONS.index(c) for c in pairing.conditions], size=size)
+        conditions = 1 + np.where(rng.random(size) < pairing.clean, 0, degraded)
+        first, last = np.sort(rng.integers(segments, size=(2, size)), axis=0)
+        places = np.arange(segments)
+        used = ((first[:, None] <= places) & (places <= last[:, None]))[..., None]
+        inputs = (vectors[rows, conditions] * used).sum(axis=1, dtype=np.float32)
+        targets = (vectors[rows, 0] * (used if pairing.target == "crop" else 1)).sum(axis=1, dtype=np.float32)
+        unit = lambda v: v / np.maximum(np.linalg.norm(v, axis=1, keepdims=True), 1e-9)
+        return unit(targets), unit(inputs)
+
+
+def unit_rms(vectors: Tensor) -> Tensor:
+    """Unit vectors (B, D) as the network sees them: with an RMS of one."""
+    return vectors * vectors.shape[-1] ** 0.5
+
+
+def harmless(rates: dict[str, float], raw: dict[str, float]) -> bool:
+    """Whether a model may be kept: degraded speech is told apart better than before, clean at most 2 % (relative) worse."""
+    return rates["degraded"] < raw["degraded"] and rates["clean"] <= 1.02 * raw["clean"]

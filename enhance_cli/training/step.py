@@ -1,0 +1,73 @@
+"""One step of training: the mean gradient over the batches of all processes, clipped, and into the weights and their average.
+
+Times, noises and all else that is drawn depend on (seed, step, process) alone, so that a run that was stopped goes on as if
+it had not been, on a GPU too, whose random numbers no state file holds.
+"""
+
+import random
+
+import numpy as np
+import torch
+
+from enhance_cli.errors import EnhanceError
+from enhance_cli.models.device import send
+from enhance_cli.training import memory
+from enhance_cli.training.parallel import Processes
+from enhance_cli.training.stage import Stage
+from enhance_cli.training.task import Task
+
+
+class Learner:
+    """Optimiser and gradient scaler of a task's network; `scaler` does nothing unless it is trained in fp16."""
+
+    def __init__(self, task: Task, processes: Processes):
+        self.task, self.processes, self.train = task, processes, task.recipe.train
+        self.optimiser = torch.optim.AdamW(task.trained.parameters(), lr=1e-3, weight_decay=self.train.weight_decay)
+        self.scaler = torch.amp.GradScaler(task.device.type, enabled=task.model.precision == "fp16")
+
+    def step(self, number: int, stage: Stage, lr: float, batches: list) -> float:
+        """Learn from `batches`, and from those of the other processes. Returns the mean loss.
+
+        Raises EnhanceError when the loss or its gradient is not finite, before it gets into the weights, and when memory
+        runs out.
+        """
+        with memory.explained(self.train, self.task.seconds, number):
+            return self._step(number, stage, lr, batches)
+
+    def _step(self, number: int, stage: Stage, lr: float, batches: list) -> float:
+        task, optimiser, scaler = self.task, self.optimiser, self.scaler
+        for group in optimiser.param_groups:
+            group["lr"] = lr
+        task.trained.train(not stage.fixed_statistics)
+        torch.manual_seed(_seed(self.train.seed, number, self.processes.number))
+        random.seed(_seed(self.train.seed, number))  # for choices that set the cost, or processes would wait for others
+        optimiser.zero_grad(set_to_none=True)
+        total = torch.zeros((), device=task.device)
+        for batch in batches:
+            loss = task.loss(stage, *(send(torch.as_tensor(part), task.device) for part in batch)) / len(batches)
+            scaler.scale(loss).backward()
+            total += loss.detach()
+        total = self.processes.average(task.trained, total)
+        scaler.unscale_(optimiser)
+        norm = torch.nn.utils.clip_grad_norm_(task.trained.parameters(), self.train.clip_norm)
+        if not torch.isfinite(total if scaler.is_enabled() else total + norm):  # the scaler leaves such steps out
+            raise NotFiniteError(f"the loss or its gradient is not finite at {self.name(number)}")
+        scaler.step(optimiser)
+        scaler.update()
+        task.average.update(task.model.network, stage.ema)
+        return float(total)
+
+    def name(self, number: int) -> str:
+        """A step's number, and those of its batches where there are several."""
+        count = self.train.accumulate * self.processes.count
+        if count == 1:
+            return f"batch {number}"
+        return f"step {number} (batches {number * count} to {(number + 1) * count - 1})"
+
+
+class NotFiniteError(EnhanceError):
+    """Training ran away."""
+
+
+def _seed(*numbers: int) -> int:
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0])

@@ -1,0 +1,26 @@
+"""Scores of a validation: defined whatever a model puts out, and only where there is a voice to score."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import soundfile
+
+from enhance_cli.errors import UsageError
+from enhance_cli.training.denoise.validation import LEAST, Validation, score_pairs
+
+
+def test_a_silent_estimate_among_others_is_no_end_and_does_not_decide_the_mean(pairs_root):
+    path = next((pairs_root / "valid" / "clean").iterdir())
+    clean, rate = soundfile.read(path, dtype="float32")
+    noisy, _ = soundfile.read(pairs_root / "valid" / "noisy" / path.name, dtype="float32")
+    alone = score_pairs(clean[None], noisy[None], rate)
+    scores = score_pairs(np.stack([clean, clean]), np.stack([noisy, np.zeros_like(noisy)]), rate)
+    assert scores["si_sdr"] == pytest.approx((alone["si_sdr"] + LEAST) / 2, abs=1e-3)
+    assert scores.get("pesq") == alone.get("pesq")  # not defined for silence
+
+
+def test_mixtures_without_a_voice_are_refused(tmp_path):
+    noise = np.random.default_rng(0).standard_normal((2, 8000)).astype(np.float32)
+    with pytest.raises(UsageError, match="no voice in any of the mixtures.*raise train.validation_items"):
+        Validation(SimpleNamespace(), noise, np.zeros_like(noise), tmp_path, 0)

@@ -213,7 +213,7 @@ PackedAudio = Annotated[
 Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Change a setting of the recipe.")
 ]
-DryTraining = Annotated[bool, typer.Option("--dry-run", help="Read the data, print what would be done, and stop.")]
+DryTraining = Annotated[bool, typer.Option("--dry-run", help="Pack the data, print what would be done, and stop.")]
 
 
 def parse_shard(text: str | None) -> tuple[int, int] | None:

@@ -89,6 +89,8 @@ def spool_stdin() -> Path:
     Audio has to be read twice and decoders have to seek, which a pipe cannot do. Memory use is one piece.
     Raises AudioError if nothing comes or there is no room.
     """
+    if sys.stdin is None:
+        raise AudioError("standard input is closed", "give it a file or a pipe")
     stack = contextlib.ExitStack()
     atexit.register(stack.close)
     try:

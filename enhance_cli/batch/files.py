@@ -26,7 +26,7 @@ from enhance_cli.batch.changes import check_unchanged, folders_watched, state
 from enhance_cli.batch.gain import FLOATS, choose_gain, decibels
 from enhance_cli.batch.inputs import STDIN
 from enhance_cli.batch.outputs import Job
-from enhance_cli.errors import AudioError, EnhanceError, UsageError
+from enhance_cli.errors import AudioError, EnhanceError
 
 Blocks = Iterator[np.ndarray]
 Process = Callable[[Blocks, int, int, Meter], Blocks]
@@ -66,8 +66,6 @@ def enhance_file(job: Job, process: Process, options: FileOptions = FileOptions(
     input that cannot be read and output that cannot be written or is not finite or not as long as the input,
     UsageError for a format that cannot be written. In all cases nothing is left at the target.
     """
-    if options.plot and job.target == STDOUT:
-        raise UsageError("a picture cannot go to standard output", "use --plot with -o FILE")
     source = spool_stdin() if job.source == STDIN else job.source
     before_reading = state(source)
     with _errors_in_the_users_names(job, source, before_reading), open_audio(source) as audio:

@@ -83,12 +83,23 @@ def carry_out(
 
 
 def _list_jobs(jobs: list, quiet: bool) -> None:
-    """What a run would do: the outputs on stdout, each once, the rest on stderr."""
-    for target in dict.fromkeys(str(target) for job in jobs if job.action == "run" for target in job.targets):
-        result(target)
+    """What a run would do: the outputs on stdout, each once, the rest on stderr. Exits with 1 if an input is missing."""
+    from enhance_cli.batch.inputs import STDIN
+    from enhance_cli.batch.storage import Listings
+
+    there, targets, missing = Listings(), {}, 0
     for job in jobs:
-        if job.action == "skip" and not quiet:
-            say(f"skip {job.source}: {job.reason}")
+        if job.action == "skip":
+            if not quiet:
+                say(f"skip {job.source}: {job.reason}")
+        elif job.source == STDIN or there.has(job.source):
+            targets |= dict.fromkeys(map(str, job.targets))
+        else:
+            missing += 1
+            say(f"error: {job.source} does not exist: check the name")
+    for target in targets:
+        result(target)
+    raise typer.Exit(int(missing > 0))
 
 
 def _say_other_settings(report, base: dict) -> None:
@@ -172,8 +183,9 @@ def _run_jobs(jobs: list, do: Callable, base: dict, json, report, quiet, verbose
     with Report(report) as written, Reporter(len(jobs), json, quiet, verbose, skips) as reporter:
         show = lambda record: (written.write(record), reporter.show(record))
         summary = do(jobs, base, show, reporter, threading.Event())
-    if not quiet and len(jobs) > 1:
-        say(f"{summary.done} done, {summary.skipped} skipped, {summary.failed} failed")
+    if not quiet and (len(jobs) > 1 or summary.interrupted):
+        counts = f"{summary.done} done, {summary.skipped} skipped, {summary.failed} failed"
+        say(f"interrupted: {counts}" if summary.interrupted else counts)
     raise typer.Exit(summary.exit_code)
 
 

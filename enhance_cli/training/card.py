@@ -1,11 +1,14 @@
 """What the cards of all tasks say alike of how a model was trained, from nothing but the header of the model."""
 
+import shlex
+
 
 def provenance(training: dict, name: str) -> str:
     """The beginning of a sentence; `training` is the header's. `name` is that of the recipe where an old header has none."""
     recipe = training["recipe"]
     train, name = recipe["train"], recipe.get("name", name)
     command = f"distill {name} --teacher {training['teacher']}" if training.get("teacher") else f"train {name}"
+    command += "".join(f" --set {shlex.quote(said)}" for said in recipe.get("settings", ()))
     start = f" from the weights of {train['start']}" if train.get("start") else ""
     stages = "; ".join(f"{s['steps']} batches of {s['loss']} at lr {s['lr']:g}" for s in recipe["stage"])
     size = train["batch_size"] * train.get("accumulate", 1) * training.get("processes", 1)

@@ -37,8 +37,10 @@ def load(name: str, overrides: list[str] = (), model: dict | None = None) -> Rec
     for change in changes:
         _override(tables, *change)
     tables["model"] = (model or {}) | tables.get("model", {})
+    if "network" not in tables["model"] and any(s.get("loss") == "consistency" for s in tables.get("stage", [])):
+        raise UsageError(f"{name}: this recipe needs a teacher", f"run `enhance distill {name} --teacher MODEL`")
     places = Places(texts, {path: said for path, _, said in changes})
-    recipe = build(_kind(tables, places), tables | {"name": Path(name).stem}, places)
+    recipe = build(_kind(tables, places), tables | {"name": Path(name).stem, "settings": list(overrides)}, places)
     if sum(stage.steps for stage in recipe.stage) < 1:
         raise out_of_range(OutOfRange("stage", "there is not one step to train"), places, ())
     arguments.check(recipe, places)

@@ -3,6 +3,7 @@
 Random numbers are not in it: what a step draws depends on its number (training.step).
 """
 
+import json
 import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -10,6 +11,12 @@ from pathlib import Path
 import torch
 
 from enhance_cli.errors import UsageError
+
+# What may change when a run goes on: what it shows, and what it is told to do when it ran away or out of memory.
+CHANGEABLE = (
+    "name", "settings", "train.samples", "train.tensorboard", "train.validate_every", "train.workers", "train.batch_size",
+    "train.accumulate",
+)  # fmt: skip
 
 
 class MovingAverage:
@@ -53,6 +60,7 @@ def save(path: Path, progress: Progress, task, learner) -> None:
         "updates": task.average.updates,
         "optimiser": learner.optimiser.state_dict(),
         "scaler": learner.scaler.state_dict(),
+        "recipe": _plain(task.recipe),
     }
     part = path.with_suffix(".part")
     torch.save(state, part)
@@ -66,6 +74,7 @@ def restore(path: Path, task, learner) -> Progress:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # it can break the reader in any way
         raise UsageError(f"{path}: damaged, it cannot be read", f"delete it, or {hint}") from error
+    _refuse_other_settings(path, state.get("recipe"), _plain(task.recipe))
     try:
         task.model.network.load_state_dict(state["network"])
         for key, value in state["average"].items():
@@ -77,3 +86,29 @@ def restore(path: Path, task, learner) -> Progress:
         return Progress(**state["progress"])
     except (RuntimeError, KeyError, ValueError, TypeError) as error:
         raise UsageError(f"{path}: not a state of this network", hint) from error
+
+
+def _plain(recipe) -> dict:
+    return json.loads(json.dumps(asdict(recipe)))
+
+
+def _refuse_other_settings(path: Path, before: dict | None, now: dict) -> None:
+    """Raises UsageError where a run would go on with a recipe that says otherwise of what has been done: then nobody could tell
+    what made the model. Stages may be added; older states do not know their recipe."""
+    if before is None:
+        return
+    then, flat = _flat(before), _flat(now)
+    added = tuple(f"stage.{number}." for number in range(len(before["stage"]), len(now["stage"])))
+    for key in sorted(then.keys() | flat.keys()):
+        free = key.startswith(added + CHANGEABLE) or key.endswith((".lr", ".lr_end"))
+        if then.get(key) != flat.get(key) and not free:
+            message = f"{path}: this run was begun with {key} = {then.get(key)}, not {flat.get(key)}"
+            raise UsageError(message, "use the same recipe and settings, or name another folder with --run")
+
+
+def _flat(value, key: str = "") -> dict:
+    """{"a": [{"b": 1}]} -> {"a.0.b": 1}, as `--set` names settings."""
+    if not isinstance(value, dict | list):
+        return {key: value}
+    items = value.items() if isinstance(value, dict) else enumerate(value)
+    return {k: v for name, inner in items for k, v in _flat(inner, f"{key}.{name}" if key else str(name)).items()}

@@ -107,15 +107,22 @@ def test_other_formats_depths_and_rates_when_asked(enhance, identity_model, tmp_
         assert result.code == 0 and described(tmp_path / result.lines[0]) == expected
 
 
-def test_what_a_format_cannot_hold_is_said_and_nothing_is_written(enhance, identity_model, tmp_path):
+def test_what_no_input_could_be_written_as_is_said_before_any_work(enhance, identity_model, tmp_path):
     zoo.save(tmp_path / "a.wav", zoo.noise(1, 9600), 96000)
     for flags, said in [
         (["--format", "flac", "--bit-depth", "float"], "FLAC cannot hold floats"),
         (["--format", "mp3", "--sample-rate", "96000"], "96000"),
+        (["--format", "ogg", "--bit-depth", "16"], "OGG has no bit depth"),
+        (["-o", "x.flac", "--bit-depth", "float"], "FLAC cannot hold floats"),
+        (["-o", "x.wav", "--format", "mp3"], "--format mp3 does not fit a file named *.wav"),
+        (["-o", "x.opus", "--sample-rate", "44100"], "Opus cannot be written at 44100 Hz"),
+        (["-o", "-", "--plot"], "a picture cannot go to standard output"),
+        (["--report", "nowhere/r.jsonl"], "there is no folder for this report"),
     ]:
-        result = enhance("denoise", "a.wav", "-o", "out", "-m", identity_model, *flags)
-        assert result.code in (1, 2) and len(result.errors) == 1 and said in result.errors[0]
-        assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
+        for more in ([], ["--dry-run"]):
+            result = enhance("denoise", "a.wav", "-o", "out", "-m", identity_model, *flags, *more)
+            assert result.code == 2 and len(result.errors) == 1 and said in result.errors[0]
+        assert {path.name for path in tmp_path.iterdir()} == {"a.wav"}
 
 
 @pytest.mark.parametrize("build", [zoo.m4a, zoo.matroska, zoo.refused_opus], ids=lambda build: build.__name__)

@@ -72,7 +72,18 @@ def test_a_dry_run_lists_and_writes_nothing(enhance, tiny_model, tree):
     before = made(tree)
     result = enhance("denoise", "in", "-o", "out", "-m", tiny_model, "--dry-run")
     assert result.code == 0 and result.lines == ["out/zwei.Flac"] and "skip in/One.WAV" in result.stderr
+    missing = enhance("denoise", "in/zwei.Flac", "nope.wav", "-o", "out", "-m", tiny_model, "--dry-run")
+    assert (
+        missing.code == 1 and missing.lines == ["out/zwei.Flac"] and "error: nope.wav does not exist" in missing.stderr
+    )
     assert made(tree) == before
+
+
+def test_results_in_another_format_are_known_as_such(enhance, tiny_model, tree):
+    assert enhance("denoise", "in/One.WAV", "-m", tiny_model, "--format", "flac").lines == ["in/One_denoised.flac"]
+    result = enhance("denoise", "in", "-m", tiny_model)
+    assert result.code == 0 and "in/One_denoised.flac: this is the output of in/One.WAV" in result.stderr
+    assert not [name for name in made(tree) if "denoised_denoised" in name]
 
 
 def test_shards_are_disjoint_and_complete(enhance, tiny_model, tree):

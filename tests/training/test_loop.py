@@ -95,6 +95,20 @@ def test_a_run_killed_and_resumed_has_the_same_curve(recipe_file, corpus_root, t
     assert losses(run) == losses(whole[1])
 
 
+def test_a_run_goes_on_with_more_stages_and_smaller_rates_but_not_as_another(recipe_file, trainer, tmp_path):
+    trainer("grown")[0].train()
+    for setting, before in (("mix.seconds=1", "mix.seconds = 0.5"), ("stage.0.steps=5", "stage.0.steps = ")):
+        with pytest.raises(UsageError, match=f"this run was begun with {before}.*--run"):
+            trainer("grown", overrides=[setting])[0].train()
+    more = recipe_file.read_text() + '\n[[stage]]\nloss = "data_prediction"\nsteps = 4\nlr = 1e-4\n'
+    recipe_file.write_text(more)
+    grown = trainer("grown", overrides=["stage.0.lr=1e-4", "train.validate_every=2"])[0]
+    grown.train()
+    spec = enhance_cli.load_model(str(tmp_path / "grown" / "tiny.safetensors")).spec
+    assert spec.training["steps"] > 40
+    assert "--set stage.0.lr=1e-4 --set train.validate_every=2" in (tmp_path / "grown" / "tiny.md").read_text()
+
+
 def poisoned(made, number: int, value: float) -> None:
     """Batch `number` has one sample of that value."""
     draw = made.task.source.batch

@@ -70,6 +70,7 @@ class DenoiseTrain(TrainPart):
 @dataclass(frozen=True)
 class Recipe:
     name: str
+    settings: tuple[str, ...]  # what was said with --set
     model: Spec
     data: DataPart
     stage: list[DenoiseStage]

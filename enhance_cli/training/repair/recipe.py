@@ -66,6 +66,7 @@ class RepairRecipe:
     """A crop is `views.seconds` long."""
 
     name: str
+    settings: tuple[str, ...]  # what was said with --set
     model: Spec
     data: RepairData
     stage: list[Stage]

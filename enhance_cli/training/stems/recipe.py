@@ -50,6 +50,7 @@ class StemRecipe:
     """The stages: "extraction" trains the extractor, "refinement" and "consistency" the refiner of a fixed extractor."""
 
     name: str
+    settings: tuple[str, ...]  # what was said with --set
     model: Spec
     data: StemData
     stage: list[StemStage]

@@ -212,6 +212,8 @@ def test_a_list_of_which_one_kind_is_left_has_no_error_rate(enhance, repair_mode
 WRONG = [
     (["a.wav"], 2, "there are 1 voices to compare"),
     (["a.wav", "gone.wav"], 2, "gone.wav does not exist"),
+    (["voices", "voices"], 2, "voices is a folder, and a voice is a file: name recordings"),
+    (["--trials", "folders"], 2, "folders: voices is a folder"),
     (["s0/u0", "nobody", "--vectors", "x.npz"], 2, "nobody is not in x.npz"),
     (["--trials", "gone"], 2, "gone: this list cannot be read"),
     (["--trials", "empty"], 2, "empty: there are no trials in it"),
@@ -244,7 +246,9 @@ def test_wrong_use_and_bad_data_are_refused_in_one_line(arguments, code, said, e
         "only": "1 a.wav a.wav\n",
         "broken": "1 a.wav a.wav\nyes a.wav\n0 a.wav a.wav\n",
         "unknown": "1 s0/u0 s0/u1\n0 s0/u0 nobody\n",
+        "folders": "1 a.wav voices\n0 a.wav gone.wav\n",
     }
+    (tmp_path / "voices").mkdir()
     for name, text in lists.items():
         (tmp_path / name).write_text(text)
     result = enhance("verify", *arguments, "-m", repair_model)

@@ -104,9 +104,12 @@ def enhance_embedding(
     """Repair speaker embeddings (K, D) or (D,); or, with a `rate` in Hz, embed and repair the recording (C, N) or (N,).
 
     `options` are those of tasks.repair.RepairOptions: time, steps, draws, seed, ensemble, normalise. Returns float32 (K, D)
-    or (D,), the same as the command `enhance enhance-embedding`. Embeddings that are zero or not finite come back as they
-    were. Raises ModelError for another D than the model's, or another extractor, AudioError for what cannot be embedded.
+    or (D,), the same as the command `enhance enhance-embedding`. Rows that are zero or not finite cannot be repaired: they
+    come back as they were, so that NaN goes out where NaN came in, and a UserWarning names their numbers. Raises ModelError
+    for another D than the model's, or another extractor, AudioError for what cannot be embedded.
     """
+    import warnings
+
     import numpy as np
 
     from enhance_cli.tasks.embed import EmbedOptions
@@ -119,6 +122,10 @@ def enhance_embedding(
     speakers = Speakers(ready, RepairOptions(**options), extractor, embedding)
     if rate is None:
         rows = np.asarray(data)
-        return speakers.repairer.repair(np.atleast_2d(rows)).reshape(rows.shape)
+        repaired, unusable = speakers.repairer.run(np.atleast_2d(rows))
+        if unusable.any():
+            numbers = ", ".join(map(str, np.flatnonzero(unusable)))
+            warnings.warn(f"rows that are zero or not finite come back as they were: {numbers}", stacklevel=2)
+        return repaired.reshape(rows.shape)
     row = speakers.load_extractor().embed(np.atleast_2d(data), rate)
     return speakers.repair_recorded(row[None])[0][0]

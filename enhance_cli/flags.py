@@ -46,6 +46,10 @@ def _option(panel: str, *names: str, **kwargs):
 Inputs = Annotated[
     list[str], typer.Argument(metavar="IN...", help="Files, folders, quoted globs, @list.txt, or - for standard input.")
 ]
+EmbeddingInputs = Annotated[
+    list[str],
+    typer.Argument(metavar="IN...", help="Files, folders, quoted globs, @list.txt, or - for one recording on stdin."),
+]
 Recursive = Annotated[bool, _option(INPUT, "--recursive", "-r", help="Look into sub-folders too.")]
 Start = Annotated[float, _option(INPUT, min=0, metavar="SECONDS", help="Begin here.")]
 Duration = Annotated[float | None, _option(INPUT, min=0.001, metavar="SECONDS", help="Take only this much.")]
@@ -171,9 +175,7 @@ Output = Annotated[
     str | None,
     _option(OUTPUT, "--output", "-o", help="File, folder, or - for standard output.", show_default="beside the input"),
 ]
-NameTemplate = Annotated[
-    str | None, _option(OUTPUT, "--name", help="Template for names, e.g. '{stem}_{model}_{steps}{ext}'.")
-]
+NameTemplate = Annotated[str | None, _option(OUTPUT, "--name", help="Template for names, e.g. '{stem}_{model}{ext}'.")]
 PartTemplate = Annotated[
     str | None,
     _option(OUTPUT, "--name", help="Template for names, e.g. '{part}/{stem}{ext}'.", show_default="{stem}_{part}{ext}"),

@@ -20,7 +20,7 @@ SHARED = {  # files that hold what the others of their folder share
     "commands": {
         "running",
         *("score_table", "speech_table", "stem_table"),  # of evaluate
-        *("verify_embeddings", "verify_scores", "verify_trials"),
+        *("verify_decision", "verify_embeddings", "verify_scores", "verify_trials"),
     },
     "metrics": {"trials", "eer"},
     "processes": {"process"},

@@ -67,7 +67,8 @@ class EmbeddingWorker:
         try:
             return self.embed(source)
         except AudioError as error:
-            raise AudioError(error.message.replace(str(source), "standard input"), error.hint) from error
+            hint = f"{error.hint}; stored embeddings must be a file with a name"
+            raise AudioError(error.message.replace(str(source), "standard input"), hint) from error
 
 
 def save(target: Path, vectors: Vectors, form: str | None = None) -> None:

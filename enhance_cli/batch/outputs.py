@@ -93,8 +93,6 @@ def plan_parts(
             raise UsageError(f"{len(parts)} parts of a file cannot go {place}", "ask for one, or give a folder with -o")
         jobs = plan(inputs, output, template, parts[0], existing, extension, fields)
         return [replace(job, parts=((parts[0], job.target),)) for job in jobs]
-    if template and len(parts) > 1 and "{part" not in template:
-        raise UsageError(f"{template}: all parts of a file would get this name", "use {part}, as in {stem}_{part}{ext}")
     pattern = template or "{stem}_{part}{ext}"
     singles = []
     for item in inputs:
@@ -102,6 +100,8 @@ def plan_parts(
             named = {**(fields or {}), "part": part}
             target = _target(item, output, pattern, extension, named, WRITABLE_SUFFIXES, ".wav")
             singles.append(Job(item.path, item.relative, target, parts=((part, target),)))
+    if template and len(parts) > 1 and "{part" not in template:
+        raise UsageError(f"{template}: all parts of a file would get this name", "use {part}, as in {stem}_{part}{ext}")
     singles = _checked(singles, inputs, output is None and template is None, existing)
     return [_together(singles[i : i + len(parts)]) for i in range(0, len(singles), len(parts))]
 

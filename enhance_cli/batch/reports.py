@@ -84,7 +84,8 @@ def summary(records: Iterable[dict[str, Any]]) -> dict[str, Any]:
 
     Work is summed over files, so that those done side by side count each. In `hours_passed` every moment counts once in which
     some file was worked on, here or in another shard; the real-time factor is this time (else work) by audio.
-    `loudness_after` has one entry, "", or one for each part. What is not known is None.
+    `loudness_after` has one entry, "", or one for each part. What is not known is None. `unusable` names, by input, the
+    embeddings of files done that are zero or not finite and went out as they came.
     """
     records = list(records)
     by_status = {status: [r for r in records if r["status"] == status] for status in STATUSES}
@@ -101,6 +102,7 @@ def summary(records: Iterable[dict[str, Any]]) -> dict[str, Any]:
         **{status: len(found) for status, found in by_status.items()},
         "failed_because": _reasons(by_status["failed"]),
         "skipped_because": _reasons(by_status["skipped"]),
+        "unusable": {r["input"]: r["unusable"] for r in done if r.get("unusable")},
         "hours_audio": round(sum(r.get("seconds_audio") or 0 for r in done) / 3600, 6),
         "hours_work": round(sum(r.get("seconds_work") or 0 for r in done) / 3600, 6),
         "hours_passed": None if passed is None else round(passed / 3600, 6),

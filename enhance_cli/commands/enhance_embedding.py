@@ -13,7 +13,7 @@ SUFFIX = "enhanced"
 
 
 def enhance_embedding(
-    files: flags.Inputs = None,
+    files: flags.EmbeddingInputs = None,
     output: flags.Output = None,
     steps: flags.RepairSteps = None,
     time: flags.Time = None,
@@ -46,8 +46,8 @@ def enhance_embedding(
     """Repair speaker embeddings from bad recordings.
 
     IN is audio, which is embedded first, or stored embeddings: .npy, .npz, .safetensors, Kaldi's .ark and .scp, .parquet,
-    .csv. Stored ones come out in the same form, with ids and order kept (xv.npz becomes xv_enhanced.npz). Many recordings
-    go into one file with -o FILE, with their paths as ids.
+    .csv. Stored ones must be files (- is a recording) and come out in the same form, with ids and order kept (xv.npz becomes
+    xv_enhanced.npz). Many recordings go into one file with -o FILE, with their paths as ids.
     """
     from enhance_cli.batch.embeddings import refuse_lost_archives
     from enhance_cli.batch.reports import failed_jobs
@@ -58,7 +58,7 @@ def enhance_embedding(
     part = flags.parse_shard(shard)
     if format is not None and format not in FORMS:
         raise UsageError(f"--format {format}: embeddings cannot be written so", f"choose from {', '.join(FORMS)}")
-    _refuse_other_files(output)
+    _refuse_other_files(output, format)
     entry = registry.find(model, "enhance-embedding")
     if retry_failed:
         jobs, into_one = failed_jobs(retry_failed, existing.value, (files, output, name), writable=SUFFIXES), False
@@ -119,14 +119,18 @@ def _load(
     return worker, facts | {"steps": repairer.steps, "sampler": model.spec.samplers[0]}
 
 
-def _refuse_other_files(output: str | None) -> None:
-    """Raises UsageError for the name of a file that does not hold embeddings; a folder may have any name."""
+def _refuse_other_files(output: str | None, format: str | None) -> None:
+    """Raises UsageError for the name of a file that does not hold embeddings, or not in `format`; a folder may have any."""
     from enhance_cli.batch.inputs import AUDIO_SUFFIXES
     from enhance_cli.batch.storage import is_url
     from enhance_cli.vectors import FORMS, form_of
 
     ending = Path(output or "").suffix.lower()
-    if not ending or form_of(output) or is_url(output) or output.endswith("/") or Path(output).is_dir():
+    if not ending or output.endswith("/") or Path(output).is_dir():
+        return
+    if format and form_of(output) not in (format, None):
+        raise UsageError(f"{output} is not named as --format {format} is", "give one of them, or a folder with -o")
+    if form_of(output) or is_url(output):
         return
     if ending in AUDIO_SUFFIXES:
         raise UsageError(f"{output}: embeddings are not audio", f"write {Path(output).with_suffix('.npz')}")

@@ -11,6 +11,7 @@ import typer
 
 from enhance_cli import flags
 from enhance_cli.console import result, say, talk
+from enhance_cli.errors import UsageError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,15 +47,18 @@ def evaluate_embedding(
     """Measure how well speakers are told apart before and after repair.
 
     Prints equal error rates (EER) in percent, lower is better, with 95 %
-    intervals from drawing the speakers again, and the change against raw.
+    intervals from drawing the speakers again (from ten speakers on: those of a
+    few would say nothing), and the change against raw.
     In the row "noise" both recordings of a trial are noisy, in "clean-noise" one
     of them, in "crossed" they are bad in different ways; "degraded" is the mean
     of all rows but "clean".
     """
     from rich.progress import track
 
+    _refuse_missing(SPEECH=speech, **{"--noise": noise, "--music": music or []})
     from enhance_cli.data.repair_test_set import RATE, RepairTestSet
     from enhance_cli.metrics import condition_eer
+    from enhance_cli.metrics.trials import too_few
     from enhance_cli.models import registry
     from enhance_cli.models.device import pick_device, set_threads
     from enhance_cli.models.load import load_file
@@ -82,7 +86,10 @@ def evaluate_embedding(
     speakers, conditions = recordings.speakers, recordings.conditions
     rates = {name: condition_eer.error_rates(vectors, speakers, conditions) for name, vectors in systems.items()}
     cosines = {name: condition_eer.target_cosines(vectors, speakers, conditions) for name, vectors in systems.items()}
-    rows = _rows(rates, condition_eer.intervals(systems, speakers, conditions), cosines)
+    few = too_few(len(set(speakers)))
+    if few:
+        say(few)
+    rows = _rows(rates, None if few else condition_eer.intervals(systems, speakers, conditions), cosines)
     if as_json:
         for row in rows:
             result(json.dumps(row))
@@ -91,6 +98,16 @@ def evaluate_embedding(
             rows, list(systems), f"Equal error rate in %, {len(speakers)} recordings of {len(set(speakers))} speakers"
         )
         _print_cosines(rows)
+
+
+def _refuse_missing(**folders: list[Path]) -> None:
+    """Raises UsageError for a folder, of those that each flag names, that is not there or has no file below it."""
+    for flag, named in folders.items():
+        for folder in named:
+            if not folder.is_dir():
+                raise UsageError(f"{flag} {folder}: no such folder", "check its name")
+            if not any(path.is_file() for path in folder.rglob("*")):
+                raise UsageError(f"{flag} {folder}: there is no file in this folder", "name one that holds recordings")
 
 
 def _denoiser(name: str | None, rate: int):
@@ -107,22 +124,24 @@ def _apply(repairer, vectors: "np.ndarray") -> "np.ndarray":
     return repairer.repair(vectors.reshape(-1, vectors.shape[-1])).reshape(vectors.shape)
 
 
-def _rows(rates: dict[str, dict], drawn: dict[str, dict], cosines: dict[str, dict]) -> list[dict]:
-    """One row a condition and system: rate, interval, the change against raw with its interval, in percent, and the mean cosine
-    of the trials of one speaker, with a word if that is all that rises."""
+def _rows(rates: dict[str, dict], drawn: dict[str, dict] | None, cosines: dict[str, dict]) -> list[dict]:
+    """One row a condition and system: rate, the change against raw, in percent, both with their intervals if rates were drawn
+    for them, and the mean cosine of the trials of one speaker, with a word if that is all that rises."""
     import numpy as np
 
     rows = []
     for condition, before in rates["raw"].items():
         for system in rates:
-            draws, base = drawn[system][condition], drawn["raw"][condition]
             row = {"condition": condition, "system": system, "eer": rates[system][condition]}
-            row["interval"] = np.percentile(draws, [2.5, 97.5]).round(2).tolist()
             row["cosine"] = cosines[system][condition]
             if system != "raw" and before:
-                change = 100 * (draws / np.maximum(base, 1e-9) - 1)[base > 0]
                 row["change"] = round(100 * (rates[system][condition] / before - 1), 1)
-                row["change_interval"] = np.percentile(change, [2.5, 97.5]).round(1).tolist()
+            if drawn:
+                draws, base = drawn[system][condition], drawn["raw"][condition]
+                row["interval"] = np.percentile(draws, [2.5, 97.5]).round(2).tolist()
+                if "change" in row:
+                    change = 100 * (draws / np.maximum(base, 1e-9) - 1)[base > 0]
+                    row["change_interval"] = np.percentile(change, [2.5, 97.5]).round(1).tolist()
             if system != "raw":
                 row["cosine_only"] = bool(row["cosine"] > cosines["raw"][condition] and row["eer"] >= before)
             rows.append(row)
@@ -141,9 +160,9 @@ def _print_table(rows: list[dict], systems: list[str], title: str) -> None:
     for condition in dict.fromkeys(row["condition"] for row in rows):
         cells = []
         for row in (row for row in rows if row["condition"] == condition):
-            low, high = row["interval"]
             change = f" {row['change']:+.0f} %" if "change" in row else ""
-            cells.append(f"{row['eer']:.1f}{change}\n[dim]{low:.1f} to {high:.1f}[/]")
+            interval = "\n[dim]{:.1f} to {:.1f}[/]".format(*row["interval"]) if "interval" in row else ""
+            cells.append(f"{row['eer']:.1f}{change}{interval}")
         table.add_row(condition, *cells)
     Console().print(table)
 

@@ -59,9 +59,12 @@ def extract_stem(
     entry = registry.find(model, "extract-stem")
     spec = spec_of(entry)
     stems = spec.choose_stems(flags.parse_list(stem or ["all"]))
+    of_refinement = {"--sampler": sampler, "--sigma": sigma}
     steps, sampler = spec.choose(steps, sampler)
-    if sigma is not None and not steps:
-        raise UsageError(f"--sigma {sigma:g}: nothing is refined without steps", "leave it away, or ask for --steps 1")
+    for flag, value in of_refinement.items():
+        if value is not None and not steps:
+            hint = "ask for --steps 1" if spec.max_steps else "use a model that refines"
+            raise UsageError(f"{flag} {value}: nothing is refined without steps", f"leave it away, or {hint}")
     parts = (*stems, "residual") if residual else stems
     if retry_failed:
         jobs = failed_jobs(retry_failed, existing.value, (files, output, name), parts)

@@ -10,6 +10,7 @@ import typer
 
 from enhance_cli.console import result, say, transfer
 from enhance_cli.errors import ModelError, UsageError
+from enhance_cli.models.convert import CONVERTERS
 
 models = typer.Typer(help="List, show, fetch, convert and check models.", no_args_is_help=True)
 
@@ -21,19 +22,7 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON object per model.")
 Half = Annotated[bool, typer.Option("--half", help="Keep the weights in 16 bits: half the size.")]
 
 
-class Format(str, Enum):
-    auto = "auto"
-    sgmse = "sgmse"
-    storm = "storm"
-    speechbrain = "speechbrain"
-    bbed = "bbed"
-    bs_roformer = "bs-roformer"
-    dicose = "dicose"
-    panns = "panns"
-    resemblyzer = "resemblyzer"
-    seed = "seed"
-    speechbrain_ecapa = "speechbrain-ecapa"
-    wespeaker = "wespeaker"
+Format = Enum("Format", {name: name for name in ("auto", *CONVERTERS)}, type=str)
 
 
 @models.command("list")

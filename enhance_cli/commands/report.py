@@ -11,9 +11,11 @@ from enhance_cli.console import result, say, span
 Files = Annotated[list[Path], typer.Argument(metavar="FILE.jsonl...", help="Reports; several shards count as one.")]
 Whole = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, with every input by reason.")]
 
+NAMED = 20  # embeddings, of those that could not be used
+
 
 def report(files: Files, json: Whole = False, quiet: flags.Quiet = False) -> None:
-    """Sum up reports: done, skipped and failed by reason, hours, real-time factor, loudness.
+    """Sum up reports: done, skipped and failed by reason, unusable embeddings, hours, real-time factor, loudness.
 
     The last record of an input counts, so a report may hold many runs of the same command.
     """
@@ -55,7 +57,18 @@ def _lines(facts: dict) -> list[str]:
             lines.append(f"{status} {len(inputs):,}: {reason}")
             if status == "failed":
                 lines.append(f"  such as {inputs[0]}")
-    return lines
+    return lines + _unusable(facts["unusable"])
+
+
+def _unusable(found: dict[str, list[str]]) -> list[str]:
+    """How many embeddings were left as they were, and the first of them by name."""
+    named = [f"  {file}: {name}" for file, names in found.items() for name in names]
+    if not named:
+        return []
+    files = f"{len(found):,} {'file' if len(found) == 1 else 'files'}"
+    lines = [f"unusable {len(named):,} in {files} done: embeddings that are zero or not finite, left as they were"]
+    more = [f"  and {len(named) - NAMED:,} more: --json names all"] if len(named) > NAMED else []
+    return [*lines, *named[:NAMED], *more]
 
 
 def _spread(levels: list[float]) -> str:

@@ -9,8 +9,9 @@ from typing import Annotated
 import typer
 
 from enhance_cli import flags
+from enhance_cli.commands.verify_decision import decide, rule
 from enhance_cli.commands.verify_embeddings import files_named, in_files, in_store
-from enhance_cli.commands.verify_scores import decide, score
+from enhance_cli.commands.verify_scores import score
 from enhance_cli.commands.verify_trials import listed, pair
 from enhance_cli.errors import UsageError
 
@@ -40,6 +41,14 @@ def verify(
             min=-1, max=1, help="Cosine after repair from which on it is one speaker.", show_default="the model's"
         ),
     ] = None,
+    uncertain: Annotated[
+        tuple[float, float] | None,
+        typer.Option(
+            metavar="LOW HIGH",
+            help="Cosines after repair between which that is uncertain.",
+            show_default="the model's, about its threshold",
+        ),
+    ] = None,
     bootstrap: Annotated[int, typer.Option(min=0, help="With --trials: draws of speakers for the intervals.")] = 1000,
     plot: Annotated[Path | None, typer.Option(metavar="FILE.png", help="With --trials: draw the DET curves.")] = None,
     steps: flags.RepairSteps = None,
@@ -60,22 +69,33 @@ def verify(
     """Compare voices before and after repair: are two of one speaker?
 
     Of two recordings: both cosine scores, raw and repaired, and the decision.
+    The threshold of a model is that at its equal error rate over speech held out
+    of its training, clean and degraded, and holds for speech like that only: for
+    other voices, rooms or lines it may be far off. Find your own with --trials on
+    pairs of known speakers, and give what it prints with --threshold and
+    --uncertain. Uncertain are scores between that which 5 % of the pairs of one
+    speaker fall short of and that which 5 % of the pairs of two speakers exceed.
 
     With --trials: equal error rate (EER), detection cost (minDCF, at a share of
-    5 % targets) and the threshold at the EER, raw and repaired. EER and minDCF
-    have 95 % intervals from drawing speakers anew. What cannot be read is named
-    and left out, and the exit code is 1.
+    5 % targets), the threshold at the EER and what is uncertain, raw and repaired.
+    EER and minDCF have 95 % intervals from drawing speakers anew. What cannot be
+    read is named and left out, and the exit code is 1.
     """
     from enhance_cli.models import registry
+    from enhance_cli.models.spec import read_spec
 
     if trials and sides:
         raise UsageError("--trials and a pair are two tasks", "give one of them")
+    if trials and (threshold is not None or uncertain):
+        raise UsageError("--threshold and --uncertain decide a pair, and --trials finds them", "leave them away")
     if plot and not trials:
         raise UsageError("--plot draws the curves of a list", "give one with --trials")
     if plot and plot.suffix.lower() != ".png":
         raise UsageError(f"--plot {plot}: pictures are PNG", f"write {plot.with_suffix('.png')}")
     wanted = listed(trials) if trials else pair(sides)
     entry = registry.find(model, "enhance-embedding")
+    spec = read_spec(entry.path)
+    by = None if trials else rule(threshold, uncertain, spec)
     if vectors:
         found = in_store(vectors, wanted.names, trials)
     else:
@@ -88,7 +108,7 @@ def verify(
     if not trials:
         if missing:
             raise typer.Exit(1)
-        decide(wanted, raw, repaired, threshold, speakers.repairer.model.spec, json)
+        decide(wanted, raw, repaired, by, spec.name, json)
         return
     score(wanted, raw, repaired, missing, bootstrap, seed, plot, json)
     if missing:

@@ -56,8 +56,12 @@ def in_store(path: Path, names: list[str], listing: Path | None) -> Found:
 
 
 def files_named(names: list[str], root: Path | None, listing: Path | None) -> list[Path]:
-    """The files of these names below `root`. Raises UsageError for one that is not there."""
+    """The files of these names below `root`. Raises UsageError for one that is not there, or is a folder."""
     paths = [(root or Path()) / name for name in names]
+    if folder := next((path for path in paths if path.is_dir()), None):
+        where = f"{listing}: " if listing else ""
+        hint = "name recordings or stored embeddings in it; many pairs go into a list for --trials"
+        raise UsageError(f"{where}{folder} is a folder, and a voice is a file", hint)
     if unknown := [name for name, path in zip(names, paths, strict=True) if not path.is_file()]:
         raise _missing(unknown, listing, "does not exist")
     return paths

@@ -1,4 +1,4 @@
-"""What `enhance verify` says: the scores of one pair and the decision, or the error rates of a list with their intervals.
+"""What `enhance verify` says of a list: error rates with their intervals, and the threshold to decide a pair by.
 
 Everything is said twice, for the embeddings as they were and as repaired: unit vectors (K, D) each.
 """
@@ -14,24 +14,6 @@ if TYPE_CHECKING:
     from enhance_cli.commands.verify_trials import Trials
 
 
-def decide(wanted: "Trials", raw, repaired, threshold: float | None, spec, json: bool) -> None:
-    """Print one pair's scores, and the decision if a threshold is known."""
-    a, b = wanted.pairs[0]
-    scores = {"raw": float(raw[a] @ raw[b]), "repaired": float(repaired[a] @ repaired[b])}
-    threshold = spec.training.get("threshold") if threshold is None else threshold
-    same = None if threshold is None else scores["repaired"] >= threshold
-    if json:
-        names = {"a": wanted.names[a], "b": wanted.names[b]}
-        result(json_module.dumps(names | scores | {"threshold": threshold, "same": same, "model": spec.name}))
-        return
-    said = "  ".join(f"{name} {score:.4f}" for name, score in scores.items())
-    if same is None:
-        result(said)
-        say(f"{spec.name} states no threshold: give one with --threshold; --trials finds one")
-    else:
-        result(f"{said}  threshold {threshold:.4f}  {'the same speaker' if same else 'different speakers'}")
-
-
 def score(wanted: "Trials", raw, repaired, missing: set[int], draws: int, seed: int, plot, json: bool) -> None:
     """Print error rates and costs of the list before and after repair, without the trials of what is `missing`.
 
@@ -40,7 +22,7 @@ def score(wanted: "Trials", raw, repaired, missing: set[int], draws: int, seed: 
     import numpy as np
 
     from enhance_cli.metrics import eer, min_dcf
-    from enhance_cli.metrics.trials import FEWEST, Sorted, bootstrap, interval, speakers
+    from enhance_cli.metrics.trials import Sorted, bootstrap, doubtful, interval, speakers, too_few
 
     pairs, targets = np.array(wanted.pairs), np.array(wanted.targets)
     kept = ~np.isin(pairs, sorted(missing)).any(axis=1)
@@ -56,18 +38,19 @@ def score(wanted: "Trials", raw, repaired, missing: set[int], draws: int, seed: 
         for name, v in (("raw", raw), ("repaired", repaired))
     }
     systems = {name: Sorted(scores, targets) for name, scores in cosines.items()}
+    sides = speakers(pairs, targets)
+    few = too_few(len(np.unique(sides)))
     rows = []
     for name, scores in cosines.items():
         rate, threshold = eer.score(scores, targets)
         row = {"system": name, "trials": len(targets), "targets": int(targets.sum()), "eer": rate}
         row["target_cosine"] = round(float(scores[targets].mean()), 4)
-        rows.append(row | {"min_dcf": min_dcf.score(scores, targets), "threshold": threshold})
+        row |= {"min_dcf": min_dcf.score(scores, targets), "threshold": threshold}
+        rows.append(row | {"uncertain_range": None if few else doubtful(scores, targets)})
     if rows[0]["eer"] > 0:
         rows[1]["eer_change"] = rows[1]["eer"] / rows[0]["eer"] - 1
-    sides = speakers(pairs, targets)
-    voices = len(np.unique(sides))
-    if draws and voices < FEWEST:
-        say(f"no intervals: they take {FEWEST} speakers, and these trials tell of {voices}")
+    if draws and few:
+        say(few)
     elif draws:
         measure = lambda *rates: (eer.rate(*rates), min_dcf.cost(*rates))
         drawn = bootstrap(list(systems.values()), measure, sides, draws, seed)
@@ -105,14 +88,15 @@ def _print_table(rows: list[dict]) -> None:
     table = Table(
         title=f"{rows[0]['trials']} trials, {rows[0]['targets']} of one speaker", box=SIMPLE, padding=(0, 0, 0, 1)
     )
-    for title in ("", "EER %", "minDCF", "threshold"):
+    for title in ("", "EER %", "minDCF", "threshold", "uncertain"):
         table.add_column(title, justify="right" if title else "left")
     for row in rows:
         cells = [f"{100 * row['eer']:.2f}", f"{row['min_dcf']:.3f}"]
         if "eer_interval" in row:
             cells[0] += "\n[dim]{:.2f} to {:.2f}[/]".format(*(100 * x for x in row["eer_interval"]))
             cells[1] += "\n[dim]{:.3f} to {:.3f}[/]".format(*row["min_dcf_interval"])
-        table.add_row(row["system"], *cells, f"{row['threshold']:.4f}")
+        doubt = "{:.4f} to {:.4f}".format(*row["uncertain_range"]) if row["uncertain_range"] else "-"
+        table.add_row(row["system"], *cells, f"{row['threshold']:.4f}", doubt)
     Console().print(table)
     if "eer_change" in rows[1]:
         change = f"repair changes the EER by {rows[1]['eer_change']:+.1%}"

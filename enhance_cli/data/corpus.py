@@ -112,7 +112,9 @@ def list_files(source: Source, root: Path) -> list[Path]:
         and (wanted is None or path.relative_to((root / source.scores).parent).as_posix() in wanted)
     ]
     if not files and not source.optional:
-        raise UsageError(f"{folder}: no usable audio in it", "check the recipe's exclude and at_least")
+        chosen = source.exclude or source.scores
+        hint = "check the recipe's exclude and at_least" if chosen else "name a folder that holds recordings"
+        raise UsageError(f"{folder}: no usable audio in it", hint)
     return files
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from enhance_cli.metrics.eer import rate
 from enhance_cli.metrics.eer import score as eer
-from enhance_cli.metrics.trials import Sorted, bootstrap
+from enhance_cli.metrics.trials import Sorted, bootstrap, doubtful
 
 DRAWS = 400  # of the bootstrap
 
@@ -40,11 +40,15 @@ def target_cosines(vectors: np.ndarray, speakers: list[str], conditions: Sequenc
     return {name: round(float(value), 4) for name, value in _with_mean(means).items()}
 
 
-def equal_error_threshold(vectors: np.ndarray, speakers: list[str], conditions: Sequence[str]) -> float:
-    """The cosine at which misses and false alarms are equal over the pairs of all conditions together; as error_rates."""
+def thresholds(
+    vectors: np.ndarray, speakers: list[str], conditions: Sequence[str]
+) -> tuple[float, tuple[float, float] | None]:
+    """The cosine at which misses and false alarms are equal over the pairs of all conditions together, as error_rates, and the
+    range around it in which a decision is uncertain (trials.doubtful)."""
     one, other, same = pairs(speakers)
     values = np.concatenate(list(scores(vectors, one, other, conditions).values()))
-    return eer(values, np.tile(same, len(values) // len(same)))[1]
+    targets = np.tile(same, len(values) // len(same))
+    return eer(values, targets)[1], doubtful(values, targets)
 
 
 def intervals(

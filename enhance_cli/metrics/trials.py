@@ -13,6 +13,7 @@ from scipy.sparse.csgraph import connected_components
 from enhance_cli.errors import UsageError
 
 FEWEST = 10  # speakers from which an interval means something
+DOUBT = 0.05  # share of wrong decisions on either side that leaves a score uncertain
 
 Measure = Callable[[np.ndarray, np.ndarray], "float | tuple[float, ...]"]
 """`measure(miss, false_alarm)`: a number or several from the two rates at all thresholds."""
@@ -73,6 +74,19 @@ def bootstrap(
         if len(found) == draws:
             return np.array(found)
     raise UsageError("the trials have too few speakers for an interval", "list more, or use --bootstrap 0")
+
+
+def too_few(count: int) -> str:
+    """Why so many speakers give no intervals; "" if they do. The trials of a few have few errors, often none in any draw."""
+    return "" if count >= FEWEST else f"no intervals: they take {FEWEST} speakers, and these trials tell of {count}"
+
+
+def doubtful(scores: np.ndarray, targets: np.ndarray, share: float = DOUBT) -> tuple[float, float] | None:
+    """The scores between which a decision is uncertain: from that which a `share` of the targets falls short of, to that which
+    as large a share of the others exceeds. Outside, no more than the share of either kind is taken for the other. None where
+    the two kinds lie further apart than that. `scores` (K,), `targets` (K,) bool, of both kinds."""
+    low, high = np.quantile(scores[targets], share), np.quantile(scores[~targets], 1 - share)
+    return (float(low), float(high)) if low < high else None
 
 
 def interval(values: np.ndarray, share: float = 0.95) -> tuple[float, float]:

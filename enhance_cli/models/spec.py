@@ -111,6 +111,8 @@ class Spec:
         """The stems as asked, in the model's order; "all" is each of them. Raises UsageError, listing what there is."""
         if not self.stems:
             raise ModelError(f"{self.name}: a model for {self.task}, it has no stems", "see `enhance models list`")
+        if not any(wanted):
+            raise UsageError("--stem names no stem", f"choose from {', '.join([*self.stems, 'all'])}")
         for stem in wanted:
             if stem not in (*self.stems, "all"):
                 raise UsageError(

@@ -131,6 +131,21 @@ def test_a_folder_tree_is_repeated_skipped_sharded_and_reported(enhance, repair_
     assert again.code == 0 and again.stdout == b"" and again.stderr.count("skipped") == 4
 
 
+def test_python_names_the_rows_that_it_cannot_repair(repair_model, rows):
+    rows[4], rows[9] = 0, np.inf
+    with pytest.warns(UserWarning, match="zero or not finite come back as they were: 4, 9"):
+        repaired = enhance_cli.enhance_embedding(rows, model=str(repair_model))
+    np.testing.assert_array_equal(repaired[[4, 9]], rows[[4, 9]])
+
+
+def test_stored_embeddings_on_standard_input_are_told_where_they_belong(run_enhance, rows, tmp_path):
+    store(tmp_path / "x.npy", rows)
+    result = run_enhance("enhance-embedding", "-", input=(tmp_path / "x.npy").read_bytes())
+    assert (result.code, result.stdout) == (1, b"") and len(result.errors) == 1
+    assert "standard input is not audio" in result.errors[0]
+    assert result.errors[0].endswith("stored embeddings must be a file with a name")
+
+
 def test_another_format_and_standard_output(enhance, repair_model, rows, tmp_path):
     store(tmp_path / "x.npz", rows, extractor="ge2e-resemblyzer")
     assert enhance("enhance-embedding", "x.npz", "--format", "safetensors", "-m", repair_model).code == 0
@@ -297,6 +312,7 @@ WRONG = [
     (["x.npz", "--normalize", "loud"], 2, ""),
     (["x.npz", "--format", "xml"], 2, "--format xml: embeddings cannot be written so"),
     (["a.wav", "-o", "b.wav"], 2, "b.wav: embeddings are not audio"),
+    (["x.npz", "-o", "x.csv", "--format", "npy"], 2, "x.csv is not named as --format npy is: give one of them"),
     (["x.npz", "-o", "x.json"], 2, "x.json: embeddings cannot be written so: choose from npy, npz"),
     (["in", "-o", "all.npz", "--shard", "1/2"], 2, "make a file for every recording"),
     ([], 2, "there are no input files"),

@@ -39,9 +39,9 @@ def test_every_condition_is_measured_raw_repaired_and_mixed(evaluate, tmp_path):
     systems = {"raw", "repaired", "both, 0.5 raw"}
     expected = {*CONDITIONS, *(f"clean-{c}" for c in CONDITIONS[1:]), "crossed", "degraded"}
     assert {(row["condition"], row["system"]) for row in rows} == {(c, s) for c in expected for s in systems}
-    for row in rows:
-        low, high = row["interval"]
-        assert 0 <= low <= high <= 100 and 0 <= row["eer"] <= 100
+    assert all(0 <= row["eer"] <= 100 for row in rows)
+    assert not [row for row in rows if row.keys() & {"interval", "change_interval"}]  # of four speakers
+    assert "no intervals: they take 10 speakers, and these trials tell of 4" in done.stderr
     raw = {row["condition"]: row for row in rows if row["system"] == "raw"}
     for row in (row for row in rows if row["system"] != "raw"):
         before = raw[row["condition"]]
@@ -52,9 +52,41 @@ def test_every_condition_is_measured_raw_repaired_and_mixed(evaluate, tmp_path):
     (stored,) = (tmp_path / "cache").glob("test-*.npy")
     before = stored.stat().st_mtime_ns
     table = evaluate("speech")
-    assert table.code == 0 and "8 recordings of 4 speakers" in table.stdout.decode()
+    assert table.code == 0 and "8 recordings of 4 speakers" in " ".join(table.stdout.decode().split())
     assert stored.stat().st_mtime_ns == before, "embedded again"
     assert table.stdout.decode().count("of one speaker rise") == sum(row.get("cosine_only", False) for row in rows) > 0
+
+
+def test_ten_speakers_give_intervals_that_hold_their_rates(enhance, root, tmp_path):
+    pytest.importorskip("pyroomacoustics")
+    for speaker in range(10):
+        clip = sorted((root / "speech").rglob("*.flac"))[speaker % 8]
+        audio, rate = soundfile.read(clip)
+        (tmp_path / "ten" / str(speaker)).mkdir(parents=True)
+        for half, part in enumerate(np.array_split(audio[speaker * 100 :], 2)):
+            soundfile.write(tmp_path / "ten" / str(speaker) / f"{half}.flac", part, rate)
+    options = ["--noise", root / "noise", "--rooms", 2, "--cache", tmp_path / "cache", "--json"]
+    done = enhance("evaluate-embedding", tmp_path / "ten", *options)
+    assert done.code == 0 and "no intervals" not in done.stderr
+    for row in map(json.loads, done.lines):
+        low, high = row["interval"]
+        assert 0 <= low <= row["eer"] <= high <= 100 and low < high
+
+
+@pytest.mark.parametrize(
+    ("flag", "folder", "said"),
+    [
+        ("--noise", "nosuch", "--noise nosuch: no such folder: check its name"),
+        ("--music", "nothing", "--music nothing: there is no file in this folder"),
+        (None, "nosuch", "SPEECH nosuch: no such folder"),
+    ],
+)
+def test_a_folder_that_is_missing_is_said_before_anything_is_done(flag, folder, said, enhance, root, tmp_path):
+    (tmp_path / "nothing").mkdir()
+    speech = [root / "speech", flag, folder] if flag else [folder]
+    done = enhance("evaluate-embedding", *speech, "--noise", root / "noise")
+    assert done.code == 2 and done.errors == done.stderr.splitlines() and said in done.errors[0]
+    assert not (tmp_path / "cache").exists()
 
 
 def test_recordings_without_speakers_are_refused(evaluate):

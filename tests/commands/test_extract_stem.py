@@ -8,6 +8,7 @@ import pytest
 import soundfile
 
 import enhance_cli
+from enhance_cli.errors import UsageError
 from tests import audio_zoo as zoo
 
 STEMS = ["bass", "drums", "guitar", "piano"]
@@ -68,6 +69,8 @@ def test_command_and_python_give_the_same_samples(enhance, stem_model, song, tmp
     both = enhance_cli.extract_stem(audio[0], 16000, ["piano", "bass"], model=str(stem_model), residual=True)
     assert list(both) == ["bass", "piano", "residual"] and both["bass"].shape == audio[0].shape
     assert set(enhance_cli.extract_stem(audio, 16000, model=str(stem_model), steps=0)) == set(STEMS)
+    with pytest.raises(UsageError, match="names no stem"):
+        enhance_cli.extract_stem(audio, 16000, [], model=str(stem_model))
 
 
 def test_the_record_says_what_was_done(enhance, stem_model, song, tmp_path):
@@ -96,7 +99,14 @@ def test_one_stem_goes_into_a_pipe_and_a_template_makes_folders(enhance, stem_mo
         (["-s", "cello"], 2, "--stem cello: stems does not extract it: choose from bass, drums, guitar, piano, all"),
         (["-s", "vocals"], 2, "--stem vocals: stems does not extract it"),
         (["-n", "9"], 2, "--steps 9: stems takes 0 to 4 steps"),
+        (["-s", ""], 2, "--stem names no stem: choose from bass, drums, guitar, piano, all"),
         (["-n", "0", "--sigma", "0.1"], 2, "--sigma 0.1: nothing is refined without steps"),
+        (
+            ["-n", "0", "--sampler", "heun"],
+            2,
+            "--sampler heun: nothing is refined without steps: leave it away, or ask",
+        ),
+        (["-m", "stems-s", "--sampler", "bridge_ode"], 2, "--sampler bridge_ode: nothing is refined without steps"),
         (["--sigma", "50"], 2, "sigma 50: the process does not start there: choose from above 0.0001 to 10"),
         (["--sampler", "ddim"], 2, "--sampler ddim: stems does not run with it"),
         (["-o", "-"], 2, "4 parts of a file cannot go to standard output"),

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests import audio_zoo as zoo
@@ -68,3 +69,23 @@ def test_other_settings_than_the_first_run_had_are_pointed_out(enhance, tiny_mod
     assert "the failed files were to be made with steps 1" in other.stderr
     same = enhance("denoise", "--retry-failed", "report.jsonl", "-m", tiny_model)
     assert "were to be made with" not in same.stderr
+
+
+def test_embeddings_that_could_not_be_used_are_counted_and_named(enhance, repair_model, tmp_path):
+    rows = np.ones((30, 256), np.float32)
+    rows[3], rows[7] = 0, np.nan
+    np.save(tmp_path / "few.npy", rows)
+    np.save(tmp_path / "many.npy", np.zeros((30, 256), np.float32))
+    common = ["-m", repair_model, "--report", "r.jsonl"]
+    assert enhance("enhance-embedding", "few.npy", *common).code == 1
+    told = enhance("report", "r.jsonl").lines
+    assert told[0] == "1 file: 1 done, 0 skipped, 0 failed"
+    assert told[1:] == [
+        "unusable 2 in 1 file done: embeddings that are zero or not finite, left as they were",
+        "  few.npy: 3",
+        "  few.npy: 7",
+    ]
+    enhance("enhance-embedding", "many.npy", *common)
+    assert enhance("report", "r.jsonl").lines[-1] == "  and 12 more: --json names all"
+    unusable = json.loads(enhance("report", "r.jsonl", "--json").lines[0])["unusable"]
+    assert unusable == {"few.npy": ["3", "7"], "many.npy": [str(i) for i in range(30)]}

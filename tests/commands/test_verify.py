@@ -88,6 +88,24 @@ def test_two_stored_embeddings(enhance, repair_model, stored, tmp_path):
     assert (by_file["raw"], by_file["repaired"]) == (by_id["raw"], by_id["repaired"])
 
 
+def test_a_decision_says_what_its_threshold_rests_on_and_where_it_is_uncertain(enhance, stored):
+    pair = ["verify", "s0/u0", "s0/u1", "--vectors", "x.npz"]
+    own = json.loads(enhance(*pair, "--json").lines[0])
+    low, high = own["uncertain_range"]
+    assert low < own["threshold"] < high and own["uncertain"] == (low < own["repaired"] < high)
+    assert "162 recordings of 36 speakers held out of its training" in own["threshold_from"]
+    assert "for speech like that only" in own["threshold_from"] and own["threshold_from"] in enhance(*pair).stderr
+
+    near = round(own["repaired"], 3) - 0.01
+    given = enhance(*pair, "--threshold", near, "--uncertain", near - 0.1, near + 0.1)
+    assert given.lines[0].endswith("uncertain, rather the same speaker") and "held out" not in given.stderr
+    given = enhance(*pair, "--threshold", near + 0.1, "--uncertain", near, near + 0.2)
+    assert given.lines[0].endswith("uncertain, rather different speakers")
+    assert enhance(*pair, "--threshold", near, "--uncertain", near - 0.1, near).lines[0].endswith("  the same speaker")
+    plain = json.loads(enhance(*pair, "--threshold", near, "--json").lines[0])
+    assert (plain["uncertain"], plain["uncertain_range"], plain["threshold_from"]) == (None, None, "--threshold")
+
+
 # --- lists --------------------------------------------------------------------------------------------------
 
 
@@ -105,6 +123,9 @@ def test_error_rates_of_stored_embeddings_are_those_of_their_cosines(enhance, re
             threshold, abs=0.002
         )
         assert found["min_dcf"] == pytest.approx(min_dcf.score(scores, targets), abs=0.01)
+        low, high = found["uncertain_range"]  # a twentieth of either kind lies on its wrong side
+        assert np.mean(scores[targets] < low) == pytest.approx(0.05, abs=0.01)
+        assert np.mean(scores[~targets] > high) == pytest.approx(0.05, abs=0.01) and low < found["threshold"] < high
         assert (found["trials"], found["targets"]) == (len(targets), targets.sum())
         for name in ("eer", "min_dcf"):
             low, high = found[f"{name}_interval"]
@@ -117,6 +138,7 @@ def test_error_rates_of_stored_embeddings_are_those_of_their_cosines(enhance, re
         f"{100 * raw['eer']:.2f}" in table
         and f"{repaired['min_dcf']:.3f}" in table
         and "repair changes the EER by" in table
+        and "{:.4f} to {:.4f}".format(*repaired["uncertain_range"]) in table
     )
     assert (tmp_path / "det.png").read_bytes().startswith(b"\x89PNG")
 
@@ -128,6 +150,7 @@ def test_cosines_that_rise_without_fewer_errors_are_said_to_do_just_that(enhance
     common = ["verify", "--trials", "trials", "--vectors", "apart.npz", "--bootstrap", 0]
     raw, repaired = map(json.loads, enhance(*common, "--json").lines)
     assert repaired["target_cosine"] > raw["target_cosine"] and raw["eer"] == repaired["eer"] == 0
+    assert repaired["uncertain_range"] is None  # they lie further apart
     assert raw["target_cosine"] == pytest.approx(cosine(rows[stored[1]], rows[stored[2]])[stored[3]].mean(), abs=1e-3)
     assert "of one speaker rise" in enhance(*common).lines[-1] and "does not fall" in enhance(*common).lines[-1]
     assert "of one speaker rise" not in enhance(*common, "--ensemble", 1).stdout.decode()
@@ -149,7 +172,11 @@ def test_trials_of_recordings_below_a_root(enhance, repair_model, speech):
     (speech / "elsewhere").mkdir()
     result = enhance("verify", "--trials", "trials", "--root", ".", "-m", repair_model, "--json")
     raw, repaired = map(json.loads, result.lines)
-    assert "eer_interval" not in raw and "no intervals: they take 10 speakers" in result.stderr
+    assert (
+        "eer_interval" not in raw
+        and raw["uncertain_range"] is None
+        and "no intervals: they take 10 speakers" in result.stderr
+    )
     assert (raw["trials"], raw["targets"]) == (6, 2) and raw["eer"] <= 0.5
     wrong = enhance("verify", "--trials", "trials", "--root", "elsewhere", "-m", repair_model)
     assert wrong.code == 2 and "clean/p232_263.flac does not exist, as 5 more" in wrong.stderr
@@ -212,6 +239,8 @@ def test_a_list_of_which_one_kind_is_left_has_no_error_rate(enhance, repair_mode
 WRONG = [
     (["a.wav"], 2, "there are 1 voices to compare"),
     (["a.wav", "gone.wav"], 2, "gone.wav does not exist"),
+    (["voices", "voices"], 2, "voices is a folder, and a voice is a file: name recordings"),
+    (["--trials", "folders"], 2, "folders: voices is a folder"),
     (["s0/u0", "nobody", "--vectors", "x.npz"], 2, "nobody is not in x.npz"),
     (["--trials", "gone"], 2, "gone: this list cannot be read"),
     (["--trials", "empty"], 2, "empty: there are no trials in it"),
@@ -220,6 +249,8 @@ WRONG = [
     (["--trials", "unknown", "--vectors", "x.npz"], 2, "unknown: nobody is not in x.npz"),
     (["a.wav", "a.wav", "--trials", "only"], 2, "--trials and a pair are two tasks"),
     (["a.wav", "a.wav", "--plot", "x.png"], 2, "--plot draws the curves of a list"),
+    (["--trials", "trials", "--threshold", "0.5"], 2, "--threshold and --uncertain decide a pair"),
+    (["s0/u0", "s0/u1", "--vectors", "x.npz", "--uncertain", "0.8", "0.9"], 2, "does not hold the threshold 0.75"),
     (["--trials", "trials.txt", "--plot", "x.xyz"], 2, "--plot x.xyz: pictures are PNG: write x.png"),
     (["a.wav", "a.wav", "--extractor", "ecapa-voxceleb"], 3, "not of speechbrain-ecapa-voxceleb"),
     (["s0/u0", "s0/u1", "--vectors", "other.npz"], 1, "x: mend repairs embeddings of ge2e-resemblyzer, not of other"),
@@ -244,7 +275,9 @@ def test_wrong_use_and_bad_data_are_refused_in_one_line(arguments, code, said, e
         "only": "1 a.wav a.wav\n",
         "broken": "1 a.wav a.wav\nyes a.wav\n0 a.wav a.wav\n",
         "unknown": "1 s0/u0 s0/u1\n0 s0/u0 nobody\n",
+        "folders": "1 a.wav voices\n0 a.wav gone.wav\n",
     }
+    (tmp_path / "voices").mkdir()
     for name, text in lists.items():
         (tmp_path / name).write_text(text)
     result = enhance("verify", *arguments, "-m", repair_model)

@@ -16,7 +16,7 @@ from torch import Tensor
 from enhance_cli.data.degraded import CONDITIONS
 from enhance_cli.errors import UsageError
 from enhance_cli.losses import LOSSES
-from enhance_cli.metrics.condition_eer import equal_error_threshold, error_rates
+from enhance_cli.metrics.condition_eer import error_rates, thresholds
 from enhance_cli.models.extractor import load_extractor
 from enhance_cli.models.spec import Spec
 from enhance_cli.training.repair import card
@@ -78,8 +78,9 @@ class Repair(Task):
         return {name: scores[name] for name in ("clean", "degraded")}
 
     def facts(self) -> dict:
-        threshold = equal_error_threshold(self.repaired(self.trials), self.speakers, CONDITIONS)
-        return {"validation_raw": self.raw, "threshold": round(threshold, 4)}
+        threshold, uncertain = thresholds(self.repaired(self.trials), self.speakers, CONDITIONS)
+        rounded = [round(value, 4) for value in uncertain or ()]
+        return {"validation_raw": self.raw, "threshold": round(threshold, 4), "uncertain": rounded or None}
 
     def card(self, spec: Spec) -> str:
         return card.render(spec)

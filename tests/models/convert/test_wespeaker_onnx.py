@@ -1,5 +1,6 @@
 """WeSpeaker's .onnx files: what torch's exporter makes of the network, with and without its normalisations, read back."""
 
+import shutil
 import warnings
 
 import pytest
@@ -70,6 +71,12 @@ def test_a_published_style_file_gives_the_embeddings_of_the_network_it_was_made_
     with torch.inference_mode():
         expected = network.model(waves) - MEAN
     assert rel_l2(found.numpy(), expected.numpy()) < 1e-5
+
+
+def test_a_file_that_is_not_named_so_is_converted_where_its_kind_is_told(exported, enhance, tmp_path):
+    shutil.copy(exported[0], tmp_path / "weights")
+    done = enhance("models", "convert", "weights", "-o", "x.safetensors", "--from", "wespeaker-onnx")
+    assert done.code == 0 and done.lines == ["x.safetensors"], done.stderr
 
 
 def test_the_runtime_gives_the_same(exported, tmp_path):

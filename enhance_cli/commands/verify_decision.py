@@ -1,0 +1,76 @@
+"""What `enhance verify` says of one pair: both scores, and the decision with what its threshold rests on.
+
+A threshold holds for speech like that of the trials it was found on. Between the scores that a twentieth of the pairs of one
+speaker fall short of, and a twentieth of those of two speakers exceed (metrics.trials.doubtful), a decision is called
+uncertain.
+"""
+
+import json as json_module
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from enhance_cli.console import result, say
+from enhance_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from enhance_cli.commands.verify_trials import Trials
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One speaker from the cosine `threshold` on; between the two of `doubt` that is uncertain. `origin` says where the
+    threshold is from."""
+
+    threshold: float
+    doubt: tuple[float, float] | None
+    origin: str
+
+
+def rule(threshold: float | None, doubt: tuple[float, float] | None, spec) -> Rule | None:
+    """As asked, else as the model's header says; None if neither has a threshold. The model's doubt is about its own threshold
+    only. Raises UsageError for a threshold that its doubt does not hold."""
+    training = spec.training
+    if threshold is not None:
+        origin = "--threshold"
+    elif "threshold" in training:
+        threshold, doubt = training["threshold"], doubt or training.get("uncertain")
+        origin = f"{spec.name}'s equal error rate over {_trials(training)}, for speech like that only"
+    else:
+        return None
+    if doubt and not doubt[0] <= threshold <= doubt[1]:
+        said = f"--uncertain {doubt[0]:g} {doubt[1]:g} does not hold the threshold {threshold:g}"
+        raise UsageError(said, "give a cosine below the threshold and one above")
+    return Rule(threshold, tuple(doubt) if doubt else None, origin)
+
+
+def decide(wanted: "Trials", raw, repaired, by: Rule | None, model: str, json: bool) -> None:
+    """Print one pair's scores, and the decision `by` a rule if there is one."""
+    a, b = wanted.pairs[0]
+    scores = {"raw": float(raw[a] @ raw[b]), "repaired": float(repaired[a] @ repaired[b])}
+    same = by and scores["repaired"] >= by.threshold
+    uncertain = by and by.doubt and by.doubt[0] < scores["repaired"] < by.doubt[1]
+    if json:
+        facts = {"a": wanted.names[a], "b": wanted.names[b]} | scores
+        facts |= {"threshold": by and by.threshold, "same": same, "uncertain": uncertain}
+        facts |= {"uncertain_range": by and by.doubt, "threshold_from": by and by.origin, "model": model}
+        result(json_module.dumps(facts))
+        return
+    said = "  ".join(f"{name} {score:.4f}" for name, score in scores.items())
+    if by is None:
+        result(said)
+        say(f"{model} states no threshold: give one with --threshold; --trials finds one")
+        return
+    verdict = "the same speaker" if same else "different speakers"
+    result(f"{said}  threshold {by.threshold:.4f}  {'uncertain, rather ' if uncertain else ''}{verdict}")
+    if by.origin != "--threshold":
+        between = " from {:.4f} to {:.4f} it is uncertain;".format(*by.doubt) if by.doubt else ""
+        say(f"threshold: {by.origin};{between} for other speech find one with --trials and give it with --threshold")
+
+
+def _trials(training: dict) -> str:
+    """What the threshold in a model's header was found on, in words."""
+    data = training.get("data", {})
+    if "trial_speakers" not in data:
+        return "speech held out of its training"
+    counts = f"{data['trial_utterances']} recordings of {data['trial_speakers']} speakers"
+    return f"{counts} held out of its training, clean and degraded"

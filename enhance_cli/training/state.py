@@ -94,13 +94,14 @@ def _plain(recipe) -> dict:
 
 def _refuse_other_settings(path: Path, before: dict | None, now: dict) -> None:
     """Raises UsageError where a run would go on with a recipe that says otherwise of what has been done: then nobody could tell
-    what made the model. Stages may be added; older states do not know their recipe."""
+    what made the model. The last stage may be longer, and others follow; older states do not know their recipe."""
     if before is None:
         return
     then, flat = _flat(before), _flat(now)
-    added = tuple(f"stage.{number}." for number in range(len(before["stage"]), len(now["stage"])))
+    last = len(before["stage"]) - 1
+    added = tuple(f"stage.{number}." for number in range(last + 1, len(now["stage"])))
     for key in sorted(then.keys() | flat.keys()):
-        free = key.startswith(added + CHANGEABLE) or key.endswith((".lr", ".lr_end"))
+        free = key.startswith(added + CHANGEABLE) or key.endswith((".lr", ".lr_end", f"stage.{last}.steps"))
         if then.get(key) != flat.get(key) and not free:
             message = f"{path}: this run was begun with {key} = {then.get(key)}, not {flat.get(key)}"
             raise UsageError(message, "use the same recipe and settings, or name another folder with --run")

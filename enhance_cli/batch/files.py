@@ -77,7 +77,7 @@ def enhance_file(job: Job, process: Process, options: FileOptions = FileOptions(
         names = options.parts or ("",)
         after = {n: Meter(fmt.rate, info.channels, options.measure or wanted, true_peak=wanted) for n in names}
         with contextlib.ExitStack() as stack:
-            parts = {name: stack.enter_context(atomic(place)) for name, place in job.parts or [("", job.target)]}
+            unfinished = {name: stack.enter_context(atomic(place)) for name, place in job.parts or [("", job.target)]}
             stack.enter_context(folders_watched(job.targets))
             # On the disk of the target: the usual folder for temporary files may be small, or memory.
             folder = None if job.target == STDOUT else job.target.parent
@@ -86,48 +86,41 @@ def enhance_file(job: Job, process: Process, options: FileOptions = FileOptions(
                 cleaned = process(blocks, info.rate, info.channels, before)
                 cleaned = _checked(cleaned, job.source, info.rate, before.frames)
                 for block in _at_rate(cleaned, info.rate, fmt.rate, len(names) * info.channels):
-                    for name, part in zip(names, np.split(block, len(names))):
-                        after[name].push(part)
+                    for meter, part in zip(after.values(), np.split(block, len(names))):
+                        meter.push(part)
                     spool.write(block)
                 gain, notes = choose_gain(before, list(after.values()), fmt, options.loudness)
                 frames = after[names[0]].frames
-                _write(spool, parts, names, fmt, info.channels, frames, gain, options.closed)
+                _write(spool, unfinished, names, fmt, info.channels, frames, gain, options.closed)
             length = resampled_length(before.frames, info.rate, fmt.rate)
-            for part, place in zip(parts.values(), job.targets):
-                tags_lost = copy_tags(source, part, options.start)
-                _check_written(part, place, fmt, length)
+            for path, place in zip(unfinished.values(), job.targets):
+                tags_lost = copy_tags(source, path, options.start)
+                _check_written(path, place, fmt, length)
             check_unchanged(source, before_reading)
     if options.plot:
         for place in job.targets:
             _plot(source, place)
-    measured = {
-        "seconds_audio": round(before.frames / info.rate, 3),
-        "rate": info.rate,
-        "channels": info.channels,
-        "loudness_before": _rounded(before.loudness),
-        "peak_before": _rounded(decibels(before.peak)),
-        "noise_floor_before": _rounded(before.noise_floor),
-        "gain": _rounded(decibels(gain)),
-        "notes": notes,
-        "tags_lost": tags_lost,
-    }
-    results = {name: _level(after[name], gain) for name in parts}
-    if not options.parts:
-        return measured | {f"{name}_after": value for name, value in results[""].items()}
-    return measured | {"parts": results}
+    measured = {"seconds_audio": round(before.frames / info.rate, 3), "rate": info.rate, "channels": info.channels}
+    measured |= {f"{name}_before": value for name, value in _level(before, 1.0).items()}
+    measured |= {"gain": _rounded(decibels(gain)), "notes": notes, "tags_lost": tags_lost}
+    results = {name: _level(after[name], gain) for name in unfinished}
+    if options.parts:
+        return measured | {"parts": results}
+    return measured | {f"{name}_after": value for name, value in results[""].items()}
 
 
-def _level(after: Meter, gain: float) -> dict[str, float | None]:
+def _level(meter: Meter, gain: float) -> dict[str, float | None]:
+    """What a record says of the level of what was measured, made `gain` times as loud."""
     return {
-        "loudness": _rounded(after.loudness, decibels(gain)),
-        "peak": _rounded(decibels(after.peak * gain)),
-        "noise_floor": _rounded(after.noise_floor, decibels(gain)),
+        "loudness": _rounded(meter.loudness, decibels(gain)),
+        "peak": _rounded(decibels(meter.peak * gain)),
+        "noise_floor": _rounded(meter.noise_floor, decibels(gain)),
     }
 
 
 def _write(
     spool: "_Spool",
-    parts: dict[str, Path],
+    unfinished: dict[str, Path],
     names: tuple[str, ...],
     fmt: OutputFormat,
     channels: int,
@@ -135,9 +128,9 @@ def _write(
     gain: float,
     closed: bool,
 ) -> None:
-    """Those of the spool's `names` that have a place in `parts`, `gain` times as loud."""
+    """Those of the spool's `names` that are among the `unfinished` files, `gain` times as loud."""
     with contextlib.ExitStack() as stack:
-        writers = {n: stack.enter_context(AudioWriter(part, fmt, channels, frames)) for n, part in parts.items()}
+        writers = {n: stack.enter_context(AudioWriter(path, fmt, channels, frames)) for n, path in unfinished.items()}
         for block in spool.blocks():
             block = block if gain == 1.0 else block * block.dtype.type(gain)
             pieces = dict(zip(names, np.split(block, len(names))))

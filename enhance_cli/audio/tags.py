@@ -8,6 +8,7 @@ gets its name.
 
 from __future__ import annotations
 
+import base64
 import struct
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from enhance_cli.audio.chunks import Form, read_payload, walk
 from enhance_cli.errors import AudioError
 
 _KINDS = [flac.FLAC, oggvorbis.OggVorbis, oggopus.OggOpus, oggflac.OggFLAC, mp3.MP3, mp4.MP4]
+_COMMENTS = (flac.FLAC, oggvorbis.OggVorbis, oggopus.OggOpus, oggflac.OggFLAC)  # all have Vorbis comments
+_PICTURE = "metadata_block_picture"
 # field of FLAC and OGG: (ID3 frame, MP4 atom, WAV INFO chunk)
 _FIELDS = {
     "title": ("TIT2", "\xa9nam", "INAM"),
@@ -54,6 +57,8 @@ def copy_tags(source: Path, target: Path, start: float = 0.0) -> list[str]:
         if before is None and not (old and (old.tags or getattr(old, "pictures", None))):
             return []
         new = mutagen.File(target, options=_KINDS)
+        if isinstance(old, _COMMENTS) and isinstance(new, _COMMENTS):
+            return _copy_pictures(old, new) + _copy_all(old, new)
         if old is not None and type(old) is type(new):
             return _copy_all(old, new)
         fields, lost = _read(source, before, old)
@@ -64,15 +69,31 @@ def copy_tags(source: Path, target: Path, start: float = 0.0) -> list[str]:
         raise AudioError(f"{target} could not be tagged ({error.strerror})", "is the disk full?") from None
 
 
-def _copy_all(old: mutagen.FileType, new: mutagen.FileType) -> list[str]:
+def _copy_pictures(old: mutagen.FileType, new: mutagen.FileType) -> list[str]:
+    """FLAC keeps them apart from its comments, Ogg among them, as base64. Returns ["pictures"] if they are damaged."""
     if isinstance(old, flac.FLAC):
-        for picture in old.pictures:
+        pictures = old.pictures
+    else:
+        try:
+            pictures = [flac.Picture(base64.b64decode(text)) for text in (old.tags or {}).get(_PICTURE, [])]
+        except (ValueError, mutagen.MutagenError):
+            return ["pictures"]
+    if isinstance(new, flac.FLAC):
+        for picture in pictures:
             new.add_picture(picture)
+    elif pictures:
+        if new.tags is None:
+            new.add_tags()
+        new.tags[_PICTURE] = [base64.b64encode(picture.write()).decode() for picture in pictures]
+    return []
+
+
+def _copy_all(old: mutagen.FileType, new: mutagen.FileType) -> list[str]:
     if old.tags:
         if new.tags is None:
             new.add_tags()
         for key in old.tags.keys():  # noqa: SIM118 - Vorbis comments iterate over pairs
-            if key.split(":")[0] not in _TECHNICAL and key not in _TECHNICAL:
+            if key.split(":")[0] not in _TECHNICAL and key not in _TECHNICAL and key.lower() != _PICTURE:
                 new.tags[key] = old.tags[key]
     new.save()
     return []

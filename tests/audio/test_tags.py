@@ -1,5 +1,6 @@
 """Tags: time codes, cue points, titles, pictures are carried, and what cannot be is named."""
 
+import base64
 import struct
 import tracemalloc
 
@@ -105,6 +106,37 @@ def test_pictures_are_carried_within_a_format_and_named_where_they_cannot(kind, 
     assert copy_tags(source, make(tmp_path, kind, ".same.part")) == []
     assert PICTURE in (tmp_path / ".same.part").read_bytes()
     assert copy_tags(source, make(tmp_path, "wav", ".other.part")) in (["pictures"], ["APIC"], ["covr"])
+
+
+@pytest.mark.parametrize(("before", "after"), [("flac", "ogg"), ("flac", "opus"), ("ogg", "flac"), ("opus", "ogg")])
+def test_formats_with_vorbis_comments_carry_all_of_them_and_pictures_between_each_other(before, after, tmp_path):
+    source, target = tagged(tmp_path, before), make(tmp_path, after, "target")
+    file = mutagen.File(source)
+    file["replaygain_track_gain"] = "-3.2 dB"
+    picture = flac.Picture()
+    picture.data, picture.mime, picture.type = PICTURE, "image/png", 3
+    if before == "flac":
+        file.clear_pictures()
+        file.add_picture(picture)
+    else:
+        file["metadata_block_picture"] = [base64.b64encode(picture.write()).decode()]
+    file.save()
+    assert copy_tags(source, target) == []
+    new = mutagen.File(target)
+    assert new["title"] == ["Title é"] and new["replaygain_track_gain"] == ["-3.2 dB"]
+    if after == "flac":
+        assert [p.data for p in new.pictures] == [PICTURE] and "metadata_block_picture" not in new
+    else:
+        (kept,) = new["metadata_block_picture"]
+        assert flac.Picture(base64.b64decode(kept)).data == PICTURE
+
+
+def test_a_damaged_picture_is_named_and_the_rest_carried(tmp_path):
+    source, target = tagged(tmp_path, "ogg"), make(tmp_path, "flac", "target")
+    file = mutagen.File(source)
+    file["metadata_block_picture"] = ["AAA"]
+    file.save()
+    assert copy_tags(source, target) == ["pictures"] and mutagen.File(target)["title"] == ["Title é"]
 
 
 def test_what_the_old_encoder_said_of_its_own_samples_is_not_carried(tmp_path):

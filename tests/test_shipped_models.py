@@ -60,6 +60,13 @@ def test_level_does_not_matter(model):
     assert np.abs(loud - 100 * soft).max() < 1e-3 * np.abs(loud).max()
 
 
+def test_bf16_on_a_cpu_changes_nothing_that_one_could_hear(model):
+    _, noisy = next(pairs())
+    exact = enhance_cli.denoise(noisy, 16000, model=model)
+    quick = enhance_cli.denoise(noisy, 16000, model=model.spec.name, device="cpu", precision="bf16")
+    assert 0 < np.square(quick - exact).mean() < 1e-5 * np.square(exact).mean()
+
+
 @pytest.mark.parametrize("entry", entries(), ids=lambda e: e.name)
 def test_shipped_files_match_their_table_and_have_a_card(entry):
     assert file_sha256(entry.path) == entry.sha256

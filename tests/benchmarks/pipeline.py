@@ -1,6 +1,7 @@
 """How much of the bare network's speed is left when files are read, resampled, cleaned, measured and written.
 
-    python tests/benchmarks/pipeline.py [--short 500] [--long 5] [--device auto] [--threads N] [--batch-size N]
+    python tests/benchmarks/pipeline.py [--short 500] [--long 5] [--device auto] [--precision auto] [--threads N]
+        [--batch-size N]
 
 Two batches of recordings are made: --short clips of 3 s and --long ones of --minutes, FLAC at 16 kHz, and cleaned with the
 default model as `enhance denoise` does it, without the start of the program. "network" is the time for the same windows alone,
@@ -132,10 +133,11 @@ def main() -> None:
     parser.add_argument("--long", type=int, default=5)
     parser.add_argument("--minutes", type=float, default=5)
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--precision", default="auto")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--batch-size", type=int, default=16)
     options = parser.parse_args()
-    model = enhance_cli.load_model(device=options.device)
+    model = enhance_cli.load_model(device=options.device, precision=options.precision)
     denoiser = Denoiser(model, DenoiseOptions(batch_size=options.batch_size, threads=options.threads))
     company = "one window at a time each" if model.device.type == "cpu" else f"batches of {options.batch_size}"
     print(f"on {model.device} in {model.precision}, {options.threads} threads, {company}")

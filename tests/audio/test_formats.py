@@ -88,7 +88,6 @@ def test_lossy_outputs_keep_the_bit_rate_and_get_a_sensible_one_else():
         (info(), (".wav", "mp3"), "does not fit"),
         (info(), (None, "wma"), "--format wma cannot be written: choose one of wav"),
         (info(), (None, None, "12"), "--bit-depth 12 is unknown"),
-        (info("MKV", "AAC"), (None,), "in is MKV, which cannot be written"),
     ],
 )
 def test_what_a_format_cannot_hold_is_refused_with_a_remedy(source, args, message):
@@ -99,3 +98,8 @@ def test_what_a_format_cannot_hold_is_refused_with_a_remedy(source, args, messag
 
 def test_which_extensions_can_be_written():
     assert can_write(".WAV") and can_write(".m4a") and not can_write(".mkv") and not can_write("")
+
+
+def test_what_cannot_be_written_again_becomes_wav_and_rf64_is_taken_at_its_word():
+    assert output_format(info("MKV", "AAC"), None).container == "WAV"
+    assert output_format(info(), ".rf64").container == "RF64"

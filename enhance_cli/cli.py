@@ -1,9 +1,11 @@
 """The table of commands, and the one place where errors become a line on stderr and an exit code."""
 
 import atexit
+import inspect
 import os
 import sys
 import traceback
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -32,17 +34,18 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(denoise)
-app.command()(extract_stem)
-app.command()(enhance_embedding)
-app.command()(verify)
-app.command()(train)
-app.command()(distill)
-app.command()(evaluate)
-app.command("evaluate-embedding")(evaluate_embedding)
+
+
+def _unwrapped(command: Callable) -> str:
+    """The docstring with its paragraphs in one line each, for terminals of any width."""
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in inspect.getdoc(command).split("\n\n"))
+
+
+for command in (denoise, extract_stem, enhance_embedding, verify, train, distill, evaluate, evaluate_embedding):
+    app.command(help=_unwrapped(command))(command)
 app.add_typer(models, name="models")
-app.command()(report)
-app.command()(info)
+for command in (report, info):
+    app.command(help=_unwrapped(command))(command)
 
 
 def _version(wanted: bool) -> None:

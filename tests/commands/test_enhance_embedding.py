@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import signal
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -352,3 +354,27 @@ def test_an_extractor_that_is_not_here_yet_is_named(enhance, repair_model, rows,
     assert result.code == 3 and "run `enhance models pull ecapa-voxceleb`" in result.stderr
     store(tmp_path / "x.npz", rows)
     assert enhance("enhance-embedding", "x.npz", "-m", "m.safetensors").code == 0  # stored ones need no extractor
+
+
+def test_killed_at_work_on_one_file_for_all_it_goes_on_and_gives_the_same(
+    start_python, enhance, repair_model, tmp_path
+):
+    (tmp_path / "in").mkdir()
+    for number in range(12):
+        zoo.save(tmp_path / "in" / f"{number:02}.wav", zoo.noise(1, 48000, number))
+    command = ["enhance-embedding", "in", "-o", "all.npz", "-m", repair_model, "--threads", "1"]
+    assert enhance(*command).code == 0
+    expected = (tmp_path / "all.npz").read_bytes()
+    (tmp_path / "all.npz").unlink()
+    kept = tmp_path / ".all.npz.rows.part"
+    with start_python("-m", "enhance_cli", *command, "--report", "r.jsonl") as process:
+        while not kept.exists() or kept.read_bytes().count(b"\n") < 4:
+            assert process.poll() is None
+            time.sleep(0.005)
+        process.kill()
+    assert process.returncode == -signal.SIGKILL and not (tmp_path / "all.npz").exists()
+    assert (tmp_path / "r.jsonl").read_bytes() == b""  # nothing is said to be done before the file is there
+    result = enhance(*command, "--report", "r.jsonl")
+    assert result.code == 0 and (tmp_path / "all.npz").read_bytes() == expected
+    assert names(tmp_path) == {"all.npz", "r.jsonl", *(f"in/{number:02}.wav" for number in range(12))}
+    assert [json.loads(line)["status"] for line in (tmp_path / "r.jsonl").read_text().splitlines()] == ["done"] * 12

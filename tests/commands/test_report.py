@@ -59,7 +59,7 @@ def test_only_what_failed_is_done_again(enhance, tiny_model, after_a_run):
     facts = json.loads(enhance("report", "report.jsonl", "--json").lines[0])
     assert (facts["done"], facts["failed"]) == (3, 0)
     nothing = enhance(*again)
-    assert nothing.code == 2 and "no file in this report has failed" in nothing.stderr
+    assert (nothing.code, nothing.lines) == (0, []) and "no file in it has failed" in nothing.stderr
     refused = enhance("denoise", "in", "--retry-failed", "report.jsonl", "-m", tiny_model)
     assert refused.code == 2 and "leave IN, --output and --name away" in refused.stderr
 

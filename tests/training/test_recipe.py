@@ -30,7 +30,7 @@ def test_a_student_is_its_teachers_kind_in_all_that_the_recipe_leaves_open():
     }
     student = load("consistency", model=teacher).model
     assert (student.network, student.process, student.max_steps) == ("ncsnpp", "ouve", 4)
-    with pytest.raises(UsageError, match="'name', 'network', and 'process' missing"):
+    with pytest.raises(UsageError, match="needs a teacher: run `enhance distill consistency --teacher MODEL`"):
         load("consistency")
 
 

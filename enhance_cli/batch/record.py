@@ -89,7 +89,7 @@ def _plain(value: Any) -> Any:
     return printable(value)
 
 
-class Report:
+class ReportWriter:
     """A file of records, one JSON line each, appended to what is there. With the path None it does nothing.
 
     Raises AudioError when the file cannot be written.

@@ -25,20 +25,20 @@ _ESCAPED = re.compile(r"\\udc([89a-f][0-9a-f])")  # how `printable` writes a byt
 
 
 @dataclass
-class Reports:
+class ReadReports:
     """`records` by input, in order of first appearance; `broken` names the lines that are no records, "FILE line N"."""
 
     records: dict[str, dict[str, Any]] = field(default_factory=dict)
     broken: list[str] = field(default_factory=list)
 
 
-def read(paths: Iterable[Path]) -> Reports:
+def read(paths: Iterable[Path]) -> ReadReports:
     """The last record of every input; only that a file was skipped never replaces that it was done.
 
     A line that a crash broke off is left out and named. Raises UsageError for a file that cannot be read or is no report, and
     if there is no record at all; a shard that had no files has left an empty report.
     """
-    found, path = Reports(), None
+    found, path = ReadReports(), None
     for path in paths:
         usable = other = 0
         try:

@@ -177,10 +177,10 @@ def _run_jobs(jobs: list, do: Callable, base: dict, json, report, quiet, verbose
     """Every job as `engage` said, then exit with the summary's code; `base` are the fields that all records have."""
     import threading
 
-    from enhance_cli.batch.record import Report
+    from enhance_cli.batch.record import ReportWriter
 
     skips = sum(job.action == "skip" for job in jobs)
-    with Report(report) as written, Reporter(len(jobs), json, quiet, verbose, skips) as reporter:
+    with ReportWriter(report) as written, Reporter(len(jobs), json, quiet, verbose, skips) as reporter:
         show = lambda record: (written.write(record), reporter.show(record))
         summary = do(jobs, base, show, reporter, threading.Event())
     if not quiet and (len(jobs) > 1 or summary.interrupted):

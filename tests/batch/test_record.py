@@ -10,7 +10,7 @@ import sys
 import numpy as np
 import pytest
 
-from enhance_cli.batch.record import Record, Report
+from enhance_cli.batch.record import Record, ReportWriter
 from enhance_cli.errors import AudioError
 
 
@@ -44,7 +44,7 @@ def test_names_that_are_not_utf8_and_line_breaks_stay_on_one_valid_line():
 def test_report_appends_and_repairs_a_line_cut_by_a_crash(tmp_path):
     path = tmp_path / "report.jsonl"
     path.write_bytes(b'{"input": "first"}\n{"inp')
-    with Report(path) as report:
+    with ReportWriter(path) as report:
         report.write(Record(input="second"))
         lines = path.read_text().splitlines()  # already there, before the report is closed
     assert strict(lines[0])["input"] == "first" and strict(lines[-1])["input"] == "second" and len(lines) == 3
@@ -53,8 +53,8 @@ def test_report_appends_and_repairs_a_line_cut_by_a_crash(tmp_path):
 def test_records_written_before_a_kill_are_kept(tmp_path):
     script = (
         "import os, signal, sys\n"
-        "from enhance_cli.batch.record import Record, Report\n"
-        "with Report(sys.argv[1]) as report:\n"
+        "from enhance_cli.batch.record import Record, ReportWriter\n"
+        "with ReportWriter(sys.argv[1]) as report:\n"
         "    report.write(Record(input='a.wav', status='done'))\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
     )
@@ -67,16 +67,16 @@ def test_records_written_before_a_kill_are_kept(tmp_path):
 
 
 def test_report_that_cannot_be_written_is_an_error(tmp_path):
-    with pytest.raises(AudioError, match="report cannot be written"), Report(tmp_path / "no" / "r.jsonl"):
+    with pytest.raises(AudioError, match="report cannot be written"), ReportWriter(tmp_path / "no" / "r.jsonl"):
         pass
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs the always-full device of Linux")
 def test_report_on_a_full_disk_is_an_error():
-    with Report("/dev/full") as report, pytest.raises(AudioError, match="No space left"):
+    with ReportWriter("/dev/full") as report, pytest.raises(AudioError, match="No space left"):
         report.write(Record(input="a.wav"))
 
 
 def test_without_a_path_nothing_is_written():
-    with Report(None) as report:
+    with ReportWriter(None) as report:
         report.write(Record())

@@ -12,7 +12,7 @@ import soundfile
 from enhance_cli.batch.files import FileOptions, enhance_file
 from enhance_cli.batch.inputs import expand
 from enhance_cli.batch.outputs import plan, plan_parts
-from enhance_cli.batch.record import Record, Report
+from enhance_cli.batch.record import Record, ReportWriter
 from enhance_cli.batch.reports import failed_jobs, other_settings, read, summary
 from enhance_cli.batch.runner import run
 from enhance_cli.errors import UsageError
@@ -30,7 +30,7 @@ def unchanged(blocks, rate, channels, level):
 
 def carry_out(jobs, report="r.jsonl", base=None, options=FileOptions(), process=unchanged):
     """The jobs as a command does them, with a report."""
-    with Report(report) as written:
+    with ReportWriter(report) as written:
         return run(jobs, lambda job: enhance_file(job, process, options), base or {}, written.write)
 
 
@@ -119,7 +119,7 @@ def test_a_line_that_a_crash_broke_off_is_left_out_and_named(rest):
     path = write("r.jsonl", done("a.wav"))
     path.write_bytes(path.read_bytes() + rest)
     assert (list(read([path]).records), read([path]).broken) == (["a.wav"], ["r.jsonl line 2"])
-    with Report(path) as report:
+    with ReportWriter(path) as report:
         report.write(Record(**done("c.wav")))
     assert (list(read([path]).records), read([path]).broken) == (["a.wav", "c.wav"], ["r.jsonl line 2"])
 

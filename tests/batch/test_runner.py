@@ -82,7 +82,7 @@ from pathlib import Path
 from enhance_cli.batch.atomic import atomic
 from enhance_cli.batch.inputs import expand
 from enhance_cli.batch.outputs import plan
-from enhance_cli.batch.record import Report
+from enhance_cli.batch.record import ReportWriter
 from enhance_cli.batch.runner import run
 
 def work(job):
@@ -95,7 +95,7 @@ def work(job):
         file.write(job.source.read_bytes()[5:])
     return {}
 
-with Report("report.jsonl") as report:
+with ReportWriter("report.jsonl") as report:
     summary = run(plan(expand(["in"]), "out"), work, {}, report.write)
 sys.exit(summary.exit_code)
 """

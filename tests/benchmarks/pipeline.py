@@ -26,7 +26,7 @@ from enhance_cli.audio.read import open_audio
 from enhance_cli.batch.files import FileOptions, enhance_file
 from enhance_cli.batch.inputs import expand
 from enhance_cli.batch.outputs import plan
-from enhance_cli.batch.record import Report
+from enhance_cli.batch.record import ReportWriter
 from enhance_cli.batch.runner import run
 from enhance_cli.tasks.denoise import DenoiseOptions, Denoiser
 from enhance_cli.tasks.engine import Order
@@ -120,7 +120,7 @@ def overhead(room: Path, count: int = 200) -> float:
     """Seconds of a core that a file costs however short it is: its name, its tags, fsync and its record."""
     folder = recordings(room / "tiny", count, 0.01)
     nothing = lambda blocks, rate, channels, level: blocks  # noqa: E731
-    with Report(room / "tiny.jsonl") as report:
+    with ReportWriter(room / "tiny.jsonl") as report:
         started = time.process_time()
         jobs = plan(expand([str(folder)]), str(room / "tiny out"))
         run(jobs, lambda job: enhance_file(job, nothing, FileOptions(measure=False)), {}, report.write)

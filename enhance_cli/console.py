@@ -69,7 +69,8 @@ class Reporter:
         self.in_hand: dict[object, tuple[float, float]] = {}  # of each file being read: share, seconds of audio
         self.reached = 0.0  # so that the bar never goes back
         self.lock = threading.Lock()
-        self.named_last: str | None = None
+        self.named_last = self.failed_last = None
+        self.announced: set[int] = set()
 
     def __enter__(self) -> "Reporter":
         self.started = self.said = time.monotonic()
@@ -116,6 +117,11 @@ class Reporter:
             self.seconds += seconds or 0.0
         self._move()
 
+    def announce(self, record) -> None:
+        """Move the bar for a file that has been worked on, and whose `record` will be shown later."""
+        self.announced.add(id(record))
+        self.advance(record.seconds_audio)
+
     def _move(self, key: object = None, share: float = 0.0, seconds: float = 0.0) -> None:
         """Show where things stand, after the file `key` has come so far."""
         with self.lock:
@@ -146,7 +152,8 @@ class Reporter:
 
     def show(self, record) -> None:
         """`record` is a batch.record.Record."""
-        self.advance(record.seconds_audio if record.status == "done" else None, record.status == "skipped")
+        if id(record) not in self.announced:
+            self.advance(record.seconds_audio if record.status == "done" else None, record.status == "skipped")
         if self.progress and sys.stdout.isatty():
             self.progress.stop()  # or the bar and the result would share a line
         if self.json:
@@ -163,7 +170,9 @@ class Reporter:
                 import traceback
 
                 say("".join(traceback.format_exception(record.error)).rstrip())
-            say(f"error: {record.reason}")
+            if record.reason != self.failed_last:  # what keeps many from one output is said once
+                say(f"error: {record.reason}")
+            self.failed_last = record.reason
         elif not self.quiet:
             self._talk_about(record)
         self._name_unusable(record)

@@ -128,3 +128,18 @@ def test_many_threads_move_one_bar_which_never_goes_back_and_ends_full(monkeypat
             shown = ready
     assert seen == sorted(seen) and seen[-1] == files and len(seen) > files
     assert reporter.seconds == 10.0 * files and not reporter.in_hand
+
+
+def test_many_inputs_of_one_output_move_the_bar_once_each_and_name_output_or_failure_once(capfd):
+    records = [Record(input=f"{n}.wav", output="all.npz", status="done", seconds_audio=1.0) for n in range(4)]
+    with Reporter(4, False, False, False) as reporter:
+        for record in records:
+            reporter.announce(record)
+        for record in records:
+            reporter.show(record)
+        assert (reporter.finished, reporter.seconds) == (4, 4.0)
+        for record in records:
+            record.status, record.reason = "failed", "all.npz: there is no room"
+            reporter.show(record)
+    printed = capfd.readouterr()
+    assert printed.out == "all.npz\n" and printed.err == "error: all.npz: there is no room\n"

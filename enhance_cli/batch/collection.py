@@ -49,10 +49,10 @@ def run(
     worker: EmbeddingWorker,
     base: Mapping[str, Any],
     on_record: Callable[[Record], None],
-    advance: Callable[[], None],
+    on_embedded: Callable[[Record], None],
     stop: threading.Event,
 ) -> runner.Summary:
-    """As runner.run, into one file. No record says "done" before that file is there; until then `advance` is called.
+    """As runner.run, into one file. No record says "done" before that file is there; until then `on_embedded` gets it.
 
     Raises VectorError if there is a file already and it holds embeddings of another kind.
     """
@@ -64,7 +64,7 @@ def run(
     def hear(record: Record) -> None:
         if record.status == "done":
             embedded.append(record)
-            advance()
+            on_embedded(record)
         else:
             count(record)
 

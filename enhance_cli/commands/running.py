@@ -146,7 +146,7 @@ def _engage_into_one(work) -> tuple:
     worker, facts = work.load_worker()
 
     def do(jobs, base, on_record, reporter, stop):
-        return collection.run(jobs, worker, base, on_record, reporter.advance, stop)
+        return collection.run(jobs, worker, base, on_record, reporter.announce, stop)
 
     return do, facts, _place(facts)
 

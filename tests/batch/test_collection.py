@@ -47,7 +47,7 @@ def embed_all(folder):
         found = expand(["in"])
         (job,) = plan(found[:1], "all.npz", None, "enhanced", existing, None, {}, SUFFIXES, ".npz")
         records = []
-        summary = run(plan_into_one(found, job), worker, BASE, records.append, lambda: None, threading.Event())
+        summary = run(plan_into_one(found, job), worker, BASE, records.append, lambda record: None, threading.Event())
         return summary, {record.relative: record for record in records}, embedded
 
     return go

@@ -36,7 +36,9 @@ def plan_into_one(found: Sequence[Input], plan: Job) -> list[Job]:
     spaced = [name for name in ids if len(name.split()) != 1]
     if spaced and form_of(plan.target) in ("ark", "scp"):
         raise UsageError(f"the id {spaced[0]!r} cannot stand in a Kaldi file", "write .npz or .parquet instead")
-    there = set(read(plan.target).ids) if plan.action == "skip" else set()
+    there = set()
+    if plan.action == "skip":  # an .npy knows no ids, so that nobody could tell what it lacks
+        there = set(ids if form_of(plan.target) == "npy" else read(plan.target).ids)
     missing = replace(plan, action="run", reason="")
     return [
         replace(plan if name in there else missing, source=item.path, relative=item.relative)

@@ -30,7 +30,7 @@ def folder(tmp_path, monkeypatch):
 def embed_all(folder):
     """Embeds in/ into all.npz and returns the summary, the records by name, and which were embedded now."""
 
-    def go(existing="skip", die=None, embedded_by="ours", extractor="ours"):
+    def go(existing="skip", die=None, embedded_by="ours", extractor="ours", output="all.npz"):
         embedded = []
 
         def embed(path):
@@ -45,7 +45,7 @@ def embed_all(folder):
         repair = lambda rows, *_: (rows + 1, ~rows.any(axis=1))
         worker = EmbeddingWorker(repair, extractor, embed, repair, embedded_by=embedded_by)
         found = expand(["in"])
-        (job,) = plan(found[:1], "all.npz", None, "enhanced", existing, None, {}, SUFFIXES, ".npz")
+        (job,) = plan(found[:1], output, None, "enhanced", existing, None, {}, SUFFIXES, ".npz")
         records = []
         summary = run(plan_into_one(found, job), worker, BASE, records.append, lambda record: None, threading.Event())
         return summary, {record.relative: record for record in records}, embedded
@@ -109,6 +109,13 @@ def test_embeddings_of_another_extractor_are_not_added_to(embed_all, folder):
     (folder / "in" / "new.wav").write_bytes(bytes([7]))
     with pytest.raises(VectorError, match=r"all\.npz: holds embeddings of ours, not of theirs"):
         embed_all(extractor="theirs")
+
+
+def test_a_form_without_ids_is_left_as_it_is(embed_all, folder):
+    embed_all(output="all.npy")
+    (folder / "in" / "new.wav").write_bytes(bytes([7]))
+    summary, _, embedded = embed_all(output="all.npy")
+    assert summary.skipped == 7 and not embedded and len(np.load("all.npy")) == 6
 
 
 def test_what_cannot_be_repaired_is_named_in_its_record(embed_all, folder):

@@ -4,6 +4,8 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 
 import pytest
 
@@ -38,14 +40,27 @@ def test_a_killed_run_leaves_what_was_there(tmp_path):
     )
     assert subprocess.run([sys.executable, "-c", code, target]).returncode == -signal.SIGKILL
     assert target.read_bytes() == b"old"
+    with whole_file(target) as file:
+        file.write(b"new")
+    assert target.read_bytes() == b"new" and os.listdir(tmp_path) == ["model.bin"], "nothing is left for ever"
 
 
-def test_two_runs_that_write_one_file_do_not_mix(tmp_path):
-    target = tmp_path / "cache.bin"
-    with whole_file(target) as first, whole_file(target) as second:
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX locks")
+def test_of_two_runs_that_write_one_file_the_second_waits_for_the_first(tmp_path):
+    target, seen = tmp_path / "cache.bin", []
+
+    def second():
+        with whole_file(target) as file:
+            seen.append(target.read_bytes())
+            file.write(b"second")
+
+    with whole_file(target) as first:
+        waiting = threading.Thread(target=second)
+        waiting.start()
+        time.sleep(0.2)
         first.write(b"first" * 1000)
-        second.write(b"second")
-    assert target.read_bytes() == b"first" * 1000, "the one that ended last"
+    waiting.join(20)
+    assert seen == [b"first" * 1000] and target.read_bytes() == b"second" and os.listdir(tmp_path) == ["cache.bin"]
 
 
 def test_other_users_may_read_it_as_any_file(tmp_path):

@@ -81,7 +81,7 @@ def output_format(
     chosen = _rate(info, target, subtype, rate)
     most = _MOST_CHANNELS.get("FLAC" if subtype.startswith("ALAC") else target, 255)
     if info.channels > most:
-        raise UsageError(f"{target} holds at most {most} channels, {info.path} has {info.channels}", "try --format wav")
+        raise UsageError(f"{target} holds at most {most} channels, not {info.channels}", "try --format wav")
     bitrate = (info.bitrate or 80_000 * min(info.channels, 2)) if subtype in LOSSY else None
     extension = extension or _EXTENSIONS.get(target, f".{target.lower()}")
     return OutputFormat("OGG" if target == "OPUS" else target, subtype, chosen, extension, bitrate)

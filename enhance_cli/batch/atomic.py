@@ -56,7 +56,7 @@ def atomic(target: Path) -> Iterator[Path]:
         return
     target.parent.mkdir(parents=True, exist_ok=True)
     part = part_path(target)
-    with _claim(part, target):
+    with claimed(part, target):
         try:
             yield part
             with part.open("rb+") as finished:
@@ -73,7 +73,7 @@ def discard_part(target: Path, patience: float = 5.0) -> None:
     deadline = time.monotonic() + patience
     while os.path.exists(part):
         try:
-            with _claim(part, target):
+            with claimed(part, target):
                 part.unlink()
         except Busy:
             if time.monotonic() > deadline:
@@ -107,7 +107,7 @@ def spool_stdin() -> Path:
 
 
 @contextlib.contextmanager
-def _claim(part: Path, target: Path) -> Iterator[None]:
+def claimed(part: Path, target: Path) -> Iterator[None]:
     """Hold a lock on the part file, so that a second run on the same output fails instead of mixing in.
 
     The kernel drops the lock when the process dies, however it dies.

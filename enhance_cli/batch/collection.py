@@ -19,15 +19,21 @@ from enhance_cli.batch.inputs import Input
 from enhance_cli.batch.kept_rows import KeptRows
 from enhance_cli.batch.outputs import Job
 from enhance_cli.batch.record import Record
+from enhance_cli.batch.storage import StoredFile
 from enhance_cli.errors import UsageError, VectorError
 from enhance_cli.vectors import Vectors, form_of, read
 
+ADDED = "added to what the output holds"
+
 
 def plan_into_one(found: Sequence[Input], plan: Job) -> list[Job]:
-    """A job for every recording, all with the output of `plan`; where that is there and kept, those that it lacks are done.
+    """A job for every recording, all with the output of `plan`; where that is there and kept, those that it lacks are done, and
+    the reason says that they are added.
 
-    Raises UsageError for ids that would not do, VectorError for an output that cannot be read.
+    Raises UsageError for ids and places that would not do, VectorError for an output that cannot be read.
     """
+    if any(isinstance(place, StoredFile) for place in (plan.target, *(item.path for item in found))):
+        raise UsageError(f"{plan.target}: object storage takes a file for every recording", "give a folder with -o")
     ids = [item.relative.as_posix() for item in found]
     name, count = Counter(ids).most_common(1)[0]
     if count > 1:
@@ -39,7 +45,7 @@ def plan_into_one(found: Sequence[Input], plan: Job) -> list[Job]:
     there = set()
     if plan.action == "skip":  # an .npy knows no ids, so that nobody could tell what it lacks
         there = set(ids if form_of(plan.target) == "npy" else read(plan.target).ids)
-    missing = replace(plan, action="run", reason="")
+    missing = replace(plan, action="run", reason=ADDED if plan.action == "skip" else "")
     return [
         replace(plan if name in there else missing, source=item.path, relative=item.relative)
         for name, item in zip(ids, found)
@@ -56,9 +62,13 @@ def run(
 ) -> runner.Summary:
     """As runner.run, into one file. No record says "done" before that file is there; until then `on_embedded` gets it.
 
-    Raises VectorError if there is a file already and it holds embeddings of another kind.
+    Raises VectorError if there is a file already to which nothing can be added, AudioError if another run works on it.
     """
-    collection = Collection(jobs, worker)
+    with KeptRows(jobs[0].target, worker.embedded_by) as kept:
+        return _run(jobs, Collection(jobs, worker, kept), base, on_record, on_embedded, stop)
+
+
+def _run(jobs, collection: "Collection", base, on_record, on_embedded, stop) -> runner.Summary:
     embedded: list[Record] = []
     summary = runner.Summary()
     count = summary.counting(on_record)
@@ -70,7 +80,7 @@ def run(
         else:
             count(record)
 
-    lanes = min(worker.lanes, len(jobs))
+    lanes = min(collection.worker.lanes, len(jobs))
     summary.interrupted = runner.run(jobs, collection.embed, base, hear, lanes, stop).interrupted
     if summary.interrupted or not embedded:
         return summary
@@ -91,14 +101,14 @@ def run(
 class Collection:
     """Rows for one file, from several threads."""
 
-    def __init__(self, jobs: Sequence[Job], worker: EmbeddingWorker):
-        self.jobs, self.worker, self.target = jobs, worker, jobs[0].target
-        self.there = read(self.target) if any(job.action == "skip" for job in jobs) else None
-        if self.there and self.there.extractor not in (None, worker.extractor):
-            message = f"{self.target}: holds embeddings of {self.there.extractor}, not of {worker.extractor}"
-            raise VectorError(message, "choose another file with -o, or --existing overwrite")
+    def __init__(self, jobs: Sequence[Job], worker: EmbeddingWorker, kept: KeptRows):
+        self.jobs, self.worker, self.kept, self.target = jobs, worker, kept, jobs[0].target
         self.rows: dict[str, np.ndarray] = {}
-        self.kept = KeptRows(self.target, worker.embedded_by)
+        self.there = read(self.target) if any(job.reason == ADDED for job in jobs) else None
+        if self.there and self.there.extractor not in (None, worker.extractor):
+            self._refuse(f"holds embeddings of {self.there.extractor}, not of {worker.extractor}")
+        if self.there and getattr(self.there.layout, "holds_more", False):
+            self._refuse("holds more than embeddings and their ids, which would be lost")
 
     def embed(self, job: Job) -> dict[str, Any]:
         """Embed one recording, or take what a run that was killed has kept of it."""
@@ -108,6 +118,8 @@ class Collection:
             found = self.worker.embedding(job)
             self.kept.add(name, now, *found)
         self.rows[name], seconds = found
+        if self.there and self.there.rows.shape[1] != len(self.rows[name]):
+            self._refuse(f"holds embeddings of {self.there.rows.shape[1]} numbers, not of {len(self.rows[name])}")
         return {"seconds_audio": round(seconds, 3), "vectors": 1}
 
     def write(self) -> set[str]:
@@ -121,3 +133,6 @@ class Collection:
         save(self.target, Vectors(ids, rows, self.worker.extractor), self.worker.form)
         self.kept.discard()
         return {name for name, bad in zip(names, unusable) if bad}
+
+    def _refuse(self, why: str) -> None:
+        raise VectorError(f"{self.target}: {why}", "choose another file with -o, or --existing overwrite")

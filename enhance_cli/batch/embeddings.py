@@ -97,5 +97,6 @@ def refuse_lost_archives(jobs: list[Job], existing: str) -> None:
             if archive.resolve() in taken:
                 hint = "choose another name or folder with -o"
                 raise UsageError(f"{archive}: {job.target} needs this name for its own archive", hint)
-            if archive.exists() and existing != "overwrite" and not part_path(job.target).exists():
+            kept = archive.exists() and existing != "overwrite" and not job.target.exists()
+            if kept and not part_path(job.target).exists():
                 raise UsageError(f"{archive}: this output exists", "use --existing overwrite")

@@ -7,26 +7,46 @@ seconds, and the numbers in base64.
 import base64
 import contextlib
 import json
-import os
 import threading
 from pathlib import Path
 
 import numpy as np
 
-from enhance_cli.batch.atomic import STDOUT, part_path
+from enhance_cli.batch.atomic import STDOUT, claimed, part_path
 
 
 class KeptRows:
     """The rows for `target`, of threads side by side. Those of a run that made them otherwise than `made_by` says are dropped.
 
-    Nothing is kept for standard output.
+    A context manager, which one run at a time can have: it raises Busy in the others. Nothing is kept for standard output.
     """
 
     def __init__(self, target: Path, made_by: str):
+        self.target, self.header = target, {"made_by": made_by}
         self.path = None if target == STDOUT else part_path(target.with_name(f"{target.name}.rows"))
-        self.header = {"made_by": made_by}
-        self.rows = {line["id"]: line for line in self._read()}
-        self._lock, self._file = threading.Lock(), None
+        self.rows: dict[str, dict] = {}
+        self._lock, self._stack = threading.Lock(), contextlib.ExitStack()
+
+    def __enter__(self) -> "KeptRows":
+        if self.path is not None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._stack.enter_context(claimed(self.path, self.target))
+            lines = self._read()
+            self._file = self._stack.enter_context(
+                self.path.open("ab", buffering=0)
+            )  # a line is there once it is written
+            if lines[:1] == [self.header]:
+                self.rows = {line["id"]: line for line in lines[1:]}
+                self._file.write(b"\n")  # after a line that may be broken
+            else:
+                self._file.truncate(0)
+                self._write(self.header)
+        return self
+
+    def __exit__(self, *_) -> None:
+        if self.path is not None and not self.rows:
+            self.discard()
+        self._stack.close()
 
     def get(self, name: str, now: tuple[int, int] | None) -> tuple[np.ndarray, float] | None:
         """(row (D,), seconds) of the recording called `name`, unless it has changed since."""
@@ -40,37 +60,22 @@ class KeptRows:
         if self.path is None or now is None:
             return
         numbers = base64.b64encode(row.astype(np.float32).tobytes()).decode()
+        line = {"id": name, "state": now, "seconds": seconds, "row": numbers}
         with self._lock:
-            if self._file is None:
-                self._open()
-            self._write({"id": name, "state": now, "seconds": seconds, "row": numbers})
+            self._write(line)
+            self.rows[name] = line
 
     def discard(self) -> None:
         """The file has done its duty."""
-        if self._file is not None:
-            self._file.close()
         if self.path is not None:
             self.path.unlink(missing_ok=True)
 
     def _read(self) -> list[dict]:
-        if self.path is None or not self.path.exists():
-            return []
         lines = []
         for line in self.path.read_bytes().splitlines():
             with contextlib.suppress(ValueError):  # a line that a kill has broken
                 lines.append(json.loads(line))
-        if lines[:1] == [self.header]:
-            return lines[1:]
-        self.path.unlink()
-        return []
-
-    def _open(self) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = self.path.open("ab", buffering=0)  # a line is there as soon as it is written
-        if self._file.seek(0, os.SEEK_END):
-            self._file.write(b"\n")  # after a line that may be broken
-        else:
-            self._write(self.header)
+        return lines
 
     def _write(self, line: dict) -> None:
         self._file.write(json.dumps(line).encode() + b"\n")

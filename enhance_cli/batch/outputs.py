@@ -232,13 +232,16 @@ def _inode(path: Path) -> tuple[int, int] | None:
 
 
 def _refuse_collisions(jobs: Sequence[Job]) -> None:
-    seen: dict[str, tuple[str, Job]] = {}
+    seen: dict[str, Job] = {}
+    folded: dict[str, Job] = {}
     for job in jobs:
         if job.action == "run":
             place = unicodedata.normalize("NFC", os.path.realpath(job.target))
-            its_place, other = seen.setdefault(place.casefold(), (place, job))
-            if other is job or (its_place != place and _knows_case(job.target.parent)):
-                continue
+            other = seen.setdefault(place, job)
+            if other is job:
+                other = folded.setdefault(place.casefold(), job)
+                if other is job or _knows_case(job.target.parent):
+                    continue
             message = f"{other.source} and {job.source} would both be written to {job.target}"
             hint = "give their folder with --recursive, or a name template with {parent}"
             if job.source.parent == other.source.parent:

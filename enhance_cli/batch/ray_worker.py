@@ -2,7 +2,6 @@
 
 import pickle
 import socket
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from enhance_cli.batch import runner
 from enhance_cli.batch.atomic import Busy
 from enhance_cli.batch.outputs import Job
 from enhance_cli.batch.record import Record
+from enhance_cli.batch.rooms import temporary_room
 from enhance_cli.batch.work import Work
 from enhance_cli.errors import EnhanceError
 
@@ -45,8 +45,8 @@ class Slot:
             if base["version"] != __version__:
                 message = f"{socket.gethostname()} has enhance {__version__} and this machine {base['version']}"
                 raise EnhanceError(message, "install the same version on every machine")
-            with tempfile.TemporaryDirectory(prefix="enhance-") as room:
-                worker, facts = _with_file(work, weights, Path(room)).load_worker()
+            with temporary_room() as room:
+                worker, facts = _with_file(work, weights, room).load_worker()
             self.one = work.one_by(worker)
             self.base |= facts
         except EnhanceError as error:

@@ -8,6 +8,7 @@ import math
 import os
 import re
 import statistics
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -167,14 +168,14 @@ def failed_jobs(
         hint = "leave IN, --output and --name away"
         raise UsageError("--retry-failed takes inputs and outputs from the report", hint)
     records = read([path]).records.values()
-    made = {record.get("output") for record in records if record["status"] == "done"}
+    inputs_of = Counter(record.get("output") for record in records)
     jobs = []
     for record in records:
         places = tuple((name, _real(place)) for name, place in (record.get("outputs") or {}).items())
         target = places[0][1] if places else _real(record.get("output") or "-")
         source = _real(record["input"])
         if record["status"] == "failed" and STDIN not in (source, target):
-            if not places and record["output"] in made:
+            if not places and inputs_of[record["output"]] > 1:
                 hint = "run the command that wrote it again, which does what is missing"
                 raise UsageError(f"{path}: {target} is made of several inputs at once", hint)
             if Path(target).suffix.lower() not in writable:

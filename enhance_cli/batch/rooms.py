@@ -22,9 +22,10 @@ def temporary_room() -> Iterator[Path]:
     """An empty folder, but for the file that is locked; it is removed at the end of the block."""
     _sweep()
     with tempfile.TemporaryDirectory(prefix=PREFIX) as name, open(Path(name, "new"), "w") as held:
-        if fcntl is not None:
-            fcntl.flock(held, fcntl.LOCK_EX)
-            os.rename(held.name, Path(name, HELD))  # nobody sees it unlocked
+        with contextlib.suppress(OSError):  # a file system without locks, where nobody will know that a run is gone
+            if fcntl is not None:
+                fcntl.flock(held, fcntl.LOCK_EX)
+                os.rename(held.name, Path(name, HELD))  # nobody sees it unlocked
         yield Path(name)
 
 

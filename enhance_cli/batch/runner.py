@@ -20,7 +20,7 @@ from typing import Any
 from enhance_cli.batch.atomic import STDOUT, discard_part
 from enhance_cli.batch.outputs import Job
 from enhance_cli.batch.record import Record
-from enhance_cli.errors import EnhanceError
+from enhance_cli.errors import EnhanceError, UsageError
 
 NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -205,6 +205,8 @@ def discard(job: Job) -> None:
 
 def explain(error: Exception, job: Job) -> str:
     """One line for the user: what happened, to which file, and what to do."""
+    if isinstance(error, UsageError):  # about what was asked for, which does not fit this file
+        return f"{job.source}: {error}"
     if isinstance(error, EnhanceError):
         return str(error)
     if isinstance(error, BrokenPipeError) and job.target == STDOUT:

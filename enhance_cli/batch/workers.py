@@ -96,6 +96,7 @@ class _Crew:
 
     def stop(self, count: Callable[[Record], None] | None = None) -> None:
         """Let every worker drop what it has in hand; records of files that had just ended still count."""
+        begun = [worker.hand for worker in self.workers]
         for worker in self.workers:
             with contextlib.suppress(OSError):
                 worker.pipe.send(None)
@@ -109,8 +110,9 @@ class _Crew:
                 worker.process.kill()
                 worker.process.join()
         self.workers = []
-        for job in self.left.values():
-            runner.discard(job)
+        for hand in begun:
+            for job in hand.values():  # without those that have ended meanwhile
+                runner.discard(job)
 
     def _start(self, device: str) -> None:
         context = multiprocessing.get_context("spawn")

@@ -69,6 +69,8 @@ def denoise(
         found = inputs.expand(files or [], recursive)
         known = {"model": entry.name, "steps": steps}
         jobs = outputs.plan(found, output, name, SUFFIX, existing.value, extension_for(format), known)
+    if part:
+        jobs = inputs.shard(jobs, *part)
 
     settings = {"corrector_steps": corrector_steps, "snr": snr, "start": sampler_start}
     settings = {name: value for name, value in settings.items() if value is not None}
@@ -87,7 +89,7 @@ def denoise(
     carry_out(
         jobs, Work(_load, entry, device, precision, threads, choices, options), base,
         lambda _: f"{entry.name}, {sampler}, {count_steps(steps)}",
-        part, engine, workers, ray_address, retry_failed, dry_run, json, report, quiet, verbose,
+        engine, workers, ray_address, retry_failed, dry_run, json, report, quiet, verbose,
     )  # fmt: skip
 
 

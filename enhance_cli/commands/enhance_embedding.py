@@ -49,6 +49,7 @@ def enhance_embedding(
     .csv. Stored ones must be files (- is a recording) and come out in the same form, with ids and order kept (xv.npz becomes
     xv_enhanced.npz). Many recordings go into one file with -o FILE, with their paths as ids.
     """
+    from enhance_cli.batch import inputs
     from enhance_cli.batch.embeddings import refuse_lost_archives
     from enhance_cli.batch.reports import failed_jobs
     from enhance_cli.batch.work import Work
@@ -67,6 +68,8 @@ def enhance_embedding(
     refuse_lost_archives(jobs, existing.value)
     if into_one and (part or engine is flags.Engine.ray or (workers or 1) > 1):
         raise UsageError("shards and several processes make a file for every recording", "give a folder with -o")
+    if part:
+        jobs = inputs.shard(jobs, *part)
 
     settings = {"time": time, "steps": steps, "draws": draws, "ensemble": ensemble}
     base = {"model": entry.name, "version": __version__, "seed": seed}
@@ -81,7 +84,7 @@ def enhance_embedding(
     carry_out(
         jobs, Work(_load, entry, device, precision, threads, choices), base,
         lambda facts: f"{entry.name}, {count_steps(facts['steps'])}, for {facts['extractor']}",
-        part, engine, workers, ray_address, retry_failed, dry_run, json, report, quiet, verbose, into_one,
+        engine, workers, ray_address, retry_failed, dry_run, json, report, quiet, verbose, into_one,
     )  # fmt: skip
 
 

@@ -72,6 +72,8 @@ def extract_stem(
         found = inputs.expand(files or [], recursive)
         known = {"model": entry.name, "steps": steps}
         jobs = outputs.plan_parts(found, parts, output, name, existing.value, extension_for(format), known)
+    if part:
+        jobs = inputs.shard(jobs, *part)
 
     base = {"model": entry.name, "steps": steps, "seed": seed, "version": __version__}
     choices = {
@@ -86,7 +88,7 @@ def extract_stem(
     said = f", {sampler}, {count_steps(steps)}" if steps else ""
     carry_out(
         jobs, Work(_load, entry, device, precision, threads, choices, options), base, lambda _: entry.name + said,
-        part, engine, workers, ray_address, retry_failed, dry_run, json, report, quiet, verbose,
+        engine, workers, ray_address, retry_failed, dry_run, json, report, quiet, verbose,
     )  # fmt: skip
 
 

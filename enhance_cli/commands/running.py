@@ -15,18 +15,24 @@ from enhance_cli.errors import UsageError
 def file_options(jobs: list, json: bool, report, verbose: bool, plot: bool, bit_depth, **asked):
     """What of every audio file is taken, and how its result is written, for enhance_file. `asked` are fields of FileOptions.
 
-    Raises UsageError for what no input whatever could be written as.
+    Raises UsageError for a picture of what goes to standard output, and for what none of the outputs could be.
     """
     from enhance_cli.audio.formats import refuse_impossible
     from enhance_cli.batch.atomic import STDOUT
     from enhance_cli.batch.files import FileOptions
 
     depth = bit_depth.value if bit_depth else None
-    targets = {target for job in jobs for target in job.targets}
+    targets = {target for job in jobs if job.action == "run" for target in job.targets}
     if plot and STDOUT in targets:
         raise UsageError("a picture cannot go to standard output", "use --plot with -o FILE")
-    for suffix in {None if target == STDOUT else PurePath(target.name).suffix for target in targets}:
-        refuse_impossible(suffix, asked["container"], depth, asked["sample_rate"])
+    suffixes, refusals = {None if target == STDOUT else PurePath(target.name).suffix for target in targets}, []
+    for suffix in suffixes:
+        try:
+            refuse_impossible(suffix, asked["container"], depth, asked["sample_rate"])
+        except UsageError as error:
+            refusals.append(error)
+    if refusals and len(refusals) == len(suffixes):  # else the files that it fits are done, and the others fail
+        raise refusals[0]
     return FileOptions(bit_depth=depth, plot=plot, measure=bool(json or report or verbose), **asked)
 
 
@@ -39,7 +45,6 @@ def carry_out(
     work,
     base: dict,
     name: Callable[[dict], str],
-    part: tuple[int, int] | None,
     engine: flags.Engine,
     workers: int | None,
     ray_address: str | None,
@@ -51,21 +56,17 @@ def carry_out(
     verbose: bool,
     into_one: bool = False,
 ) -> None:
-    """Do `work` on a shard's `part` of the jobs as the flags say, then exit with the summary's code; with `dry_run` only show
-    what would be done.
+    """Do `work` on the jobs as the flags say, then exit with the summary's code; with `dry_run` only show what would be done.
 
     `base` are the fields that all records have, and `name(base)` says what does the work once the model is loaded. With
     `into_one` all jobs have one output. Raises UsageError for what does not fit together.
     """
     from enhance_cli.batch.atomic import STDOUT
-    from enhance_cli.batch.inputs import shard
 
     if json and any(job.target == STDOUT for job in jobs):
         raise UsageError("--json and the results cannot both go to standard output", "use --report FILE.jsonl")
     if report and not report.absolute().parent.is_dir():
         raise UsageError(f"{report}: there is no folder for this report", "make it, or choose another --report")
-    if part:
-        jobs = shard(jobs, *part)
     if retry_failed and not jobs and not quiet:
         say(f"{retry_failed}: no file in it has failed, there is nothing to do")
     if retry_failed and not quiet:
@@ -117,6 +118,7 @@ def engage(work, jobs: list, engine: flags.Engine, workers: int | None, ray_addr
     The model is loaded. `workers` None is one process for each GPU, or none but this one; on Ray every slot there is.
     """
     from enhance_cli.batch import runner
+    from enhance_cli.batch.inputs import STDIN
 
     if engine is flags.Engine.ray:
         from enhance_cli.batch import ray_engine
@@ -125,6 +127,10 @@ def engage(work, jobs: list, engine: flags.Engine, workers: int | None, ray_addr
         return do, _facts_elsewhere(work), "on Ray"
     devices = _devices(work.device, workers, sum(job.action == "run" for job in jobs))
     if len(devices) > 1 or (workers or 1) > 1:  # also for a single file, which may kill its worker
+        if any(job.source == STDIN for job in jobs):
+            raise UsageError(
+                f"--workers {workers}: standard input has one reader", "leave --workers away, or name files"
+            )
         from enhance_cli.batch.workers import run
 
         share = replace(work, threads=work.threads or max(1, (os.cpu_count() or 1) // len(devices)))

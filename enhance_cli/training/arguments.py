@@ -74,7 +74,7 @@ def _stage(stage: Stage, model: Spec, places: Places, path: tuple) -> None:
             raise OutOfRange("loss", f"{stage.loss} needs a sampler of one call per step, {advice}")
 
 
-def _stem_stage(stage: Stage, model: Spec, places: Places, path: tuple) -> None:
+def _stem_stage(stage: Stage, _model: Spec, places: Places, path: tuple) -> None:
     if stage.loss not in STEM_LOSSES:
         raise OutOfRange("loss", f"{stage.loss!r} does not train stems; choose from {', '.join(STEM_LOSSES)}")
     loss, brought = STEM_LOSSES[stage.loss]

@@ -4,13 +4,13 @@ Random numbers are not in it: what a step draws depends on its number (training.
 """
 
 import json
-import os
-from dataclasses import asdict, dataclass, field
+from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 
 import torch
 
 from enhance_cli.errors import UsageError
+from enhance_cli.whole import whole_file
 
 # What may change when a run goes on: what it shows, and what it is told to do when it ran away or out of memory.
 CHANGEABLE = (
@@ -62,9 +62,8 @@ def save(path: Path, progress: Progress, task, learner) -> None:
         "scaler": learner.scaler.state_dict(),
         "recipe": _plain(task.recipe),
     }
-    part = path.with_suffix(".part")
-    torch.save(state, part)
-    os.replace(part, path)
+    with whole_file(path) as file:
+        torch.save(state, file)
 
 
 def restore(path: Path, task, learner) -> Progress:
@@ -74,7 +73,8 @@ def restore(path: Path, task, learner) -> Progress:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # it can break the reader in any way
         raise UsageError(f"{path}: damaged, it cannot be read", f"delete it, or {hint}") from error
-    _refuse_other_settings(path, state.get("recipe"), _plain(task.recipe))
+    if "recipe" in state:  # older states do not know it
+        _refuse_other_settings(path, _completed(state["recipe"], task.recipe), _plain(task.recipe))
     try:
         task.model.network.load_state_dict(state["network"])
         for key, value in state["average"].items():
@@ -88,15 +88,29 @@ def restore(path: Path, task, learner) -> Progress:
         raise UsageError(f"{path}: not a state of this network", hint) from error
 
 
-def _plain(recipe) -> dict:
-    return json.loads(json.dumps(asdict(recipe)))
+def _plain(value):
+    """As JSON has it."""
+    return json.loads(json.dumps(asdict(value) if is_dataclass(value) else value))
 
 
-def _refuse_other_settings(path: Path, before: dict | None, now: dict) -> None:
+def _completed(before: dict, recipe) -> dict:
+    """What an older version has written, with the defaults of settings that came later."""
+    for item in fields(recipe):
+        now = getattr(recipe, item.name)
+        if item.name not in before:
+            default = item.default if item.default_factory is MISSING else item.default_factory()
+            before[item.name] = None if default is MISSING else _plain(default)
+        elif is_dataclass(now):
+            _completed(before[item.name], now)
+        elif isinstance(now, list) and now and is_dataclass(now[0]):
+            for part in before[item.name]:
+                _completed(part, now[0])
+    return before
+
+
+def _refuse_other_settings(path: Path, before: dict, now: dict) -> None:
     """Raises UsageError where a run would go on with a recipe that says otherwise of what has been done: then nobody could tell
-    what made the model. The last stage may be longer, and others follow; older states do not know their recipe."""
-    if before is None:
-        return
+    what made the model. The last stage may be longer, and others follow."""
     then, flat = _flat(before), _flat(now)
     last = len(before["stage"]) - 1
     added = tuple(f"stage.{number}." for number in range(last + 1, len(now["stage"])))

@@ -24,6 +24,11 @@ class Layout:
     header: bool = True
     bracketed: bool = False
 
+    @property
+    def holds_more(self) -> bool:
+        """Whether there is something besides embeddings, their ids and their extractor."""
+        return bool(set(self.table.column_names) - {*self.columns, "id", EXTRACTOR})
+
 
 def take(table: pa.Table, path: Path, header: bool = True) -> Vectors:
     """Raises VectorError if there is no id column, or no embeddings."""

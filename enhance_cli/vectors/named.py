@@ -22,6 +22,11 @@ class Layout:
     names: list[str]
     rest: dict
 
+    @property
+    def holds_more(self) -> bool:
+        """Whether there is something besides embeddings, their ids and their extractor."""
+        return bool(set(self.arrays) - {self.matrix, "ids", EXTRACTOR, *self.names})
+
 
 def take(arrays: dict[str, np.ndarray], ids: list[str] | None, extractor: str, rest: dict, path: Path) -> Vectors:
     """The embeddings among `arrays`; `ids` and `extractor` as the format itself says them, if it does."""

@@ -82,7 +82,7 @@ def test_lossy_outputs_keep_the_bit_rate_and_get_a_sensible_one_else():
         (info(), (None, "m4a", "float"), "M4A cannot hold float"),
         (info(), (None, "mp3", None, 96000), "MP3 cannot be written at 96000 Hz: choose one of 8000"),
         (info(), (None, "opus", None, 44100), "Opus cannot be written at 44100 Hz"),
-        (info(channels=6), (".mp3",), "MP3 holds at most 2 channels, in has 6"),
+        (info(channels=6), (".mp3",), "MP3 holds at most 2 channels, not 6"),
         (info(channels=9), (".flac",), "FLAC holds at most 8 channels"),
         (info(), (".wma",), r"\.wma files cannot be written"),
         (info(), (".wav", "mp3"), "does not fit"),

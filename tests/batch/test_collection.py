@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from enhance_cli.batch.collection import plan_into_one, run
-from enhance_cli.batch.embeddings import EmbeddingWorker
+from enhance_cli.batch.embeddings import EmbeddingWorker, refuse_lost_archives
 from enhance_cli.batch.inputs import expand
+from enhance_cli.batch.kept_rows import KeptRows
 from enhance_cli.batch.outputs import plan
 from enhance_cli.errors import AudioError, VectorError
 from enhance_cli.vectors import SUFFIXES, read
@@ -46,6 +47,7 @@ def embed_all(folder):
         worker = EmbeddingWorker(repair, extractor, embed, repair, embedded_by=embedded_by)
         found = expand(["in"])
         (job,) = plan(found[:1], output, None, "enhanced", existing, None, {}, SUFFIXES, ".npz")
+        refuse_lost_archives([job], existing)
         records = []
         summary = run(plan_into_one(found, job), worker, BASE, records.append, lambda record: None, threading.Event())
         return summary, {record.relative: record for record in records}, embedded
@@ -102,6 +104,44 @@ def test_a_recording_that_failed_is_tried_again_and_added_to_the_others(embed_al
     assert (summary.done, summary.skipped, embedded) == (2, 5, ["1", "new"])
     assert stored() == rows(range(6)) | {"new.wav": float(np.float32(7) / 3 + 1)}
     assert embed_all()[0].skipped == 7 and embed_all("overwrite")[2] == list("012345") + ["new"]
+
+
+def test_recordings_of_which_the_file_holds_none_are_added_too(embed_all, folder):
+    embed_all()
+    (folder / "in").rename(folder / "before")
+    (folder / "in").mkdir()
+    (folder / "in" / "new.wav").write_bytes(bytes([7]))
+    assert embed_all()[2] == ["new"] and stored() == rows(range(6)) | {"new.wav": float(np.float32(7) / 3 + 1)}
+
+
+def test_two_runs_do_not_work_on_one_file_at_once(embed_all, folder):
+    with KeptRows(folder / "all.npz", "ours"), pytest.raises(AudioError, match="another run is writing this file"):
+        embed_all()
+    assert embed_all()[0].done == 6
+
+
+def test_a_file_that_holds_more_than_embeddings_is_not_written_anew(embed_all, folder):
+    embed_all()
+    with np.load("all.npz") as file:
+        np.savez("all.npz", labels=np.arange(6), **file)
+    (folder / "in" / "new.wav").write_bytes(bytes([7]))
+    before = (folder / "all.npz").read_bytes()
+    with pytest.raises(VectorError, match=r"all\.npz: holds more than embeddings"):
+        embed_all()
+    assert (folder / "all.npz").read_bytes() == before and sorted(os.listdir()) == ["all.npz", "in"]
+
+
+def test_embeddings_of_another_length_are_not_added_to(embed_all, folder):
+    np.savez("all.npz", ids=["old"], embeddings=np.ones((1, 5), np.float32))
+    summary, records, _ = embed_all()
+    assert summary.failed == 6 and "holds embeddings of 5 numbers, not of 3" in records["0.wav"].reason
+
+
+def test_a_kaldi_list_is_added_to_with_its_archive(embed_all, folder):
+    embed_all(output="all.scp")
+    (folder / "in" / "new.wav").write_bytes(bytes([7]))
+    summary, _, embedded = embed_all(output="all.scp")
+    assert embedded == ["new"] and len(read(folder / "all.scp").ids) == 7
 
 
 def test_embeddings_of_another_extractor_are_not_added_to(embed_all, folder):

@@ -126,6 +126,9 @@ def test_collisions_that_only_some_file_systems_have_are_refused_everywhere():
 def test_names_that_differ_in_case_only_are_two_files_where_the_disk_knows_it():
     make("rec/A.wav", "rec/a.wav")
     assert targets(plan(expand(["rec"]), "out/new")) == ["out/new/A.wav", "out/new/a.wav"]
+    make("x/A.wav", "y/a.wav", "z/a.wav")
+    with pytest.raises(UsageError, match=r"y/a.wav and z/a.wav would both be written to out/a.wav"):
+        plan(expand(["x/A.wav", "y/a.wav", "z/a.wav"]), "out")
 
 
 def test_two_of_one_name_in_one_folder_get_advice_that_helps():

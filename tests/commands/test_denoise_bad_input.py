@@ -124,6 +124,7 @@ WRONG_USE = [
     (["a.wav", "other", "-o", "-"], "2 inputs cannot all go to standard output"),
     (["a.wav", "-o", "a.wav/out/"], "a.wav: this is not a folder"),
     (["a.wav", "-o", "film.mp4"], "video cannot be written"),
+    (["-", "-o", "x.wav", "--workers", "2"], "standard input has one reader"),
     (["a.wav", "--name", "{colour}"], "there is no field {colour}"),
     (["a.wav", "--name", "n" * 260 + ".wav"], "more than 255 bytes"),
     (["a.wav", "x" * 300 + ".wav"], "more than 255 bytes"),

@@ -125,6 +125,15 @@ def test_what_no_input_could_be_written_as_is_said_before_any_work(enhance, iden
         assert {path.name for path in tmp_path.iterdir()} == {"a.wav"}
 
 
+def test_what_only_some_outputs_can_be_fails_those_that_cannot(enhance, identity_model, tmp_path):
+    (tmp_path / "in").mkdir()
+    zoo.save(tmp_path / "in" / "a.wav", zoo.noise(1, 9600), 48000)
+    zoo.save(tmp_path / "in" / "b.mp3", zoo.noise(1, 9600), 48000, "MP3", "MPEG_LAYER_III")
+    result = enhance("denoise", "in", "-o", "out", "-m", identity_model, "--bit-depth", "24")
+    assert (result.code, result.lines, len(result.errors)) == (1, ["out/a.wav"], 1)
+    assert result.errors[0].startswith("error: in/b.mp3: MP3 has no bit depth: ")
+
+
 @pytest.mark.parametrize("build", [zoo.m4a, zoo.matroska, zoo.refused_opus], ids=lambda build: build.__name__)
 def test_what_libsndfile_cannot_read_comes_through_a_fuller_decoder(build, enhance, identity_model, tmp_path):
     pytest.importorskip("av")

@@ -109,6 +109,18 @@ def test_a_run_goes_on_with_more_stages_and_smaller_rates_but_not_as_another(rec
     assert "--set stage.0.lr=1e-4 --set train.validate_every=2" in (tmp_path / "grown" / "tiny.md").read_text()
 
 
+def test_a_setting_that_came_with_a_newer_version_is_no_other_setting(trainer, tmp_path):
+    short = ["stage.0.steps=2", "stage.1.steps=1"]
+    trainer(overrides=short)[0].train()
+    path = tmp_path / "run" / "state.pt"
+    state = torch.load(path)
+    del state["recipe"]["mix"]["codec"], state["recipe"]["stage"][0]["unguided"], state["recipe"]["train"]["start"]
+    torch.save(state, path)
+    assert trainer(overrides=short)[0].train().exists()
+    with pytest.raises(UsageError, match="begun with mix.codec = 0.06, not 0.5"):
+        trainer(overrides=[*short, "mix.codec=0.5"])[0].train()
+
+
 def poisoned(made, number: int, value: float) -> None:
     """Batch `number` has one sample of that value."""
     draw = made.task.source.batch

@@ -29,6 +29,13 @@ def side_by_side(file, names, free=None):
         lane.join(20)
 
 
+def wait_until(true, seconds=20):
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 def orders(count, given, samples=4):
     return [Order(Window(np.full((1, samples), n, np.float32), n, 0, samples), given) for n in range(count)]
 
@@ -183,16 +190,37 @@ def test_short_files_of_other_lengths_share_a_batch_and_their_company_changes_no
     alone = {n: denoise.run(audio, 16000, model) for n, audio in files.items()}
 
     denoiser, found, free = denoise.Denoiser(model), {}, threading.Event()
-    sizes, run = [], denoiser.engine._run
-    denoiser.engine._run = lambda batch: free.wait(20) and sizes.append(len(batch)) or run(batch)
+    sizes, holds, run = [], [], denoiser.engine._run
+
+    def watched(batch):
+        if batch[0].given is None:  # keeps a thread of the engine until all files wait
+            holds.append(batch)
+            free.wait(20)
+            return [order.window.audio for order in batch]
+        sizes.append(len(batch))
+        return run(batch)
+
+    denoiser.engine._run = watched
+    blocks = [np.zeros((1, n), np.float32) for n in (200_001, 200_002)]
+    held = [denoiser.engine.map([Order(Window(block, 0, 0, 1), None)]) for block in blocks]
+    holding = [threading.Thread(target=list, args=(windows,)) for windows in held]
+    for thread in holding:
+        thread.start()
+    wait_until(lambda: len(holds) == 2)
 
     def file(n):
         level = Meter(16000, 1, loudness=False)
         level.push(files[n])
         found[n] = np.concatenate(list(denoiser.process(iter([files[n]]), 16000, 1, level)), axis=1)
 
-    side_by_side(file, files, free)
-    assert max(sizes) == 8
+    lanes = [threading.Thread(target=file, args=(n,)) for n in files]
+    for lane in lanes:
+        lane.start()
+    wait_until(lambda: len(denoiser.engine._waiting) == len(files))
+    free.set()
+    for thread in (*lanes, *holding):
+        thread.join(20)
+    assert sorted(sizes) == [4, 8]
     for n, audio in files.items():
         assert found[n].shape == audio.shape
         np.testing.assert_allclose(found[n], alone[n], atol=1e-6)

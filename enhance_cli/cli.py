@@ -14,14 +14,14 @@ from enhance_cli import __version__
 from enhance_cli.commands.denoise import denoise
 from enhance_cli.commands.distill import distill
 from enhance_cli.commands.enhance_embedding import enhance_embedding
-from enhance_cli.commands.evaluate import evaluate
+from enhance_cli.commands.evaluate.command import evaluate
 from enhance_cli.commands.evaluate_embedding import evaluate_embedding
 from enhance_cli.commands.extract_stem import extract_stem
 from enhance_cli.commands.info import info
 from enhance_cli.commands.models import models
 from enhance_cli.commands.report import report
 from enhance_cli.commands.train import train
-from enhance_cli.commands.verify import verify
+from enhance_cli.commands.verify.command import verify
 from enhance_cli.errors import EnhanceError, UsageError
 
 # What the parser of the command line raises, whether Typer's own or that of click

@@ -9,10 +9,10 @@ from typing import Annotated
 import typer
 
 from enhance_cli import flags
-from enhance_cli.commands.verify_decision import decide, rule
-from enhance_cli.commands.verify_embeddings import files_named, in_files, in_store
-from enhance_cli.commands.verify_scores import score
-from enhance_cli.commands.verify_trials import listed, pair
+from enhance_cli.commands.verify.decision import decide, rule
+from enhance_cli.commands.verify.embeddings import files_named, in_files, in_store
+from enhance_cli.commands.verify.error_rates import score
+from enhance_cli.commands.verify.trials import listed, pair
 from enhance_cli.errors import UsageError
 
 

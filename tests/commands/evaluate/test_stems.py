@@ -10,7 +10,7 @@ import torch
 from typer.testing import CliRunner
 
 from enhance_cli.cli import app
-from enhance_cli.commands.stem_table import _extractors
+from enhance_cli.commands.evaluate.stems import _extractors
 
 RATE = 8000
 STEMS = ("bass", "drums", "piano")

@@ -13,7 +13,7 @@ from enhance_cli.console import result, say
 from enhance_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from enhance_cli.commands.verify_trials import Trials
+    from enhance_cli.commands.verify.trials import Trials
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
-from enhance_cli.commands.score_table import (
+from enhance_cli.commands.evaluate.table import (
     System,
     audio_files,
     computed,

@@ -10,14 +10,14 @@ import pytest
 import torch
 
 import enhance_cli
-from enhance_cli.commands.verify_embeddings import in_files
+from enhance_cli.commands.verify.embeddings import in_files
 from enhance_cli.metrics import eer, min_dcf
 from enhance_cli.models.load import load_file
 from enhance_cli.tasks.speakers import Speakers
 from enhance_cli.vectors import Vectors, files_of, write
 from tests import audio_zoo as zoo
 
-SPEECH = Path(__file__).parents[1] / "audio_files" / "pairs"
+SPEECH = Path(__file__).parents[2] / "audio_files" / "pairs"
 FILES = ("p232_263", "p232_328", "p257_094", "p257_395")
 D = 256
 

@@ -9,9 +9,9 @@ from typing import Annotated
 import typer
 
 from enhance_cli import flags
-from enhance_cli.commands.score_table import step_counts
-from enhance_cli.commands.speech_table import COUNTS, METRICS, evaluate_speech
-from enhance_cli.commands.stem_table import evaluate_stems
+from enhance_cli.commands.evaluate.speech import COUNTS, METRICS, evaluate_speech
+from enhance_cli.commands.evaluate.stems import evaluate_stems
+from enhance_cli.commands.evaluate.table import step_counts
 from enhance_cli.errors import UsageError
 
 

@@ -11,7 +11,7 @@ from enhance_cli.console import result, say
 from enhance_cli.errors import EnhanceError
 
 if TYPE_CHECKING:
-    from enhance_cli.commands.verify_trials import Trials
+    from enhance_cli.commands.verify.trials import Trials
 
 
 def score(wanted: "Trials", raw, repaired, missing: set[int], draws: int, seed: int, plot, json: bool) -> None:

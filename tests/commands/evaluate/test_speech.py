@@ -11,11 +11,11 @@ import torch
 import typer
 from typer.testing import CliRunner
 
-from enhance_cli.commands.evaluate import evaluate
-from enhance_cli.commands.speech_table import _denoisers
+from enhance_cli.commands.evaluate.command import evaluate
+from enhance_cli.commands.evaluate.speech import _denoisers
 from enhance_cli.errors import EnhanceError, UsageError
 
-PAIRS = Path(__file__).parents[1] / "audio_files" / "pairs"
+PAIRS = Path(__file__).parents[2] / "audio_files" / "pairs"
 CLEAN, NOISY = PAIRS / "clean", PAIRS / "noisy"
 
 

@@ -96,7 +96,7 @@ def test_sampler_makes_exactly_the_calls_it_says_at_falling_times(sampler, name,
     assert result.shape == SHAPE and torch.isfinite(result).all()
     assert len(times) == calls(sampler, steps, **settings)
     assert times == sorted(times, reverse=True)
-    grid = process.jumps if sampler == "consistency" else process.levels
+    grid = process.consistency_times if sampler == "consistency" else process.levels
     levels = grid(steps, settings.get("start"))
     levels = levels[1:] if settings.get("call_at") == "later" else levels[:-1]
     assert sorted(set(times), reverse=True) == pytest.approx(levels)

@@ -15,12 +15,13 @@ def loss(estimate, process, x0: Tensor, y: Tensor, noise, distance, teacher, ave
     `grid` is the number of steps of the teacher's path.
     """
     times = torch.tensor(process.levels(grid), device=y.device)
-    place = torch.randint(grid, y.shape[:1], device=y.device)
-    t, r = times[place], times[place + 1]
+    index = torch.randint(grid, y.shape[:1], device=y.device)
+    t, r = times[index], times[index + 1]
     x = process.sample(x0, y, t, noise())
     with torch.no_grad():
         end = teacher(x, y, t)
-        later = average(process.move(x, end, y, t, r), y, r.clamp_min(float(times[-2])))  # the last is not used
-        last = (place == grid - 1).reshape(-1, *[1] * (y.dim() - 1))
+        x_r = process.deterministic_step(x, end, y, t, r)
+        later = average(x_r, y, r.clamp_min(float(times[-2])))  # the last is not used
+        last = (index == grid - 1).reshape(-1, *[1] * (y.dim() - 1))
         aim = torch.where(last, end, later)
     return distance(estimate(x, y, t), aim)

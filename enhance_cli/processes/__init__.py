@@ -1,4 +1,4 @@
-"""Noise processes between clean and noisy: one small frozen dataclass each, over what they share in process.py."""
+"""Collect the noise processes between clean and noisy: one small frozen dataclass each, with process.py as their base."""
 
 from enhance_cli.catalogue import Catalogue
 

@@ -1,7 +1,7 @@
-"""Brownian bridge from the clean x0 (t = 0) to the noisy y (t = 1): x_t = (1 - t) x0 + t y + rho sqrt(t (1 - t)) z.
+"""Define the Brownian bridge from clean x0 (t = 0) to noisy y (t = 1): x_t = (1 - t) x0 + t y + rho sqrt(t (1 - t)) z.
 
-The Schroedinger bridge with sigma_t^2 = rho^2 t and alpha = 1 ("SB-CFM"); its reference SDE is dx = rho dw. Both ends are
-exact, so sampling starts at y itself. Noise is standard normal in each real part.
+This is the Schroedinger bridge with sigma_t^2 = rho^2 t and alpha = 1 ("SB-CFM"), with the reference SDE dx = rho dw.
+Both ends are exact, so sampling starts at y itself. Noise is standard normal in each real part.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from enhance_cli.processes.process import Bridge
 
 @dataclass(frozen=True)
 class BrownianBridge(Bridge):
-    """`rho` scales the noise in the middle of the bridge, in units of the compressed spectrogram."""
+    """Bridge x0 and y with constant diffusion. `rho`: scale of the noise, in units of the compressed spectrogram."""
 
     noise_scale: ClassVar[float] = 1.0
     rho: float = 0.5

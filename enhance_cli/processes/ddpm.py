@@ -1,8 +1,9 @@
-"""DDPM: noise grows in whole steps while the signal shrinks, x_t = sqrt(p_t) x0 + sqrt(1 - p_t) z, p_t = prod (1 - beta_i).
+"""Define DDPM: noise grows in whole steps while the signal shrinks, x_t = sqrt(p_t) x0 + sqrt(1 - p_t) z.
 
-t counts the steps from 0 to 999 (real numbers are rounded), already 0 has a little noise, and -1 is clean. The square root
-of beta grows evenly ("scaled linear"). Sampling starts from the bad embedding y with the noise of its time, since a clean
-and a bad one are hard to tell apart under enough noise. (Ho et al., 2020; Nam et al., 2025, "SEED".)
+p_t = prod (1 - beta_i). t counts the steps from 0 to 999 (real numbers are rounded), 0 already has a little noise, and
+-1 is clean. The square root of beta grows evenly ("scaled linear"). Sampling starts from the degraded embedding y with
+the noise of its time, since a clean and a degraded one are hard to tell apart under enough noise. (Ho et al., 2020. Nam
+et al., 2025, "SEED".)
 """
 
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from enhance_cli.processes.process import Process, like
 
 @dataclass(frozen=True)
 class DDPM(Process):
-    """`beta_min` and `beta_max` are the first and last of the `count` variances added per step."""
+    """Add noise in `count` steps. `beta_min`, `beta_max`: the first and the last variance added."""
 
     noise_scale: ClassVar[float] = 1.0
     t_clean: ClassVar[float] = -1.0
@@ -47,8 +48,11 @@ class DDPM(Process):
         return self.sample(y, y, self.t_max if t is None else t, noise)
 
     def levels(self, steps: int, start: float | None = None) -> list[float]:
-        """The steps + 1 times of a sampler. Evenly from `start` to near 0; by default multiples of `count` // `steps`, as
-        published (20 steps: 950, 900, ..., 0). The last is -1, clean. Raises UsageError for more steps than times."""
+        """Return the steps + 1 times of a sampler, the last of which is -1 (clean).
+
+        With `start`, they go evenly from it to near 0. By default they are multiples of `count` // `steps`, as
+        published (20 steps: 950, 900, ..., 0). Raises UsageError for more steps than there are times.
+        """
         if steps < 1:
             raise ValueError("a sampler needs at least one step")
         if start is None:
@@ -62,15 +66,16 @@ class DDPM(Process):
         return [*times, self.t_clean]
 
     def _at(self, t: Tensor, row: int) -> Tensor:
-        """That row of `schedule` at the times t, shaped like t."""
+        """Return row `row` of `schedule` at the times t, shaped like t."""
         table = _schedule_on(self.beta_min, self.beta_max, self.count, t.device)[row]
         return table[(t.round().long() + 1).clamp(0, self.count)].to(t.dtype)
 
 
 def schedule(beta_min: float, beta_max: float, count: int) -> Tensor:
-    """sqrt(p), sqrt(1 - p) and the square root of the variance added, at the times -1, 0, 1, ...: float64 (3, count + 1).
+    """Return sqrt(p), sqrt(1 - p) and the square root of the variance added, at the times -1, 0, 1, ...: float64 (3,
+    count + 1).
 
-    From a product in single precision, as published: over 20 steps the difference is seen.
+    The product is taken in single precision, as published. Over 20 steps the difference shows.
     """
     beta = torch.linspace(beta_min**0.5, beta_max**0.5, count, dtype=torch.float32) ** 2
     kept = torch.cat([torch.ones(1), (1 - beta).cumprod(0)]).double()
@@ -80,5 +85,8 @@ def schedule(beta_min: float, beta_max: float, count: int) -> Tensor:
 
 @lru_cache(maxsize=8)
 def _schedule_on(beta_min: float, beta_max: float, count: int, device: torch.device) -> Tensor:
-    """In single precision, since Apple's GPUs have no other, and kept there: a copy to a GPU waits for it."""
+    """Return `schedule` in single precision on `device`.
+
+    Apple's GPUs have no double precision. The table is cached because a copy to a GPU blocks.
+    """
     return schedule(beta_min, beta_max, count).float().to(device)

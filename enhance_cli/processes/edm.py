@@ -1,7 +1,7 @@
-"""EDM: noise alone grows, x = x0 + sigma z, and the process time is the noise level sigma itself.
+"""Define EDM: only noise grows, x = x0 + sigma z, and the process time is the noise level sigma itself.
 
-Sampling starts at y, a first estimate of x0, with as much noise as its error is large. The grid is sigma_i =
-(a^(1/rho) + i / (N - 1) (b^(1/rho) - a^(1/rho)))^rho from the start a to b = `sigma_min`, then 0. (Karras et al., 2022,
+Sampling starts at y, a first estimate of x0, with as much noise as its error is large. The grid is sigma_i = (a^(1/rho)
++ i / (N - 1) (b^(1/rho) - a^(1/rho)))^rho from the start a to b = `sigma_min`, then 0. (Karras et al., 2022,
 "Elucidating the design space of diffusion-based generative models".)
 """
 
@@ -17,7 +17,10 @@ from enhance_cli.processes.process import Process, like
 
 @dataclass(frozen=True)
 class EDM(Process):
-    """`sigma_min` and `sigma_max` bound the grid, `rho` bends it: large values put most levels near the clean end."""
+    """Add noise up to `sigma_max`.
+
+    `sigma_min`, `sigma_max`: bounds of the grid. `rho`: its curvature. Large values put most levels near the clean end.
+    """
 
     noise_scale: ClassVar[float] = 1.0
     sigma_min: float = 1e-4
@@ -45,18 +48,22 @@ class EDM(Process):
         return (2 * t).sqrt()
 
     def levels(self, steps: int, start: float | None = None) -> list[float]:
-        """The steps + 1 noise levels of a sampler: `steps` from `start` (default `sigma_max`) to `sigma_min`, then 0."""
+        """Return the steps + 1 noise levels of a sampler: `steps` from `start` (default `sigma_max`) to `sigma_min`,
+        then 0.
+        """
         start = self._checked(steps, start)
         a, b = start ** (1 / self.rho), self.sigma_min ** (1 / self.rho)
         inner = [(a + i / (steps - 1) * (b - a)) ** self.rho for i in range(1, steps - 1)]
         return [start, *inner, *([self.sigma_min] if steps > 1 else []), 0.0]
 
-    def jumps(self, steps: int, start: float | None = None) -> list[float]:
-        """A consistency model is the identity at `sigma_min`, so the grid that ends there is called on all levels before."""
+    def consistency_times(self, steps: int, start: float | None = None) -> list[float]:
+        """Return the `steps` levels at which a consistency model is called, then `sigma_min`, where it is the identity."""
         return self.levels(steps + 1, start)[:-1]
 
     def renoise(self, x0: Tensor, y: Tensor, t: Tensor, noise: Tensor) -> Tensor:
-        """The estimate of a consistency model already has the noise of `sigma_min`."""
+        """Return the state at level t around an estimate of a consistency model, which already has the noise of
+        `sigma_min`.
+        """
         return x0 + like((t**2 - self.sigma_min**2).clamp_min(0).sqrt(), x0) * noise
 
     def _checked(self, steps: int, start: float | None) -> float:

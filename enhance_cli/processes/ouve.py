@@ -1,8 +1,8 @@
-"""OUVE: an Ornstein-Uhlenbeck pull towards the noisy y with exploding variance, the process of SGMSE+.
+"""Define OUVE, the process of SGMSE+: an Ornstein-Uhlenbeck pull towards the noisy y with exploding variance.
 
 dx = theta (y - x) dt + sigma_min (sigma_max / sigma_min)^t sqrt(2 L) dw with L = ln(sigma_max / sigma_min). At t = 1 a
 share e^-theta of the clean signal is still in the mean, but sampling starts around y. (Richter et al., 2023, "Speech
-enhancement and dereverberation with diffusion-based generative models"; 48 kHz models: theta 2, sigma 0.1 to 1.)
+enhancement and dereverberation with diffusion-based generative models". 48 kHz models: theta 2, sigma 0.1 to 1.)
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from enhance_cli.processes.process import Process
 
 @dataclass(frozen=True)
 class OUVE(Process):
-    """`theta` is the pull (gamma in the paper), `sigma_min` and `sigma_max` bound the growth of the diffusion."""
+    """Pull towards y. `theta`: strength (gamma in the paper). `sigma_min`, `sigma_max`: range of the diffusion."""
 
     theta: float = 1.5
     sigma_min: float = 0.05
@@ -26,6 +26,7 @@ class OUVE(Process):
 
     @property
     def growth(self) -> float:
+        """Return L = ln(sigma_max / sigma_min)."""
         return log(self.sigma_max / self.sigma_min)
 
     def coefficients(self, t: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,7 +1,7 @@
-"""Schroedinger bridge with exploding variance: the reference SDE is dx = sqrt(c) k^t dw, conditioned on both ends.
+"""Define the Schroedinger bridge with exploding variance: reference SDE dx = sqrt(c) k^t dw, conditioned on both ends.
 
-sigma_t^2 = c (k^2t - 1) / (2 ln k); the path stays longer near the clean end than a linear one. (Jukic et al., 2024,
-"Schroedinger bridge for generative speech enhancement"; Richter et al., 2025, "Investigating training objectives for
+sigma_t^2 = c (k^2t - 1) / (2 ln k). The path stays longer near the clean end than a linear one. (Jukic et al., 2024,
+"Schroedinger bridge for generative speech enhancement". Richter et al., 2025, "Investigating training objectives for
 generative speech enhancement".) Sampling ends at t = 1e-4 as published.
 """
 
@@ -16,7 +16,7 @@ from enhance_cli.processes.process import Bridge, expm1
 
 @dataclass(frozen=True)
 class SchroedingerBridgeVE(Bridge):
-    """`k` is the growth of the diffusion and `c` its squared scale."""
+    """Bridge x0 and y. `k`: growth of the diffusion. `c`: its squared scale."""
 
     k: float = 2.6
     c: float = 0.4

@@ -1,7 +1,7 @@
-"""Schroedinger bridge of the variance-preserving kind: dx = -beta/2 x dt + sqrt(c beta) dw, conditioned on both ends.
+"""Define the variance-preserving Schroedinger bridge: dx = -beta/2 x dt + sqrt(c beta) dw, conditioned on both ends.
 
-beta = beta_min + (beta_max - beta_min) t. With B the integral of beta from 0 to t, alpha_t = e^(-B/2) and
-sigma_t^2 = c (e^B - 1). (Jukic et al., 2024, "Schroedinger bridge for generative speech enhancement".)
+beta = beta_min + (beta_max - beta_min) t. With B the integral of beta from 0 to t, alpha_t = e^(-B/2) and sigma_t^2 = c
+(e^B - 1). (Jukic et al., 2024, "Schroedinger bridge for generative speech enhancement".)
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from enhance_cli.processes.process import Bridge, expm1, like
 
 @dataclass(frozen=True)
 class SchroedingerBridgeVP(Bridge):
-    """`beta_min` and `beta_max` bound the linear rate, `c` scales the noise."""
+    """Bridge x0 and y. `beta_min`, `beta_max`: range of the linear rate. `c`: scale of the noise."""
 
     beta_min: float = 0.01
     beta_max: float = 20.0

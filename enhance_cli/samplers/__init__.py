@@ -1,7 +1,7 @@
-"""Samplers: sample(estimate, process, y, steps, noise, **settings) -> clean estimate; one file each.
+"""Collect the samplers, one file each: sample(estimate, process, y, steps, noise, **settings) -> clean estimate.
 
-`noise()` gives one draw like y, standard normal times the process's `noise_scale`. PAIRINGS says which processes a
-sampler's formulas hold for (BBED's ODE is too stiff near t = 1 for steps of equal length).
+`noise()` gives one draw like y, standard normal times the process's `noise_scale`. PAIRINGS lists the processes whose
+formulas each sampler solves (BBED's ODE is too stiff near t = 1 for steps of equal length).
 """
 
 from importlib import import_module
@@ -39,6 +39,9 @@ PAIRINGS = {
 
 
 def calls(sampler: str, steps: int, **settings) -> int:
-    """How often a sampler calls the network in `steps` steps: once per step, unless its module says otherwise."""
+    """Return the number of network calls that `sampler` makes in `steps` steps.
+
+    It is one call per step unless the sampler's module defines `calls`. `settings` are the sampler's own.
+    """
     module = import_module(SAMPLERS[sampler].__module__)
     return module.calls(steps, **settings) if hasattr(module, "calls") else steps

@@ -1,9 +1,9 @@
-"""Probability-flow ODE of a bridge, integrated exactly between two calls (exponential integrator).
+"""Integrate the probability-flow ODE of a bridge, exactly between two calls (exponential integrator).
 
 With s = sigma_t^2 and the estimate x held fixed over a step from r to t, all relative to sigma_1^2 = 1 and alpha = 1:
-x_t = sqrt(s_t (1-s_t) / (s_r (1-s_r))) x_r + [(1-s_t) - (1-s_r) k] x + [s_t - s_r m] y,  k, m the matching carries.
-The first step starts on the Dirac end x_1 = y, where this becomes the mean (1-s_t) x + s_t y. (Chen et al., 2023,
-"Schroedinger bridges beat diffusion models on text-to-speech synthesis".)
+x_t = c x_r + [(1-s_t) - c (1-s_r)] x + [s_t - c s_r] y, where c = sqrt(s_t (1-s_t) / (s_r (1-s_r))). The first step
+starts on the Dirac end x_1 = y, where this becomes the mean (1-s_t) x + s_t y. (Chen et al., 2023, "Schroedinger
+bridges beat diffusion models on text-to-speech synthesis".)
 """
 
 from math import sqrt
@@ -14,11 +14,12 @@ from enhance_cli.errors import UsageError
 
 
 def sample(estimate, process, y: Tensor, steps: int, noise, call_at: str = "earlier", eps: float = 0.0) -> Tensor:
-    """Clean estimate after exactly `steps` calls of `estimate(x, y, t)`; deterministic, `noise` is not drawn from.
+    """Return the clean estimate after exactly `steps` calls of `estimate(x, y, t)`. `noise` is not used.
 
-    The network is called at the time where a step begins, `call_at` "earlier", or where it ends, "later", as the
-    published implementation of SGMSE+ does. `eps` is added to its denominators and to sigma_1^2 - sigma_t^2, 1e-8 there:
-    the first step then multiplies y by large weights that cancel, which is only good for reproducing its numbers.
+    `call_at`: "earlier" calls the network at the time where a step begins, "later" where it ends, as the published
+    implementation of SGMSE+ does. `eps`: constant added to the denominators and to sigma_1^2 - sigma_t^2, 1e-8 in the
+    published implementation. The first step then multiplies y by large weights that cancel, so use it only to reproduce
+    published numbers. Raises UsageError for another `call_at`.
     """
     if call_at not in ("earlier", "later"):
         raise UsageError(f"call_at {call_at!r} is not known", "choose from earlier, later")
@@ -34,7 +35,7 @@ def sample(estimate, process, y: Tensor, steps: int, noise, call_at: str = "earl
 
 
 def _exact(process, r: float, t: float) -> tuple[float, float, float]:
-    """The weights of x_r, x0 and y."""
+    """Return the weights of x_r, x0 and y for a step from r to t."""
     s_r, s_t, alpha = process.variance(r), process.variance(t), process.alpha(t)
     carry = sqrt(s_t * (1 - s_t) / (s_r * (1 - s_r))) if r < 1 else 0.0
     clean, noisy = (1 - s_t) - carry * (1 - s_r), s_t - carry * s_r
@@ -42,7 +43,7 @@ def _exact(process, r: float, t: float) -> tuple[float, float, float]:
 
 
 def _published(process, r: float, t: float, eps: float) -> tuple[float, float, float]:
-    """The same with `eps` where the published implementation has it."""
+    """Return the same weights with `eps` where the published implementation adds it."""
     total = process.scale**2
     (past, past_rest), (here, here_rest) = (
         (sqrt(total * s), sqrt(total * (1 - s) + eps)) for s in (process.variance(r), process.variance(t))

@@ -1,8 +1,8 @@
-"""Ancestral (SDE) sampler of a bridge: every step draws from the bridge between the current state and the estimate.
+"""Sample a bridge by its SDE: every step draws from the bridge between the current state and the estimate.
 
 x_t = (s_t / s_r) x_r + (1 - s_t / s_r) x0 + sqrt(s_t (1 - s_t / s_r)) sigma_1 z with s = sigma_t^2 / sigma_1^2 and
-alpha = 1; no noise on the last step. One step equals the ODE sampler's up to where the process ends. (Jukic et al., 2024,
-"Schroedinger bridge for generative speech enhancement".)
+alpha = 1, without noise on the last step. One step equals that of the ODE sampler, up to the time where the process
+ends. (Jukic et al., 2024, "Schroedinger bridge for generative speech enhancement".)
 """
 
 from math import sqrt
@@ -13,9 +13,10 @@ from enhance_cli.errors import UsageError
 
 
 def sample(estimate, process, y: Tensor, steps: int, noise, call_at: str = "earlier", eps: float = 0.0) -> Tensor:
-    """Clean estimate after exactly `steps` calls of `estimate`; `noise()` gives a draw like `y` per step but the last.
+    """Return the clean estimate after exactly `steps` calls of `estimate(x, y, t)`.
 
-    `call_at` and `eps` as in bridge_ode; here `eps` only enters denominators far from zero.
+    `noise()` is drawn once per step except the last. `call_at` and `eps` are those of bridge_ode, except that `eps`
+    only enters denominators far from zero here.
     """
     if call_at not in ("earlier", "later"):
         raise UsageError(f"call_at {call_at!r} is not known", "choose from earlier, later")

@@ -1,6 +1,6 @@
-"""Few-step sampler of consistency models: every call jumps to the clean end, and fresh noise brings the state back in between.
+"""Sample a consistency model: every call jumps to the clean end, and fresh noise leads back to the next time.
 
-x0 = f(x, t); x <- the process's state at the next time around x0. One step is one call. (Song et al., 2023,
+x0 = f(x, t), then x is drawn from the process at the next time around x0. One step is one call. (Song et al., 2023,
 "Consistency models", algorithm 1.)
 """
 
@@ -21,14 +21,15 @@ def sample(
     renoise: str = "every",
     limit: float | None = None,
 ) -> Tensor:
-    """Clean estimate after exactly `steps` calls of `estimate`; draws are one for the start and one between calls.
+    """Return the clean estimate after exactly `steps` calls of `estimate(x, y, t)`.
 
-    `start` is the time to start from, `limit` bounds every number of the result. `renoise` "legacy" adds no noise before
-    the last call, as the published program of DiCoSe does; it is only good for reproducing its numbers.
+    `noise()` is drawn once for the start and once between two calls. `start`: time to start from. `limit`: bound on the
+    magnitude of every value of the result. `renoise`: "legacy" adds no noise before the last call, as the published
+    program of DiCoSe does, and is only meant to reproduce its numbers. Raises UsageError for another `renoise`.
     """
     if renoise not in RENOISE:
         raise UsageError(f"renoise {renoise!r} is not known", f"choose from {', '.join(RENOISE)}")
-    times = process.jumps(steps, start)
+    times = process.consistency_times(steps, start)
     x = process.start(y, noise(), times[0])
     for call, (r, t) in enumerate(zip(times, times[1:]), 1):
         x0 = estimate(x, y, y.real.new_full(y.shape[:1], r))

@@ -1,6 +1,6 @@
-"""DDIM without noise between the steps: x_s = a_s x0 + std_s / std_t (x_t - a_t x0), from y with noise to the clean end.
+"""Sample by DDIM without noise between the steps, from y with noise to the clean end.
 
-(Song et al., 2021, "Denoising diffusion implicit models", eta = 0.)
+x_s = a_s x0 + std_s / std_t (x_t - a_t x0). (Song et al., 2021, "Denoising diffusion implicit models", eta = 0.)
 """
 
 from torch import Tensor
@@ -9,9 +9,10 @@ from torch import Tensor
 def sample(
     estimate, process, y: Tensor, steps: int, noise, start: float | None = None, limit: float | None = None
 ) -> Tensor:
-    """Clean estimate after exactly `steps` calls of `estimate(x, y, t)`; one draw from `noise`.
+    """Return the clean estimate after exactly `steps` calls of `estimate(x, y, t)`.
 
-    `start` is the first time, by default that of the process's published grid. `limit` bounds every number of the estimate.
+    `noise()` is drawn once. `start`: first time, by default that of the process's published grid. `limit`: bound on the
+    magnitude of every value of each estimate.
     """
     times = process.levels(steps, start)
     x = process.start(y, noise(), times[0])
@@ -20,5 +21,5 @@ def sample(
         x0 = estimate(x, y, now)
         if limit is not None:
             x0 = x0.clamp(-limit, limit)
-        x = x0 if s == process.t_clean else process.move(x, x0, y, now, then)
+        x = x0 if s == process.t_clean else process.deterministic_step(x, x0, y, now, then)
     return x

@@ -1,8 +1,8 @@
-"""Stochastic Euler sampler on noise levels, each step done `rounds` times: raise the noise a little, step down, go back up.
+"""Sample noise levels by stochastic Euler steps, each done `rounds` times: raise the noise, step down, go back up.
 
-At the level s: s' = (1 + gamma) s with gamma = min(churn / N, sqrt(2) - 1), x += sqrt(s'^2 - s^2) z, then
-x += (s_next - s') (x - x0) / s'; before the next round x += sqrt(s^2 - s_next^2) z. (Karras et al., 2022, algorithm 2
-without its second order; the rounds are those of Lugmayr et al., 2022, "RePaint".)
+At the level s: s' = (1 + gamma) s with gamma = min(churn / N, sqrt(2) - 1), x += sqrt(s'^2 - s^2) z, then x += (s_next
+- s') (x - x0) / s'. Before the next round x += sqrt(s^2 - s_next^2) z. (Karras et al., 2022, algorithm 2 without its
+second order. The rounds are those of Lugmayr et al., 2022, "RePaint".)
 """
 
 from math import sqrt
@@ -21,10 +21,11 @@ def sample(
     rounds: int = 1,
     limit: float | None = None,
 ) -> Tensor:
-    """Clean estimate after steps * rounds calls of `estimate`; draws are one for the start, then per round one for the churn
-    (if any), and one to go back up.
+    """Return the clean estimate after steps * rounds calls of `estimate(x, y, t)`.
 
-    `start` is the noise level to start from; `limit` bounds every number of every estimate.
+    `noise()` is drawn once for the start, then in each round once for the churn (if it is not 0) and, except in the
+    last round of a step, once to go back up. `start`: noise level to start from. `limit`: bound on the magnitude of
+    every value of each estimate.
     """
     times = process.levels(steps, start)
     gamma = min(churn / steps, sqrt(2) - 1)
@@ -43,5 +44,5 @@ def sample(
 
 
 def calls(steps: int, rounds: int = 1, **_) -> int:
-    """Network calls of `sample`."""
+    """Return the number of network calls of `sample`."""
     return steps * rounds

@@ -1,4 +1,4 @@
-"""Euler's method on straight paths, whose velocity is (x - x0) / t: x_t = x0 + (t / r) (x_r - x0).
+"""Sample straight paths by Euler's method with the velocity (x - x0) / t: x_t = x0 + (t / r) (x_r - x0).
 
 The last step ends on the estimate itself. (Lee et al., 2025, "FlowSE: flow matching-based speech enhancement".)
 """
@@ -7,7 +7,9 @@ from torch import Tensor
 
 
 def sample(estimate, process, y: Tensor, steps: int, noise, start: float | None = None) -> Tensor:
-    """Clean estimate after exactly `steps` calls of `estimate`; one draw of `noise()` for the start."""
+    """Return the clean estimate after exactly `steps` calls of `estimate(x, y, t)`, with one draw of `noise()` for the
+    start.
+    """
     times = process.levels(steps, start)
     x = process.start(y, noise(), times[0])
     for r, t in zip(times, times[1:]):

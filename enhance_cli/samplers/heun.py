@@ -1,7 +1,8 @@
-"""Heun's method on the probability-flow ODE dx/dsigma = (x - x0) / sigma, with optional churn; Euler on the last step.
+"""Solve the probability-flow ODE dx/dsigma = (x - x0) / sigma by Heun's method with optional churn.
 
-Two calls a step but the last, so 2 N - 1. With `churn` S the noise is first raised by the factor 1 + min(S / N, sqrt(2) - 1).
-(Karras et al., 2022, "Elucidating the design space of diffusion-based generative models", algorithms 1 and 2.)
+The last step is an Euler step, so N steps make 2 N - 1 calls. With `churn` S the noise is first raised by the factor 1
++ min(S / N, sqrt(2) - 1). (Karras et al., 2022, "Elucidating the design space of diffusion-based generative models",
+algorithms 1 and 2.)
 """
 
 from math import sqrt
@@ -19,9 +20,10 @@ def sample(
     churn: float = 0.0,
     limit: float | None = None,
 ) -> Tensor:
-    """Clean estimate after 2 steps - 1 calls of `estimate`; one draw for the start, and one per step with churn.
+    """Return the clean estimate after 2 steps - 1 calls of `estimate(x, y, t)`.
 
-    `start` is the noise level to start from; `limit` bounds every number of every estimate.
+    `noise()` is drawn once for the start and, with `churn`, once per step. `start`: noise level to start from. `limit`:
+    bound on the magnitude of every value of each estimate.
     """
     times = process.levels(steps, start)
     gamma = min(churn / steps, sqrt(2) - 1)
@@ -35,7 +37,9 @@ def sample(
 
 
 def step(estimate, x: Tensor, y: Tensor, t: float, r: float, limit: float | None = None) -> Tensor:
-    """The state x at the level t brought to r; as the teacher of a consistency distillation moves it."""
+    """Return the state x moved from level t to level r by one Heun step, as the teacher of a consistency distillation
+    does.
+    """
 
     def slope(x: Tensor, t: float) -> Tensor:
         x0 = estimate(x, y, y.real.new_full(y.shape[:1], t))
@@ -47,5 +51,5 @@ def step(estimate, x: Tensor, y: Tensor, t: float, r: float, limit: float | None
 
 
 def calls(steps: int, **_) -> int:
-    """Network calls of `sample`."""
+    """Return the number of network calls of `sample`."""
     return 2 * steps - 1

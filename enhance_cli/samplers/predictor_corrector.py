@@ -1,9 +1,9 @@
-"""Predictor-corrector sampler of SGMSE+: a Langevin correction at the time reached, then a reverse diffusion step.
+"""Sample by SGMSE+'s predictor-corrector: a Langevin correction at the time reached, then a reverse diffusion step.
 
 Predictor from r to t, with d = r - t and the score s: x <- x - (f - g^2 s) d + g sqrt(d) z, which on this grid is
 Euler-Maruyama on the reverse SDE. Corrector: x <- x + e s + sqrt(2 e) z, with e = 2 (snr std(r))^2 (annealed Langevin,
 "ald") or e = 2 (snr |z| / |s|)^2 ("langevin"). The last step adds no noise. (Song et al., 2021, "Score-based generative
-modeling through stochastic differential equations"; Richter et al., 2023.) With `corrector` "none" and `start` 0.5 on
+modeling through stochastic differential equations". Richter et al., 2023.) With `corrector` "none" and `start` 0.5 on
 BBED this is the few-step reverse process of CRP (Lay et al., 2024, "Single and few-step diffusion for generative speech
 enhancement").
 """
@@ -29,10 +29,12 @@ def sample(
     start: float | None = None,
     shared_step: bool = False,
 ) -> Tensor:
-    """Clean estimate; draws are one for the start, then per step one per correction and one for the predictor.
+    """Return the clean estimate after steps * (1 + corrector_steps) calls of `estimate(x, y, t)`.
 
-    `start` is the time to start at (default the process's own). The step of "langevin" is each item's own, so that a
-    result does not depend on what else is in the batch; `shared_step` takes norms averaged over the batch, as published.
+    `noise()` is drawn once for the start, then in each step once per correction and once for the predictor. `start`:
+    time to start from, by default the process's own. `shared_step`: compute the step size of "langevin" from norms
+    averaged over the batch, as published. By default each item has its own, so that a result does not depend on the
+    rest of its batch. Raises UsageError for an unknown `corrector`.
     """
     if corrector not in CORRECTORS:
         raise UsageError(f"corrector {corrector!r} is not known", f"choose from {', '.join(CORRECTORS)}")
@@ -59,7 +61,7 @@ def sample(
 
 
 def calls(steps: int, corrector: str = "ald", corrector_steps: int = 1, **_) -> int:
-    """Network calls of `sample`."""
+    """Return the number of network calls of `sample`."""
     return steps * (1 + (0 if corrector == "none" else corrector_steps))
 
 

@@ -1,15 +1,17 @@
-"""Probability-flow ODE of a diffusion, dx/dt = f - g^2 s / 2, by Heun's method on a fixed grid; Euler on the last step.
+"""Solve the probability-flow ODE of a diffusion, dx/dt = f - g^2 s / 2, by Heun's method on a fixed grid.
 
-The published models used an adaptive Runge-Kutta method of order 5 here; a fixed grid makes the number of calls known
-(2 N - 1) and the same for every file. (Song et al., 2021, "Score-based generative modeling through stochastic
-differential equations".)
+The last step is an Euler step. The published models used an adaptive Runge-Kutta method of order 5 here. A fixed grid
+makes the number of calls known (2 N - 1) and the same for every file. (Song et al., 2021, "Score-based generative
+modeling through stochastic differential equations".)
 """
 
 from torch import Tensor
 
 
 def sample(estimate, process, y: Tensor, steps: int, noise, start: float | None = None) -> Tensor:
-    """Clean estimate after 2 steps - 1 calls of `estimate`; one draw of `noise()` for the start, then deterministic."""
+    """Return the clean estimate after 2 steps - 1 calls of `estimate(x, y, t)`, with one draw of `noise()` for the
+    start.
+    """
 
     def slope(x: Tensor, t: float) -> Tensor:
         now = y.real.new_full(y.shape[:1], t)

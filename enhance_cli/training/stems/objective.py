@@ -101,7 +101,7 @@ class Objective:
         spread: float = 1.0,
     ) -> Tensor:
         """The teacher takes 1 to `longest` of the `grid` - 1 steps between `start` and sigma_min, long ways more often."""
-        levels = self.model.process.jumps(grid - 1, start)
+        levels = self.model.process.consistency_times(grid - 1, start)
         weights = torch.arange(1, min(longest, grid - 1) + 1, dtype=torch.float)
         jump = 1 + int(torch.multinomial(weights, 1))
         here = int(torch.randint(grid - jump, ()))

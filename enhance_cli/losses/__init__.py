@@ -1,9 +1,9 @@
-"""Losses: one file each. Training losses are loss(estimate, process, x0, y, noise, distance, ...) -> scalar, and a
-distance is distance(estimate, target, frontend) -> scalar.
+"""Collect the losses and the distances, one file each.
 
-PAIRINGS says which processes a loss's formulas hold for: score matching needs noise at every time, data prediction a state
-that is around y at t = 1, flow matching straight paths. SPECTRAL distances are of compressed spectrograms, the others of
-waveforms.
+A training loss is loss(estimate, process, x0, y, noise, distance, ...) -> scalar, a distance is distance(estimate,
+target, frontend) -> scalar. PAIRINGS lists the processes whose formulas each loss fits: score matching needs noise at
+every time, data prediction a state that is around y at t = 1, flow matching straight paths. SPECTRAL distances compare
+compressed spectrograms, the others waveforms.
 """
 
 from enhance_cli.catalogue import Catalogue

@@ -1,8 +1,9 @@
-"""Consistency distillation: one call from any point of a trajectory gives what the teacher's path from there leads to.
+"""Distill consistency: train one call from any point of a trajectory to give the end of the teacher's path from there.
 
-At a time t of a grid the teacher moves the state one step towards the clean end, to r, and the student's estimate at t is
-compared with that of its own moving average at r; on the last step of the grid, with the teacher's. (Song et al., 2023,
-"Consistency models"; the move is the deterministic one of Song et al., 2021, "Denoising diffusion implicit models".)
+At a time t of a grid the teacher moves the state one step towards the clean end, to r. The student's estimate at t is
+compared with that of its own moving average at r, or, on the last step of the grid, with the teacher's estimate. (Song
+et al., 2023, "Consistency models". The step is the deterministic one of Song et al., 2021, "Denoising diffusion
+implicit models".)
 """
 
 import torch
@@ -10,9 +11,10 @@ from torch import Tensor
 
 
 def loss(estimate, process, x0: Tensor, y: Tensor, noise, distance, teacher, average, grid: int = 18) -> Tensor:
-    """As data_prediction.loss; `teacher` and `average` are estimates like `estimate`, called without gradient.
+    """Return the mean consistency loss of a batch (see data_prediction.loss for the shared arguments).
 
-    `grid` is the number of steps of the teacher's path.
+    `teacher`, `average`: estimates like `estimate`, called without gradient. `grid`: number of steps of the teacher's
+    path.
     """
     times = torch.tensor(process.levels(grid), device=y.device)
     index = torch.randint(grid, y.shape[:1], device=y.device)

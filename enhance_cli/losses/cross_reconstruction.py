@@ -1,8 +1,8 @@
-"""Cross-reconstruction: noise is added to an embedding, good or bad, and the estimate is compared with the good one of the
-same recording. Mean of |estimate - x0|, and of one minus their cosine.
+"""Reconstruct the good embedding of a recording from its good or degraded embedding with noise added.
 
-Inference starts from little noise, so a share `near` of the rows is trained at times up to `near_end`, the others at all.
-(Nam et al., 2025, "SEED": all times alike, and no cosine.)
+The loss is the mean of |estimate - x0| plus a weight times one minus their cosine. Inference starts from little noise,
+so a share `near` of the rows is trained at times up to `near_end`, the others at all times. (Nam et al., 2025, "SEED",
+which trains all times alike and has no cosine term.)
 """
 
 import torch
@@ -21,8 +21,11 @@ def loss(
     near: float = 0.5,
     near_end: float = 200,
 ) -> Tensor:
-    """`estimate(x, y, t)` -> clean; x0, y (B, D); `noise()` standard normal like y; `cosine` is the weight of that part. There
-    is no other `distance`."""
+    """Return the mean loss of a batch of embeddings.
+
+    `estimate(x, y, t)` -> clean. x0, y: (B, D). `noise()`: standard normal like y. `distance`: ignored. `cosine`:
+    weight of the cosine term.
+    """
     share, when = torch.rand(2, y.shape[0], device=y.device)
     last = torch.where(share < near, min(near_end, process.t_max), process.t_max)
     t = (when * (last + 1)).floor()

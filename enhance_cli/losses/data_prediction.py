@@ -1,7 +1,7 @@
-"""Data prediction on a bridge: draw a state between clean and noisy, estimate the clean end, compare.
+"""Predict data on a bridge: draw a state between clean and noisy, estimate the clean end, compare.
 
-A share `at_end` of the items is trained at t = 1 exactly, where x_t = y: that is what one-step inference sees. With all of
-them there, the network is a plain predictor.
+A share `at_end` of the items is trained at t = 1 exactly, where x_t = y, as one-step inference sees it. With a share of
+1 the network is a plain predictor.
 """
 
 import torch
@@ -9,10 +9,11 @@ from torch import Tensor
 
 
 def loss(estimate, process, x0: Tensor, y: Tensor, noise, distance, at_end: float = 0.5, t_eps: float = 0.02) -> Tensor:
-    """`estimate(x, y, t)` -> clean; x0, y (B, 2, T, F); `noise()` standard normal like y; `distance(a, b)` -> scalar.
+    """Return the mean distance between estimates and clean spectrograms of a batch.
 
-    Other items have a t from `t_eps` to 1. That is not the process's t_eps, 0.03 as in published bridges: models here were
-    trained a little closer to the clean end.
+    `estimate(x, y, t)` -> clean. x0, y: (B, 2, T, F). `noise()`: standard normal like y. `distance(a, b)` -> scalar.
+    Items that are not at the end have a t from `t_eps` to 1. The default is not the process's t_eps (0.03 as in
+    published bridges), because models here were trained a little closer to the clean end.
     """
     batch = y.shape[0]
     t = t_eps + (1 - t_eps) * torch.rand(batch, device=y.device)

@@ -1,4 +1,4 @@
-"""Hybrid distance between estimate and target: compressed magnitude, compressed complex spectrum, and SI-SNR.
+"""Compare spectrograms by compressed magnitude, compressed complex spectrum, and SI-SNR.
 
 D = 70 mean(|S|^.3 - |X|^.3)^2 + 30 mean |S_c - X_c|^2 - log10 SI-SNR, with S_c = |S|^.3 e^(i arg S), as in the small
 speech enhancers of GTCRN (Rong et al., 2024) and FastEnhancer. The SI-SNR term leaves out items with a silent target.
@@ -11,7 +11,9 @@ MAGNITUDE, COMPLEX, EXPONENT = 70.0, 30.0, 0.3
 
 
 def distance(estimate: Tensor, target: Tensor, frontend) -> Tensor:
-    """Spectrograms (B, 2, T, F) in the compression of `frontend` (audio.stft.Frontend) -> scalar."""
+    """Return the distance of spectrograms (B, 2, T, F) in the compression of `frontend` (audio.stft.Frontend), a
+    scalar.
+    """
     (magnitude, spectrum), (true_magnitude, true_spectrum) = (
         frontend.recompress(c.float(), EXPONENT) for c in (estimate, target)
     )
@@ -25,7 +27,7 @@ def distance(estimate: Tensor, target: Tensor, frontend) -> Tensor:
 
 
 def negative_si_snr(estimate: Tensor, target: Tensor) -> Tensor:
-    """(B, N) waveforms -> mean of -log10 SI-SNR over the items whose target is not silent."""
+    """Return the mean of -log10 SI-SNR of waveforms (B, N) over the items whose target is not silent."""
     voiced = target.square().mean(dim=1) > 1e-8
     if not voiced.any():
         return estimate.new_zeros(())

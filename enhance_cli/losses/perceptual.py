@@ -1,7 +1,7 @@
-"""Perceptual distance: what PESQ (ITU-T P.862) hears between estimate and target, differentiable, by the package torch-pesq.
+"""Compare spectrograms by a differentiable PESQ (ITU-T P.862), computed by the package torch-pesq.
 
-The symmetric and asymmetric disturbances in the loudness domain, without PESQ's time alignment: for training, where the two
-are aligned. It belongs beside a distance that holds waveform and spectrum together, since it does not know phase.
+It has the symmetric and asymmetric disturbances in the loudness domain without PESQ's time alignment, since both
+signals are aligned in training. It ignores phase, so combine it with a distance that includes waveform and spectrum.
 """
 
 from functools import lru_cache
@@ -15,10 +15,10 @@ RATE = 16000
 
 
 def distance(estimate: Tensor, target: Tensor, frontend) -> Tensor:
-    """Spectrograms (B, 2, T, F) of 16 kHz audio in the compression of `frontend` (audio.stft.Frontend) -> scalar.
+    """Return the distance of spectrograms (B, 2, T, F) of 16 kHz audio, a scalar.
 
-    The mean over the items where neither is silent, as PESQ is not defined for silence. Raises UsageError where torch-pesq
-    is not installed.
+    `frontend` (audio.stft.Frontend) defines their compression. The mean is taken over the items where neither signal is
+    silent, as PESQ is not defined for silence. Raises UsageError where torch-pesq is not installed.
     """
     samples = (estimate.shape[2] - 1) * frontend.hop
     estimate, target = (frontend.synthesise(c.float(), samples) for c in (estimate, target))
@@ -32,7 +32,10 @@ def distance(estimate: Tensor, target: Tensor, frontend) -> Tensor:
 
 
 def _finite(gradient: Tensor) -> Tensor:
-    """Nothing for items that torch-pesq has no gradient for, as happens where both sound alike for 0.3 s."""
+    """Return `gradient` with zeros for items without a finite one.
+
+    torch-pesq has no gradient where both signals sound alike for 0.3 s.
+    """
     return torch.where(gradient.isfinite().all(dim=1, keepdim=True), gradient, 0)
 
 

@@ -1,8 +1,8 @@
-"""Correcting the reverse process (CRP, Lay et al., 2024): train the last call on the states that sampling really visits.
+"""Correct the reverse process (CRP, Lay et al., 2024): train the last call on the states that sampling really visits.
 
 The sampler runs N steps, all but the last call without gradient, and the final estimate is compared with the clean
-target. N is drawn uniformly from `fewest`..`steps` for every batch, so one checkpoint serves all step counts. As published:
-BBED with predictor_corrector from `start` 0.5 without `corrector`, `fewest` equal to `steps`, and `squared`.
+target. N is drawn uniformly from `fewest`..`steps` for every batch, so one checkpoint serves all step counts. As
+published: BBED with predictor_corrector from `start` 0.5 without `corrector`, `fewest` equal to `steps`, and `squared`.
 """
 
 import random
@@ -23,10 +23,11 @@ def loss(
     fewest: int = 1,
     squared: bool = False,
 ) -> Tensor:
-    """As data_prediction.loss; `sample` is the sampler whose reverse process is corrected, its settings bound.
+    """Return the mean distance between sampled results and clean spectrograms (see data_prediction.loss).
 
-    With `squared` the loss is the mean over the batch of 1/2 sum |estimate - x0|^2 instead of `distance`. Raises ValueError
-    for a sampler that does not call the network once per step, since its last call would not be known.
+    `sample`: sampler whose reverse process is corrected, with its settings bound. `squared`: use the mean over the
+    batch of 1/2 sum |estimate - x0|^2 instead of `distance`. Raises ValueError for a sampler that does not call the
+    network once per step, since its last call would not be known.
     """
     count = random.randint(fewest, steps)
     calls = 0

@@ -1,9 +1,8 @@
-"""Scale-invariant distance: D = mean over waveforms of log10((1 - c^2 + tau) / (c^2 + tau)), in bels, where c is the cosine of
-estimate and target.
+"""Compare waveforms by a bounded negative SI-SDR: D = mean of log10((1 - c^2 + tau) / (c^2 + tau)), in bels.
 
-Without tau that is the negative SI-SDR (Le Roux et al., 2019, "SDR - half-baked or well done?"), by which separation is
-judged; tau keeps what is better than 30 dB, or has nothing to do with the target at all, from counting beyond that. It knows
-no level and belongs beside a distance that does.
+c is the cosine of estimate and target. Without tau this is the negative SI-SDR (Le Roux et al., 2019, "SDR - half-baked
+or well done?"), the measure of separation. tau limits the value for estimates better than 30 dB and for estimates that
+have nothing to do with the target. The distance ignores level, so combine it with one that does not.
 """
 
 from torch import Tensor
@@ -13,7 +12,7 @@ SILENT = 1e-4  # power of a target below which it does not count
 
 
 def distance(estimate: Tensor, target: Tensor, frontend=None) -> Tensor:
-    """Waveforms (..., N) in units of the mix -> scalar, the mean over those whose target is not silent."""
+    """Return the mean over waveforms (..., N), in units of the mix, whose target is not silent."""
     estimate, target = estimate.float(), target.float()
     power = target.square().mean(dim=-1)
     playing = (power > SILENT).float()

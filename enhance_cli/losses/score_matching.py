@@ -1,7 +1,7 @@
-"""Denoising score matching, weighted by the variance: draw a state, estimate, and compare the estimate's score with z.
+"""Match scores, weighted by the variance: draw a state, estimate, and compare the estimate's score with z.
 
 Mean over the batch of 1/2 sum |std s + z|^2, with s the score of the estimate and t uniform between the process's t_eps
-and t_max. (Song et al., 2021; Richter et al., 2023, for speech.)
+and t_max. (Song et al., 2021. Richter et al., 2023, for speech.)
 """
 
 import torch
@@ -9,7 +9,10 @@ from torch import Tensor
 
 
 def loss(estimate, process, x0: Tensor, y: Tensor, noise, distance=None) -> Tensor:
-    """As data_prediction.loss; `noise()` is scaled by the process's noise_scale, and there is no other `distance`."""
+    """Return the mean denoising score matching loss (see data_prediction.loss for the shared arguments).
+
+    `noise()` is scaled by the process's noise_scale. `distance` is ignored.
+    """
     t = process.t_eps + (process.t_max - process.t_eps) * torch.rand(y.shape[0], device=y.device)
     z = noise()
     x = process.sample(x0, y, t, z)

@@ -1,9 +1,9 @@
-"""Distance of waveforms by their samples and by their spectra at two resolutions.
+"""Compare waveforms by their samples and by their spectra at two resolutions.
 
-D = mean |e - s| + w sum over windows of mean |E - S|, with complex spectra of orthonormal transforms, so that an error of a
-given energy weighs alike in both. Windows overlap by half, or the transforms would cost more than a small network does. (The
-sum of L1 terms that band-split networks for music are trained with; Lu et al., 2023, "Music source separation with band-split
-RoPE transformer".)
+D = mean |e - s| + w sum over windows of mean |E - S|, with complex spectra of orthonormal transforms, so that an error
+of a given energy weighs alike in both. Windows overlap by half, since the transforms would otherwise cost more than a
+small network does. (The sum of L1 terms that band-split networks for music are trained with. Lu et al., 2023, "Music
+source separation with band-split RoPE transformer".)
 """
 
 import torch
@@ -14,7 +14,7 @@ WEIGHT = 0.5
 
 
 def distance(estimate: Tensor, target: Tensor, frontend=None) -> Tensor:
-    """Waveforms (..., N) of at least 2048 samples -> scalar; there is no front end to it."""
+    """Return the distance of waveforms (..., N) of at least 2048 samples, a scalar. `frontend` is ignored."""
     error = (estimate - target).float().flatten(0, -2)
     total = error.abs().mean()
     for n_fft in WINDOWS:

@@ -1,8 +1,8 @@
-"""Measures of speech quality, one a file, loaded on use: `load("pesq")` gives its `score` function.
+"""Collect the measures of speech quality, one a file, loaded on use: `load("pesq")` returns its `score` function.
 
-Every `score(reference, estimate, rate)` takes two float arrays of the same length (N,) and a sample rate in
-Hz and returns a number, or a dictionary of numbers where one measure has several parts. Higher is better in
-all of them. A signal that the measure is not defined for (silence, too short) is an AudioError.
+Every `score(reference, estimate, rate)` takes two float arrays of the same length (N,) and a sample rate in Hz. It
+returns a number, or a dictionary of numbers where one measure has several parts. Higher is better in all of them. A
+signal for which the measure is not defined (silence, too short) raises AudioError.
 
 Error rates of speaker verification (eer, min_dcf, with trials and det) judge lists of trials and are imported by name.
 """
@@ -30,7 +30,7 @@ METRICS = Catalogue(
 
 
 def load(name: str) -> Score:
-    """The function that computes the measure `name`.
+    """Return the function that computes the measure `name`.
 
     Raises UsageError for an unknown name and EnhanceError where the package that the measure needs is not installed.
     """

@@ -1,8 +1,8 @@
-"""The equal error rate of speaker verification by condition: the same recordings clean and made bad in several ways.
+"""Compute the equal error rate of speaker verification by condition: the same recordings clean and degraded.
 
-Vectors are (utterances, conditions, D), of length one, with the names of their `conditions`, "clean" first, and the speaker
-("corpus/speaker") of each utterance. A cosine to the clean embedding rises even if all voices move to one point; the error
-rate does not fall then.
+Vectors are (utterances, conditions, D), of length one, with the names of their `conditions`, "clean" first, and the
+speaker ("corpus/speaker") of each utterance. A cosine to the clean embedding rises even if all voices move to one
+point, but the error rate does not fall then.
 """
 
 from collections.abc import Sequence
@@ -11,27 +11,30 @@ import numpy as np
 
 from enhance_cli.metrics.eer import rate
 from enhance_cli.metrics.eer import score as eer
-from enhance_cli.metrics.trials import Sorted, bootstrap, doubtful
+from enhance_cli.metrics.trials import SortedTrials, bootstrap, uncertain_range
 
 DRAWS = 400  # of the bootstrap
 
 
 def error_rates(vectors: np.ndarray, speakers: list[str], conditions: Sequence[str]) -> dict[str, float]:
-    """Equal error rates in percent.
+    """Return equal error rates in percent by condition.
 
-    "noise" or another condition: both sides are; "clean-noise": one of them; "crossed": both degraded, each in another way;
-    "degraded": the mean of all of these but "clean". Pairs are all within a corpus, since another corpus would be told apart
-    too easily.
+    "noise" or another condition: both sides have it. "clean-noise": one side has it. "crossed": both sides are
+    degraded, in different ways. "degraded": the mean of all of these except "clean". Pairs are formed within a corpus,
+    since voices of different corpora would be told apart too easily.
     """
     one, other, same = pairs(speakers)
     rates = {}
     for condition, values in scores(vectors, one, other, conditions).items():
-        rates[condition] = 100 * rate(*Sorted(values, np.tile(same, len(values) // len(same))).rates())
+        rates[condition] = 100 * rate(*SortedTrials(values, np.tile(same, len(values) // len(same))).rates())
     return {name: round(float(value), 3) for name, value in _with_mean(rates).items()}
 
 
 def target_cosines(vectors: np.ndarray, speakers: list[str], conditions: Sequence[str]) -> dict[str, float]:
-    """Mean cosine of the pairs of one speaker, by condition as error_rates. It rises too if all voices move together."""
+    """Return the mean cosine of target pairs by condition (see error_rates).
+
+    It rises too if all voices move together.
+    """
     one, other, same = pairs(speakers)
     means = {
         condition: np.mean(values[np.tile(same, len(values) // len(same))])
@@ -43,26 +46,30 @@ def target_cosines(vectors: np.ndarray, speakers: list[str], conditions: Sequenc
 def thresholds(
     vectors: np.ndarray, speakers: list[str], conditions: Sequence[str]
 ) -> tuple[float, tuple[float, float] | None]:
-    """The cosine at which misses and false alarms are equal over the pairs of all conditions together, as error_rates, and the
-    range around it in which a decision is uncertain (trials.doubtful)."""
+    """Return the threshold of equal error over the pairs of all conditions together, and its range of uncertainty.
+
+    The threshold is the cosine at which misses and false alarms are equal. The range is that of trials.uncertain_range.
+    """
     one, other, same = pairs(speakers)
     values = np.concatenate(list(scores(vectors, one, other, conditions).values()))
     targets = np.tile(same, len(values) // len(same))
-    return eer(values, targets)[1], doubtful(values, targets)
+    return eer(values, targets)[1], uncertain_range(values, targets)
 
 
 def intervals(
     systems: dict[str, np.ndarray], speakers: list[str], conditions: Sequence[str], seed: int = 0
 ) -> dict[str, dict[str, np.ndarray]]:
-    """Error rates in percent for every draw of speakers, {system: {condition: (DRAWS,)}}. All systems and conditions see the
-    same draws, so that differences can be taken draw by draw."""
+    """Return error rates in percent for every draw of speakers, {system: {condition: (DRAWS,)}}.
+
+    All systems and conditions see the same draws, so that differences can be taken draw by draw.
+    """
     one, other, same = pairs(speakers)
     sides = np.array(speakers)[np.stack([one, other], axis=1)]
     values = {system: scores(vectors, one, other, conditions) for system, vectors in systems.items()}
     found: dict[str, dict] = {system: {} for system in systems}
     for condition, first in next(iter(values.values())).items():
         times = len(first) // len(same)
-        ordered = [Sorted(values[system][condition], np.tile(same, times)) for system in systems]
+        ordered = [SortedTrials(values[system][condition], np.tile(same, times)) for system in systems]
         drawn = 100 * bootstrap(ordered, rate, np.tile(sides, (times, 1)), DRAWS, seed)
         for system, column in zip(systems, drawn.T):
             found[system][condition] = column
@@ -70,7 +77,7 @@ def intervals(
 
 
 def scores(vectors: np.ndarray, one: np.ndarray, other: np.ndarray, conditions: Sequence[str]) -> dict[str, np.ndarray]:
-    """Cosines of the pairs by condition, (pairs,) or several times as many."""
+    """Return the cosines of the pairs by condition, (pairs,) or several times as many."""
     cosine = lambda a, b: np.einsum("id,id->i", vectors[one, a], vectors[other, b])
     count = len(conditions)
     matched = {name: cosine(i, i) for i, name in enumerate(conditions)}
@@ -80,7 +87,9 @@ def scores(vectors: np.ndarray, one: np.ndarray, other: np.ndarray, conditions: 
 
 
 def pairs(speakers: list[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Indices of all pairs of utterances of one corpus ("corpus/speaker"), and whether the speaker is the same."""
+    """Return the indices of all pairs of utterances of one corpus ("corpus/speaker"), and whether the speaker is the
+    same.
+    """
     names = np.array(speakers)
     corpora = np.array([name.rpartition("/")[0] for name in speakers])
     one, other = np.triu_indices(len(names), 1)

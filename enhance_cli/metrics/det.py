@@ -1,5 +1,6 @@
-"""The DET curve: misses against false alarms on axes where a normal distribution of scores gives a straight line
-(Martin et al., 1997).
+"""Draw the DET curve: misses against false alarms on axes with normal quantiles (Martin et al., 1997).
+
+Normally distributed scores give a straight line.
 """
 
 from pathlib import Path
@@ -7,13 +8,16 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import norm
 
-from enhance_cli.metrics.trials import Sorted
+from enhance_cli.metrics.trials import SortedTrials
 
 TICKS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6)
 
 
-def draw(systems: dict[str, Sorted], picture: Path) -> None:
-    """Write `picture` (PNG): one curve for each system, with its EER marked. Raises OSError if it cannot be written."""
+def draw(systems: dict[str, SortedTrials], picture: Path) -> None:
+    """Write `picture` (PNG) with one curve for each system and its EER marked.
+
+    Raises OSError if it cannot be written.
+    """
     import matplotlib
 
     matplotlib.use("Agg")

@@ -1,9 +1,9 @@
-"""DNSMOS: what listeners would say of speech, 1 to 5, after ITU-T P.835 and P.808 (Reddy et al., 2021, 2022).
+"""Predict DNSMOS, the opinion of listeners on speech, 1 to 5, after ITU-T P.835 and P.808 (Reddy et al., 2021, 2022).
 
-The networks are those of Microsoft's package `speechmos`, run here with onnxruntime in one session that
-stays open. Only its weight files are used: the package itself would want librosa and pandas. It needs no
-reference. Windows of 9.01 s every second are scored and averaged, short clips are repeated, as the
-published scripts do, so that the numbers are theirs.
+The networks are those of Microsoft's package `speechmos`, run here with onnxruntime in one session that stays open.
+Only its weight files are used, because the package itself needs librosa and pandas. No reference is needed. Windows of
+9.01 s every second are scored and averaged, and short clips are repeated, as in the published scripts, so that the
+numbers are theirs.
 """
 
 from functools import cache
@@ -26,10 +26,10 @@ FFT, HOP, BANDS = 321, 160, 120
 
 
 def score(reference: np.ndarray | None, estimate: np.ndarray, rate: int) -> dict[str, float]:
-    """Predicted opinions of `estimate` (N,) at 16 kHz: `ovrl`, `sig`, `bak` (P.835) and `p808`.
+    """Return the predicted opinions of `estimate` (N,) at 16 kHz: `ovrl`, `sig`, `bak` (P.835) and `p808`.
 
-    `reference` is not used. Samples beyond -1..1 are clipped, as a file of integers would. Raises
-    AudioError at another rate and for an empty signal.
+    `reference` is not used. Samples beyond -1..1 are clipped, as in a file of integers. Raises AudioError at another
+    rate and for an empty signal.
     """
     if rate != RATE:
         raise AudioError(f"DNSMOS is defined at 16 kHz, not {rate} Hz", "resample first")
@@ -43,11 +43,10 @@ def score(reference: np.ndarray | None, estimate: np.ndarray, rate: int) -> dict
 
 
 def _window_starts(length: int) -> list[int]:
-    """Where the published scripts place their windows: one a second, except those that their rounding loses.
+    """Return the window starts of the published scripts: one a second, except those that their rounding loses.
 
-    They end window i at int((i + 9.01) * 16000), one sample early for i = 7..23 and 119..122, and drop what
-    is short. A better average would not be DNSMOS as others report it, so these windows are left out here
-    too.
+    They end window i at int((i + 9.01) * 16000), one sample early for i = 7..23 and 119..122, and drop windows that are
+    short. A better average would not be DNSMOS as others report it, so these windows are left out here too.
     """
     count = max(length // RATE - 9, 1)
     return [i * RATE for i in range(count) if int((i + 9.01) * RATE) - i * RATE == WINDOW]
@@ -74,7 +73,9 @@ def _sessions() -> tuple[onnxruntime.InferenceSession, onnxruntime.InferenceSess
 
 
 def _mel_spectrogram(audio: np.ndarray) -> np.ndarray:
-    """(N,) -> (T, 120) float32: dB below the loudest value, limited to 80 dB, scaled to -1..1."""
+    """Return the mel spectrogram (T, 120) float32 of audio (N,): dB below its maximum, limited to 80 dB, scaled to
+    -1..1.
+    """
     padded = np.pad(audio, FFT // 2)
     frames = np.lib.stride_tricks.sliding_window_view(padded, FFT)[::HOP]
     window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(FFT) / FFT)
@@ -86,12 +87,12 @@ def _mel_spectrogram(audio: np.ndarray) -> np.ndarray:
 
 @cache
 def _mel_bands() -> np.ndarray:
-    """(120, 161) triangles of equal area on Slaney's mel scale, 0 to 8 kHz."""
+    """Return (120, 161) triangles of equal area on Slaney's mel scale, 0 to 8 kHz."""
     # Linear to 1 kHz (15 mel), logarithmic above: 27 mel for a factor of 6.4.
     mel_top = 15 + 27 * np.log(RATE / 2 / 1000) / np.log(6.4)
     mel = np.linspace(0, mel_top, BANDS + 2)
     edges = np.where(mel < 15, mel * 200 / 3, 1000 * 6.4 ** ((np.maximum(mel, 15) - 15) / 27))
-    low, centre, high = edges[:-2, None], edges[1:-1, None], edges[2:, None]
+    low, center, high = edges[:-2, None], edges[1:-1, None], edges[2:, None]
     bins = np.fft.rfftfreq(FFT, 1 / RATE)
-    triangles = np.minimum((bins - low) / (centre - low), (high - bins) / (high - centre))
+    triangles = np.minimum((bins - low) / (center - low), (high - bins) / (high - center))
     return np.maximum(triangles, 0) * 2 / (high - low)

@@ -1,25 +1,25 @@
-"""EER, the equal error rate: at the threshold where misses and false alarms come closest, the larger of the two, 0 to 1."""
+"""Compute the EER: the larger of misses and false alarms at the threshold where they come closest, 0 to 1."""
 
 import numpy as np
 
-from enhance_cli.metrics.trials import Sorted
+from enhance_cli.metrics.trials import SortedTrials
 
 
 def rate(miss: np.ndarray, false_alarm: np.ndarray) -> float:
-    """From the rates (T,) at all thresholds."""
-    at = _place(miss, false_alarm)
+    """Return the EER from the rates (T,) at all thresholds."""
+    at = _crossing(miss, false_alarm)
     return float(max(miss[at], false_alarm[at]))
 
 
 def score(scores: np.ndarray, targets: np.ndarray) -> tuple[float, float]:
-    """(EER, its threshold) of trials with `scores` (K,), higher for one speaker, and `targets` (K,) bool.
+    """Return (EER, its threshold) of trials with `scores` (K,), higher for one speaker, and `targets` (K,) bool.
 
-    Raises UsageError unless there are both kinds.
+    Raises UsageError unless there are target and non-target trials.
     """
-    trials = Sorted(scores, targets)
+    trials = SortedTrials(scores, targets)
     rates = trials.rates()
-    return rate(*rates), trials.threshold(_place(*rates))
+    return rate(*rates), trials.threshold(_crossing(*rates))
 
 
-def _place(miss: np.ndarray, false_alarm: np.ndarray) -> int:
+def _crossing(miss: np.ndarray, false_alarm: np.ndarray) -> int:
     return int(np.argmin(np.abs(miss - false_alarm)))

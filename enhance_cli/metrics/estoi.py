@@ -1,7 +1,6 @@
-"""ESTOI, the extended short-time objective intelligibility (Jensen and Taal, 2016), 0 to 1.
+"""Compute ESTOI, the extended short-time objective intelligibility (Jensen and Taal, 2016), 0 to 1.
 
-Computed by the package `pystoi`, which drops silent frames of the reference and correlates third-octave
-spectrograms over 384 ms.
+The package `pystoi` drops silent frames of the reference and correlates third-octave spectrograms over 384 ms.
 """
 
 import warnings
@@ -13,7 +12,7 @@ from enhance_cli.errors import AudioError
 
 
 def score(reference: np.ndarray, estimate: np.ndarray, rate: int) -> float:
-    """ESTOI of `estimate` (N,) against `reference` (N,) at any rate (pystoi resamples to 10 kHz).
+    """Return the ESTOI of `estimate` (N,) against `reference` (N,) at any rate (pystoi resamples to 10 kHz).
 
     Raises AudioError where the reference is digital silence or holds less than 0.4 s of speech.
     """

@@ -1,7 +1,8 @@
-"""SDR of a stem by frames of one second, and their median, as tables of music separation report it.
+"""Compute the SDR of a stem by frames of one second, and their median, as tables of music separation report it.
 
-SDR = 10 log10(|s|^2 / |s - e|^2), the definition of the Music Demixing Challenge (Mitsufuji et al., 2022): no gain and no
-filter is forgiven, unlike in BSS Eval 4 (museval), whose frames and median these are and which comes out a little higher.
+SDR = 10 log10(|s|^2 / |s - e|^2), the definition of the Music Demixing Challenge (Mitsufuji et al., 2022). No gain and
+no filter is forgiven. BSS Eval 4 (museval), whose frames and median are used here, forgives a filter and gives slightly
+higher values.
 """
 
 import numpy as np
@@ -11,7 +12,7 @@ FLOOR = 1e-7  # energy of a frame below which a signal is silent
 
 
 def score(reference: np.ndarray, estimate: np.ndarray, rate: int) -> float:
-    """Median in dB over the frames in which neither is silent, both (..., N); nan if there are none."""
+    """Return the median in dB over the frames of reference and estimate (..., N) in which neither is silent, else nan."""
     size = round(FRAME * rate)
     values = []
     for start in range(0, max(1, reference.shape[-1] - size + 1), size):

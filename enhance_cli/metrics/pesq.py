@@ -1,7 +1,7 @@
-"""PESQ, the perceptual evaluation of speech quality, wide band (ITU-T P.862.2): 1.0 to 4.64 (identical).
+"""Compute wide-band PESQ, the perceptual evaluation of speech quality (ITU-T P.862.2): 1.0 to 4.64 (identical).
 
-Computed by the package `pesq`, which wraps the ITU's reference code. Narrow band (P.862) gives other
-numbers and is not offered, so that figures can be compared.
+The package `pesq` wraps the ITU's reference code. Narrow band (P.862) gives other numbers and is not offered, so that
+figures can be compared.
 """
 
 import numpy as np
@@ -11,10 +11,10 @@ from enhance_cli.errors import AudioError
 
 
 def score(reference: np.ndarray, estimate: np.ndarray, rate: int) -> float:
-    """PESQ (MOS-LQO) of `estimate` (N,) against `reference` (N,), both at 16 kHz.
+    """Return the PESQ (MOS-LQO) of `estimate` (N,) against `reference` (N,), both at 16 kHz.
 
-    Raises AudioError at another rate, for an estimate that is silent or not finite, and where the reference code finds no
-    speech or fewer than 0.25 s.
+    Raises AudioError at another rate, for an estimate that is silent or not finite, and where the reference code finds
+    no speech or fewer than 0.25 s.
     """
     if rate != 16000:
         raise AudioError(f"wide-band PESQ is defined at 16 kHz, not {rate} Hz", "resample first")

@@ -1,8 +1,7 @@
-"""SI-SDR, the scale-invariant signal-to-distortion ratio in dB (Le Roux et al., 2019).
+"""Compute SI-SDR, the scale-invariant signal-to-distortion ratio in dB (Le Roux et al., 2019).
 
-The estimate is split into its projection on the reference and the rest; the ratio of their energies is the
-score. The mean is not removed, as in the published tables for speech enhancement: an offset counts as
-distortion.
+The estimate is split into its projection on the reference and the rest, and the score is the ratio of their energies.
+The mean is not removed, as in the published tables for speech enhancement: an offset counts as distortion.
 """
 
 import numpy as np
@@ -11,10 +10,10 @@ from enhance_cli.errors import AudioError
 
 
 def score(reference: np.ndarray, estimate: np.ndarray, rate: int) -> float:
-    """SI-SDR in dB of `estimate` (N,) against `reference` (N,) at any rate.
+    """Return the SI-SDR in dB of `estimate` (N,) against `reference` (N,) at any rate.
 
-    It is inf if they differ by a factor only, and -inf if the estimate holds nothing of the reference.
-    Raises AudioError if the reference is digital silence: nothing can be projected on it.
+    It is inf if they differ by a factor only, and -inf if the estimate contains nothing of the reference. Raises
+    AudioError if the reference is digital silence, since nothing can be projected on it.
     """
     reference = reference.astype(np.float64)
     estimate = estimate.astype(np.float64)

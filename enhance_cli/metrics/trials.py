@@ -1,7 +1,7 @@
-"""Verification trials: scores of pairs, of which some are of one speaker (targets), and what follows for every threshold.
+"""Evaluate verification trials: scores of pairs, some of one speaker (targets), at every threshold.
 
 Intervals come from drawing whole speakers again and again (bootstrap), because the trials of one speaker are not
-independent. Nobody has to name the speakers: recordings that target trials join belong to one.
+independent. Speakers need no names: recordings joined by target trials belong to one speaker.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,15 +12,15 @@ from scipy.sparse.csgraph import connected_components
 
 from enhance_cli.errors import UsageError
 
-FEWEST = 10  # speakers from which an interval means something
-DOUBT = 0.05  # share of wrong decisions on either side that leaves a score uncertain
+MIN_SPEAKERS = 10  # speakers from which an interval means something
+UNCERTAIN_SHARE = 0.05  # share of wrong decisions on either side that leaves a score uncertain
 
 Measure = Callable[[np.ndarray, np.ndarray], "float | tuple[float, ...]"]
 """`measure(miss, false_alarm)`: a number or several from the two rates at all thresholds."""
 
 
-class Sorted:
-    """The trials of one system by falling score, ready for many weightings. `scores` (K,), `targets` (K,) bool."""
+class SortedTrials:
+    """Hold the trials of one system by falling score, ready for many weightings. `scores` (K,), `targets` (K,) bool."""
 
     def __init__(self, scores: np.ndarray, targets: np.ndarray):
         scores, targets = np.asarray(scores, np.float64), np.asarray(targets, bool)
@@ -31,21 +31,24 @@ class Sorted:
         self.ends = np.append(np.flatnonzero(np.diff(self.scores)), len(scores) - 1)  # equal scores pass together
 
     def rates(self, weights: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """(miss, false alarm), each (T + 1,), where the best 0, 1, ..., T distinct scores are accepted."""
+        """Return (miss, false alarm), each (T + 1,), where the best 0, 1, ..., T distinct scores are accepted."""
         weights = np.ones(len(self.scores)) if weights is None else weights[self.order]
         accepted = [np.append(0, np.cumsum(weights * side)[self.ends]) for side in (self.targets, ~self.targets)]
         targets, others = (side / side[-1] for side in accepted)
         return 1 - targets, others
 
-    def threshold(self, place: int) -> float:
-        """Halfway between the last score accepted at that place of `rates` and the first refused."""
-        last = self.scores[self.ends[min(max(place - 1, 0), len(self.ends) - 1)]]
-        first = self.scores[self.ends[min(place, len(self.ends) - 1)]]
+    def threshold(self, index: int) -> float:
+        """Return the value halfway between the last score accepted at that index of `rates` and the first refused."""
+        last = self.scores[self.ends[min(max(index - 1, 0), len(self.ends) - 1)]]
+        first = self.scores[self.ends[min(index, len(self.ends) - 1)]]
         return float((last + first) / 2)
 
 
 def speakers(pairs: Sequence[tuple[int, int]], targets: np.ndarray) -> np.ndarray:
-    """The speaker (K, 2) of both sides of every trial, by number: target trials join recordings. `pairs` (K, 2)."""
+    """Return the speaker numbers (K, 2) of both sides of every trial in `pairs` (K, 2).
+
+    Target trials join recordings.
+    """
     pairs = np.asarray(pairs)
     count = int(pairs.max()) + 1
     one, other = pairs[np.asarray(targets, bool)].T
@@ -54,11 +57,12 @@ def speakers(pairs: Sequence[tuple[int, int]], targets: np.ndarray) -> np.ndarra
 
 
 def bootstrap(
-    systems: Sequence[Sorted], measure: Measure, sides: np.ndarray, draws: int = 1000, seed: int = 0
+    systems: Sequence[SortedTrials], measure: Measure, sides: np.ndarray, draws: int = 1000, seed: int = 0
 ) -> np.ndarray:
-    """`measure` of every system in every draw of speakers, (draws, systems, ...); all systems see the same draws.
+    """Return `measure` of every system in every draw of speakers, (draws, systems, ...).
 
-    `sides` (K, 2) are the speakers of the trials in the order of the scores. A draw without both kinds is drawn again.
+    All systems see the same draws. `sides` (K, 2): speakers of the trials in the order of the scores. A draw without
+    both target and non-target trials is drawn again.
     """
     rng = np.random.default_rng(seed)
     names, numbers = np.unique(sides, return_inverse=True)
@@ -77,19 +81,29 @@ def bootstrap(
 
 
 def too_few(count: int) -> str:
-    """Why so many speakers give no intervals; "" if they do. The trials of a few have few errors, often none in any draw."""
-    return "" if count >= FEWEST else f"no intervals: they take {FEWEST} speakers, and these trials tell of {count}"
+    """Return the reason why `count` speakers give no intervals, or "" if they do.
+
+    The trials of a few speakers have few errors, often none in any draw.
+    """
+    if count >= MIN_SPEAKERS:
+        return ""
+    return f"no intervals: they take {MIN_SPEAKERS} speakers, and these trials tell of {count}"
 
 
-def doubtful(scores: np.ndarray, targets: np.ndarray, share: float = DOUBT) -> tuple[float, float] | None:
-    """The scores between which a decision is uncertain: from that which a `share` of the targets falls short of, to that which
-    as large a share of the others exceeds. Outside, no more than the share of either kind is taken for the other. None where
-    the two kinds lie further apart than that. `scores` (K,), `targets` (K,) bool, of both kinds."""
+def uncertain_range(
+    scores: np.ndarray, targets: np.ndarray, share: float = UNCERTAIN_SHARE
+) -> tuple[float, float] | None:
+    """Return the range of scores in which a decision is uncertain, or None if the range is empty.
+
+    It reaches from the quantile `share` (5 %) of the target scores to the quantile 1 - `share` (95 %) of the non-target
+    scores. Outside of it no more than that share of either kind is taken for the other. `scores` (K,), `targets` (K,)
+    bool, of both kinds.
+    """
     low, high = np.quantile(scores[targets], share), np.quantile(scores[~targets], 1 - share)
     return (float(low), float(high)) if low < high else None
 
 
 def interval(values: np.ndarray, share: float = 0.95) -> tuple[float, float]:
-    """The middle `share` of bootstrap values (draws,)."""
+    """Return the limits of the middle `share` of bootstrap values (draws,)."""
     low, high = np.quantile(values, [(1 - share) / 2, (1 + share) / 2])
     return float(low), float(high)

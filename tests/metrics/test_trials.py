@@ -6,7 +6,7 @@ from scipy.stats import norm
 
 from enhance_cli.errors import UsageError
 from enhance_cli.metrics import det, eer, min_dcf
-from enhance_cli.metrics.trials import Sorted, bootstrap, interval, speakers
+from enhance_cli.metrics.trials import SortedTrials, bootstrap, interval, speakers
 
 
 def gaussian(distance: float, targets: int = 20000, others: int = 100000, seed: int = 0):
@@ -80,7 +80,7 @@ def test_intervals_hold_the_truth_about_as_often_as_they_say():
     inside = []
     for seed in range(16):
         scores, targets, sides = voices(40, seed)
-        low, high = interval(bootstrap([Sorted(scores, targets)], eer.rate, sides, 60)[:, 0])
+        low, high = interval(bootstrap([SortedTrials(scores, targets)], eer.rate, sides, 60)[:, 0])
         assert low < eer.score(scores, targets)[0] < high
         inside.append(low < truth < high)
     assert np.mean(inside) >= 0.8
@@ -89,15 +89,16 @@ def test_intervals_hold_the_truth_about_as_often_as_they_say():
 def test_systems_share_draws_so_that_a_small_difference_is_seen():
     scores, targets, sides = voices(40, 0)
     better = scores + 0.05 * targets
-    drawn = bootstrap([Sorted(scores, targets), Sorted(better, targets)], eer.rate, sides, 100, seed=3)
+    drawn = bootstrap([SortedTrials(scores, targets), SortedTrials(better, targets)], eer.rate, sides, 100, seed=3)
     one, other = (interval(drawn[:, i]) for i in (0, 1))
     assert other[1] > one[0] and interval(drawn[:, 1] - drawn[:, 0])[1] < 0
-    again = bootstrap([Sorted(scores, targets)], eer.rate, sides, 100, seed=3)
+    again = bootstrap([SortedTrials(scores, targets)], eer.rate, sides, 100, seed=3)
     np.testing.assert_array_equal(again[:, 0], drawn[:, 0])
 
 
 def test_the_det_curve_is_drawn(tmp_path):
     det.draw(
-        {"raw": Sorted(*gaussian(1.0, 200, 200)), "perfect": Sorted(*gaussian(30.0, 200, 200))}, tmp_path / "det.png"
+        {"raw": SortedTrials(*gaussian(1.0, 200, 200)), "perfect": SortedTrials(*gaussian(30.0, 200, 200))},
+        tmp_path / "det.png",
     )
     assert (tmp_path / "det.png").read_bytes().startswith(b"\x89PNG")

@@ -104,4 +104,6 @@ def test_consistency(steps, renoise):
     )
     check(run(steps), golden["out_corrected" if renoise == "every" else "out_legacy"], about)
     check(run(1), golden["out_onestep"], about)
-    assert process.consistency_times(steps, about["sigma0"]) == pytest.approx(golden["sigmas"][: steps + 1].tolist(), rel=1e-5)
+    assert process.consistency_times(steps, about["sigma0"]) == pytest.approx(
+        golden["sigmas"][: steps + 1].tolist(), rel=1e-5
+    )

@@ -1,7 +1,7 @@
 """What `enhance verify` says of one pair: both scores, and the decision with what its threshold rests on.
 
 A threshold holds for speech like that of the trials it was found on. Between the scores that a twentieth of the pairs of one
-speaker fall short of, and a twentieth of those of two speakers exceed (metrics.trials.doubtful), a decision is called
+speaker fall short of, and a twentieth of those of two speakers exceed (metrics.trials.uncertain_range), a decision is called
 uncertain.
 """
 

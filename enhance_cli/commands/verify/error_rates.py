@@ -22,7 +22,7 @@ def score(wanted: "Trials", raw, repaired, missing: set[int], draws: int, seed: 
     import numpy as np
 
     from enhance_cli.metrics import eer, min_dcf
-    from enhance_cli.metrics.trials import Sorted, bootstrap, doubtful, interval, speakers, too_few
+    from enhance_cli.metrics.trials import SortedTrials, bootstrap, interval, speakers, too_few, uncertain_range
 
     pairs, targets = np.array(wanted.pairs), np.array(wanted.targets)
     kept = ~np.isin(pairs, sorted(missing)).any(axis=1)
@@ -37,7 +37,7 @@ def score(wanted: "Trials", raw, repaired, missing: set[int], draws: int, seed: 
         name: np.einsum("kd,kd->k", v[pairs[:, 0]], v[pairs[:, 1]])
         for name, v in (("raw", raw), ("repaired", repaired))
     }
-    systems = {name: Sorted(scores, targets) for name, scores in cosines.items()}
+    systems = {name: SortedTrials(scores, targets) for name, scores in cosines.items()}
     sides = speakers(pairs, targets)
     few = too_few(len(np.unique(sides)))
     rows = []
@@ -46,7 +46,7 @@ def score(wanted: "Trials", raw, repaired, missing: set[int], draws: int, seed: 
         row = {"system": name, "trials": len(targets), "targets": int(targets.sum()), "eer": rate}
         row["target_cosine"] = round(float(scores[targets].mean()), 4)
         row |= {"min_dcf": min_dcf.score(scores, targets), "threshold": threshold}
-        rows.append(row | {"uncertain_range": None if few else doubtful(scores, targets)})
+        rows.append(row | {"uncertain_range": None if few else uncertain_range(scores, targets)})
     if rows[0]["eer"] > 0:
         rows[1]["eer_change"] = rows[1]["eer"] / rows[0]["eer"] - 1
     if draws and few:

@@ -1,7 +1,8 @@
 """Files that are replaced whole: written under a hidden name beside their place, and renamed when they are complete.
 
 A run that is killed leaves what was there before, and the next one writes over what it left. Of two runs that write the same
-file the second waits for the first. Outputs of a batch are written by batch.atomic instead, where the second run is told.
+file the second waits for the first. Outputs of a batch are written by batch.safety.atomic instead, where the second run
+fails.
 """
 
 import contextlib

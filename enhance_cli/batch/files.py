@@ -21,11 +21,11 @@ from enhance_cli.audio.read import AudioFile, open_audio
 from enhance_cli.audio.resample import Resampler, resampled_length
 from enhance_cli.audio.tags import copy_tags
 from enhance_cli.audio.write import AudioWriter, OutputFormat, as_read, output_format
-from enhance_cli.batch.atomic import STDOUT, atomic, part_path, spool_stdin
-from enhance_cli.batch.changes import check_unchanged, folders_watched, state
 from enhance_cli.batch.gain import FLOATS, choose_gain, decibels
 from enhance_cli.batch.inputs import STDIN
 from enhance_cli.batch.outputs import Job
+from enhance_cli.batch.safety.atomic import STDOUT, atomic, part_path, spool_stdin
+from enhance_cli.batch.safety.changes import check_unchanged, folders_watched, state
 from enhance_cli.errors import AudioError, EnhanceError
 
 Blocks = Iterator[np.ndarray]

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from enhance_cli.batch.outputs import Job
-from enhance_cli.batch.rooms import temporary_room
+from enhance_cli.batch.safety.temporary import temporary_room
 from enhance_cli.batch.storage import StoredFile, fetch, put
 from enhance_cli.errors import EnhanceError
 

@@ -50,7 +50,7 @@ def enhance_embedding(
     xv_enhanced.npz). Many recordings go into one file with -o FILE, with their paths as ids.
     """
     from enhance_cli.batch import inputs
-    from enhance_cli.batch.embeddings import refuse_lost_archives
+    from enhance_cli.batch.embeddings.file import refuse_lost_archives
     from enhance_cli.batch.reports import failed_jobs
     from enhance_cli.batch.work import Work
     from enhance_cli.models import registry
@@ -99,7 +99,7 @@ def _load(
     form: str | None,
 ):
     """The worker, and what records say about it. torch is imported here."""
-    from enhance_cli.batch.embeddings import EmbeddingWorker
+    from enhance_cli.batch.embeddings.file import EmbeddingWorker
     from enhance_cli.models.device import pick_device, pick_precision, set_threads
     from enhance_cli.models.load import load_file
     from enhance_cli.tasks.embed import EmbedOptions
@@ -145,7 +145,7 @@ def _refuse_other_files(output: str | None, format: str | None) -> None:
 def _plan(files: list, recursive: bool, output: str | None, name: str | None, existing: str, form, model: str) -> tuple:
     """The jobs, and whether all of them write one file."""
     from enhance_cli.batch import inputs, outputs
-    from enhance_cli.batch.collection import plan_into_one
+    from enhance_cli.batch.embeddings.collection import plan_into_one
     from enhance_cli.vectors import SUFFIXES, form_of
 
     found = inputs.expand(files, recursive, inputs.AUDIO_SUFFIXES | SUFFIXES, "audio files or embeddings")

@@ -18,8 +18,8 @@ def file_options(jobs: list, json: bool, report, verbose: bool, plot: bool, bit_
     Raises UsageError for a picture of what goes to standard output, and for what none of the outputs could be.
     """
     from enhance_cli.audio.formats import refuse_impossible
-    from enhance_cli.batch.atomic import STDOUT
     from enhance_cli.batch.files import FileOptions
+    from enhance_cli.batch.safety.atomic import STDOUT
 
     depth = bit_depth.value if bit_depth else None
     targets = {target for job in jobs if job.action == "run" for target in job.targets}
@@ -61,7 +61,7 @@ def carry_out(
     `base` are the fields that all records have, and `name(base)` says what does the work once the model is loaded. With
     `into_one` all jobs have one output. Raises UsageError for what does not fit together.
     """
-    from enhance_cli.batch.atomic import STDOUT
+    from enhance_cli.batch.safety.atomic import STDOUT
 
     if json and any(job.target == STDOUT for job in jobs):
         raise UsageError("--json and the results cannot both go to standard output", "use --report FILE.jsonl")
@@ -117,13 +117,13 @@ def engage(work, jobs: list, engine: flags.Engine, workers: int | None, ray_addr
 
     The model is loaded. `workers` None is one process for each GPU, or none but this one; on Ray every slot there is.
     """
-    from enhance_cli.batch import runner
+    from enhance_cli.batch.backends import threads
     from enhance_cli.batch.inputs import STDIN
 
     if engine is flags.Engine.ray:
-        from enhance_cli.batch import ray_engine
+        from enhance_cli.batch.backends import ray_cluster
 
-        do = lambda jobs, base, on_record, *_: ray_engine.run(jobs, work, base, on_record, ray_address, workers)
+        do = lambda jobs, base, on_record, *_: ray_cluster.run(jobs, work, base, on_record, ray_address, workers)
         return do, _facts_elsewhere(work), "on Ray"
     devices = _devices(work.device, workers, sum(job.action == "run" for job in jobs))
     if len(devices) > 1 or (workers or 1) > 1:  # also for a single file, which may kill its worker
@@ -131,7 +131,7 @@ def engage(work, jobs: list, engine: flags.Engine, workers: int | None, ray_addr
             raise UsageError(
                 f"--workers {workers}: standard input has one reader", "leave --workers away, or name files"
             )
-        from enhance_cli.batch.workers import run
+        from enhance_cli.batch.backends.processes import run
 
         share = replace(work, threads=work.threads or max(1, (os.cpu_count() or 1) // len(devices)))
         do = lambda jobs, base, on_record, *_: run(jobs, share, base, on_record, devices)
@@ -139,15 +139,15 @@ def engage(work, jobs: list, engine: flags.Engine, workers: int | None, ray_addr
     worker, facts = work.load_worker()
 
     def here(jobs, base, on_record, reporter, stop):
-        one = work.one_by(worker, lambda process: reporter.watch(runner.until(stop, process)))
-        return runner.run(jobs, one, base, on_record, min(worker.lanes, len(jobs)), stop)
+        one = work.one_by(worker, lambda process: reporter.watch(threads.until(stop, process)))
+        return threads.run(jobs, one, base, on_record, min(worker.lanes, len(jobs)), stop)
 
     return here, facts, _place(facts)
 
 
 def _engage_into_one(work) -> tuple:
     """As `engage`, for recordings that go into one file of embeddings."""
-    from enhance_cli.batch import collection
+    from enhance_cli.batch.embeddings import collection
 
     worker, facts = work.load_worker()
 
@@ -197,6 +197,6 @@ def _run_jobs(jobs: list, do: Callable, base: dict, json, report, quiet, verbose
 
 def _skip_all(jobs, base, on_record, *_):
     """What there is to do when everything is there already."""
-    from enhance_cli.batch import runner
+    from enhance_cli.batch.backends import threads
 
-    return runner.run_skips(jobs, base, on_record)
+    return threads.run_skips(jobs, base, on_record)

@@ -12,10 +12,10 @@ import pytest
 import soundfile
 
 from enhance_cli.batch import files as module
+from enhance_cli.batch.backends.threads import run
 from enhance_cli.batch.files import FileOptions, enhance_file
 from enhance_cli.batch.inputs import Input, expand
 from enhance_cli.batch.outputs import Job, plan
-from enhance_cli.batch.runner import run
 from enhance_cli.errors import AudioError, EnhanceError, UsageError
 
 RATE = 16000
@@ -289,7 +289,7 @@ from pathlib import Path, PurePath
 from enhance_cli.batch.files import FileOptions, enhance_file
 from enhance_cli.batch.inputs import expand
 from enhance_cli.batch.outputs import Job, plan
-from enhance_cli.batch.runner import run
+from enhance_cli.batch.backends.threads import run
 
 def identity(blocks, rate, channels, level):
     return blocks

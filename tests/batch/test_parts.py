@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import soundfile
 
+from enhance_cli.batch.backends.threads import run
 from enhance_cli.batch.files import FileOptions, enhance_file
 from enhance_cli.batch.inputs import expand
 from enhance_cli.batch.outputs import plan_parts
-from enhance_cli.batch.runner import run
 from enhance_cli.errors import UsageError
 
 RATE = 8000

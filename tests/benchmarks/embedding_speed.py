@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from enhance_cli.batch.embeddings import save
+from enhance_cli.batch.embeddings.file import save
 from enhance_cli.models.load import Model
 from enhance_cli.models.spec import Spec
 from enhance_cli.networks import NETWORKS

@@ -23,11 +23,11 @@ import soundfile
 import enhance_cli
 from enhance_cli.audio.level import Meter
 from enhance_cli.audio.read import open_audio
+from enhance_cli.batch.backends.threads import run
 from enhance_cli.batch.files import FileOptions, enhance_file
 from enhance_cli.batch.inputs import expand
 from enhance_cli.batch.outputs import plan
 from enhance_cli.batch.record import ReportWriter
-from enhance_cli.batch.runner import run
 from enhance_cli.tasks.denoise import DenoiseOptions, Denoiser
 from enhance_cli.tasks.engine import Order
 from enhance_cli.tasks.windows import cut

@@ -68,7 +68,7 @@ def score(wanted: "Trials", raw, repaired, missing: set[int], draws: int, seed: 
 
 
 def _plot(systems: dict, plot: Path) -> None:
-    from enhance_cli.batch.atomic import atomic
+    from enhance_cli.batch.safety.atomic import atomic
     from enhance_cli.metrics.det import draw
 
     try:

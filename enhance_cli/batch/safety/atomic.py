@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from enhance_cli.batch.rooms import temporary_room
+from enhance_cli.batch.safety.temporary import temporary_room
 from enhance_cli.errors import AudioError
 
 try:

@@ -13,7 +13,7 @@ import pytest
 from tests import audio_zoo as zoo
 
 pytest.importorskip("ray.data")
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PATIENCE = 400  # seconds; a cluster on a busy machine takes long to start its workers
 
 
@@ -100,7 +100,9 @@ def test_a_file_that_kills_its_worker_fails_and_takes_no_other_along(nodes, envi
         for word in words[:3]:
             system.put_file(str(tmp_path / word), f"take/in/{word}")
         words, out = [f"s3://take/in/{word}" for word in words], "s3://take/out"
-    with start_python("-m", "tests.batch.ray_driver", nodes.address, "copy", *words, "-o", out, stdout=-1) as process:
+    with start_python(
+        "-m", "tests.batch.backends.ray_driver", nodes.address, "copy", *words, "-o", out, stdout=-1
+    ) as process:
         found = records(process.communicate(timeout=PATIENCE)[0].decode())
     assert process.returncode == 1
     assert [found[word]["status"] for word in words] == ["done", "failed", "done", "failed"]
@@ -115,7 +117,7 @@ def test_a_file_that_kills_its_worker_fails_and_takes_no_other_along(nodes, envi
 
 def test_a_model_that_workers_refuse_ends_the_run_with_its_own_error(nodes, start_python, tmp_path):
     zoo.save(tmp_path / "a.wav", zoo.noise(1, 800))
-    words = ["-m", "tests.batch.ray_driver", nodes.address, "refuse", "a.wav", "-o", "out"]
+    words = ["-m", "tests.batch.backends.ray_driver", nodes.address, "refuse", "a.wav", "-o", "out"]
     with start_python(*words, stdout=-1, stderr=-1) as process:
         stdout, stderr = process.communicate(timeout=PATIENCE)
     assert process.returncode == 1 and not stdout and b"ModelError: copier: this model is refused" in stderr

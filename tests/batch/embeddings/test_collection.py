@@ -6,10 +6,10 @@ import threading
 import numpy as np
 import pytest
 
-from enhance_cli.batch.collection import plan_into_one, run
-from enhance_cli.batch.embeddings import EmbeddingWorker, refuse_lost_archives
+from enhance_cli.batch.embeddings.checkpoint import KeptRows
+from enhance_cli.batch.embeddings.collection import plan_into_one, run
+from enhance_cli.batch.embeddings.file import EmbeddingWorker, refuse_lost_archives
 from enhance_cli.batch.inputs import expand
-from enhance_cli.batch.kept_rows import KeptRows
 from enhance_cli.batch.outputs import plan
 from enhance_cli.errors import AudioError, VectorError
 from enhance_cli.vectors import SUFFIXES, read

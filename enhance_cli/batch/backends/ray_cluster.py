@@ -1,4 +1,4 @@
-"""The loop over the files, on a Ray cluster: as `runner.run`, with workers on many machines.
+"""The loop over the files, on a Ray cluster: as `threads.run`, with workers on many machines.
 
 Ray Data sends jobs to worker processes that hold the model, one for each slot (a GPU, or `--threads` CPU cores), and brings the
 records back as files end. A job whose worker or machine dies is done again elsewhere; doing one twice gives the same file.
@@ -15,12 +15,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from enhance_cli.batch import runner
-from enhance_cli.batch.atomic import STDOUT
+from enhance_cli.batch.backends import threads
+from enhance_cli.batch.backends.ray_worker import Slot, Tries
 from enhance_cli.batch.inputs import STDIN
 from enhance_cli.batch.outputs import Job
-from enhance_cli.batch.ray_worker import Slot, Tries
 from enhance_cli.batch.record import Record
+from enhance_cli.batch.safety.atomic import STDOUT
 from enhance_cli.batch.work import Work
 from enhance_cli.errors import EnhanceError, UsageError
 
@@ -36,7 +36,7 @@ def run(
     on_record: Callable[[Record], None],
     address: str | None = None,
     workers: int | None = None,
-) -> runner.Summary:
+) -> threads.Summary:
     """Do `work` on each job; `base` are the fields of all records. Skipped jobs end first, here, the others as they come.
 
     `address` None is the cluster in RAY_ADDRESS, else the one that this machine belongs to, else one started for this run.
@@ -49,12 +49,12 @@ def run(
         raise UsageError("--engine ray cannot use standard input or output", "name files")
     if work.device not in ("auto", "cpu", "cuda"):
         raise UsageError(f"--device {work.device}: Ray chooses the GPU", "use --device auto, cuda or cpu")
-    summary = runner.run_skips(jobs, base, on_record)
+    summary = threads.run_skips(jobs, base, on_record)
     if not todo or summary.interrupted:
         return summary
 
     count = summary.counting(on_record)
-    with _Cluster(address) as cluster, runner.sigterm_as_interrupt():
+    with _Cluster(address) as cluster, threads.sigterm_as_interrupt():
         left = dict(enumerate(todo))
         try:
             for careful in (False, True):  # the second time for those whose workers died
@@ -66,7 +66,7 @@ def run(
         except KeyboardInterrupt:
             summary.interrupted = True
     for job in left.values():
-        runner.discard(job)
+        threads.discard(job)
     return summary
 
 
@@ -224,12 +224,12 @@ def _as_asked(job: Job, record: Record) -> Record:
     if record.reason:
         for given, full in zip((job.source, *job.targets), (there.source, *there.targets)):
             record.reason = record.reason.replace(str(full), str(given))
-    return runner.record_of(job, vars(record))
+    return threads.record_of(job, vars(record))
 
 
 def _lost(job: Job, base: Mapping[str, Any]) -> Record:
     reason = f"{job.source}: the worker died each time it had this file: look at its memory, and at the file"
-    return runner.record_of(job, {**base, "status": "failed", "reason": reason})
+    return threads.record_of(job, {**base, "status": "failed", "reason": reason})
 
 
 def _line(error: Exception) -> str:

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from enhance_cli.batch.atomic import STDOUT, atomic, part_path, spool_stdin
-from enhance_cli.batch.changes import folders_watched, steady
 from enhance_cli.batch.inputs import STDIN
 from enhance_cli.batch.outputs import Job
+from enhance_cli.batch.safety.atomic import STDOUT, atomic, part_path, spool_stdin
+from enhance_cli.batch.safety.changes import folders_watched, steady
 from enhance_cli.batch.storage import StoredFile
 from enhance_cli.errors import AudioError, UsageError, VectorError
 from enhance_cli.vectors import Vectors, files_of, form_of, read, write

@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from enhance_cli.batch import runner
-from enhance_cli.batch.changes import state
-from enhance_cli.batch.embeddings import EmbeddingWorker, save
+from enhance_cli.batch.backends import threads
+from enhance_cli.batch.embeddings.checkpoint import KeptRows
+from enhance_cli.batch.embeddings.file import EmbeddingWorker, save
 from enhance_cli.batch.inputs import Input
-from enhance_cli.batch.kept_rows import KeptRows
 from enhance_cli.batch.outputs import Job
 from enhance_cli.batch.record import Record
+from enhance_cli.batch.safety.changes import state
 from enhance_cli.batch.storage import StoredFile
 from enhance_cli.errors import UsageError, VectorError
 from enhance_cli.vectors import Vectors, form_of, read
@@ -59,8 +59,8 @@ def run(
     on_record: Callable[[Record], None],
     on_embedded: Callable[[Record], None],
     stop: threading.Event,
-) -> runner.Summary:
-    """As runner.run, into one file. No record says "done" before that file is there; until then `on_embedded` gets it.
+) -> threads.Summary:
+    """As threads.run, into one file. No record says "done" before that file is there; until then `on_embedded` gets it.
 
     Raises VectorError if there is a file already to which nothing can be added, AudioError if another run works on it.
     """
@@ -68,9 +68,9 @@ def run(
         return _run(jobs, Collection(jobs, worker, kept), base, on_record, on_embedded, stop)
 
 
-def _run(jobs, collection: "Collection", base, on_record, on_embedded, stop) -> runner.Summary:
+def _run(jobs, collection: "Collection", base, on_record, on_embedded, stop) -> threads.Summary:
     embedded: list[Record] = []
-    summary = runner.Summary()
+    summary = threads.Summary()
     count = summary.counting(on_record)
 
     def hear(record: Record) -> None:
@@ -81,13 +81,13 @@ def _run(jobs, collection: "Collection", base, on_record, on_embedded, stop) -> 
             count(record)
 
     lanes = min(collection.worker.lanes, len(jobs))
-    summary.interrupted = runner.run(jobs, collection.embed, base, hear, lanes, stop).interrupted
+    summary.interrupted = threads.run(jobs, collection.embed, base, hear, lanes, stop).interrupted
     if summary.interrupted or not embedded:
         return summary
     try:
         unusable = collection.write()
-    except Exception as error:  # noqa: BLE001 - as in the runner
-        reason = runner.explain(error, jobs[0])
+    except Exception as error:  # noqa: BLE001 - as in backends.threads
+        reason = threads.explain(error, jobs[0])
         for record in embedded:
             record.status, record.reason, record.error = "failed", reason, error
     else:

@@ -17,9 +17,9 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from enhance_cli.batch.atomic import STDOUT, discard_part
 from enhance_cli.batch.outputs import Job
 from enhance_cli.batch.record import Record
+from enhance_cli.batch.safety.atomic import STDOUT, discard_part
 from enhance_cli.errors import EnhanceError, UsageError
 
 NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}

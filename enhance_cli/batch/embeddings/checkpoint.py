@@ -1,6 +1,6 @@
 """Embeddings that a run has made so far, in a hidden file beside the one they are for, which a later run reads.
 
-JSON lines: the first says how they were made, the others have an id, what its recording was like (batch.changes.state), its
+JSON lines. The first tells how they were made. The others hold an id, the state of its recording (safety.changes.state), its
 seconds, and the numbers in base64.
 """
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from enhance_cli.batch.atomic import STDOUT, claimed, part_path
+from enhance_cli.batch.safety.atomic import STDOUT, claimed, part_path
 
 
 class KeptRows:

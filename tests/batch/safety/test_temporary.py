@@ -19,7 +19,7 @@ with transfer.fetched(Job(StoredFile("s3://take/a.wav"), PurePath("a.wav"), Path
 """
 TO_STDOUT = """
 import sys
-from enhance_cli.batch.atomic import STDOUT, atomic
+from enhance_cli.batch.safety.atomic import STDOUT, atomic
 
 with atomic(STDOUT) as part:
     part.write_bytes(b"")
@@ -28,7 +28,7 @@ with atomic(STDOUT) as part:
 """
 FROM_STDIN = """
 import shutil
-from enhance_cli.batch.atomic import spool_stdin
+from enhance_cli.batch.safety.atomic import spool_stdin
 
 copy = shutil.copyfileobj
 shutil.copyfileobj = lambda *files: (print("sound", flush=True), copy(*files))

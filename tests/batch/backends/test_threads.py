@@ -11,9 +11,9 @@ from pathlib import Path, PurePath
 
 import pytest
 
-from enhance_cli.batch import runner as module
+from enhance_cli.batch.backends import threads as module
+from enhance_cli.batch.backends.threads import run
 from enhance_cli.batch.outputs import Job
-from enhance_cli.batch.runner import run
 from enhance_cli.errors import AudioError
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
@@ -79,11 +79,11 @@ def test_records_come_one_by_one_not_at_the_end():
 BATCH = """
 import os, sys, time
 from pathlib import Path
-from enhance_cli.batch.atomic import atomic
+from enhance_cli.batch.safety.atomic import atomic
 from enhance_cli.batch.inputs import expand
 from enhance_cli.batch.outputs import plan
 from enhance_cli.batch.record import ReportWriter
-from enhance_cli.batch.runner import run
+from enhance_cli.batch.backends.threads import run
 
 def work(job):
     with atomic(job.target) as part, part.open("wb") as file:
@@ -109,7 +109,7 @@ def batch(tmp_path):
         (tmp_path / "in" / f"{name}.wav").write_bytes(f"sound of {name}".encode())
     environment = {
         **os.environ,
-        "PYTHONPATH": os.pathsep.join([str(Path(module.__file__).parents[2]), *sys.path]),
+        "PYTHONPATH": os.pathsep.join([str(Path(module.__file__).parents[3]), *sys.path]),
     }
 
     def start(*arguments):

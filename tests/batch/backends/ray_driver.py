@@ -1,7 +1,7 @@
 """A driver for tests of the Ray engine: a copy of every input, by workers that need no torch and have accidents by file name.
 
-`python -m tests.batch.ray_driver ADDRESS KIND IN... -o OUT` prints the records as JSON lines; the KIND is what happens in the
-worker: `copy`, or `refuse` to load.
+`python -m tests.batch.backends.ray_driver ADDRESS KIND IN... -o OUT` prints the records as JSON lines. KIND is `copy`, or
+`refuse` for a worker that refuses the model.
 """
 
 import os
@@ -10,7 +10,8 @@ import sys
 from types import SimpleNamespace
 
 from enhance_cli import __version__
-from enhance_cli.batch import inputs, outputs, ray_engine
+from enhance_cli.batch import inputs, outputs
+from enhance_cli.batch.backends import ray_cluster
 from enhance_cli.batch.files import FileOptions
 from enhance_cli.batch.work import Work
 from enhance_cli.console import result
@@ -36,11 +37,11 @@ def main(address: str, kind: str, *words: str) -> None:
     entry = SimpleNamespace(name="copier", path="no file")
     work = Work(load, entry, settings={"kind": kind}, options=FileOptions())
     base = {"model": "copier", "version": __version__}
-    summary = ray_engine.run(jobs, work, base, lambda record: result(record.to_json()), address)
+    summary = ray_cluster.run(jobs, work, base, lambda record: result(record.to_json()), address)
     sys.exit(summary.exit_code)
 
 
 if __name__ == "__main__":
-    from tests.batch import ray_driver  # not __main__: the workers must find `load` by its module
+    from tests.batch.backends import ray_driver  # not __main__: the workers must find `load` by its module
 
     ray_driver.main(*sys.argv[1:])

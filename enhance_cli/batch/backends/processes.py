@@ -1,4 +1,4 @@
-"""The loop over the files in worker processes of this machine: as `runner.run`, one process for each GPU or as many as wanted.
+"""The loop over the files in worker processes of this machine: as `threads.run`, one process for each GPU or as many as wanted.
 
 What kills a worker (a decoder that crashes, memory that runs out) ends neither the run nor the other files: another worker is
 started, what the dead one had in hand is done again, now one file at a time, and a file that kills a second time is reported.
@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from enhance_cli.batch import runner
+from enhance_cli.batch.backends import threads
 from enhance_cli.batch.outputs import Job
 from enhance_cli.batch.record import Record
 from enhance_cli.batch.work import Work
@@ -43,21 +43,21 @@ def run(
     base: Mapping[str, Any],
     on_record: Callable[[Record], None],
     devices: Sequence[str],
-) -> runner.Summary:
+) -> threads.Summary:
     """Do `work` on each job in as many processes as there are `devices` ("cuda:0", "cpu", ...); `base` are the fields of all
     records.
 
     A file on which two workers died is a failed record. Raises EnhanceError if workers cannot load the model; what `on_record`
     raises ends the run.
     """
-    summary = runner.run_skips(jobs, base, on_record)
+    summary = threads.run_skips(jobs, base, on_record)
     todo = {number: job for number, job in enumerate(jobs) if job.action == "run"}
     if not todo or summary.interrupted:
         return summary
 
     count = summary.counting(on_record)
     crew = _Crew(work, base, devices[: len(todo)], todo)
-    with runner.sigterm_as_interrupt():
+    with threads.sigterm_as_interrupt():
         try:
             crew.work_off(count)
         except KeyboardInterrupt:
@@ -112,7 +112,7 @@ class _Crew:
         self.workers = []
         for hand in begun:
             for job in hand.values():  # without those that have ended meanwhile
-                runner.discard(job)
+                threads.discard(job)
 
     def _start(self, device: str) -> None:
         context = multiprocessing.get_context("spawn")
@@ -157,11 +157,11 @@ class _Crew:
             if self.deaths == MOST_DEATHS:
                 raise EnhanceError("the workers die while they load the model", "use fewer --workers, or --workers 1")
         for number, job in worker.hand.items():
-            runner.discard(job)
+            threads.discard(job)
             if number in self.tried_again:
                 del self.left[number]
                 reason = f"{job.source}: the worker died twice over this file: look at its memory, and at the file"
-                count(runner.record_of(job, {**self.base, "status": "failed", "reason": reason}))
+                count(threads.record_of(job, {**self.base, "status": "failed", "reason": reason}))
             else:
                 self.tried_again.add(number)
                 self.suspects.append(number)
@@ -182,31 +182,31 @@ def serve(pipe: Connection, work: Work, base: Mapping[str, Any]) -> None:
         pipe.send(("refused", error))
         return
     stop, inbox, lock = threading.Event(), queue.SimpleQueue(), threading.Lock()
-    one = work.one_by(worker, lambda process: runner.until(stop, process))
+    one = work.one_by(worker, lambda process: threads.until(stop, process))
     lanes, base = worker.lanes, {**base, **facts}
 
     def lane() -> None:
         while (item := inbox.get()) is not None and not stop.is_set():
             number, job = item
             try:
-                record = runner.run_one(job, one, base)
+                record = threads.run_one(job, one, base)
             except KeyboardInterrupt:
                 return
             with lock, contextlib.suppress(OSError):
-                pipe.send(("ended", (number, runner.sendable(record))))
+                pipe.send(("ended", (number, threads.sendable(record))))
 
     try:
         pipe.send(("ready", lanes))
     except OSError:  # the parent was killed meanwhile
         return
-    threads = [threading.Thread(target=lane) for _ in range(lanes)]
-    for thread in threads:
+    pool = [threading.Thread(target=lane) for _ in range(lanes)]
+    for thread in pool:
         thread.start()
     with contextlib.suppress(EOFError, OSError):
         while (item := pipe.recv()) is not None:
             inbox.put(item)
     stop.set()
-    for _ in threads:
+    for _ in pool:
         inbox.put(None)
-    for thread in threads:
+    for thread in pool:
         thread.join()

@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from enhance_cli.batch.atomic import STDOUT
+from enhance_cli.batch.safety.atomic import STDOUT
 from enhance_cli.errors import AudioError, EnhanceError
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from enhance_cli.batch import atomic as module
-from enhance_cli.batch.atomic import atomic, part_path, spool_stdin
+from enhance_cli.batch.safety import atomic as module
+from enhance_cli.batch.safety.atomic import atomic, part_path, spool_stdin
 from enhance_cli.errors import AudioError
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals and limits")
@@ -19,10 +19,10 @@ posix = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals and li
 
 def python(code, *arguments, environment=None, **options):
     """A real process that has `atomic`, `spool_stdin`, os, sys and signal at hand."""
-    header = "import os, signal, sys\nfrom pathlib import Path\nfrom enhance_cli.batch.atomic import *\n"
+    header = "import os, signal, sys\nfrom pathlib import Path\nfrom enhance_cli.batch.safety.atomic import *\n"
     environment = {
         **os.environ,
-        "PYTHONPATH": os.pathsep.join([str(Path(module.__file__).parents[2]), *sys.path]),
+        "PYTHONPATH": os.pathsep.join([str(Path(module.__file__).parents[3]), *sys.path]),
         **(environment or {}),
     }
     command = [sys.executable, "-c", header + textwrap.dedent(code), *map(str, arguments)]

@@ -12,16 +12,16 @@ import numpy as np
 import pytest
 import soundfile
 
+from enhance_cli.batch.backends.processes import run
 from enhance_cli.batch.files import FileOptions
 from enhance_cli.batch.inputs import expand
 from enhance_cli.batch.outputs import plan
 from enhance_cli.batch.work import Work
-from enhance_cli.batch.workers import run
 from enhance_cli.commands.running import engage
 from enhance_cli.errors import EnhanceError, ModelError
 from enhance_cli.flags import Engine
 from tests import audio_zoo as zoo
-from tests.batch import dying
+from tests.batch.backends import dying
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 BASE = {"model": "copier", "version": "1"}
@@ -104,7 +104,7 @@ def test_a_stopped_run_leaves_no_process_and_nothing_half(folder, tiny_model, ho
         zoo.save(folder / "in" / f"{n}.wav", np.tile(zoo.noise(1, 16000), 20))
     command = [sys.executable, "-m", "enhance_cli", "denoise", "in", "-o", "out", "-m", str(tiny_model)]
     command += ["--workers", "2", "--threads", "2", "--report", "report.jsonl", "--quiet"]
-    root = str(Path(dying.__file__).parents[2])
+    root = str(Path(dying.__file__).parents[3])
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([root, *sys.path])}
     with subprocess.Popen(command, cwd=folder, env=environment, start_new_session=True) as process:
         while not (folder / "report.jsonl").exists() or not (folder / "report.jsonl").read_bytes():
@@ -134,8 +134,8 @@ def test_a_worker_whose_parent_is_killed_while_it_loads_ends_too(folder, start_p
 from enhance_cli.batch.outputs import plan
 from enhance_cli.batch.inputs import expand
 from enhance_cli.batch.work import Work
-from enhance_cli.batch.workers import run
-from tests.batch import dying
+from enhance_cli.batch.backends.processes import run
+from tests.batch.backends import dying
 
 if __name__ == "__main__":
     run(plan(expand(["in"]), "out"), Work(dying.load_slowly, None), {}, print, ["cpu"])

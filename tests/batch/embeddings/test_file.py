@@ -7,11 +7,11 @@ from pathlib import Path, PurePath
 import numpy as np
 import pytest
 
-from enhance_cli.batch import embeddings
-from enhance_cli.batch.atomic import part_path
-from enhance_cli.batch.embeddings import EmbeddingWorker, refuse_lost_archives
+from enhance_cli.batch.backends.threads import run
+from enhance_cli.batch.embeddings import file as embeddings
+from enhance_cli.batch.embeddings.file import EmbeddingWorker, refuse_lost_archives
 from enhance_cli.batch.outputs import Job
-from enhance_cli.batch.runner import run
+from enhance_cli.batch.safety.atomic import part_path
 from enhance_cli.errors import UsageError
 from enhance_cli.vectors import FORMS, Vectors, files_of, write
 from tests import audio_zoo as zoo

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from enhance_cli import __version__
-from enhance_cli.batch import runner
-from enhance_cli.batch.atomic import Busy
+from enhance_cli.batch.backends import threads
 from enhance_cli.batch.outputs import Job
 from enhance_cli.batch.record import Record
-from enhance_cli.batch.rooms import temporary_room
+from enhance_cli.batch.safety.atomic import Busy
+from enhance_cli.batch.safety.temporary import temporary_room
 from enhance_cli.batch.work import Work
 from enhance_cli.errors import EnhanceError
 
@@ -68,9 +68,9 @@ class Slot:
         if ray.get(self.tries.begin.remote(number)) > self.most:
             return {"ended": pickle.dumps((number, None))}
         ended: list[Record] = []
-        if runner.run([job], self._patiently, self.base, ended.append).interrupted:
+        if threads.run([job], self._patiently, self.base, ended.append).interrupted:
             raise KeyboardInterrupt
-        return {"ended": pickle.dumps((number, runner.sendable(ended[0])))}
+        return {"ended": pickle.dumps((number, threads.sendable(ended[0])))}
 
     def _patiently(self, job: Job) -> Mapping[str, Any]:
         """A machine that Ray has given up may still be at this job, and holds its output until it notices."""

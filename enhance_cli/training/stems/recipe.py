@@ -4,16 +4,16 @@ from dataclasses import dataclass, field
 from math import inf
 
 from enhance_cli.data import STEMS
+from enhance_cli.data.music.rendering import Rendering
+from enhance_cli.data.music.stem_mixing import StemMix
 from enhance_cli.data.ranges import OutOfRange, in_range
-from enhance_cli.data.rendering import Rendering
-from enhance_cli.data.stem_mixing import StemMix
 from enhance_cli.models.spec import Spec
 from enhance_cli.training.stage import Stage, TrainPart
 
 
 @dataclass(frozen=True)
 class StemData:
-    """Songs to be `rendered`, and `folders` of stems that are there (data.stem_folders), of which a share `held_out` is for
+    """Songs to be `rendered`, and `folders` of stems that are there (data.music.stem_folders). A share `held_out` is for
     validation; `licences` and `limits` are said in the model card."""
 
     rendered: Rendering | None = None

@@ -11,8 +11,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from enhance_cli.data import rendering, stem_folders
-from enhance_cli.data.stem_mixing import StemMixer
+from enhance_cli.data.music import rendering, stem_folders
+from enhance_cli.data.music.stem_mixing import StemMixer
 from enhance_cli.errors import UsageError
 from enhance_cli.models.spec import Spec
 from enhance_cli.models.stems import StemModel

@@ -34,7 +34,7 @@ class StemMix:
 
 
 class StemMixer:
-    """Draws mixes from the `files` of data.rendering; `stems` are those sought, in the order of a batch."""
+    """Draws mixes from the `files` of data.music.rendering; `stems` are those sought, in the order of a batch."""
 
     def __init__(self, files: Sequence[Path], stems: Sequence[str], mix: StemMix, rate: int, level: float, seed: int):
         self.songs = [np.load(path, mmap_mode="r") for path in files]

@@ -6,7 +6,7 @@ import mido
 import numpy as np
 
 from enhance_cli.data import STEMS
-from enhance_cli.data.songs import PROGRAMS
+from enhance_cli.data.music.random_songs import PROGRAMS
 
 DRUM_CHANNEL = 9
 LEAST_NOTES = 8  # fewer do not make a stem

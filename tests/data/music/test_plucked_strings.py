@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from enhance_cli.data import plucked_strings
+from enhance_cli.data.music import plucked_strings
 
 RATE = 22050
 

@@ -1,7 +1,7 @@
 """Recorded or exported stems to train on: a folder for every song, with bass.wav, drums.flac and so on.
 
-Brought into the arrays of data.rendering: int16 (stems, N) at the model's rate, mono, every stem at the same level. What is
-called by no stem's name (vocals, strings) becomes part of "other"; mixes are left out, since they are the sum.
+Brought into the arrays of data.music.rendering: int16 (stems, N) at the model's rate, mono, every stem at the same level. Files
+named after no stem (vocals, strings) become part of "other". Mixes are left out, since they are the sum.
 """
 
 import hashlib
@@ -12,7 +12,7 @@ import numpy as np
 
 from enhance_cli.data import STEMS
 from enhance_cli.data.corpus import SUFFIXES, read_mono
-from enhance_cli.data.rendering import at_level, digest, store
+from enhance_cli.data.music.rendering import at_level, digest, store
 from enhance_cli.errors import AudioError, UsageError
 
 MIXES = ("mixture", "mix", "residual")

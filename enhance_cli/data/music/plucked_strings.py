@@ -50,7 +50,7 @@ def draw(stem: str, rng: np.random.Generator) -> Strings:
 
 
 def notes(stem: str, rate: int, rng: np.random.Generator) -> dict[int, np.ndarray]:
-    """Pitch -> (N,) float32 at `rate`, for an instrument drawn from `rng`; levels as data.recorded_notes has them."""
+    """Pitch -> (N,) float32 at `rate`, for an instrument drawn from `rng`; levels as data.music.recorded_notes has them."""
     strings = draw(stem, rng)
     return {pitch: note(strings, pitch, rate, rng) for pitch in RANGES[stem]}
 

@@ -1,5 +1,5 @@
 """Multi-track music from MIDI files and random songs: every stem is played by itself, on instruments drawn anew
-(data.instruments), and treated as a studio would (data.studio).
+(data.music.instruments), and treated as a studio would (data.music.effects).
 
 One song becomes one array, int16 (stems, N) in the order of STEMS, in `train` or `valid` of the cache. Reverb and chorus of
 the synthesisers are off, so that stems add up to the mix. Needs the program `fluidsynth` (Debian fluidsynth) and soundfonts
@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 
 from enhance_cli.data import STEMS
-from enhance_cli.data.instruments import Instruments
 from enhance_cli.data.mixing import active_level
-from enhance_cli.data.studio import colour
+from enhance_cli.data.music.effects import colour
+from enhance_cli.data.music.instruments import Instruments
 from enhance_cli.errors import UsageError
 from enhance_cli.whole import whole_file
 
@@ -32,7 +32,7 @@ class Rendering:
     """`midi`: folders with .mid files; `songs`: how many random ones besides; at most `seconds` of each.
 
     `soundfonts`, `drum_kits` (soundfonts whose only instrument is a kit) and `notes` (for a stem, folders that
-    data.recorded_notes reads) are paths; those not installed are passed over. A soundfont may be a .cfg of TiMidity++,
+    data.music.recorded_notes reads) are paths; those not installed are passed over. A soundfont may be a .cfg of TiMidity++,
     which is then needed. Guitars and basses are modelled with chance `modelled`. A share `held_out` of all songs is for
     validation, and played with `held_out_soundfonts` alone.
     """
@@ -113,10 +113,10 @@ def list_scores(recipe: Rendering, root: Path) -> list[Score]:
 def render(score: Score, instruments: Instruments, recipe: Rendering, rate: int) -> np.ndarray:
     """int16 (stems, N), N = 0 where fewer than two stems play or the file cannot be played."""
     nothing = np.zeros((len(STEMS), 0), np.int16)
-    midi, songs = _midi_modules()
+    midi, random_songs = _midi_modules()
     rng = np.random.default_rng((recipe.seed, digest(score.name)))
     try:
-        song = midi.read(score.path) if score.path else songs.compose(rng, recipe.seconds)
+        song = midi.read(score.path) if score.path else random_songs.compose(rng, recipe.seconds)
         parts = midi.split(song, rng, recipe.seconds)
     except (OSError, EOFError, ValueError, KeyError, IndexError, TypeError):
         return nothing  # collections of MIDI files hold broken ones
@@ -149,12 +149,12 @@ def at_level(stems: dict[str, np.ndarray], rate: int) -> np.ndarray:
 
 def _midi_modules():
     try:
-        from enhance_cli.data import midi, songs
+        from enhance_cli.data.music import midi, random_songs
     except ModuleNotFoundError as error:
         raise UsageError(
             f"rendering music needs the package {error.name}", "pip install 'enhance-cli[train]'"
         ) from error
-    return midi, songs
+    return midi, random_songs
 
 
 def digest(name: str) -> int:

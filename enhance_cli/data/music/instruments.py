@@ -10,7 +10,7 @@ from types import MappingProxyType
 import numpy as np
 
 from enhance_cli.audio.resample import resample
-from enhance_cli.data import plucked_strings, recorded_notes
+from enhance_cli.data.music import plucked_strings, recorded_notes
 from enhance_cli.errors import EnhanceError, UsageError
 
 KITS, NOTES = 0.4, 0.4  # how often a stem is played by them where there are some
@@ -18,7 +18,7 @@ SYNTH_RATE = 44100
 
 
 class Instruments:
-    """Those that are installed of what a recipe names (data.rendering.Rendering says what it all is)."""
+    """Those that are installed of what a recipe names (data.music.rendering.Rendering says what it all is)."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class Instruments:
     ) -> np.ndarray:
         """(N,) float32 at `rate`: the mido.MidiFile `part`, played by what is drawn for this stem, or by a soundfont that
         was held out."""
-        from enhance_cli.data.midi import on_channel  # needs an extra
+        from enhance_cli.data.music.midi import on_channel  # needs an extra
 
         pick = lambda among: among[rng.integers(len(among))]
         if held_out:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from enhance_cli.data import recorded_notes
+from enhance_cli.data.music import recorded_notes
 from enhance_cli.errors import UsageError
 
 RATE = 8000

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from enhance_cli.data import instruments, midi, rendering, songs, stem_folders
-from enhance_cli.data.stem_mixing import StemMix, StemMixer
+from enhance_cli.data.music import instruments, midi, random_songs, rendering, stem_folders
+from enhance_cli.data.music.stem_mixing import StemMix, StemMixer
 from enhance_cli.errors import UsageError
 
 RATE = 8000
@@ -34,9 +34,11 @@ def folder(tmp_path):
 
 
 def test_random_songs_are_a_function_of_the_seed_and_hold_the_four_instruments():
-    one, again, other = (songs.compose(np.random.default_rng(seed), 30) for seed in (1, 1, 2))
+    one, again, other = (random_songs.compose(np.random.default_rng(seed), 30) for seed in (1, 1, 2))
     assert [str(m) for m in one.tracks[0]] == [str(m) for m in again.tracks[0]] != [str(m) for m in other.tracks[0]]
-    parts = [midi.split(songs.compose(np.random.default_rng(s), 30), np.random.default_rng(0), 30) for s in range(8)]
+    parts = [
+        midi.split(random_songs.compose(np.random.default_rng(s), 30), np.random.default_rng(0), 30) for s in range(8)
+    ]
     for stem in ("bass", "drums", "guitar", "piano"):
         assert sum(stem in part for part in parts) >= 5
     assert 20 < one.length < 45

@@ -1,10 +1,10 @@
-"""Networks: one file each, torch only, and blocks that several use in `layers`. Each says what its `forward` takes and gives.
+"""Collect the networks, one file each, in torch only. Blocks that several use are in `layers`.
 
-denoising           forward(x, y, t): state and noisy spectrogram, time -> what the model predicts
-repair              the same of speaker embeddings
-stems               extract(mix, label) -> a first estimate; forward(x, t, label, features) -> the refined one
+denoising           forward(x, y, t): state and noisy spectrogram, time -> the quantity that the model predicts
+repair              the same with speaker embeddings
+stems               extract(mix, label) -> first estimate. forward(x, t, label, features) -> refined estimate
 speaker embeddings  forward(waves) -> embeddings
-sounds              forward(audio) -> probabilities
+sound classes       forward(audio) -> probabilities
 """
 
 from enhance_cli.catalogue import Catalogue

@@ -1,14 +1,14 @@
-"""Band-split convolutional network for stems: a mix in, complex masks for all its stems out; as a refiner, a noisy stem in,
-a cleaner one.
+"""Separate stems by a band-split convolutional network: complex masks for all stems of a mix, or a refined noisy stem.
 
-The compressed complex spectrum is cut into bands, narrow ones where the notes are, and each becomes one vector per frame by
-weights of its own. Residual blocks of dense convolutions over frames and bands follow, after every second one a layer in which
-all bands hear all others, and again weights of every band's own make the masks. Dense convolutions and fixed statistics only:
-fast on a CPU, and of finite context. (Bands: Luo and Yu, 2023, "Music source separation with band-split RNN".)
+The compressed complex spectrum is cut into bands, narrow ones at low frequencies, and each becomes one vector per frame
+by weights of its own. Residual blocks of dense convolutions over frames and bands follow, with a layer that connects
+all bands after every second block, and weights of each band's own make the masks. It has dense convolutions and fixed
+statistics only, so it is fast on a CPU and has a finite receptive field. (Bands: Luo and Yu, 2023, "Music source
+separation with band-split RNN".)
 
-As an extractor (`time` False) one pass gives masks for all stems and the label picks one. As a refiner it is told label and
-noise level, hears mix, first estimate and state, and is fed with the extractor's maps of every block through adapters that
-begin at zero.
+As an extractor (`time` False) one pass gives masks for all stems, and the label selects one. As a refiner it is given
+label, noise level, mix, first estimate and state, and the extractor's feature maps enter every block through adapters
+that begin at zero.
 """
 
 import math
@@ -17,19 +17,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from enhance_cli.networks.layers import ResidualBlock, TemporalBlock, fold_normalisations
+from enhance_cli.networks.layers import ResidualBlock, TemporalBlock, fold_normalizations
 
 BANDS = ((8, 16), (16, 8), (32, 8), (64, 8), (128, 8))  # of 2048 bins: so many bins each, and how many such bands
-REACHES = ((1, 2), (4, 8))  # dilations of the full-band layers, by turns
+MIXER_DILATIONS = ((1, 2), (4, 8))  # dilations of the full-band layers, by turns
 
 
 class BandSplitConv(nn.Module):
-    """Waveforms (B, 1, N) in and out, any N; see networks.stem_pair for `forward` and `extract`.
+    """Map waveforms (B, 1, N) to waveforms (B, 1, N) for any N. See networks.stem_pair for `forward` and `extract`.
 
-    `channels` of a band, `dilations` in time of the residual blocks, `bottleneck` channels of all bands together, `hidden` ones
-    of a band before the masks, `labels` the number of stems, `bands` as (bins each, how many such bands). A refiner is `fed`
-    maps of so many channels (None: of its own number); `sigma_data` is that of the preconditioning, which it looks through to
-    find the state itself.
+    `channels`: of a band. `dilations`: of the residual blocks, in time. `bottleneck`: channels of all bands together.
+    `hidden`: channels of a band before the masks. `labels`: number of stems. `bands`: (bins each, number of such
+    bands). `fed`: channels of the maps that a refiner is given (None: its own number). `sigma_data`: that of the
+    preconditioning, which a refiner inverts to recover the state.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class BandSplitConv(nn.Module):
         self.norm = nn.BatchNorm2d(channels)
         self.blocks = nn.ModuleList(ResidualBlock(channels, dilation, width) for dilation in dilations)
         self.mixers = nn.ModuleList(
-            FullBand(channels, count, bottleneck, REACHES[n % 2], width) for n in range(len(dilations) // 2)
+            FullBand(channels, count, bottleneck, MIXER_DILATIONS[n % 2], width) for n in range(len(dilations) // 2)
         )
         self.adapters = nn.ModuleList(nn.Conv2d(fed or channels, channels, 1) for _ in dilations) if time else None
         self.hidden = BandLinear(count, channels, hidden)
@@ -71,48 +71,57 @@ class BandSplitConv(nn.Module):
 
     @property
     def context(self) -> int:
-        """Samples on either side that an output sample can depend on."""
+        """Return the number of samples on either side that an output sample can depend on."""
         return sum(layer.context for layer in (*self.blocks, *self.mixers)) * self.hop + self.n_fft
 
     def fold(self) -> "BandSplitConv":
-        """For inference; see layers.fold_normalisations."""
-        return fold_normalisations(self)
+        """Fold normalizations for inference (see layers.fold_normalizations)."""
+        return fold_normalizations(self)
 
     def extract(self, mix: Tensor, label: Tensor) -> tuple[Tensor, tuple]:
-        """(B, 1, N) mix, (B, K) one-hot -> (B, 1, N) first estimate, and what a refiner is fed with."""
-        spectrum = self.analyse(mix)
+        """Return the first estimate (B, 1, N) for mix (B, 1, N) and one-hot label (B, K), and the features for a
+        refiner.
+        """
+        spectrum = self.analyze(mix)
         masks, maps = self.share(spectrum)
         picked = torch.einsum("bk,bktf->btf", label.to(masks.dtype), masks)
-        first = self.synthesise(picked * spectrum, mix.shape[-1])
+        first = self.synthesize(picked * spectrum, mix.shape[-1])
         return first, (mix, first, maps)
 
     def extract_all(self, mix: Tensor) -> Tensor:
-        """(B, 1, N) -> (B, K, N), all stems in the labels' order by one pass."""
-        spectrum = self.analyse(mix)
+        """Return all stems (B, K, N) of the mix (B, 1, N) in the labels' order by one pass."""
+        spectrum = self.analyze(mix)
         estimates = self.share(spectrum)[0] * spectrum[:, None]
-        return self.synthesise(estimates.flatten(0, 1), mix.shape[-1]).reshape(mix.shape[0], self.labels, -1)
+        return self.synthesize(estimates.flatten(0, 1), mix.shape[-1]).reshape(mix.shape[0], self.labels, -1)
 
     def share(self, spectrum: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Mix (B, T, F) -> complex masks (B, K, T, F), which begin as equal shares, and the maps of all blocks."""
+        """Return complex masks (B, K, T, F) of the mix (B, T, F), initially equal shares, and the feature maps of all
+        blocks.
+        """
         out, maps = self.body([spectrum], spectrum.real.new_ones(spectrum.shape[0], 1), None)
         return out + 1 / self.labels, maps
 
     def forward(self, x: Tensor, t: Tensor, label: Tensor, features: tuple) -> Tensor:
-        """Scaled state (B, 1, N), t = ln(sigma) / 4 (B,), label (B, K) and what `extract` gave -> (B, 1, N)."""
+        """Return the refined stem (B, 1, N) from the scaled state x (B, 1, N).
+
+        t: ln(sigma) / 4, (B,). label: (B, K). features: those that `extract` returned.
+        """
         mix, first, maps = features
         sigma = (4 * t.float()).exp()[:, None, None]
         spread = (sigma**2 + self.sigma_data**2).sqrt()
         state = x * spread
         out_scale = (sigma * self.sigma_data / spread).clamp_min(1e-3)
         difference = (first - self.sigma_data**2 / spread**2 * state) / out_scale  # what would give the estimate back
-        mix_, first_, state_, difference_ = (self.analyse(w) for w in (mix, first, state, difference))
+        mix_, first_, state_, difference_ = (self.analyze(w) for w in (mix, first, state, difference))
         kept, _ = self.body([mix_, first_, state_], self.embed(t, label), maps)
         scale = 0.1 / out_scale
         change = kept[:, 0] * difference_ + scale * (kept[:, 1] * mix_ + kept[:, 2] * first_)
-        return difference + self.synthesise(change, x.shape[-1])
+        return difference + self.synthesize(change, x.shape[-1])
 
     def body(self, spectra: list[Tensor], embedding: Tensor, maps: list[Tensor] | None) -> tuple[Tensor, list[Tensor]]:
-        """S spectra (B, T, F) -> complex masks (B, M, T, F), and what every block gave, (B, C, T, bands) each."""
+        """Return complex masks (B, M, T, F) for S spectra (B, T, F), and the output of every block, (B, C, T, bands)
+        each.
+        """
         heard = torch.cat([compressed(spectrum) for spectrum in spectra], dim=-1)  # (B, T, F - 1, 2S)
         parts = heard.split([width * count for width, count in self.bands], dim=2)
         h = torch.cat(
@@ -132,21 +141,21 @@ class BandSplitConv(nn.Module):
             [layer(part) for layer, part in zip(self.masks, hidden)], [width for width, _ in self.bands]
         ), found
 
-    def analyse(self, wave: Tensor) -> Tensor:
-        """(B, 1, N) -> complex (B, T, F)."""
+    def analyze(self, wave: Tensor) -> Tensor:
+        """Return the complex spectrum (B, T, F) of `wave` (B, 1, N)."""
         padded = F.pad(wave[:, 0].float(), (0, -wave.shape[-1] % self.hop))
         return torch.stft(
             padded, self.n_fft, self.hop, window=self.window, pad_mode="constant", return_complex=True, normalized=True
         ).transpose(1, 2)
 
-    def synthesise(self, spectrum: Tensor, samples: int) -> Tensor:
-        """Complex (B, T, F) -> (B, 1, N)."""
+    def synthesize(self, spectrum: Tensor, samples: int) -> Tensor:
+        """Return the waveform (B, 1, N) of a complex spectrum (B, T, F)."""
         wave = torch.istft(spectrum.transpose(1, 2), self.n_fft, self.hop, window=self.window, normalized=True)
         return wave[:, None, :samples]
 
 
 class BandLinear(nn.Module):
-    """(B, T, bands, inputs) -> (B, T, bands, outputs), every band by weights of its own."""
+    """Map (B, T, bands, inputs) to (B, T, bands, outputs) with separate weights for every band."""
 
     def __init__(self, count: int, inputs: int, outputs: int):
         super().__init__()
@@ -159,7 +168,10 @@ class BandLinear(nn.Module):
 
 
 class FullBand(nn.Module):
-    """(B, C, T, bands) -> same. All bands of a frame become few channels, look around in time, and are added to every band."""
+    """Add to every band a function of all bands: (B, C, T, bands) -> same.
+
+    All bands of a frame become a few channels, which pass temporal convolutions and are widened again.
+    """
 
     def __init__(self, channels: int, bands: int, bottleneck: int, dilations: tuple[int, ...], embedding: int):
         super().__init__()
@@ -171,6 +183,7 @@ class FullBand(nn.Module):
 
     @property
     def context(self) -> int:
+        """Return the receptive field on either side, in frames."""
         return sum(block.context for block in self.temporal)
 
     def forward(self, h: Tensor, embedding: Tensor) -> Tensor:
@@ -184,7 +197,7 @@ class FullBand(nn.Module):
 
 
 class LabelAndLevel(nn.Module):
-    """t (B,) and label (B, K) -> (B, width)."""
+    """Embed t (B,) and label (B, K) as (B, width)."""
 
     def __init__(self, labels: int, width: int, frequencies: int = 16):
         super().__init__()
@@ -199,15 +212,19 @@ class LabelAndLevel(nn.Module):
 
 
 def compressed(spectrum: Tensor, exponent: float = 0.4) -> Tensor:
-    """Complex (B, T, F) -> real (B, T, F - 1, 2), magnitudes to that power, without the highest bin."""
+    """Return `spectrum`, complex (B, T, F), as real (B, T, F - 1, 2) with magnitudes to that power, without the highest
+    bin.
+    """
     parts = torch.view_as_real(spectrum[..., :-1])
     power = parts.square().sum(dim=-1, keepdim=True).clamp_min(1e-10)
     return parts * power.pow((exponent - 1) / 2)
 
 
 def to_complex(parts: list[Tensor], widths: list[int]) -> Tensor:
-    """Bands of equal width together, (B, T, bands, M * width * 2) each -> complex (B, M, T, F); the highest bin takes its
-    neighbour's."""
+    """Return complex masks (B, M, T, F) from bands of equal width together, (B, T, bands, M * width * 2) each.
+
+    The highest bin takes the value of its neighbor.
+    """
     bins = [
         part.float().unflatten(-1, (-1, width, 2)).permute(0, 3, 1, 2, 4, 5).flatten(3, 4)
         for part, width in zip(parts, widths)

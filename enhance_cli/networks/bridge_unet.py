@@ -19,8 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from enhance_cli.networks.guide_attention import PLACES, GuideAttention
-from enhance_cli.networks.layers import ResidualBlock, TemporalBlock, fold_normalisations
+from enhance_cli.networks.guide_attention import GUIDE_POSITIONS, GuideAttention
+from enhance_cli.networks.layers import ResidualBlock, TemporalBlock, fold_normalizations
 
 
 class TimeEmbedding(nn.Module):
@@ -92,8 +92,8 @@ class BridgeUNet(nn.Module):
         state_mask: bool = False,
     ):
         super().__init__()
-        if guide not in (None, *PLACES):
-            raise ValueError(f"guide {guide!r} is none of {', '.join(PLACES)}")
+        if guide not in (None, *GUIDE_POSITIONS):
+            raise ValueError(f"guide {guide!r} is none of {', '.join(GUIDE_POSITIONS)}")
         bands = (self.BINS - 1) // self.STRIDE
         self.embed = TimeEmbedding(embedding)
         self.stem = nn.Sequential(
@@ -129,8 +129,8 @@ class BridgeUNet(nn.Module):
         self.to(memory_format=torch.channels_last)
 
     def fold(self) -> "BridgeUNet":
-        """For inference; see layers.fold_normalisations."""
-        return fold_normalisations(self)
+        """For inference; see layers.fold_normalizations."""
+        return fold_normalizations(self)
 
     @property
     def context(self) -> int:

@@ -1,11 +1,12 @@
-"""Band-split RoPE transformer: a mix in, complex masks for all its stems out.
+"""Separate stems by a band-split RoPE transformer: complex masks for all stems of a mix.
 
-As published it has 131.7 M parameters, three quarters of them in the masks, and needs 0.53 TFLOP per second of stereo sound.
+As published it has 131.7 M parameters, three quarters of them in the masks, and needs 0.53 TFLOP per second of stereo
+sound.
 
-The spectrum is cut into bands, each becomes one vector per frame, and transformers attend along time and along the bands in
-turn, with rotary positions; one small MLP per band and stem makes the mask. Names of the weights are those of the package
-BS-RoFormer before its version 0.5, less the rotary frequencies, which follow from a formula. (Lu et al., 2023, "Music source
-separation with band-split RoPE transformer".)
+The spectrum is cut into bands, each becomes one vector per frame, and transformers attend along time and along the
+bands in turn, with rotary positions. One small MLP per band and stem makes the mask. Names of the weights are those of
+the package BS-RoFormer before its version 0.5, less the rotary frequencies, which follow from a formula. (Lu et al.,
+2023, "Music source separation with band-split RoPE transformer".)
 """
 
 import torch
@@ -16,11 +17,13 @@ BANDS = (*[2] * 24, *[4] * 12, *[12] * 8, *[24] * 8, *[48] * 8, 128, 129)
 
 
 class BSRoformer(nn.Module):
-    """See networks.stem_pair for `extract` and `extract_all`; waveforms are (B, C, N) with C = `channels`, heard together.
+    """Separate waveforms (B, C, N), whose C = `channels` are processed together.
 
-    `bands`: how many bins each has, n_fft / 2 + 1 in all. `depth` pairs of transformers, the first of a pair along time
-    and the second along the bands, of `layers` layers each. `zero_dc` takes the lowest bin out of every stem, as some
-    training programs did.
+    See networks.stem_pair for the methods.
+
+    `bands`: number of bins of each, n_fft / 2 + 1 in all. `depth`: pairs of transformers, the first of a pair along
+    time and the second along the bands, of `layers` layers each. `zero_dc`: remove the lowest bin from every stem, as
+    some training programs did.
     """
 
     context = None  # attention sees the whole of what it is given
@@ -59,40 +62,43 @@ class BSRoformer(nn.Module):
         )
 
     def extract(self, mix: Tensor, label: Tensor) -> tuple[Tensor, tuple]:
-        """(B, C, N) mix, (B, K) one-hot -> (B, C, N); there are no features for a refiner."""
-        spectrum = self.analyse(mix)
-        trunk, places = self.trunk(spectrum), label.argmax(dim=1)
+        """Return the stem (B, C, N) of mix (B, C, N) for the one-hot label (B, K), and no features for a refiner."""
+        spectrum = self.analyze(mix)
+        trunk, indices = self.trunk(spectrum), label.argmax(dim=1)
         found = torch.empty_like(mix, dtype=torch.float32)
-        for place in places.unique().tolist():
-            items = places == place
-            masks = self.mask_estimators[place](trunk[items])
-            found[items] = self.synthesise(spectrum[items], masks, mix.shape[-1])
+        for index in indices.unique().tolist():
+            items = indices == index
+            masks = self.mask_estimators[index](trunk[items])
+            found[items] = self.synthesize(spectrum[items], masks, mix.shape[-1])
         return found, ()
 
     def extract_all(self, mix: Tensor) -> Tensor:
-        """(B, C, N) -> (B, K, C, N), all stems in the labels' order by one pass."""
-        spectrum = self.analyse(mix)
+        """Return all stems (B, K, C, N) of the mix (B, C, N) in the labels' order by one pass."""
+        spectrum = self.analyze(mix)
         trunk = self.trunk(spectrum)
-        return torch.stack([self.synthesise(spectrum, m(trunk), mix.shape[-1]) for m in self.mask_estimators], dim=1)
+        return torch.stack([self.synthesize(spectrum, m(trunk), mix.shape[-1]) for m in self.mask_estimators], dim=1)
 
     def trunk(self, spectrum: Tensor) -> Tensor:
-        """(B, T, F * C, 2) -> (B, T, bands, dim)."""
+        """Return features (B, T, bands, dim) of a spectrum (B, T, F * C, 2)."""
         h = self.band_split(spectrum.flatten(2))
-        frames, bands = (turns(length, self.dim_head, h.device) for length in h.shape[1:3])
+        frames, bands = (rotations(length, self.dim_head, h.device) for length in h.shape[1:3])
         for along_time, along_bands in self.layers:
             h = along_time(h.transpose(1, 2).contiguous(), frames).transpose(1, 2).contiguous()
             h = along_bands(h, bands)
         return self.final_norm(h)
 
-    def analyse(self, wave: Tensor) -> Tensor:
-        """(B, C, N) -> (B, T, F * C, 2), the channels of a bin side by side."""
+    def analyze(self, wave: Tensor) -> Tensor:
+        """Return the spectrum (B, T, F * C, 2) of `wave` (B, C, N), the channels of a bin side by side."""
         short = max(0, self.n_fft - wave.shape[-1])  # the ends are mirrored, which takes half a window
         padded = F.pad(wave.float(), (0, short)).flatten(0, 1)
         spectrum = torch.stft(padded, self.n_fft, self.hop, window=self.window, return_complex=True)
         return torch.view_as_real(spectrum).unflatten(0, wave.shape[:2]).permute(0, 3, 2, 1, 4).flatten(2, 3)
 
-    def synthesise(self, spectrum: Tensor, masks: Tensor, samples: int) -> Tensor:
-        """Spectrum of the mix (B, T, F * C, 2) and masks (B, T, F * C * 2) of one stem -> (B, C, N)."""
+    def synthesize(self, spectrum: Tensor, masks: Tensor, samples: int) -> Tensor:
+        """Return the waveform (B, C, N) of one stem.
+
+        spectrum: that of the mix (B, T, F * C, 2). masks: those of the stem (B, T, F * C * 2).
+        """
         masks = torch.view_as_complex(masks.float().unflatten(-1, (-1, 2)).contiguous())
         masked = torch.view_as_complex(spectrum) * masks
         parts = masked.unflatten(2, (-1, self.channels)).permute(0, 3, 2, 1).flatten(0, 1)  # (B * C, F, T)
@@ -104,7 +110,7 @@ class BSRoformer(nn.Module):
 
 
 class RMSNorm(nn.Module):
-    """x over its root mean square along the last dimension, times a gain; zeros stay zeros."""
+    """Divide x by its root mean square along the last dimension and apply a gain. Zeros stay zeros."""
 
     def __init__(self, dim: int):
         super().__init__()
@@ -116,7 +122,7 @@ class RMSNorm(nn.Module):
 
 
 class BandSplit(nn.Module):
-    """(B, T, inputs of all bands) -> (B, T, bands, dim)."""
+    """Map (B, T, inputs of all bands) to (B, T, bands, dim)."""
 
     def __init__(self, dim: int, inputs: tuple[int, ...]):
         super().__init__()
@@ -128,7 +134,7 @@ class BandSplit(nn.Module):
 
 
 class MaskEstimator(nn.Module):
-    """(B, T, bands, dim) -> (B, T, outputs of all bands)."""
+    """Map (B, T, bands, dim) to (B, T, outputs of all bands)."""
 
     def __init__(self, dim: int, outputs: tuple[int, ...], depth: int, expansion: int):
         super().__init__()
@@ -143,7 +149,7 @@ class MaskEstimator(nn.Module):
 
 
 class Transformer(nn.Module):
-    """(A, B, N, dim) and what `turns` gives for N places -> (A, B, N, dim), attending along N."""
+    """Attend along N of (A, B, N, dim), given `rotations` of N positions. Returns (A, B, N, dim)."""
 
     def __init__(self, dim: int, layers: int, heads: int, dim_head: int, feed_forward: int):
         super().__init__()
@@ -151,15 +157,15 @@ class Transformer(nn.Module):
             nn.ModuleList([Attention(dim, heads, dim_head), FeedForward(dim, feed_forward)]) for _ in range(layers)
         )
 
-    def forward(self, x: Tensor, places: Tensor) -> Tensor:
+    def forward(self, x: Tensor, rotations: Tensor) -> Tensor:
         for attend, feed in self.layers:
-            x = x + attend(x, places)
+            x = x + attend(x, rotations)
             x = x + feed(x)
         return x
 
 
 class FeedForward(nn.Module):
-    """(..., dim) -> (..., dim)."""
+    """Map (..., dim) to (..., dim)."""
 
     def __init__(self, dim: int, factor: int):
         super().__init__()
@@ -172,7 +178,7 @@ class FeedForward(nn.Module):
 
 
 class Attention(nn.Module):
-    """Self-attention along N of (A, B, N, dim), with rotary positions and a gate for every head."""
+    """Apply self-attention along N of (A, B, N, dim), with rotary positions and a gate for every head."""
 
     def __init__(self, dim: int, heads: int, dim_head: int):
         super().__init__()
@@ -182,19 +188,19 @@ class Attention(nn.Module):
         self.to_gates = nn.Linear(dim, heads)
         self.to_out = nn.Sequential(nn.Linear(heads * dim_head, dim, bias=False))
 
-    def forward(self, x: Tensor, places: Tensor) -> Tensor:
+    def forward(self, x: Tensor, rotations: Tensor) -> Tensor:
         shape = x.shape
         x = self.norm(x).flatten(0, 1)
         qkv = self.to_qkv(x).unflatten(-1, (3, self.heads, -1))
-        pairs = torch.view_as_complex(qkv[:, :, :2].float().unflatten(-1, (-1, 2))) * places
+        pairs = torch.view_as_complex(qkv[:, :, :2].float().unflatten(-1, (-1, 2))) * rotations
         q, k = torch.view_as_real(pairs).flatten(-2).to(qkv.dtype).transpose(1, 3).unbind(2)
         found = F.scaled_dot_product_attention(q, k, qkv[:, :, 2].transpose(1, 2)).transpose(1, 2)
         found = found * self.to_gates(x).sigmoid()[..., None]
         return self.to_out(found.flatten(2)).reshape(shape)
 
 
-def turns(places: int, dim: int, device: torch.device) -> Tensor:
-    """Complex (N, 1, 1, D / 2): by what the places of a sequence multiply the neighbouring pairs of D numbers."""
+def rotations(count: int, dim: int, device: torch.device) -> Tensor:
+    """Return the rotary factors, complex (N, 1, 1, D / 2), of `count` positions for pairs of D numbers."""
     frequencies = 10000 ** -(torch.arange(0, dim, 2, device=device, dtype=torch.float32) / dim)
-    angles = torch.arange(places, device=device, dtype=torch.float32)[:, None] * frequencies
+    angles = torch.arange(count, device=device, dtype=torch.float32)[:, None] * frequencies
     return torch.polar(torch.ones_like(angles), angles)[:, None, None]

@@ -1,9 +1,9 @@
-"""Cnn14 of PANNs at "decision level": which of the 527 AudioSet classes are heard in every 0.32 s.
+"""Classify sounds by Cnn14 of PANNs at "decision level": probabilities of 527 AudioSet classes in every 0.32 s.
 
 Six blocks of two 3x3 convolutions over 64 log-mel bands at 32 kHz, each but the last halving time and frequency, then
 the mean over frequency, and a classification of every segment of 32 frames. Names and order of the weights are those of
-the published checkpoints, whose STFT and mel matrices are computed here instead. 80.8 M parameters, 2.1 GMAC per second of
-audio.
+the published checkpoints, whose STFT and mel matrices are computed here instead. 80.8 M parameters, 2.1 GMAC per second
+of audio.
 
 Kong et al., 2020, "PANNs: large-scale pretrained audio neural networks for audio pattern recognition".
 """
@@ -23,7 +23,7 @@ VOICES = (0, 1, 2, 3, 4, 5, 27, 32, 33, 34, 35)
 
 
 class ConvBlock(nn.Module):
-    """(B, inputs, T, F) -> (B, outputs, T / pool, F / pool)."""
+    """Map (B, inputs, T, F) to (B, outputs, T / pool, F / pool)."""
 
     def __init__(self, inputs: int, outputs: int, pool: int):
         super().__init__()
@@ -38,10 +38,10 @@ class ConvBlock(nn.Module):
 
 
 class Cnn14DecisionLevel(nn.Module):
-    """forward(audio): (B, N) at 32 kHz -> probabilities in every segment of 0.32 s, (B, segments, classes).
+    """Map audio (B, N) at 32 kHz to probabilities in every segment of 0.32 s, (B, segments, classes).
 
-    The probability in the whole clip is the largest of them. `width` is the number of channels of the first block, 64 in the
-    published models.
+    The probability in the whole clip is the largest of them. `width`: channels of the first block, 64 in the published
+    models.
     """
 
     def __init__(self, classes: int = 527, width: int = 64, mel_bands: int = 64):
@@ -58,13 +58,16 @@ class Cnn14DecisionLevel(nn.Module):
         self.fc_audioset = nn.Linear(channels[-1], classes)
 
     def log_mel(self, audio: Tensor) -> Tensor:
-        """(B, N) -> (B, T, bands) in dB, one frame every 10 ms; audio shorter than a segment goes on in silence."""
+        """Return the log-mel spectrogram (B, T, bands) of `audio` (B, N) in dB, one frame every 10 ms.
+
+        Audio shorter than a segment is padded with zeros.
+        """
         audio = F.pad(audio, (0, max(0, SEGMENT * HOP - audio.shape[-1])))
         power = mel.power_spectrum(audio, N_FFT, HOP, self.window, "reflect")
         return 10 * (power @ self.filters).clamp_min(1e-10).log10()
 
     def features(self, audio: Tensor) -> Tensor:
-        """(B, N) -> (B, channels, segments)."""
+        """Return features (B, channels, segments) of `audio` (B, N)."""
         h = self.log_mel(audio)[:, None]
         h = self.bn0(h.transpose(1, 3)).transpose(1, 3)  # every band has its own statistics
         for number in range(1, 7):

@@ -1,8 +1,8 @@
-"""ECAPA-TDNN as SpeechBrain publishes it: mel features in dB, Res2Net blocks with squeeze-and-excitation, attentive
-statistics pooling, an embedding of 192 numbers.
+"""Embed speakers by ECAPA-TDNN as SpeechBrain publishes it: (B, N) at 16 kHz -> 192 numbers.
 
-20.8 M parameters, 2.0 GMAC per second of audio at the published widths, whose weights' names these are. (Desplanques et al.,
-2020, "ECAPA-TDNN: emphasized channel attention, propagation and aggregation in TDNN based speaker verification".)
+Mel features in dB, Res2Net blocks with squeeze-and-excitation, attentive statistics pooling. 20.8 M parameters, 2.0
+GMAC per second of audio at the published widths, whose weights' names are used. (Desplanques et al., 2020, "ECAPA-TDNN:
+emphasized channel attention, propagation and aggregation in TDNN based speaker verification".)
 """
 
 import math
@@ -18,7 +18,7 @@ RANGE = 80.0  # dB below the loudest value of a recording, where features end
 
 
 class Conv(nn.Module):
-    """(B, inputs, T) -> (B, outputs, T), the edges reflected."""
+    """Convolve (B, inputs, T) to (B, outputs, T) with reflected edges."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int = 1, dilation: int = 1):
         super().__init__()
@@ -50,7 +50,7 @@ class Tdnn(nn.Module):
 
 
 class Res2Net(nn.Module):
-    """`scale` groups of channels: the first as it is, every other convolved, from the third on with the one before added."""
+    """Convolve all of `scale` groups of channels but the first, from the third on with the previous result added."""
 
     def __init__(self, channels: int, scale: int, kernel: int, dilation: int):
         super().__init__()
@@ -86,7 +86,10 @@ class Block(nn.Module):
 
 
 class Pooling(nn.Module):
-    """(B, C, T) -> (B, 2 C, 1): mean and spread over time, weighted by attention that knows the unweighted ones."""
+    """Return mean and standard deviation over time of (B, C, T) as (B, 2 C, 1).
+
+    They are weighted by an attention that sees the unweighted ones.
+    """
 
     def __init__(self, channels: int, inner: int):
         super().__init__()
@@ -100,7 +103,7 @@ class Pooling(nn.Module):
 
 
 class Ecapa(nn.Module):
-    """forward(waves): (B, N) at 16 kHz -> embeddings (B, dimension), of any length."""
+    """Map waves (B, N) at 16 kHz, of any length, to embeddings (B, dimension)."""
 
     def __init__(self, dimension: int = 192, channels: int = 1024, pooled: int = 3072, inner: int = 128):
         super().__init__()
@@ -114,18 +117,18 @@ class Ecapa(nn.Module):
         self.fc = Conv(2 * pooled, dimension)
 
     def log_mel(self, waves: Tensor) -> Tensor:
-        """(B, N) -> (B, T, 80) in dB, every 10 ms."""
+        """Return the mel spectrogram (B, T, 80) of `waves` (B, N) in dB, every 10 ms."""
         power = mel.power_spectrum(waves, N_FFT, HOP, self.window, "constant") @ self.filters
         decibels = 10 * power.clamp_min(1e-10).log10()
         return decibels.maximum(decibels.amax(dim=(1, 2), keepdim=True) - RANGE)
 
     def features(self, waves: Tensor) -> Tensor:
-        """(B, N) -> (B, T, 80), the mean over time taken away."""
+        """Return `log_mel` without its mean over time, (B, T, 80)."""
         found = self.log_mel(waves)
         return found - found.mean(dim=1, keepdim=True)
 
     def from_features(self, features: Tensor) -> Tensor:
-        """(B, T, 80) -> (B, dimension)."""
+        """Return embeddings (B, dimension) of features (B, T, 80)."""
         h, levels = features.transpose(1, 2), []
         for block in self.blocks:
             h = block(h)
@@ -137,15 +140,15 @@ class Ecapa(nn.Module):
 
 
 def symmetric_triangles() -> Tensor:
-    """(201, 80): SpeechBrain's filters, whose right sides are as steep as their left ones."""
+    """Return SpeechBrain's filters (201, 80), whose right sides are as steep as their left ones."""
     exponents = torch.linspace(0, math.log10(1 + RATE / 2 / 700), BANDS + 2, dtype=torch.float64)
-    centres = 700 * (10**exponents - 1)
+    centers = 700 * (10**exponents - 1)
     hz = torch.linspace(0, RATE / 2, N_FFT // 2 + 1, dtype=torch.float64)[:, None]
-    return (1 - (hz - centres[1:-1]).abs() / (centres[1:] - centres[:-1])[:-1]).clamp_min(0).float()
+    return (1 - (hz - centers[1:-1]).abs() / (centers[1:] - centers[:-1])[:-1]).clamp_min(0).float()
 
 
 def _statistics(h: Tensor, weight: Tensor) -> list[Tensor]:
-    """Mean and standard deviation over time, (B, C, 1) each."""
+    """Return mean and standard deviation over time, (B, C, 1) each."""
     mean = (weight * h).sum(dim=2, keepdim=True)
     variance = (weight * (h - mean).square()).sum(dim=2, keepdim=True)
     return [mean, variance.clamp_min(1e-12).sqrt()]

@@ -1,8 +1,9 @@
-"""ECAPA-TDNN as SEED's authors define it: 80 MFCC of the pre-emphasised wave, an embedding of 256 numbers.
+"""Embed speakers by ECAPA-TDNN as SEED's authors define it: 80 MFCC of the pre-emphasized wave -> 256 numbers.
 
-It differs from SpeechBrain's in features, order of layers, the sums between its blocks and the pooling (root mean square
-instead of the mean). 14.9 M parameters, 1.5 GMAC per second of audio; names of the weights as published, except for the
-feature matrices, which are computed here. (Nam et al., 2025, "SEED"; Desplanques et al., 2020, "ECAPA-TDNN".)
+It differs from SpeechBrain's in features, order of layers, the sums between its blocks and the pooling (root mean
+square instead of the mean). 14.9 M parameters, 1.5 GMAC per second of audio. Names of the weights are as published,
+except for the feature matrices, which are computed here. (Nam et al., 2025, "SEED". Desplanques et al., 2020,
+"ECAPA-TDNN".)
 """
 
 import torch
@@ -32,7 +33,10 @@ class Squeeze(nn.Module):
 
 
 class Block(nn.Module):
-    """(B, C, T) -> (B, C, T). Of `scale` groups of channels each is convolved with the one before added; the last stays."""
+    """Map (B, C, T) to (B, C, T).
+
+    Each of `scale` groups of channels but the last is convolved with the previous one added.
+    """
 
     def __init__(self, channels: int, dilation: int, scale: int):
         super().__init__()
@@ -54,7 +58,7 @@ class Block(nn.Module):
 
 
 class EcapaSeed(nn.Module):
-    """forward(waves): (B, N) at 16 kHz -> embeddings (B, dimension), of any length."""
+    """Map waves (B, N) at 16 kHz, of any length, to embeddings (B, dimension)."""
 
     def __init__(self, dimension: int = 256, channels: int = 1024, pooled: int = 1536, scale: int = 8):
         super().__init__()
@@ -74,12 +78,12 @@ class EcapaSeed(nn.Module):
         self.bn5, self.fc6 = nn.BatchNorm1d(2 * pooled), nn.Linear(2 * pooled, dimension)
 
     def mfcc(self, waves: Tensor) -> Tensor:
-        """(B, N) -> (B, 80, T), every 10 ms."""
+        """Return the MFCC (B, 80, T) of `waves` (B, N), every 10 ms."""
         power = mel.power_spectrum(mel.pre_emphasis(waves), N_FFT, HOP, self.window, "reflect")
         return (((power @ self.filters + OFFSET).log() @ self.dct) + OFFSET).transpose(1, 2)
 
     def features(self, waves: Tensor) -> Tensor:
-        """(B, N) -> (B, 80, T), the mean over time taken away."""
+        """Return `mfcc` without its mean over time, (B, 80, T)."""
         found = self.mfcc(waves)
         return found - found.mean(dim=2, keepdim=True)
 

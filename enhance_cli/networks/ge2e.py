@@ -1,8 +1,9 @@
-"""GE2E: a three-layer LSTM over mel spectrograms whose last state is the speaker, 256 non-negative numbers of unit length.
+"""Embed speakers by GE2E: the last state of a three-layer LSTM over mel spectrograms, 256 non-negative numbers of
+length 1.
 
-The published weights (package resemblyzer, Apache-2.0) were trained on stretches of 1.6 s at 16 kHz, whose 40 mel bands are
-powers, not their logarithms: what is quieter than -30 dBFS is raised to that before. 1.42 M parameters, 0.14 GMAC per second
-of audio. (Wan et al., 2018, "Generalized end-to-end loss for speaker verification".)
+The published weights (package resemblyzer, Apache-2.0) were trained on stretches of 1.6 s at 16 kHz. The 40 mel bands
+are powers, not logarithms, so recordings quieter than -30 dBFS are raised to that level first. 1.42 M parameters, 0.14
+GMAC per second of audio. (Wan et al., 2018, "Generalized end-to-end loss for speaker verification".)
 """
 
 import torch
@@ -15,7 +16,7 @@ RATE, N_FFT, HOP, BANDS = 16000, 400, 160, 40
 
 
 class GE2E(nn.Module):
-    """forward(waves): (B, N) at 16 kHz -> embeddings (B, dimension) of unit length."""
+    """Map waves (B, N) at 16 kHz to embeddings (B, dimension) of unit length."""
 
     def __init__(self, dimension: int = 256, hidden: int = 256, layers: int = 3):
         super().__init__()
@@ -26,12 +27,12 @@ class GE2E(nn.Module):
         self.linear = nn.Linear(hidden, dimension)
 
     def features(self, waves: Tensor) -> Tensor:
-        """(B, N) -> (B, N // 160, 40), one frame every 10 ms; the wave is silent outside."""
+        """Return mel powers (B, N // 160, 40) of `waves` (B, N), one frame every 10 ms, with zeros beyond the ends."""
         power = mel.power_spectrum(waves, N_FFT, HOP, self.window, "constant")
         return power[:, :-1] @ self.filters
 
     def from_features(self, features: Tensor) -> Tensor:
-        """(B, T, 40) -> (B, dimension)."""
+        """Return embeddings (B, dimension) of features (B, T, 40)."""
         _, (hidden, _) = self.lstm(features)
         return F.normalize(F.relu(self.linear(hidden[-1])), dim=1)
 

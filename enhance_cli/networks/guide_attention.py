@@ -1,13 +1,13 @@
-"""One cross-attention from the features of a network to a guide: the probability of a voice in every frame.
+"""Attend from the features of a network to a guide, the probability of a voice in every frame.
 
-Every column of the features looks at the guide around it, `reach` frames to either side. What it finds there are tokens:
-the probability, embedded, with its position relative to the column appended. The result is added to the features; a new
-one adds nothing, so it can be put into a trained network. Frames of which nothing is known (NaN, no guide at all, or
-outside of the file) have a token of their own.
+Every column of the features attends to the guide around it, up to `reach` frames on either side. Its tokens are the
+embedded probability with the position relative to the column appended. The result is added to the features. A new layer
+adds nothing, so it can be put into a trained network. Unknown frames (NaN, no guide at all, or outside of the file)
+have a token of their own.
 
 After "Extract and Diffuse: latent integration for improved diffusion-based speech and vocal enhancement" (2024), where
-one such attention at the bottleneck of a U-Net did best. Unlike there its view is finite, so that a file done in windows
-equals the file done whole.
+one such attention at the bottleneck of a U-Net did best. Unlike there the view is finite, so that a file done in
+windows equals the file done whole.
 """
 
 import math
@@ -16,14 +16,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-PLACES = ("bottleneck", "every")
+GUIDE_POSITIONS = ("bottleneck", "every")
 TOKEN, POSITION = 16, 16  # sizes of the two parts of a token
 
 
 class GuideAttention(nn.Module):
-    """forward(h, guide): features (B, C, T, F), guide (B, 1, T * stride) in 0..1 or NaN, or None -> (B, C, T, F).
+    """Map features (B, C, T, F) and a guide (B, 1, T * stride) in 0..1 or NaN, or None, to features (B, C, T, F).
 
-    `stride` is the number of guide frames per column, `pool` how many of them share a token; `reach` is in guide frames.
+    `stride`: guide frames per column. `pool`: guide frames that share a token. `reach`: guide frames on either side.
     """
 
     def __init__(self, channels: int, reach: int, stride: int = 1, pool: int = 1, width: int = 64, heads: int = 4):
@@ -51,7 +51,7 @@ class GuideAttention(nn.Module):
         return h + self.out(seen).permute(0, 3, 1, 2)
 
     def tokens(self, guide: Tensor | None, batch: int, columns: int) -> Tensor:
-        """(B, T, K, TOKEN + POSITION): what each column can look at."""
+        """Return the tokens that each column attends to, (B, T, K, TOKEN + POSITION)."""
         outside = self.unknown.expand(batch, self.reach, -1)
         if guide is None:
             inside = self.unknown.expand(batch, columns * self.stride, -1)
@@ -64,7 +64,9 @@ class GuideAttention(nn.Module):
 
 
 def positions(count: int) -> Tensor:
-    """(count, POSITION): sines and cosines of the distance from the middle, the slowest half a turn over the whole view."""
+    """Return (count, POSITION) sines and cosines of the distance from the middle, the slowest half a turn over the
+    whole view.
+    """
     distance = torch.arange(count) - (count - 1) / 2
     slowest, fastest = math.pi / count, math.pi / 2
     speeds = torch.logspace(math.log10(slowest), math.log10(max(fastest, slowest)), POSITION // 2)

@@ -1,7 +1,7 @@
-"""Blocks of dense, time-dilated convolutions that bridge_unet and band_split_conv are made of, and how they become quick.
+"""Define the dense, time-dilated convolution blocks of bridge_unet and band_split_conv, and fold them for inference.
 
-Batch normalisation is fixed at inference, so a block depends on `context` frames on either side and no more, and its
-normalisations can be folded into the convolutions before them.
+Batch normalization is fixed at inference, so a block depends on `context` frames on either side and no more, and its
+normalizations can be folded into the convolutions before them.
 """
 
 from typing import TypeVar
@@ -15,7 +15,9 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 class ResidualBlock(nn.Module):
-    """(B, C, T, F) -> same. Two 3x3 convolutions, the first dilated in time and shifted by the time embedding."""
+    """Map (B, C, T, F) to the same shape by two 3x3 convolutions, the first dilated in time and shifted by the time
+    embedding.
+    """
 
     def __init__(self, channels: int, dilation: int, embedding: int):
         super().__init__()
@@ -33,7 +35,7 @@ class ResidualBlock(nn.Module):
 
 
 class TemporalBlock(nn.Module):
-    """(B, C, T) -> same. One dilated convolution over time across all bands, and a pointwise one."""
+    """Map (B, C, T, 1) to the same shape by one dilated convolution over time and a pointwise one."""
 
     def __init__(self, channels: int, dilation: int, embedding: int):
         super().__init__()
@@ -48,9 +50,11 @@ class TemporalBlock(nn.Module):
     forward = ResidualBlock.forward
 
 
-def fold_normalisations(network: Network) -> Network:
-    """For inference: the fixed normalisations of `network` become part of the convolutions before them, in place. Same numbers,
-    less work."""
+def fold_normalizations(network: Network) -> Network:
+    """Fold the fixed normalizations of `network` into the convolutions before them, in place, and return it.
+
+    For inference: the same numbers with less work.
+    """
     for module in list(network.modules()):
         if isinstance(module, ResidualBlock | TemporalBlock):
             module.conv1, module.norm1 = fuse_conv_bn_eval(module.conv1, module.norm1), nn.Identity()

@@ -1,7 +1,7 @@
-"""Mel features that speaker networks are fed with: frames, power spectra, triangular filters, DCT.
+"""Compute mel features for speaker networks: frames, power spectra, triangular filters, DCT.
 
-Waves are (B, N), spectra (B, T, F) and features (B, T, bands). The two mel scales in use are HTK's, 2595 log10(1 + f / 700),
-and Slaney's, linear below 1 kHz and logarithmic above.
+Waves are (B, N), spectra (B, T, F) and features (B, T, bands). The two mel scales in use are HTK's, 2595 log10(1 + f /
+700), and Slaney's, linear below 1 kHz and logarithmic above.
 """
 
 import math
@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 
 def power_spectrum(waves: Tensor, n_fft: int, hop: int, window: Tensor, pad_mode: str) -> Tensor:
-    """(B, N) -> (B, N // hop + 1, n_fft / 2 + 1): |STFT|^2 of frames centred on multiples of `hop`."""
+    """Return |STFT|^2 of waves (B, N) in frames centered on multiples of `hop`: (B, N // hop + 1, n_fft / 2 + 1)."""
     spectrum = torch.stft(
         waves, n_fft, hop, len(window), window=window, center=True, pad_mode=pad_mode, return_complex=True
     )
@@ -20,7 +20,7 @@ def power_spectrum(waves: Tensor, n_fft: int, hop: int, window: Tensor, pad_mode
 
 
 def pre_emphasis(waves: Tensor, coefficient: float = 0.97) -> Tensor:
-    """x[n] - c x[n - 1], where the first sample's predecessor is its successor (reflection). (B, N) -> (B, N)."""
+    """Return x[n] - c x[n - 1] of waves (B, N), where the sample before the first is the second (reflection)."""
     before = F.pad(waves[:, None], (1, 0), mode="reflect")[:, 0, :-1]
     return waves - coefficient * before
 
@@ -28,21 +28,21 @@ def pre_emphasis(waves: Tensor, coefficient: float = 0.97) -> Tensor:
 def triangles(
     n_fft: int, rate: int, bands: int, low: float, high: float, scale: str = "htk", area: bool = False
 ) -> Tensor:
-    """(n_fft / 2 + 1, bands): triangles in Hz between edges evenly spaced on a mel scale ("htk" or "slaney").
+    """Return (n_fft / 2 + 1, bands) triangles in Hz between edges evenly spaced on a mel scale ("htk" or "slaney").
 
     Their peaks are 1, or with `area` their areas are 2 over the bandwidth, as librosa's are.
     """
     hz = _from_slaney if scale == "slaney" else lambda mel: 700 * (10 ** (mel / 2595) - 1)
     to_mel = _to_slaney if scale == "slaney" else lambda f: 2595 * math.log10(1 + f / 700)
     edges = hz(torch.linspace(to_mel(low), to_mel(high), bands + 2, dtype=torch.float64))
-    below, centre, above = edges[:-2], edges[1:-1], edges[2:]
+    below, center, above = edges[:-2], edges[1:-1], edges[2:]
     bins = torch.linspace(0, rate / 2, n_fft // 2 + 1, dtype=torch.float64)[:, None]
-    shapes = torch.minimum((bins - below) / (centre - below), (above - bins) / (above - centre)).clamp_min(0)
+    shapes = torch.minimum((bins - below) / (center - below), (above - bins) / (above - center)).clamp_min(0)
     return (shapes * 2 / (above - below) if area else shapes).float()
 
 
 def dct(bands: int) -> Tensor:
-    """(bands, bands): the orthonormal DCT-II, to be multiplied from the right."""
+    """Return the orthonormal DCT-II (bands, bands), to be multiplied from the right."""
     n = torch.arange(bands, dtype=torch.float64)
     matrix = math.sqrt(2 / bands) * torch.cos(math.pi / bands * (n[:, None] + 0.5) * n)
     matrix[:, 0] /= math.sqrt(2)

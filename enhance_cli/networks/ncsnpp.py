@@ -1,4 +1,5 @@
-"""NCSN++: the U-Net of published score-based speech enhancers, with the layer names and order of their checkpoints.
+"""Define NCSN++, the U-Net of published score-based speech enhancers, with the layer names and order of their
+checkpoints.
 
 Residual blocks on 2 to 7 levels, attention in the middle and where asked, skips from the way down to the way up. Each
 level halves both axes with the filter [1, 3, 3, 1]. Beside the features runs a pyramid of 2 to 6 channels: the input is
@@ -15,9 +16,9 @@ are (B, C, F, T).
     ... that sees two estimates       the same and input_channels=6                                      27.8 M
     StoRM predictive network          the same without divide, discriminative=True                       27.3 M
 
-130 GMAC per second of 16 kHz audio and step (510/128 STFT) for 65.6 M parameters, 153 for 27.8 M.
-Song et al., "Score-based generative modeling through stochastic differential equations", 2021; Richter et al., "Speech
-enhancement and dereverberation with diffusion-based generative models", 2023; Lemercier et al., "StoRM", 2023.
+130 GMAC per second of 16 kHz audio and step (510/128 STFT) for 65.6 M parameters, 153 for 27.8 M. (Song et al., 2021,
+"Score-based generative modeling through stochastic differential equations". Richter et al., 2023, "Speech enhancement
+and dereverberation with diffusion-based generative models". Lemercier et al., 2023, "StoRM".)
 """
 
 import math
@@ -26,11 +27,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from enhance_cli.networks.guide_attention import PLACES, GuideAttention
+from enhance_cli.networks.guide_attention import GUIDE_POSITIONS, GuideAttention
 
 
 def fresh(layer: nn.Module, gain: float = 1.0) -> nn.Module:
-    """A convolution or linear layer before training. What ends a residual branch has gain 0: the branch is silent."""
+    """Initialize a convolution or linear layer for training. Layers that end a residual branch have gain 0."""
     nn.init.xavier_uniform_(layer.weight, gain)
     nn.init.zeros_(layer.bias)
     return layer
@@ -49,7 +50,7 @@ def norm_silu(norm: nn.GroupNorm, h: Tensor) -> Tensor:
 
 
 class FourierEmbedding(nn.Module):
-    """Process time t (B,) -> (B, 2 * width), sine and cosine of 2 pi W ln t. W is saved but not trained."""
+    """Embed the process time t (B,) as (B, 2 * width), sine and cosine of 2 pi W ln t. W is saved but not trained."""
 
     def __init__(self, width: int, scale: float):
         super().__init__()
@@ -61,7 +62,7 @@ class FourierEmbedding(nn.Module):
 
 
 class Downsample(nn.Module):
-    """(B, C, F, T) -> (B, C, F/2, T/2), filtered by [1, 3, 3, 1] on both axes. Nothing to learn or save."""
+    """Map (B, C, F, T) to (B, C, F/2, T/2), filtered by [1, 3, 3, 1] on both axes, without parameters."""
 
     def __init__(self, channels: int):
         super().__init__()
@@ -74,7 +75,7 @@ class Downsample(nn.Module):
 
 
 def upsample(h: Tensor) -> Tensor:
-    """(B, C, F, T) -> (B, C, 2F, 2T), filtered by [1, 3, 3, 1]: bilinear, but outside of the picture all is zero."""
+    """Return h (B, C, F, T) as (B, C, 2F, 2T), filtered by [1, 3, 3, 1]: bilinear with zeros outside of the picture."""
     with torch.autocast(h.device.type, enabled=False):  # which would make it fp32
         h = F.interpolate(h, scale_factor=2, mode="bilinear", align_corners=False)
     for edge in (h[:, :, 0], h[:, :, -1], h[..., 0], h[..., -1]):
@@ -83,7 +84,7 @@ def upsample(h: Tensor) -> Tensor:
 
 
 class ResBlock(nn.Module):
-    """(B, inputs, F, T), silu of the time embedding (B, E) or None -> (B, outputs, F, T).
+    """Map (B, inputs, F, T) to (B, outputs, F, T), given silu of the time embedding (B, E) or None.
 
     With `direction` "down" or "up" the output has half or twice F and T.
     """
@@ -115,7 +116,7 @@ class ResBlock(nn.Module):
 
 
 class Pointwise(nn.Module):
-    """A linear layer kept as `W` (inputs, outputs) and `b`."""
+    """Apply a linear layer stored as `W` (inputs, outputs) and `b`."""
 
     def __init__(self, channels: int, gain: float):
         super().__init__()
@@ -127,7 +128,7 @@ class Pointwise(nn.Module):
 
 
 class Attention(nn.Module):
-    """(B, C, F, T) -> same. One head over all F*T positions."""
+    """Attend with one head over all F*T positions of (B, C, F, T), shape kept."""
 
     def __init__(self, channels: int):
         super().__init__()
@@ -142,7 +143,7 @@ class Attention(nn.Module):
 
 
 class Combine(nn.Module):
-    """The input pyramid (B, P, F, T) is added to the features (B, C, F, T) through a 1x1 convolution."""
+    """Add the input pyramid (B, P, F, T) to the features (B, C, F, T) through a 1x1 convolution."""
 
     def __init__(self, pyramid: int, channels: int):
         super().__init__()
@@ -153,17 +154,17 @@ class Combine(nn.Module):
 
 
 class NCSNpp(nn.Module):
-    """forward(x, y, t): x, y (B, 2, T, F) real and imaginary compressed spectra, t (B,) -> (B, 2, T, F).
+    """Map x, y (B, 2, T, F), real and imaginary compressed spectra, and t (B,) to (B, 2, T, F).
 
-    T is a multiple of `frames_multiple`, and so is F. What the output means (score, clean estimate), its sign and scale
-    are not the network's business. `divide` says whether the output is divided by t, "before" or "after" the last 1x1
-    convolution. Unless `centered`, the input is mapped to 2u - 1.
+    T and F are multiples of `frames_multiple`. The meaning of the output (score, clean estimate), its sign and scale
+    are defined outside of the network. `divide`: divide the output by t, "before" or "after" the last 1x1 convolution.
+    Unless `centered`, the input is mapped to 2u - 1.
 
-    Attention stands in the middle, and at the levels that have as many bins as one of `attn_resolutions` when the input
-    has `image_size`. `progressive` "output_skip" or "none" and `progressive_input` "input_skip" or "none" are the two
-    pyramids. With `input_channels` 6 there is a third spectrogram, forward(x, y, t, condition). A `discriminative`
-    network sees y alone: x and t are ignored, and the layers that would embed t are absent or not trained. `guide` adds
-    attention to a guide (B, 1, T) at the "bottleneck", or at "every" level (guide_attention).
+    `attn_resolutions`: attention is applied in the middle, and at the levels that have as many bins as one of these
+    when the input has `image_size`. `progressive` ("output_skip" or "none") and `progressive_input` ("input_skip" or
+    "none") are the two pyramids. `input_channels` 6 adds a third spectrogram, forward(x, y, t, condition). A
+    `discriminative` network sees y alone: x and t are ignored, and the layers that would embed t are absent or not
+    trained. `guide` adds attention to a guide (B, 1, T) at the "bottleneck", or at "every" level (guide_attention).
     """
 
     context = None  # attention: an output frame depends on all input frames
@@ -186,8 +187,8 @@ class NCSNpp(nn.Module):
         guide: str | None = None,
     ):
         super().__init__()
-        if guide not in (None, *PLACES):
-            raise ValueError(f"guide {guide!r} is none of {', '.join(PLACES)}")
+        if guide not in (None, *GUIDE_POSITIONS):
+            raise ValueError(f"guide {guide!r} is none of {', '.join(GUIDE_POSITIONS)}")
         if progressive not in ("output_skip", "none") or progressive_input not in ("input_skip", "none"):
             raise ValueError(f"no such pyramid: progressive={progressive!r}, progressive_input={progressive_input!r}")
         if divide not in (None, "before", "after") or (divide and discriminative):
@@ -208,7 +209,7 @@ class NCSNpp(nn.Module):
         self.to(memory_format=torch.channels_last)
 
     def layers(self, nf: int, ch_mult: tuple[int, ...], pyramid: int, embedding: int, fourier_scale: float):
-        """All layers in the order of the checkpoints, which is the order in which `forward` uses them."""
+        """Yield all layers in the order of the checkpoints, which is the order in which `forward` uses them."""
         yield FourierEmbedding(nf, fourier_scale)
         if not self.discriminative:
             yield fresh(nn.Linear(2 * nf, embedding))
@@ -243,7 +244,7 @@ class NCSNpp(nn.Module):
                 yield ResBlock(width, width, embedding, "up")
 
     def guide_layers(self, guide: str | None, widths: list[int]):
-        """Attention to the guide, by place."""
+        """Yield the attentions to the guide as (position, layer)."""
         attention = lambda width, level: GuideAttention(width, self.GUIDE_REACH, 2**level, min(2**level, 8))
         if guide:
             yield "bottleneck", attention(widths[-1], self.levels - 1)
@@ -252,14 +253,15 @@ class NCSNpp(nn.Module):
                 yield f"down{level}", attention(width, level)
                 yield f"up{level}", attention(width, level)
 
-    def guided(self, place: str, h: Tensor, guide: Tensor | None) -> Tensor:
-        if place not in self.guides:
+    def guided(self, position: str, h: Tensor, guide: Tensor | None) -> Tensor:
+        """Return h with the attention to the guide at `position` added, if there is one."""
+        if position not in self.guides:
             return h
-        return self.guides[place](h.transpose(2, 3), guide).transpose(2, 3)
+        return self.guides[position](h.transpose(2, 3), guide).transpose(2, 3)
 
     @property
     def frames_multiple(self) -> int:
-        """The number of frames must be a multiple of this."""
+        """Return the number of which the number of frames must be a multiple."""
         return 2 ** (self.levels - 1)
 
     def forward(

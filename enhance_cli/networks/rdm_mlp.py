@@ -1,9 +1,9 @@
-"""The network of SEED: a residual MLP that takes an embedding with noise and gives the clean one, no context needed.
+"""Define SEED's network, a residual MLP from a noisy embedding to the clean one.
 
-Blocks of twice the embedding's width D, each told the time; all last layers start at zero, so a fresh network gives exactly
-zero. 1.4 M parameters at D = 192, 2.4 M at 256, 9.7 M at 512. Names of the weights are those of the published checkpoints.
-(Nam et al., 2025, "SEED: speaker embedding enhancement diffusion model"; the MLP is that of Li et al., 2024, "Return of
-unconditional generation".)
+The blocks have twice the embedding's width D and are given the time. All last layers start at zero, so a new network
+returns exactly zero. 1.4 M parameters at D = 192, 2.4 M at 256, 9.7 M at 512. Names of the weights are those of the
+published checkpoints. (Nam et al., 2025, "SEED: speaker embedding enhancement diffusion model". The MLP is that of Li
+et al., 2024, "Return of unconditional generation".)
 """
 
 import math
@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 
 class Block(nn.Module):
-    """h (B, W) and the time's embedding (B or 1, E) -> (B, W)."""
+    """Map h (B, W) and the embedding of the time (B or 1, E) to (B, W)."""
 
     def __init__(self, width: int, time_width: int, dropout: float):
         super().__init__()
@@ -34,7 +34,7 @@ class Block(nn.Module):
 
 
 class RdmMlp(nn.Module):
-    """forward(x, y, t): state (B, D) at time t (B,) or (1,), 0..999 -> clean embedding (B, D). `y` is not used.
+    """Map the state x (B, D) at time t (B,) or (1,), 0..999, to the clean embedding (B, D). `y` is not used.
 
     `width` is 2 D and `time_width` D in the published models.
     """
@@ -65,7 +65,7 @@ class RdmMlp(nn.Module):
 
 
 def frequencies(width: int, longest: float = 10000.0) -> Tensor:
-    """(width / 2,) angular frequencies of the time, from 1 down to almost 1 / `longest`."""
+    """Return (width / 2,) angular frequencies of the time, from 1 down to almost 1 / `longest`."""
     half = width // 2
     return torch.exp(-math.log(longest) * torch.arange(half, dtype=torch.float32) / half)
 

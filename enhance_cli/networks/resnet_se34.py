@@ -1,8 +1,9 @@
-"""ResNetSE34V2: a 34-layer residual network with squeeze-and-excitation over log mel spectrograms, an embedding of 512 numbers.
+"""Embed speakers by ResNetSE34V2: a 34-layer residual network over log mel spectrograms -> 512 numbers.
 
-8.0 M parameters, 4.5 GMAC per second of audio; names of the weights as published by SEED's authors and by the program that
-they took it from, except for the feature matrices, which are computed here. (Heo et al., 2020, "Clova baseline system for the
-VoxCeleb speaker recognition challenge 2020".)
+It has squeeze-and-excitation and attentive pooling. 8.0 M parameters, 4.5 GMAC per second of audio. Names of the
+weights are as published by SEED's authors and by the program that they took it from, except for the feature matrices,
+which are computed here. (Heo et al., 2020, "Clova baseline system for the VoxCeleb speaker recognition challenge
+2020".)
 """
 
 import torch
@@ -47,8 +48,10 @@ class Block(nn.Module):
 
 
 class ResNetSE34(nn.Module):
-    """forward(waves): (B, N) at 16 kHz -> embeddings (B, dimension), of any length. `floor` is the smallest variance over
-    time that counts, 1e-5 in Clova's program."""
+    """Map waves (B, N) at 16 kHz, of any length, to embeddings (B, dimension).
+
+    `floor`: lower bound of the variance over time, 1e-5 in Clova's program.
+    """
 
     def __init__(
         self,
@@ -74,12 +77,12 @@ class ResNetSE34(nn.Module):
         self.fc = nn.Linear(2 * wide, dimension)
 
     def mel(self, waves: Tensor) -> Tensor:
-        """(B, N) -> (B, 64, T) powers, every 10 ms."""
+        """Return mel powers (B, 64, T) of `waves` (B, N), every 10 ms."""
         power = mel.power_spectrum(mel.pre_emphasis(waves), N_FFT, HOP, self.window, "reflect")
         return (power @ self.filters + OFFSET).transpose(1, 2)
 
     def features(self, waves: Tensor) -> Tensor:
-        """(B, N) -> (B, 64, T), every band with mean 0 and variance 1."""
+        """Return log mel features (B, 64, T) of `waves` (B, N), every band with mean 0 and variance 1."""
         return F.instance_norm(self.mel(waves).log())
 
     def forward(self, waves: Tensor) -> Tensor:

@@ -1,4 +1,5 @@
-"""StoRM: a predictive NCSN++ makes a first estimate, and a score NCSN++ refines it by a diffusion around that estimate.
+"""Define StoRM: a predictive NCSN++ makes a first estimate, a score NCSN++ refines it by diffusion around that
+estimate.
 
 The process runs from the clean signal to `centre(y)`, not to the noisy y, which the score network may see besides.
 (Lemercier et al., 2023, "StoRM: a diffusion-based stochastic regeneration model for speech enhancement and
@@ -13,7 +14,10 @@ CONDITIONS = ("noisy", "post_denoiser", "both")
 
 
 class StoRM(nn.Module):
-    """`denoiser` and `score` are arguments of NCSNpp; `condition` says which of noisy and first estimate the score sees."""
+    """Hold both networks.
+
+    `denoiser`, `score`: arguments of NCSNpp. `condition`: which of noisy and first estimate the score sees.
+    """
 
     context = None
 
@@ -25,11 +29,11 @@ class StoRM(nn.Module):
         self.denoiser_net, self.score_net = NCSNpp(**denoiser), NCSNpp(**score)
 
     def centre(self, noisy: Tensor) -> Tensor:
-        """The first estimate, (B, 2, T, F) -> same."""
+        """Return the first estimate of `noisy` (B, 2, T, F), same shape."""
         return self.denoiser_net(noisy, noisy)
 
     def forward(self, x: Tensor, y: Tensor, t: Tensor, noisy: Tensor) -> Tensor:
-        """State x, first estimate y, t (B,) and the noisy signal -> (B, 2, T, F)."""
+        """Return the score network's output (B, 2, T, F) for state x, first estimate y, t (B,) and the noisy signal."""
         if self.condition == "both":
             return self.score_net(x, noisy, t, y)
         return self.score_net(x, noisy if self.condition == "noisy" else y, t)

@@ -1,8 +1,8 @@
-"""UNet1d: a U-Net on waveforms, told the stem by FiLM, that can be fed with the feature maps of another one of its kind.
+"""Define UNet1d, a U-Net on waveforms conditioned on the stem by FiLM, with optional feature maps of a second UNet1d.
 
 Patches of samples become channels, six strided levels of two ResNet blocks follow, the inner three with self-attention,
 and the way back takes every block's output as a skip. As published (256 channels) 405 M parameters and 20.6 GFLOP per
-second at 22,050 Hz; with 32 channels 6.8 M and 0.33. (Schneider et al., 2023, "Mousai"; conditioning and feeding:
+second at 22,050 Hz, with 32 channels 6.8 M and 0.33. (Schneider et al., 2023, "Mousai". Conditioning and feature maps:
 Karchkhadze et al., 2024, "Improving source extraction with diffusion and consistency models".) Names are those of the
 published weights.
 """
@@ -18,10 +18,10 @@ SKIP_SCALE = 2**-0.5
 
 
 class UNet1d(nn.Module):
-    """Waveforms (B, C, N) in and out; N must be a multiple of `stride`.
+    """Map waveforms (B, C, N) to waveforms (B, C, N), where N must be a multiple of `stride`.
 
-    `channels` times `multipliers` are the widths, `factors` the strides between them, `labels` the length of the one-hot
-    vector, `time` is for networks that are told a noise level. The first strides happen inside patches of `patch_factor`.
+    `channels` times `multipliers` are the widths, `factors` the strides between them. `patch_factor`: stride of the
+    patches. `labels`: length of the one-hot vector. `time`: whether the network is given a noise level.
     """
 
     context = None  # attention and group normalisation see the whole window
@@ -69,15 +69,17 @@ class UNet1d(nn.Module):
         self.to_out = _Unpatcher(channels, in_channels, patch_factor, mapped)
 
     def forward(self, x: Tensor, t: Tensor | None, label: Tensor, features: Sequence[Tensor] | None = None) -> Tensor:
-        """x (B, C, N), noise level t (B,) or None, one-hot label (B, K) -> (B, C, N).
+        """Return (B, C, N) for x (B, C, N), noise level t (B,) or None, and one-hot label (B, K).
 
-        `features` are those of `extract` of a network of the same sizes; each is added where it was taken.
+        `features` are those of `extract` of a network of the same sizes. Each is added where it was taken.
         """
         return self._run(x, t, label, features)[0]
 
     def extract(self, mix: Tensor, label: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Mix (B, C, N), one-hot label (B, K) -> the stem (B, C, N), and the mix with all feature maps, from the outside
-        in and out again."""
+        """Return the stem (B, C, N) of mix (B, C, N) for one-hot label (B, K), and the list of feature maps.
+
+        The list has the mix and all maps, from the outside in and out again.
+        """
         return self._run(mix, None, label, None)
 
     def _run(self, x: Tensor, t: Tensor | None, label: Tensor, features: Sequence[Tensor] | None):
@@ -109,7 +111,7 @@ class UNet1d(nn.Module):
 
 
 class _TimeEmbedding(nn.Sequential):
-    """Level (B,) -> (B, D): the level itself and sines and cosines of learned frequencies, mixed."""
+    """Embed the level (B,) as (B, D): the level itself with sines and cosines of learned frequencies, mixed."""
 
     def __init__(self, frequencies: int, features: int):
         super().__init__(_Fourier(frequencies), nn.Linear(2 * frequencies + 1, features))
@@ -126,7 +128,7 @@ class _Fourier(nn.Module):
 
 
 class _Patcher(nn.Module):
-    """(B, C, N) -> (B, D, N / p): each channel's p neighbours become channels."""
+    """Map (B, C, N) to (B, D, N / p): p neighbors of each channel become channels."""
 
     def __init__(self, in_channels: int, out_channels: int, factor: int, mapped: int):
         super().__init__()
@@ -140,7 +142,7 @@ class _Patcher(nn.Module):
 
 
 class _Unpatcher(nn.Module):
-    """(B, D, N / p) -> (B, C, N)."""
+    """Map (B, D, N / p) to (B, C, N)."""
 
     def __init__(self, in_channels: int, out_channels: int, factor: int, mapped: int):
         super().__init__()
@@ -160,7 +162,7 @@ class _Named(nn.Module):
 
 
 class _ConvBlock(nn.Module):
-    """Group normalisation, FiLM if there is any, SiLU, convolution over three."""
+    """Apply group normalization, FiLM if given, SiLU, and a convolution of width three."""
 
     def __init__(self, in_channels: int, out_channels: int, groups: int):
         super().__init__()
@@ -197,7 +199,7 @@ class _ResnetBlock(nn.Module):
 
 
 class _Gain(nn.Module):
-    """Layer normalisation with a gain and no bias, over the last dimension or over channels (dim 1)."""
+    """Apply layer normalization with a gain and no bias, over the last dimension or over channels (dim 1)."""
 
     def __init__(self, features: int, over_channels: bool = False):
         super().__init__()
@@ -210,7 +212,7 @@ class _Gain(nn.Module):
 
 
 class _Attention(nn.Module):
-    """Self-attention over time without positions, (B, D, T) -> same."""
+    """Attend over time of (B, D, T) without positions, shape kept."""
 
     def __init__(self, features: int, heads: int, head_features: int):
         super().__init__()
@@ -249,7 +251,7 @@ class _Transformer(nn.Module):
 
 
 class _Down(nn.Module):
-    """(B, outer, T) -> (B, inner, T / factor), and what every block gave."""
+    """Map (B, outer, T) to (B, inner, T / factor), and return every block's output."""
 
     def __init__(
         self, outer: int, inner: int, factor: int, blocks: int, attention: dict | None, groups: int, mapped: int
@@ -283,7 +285,7 @@ class _Bottleneck(nn.Module):
 
 
 class _Up(nn.Module):
-    """(B, inner, T) and the skips of the level, which it empties -> (B, outer, T * factor)."""
+    """Map (B, inner, T) to (B, outer, T * factor), removing the skips of the level from the list."""
 
     def __init__(
         self, outer: int, inner: int, factor: int, blocks: int, attention: dict | None, groups: int, mapped: int

@@ -1,9 +1,9 @@
-"""ResNet34 as WeSpeaker publishes it: a residual network over 80 Kaldi filter bank features, mean and spread over time, an
-embedding of 256 numbers.
+"""Embed speakers by ResNet34 as WeSpeaker publishes it: (B, N) at 16 kHz -> 256 numbers.
 
-6.6 M parameters, 4.6 GMAC per second of audio; names of the weights as published. Samples count as 16-bit integers, which
-the floor of the logarithm knows of. (Wang et al., 2023, "WeSpeaker: a research and production oriented speaker embedding
-learning toolkit"; features: Povey et al., 2011, "The Kaldi speech recognition toolkit".)
+A residual network over 80 Kaldi filter bank features, then mean and standard deviation over time. 6.6 M parameters, 4.6
+GMAC per second of audio. Names of the weights are as published. Samples count as 16-bit integers, on which the floor of
+the logarithm depends. (Wang et al., 2023, "WeSpeaker: a research and production oriented speaker embedding learning
+toolkit". Features: Povey et al., 2011, "The Kaldi speech recognition toolkit".)
 """
 
 import math
@@ -34,7 +34,7 @@ class Block(nn.Module):
 
 
 class WeSpeakerResNet34(nn.Module):
-    """forward(waves): (B, N) at 16 kHz, N at least 400 -> embeddings (B, dimension)."""
+    """Map waves (B, N) at 16 kHz, N at least 400, to embeddings (B, dimension)."""
 
     def __init__(self, dimension: int = 256, channels: int = 32, blocks: tuple[int, ...] = (3, 4, 6, 3)):
         super().__init__()
@@ -50,7 +50,7 @@ class WeSpeakerResNet34(nn.Module):
         self.seg_1 = nn.Linear(2 * inputs * BANDS // 8, dimension)
 
     def fbank(self, waves: Tensor) -> Tensor:
-        """(B, N) -> (B, (N - 400) // 160 + 1, 80): logarithms of powers in frames that lie wholly inside the wave."""
+        """Return (B, (N - 400) // 160 + 1, 80) logarithms of powers in frames that lie wholly inside the wave."""
         frames = (FULL_SCALE * waves).unfold(1, WINDOW, HOP)
         frames = frames - frames.mean(dim=2, keepdim=True)
         before = torch.cat([frames[..., :1], frames[..., :-1]], dim=2)
@@ -59,12 +59,12 @@ class WeSpeakerResNet34(nn.Module):
         return (power @ self.filters).clamp_min(torch.finfo(torch.float32).eps).log()
 
     def features(self, waves: Tensor) -> Tensor:
-        """(B, N) -> (B, T, 80), the mean over time taken away."""
+        """Return `fbank` without its mean over time, (B, T, 80)."""
         found = self.fbank(waves)
         return found - found.mean(dim=1, keepdim=True)
 
     def from_features(self, features: Tensor) -> Tensor:
-        """(B, T, 80) -> (B, dimension)."""
+        """Return embeddings (B, dimension) of features (B, T, 80)."""
         h = F.relu(self.bn1(self.conv1(features.transpose(1, 2)[:, None])))
         for level in range(1, 5):
             h = self.get_submodule(f"layer{level}")(h)
@@ -76,7 +76,7 @@ class WeSpeakerResNet34(nn.Module):
 
 
 def kaldi_triangles() -> Tensor:
-    """(257, 80): Kaldi's filters, triangles on its mel scale 1127 ln(1 + f / 700) and not in Hz, up to half the rate."""
+    """Return Kaldi's filters (257, 80), triangles on its mel scale 1127 ln(1 + f / 700), up to half the rate."""
     low, high = (1127 * math.log1p(hz / 700) for hz in (LOWEST, RATE / 2))
     edges = torch.linspace(low, high, BANDS + 2, dtype=torch.float64)
     bins = 1127 * torch.log1p(torch.linspace(0, RATE / 2, N_FFT // 2 + 1, dtype=torch.float64) / 700)[:, None]

@@ -4,6 +4,7 @@ pitch.
 
 import numpy as np
 import pytest
+import soxr
 
 from enhance_cli.audio.resample import Resampler, resample, resampled_length
 
@@ -31,6 +32,28 @@ def tone(rate, seconds=1.0, frequency=440.0):
 def test_length_is_exact(rate_in, rate_out, n):
     out = resample(np.zeros((2, n), np.float32), rate_in, rate_out)
     assert out.shape == (2, resampled_length(n, rate_in, rate_out)) and out.dtype == np.float32
+
+
+@pytest.mark.parametrize("more", [-1, 1])
+def test_a_resampler_that_rounds_its_length_otherwise_does_not_change_ours(more, monkeypatch):
+    """As another version of soxr may: its total length is one sample off."""
+
+    class Otherwise(soxr.ResampleStream):
+        def resample_chunk(self, x, last=False):
+            ready = super().resample_chunk(x, last=last)
+            if not last:
+                return ready
+            return ready[:more] if more < 0 else np.concatenate([ready, np.ones((more, x.shape[1]), np.float32)])
+
+    audio = tone(48000, 0.5)
+    exact = resample(audio, 48000, 16000)
+    monkeypatch.setattr(soxr, "ResampleStream", Otherwise)
+    found = resample(audio, 48000, 16000)
+    assert found.shape == exact.shape == (2, 8000)
+    assert np.array_equal(found[:, :-1], exact[:, :-1])
+    stream = Resampler(48000, 16000, 2)
+    parts = [stream.push(audio[:, :5000]), stream.push(audio[:, 5000:], last=True)]
+    assert np.concatenate(parts, axis=1).shape == exact.shape
 
 
 def test_half_a_sample_rounds_up():

@@ -75,6 +75,22 @@ def test_formats_of_whole_blocks_fill_the_last_one_up_with_silence(subtype, chan
     assert np.abs(audio[:, :5000] - written).mean() < 0.05 and np.abs(audio[:, 5000:]).max() < 0.05
 
 
+@pytest.mark.parametrize(
+    ("container", "subtype", "bits"),
+    [("WAV", "PCM_U8", 8), ("WAV", "PCM_16", 16), ("WAV", "PCM_24", 24), ("WAV", "PCM_32", 32),
+     ("FLAC", "PCM_16", 16), ("FLAC", "PCM_24", 24), ("AIFF", "PCM_S8", 8), ("M4A", "ALAC_16", 16)],
+)  # fmt: skip
+def test_samples_between_two_integers_go_to_the_nearer_and_an_integer_file_has_no_offset(
+    container, subtype, bits, tmp_path
+):
+    whole = np.arange(-60, 60)
+    between = np.concatenate([whole + 0.375, whole - 0.375, whole + 0.5])[None] / 2 ** (bits - 1)
+    audio, _ = read(write(tmp_path / "x", between.astype(np.float64 if bits > 24 else np.float32), container, subtype))
+    near, near_too, halves = np.split(audio[0] * 2 ** (bits - 1), 3)
+    assert np.array_equal(near, whole) and np.array_equal(near_too, whole)
+    assert abs((halves - whole - 0.5).mean()) < 0.02 and np.array_equal(np.abs(halves - whole - 0.5), 120 * [0.5])
+
+
 def test_beyond_full_scale_integers_are_clipped_not_wrapped(tmp_path):
     audio, _ = read(write(tmp_path / "x.wav", np.array([[1.5, -1.5, 1.0, -1.0]], np.float32), "WAV", "PCM_16"))
     assert audio.tolist() == [[32767 / 32768, -1, 32767 / 32768, -1]]

@@ -65,6 +65,11 @@ def test_template_names_the_model_and_may_make_folders():
     assert targets(plan(inputs, None, "clean/{parent}-{stem}", fields=fields)) == ["rec/day1/clean/day1-x.wav"]
 
 
+def test_the_parent_of_a_file_named_without_its_folder_is_the_folder_one_is_in(folder):
+    make("a.wav")
+    assert targets(plan(expand(["a.wav"]), "out", "{parent}-{stem}{ext}")) == [f"out/{folder.name}-a.wav"]
+
+
 @pytest.mark.parametrize(
     "template", ["{steam}{ext}", "{stem.__class__}", "{stem", "../{stem}{ext}", "/{stem}", "{parent}/"]
 )
@@ -129,6 +134,23 @@ def test_names_that_differ_in_case_only_are_two_files_where_the_disk_knows_it():
     make("x/A.wav", "y/a.wav", "z/a.wav")
     with pytest.raises(UsageError, match=r"y/a.wav and z/a.wav would both be written to out/a.wav"):
         plan(expand(["x/A.wav", "y/a.wav", "z/a.wav"]), "out")
+
+
+@pytest.fixture
+def disk_that_folds_case(monkeypatch):
+    """A name is found whatever its case, as on the usual disks of Windows and macOS."""
+
+    def exists(path):
+        head, name = os.path.split(os.path.abspath(path))
+        return os.path.isdir(head) and name.casefold() in map(str.casefold, os.listdir(head))
+
+    monkeypatch.setattr(os.path, "exists", exists)
+
+
+def test_names_that_differ_in_case_only_would_overwrite_each_other_where_the_disk_folds_case(disk_that_folds_case):
+    make("one/A.wav", "two/a.wav")
+    with pytest.raises(UsageError, match=r"one/A.wav and two/a.wav would both be written to out/a.wav"):
+        plan(expand(["one/A.wav", "two/a.wav"]), "out")
 
 
 def test_two_of_one_name_in_one_folder_get_advice_that_helps():

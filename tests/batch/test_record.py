@@ -77,6 +77,8 @@ def test_report_on_a_full_disk_is_an_error():
         report.write(Record(input="a.wav"))
 
 
-def test_without_a_path_nothing_is_written():
+def test_without_a_path_nothing_is_written(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
     with ReportWriter(None) as report:
-        report.write(Record())
+        report.write(Record(input="a.wav", status="done"))
+    assert not list(tmp_path.iterdir()) and capfd.readouterr() == ("", "")

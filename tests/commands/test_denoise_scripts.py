@@ -5,7 +5,6 @@ import json
 import os
 import signal
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -177,6 +176,30 @@ def test_denoising_needs_only_what_the_package_lists(run_python, tiny_model, tre
 # --- interruptions ------------------------------------------------------------------------------------------
 
 
+STOPPED_IN_THE_MIDDLE = """
+import os, signal, sys, time
+from pathlib import Path
+import soundfile
+from enhance_cli.__main__ import main
+
+read, stopped = soundfile.SoundFile.read, False
+
+def reading(sound, *arguments, **options):
+    global stopped
+    if sound.frames == 300 * 8000 and Path("out/.b.wav.part").exists():  # b.wav, measured and now in the works
+        while not Path("out/a.wav").exists():
+            time.sleep(0.01)
+        if not stopped:
+            stopped = True
+            os.kill(os.getpid(), {signal})
+        time.sleep(0.2)  # so that it cannot end before the run has noticed
+    return read(sound, *arguments, **options)
+
+soundfile.SoundFile.read = reading
+main()
+"""
+
+
 @posix
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGKILL])
 def test_a_stopped_run_leaves_nothing_half_written_and_is_taken_up_again(
@@ -186,14 +209,9 @@ def test_a_stopped_run_leaves_nothing_half_written_and_is_taken_up_again(
     for name, seconds in (("a", 1), ("b", 300), ("c", 1)):
         zoo.save(tmp_path / "in" / f"{name}.wav", np.tile(zoo.noise(1, 8000), seconds), 8000)
     arguments = ["denoise", "in", "-o", "out", "-m", tiny_model]
-    log, part = tmp_path / "log", tmp_path / "out" / ".b.wav.part"
-    with log.open("wb") as stderr, start_python("-m", "enhance_cli", *arguments, stdout=-3, stderr=stderr) as process:
-        for _ in range(2400):
-            if (part.exists() and (part.parent / "a.wav").exists()) or process.poll() is not None:
-                break
-            time.sleep(0.05)
-        process.send_signal(stop)
-        code = process.wait(60)
+    code, log = STOPPED_IN_THE_MIDDLE.replace("{signal}", str(int(stop))), tmp_path / "log"
+    with log.open("wb") as stderr, start_python("-c", code, *arguments, stdout=-3, stderr=stderr) as process:
+        code = process.wait(300)
     left = made(tmp_path / "out") - {"c.wav"}  # several files at a time: the third may have ended, or be in the works
     if stop == signal.SIGINT:
         assert code == 130 and left == {"a.wav"}

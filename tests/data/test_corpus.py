@@ -49,6 +49,17 @@ def test_no_speaker_is_on_both_sides(root):
     assert len(sides[0]) == len(sides[1]) == 2 and not sides[0] & sides[1]
 
 
+def test_a_source_of_few_speakers_is_validated_on_too_however_small_its_share(root):
+    for k in range(40):
+        path = root / "large" / f"{k:02}" / "a.flac"
+        path.parent.mkdir(parents=True)
+        soundfile.write(path, 0.1 * np.ones(800), RATE)
+    packed = load(root, Source("large", groups="folder", held_out=0.1), Source("speech", groups="folder", held_out=0.1))
+    held = [{clip.group for clip in packed.valid if clip.source == source} for source in (0, 1)]
+    assert [len(groups) for groups in held] == [4, 1]
+    assert {clip.source for clip in packed.train} == {0, 1}
+
+
 @pytest.mark.parametrize("path", ["ann/ann0.flac", "ann/mic1/ann0.flac", "ann/chapter/mic1/ann0.flac"])
 def test_a_speaker_is_the_folder_below_the_source_however_deep_the_file(path):
     name = corpus.group(Source("speech/train", groups="folder"), Path("/data/speech/train") / path, Path("/data"))

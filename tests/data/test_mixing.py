@@ -52,16 +52,37 @@ def test_clean_and_noise_only_items():
     assert not clean.any() and noisy.any()
 
 
-def test_a_room_does_not_shift_the_target_and_the_target_is_drier():
+@pytest.fixture(scope="module")
+def simulated(tmp_path_factory):
     pytest.importorskip("pyroomacoustics")
-    full = rooms.simulate(3, RATE, seed=1)
-    early = full * rooms._fade(full.shape[1], RATE)
-    noisy, clean = mixer(responses=(full, early), room=1.0, clean=1.0).batch(0, 6)
-    for heard, target in zip(noisy, clean):
+    return rooms.load(3, RATE, tmp_path_factory.mktemp("rooms"), seed=1, log=lambda line: None)
+
+
+def test_the_early_part_of_a_room_ends_after_60_ms_and_has_unit_energy(simulated):
+    full, early = simulated
+    assert np.array_equal(early[:, : RATE // 20], full[:, : RATE // 20]) and early[:, : RATE // 20].any(axis=1).all()
+    assert full[:, RATE * 6 // 100 :].any(axis=1).all() and not early[:, RATE * 6 // 100 :].any()
+    assert np.square(early).sum(axis=1) == pytest.approx([1, 1, 1], rel=1e-5)
+
+
+def test_a_room_does_not_shift_the_target(simulated):
+    noisy, clean = mixer(responses=simulated, room=1.0, clean=1.0).batch(0, 6)
+    for heard, target in zip(noisy, clean, strict=True):
         lags = np.fft.irfft(np.fft.rfft(heard, 4 * RATE) * np.conj(np.fft.rfft(target, 4 * RATE)))
         assert abs((np.argmax(lags) + RATE) % (4 * RATE) - RATE) <= RATE // 200  # a pure tone peaks every period
-    assert np.all(early[:, : RATE // 20] == full[:, : RATE // 20])
-    assert not early[:, RATE // 10 :].any()
+
+
+def test_the_target_keeps_the_early_part_of_the_room_and_not_its_reverberation():
+    """A room of the direct sound and one echo at 0.4 s: the microphone hears both, the target has the direct sound alone."""
+    late = RATE * 4 // 10
+    early = np.zeros((1, late + 1))
+    early[0, 0] = 1
+    full = early.copy()
+    full[0, late] = 0.5
+    noisy, clean = mixer(responses=(full, early), room=1.0, clean=1.0).batch(0, 4)
+    assert np.square(clean).mean(axis=1).min() > 1e-3
+    np.testing.assert_allclose(noisy[:, :late], clean[:, :late], atol=1e-6)
+    np.testing.assert_allclose(noisy[:, late:] - clean[:, late:], 0.5 * clean[:, :-late], atol=1e-6)
 
 
 def test_held_out_material_is_not_in_training():

@@ -125,6 +125,25 @@ def test_consistency_asks_the_average_one_step_further_on_the_teachers_path(proc
                 assert torch.allclose(*noises, atol=1e-3)
 
 
+def test_the_last_step_of_consistency_is_anchored_at_the_teacher_and_the_others_at_the_average():
+    process, (x0, y), grid = PROCESSES["brownian_bridge"](), (spectra(0, 64), spectra(1, 64)), 4
+    last, times, aims = process.levels(grid)[grid - 1], [], []
+
+    def student(x, y, t):
+        times.extend(t.tolist())
+        return x
+
+    def distance(estimate, aim):
+        aims.extend(aim.mean(dim=(1, 2, 3)).tolist())
+        return aim.mean()
+
+    constant = lambda value: lambda x, y, t: torch.full_like(x, value)
+    draw = lambda: process.noise_scale * torch.randn_like(x0)
+    LOSSES["consistency"](student, process, x0, y, draw, distance, constant(1.0), constant(-1.0), grid=grid)
+    assert aims == [1.0 if t == pytest.approx(last) else -1.0 for t in times]
+    assert set(aims) == {1.0, -1.0} and len(aims) == 64
+
+
 def test_perceptual_distance_ranks_as_pesq_does():
     clean, noisy = (soundfile.read(PAIRS / side / "p232_328.flac", dtype="float32")[0] for side in ("clean", "noisy"))
     samples = clean.size // FRONTEND.hop * FRONTEND.hop

@@ -50,6 +50,7 @@ def test_intervals_hold_the_rate_and_pair_the_draws():
         error_rates(vectors, speakers, CONDITIONS),
         intervals({"raw": vectors, "same": vectors}, speakers, CONDITIONS),
     )
+    assert rates.keys() == drawn["raw"].keys() == drawn["same"].keys() >= set(CONDITIONS) | {"degraded"}
     for condition, rate in rates.items():
         low, high = np.percentile(drawn["raw"][condition], [2.5, 97.5])
         assert low <= rate <= high and low < high

@@ -96,7 +96,7 @@ def test_kaldi_features_are_those_of_torchaudio():
     kaldi = pytest.importorskip("torchaudio.compliance.kaldi")
     waves = torch.from_numpy(np.stack([wave("kaldi", 16000, 16000), 1e-4 * wave("quiet", 16000, 16000)]))
     found = NETWORKS["wespeaker_resnet34"](channels=2).fbank(waves)
-    for row, one in zip(found, waves):
+    for row, one in zip(found, waves, strict=True):
         settings = {"num_mel_bins": 80, "sample_frequency": 16000, "window_type": "hamming", "dither": 0.0}
         expected = kaldi.fbank(32768 * one[None], **settings)
         assert row.shape == expected.shape == (98, 80)

@@ -258,8 +258,11 @@ def test_no_more_is_read_ahead_than_keeps_the_engine_busy():
             read += 1
             yield order
 
-    for done, _ in enumerate(Engine(sums, 2, 3).map(counted())):
+    done = 0
+    for _ in Engine(sums, 2, 3).map(counted()):
         assert read <= done + 2 * 3 + 3
+        done += 1
+    assert done == read == 100
 
 
 def test_who_stops_early_leaves_the_engine_usable():

@@ -110,6 +110,29 @@ def test_what_lies_above_the_band_is_shared_out_or_cut(model, song):
     assert all(high(stem) < 0.01 * high(mix) for stem in cut.values())
 
 
+class Alternating(StemModel):
+    """Hears the mix in the bass, but for every fourth of 256 ms, which it hears in the drums."""
+
+    def separate(self, mix, stems, sample, steps, noise):
+        drums = (torch.arange(mix.shape[-1], device=mix.device) // 2048 % 4 == 3).to(mix.dtype)
+        heard = {"bass": (1 - drums) * mix, "drums": drums * mix}
+        return torch.stack([heard.get(stem, torch.zeros_like(mix)) for stem in stems])
+
+
+@pytest.mark.parametrize("stem", ["bass", "drums"])
+def test_no_stem_is_louder_above_the_band_than_the_mix_or_turned_over_where_shares_change_and_files_end(
+    stem, stem_model
+):
+    """Shares are resampled to the rate of the file, which rings wherever they change."""
+    model = Alternating(*load_network(stem_model), CPU)
+    mix = np.random.default_rng(0).standard_normal((1, 3 * 44100)).astype(np.float32)
+    in_band = run(mix, 44100, model, StemOptions(("bass", "drums"), steps=0, full_band=False))
+    whole = run(mix, 44100, model, StemOptions((stem,), steps=0))[stem]
+    above, share = mix - in_band["bass"] - in_band["drums"], whole - in_band[stem]
+    assert np.abs(above).mean() > 0.1 and np.abs(share).mean() > 0.02
+    assert (np.abs(share) <= np.abs(above) + 1e-5).all() and (share * above >= -1e-5).all()
+
+
 @pytest.mark.parametrize(
     "options, word",
     [

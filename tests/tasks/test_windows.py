@@ -46,8 +46,11 @@ def test_windows_come_as_soon_as_their_margin_is_there():
             read += block.shape[1]
             yield block
 
+    starts = []
     for w in cut(counted(), 100, 30):
         assert read <= w.start + w.skip + 100 + 30 + 10
+        starts.append(w.start + w.skip)
+    assert starts == list(range(0, 10_000, 100))
 
 
 @pytest.mark.parametrize("n", [0, 1, 99, 100, 105, 131, 200, 205, 1000])

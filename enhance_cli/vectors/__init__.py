@@ -1,6 +1,6 @@
-"""Speaker embeddings in files: one format a file, all read into `Vectors` (ids and rows) and written back as they were.
+"""Read and write files of speaker embeddings: one format a module, all read into `Vectors` (ids and rows).
 
-The end of a file's name says its format. Nothing that is read is executed: pickles and commands inside are refused.
+The suffix of a file selects its format. Nothing that is read is executed: pickles and commands inside are refused.
 """
 
 from pathlib import Path
@@ -40,13 +40,16 @@ SUFFIXES = frozenset(f".{form}" for form in FORMS)
 
 
 def form_of(path: Path | str) -> str | None:
-    """The format that a name stands for, or None if it is not one of stored embeddings."""
+    """Return the format for the suffix of `path`, or None if it is not one of stored embeddings."""
     suffix = Path(path).suffix.lower()
     return suffix[1:] if suffix in SUFFIXES else None
 
 
 def read(path: Path) -> Vectors:
-    """The embeddings in `path`. Raises VectorError for what cannot be read or used, EnhanceError if a package is missing."""
+    """Return the embeddings in `path`.
+
+    Raises VectorError if the file cannot be read or used, EnhanceError if a package is missing.
+    """
     form = form_of(path)
     try:
         vectors = _member(READERS, form)(path)
@@ -65,14 +68,15 @@ def read(path: Path) -> Vectors:
 
 
 def files_of(target: Path) -> list[Path]:
-    """All files that writing `target` makes: a Kaldi .scp has its .ark beside it."""
+    """Return all files that writing `target` makes: a Kaldi .scp has its .ark beside it."""
     return [target, target.with_suffix(".ark")] if form_of(target) == "scp" else [target]
 
 
 def write(parts: list[Path], vectors: Vectors, form: str, target: Path) -> None:
-    """Write `vectors` as they were read if they were read from `form`, else in its plainest way.
+    """Write `vectors` in the format `form`. If they were read from that format, its other contents are kept.
 
-    `parts` are where the `files_of(target)` are to lie for now. Raises VectorError for what the format cannot hold.
+    `parts`: temporary paths of the files that `files_of(target)` lists. Raises VectorError for values that the format
+    cannot hold.
     """
     if vectors.form != form:
         vectors = Vectors(vectors.ids, vectors.rows, vectors.extractor)

@@ -1,4 +1,7 @@
-"""Tables with an id column: embeddings as lists in one column, or as columns e0, e1, ... Other columns are kept."""
+"""Convert tables with an id column: embeddings as lists in one column, or as columns e0, e1, ...
+
+Other columns are kept.
+"""
 
 import re
 from dataclasses import dataclass
@@ -17,7 +20,7 @@ BATCH = 1024  # rows
 
 @dataclass
 class Layout:
-    """The whole `table`; the embeddings are the lists in the only one of `columns`, or `columns` are their numbers."""
+    """Describe a table: the embeddings are the lists in the only one of `columns`, or `columns` are their numbers."""
 
     table: pa.Table
     columns: list[str]
@@ -26,12 +29,12 @@ class Layout:
 
     @property
     def holds_more(self) -> bool:
-        """Whether there is something besides embeddings, their ids and their extractor."""
+        """Return whether the table has columns besides embeddings, their ids and their extractor."""
         return bool(set(self.table.column_names) - {*self.columns, "id", EXTRACTOR})
 
 
 def take(table: pa.Table, path: Path, header: bool = True) -> Vectors:
-    """Raises VectorError if there is no id column, or no embeddings."""
+    """Return the embeddings of `table`. Raises VectorError if there is no id column, or no embeddings."""
     names = table.column_names
     if len(set(names)) < len(names):
         raise VectorError(f"{path}: two columns have the same name", "give each its own")
@@ -52,7 +55,7 @@ def take(table: pa.Table, path: Path, header: bool = True) -> Vectors:
 
 
 def put(vectors: Vectors) -> pa.Table:
-    """The whole table again, with the embeddings in their places."""
+    """Return the whole table with the embeddings of `vectors` in their columns."""
     layout: Layout = vectors.layout
     table = layout.table
     if _is_list(table.schema.field(layout.columns[0]).type):
@@ -64,6 +67,7 @@ def put(vectors: Vectors) -> pa.Table:
 
 
 def as_lists(rows: np.ndarray) -> pa.FixedSizeListArray:
+    """Return `rows` (K, D) as an Arrow array of K lists."""
     return pa.FixedSizeListArray.from_arrays(pa.array(rows.reshape(-1)), rows.shape[1])
 
 
@@ -78,7 +82,7 @@ def _is_list(kind: pa.DataType) -> bool:
 
 
 def _numbers(table: pa.Table) -> list[str]:
-    """Columns of floats that are numbered, else all of floats."""
+    """Return the columns of floats that are numbered, or else all columns of floats."""
     floats = [f.name for f in table.schema if pa.types.is_floating(f.type) and f.name.lower() not in ID_NAMES]
     families: dict[str, list[str]] = {}
     for name in floats:
@@ -88,7 +92,7 @@ def _numbers(table: pa.Table) -> list[str]:
 
 
 def _ids(table: pa.Table, columns: list[str], path: Path) -> list[str]:
-    """Raises VectorError if there is none, or one is missing."""
+    """Return the ids. Raises VectorError if there is no id column, or an id is missing."""
     others = [name for name in table.column_names if name not in columns and name != EXTRACTOR]
     usual = sorted((n for n in others if n.lower() in ID_NAMES), key=lambda n: ID_NAMES.index(n.lower()))
     texts = [
@@ -103,7 +107,7 @@ def _ids(table: pa.Table, columns: list[str], path: Path) -> list[str]:
 
 
 def _rows_of_lists(column: pa.ChunkedArray, ids: list[str], path: Path) -> np.ndarray:
-    """(K, D); a row that is missing is NaN."""
+    """Return the lists of a column as (K, D), with NaN for a missing list."""
     lengths = pc.list_value_length(column)
     there = np.array(lengths.is_valid())
     found = np.array(lengths.drop_null())
@@ -120,7 +124,10 @@ def _rows_of_lists(column: pa.ChunkedArray, ids: list[str], path: Path) -> np.nd
 
 
 def _rows_of_columns(table: pa.Table, columns: list[str]) -> np.ndarray:
-    """(K, D), batch by batch, which stays in the cache; what is missing becomes NaN."""
+    """Return the numbers as (K, D), with NaN for a missing one.
+
+    They are taken batch by batch, which stay in the cache.
+    """
     batches = table.select(columns).to_batches(max_chunksize=BATCH)
     parts = [[column.to_numpy(zero_copy_only=False) for column in batch.columns] for batch in batches]
     return np.concatenate([np.stack(part, axis=1) for part in parts])

@@ -1,5 +1,6 @@
-"""CSV: an id column and the embeddings, as one column for each number or as "[0.1, 0.2, ...]" in one. A first line without
-names is seen by its numbers. Other columns are kept letter by letter.
+"""Read and write CSV: an id column and embeddings, as a column for each number or as "[0.1, 0.2, ...]" in one column.
+
+A first line without names is recognized by its numbers. Other columns are kept literally.
 """
 
 import csv
@@ -22,6 +23,7 @@ DECIMAL = re.compile(r"\s*[-+]?(\d*\.\d*(e[-+]?\d+)?|\d+e[-+]?\d+|nan|inf)\s*", 
 
 
 def read(path: Path) -> Vectors:
+    """Return the embeddings of a CSV file. Raises VectorError (see columns.take)."""
     with path.open(encoding="utf-8-sig", newline="") as file:
         first = next(csv.reader(file), [])
     header = sum(DECIMAL.fullmatch(cell) is not None for cell in first) * 2 <= len(first)
@@ -45,7 +47,7 @@ def read(path: Path) -> Vectors:
 
 
 def _columns_of_numbers(path: Path, names: list[str], header: bool) -> list[str]:
-    """Those that hold the embeddings as far as the first rows tell; none if that takes all rows to see."""
+    """Return the columns that hold the embeddings, judged from the first rows, or [] if those do not suffice."""
     with path.open("rb") as file:
         start = b"".join(itertools.islice(file, FIRST_ROWS))
     try:
@@ -57,7 +59,7 @@ def _columns_of_numbers(path: Path, names: list[str], header: bool) -> list[str]
 
 
 def _table(source, names: list[str], header: bool, numbers: list[str]) -> pa.Table:
-    """The file with the columns `numbers` as float32, where an empty cell is missing, and all others as they are written."""
+    """Return the file with the columns `numbers` as float32, where an empty cell is missing, and all others as strings."""
     kinds = {name: pa.float32() if name in numbers else pa.string() for name in names}
     return arrow.read_csv(
         source,
@@ -68,6 +70,7 @@ def _table(source, names: list[str], header: bool, numbers: list[str]) -> pa.Tab
 
 
 def write(path: Path, vectors: Vectors) -> None:
+    """Write `vectors` as CSV, in their own layout if they were read from CSV."""
     if vectors.layout is None:
         numbers = {f"e{i}": values for i, values in enumerate(vectors.rows.T)}
         made_by = {columns.EXTRACTOR: [vectors.extractor] * len(vectors.ids)} if vectors.extractor else {}
@@ -91,7 +94,10 @@ def _text(table: pa.Table, header: bool) -> pa.Buffer:
 
 
 def _typed(text: pa.Table) -> pa.Table:
-    """Columns that hold only numbers as float32, only lists as lists of these; an empty cell is not a number."""
+    """Return `text` with columns of numbers as float32 and columns of lists as lists of float32.
+
+    An empty cell is NaN.
+    """
     table = text
     for index, name in enumerate(text.column_names):
         values = pc.utf8_trim_whitespace(text[name])

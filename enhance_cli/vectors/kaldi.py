@@ -1,7 +1,7 @@
-"""Kaldi archives: .ark, text or binary, and .scp lists that say where in archives each embedding lies.
+"""Read and write Kaldi archives: .ark, text or binary, and .scp lists with the position of each embedding in archives.
 
-Vectors (D,) and matrices (1, D) are read; kaldiio decodes all but the plainest. Entries that would run something (a pickle,
-a command with |) are refused. A written .scp has one .ark beside it.
+Vectors (D,) and matrices (1, D) are read. kaldiio decodes all but the plainest. Entries that would run something (a
+pickle, a command with |) are refused. A written .scp has one .ark beside it.
 """
 
 import mmap
@@ -25,38 +25,40 @@ Entry = tuple[str, np.ndarray]
 
 
 def read_ark(path: Path) -> Vectors:
+    """Return the embeddings of an archive. Raises VectorError."""
     data = _open(path)
     if plain := _plain_archive(data):
         return plain
-    pairs, place, binary = [], 0, True
-    while (place := _after_blanks(data, place)) < len(data):
-        end = data.find(b" ", place)
+    pairs, position, binary = [], 0, True
+    while (position := _after_blanks(data, position)) < len(data):
+        end = data.find(b" ", position)
         if end < 0:
             raise VectorError(f"{path}: what follows embedding {len(pairs)} is not an embedding", REMEDY)
-        name = bytes(data[place:end]).decode()
-        value, is_binary, place = _entry(data, end + 1, path, name)
+        name = bytes(data[position:end]).decode()
+        value, is_binary, position = _entry(data, end + 1, path, name)
         binary = binary and is_binary
         pairs.append((name, value))
     return _vectors(pairs, binary, path)
 
 
 def read_scp(path: Path) -> Vectors:
+    """Return the embeddings that a list refers to. Raises VectorError."""
     archives: dict[str, mmap.mmap] = {}
-    places = []
+    positions = []
     for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), 1):
         if not (line := line.strip()):
             continue
-        name, *place = line.split(maxsplit=1)  # at blanks of any kind, as Kaldi does
-        archive, offset = _split_offset(place[0] if place else "")
+        name, *position = line.split(maxsplit=1)  # at blanks of any kind, as Kaldi does
+        archive, offset = _split_offset(position[0] if position else "")
         if archive not in archives:
             if not archive or "|" in archive or archive.endswith("]"):
                 hint = "write archives first, and a list with lines such as: id file.ark:17"
-                raise VectorError(f"{path}: line {number} names no place in an archive", hint)
+                raise VectorError(f"{path}: line {number} names no position in an archive", hint)
             archives[archive] = _open(_find(archive, path))
-        places.append((name, archives[archive], offset))
-    vectors = _plain_list(places)
+        positions.append((name, archives[archive], offset))
+    vectors = _plain_list(positions)
     if vectors is None:
-        entries = [(name, *_entry(data, offset, path, name)[:2]) for name, data, offset in places]
+        entries = [(name, *_entry(data, offset, path, name)[:2]) for name, data, offset in positions]
         binary = all(is_binary for _, _, is_binary in entries)
         vectors = _vectors([(name, value) for name, value, _ in entries], binary, path)
     vectors.layout["archives"] = [_find(archive, path) for archive in archives]
@@ -64,21 +66,21 @@ def read_scp(path: Path) -> Vectors:
 
 
 def _plain_archive(data: mmap.mmap) -> Vectors | None:
-    """The embeddings, if all are binary vectors of one length and type, as almost always; None if anything else is there."""
+    """Return the embeddings if all are binary vectors of one length and type, as almost always, or else None."""
     first = data.find(b" ") + 1
     head = data[first : first + HEAD]
     kind, length = _plain_kind(head)
     if not length:
         return None
-    names, values, place, size = [], [], 0, len(data)
-    while place < size:
-        end = data.find(b" ", place, place + LONGEST_ID)
+    names, values, position, size = [], [], 0, len(data)
+    while position < size:
+        end = data.find(b" ", position, position + LONGEST_ID)
         start = end + 1 + HEAD
         if end < 0 or data[end + 1 : start] != head or start + length > size:
             return None
-        names.append(data[place:end])
-        place = start + length
-        values.append(data[start:place])
+        names.append(data[position:end])
+        position = start + length
+        values.append(data[start:position])
     names = b" ".join(names).decode().split(" ")
     if any(name != name.strip() for name in names):
         return None
@@ -86,40 +88,43 @@ def _plain_archive(data: mmap.mmap) -> Vectors | None:
     return Vectors(names, rows, layout={"binary": True, "ndim": 1})
 
 
-def _plain_list(places: list[tuple[str, mmap.mmap, int]]) -> Vectors | None:
-    """The same for embeddings anywhere in archives: (name, archive, offset) each."""
-    head = places[0][1][places[0][2] : places[0][2] + HEAD] if places else b""
+def _plain_list(positions: list[tuple[str, mmap.mmap, int]]) -> Vectors | None:
+    """Return the same for embeddings anywhere in archives, given as (name, archive, offset)."""
+    head = positions[0][1][positions[0][2] : positions[0][2] + HEAD] if positions else b""
     kind, length = _plain_kind(head)
-    if not length or any(data[place : place + HEAD] != head for _, data, place in places):
+    if not length or any(data[position : position + HEAD] != head for _, data, position in positions):
         return None
-    values = b"".join([data[place + HEAD : place + HEAD + length] for _, data, place in places])
-    if len(values) < len(places) * length:
+    values = b"".join([data[position + HEAD : position + HEAD + length] for _, data, position in positions])
+    if len(values) < len(positions) * length:
         return None
-    rows = np.frombuffer(values, kind).reshape(len(places), -1)
-    return Vectors([name for name, _, _ in places], rows, layout={"binary": True, "ndim": 1})
+    rows = np.frombuffer(values, kind).reshape(len(positions), -1)
+    return Vectors([name for name, _, _ in positions], rows, layout={"binary": True, "ndim": 1})
 
 
 def _plain_kind(head: bytes) -> tuple[np.dtype | None, int]:
-    """Type of the numbers of a vector with this head, and its length in bytes; 0 if it is nothing plain."""
+    """Return the type of the numbers of a vector with this head and its length in bytes, (None, 0) for another head."""
     kind = PLAIN.get(head[:6])
     return kind, int.from_bytes(head[6:], "little") * kind.itemsize if kind else 0
 
 
 def write_ark(path: Path, vectors: Vectors) -> None:
+    """Write `vectors` as an archive."""
     _write(path, vectors)
 
 
 def write_scp(path: Path, ark: Path, vectors: Vectors, ark_name: Path) -> None:
-    """The list at `path` and the archive at `ark`, which will be called `ark_name`."""
+    """Write the list at `path` and the archive at `ark`, which will be called `ark_name`."""
     if any(ark_name.exists() and ark_name.samefile(read) for read in (vectors.layout or {}).get("archives", [])):
         raise VectorError(f"{ark_name}: would overwrite an archive that was read", "choose another folder or name")
-    places = _write(ark, vectors)
+    positions = _write(ark, vectors)
     with path.open("w", encoding="utf-8", newline="\n") as file:
-        file.writelines(f"{name} {ark_name}:{place}\n" for name, place in zip(vectors.ids, places, strict=True))
+        file.writelines(
+            f"{name} {ark_name}:{position}\n" for name, position in zip(vectors.ids, positions, strict=True)
+        )
 
 
 def _write(path: Path, vectors: Vectors) -> list[int]:
-    """Where in the archive each value begins."""
+    """Write an archive and return the position of each value."""
     if " ".join(vectors.ids).split() != vectors.ids:
         spaced = next(name for name in vectors.ids if name.split() != [name])
         raise VectorError(f"the id {spaced!r} cannot stand in a Kaldi file", "write .npz or .parquet instead")
@@ -127,13 +132,13 @@ def _write(path: Path, vectors: Vectors) -> list[int]:
     rows = vectors.rows.astype(np.float32) if vectors.rows.dtype == np.float16 else vectors.rows
     values = _binary_values(rows, layout["ndim"]) if layout["binary"] else _text_values(rows, layout["ndim"])
     blank = b" " if layout["binary"] else b"  "
-    places, end = [], 0
+    positions, end = [], 0
     with path.open("wb", buffering=BUFFER) as file:
         for name, value in zip(vectors.ids, values, strict=True):
             start = name.encode() + blank
-            places.append(end + len(start))
+            positions.append(end + len(start))
             end += file.write(start + value)
-    return places
+    return positions
 
 
 def _binary_values(rows: np.ndarray, ndim: int) -> Iterator[bytes]:
@@ -153,29 +158,29 @@ def _open(path: Path) -> mmap.mmap:
         return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
 
-def _after_blanks(data: mmap.mmap, place: int) -> int:
-    while data[place : place + 1].isspace():
-        place += 1
-    return place
+def _after_blanks(data: mmap.mmap, position: int) -> int:
+    while data[position : position + 1].isspace():
+        position += 1
+    return position
 
 
-def _entry(data: mmap.mmap, place: int, path: Path, name: str) -> tuple[np.ndarray, bool, int]:
-    """The value that begins at `place`, whether it is binary, and where it ends."""
-    if kind := PLAIN.get(data[place : place + 6]):
-        size = int.from_bytes(data[place + 6 : place + 10], "little")
-        return np.frombuffer(data, kind, size, place + 10), True, place + 10 + size * kind.itemsize
-    if data[place : place + 2] == BINARY:
-        file = BytesIO(data[place:])
-        return np.asarray(read_matrix_or_vector(file)), True, place + file.tell()
-    place = _after_blanks(data, place)
-    end = data.find(b"]", place)
-    if data[place : place + 1] != b"[" or end < 0:
+def _entry(data: mmap.mmap, start: int, path: Path, name: str) -> tuple[np.ndarray, bool, int]:
+    """Return the value that begins at `start`, whether it is binary, and its end."""
+    if kind := PLAIN.get(data[start : start + 6]):
+        size = int.from_bytes(data[start + 6 : start + 10], "little")
+        return np.frombuffer(data, kind, size, start + 10), True, start + 10 + size * kind.itemsize
+    if data[start : start + 2] == BINARY:
+        file = BytesIO(data[start:])
+        return np.asarray(read_matrix_or_vector(file)), True, start + file.tell()
+    start = _after_blanks(data, start)
+    end = data.find(b"]", start)
+    if data[start : start + 1] != b"[" or end < 0:
         raise VectorError(f"{path}: {name} is neither a vector nor a matrix", REMEDY)
-    return _numbers(data[place + 1 : end].decode("ascii")), False, end + 1
+    return _numbers(data[start + 1 : end].decode("ascii")), False, end + 1
 
 
 def _numbers(text: str) -> np.ndarray:
-    """A vector, or a matrix if the numbers begin on a line of their own. Kaldi's own precision is float32."""
+    """Return a vector, or a matrix if the numbers begin on a line of their own. Kaldi's own precision is float32."""
     values = np.array(text.split(), dtype=np.float32)
     if not text.lstrip(" ").startswith("\n"):
         return values
@@ -197,13 +202,13 @@ def _vectors(pairs: list[Entry], binary: bool, path: Path) -> Vectors:
     return Vectors([name for name, _ in pairs], rows, layout={"binary": binary, "ndim": ndim})
 
 
-def _split_offset(place: str) -> tuple[str, int]:
-    archive, colon, offset = place.rpartition(":")
-    return (archive, int(offset)) if colon and offset.isdigit() else (place, 0)
+def _split_offset(position: str) -> tuple[str, int]:
+    archive, colon, offset = position.rpartition(":")
+    return (archive, int(offset)) if colon and offset.isdigit() else (position, 0)
 
 
 def _find(archive: str, path: Path) -> Path:
-    """As Kaldi does, from the current folder; if there is none, from that of the list."""
+    """Return the path of an archive: in the current folder as in Kaldi, or else in that of the list."""
     here = Path(archive)
     beside = path.parent / archive
     return beside if not here.exists() and beside.exists() else here

@@ -1,4 +1,4 @@
-"""Arrays by name, as .npz and .safetensors hold them: one array of all embeddings, or one embedding for each name."""
+"""Convert arrays by name, as in .npz and .safetensors: one array of all embeddings, or one embedding for each name."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +13,10 @@ EXTRACTOR = "extractor"
 
 @dataclass
 class Layout:
-    """All arrays of the file; the embeddings are those called `names` if they are one each, else the rows of `matrix`.
+    """Describe all arrays of a file: the embeddings are those called `names` if not empty, else the rows of `matrix`.
 
-    `rest` is what the format itself keeps."""
+    `rest`: header or compression that the format itself keeps.
+    """
 
     arrays: dict[str, np.ndarray]
     matrix: str | None
@@ -24,12 +25,12 @@ class Layout:
 
     @property
     def holds_more(self) -> bool:
-        """Whether there is something besides embeddings, their ids and their extractor."""
+        """Return whether the file has arrays besides embeddings, their ids and their extractor."""
         return bool(set(self.arrays) - {self.matrix, "ids", EXTRACTOR, *self.names})
 
 
 def take(arrays: dict[str, np.ndarray], ids: list[str] | None, extractor: str, rest: dict, path: Path) -> Vectors:
-    """The embeddings among `arrays`; `ids` and `extractor` as the format itself says them, if it does."""
+    """Return the embeddings among `arrays`. `ids`, `extractor`: those that the format itself stores, if any."""
     floats = {name: array for name, array in arrays.items() if array.dtype.kind == "f" and array.ndim in (1, 2)}
     made_by = [extractor, *_strings(arrays.get(EXTRACTOR))]
     single = {name: array for name, array in floats.items() if array.ndim == 1 or len(array) == 1}
@@ -58,7 +59,7 @@ def take(arrays: dict[str, np.ndarray], ids: list[str] | None, extractor: str, r
 
 
 def put(vectors: Vectors) -> dict[str, np.ndarray]:
-    """All arrays of the file again, the embeddings in their places."""
+    """Return all arrays of the file with the embeddings of `vectors` in their positions."""
     layout: Layout = vectors.layout
     if layout.matrix is not None:
         return layout.arrays | {layout.matrix: vectors.rows}
@@ -66,14 +67,14 @@ def put(vectors: Vectors) -> dict[str, np.ndarray]:
     return layout.arrays | {name: row.reshape(layout.arrays[name].shape) for name, row in rows}
 
 
-def _choose(candidates: dict[str, np.ndarray], names: tuple[str, ...], what: str, path: Path) -> str | None:
-    """The only one, or the one with a usual name. Raises VectorError if that does not tell."""
+def _choose(candidates: dict[str, np.ndarray], names: tuple[str, ...], role: str, path: Path) -> str | None:
+    """Return the only candidate, or the one with a usual name. Raises VectorError if that is ambiguous."""
     if len(candidates) <= 1:
         return next(iter(candidates), None)
     usual = [name for name in candidates if name.lower() in names]
     if len(usual) != 1:
         found = ", ".join(list(candidates)[:4])
-        raise VectorError(f"{path}: several arrays could be the {what} ({found})", f"call the right one {what}")
+        raise VectorError(f"{path}: several arrays could be the {role} ({found})", f"call the right one {role}")
     return usual[0]
 
 

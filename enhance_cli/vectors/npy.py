@@ -1,4 +1,4 @@
-"""NumPy's .npy: an array (K, D), or (D,) for one embedding. Its rows have no ids and are called 0, 1, ..."""
+"""Read and write NumPy's .npy: an array (K, D), or (D,) for one embedding. Rows have no ids and are called 0, 1, ..."""
 
 import io
 from pathlib import Path

@@ -1,4 +1,5 @@
-"""NumPy's .npz: an array "embeddings" (K, D) with "ids" (K) and "extractor", or one array (D,) for each id.
+"""Read and write NumPy's .npz: an array "embeddings" (K, D) with "ids" (K) and "extractor", or one array (D,) for each
+id.
 
 Names, order, other arrays and compression are kept. numpy.savez itself cannot write an embedding called "file".
 """

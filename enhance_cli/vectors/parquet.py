@@ -1,4 +1,4 @@
-"""Parquet: an id column and the embeddings, as lists in one column or as one column for each number."""
+"""Read and write Parquet: an id column and the embeddings, as lists in one column or as one column for each number."""
 
 from pathlib import Path
 

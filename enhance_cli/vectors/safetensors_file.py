@@ -1,4 +1,7 @@
-"""safetensors: a tensor "embeddings" (K, D) with the JSON list "ids" and "extractor" in the header, or a tensor (D,) per id."""
+"""Read and write safetensors: a tensor "embeddings" (K, D), or a tensor (D,) for each id.
+
+With "embeddings", the header has the JSON list "ids" and "extractor".
+"""
 
 import json
 from pathlib import Path

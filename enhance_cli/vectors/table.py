@@ -1,4 +1,4 @@
-"""Stored embeddings in memory: an id and a row each, and what their format needs to write the file again as it was."""
+"""Hold stored embeddings in memory: an id and a row each, and the layout of the file they came from."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -18,9 +18,10 @@ VECTOR_NAMES = ("embeddings", "embedding", "vectors", "vector", "xvectors", "xve
 
 @dataclass
 class Vectors:
-    """`rows` (K, D) float16, float32 or float64, one embedding each, called `ids` (K).
+    """Hold embeddings: `rows` (K, D) float16, float32 or float64, one each, called `ids` (K).
 
-    `extractor` is the id of the network that made them, if the file says so; `form` the format that it was read from.
+    `extractor`: id of the network that made them, if the file has it. `form`: format that they were read from.
+    `layout`: data that the format needs to write the file again unchanged.
     """
 
     ids: list[str]
@@ -30,7 +31,7 @@ class Vectors:
     form: str | None = None
 
     def checked(self, path: Path) -> "Vectors":
-        """Itself. Raises VectorError if there is none, a number is not a float, or an id stands for two."""
+        """Return self. Raises VectorError for an empty table, numbers that are not floats, or a duplicate id."""
         if self.rows.ndim != 2 or self.rows.dtype not in (np.float16, np.float32, np.float64):
             shape, kind = list(self.rows.shape), self.rows.dtype
             raise VectorError(f"{path}: {kind} of shape {shape}, not embeddings", "store floats, one row each")
@@ -44,12 +45,12 @@ class Vectors:
         return self
 
     def replaced(self, rows: np.ndarray) -> "Vectors":
-        """The same with other `rows` (K, D), kept in the type of the old ones."""
+        """Return a copy with other `rows` (K, D), in the type of the old ones."""
         return Vectors(self.ids, rows.astype(self.rows.dtype, copy=False), self.extractor, self.layout, self.form)
 
 
 def one_extractor(names: list[str], path: Path) -> str | None:
-    """The extractor that all rows name, if any. Raises VectorError for several."""
+    """Return the extractor that all rows name, if any. Raises VectorError for several."""
     found = sorted({name for name in names if name})
     if len(found) > 1:
         raise VectorError(
@@ -60,5 +61,5 @@ def one_extractor(names: list[str], path: Path) -> str | None:
 
 
 def numbered(count: int) -> list[str]:
-    """Ids for rows that have none: "0", "1", ..."""
+    """Return ids for rows that have none: "0", "1", ..."""
     return [str(number) for number in range(count)]

@@ -1,6 +1,6 @@
-"""Readers of other programs' checkpoints: convert(source) -> (weights, spec), one upstream format a file.
+"""Read other programs' checkpoints: convert(source) -> (weights, spec), one upstream format a file.
 
-`convert.file` runs them and writes the result. Nothing here imports torch until a reader is used.
+`convert.file` runs the converters and writes the result. Nothing here imports torch until a converter is used.
 """
 
 from enhance_cli.catalogue import Catalogue

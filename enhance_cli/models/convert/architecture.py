@@ -1,4 +1,4 @@
-"""Which NCSN++ a set of weights belongs to: known variants by their arguments, compared by the shapes of their tensors."""
+"""Find the NCSN++ variant of a set of weights by comparing the shapes of tensors."""
 
 from functools import lru_cache
 from pathlib import Path
@@ -30,7 +30,10 @@ SIZES = ("nf", "ch_mult", "num_res_blocks", "attn_resolutions", "image_size", "f
 
 
 def check(path: Path, weights: dict[str, Tensor], args: dict, name: str) -> None:
-    """Raises ModelError, with the first differing key and the closest known variant, unless the weights fit `args`."""
+    """Check that the weights fit a network with `args`.
+
+    Raises ModelError, with the first differing key and the closest known variant, if they do not.
+    """
     try:
         wanted = _shapes(_frozen(args))
     except Exception as error:  # a checkpoint's settings can ask for anything
@@ -54,7 +57,10 @@ def check(path: Path, weights: dict[str, Tensor], args: dict, name: str) -> None
 
 
 def find(path: Path, weights: dict[str, Tensor], among: tuple[str, ...]) -> str:
-    """The first variant of `among` that the weights fit. Raises ModelError as `check` does, compared with the first."""
+    """Return the first variant of `among` that the weights fit.
+
+    Raises ModelError as `check` does, compared with the first variant, if none fits.
+    """
     for name in among:
         if _first_difference(weights, _shapes(_frozen(VARIANTS[name]))) is None:
             return name
@@ -78,7 +84,7 @@ def _frozen(args: dict) -> tuple:
 
 @lru_cache(maxsize=16)
 def _shapes(args: tuple) -> dict[str, tuple]:
-    """Every tensor of the network by name, without making one."""
+    """Return the shape of every tensor of the network by name, without allocating one."""
     with torch.device("meta"):
         network = NETWORKS["ncsnpp"](**dict(args))
     return {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}

@@ -1,7 +1,7 @@
-"""Checkpoints of BBED score models, and of their second stage CRP, which runs in a few steps from the middle.
+"""Read checkpoints of BBED score models, and of their second stage CRP, which runs a few steps from t = 0.5.
 
-The layout is SGMSE+'s; the published "theta" is the squared scale c. Whatever says that the reverse process was trained
-(its range of starts and of steps) marks a second-stage file. (Lay et al., 2023 and 2024.)
+The layout is SGMSE+'s, and the published "theta" is the squared scale c. Settings of the reverse process in training
+(its range of starts and of steps) mark a second-stage file. (Lay et al., 2023 and 2024.)
 """
 
 from pathlib import Path
@@ -17,7 +17,7 @@ SECOND_STAGE = ("t_rsp_min", "t_rsp_max", "N_min", "N_max")
 
 
 def convert(source: Path) -> tuple[dict[str, Tensor], Spec]:
-    """Weights by the names of networks.ncsnpp, and the header. Raises ModelError."""
+    """Return the weights, named as in networks.ncsnpp, and the header. Raises ModelError."""
     checkpoint = open_checkpoint(source)
     weights = {key.removeprefix(PREFIX): tensor for key, tensor in ema_weights(checkpoint, PREFIX).items()}
     checkpoint.choice("sde", ("bbed",), "bbed")

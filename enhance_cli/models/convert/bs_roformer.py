@@ -1,8 +1,9 @@
-"""Checkpoints of BS-RoFormer that give drums, bass, other and vocals of stereo music at once.
+"""Read checkpoints of BS-RoFormer that give drums, bass, other and vocals of stereo music at once.
 
-Plain dictionaries of weights, as Music-Source-Separation-Training writes them, and Lightning files of DiCoSe's extractor for
-MUSDB18-HQ. All sizes follow from the shapes of the weights; names of the stems, their order, hop and window are those of the
-published settings. DiCoSe's files with a refiner of this kind hold a network that is not here, and are refused.
+Plain dictionaries of weights, as Music-Source-Separation-Training writes them, and Lightning files of DiCoSe's
+extractor for MUSDB18-HQ. All sizes follow from the shapes of the weights. Names of the stems, their order, hop and
+window are those of the published settings. DiCoSe's files with a refiner of this type hold a network that is not here,
+and are refused.
 """
 
 from pathlib import Path
@@ -31,7 +32,10 @@ def is_bs_roformer(state: dict) -> bool:
 
 
 def convert(source: Path) -> tuple[dict[str, Tensor], Spec]:
-    """Weights by the names of networks.stem_pair, mapped into memory from the file, and the header. Raises ModelError."""
+    """Return the weights, named as in networks.stem_pair and mapped into memory from the file, and the header.
+
+    Raises ModelError.
+    """
     found = read(source)
     lightning = isinstance(found, dict) and isinstance(found.get("state_dict"), dict)
     state = found["state_dict"] if lightning else found
@@ -79,7 +83,10 @@ def convert(source: Path) -> tuple[dict[str, Tensor], Spec]:
 
 
 def _sizes(source: Path, state: dict[str, Any]) -> dict[str, Any]:
-    """The arguments of networks.bs_roformer that these shapes belong to, if to any: `fitting` tells."""
+    """Return the arguments of networks.bs_roformer that follow from the shapes.
+
+    Use `fitting` to check that they fit.
+    """
 
     def rows(name: str) -> int:
         return state[name].shape[0]
@@ -136,7 +143,7 @@ def _hop(source: Path, settings: dict, n_fft: int) -> int:
 
 
 def _without_frequencies(source: Path, state: dict[str, Any], dim: int) -> dict[str, Any]:
-    """The rest, once the rotary frequencies are known to be those of the formula, however they were rounded."""
+    """Return `state` without its rotary frequencies, after checking that they are those of the formula up to rounding."""
     usual = 10000 ** -(torch.arange(0, dim, 2) / dim)
     for key, tensor in state.items():
         if key.endswith(FREQUENCIES) and not _alike(tensor, usual):

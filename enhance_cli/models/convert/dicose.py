@@ -1,8 +1,8 @@
-"""Checkpoints of DiCoSe: a deterministic extractor, alone or with the diffusion or consistency refiner that it feeds.
+"""Read checkpoints of DiCoSe: a deterministic extractor, alone or with its diffusion or consistency refiner.
 
-Lightning files of the public training program. Of a consistency file with its four networks only the student and the
-extractor are taken, of a diffusion file whose network stands there twice only one. (Karchkhadze et al., 2024, "Improving
-source extraction with diffusion and consistency models".)
+The files are Lightning files of the public training program. Only the student and the extractor are taken from a
+consistency file with its four networks, and one copy from a diffusion file that holds its network twice. (Karchkhadze
+et al., 2024, "Improving source extraction with diffusion and consistency models".)
 """
 
 from pathlib import Path
@@ -37,7 +37,10 @@ NAMES = {
 
 
 def convert(source: Path) -> tuple[dict[str, Tensor], Spec]:
-    """Weights by the names of networks.stem_pair, mapped into memory from the file, and the header. Raises ModelError."""
+    """Return the weights, named as in networks.stem_pair and mapped into memory from the file, and the header.
+
+    Raises ModelError.
+    """
     found = read(source)
     state = found.get("state_dict") if isinstance(found, dict) else None
     if not isinstance(state, dict) or not any(str(key).startswith((STUDENT, ALONE)) for key in state):
@@ -77,7 +80,7 @@ def _part(source: Path, state: dict, prefix: str, sizes: dict, ours: str) -> dic
 
 
 def _sampling(refiner: str | None, sigma_data: float) -> dict:
-    """How the file's networks are run, as published. The diffusion sampler calls the network twice a step."""
+    """Return the header's sampling fields as published. The diffusion sampler calls the network twice a step."""
     scaled = {"kind": "data", "input_scaling": "edm_in", "sigma_data": sigma_data, "time": "ln/4"}
     if refiner is None:
         return {"max_steps": 0, "default_steps": 0, "samplers": ("none",)}
@@ -101,7 +104,7 @@ def _sampling(refiner: str | None, sigma_data: float) -> dict:
 
 
 def _setting(settings: Any, *names: str) -> Any:
-    """The first of these settings, however deep it stands."""
+    """Return the first of the settings called `names`, at any depth, or None."""
     if not isinstance(settings, dict):
         return None
     for name in names:

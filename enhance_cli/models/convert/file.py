@@ -1,4 +1,4 @@
-"""A foreign checkpoint becomes a model file of ours: read by a converter, written as safetensors with a header."""
+"""Convert a foreign checkpoint to a model file: read it with a converter, write safetensors with a header."""
 
 import json
 import struct
@@ -18,7 +18,7 @@ from enhance_cli.models.convert.pickles import read
 from enhance_cli.models.spec import Spec, file_sha256
 from enhance_cli.whole import whole_file
 
-IN_FULL = (FREQUENCIES, "to_time.0.0.weights")  # of time embeddings: a small error turns into a large angle
+FULL_PRECISION = (FREQUENCIES, "to_time.0.0.weights")  # of time embeddings: a small error turns into a large angle
 
 
 def convert_file(
@@ -31,11 +31,11 @@ def convert_file(
     half: bool = False,
     extractor: str | None = None,
 ) -> Spec:
-    """Write `source` as the model `name` to `target`, all at once, and return its header.
+    """Write `source` as the model `name` to `target`, atomically, and return its header.
 
-    `origin` (address, revision, restriction of use ...) goes into the header with the source's SHA-256. `half` halves the
-    file; the frequencies of the time embedding stay in single precision. `extractor` names the embeddings that the model makes
-    or repairs, where the converter cannot know. Raises ModelError.
+    `origin`: fields for the header (address, revision, restriction of use ...), stored with the source's SHA-256.
+    `half`: store half precision, except for the frequencies of the time embedding. `extractor`: id of the embeddings
+    that the model makes or repairs, where the converter cannot know. Raises ModelError.
     """
     converter = detect(source) if converter == "auto" else converter
     weights, spec = CONVERTERS[converter](source)
@@ -50,7 +50,7 @@ def convert_file(
 
 
 def detect(source: Path) -> str:
-    """The converter for a file, from what it holds. Raises ModelError."""
+    """Return the name of the converter for a file, judged by its contents. Raises ModelError if there is none."""
     if source.suffix.lower() == ".onnx":
         return "wespeaker-onnx"
     found = read(source)
@@ -59,7 +59,7 @@ def detect(source: Path) -> str:
     if isinstance(found, dict) and found and all(isinstance(v, Tensor) for v in found.values()):
         if is_bs_roformer(found):
             return "bs-roformer"
-        return next((name for key, name in _TOLD_BY.items() if key in found), "speechbrain")
+        return next((name for key, name in SIGNATURE_TENSORS.items() if key in found), "speechbrain")
     if is_panns(found):
         return "panns"
     if isinstance(found, dict) and isinstance(found.get("state_dict"), dict):
@@ -78,7 +78,7 @@ def detect(source: Path) -> str:
     )
 
 
-_TOLD_BY = {
+SIGNATURE_TENSORS = {
     "time_embed.0.weight": "seed",
     "bn5.weight": "seed",
     "layer1.0.se.fc.0.weight": "seed",
@@ -98,7 +98,10 @@ def _save(weights: dict[str, Tensor], spec: Spec, target: Path, half: bool) -> N
 
 
 def _stream(file: IO[bytes], weights: dict[str, Tensor], spec: Spec, half: bool) -> None:
-    """The safetensors format, one tensor at a time: memory holds one, however many gigabytes the checkpoint has."""
+    """Write the safetensors format one tensor at a time.
+
+    Memory holds one tensor, however many gigabytes the checkpoint has.
+    """
     dtypes = {name: _dtype(name, half) for name in weights}
     header, end = {"__metadata__": spec.to_metadata()}, 0
     for name, tensor in weights.items():
@@ -116,4 +119,4 @@ def _stream(file: IO[bytes], weights: dict[str, Tensor], spec: Spec, half: bool)
 
 
 def _dtype(name: str, half: bool) -> torch.dtype:
-    return torch.float16 if half and not name.endswith(IN_FULL) else torch.float32
+    return torch.float16 if half and not name.endswith(FULL_PRECISION) else torch.float32

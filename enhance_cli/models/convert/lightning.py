@@ -1,7 +1,7 @@
-"""What a Lightning checkpoint of the SGMSE family holds: settings, weights by name, and their running mean without names.
+"""Read Lightning checkpoints of the SGMSE family: settings, weights by name, and their moving average without names.
 
-Only the running mean ("ema.shadow_params") is right for use. The state dict holds either the raw weights or, in a file
-saved in the middle of validation, the mean; it serves for the names, whose order is that of the mean.
+Only the moving average ("ema.shadow_params") is meant for inference. The state dict holds either the raw weights or, in
+a file saved during validation, the average. It provides the names, in the order of the average.
 """
 
 from dataclasses import dataclass
@@ -19,6 +19,10 @@ FREQUENCIES = "all_modules.0.W"  # random, never trained
 
 @dataclass(frozen=True)
 class Checkpoint:
+    """Hold the contents of a checkpoint: `state` (weights), `settings`, `ema` (moving average), `progress` (epoch,
+    step).
+    """
+
     path: Path
     state: dict[str, Tensor]
     settings: dict[str, Any]
@@ -26,7 +30,7 @@ class Checkpoint:
     progress: dict[str, int]
 
     def setting(self, name: str, kind: type | tuple[type, ...], default: Any) -> Any:
-        """A setting, or the default where it is absent or None. Raises ModelError for one of another type."""
+        """Return a setting, or the default where it is absent or None. Raises ModelError for one of another type."""
         value = self.settings.get(name)
         if value is None:
             return default
@@ -37,13 +41,18 @@ class Checkpoint:
         return value
 
     def number(self, name: str, default: float) -> float:
+        """Return a setting as a float (see `setting`)."""
         return float(self.setting(name, (int, float), default))
 
     def count(self, name: str, default: int) -> int:
+        """Return a setting as an integer (see `setting`)."""
         return int(self.setting(name, int, default))
 
     def choice(self, name: str, known: tuple | dict, default: Any = None) -> Any:
-        """A setting that is one of `known`; with a dict, what it means. Raises ModelError for any other."""
+        """Return a setting that is one of `known`, or its value in `known` if that is a dict.
+
+        Raises ModelError for any other.
+        """
         value = self.settings.get(name)
         value = default if value is None else value
         if value not in tuple(known):
@@ -53,7 +62,7 @@ class Checkpoint:
 
 
 def open_checkpoint(path: Path) -> Checkpoint:
-    """Raises ModelError for what is not a Lightning checkpoint with a running mean."""
+    """Read a checkpoint. Raises ModelError unless it is a Lightning checkpoint with a moving average."""
     found = read(path)
     if not isinstance(found, dict) or not _tensors(found.get("state_dict")):
         raise ModelError(f"{path}: not a Lightning checkpoint (no state_dict)", "choose another --from")
@@ -68,10 +77,10 @@ def open_checkpoint(path: Path) -> Checkpoint:
 
 
 def ema_weights(checkpoint: Checkpoint, *prefixes: str) -> dict[str, Tensor]:
-    """The running mean by name, for the keys with these prefixes, which they keep.
+    """Return the moving average by name, for the keys with these prefixes, which they keep.
 
-    Old versions of the averaging package left out what is not trained; that comes from the state dict. Raises ModelError
-    unless the number and all shapes agree.
+    Old versions of the averaging package left out parameters that are not trained, which then come from the state dict.
+    Raises ModelError unless the number and all shapes agree.
     """
     path, state, shadow = checkpoint.path, checkpoint.state, checkpoint.ema
     keys = [key for key in state if key.startswith(prefixes)]

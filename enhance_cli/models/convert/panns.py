@@ -1,8 +1,9 @@
-"""Checkpoints of PANNs Cnn14 for sounds in segments ("decision level").
+"""Read checkpoints of PANNs Cnn14 for sounds in segments ("decision level").
 
-A plain torch file of the training program; under "model" lie weights by the names of networks.cnn14, besides the STFT and
-mel matrices of its front end, which are computed here. The network for whole clips has the same weights by name and shape, so
-a file does not tell which it is; only that for segments was trained to find where a sound is. (Kong et al., 2020.)
+A plain torch file of the training program with weights under "model", named as in networks.cnn14, besides the STFT and
+mel matrices of its front end, which are computed here. The network for whole clips has the same weights by name and
+shape, so a file does not tell which it is. Only that for segments was trained to locate sounds in time. (Kong et al.,
+2020.)
 """
 
 from pathlib import Path
@@ -22,7 +23,7 @@ NETWORK = "cnn14_decision_level"
 
 
 def convert(source: Path) -> tuple[dict[str, Tensor], Spec]:
-    """Weights by the names of networks.cnn14, and the header of a guide. Raises ModelError."""
+    """Return the weights, named as in networks.cnn14, and the header of a guide. Raises ModelError."""
     found = read(source)
     if not is_panns(found) or not all(isinstance(v, Tensor) for v in found["model"].values()):
         raise ModelError(f"{source}: not a PANNs checkpoint (no weights under 'model')", "choose another --from")
@@ -56,7 +57,7 @@ def is_panns(found) -> bool:
 
 
 def _check_mel(source: Path, state: dict[str, Tensor]) -> None:
-    """Its mel filters, where it has them, say for which sample rate it is."""
+    """Check that the mel filters in the file, if any, are those of 32 kHz. Raises ModelError if not."""
     if MEL in state:
         own = NETWORKS[NETWORK](classes=1, width=1).filters
         if state[MEL].shape != own.shape or not torch.allclose(state[MEL].float(), own, atol=1e-4):

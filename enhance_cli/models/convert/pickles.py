@@ -1,8 +1,8 @@
-"""Foreign torch files, read without running anything of theirs.
+"""Read foreign torch files without running any of their code.
 
 First the names of all functions and classes in the file are listed from the pickle's opcodes, for zip and legacy torch
-files and for bare pickles; nothing is executed. They must stand in two fixed lists: what tensors are rebuilt with, and
-classes that are replaced by an inert stub. Only then torch's restricted reader (`weights_only=True`) reads it.
+files and for bare pickles, without executing anything. They must be in two fixed lists: functions that rebuild tensors,
+and classes that are replaced by an inert stub. Only then torch's restricted reader (`weights_only=True`) reads it.
 """
 
 import pickletools
@@ -38,7 +38,7 @@ TENSORS = {
 
 
 class Inert(dict):
-    """Stands for every class of a stranger's: takes any arguments, keeps items and attributes as plain data, does nothing."""
+    """Replace a foreign class: take any arguments, keep items and attributes as plain data, do nothing."""
 
     def __new__(cls, *_, **__):
         return super().__new__(cls)
@@ -72,9 +72,9 @@ STUBS = {
 
 
 def read(path: Path) -> Any:
-    """The object in a torch file, on the CPU; every foreign object in it is an `Inert`.
+    """Return the object in a torch file, on the CPU, with an `Inert` for every foreign object in it.
 
-    Raises ModelError for what is not there, is not a torch file, is damaged, or names anything outside the two lists.
+    Raises ModelError if the file is missing, damaged, not a torch file, or names anything outside the two lists.
     """
     try:
         named, zipped = named_globals(path), zipfile.is_zipfile(path)
@@ -94,7 +94,7 @@ def read(path: Path) -> Any:
 
 
 def named_globals(path: Path) -> set[str]:
-    """Every "module.name" that the file's pickles name, by reading opcodes only. Raises ModelError, OSError."""
+    """Return every "module.name" in the file's pickles, from opcodes only. Raises ModelError, OSError."""
     try:
         if zipfile.is_zipfile(path):
             names = set()
@@ -119,7 +119,10 @@ def named_globals(path: Path) -> set[str]:
 
 
 def _globals(file) -> set[str]:
-    """The names in one pickle. Where a name is put together on the stack, every pair of texts that could be it."""
+    """Return the names in one pickle.
+
+    Where a name is put together on the stack, every pair of strings that could form it is included.
+    """
     names, texts = set(), []
     for opcode, value, _ in pickletools.genops(file):
         if opcode.name in ("GLOBAL", "INST"):

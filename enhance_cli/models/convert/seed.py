@@ -1,8 +1,8 @@
-"""The .model files of SEED's authors, plain dictionaries of weights: the repair network and its two speaker networks.
+"""Read the .model files of SEED's authors, plain dictionaries of weights: the repair network and two speaker networks.
 
-Which of them a file holds is told by its tensors. The repair was trained on embeddings as they came and is run on vectors of
-length sqrt(D), as its authors run it. Speaker networks of the program theirs come from, whose names begin with "__S__.", are
-read too. The feature matrices that torchaudio left in the files are computed here instead.
+The tensors tell which of them a file holds. The repair was trained on embeddings as they came and is run on vectors of
+length sqrt(D), as its authors run it. Speaker networks of the program from which they took theirs, whose names begin
+with "__S__.", are read too. The feature matrices that torchaudio left in the files are computed here instead.
 """
 
 from pathlib import Path
@@ -22,7 +22,10 @@ LIMIT = 3.0  # times sqrt(D): where the authors' sampler clips
 
 
 def convert(source: Path) -> tuple[dict[str, Tensor], Spec]:
-    """Weights by the names of networks.{rdm_mlp, ecapa_seed, resnet_se34}, and the header. Raises ModelError."""
+    """Return the weights, named as in networks.{rdm_mlp, ecapa_seed, resnet_se34}, and the header.
+
+    Raises ModelError.
+    """
     state = read(source)
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
         raise ModelError(f"{source}: not a plain dictionary of weights", "choose another --from")
@@ -68,7 +71,7 @@ def _repair(source: Path, state: dict[str, Tensor]) -> tuple[dict[str, Tensor], 
 
 
 def _size(source: Path, state: dict[str, Tensor], name: str) -> int:
-    """The number of rows of a matrix. Raises ModelError if there is none of that name."""
+    """Return the number of rows of the matrix `name`. Raises ModelError if there is none of that name."""
     if name not in state or state[name].dim() != 2:
         raise ModelError(f"{source}: none of SEED's networks ({name} is missing)", "choose another --from")
     return state[name].shape[0]

@@ -1,7 +1,8 @@
-"""Checkpoints of SGMSE+ and its successors (classic, 48 kHz and v2 networks; OUVE diffusion or Schroedinger bridge).
+"""Read checkpoints of SGMSE+ and its successors (classic, 48 kHz and v2 networks, OUVE diffusion or Schroedinger
+bridge).
 
-A Lightning file of the public training program; its settings say which network, process, front end and prediction.
-(Richter et al., 2023; Richter et al., 2025, "Investigating training objectives for generative speech enhancement".)
+They are Lightning files of the public training program, whose settings give network, process, front end and prediction.
+(Richter et al., 2023. Richter et al., 2025, "Investigating training objectives for generative speech enhancement".)
 """
 
 from pathlib import Path
@@ -21,7 +22,7 @@ ANNEALED = {"corrector": "ald", "corrector_steps": 1, "snr": 0.5}
 
 
 def convert(source: Path) -> tuple[dict[str, Tensor], Spec]:
-    """Weights by the names of networks.ncsnpp, and the header. Raises ModelError."""
+    """Return the weights, named as in networks.ncsnpp, and the header. Raises ModelError."""
     checkpoint = open_checkpoint(source)
     weights = {key.removeprefix(PREFIX): tensor for key, tensor in ema_weights(checkpoint, PREFIX).items()}
     process, process_args = _process(checkpoint)
@@ -45,7 +46,10 @@ def convert(source: Path) -> tuple[dict[str, Tensor], Spec]:
 
 
 def network(checkpoint: Checkpoint, weights: dict[str, Tensor], backbone: str) -> dict:
-    """The header's name, task and network, checked against the weights. Raises ModelError for another architecture."""
+    """Return the header's name, task and network, checked against the weights.
+
+    Raises ModelError for another architecture.
+    """
     args = dict(architecture.VARIANTS[backbone])
     for name in architecture.SIZES:
         if checkpoint.settings.get(name) is not None:
@@ -57,7 +61,10 @@ def network(checkpoint: Checkpoint, weights: dict[str, Tensor], backbone: str) -
 
 
 def front_end(checkpoint: Checkpoint, backbone: str, scale: float | None = None) -> dict:
-    """The header's front end and all that follows from it. `scale` is for programs with another default."""
+    """Return the header's front end and all fields that follow from it.
+
+    `scale`: default of programs with another one.
+    """
     high = backbone == "ncsnpp_48k"
     frontend = {
         "n_fft": checkpoint.count("n_fft", 1534 if high else 510),
@@ -96,7 +103,10 @@ def _process(checkpoint: Checkpoint) -> tuple[str, dict]:
 
 
 def _prediction(checkpoint: Checkpoint, backbone: str) -> dict:
-    """Classic networks give the negative score; for v2 the settings say what it is and how it is scaled."""
+    """Return the header's prediction.
+
+    Classic networks return the negative score. For v2 the settings define quantity and scaling.
+    """
     if not backbone.startswith("ncsnpp_v2"):
         return {"kind": "score", "sign": -1.0}
     kinds = {"score_matching": "score", "denoiser": "denoiser", "data_prediction": "data"}

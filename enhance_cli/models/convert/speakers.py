@@ -1,4 +1,4 @@
-"""What the readers of speaker networks share: choosing the tensors that a network has, and the header."""
+"""Share the work of the converters of speaker networks: select the tensors of a network, make the header."""
 
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ COUNTERS = ("num_batches_tracked",)
 
 
 def extractor_spec(source: Path, network: str, extractor_id: str, dimension: int, **fields: Any) -> Spec:
-    """The header of an extractor. `fields` are others of Spec's."""
+    """Return the header of an extractor. `fields`: further fields of Spec."""
     return Spec(
         **{"name": source.stem, "task": TASK, "network": network, "process": "", "frontend": None, "samplers": ()}
         | {"extractor": {"id": extractor_id, "dimension": dimension}, "normalise": "none"}
@@ -26,22 +26,25 @@ def extractor_spec(source: Path, network: str, extractor_id: str, dimension: int
 def fitting(
     source: Path, state: dict[str, Any], network: str, args: dict, ignored: tuple[str, ...] = ()
 ) -> dict[str, Tensor]:
-    """The tensors of `state` that `network` has. Names that begin with one of `ignored`, or end in a counter of batches the
-    network lacks, are left out. Raises ModelError, naming the first difference."""
+    """Return the tensors of `state` that `network` has.
+
+    Names that begin with one of `ignored`, or end in a counter of batches that the network lacks, are left out. Raises
+    ModelError, naming the first difference.
+    """
     with torch.device("meta"):
         wanted = {name: tuple(tensor.shape) for name, tensor in NETWORKS[network](**args).state_dict().items()}
     for name, shape in wanted.items():
         if not isinstance(state.get(name), Tensor):
-            raise ModelError(f"{source}: not the weights of {network}: {name} {list(shape)} is missing", _OTHER)
+            raise ModelError(f"{source}: not the weights of {network}: {name} {list(shape)} is missing", _HINT)
         if tuple(state[name].shape) != shape:
             raise ModelError(
                 f"{source}: not the weights of {network}: {name} is {list(state[name].shape)}, not {list(shape)}",
-                _OTHER,
+                _HINT,
             )
     for name in state:
         if name not in wanted and not name.startswith(ignored or ("\0",)) and not name.endswith(COUNTERS):
-            raise ModelError(f"{source}: not the weights of {network}: {name} is not part of it", _OTHER)
+            raise ModelError(f"{source}: not the weights of {network}: {name} is not part of it", _HINT)
     return {name: state[name] for name in wanted}
 
 
-_OTHER = "choose another --from, or none"
+_HINT = "choose another --from, or none"

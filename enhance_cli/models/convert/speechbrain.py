@@ -1,7 +1,7 @@
-"""SpeechBrain's SGMSE+ for VoiceBank: a plain dictionary of averaged weights, whatever prefix their names share.
+"""Read SpeechBrain's SGMSE+ for VoiceBank: a plain dictionary of averaged weights with any shared prefix.
 
-The file has no settings; they are those of the recipe that published it: the v2 network with its output divided by t,
-OUVE with the usual constants, the 16 kHz front end.
+The file has no settings. They are those of the published recipe: the v2 network with its output divided by t, OUVE with
+the usual constants, the 16 kHz front end.
 """
 
 import os
@@ -20,7 +20,7 @@ SIZES = ("ncsnpp_v2", "ncsnpp_v2_37M", "ncsnpp_v2_16M", "ncsnpp_v2_5M")
 
 
 def convert(source: Path) -> tuple[dict[str, Tensor], Spec]:
-    """Weights by the names of networks.ncsnpp, and the header. Raises ModelError."""
+    """Return the weights, named as in networks.ncsnpp, and the header. Raises ModelError."""
     found = read(source)
     if not isinstance(found, dict) or not found or not all(isinstance(v, Tensor) for v in found.values()):
         raise ModelError(f"{source}: not a plain dictionary of weights", "choose another --from")
@@ -44,7 +44,10 @@ def convert(source: Path) -> tuple[dict[str, Tensor], Spec]:
 
 
 def without_prefix(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """What all names begin with, up to a dot, taken away: "score_model.dnn.output_layer.bias" -> "output_layer.bias"."""
+    """Return `weights` without the prefix that all names share up to a dot.
+
+    "score_model.dnn.output_layer.bias" becomes "output_layer.bias".
+    """
     common = os.path.commonprefix(list(weights))
     prefix = common[: common.rfind(".") + 1]
     return {name.removeprefix(prefix): tensor for name, tensor in weights.items()}

@@ -1,4 +1,4 @@
-"""SpeechBrain's ECAPA-TDNN speaker networks: embedding_model.ckpt, a plain dictionary of the weights of networks.ecapa."""
+"""Read SpeechBrain's ECAPA-TDNN speaker networks: embedding_model.ckpt, a plain dictionary of weights."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ SIZES |= {"pooled": ("mfa.conv.conv.weight", 3072), "inner": ("asp.tdnn.conv.con
 
 
 def convert(source: Path) -> tuple[dict[str, Tensor], Spec]:
-    """Weights by the names of networks.ecapa, and the header. Raises ModelError."""
+    """Return the weights, named as in networks.ecapa, and the header. Raises ModelError."""
     state = read(source)
     if not isinstance(state, dict):
         raise ModelError(f"{source}: not a plain dictionary of weights", "choose another --from")

@@ -1,7 +1,8 @@
-"""Checkpoints of StoRM: a predictive network, whose result a score network then refines by a diffusion around it.
+"""Read checkpoints of StoRM: a predictive network, and a score network that refines its result by diffusion around it.
 
-One Lightning file with both, averaged together. Their input is not centred unless the settings say so. (Lemercier et al.,
-2023, "StoRM: a diffusion-based stochastic regeneration model for speech enhancement and dereverberation".)
+They are Lightning files with both networks, averaged together. Their input is not centered unless the settings say so.
+(Lemercier et al., 2023, "StoRM: a diffusion-based stochastic regeneration model for speech enhancement and
+dereverberation".)
 """
 
 from pathlib import Path
@@ -21,12 +22,12 @@ CONDITIONS = ("noisy", "post_denoiser", "both")
 
 
 def convert(source: Path) -> tuple[dict[str, Tensor], Spec]:
-    """Weights by the names of networks.storm, and the header. Raises ModelError."""
+    """Return the weights, named as in networks.storm, and the header. Raises ModelError."""
     checkpoint = open_checkpoint(source)
-    for prefix, what in ((DENOISER, "predictive"), (SCORE, "score")):
+    for prefix, role in ((DENOISER, "predictive"), (SCORE, "score")):
         if not any(key.startswith(prefix) for key in checkpoint.state):
             raise ModelError(
-                f"{source}: no {what} network in it ({prefix}...)", "only files with both can be converted"
+                f"{source}: no {role} network in it ({prefix}...)", "only files with both can be converted"
             )
     weights = ema_weights(checkpoint, DENOISER, SCORE)
     condition = checkpoint.choice("condition", CONDITIONS, "both")
@@ -59,7 +60,7 @@ def convert(source: Path) -> tuple[dict[str, Tensor], Spec]:
 
 
 def _network(checkpoint: Checkpoint, weights: dict[str, Tensor], prefix: str, setting: str, role: dict) -> dict:
-    """The arguments of one of the two networks, checked against its weights."""
+    """Return the arguments of one of the two networks, checked against its weights."""
     backbone = checkpoint.choice(setting, BACKBONES, "ncsnpp")
     sizes = {k: v for k, v in architecture.VARIANTS[backbone].items() if k in architecture.SIZES}
     own = {key.removeprefix(prefix): tensor for key, tensor in weights.items() if key.startswith(prefix)}

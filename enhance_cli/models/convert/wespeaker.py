@@ -1,4 +1,4 @@
-"""WeSpeaker's ResNet34 speaker networks: avg_model.pt, a plain dictionary of weights with its training classes left in."""
+"""Read WeSpeaker's ResNet34 speaker networks: avg_model.pt, a plain dictionary of weights with the training classes."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ ID = "wespeaker-voxceleb-resnet34"
 
 
 def convert(source: Path) -> tuple[dict[str, Tensor], Spec]:
-    """Weights by the names of networks.wespeaker_resnet34, and the header. Raises ModelError."""
+    """Return the weights, named as in networks.wespeaker_resnet34, and the header. Raises ModelError."""
     state = read(source)
     if not isinstance(state, dict) or not isinstance(state.get("seg_1.weight"), Tensor):
         raise ModelError(f"{source}: no weights of WeSpeaker's ResNet (no seg_1.weight)", "choose another --from")

@@ -1,7 +1,7 @@
-"""WeSpeaker's ResNet34 speaker networks as .onnx files, the form made for running without torch.
+"""Read WeSpeaker's ResNet34 speaker networks from .onnx files, the form made for running without torch.
 
-The exporter has folded the batch normalisations into the convolutions, whose weights therefore have numbers for names: they are
-told apart by their order and their size. It may have put the subtraction of a mean embedding at the end.
+The exporter has folded the batch normalizations into the convolutions, whose weights therefore have numbers for names
+and are identified by order and size. It may have put the subtraction of a mean embedding at the end.
 """
 
 from pathlib import Path
@@ -20,7 +20,7 @@ REMEDY = "use the torch file of the same model"
 
 
 def convert(source: Path) -> tuple[dict[str, Tensor], Spec]:
-    """Weights by the names of networks.wespeaker_resnet34, and the header. Raises ModelError."""
+    """Return the weights, named as in networks.wespeaker_resnet34, and the header. Raises ModelError."""
     graph = _graph(source)
     tensors = _tensors(source, graph)
     convolutions = [node for node in graph.node if node.op_type == "Conv" and node.input[1] in tensors]
@@ -41,13 +41,13 @@ def convert(source: Path) -> tuple[dict[str, Tensor], Spec]:
             raise ModelError(f"{source}: {len(found)} convolutions of size {size}, not {len(names)}", REMEDY)
         for name, node in zip(names, found, strict=True):
             state[name] = tensors[node.input[1]]
-            state |= _normalisation(_after(name), _follower(graph, node), node, tensors)
+            state |= _normalization(_after(name), _follower(graph, node), node, tensors)
     weights = fitting(source, state, NETWORK, args)
     return weights, extractor_spec(source, NETWORK, ID, args["dimension"], network_args=args)
 
 
 def _graph(source: Path):
-    """Raises ModelError for what is no ONNX file, EnhanceError if the package is missing."""
+    """Return the graph of an ONNX file. Raises ModelError if it is none or the package onnx is missing."""
     try:
         import onnx
     except ModuleNotFoundError as error:
@@ -61,7 +61,7 @@ def _graph(source: Path):
 
 
 def _tensors(source: Path, graph) -> dict[str, Tensor]:
-    """The stored arrays by name. Raises ModelError if one lies in another file."""
+    """Return the stored arrays by name. Raises ModelError if one is in another file."""
     from onnx import TensorProto, numpy_helper
 
     if any(tensor.data_location == TensorProto.EXTERNAL for tensor in graph.initializer):
@@ -70,26 +70,29 @@ def _tensors(source: Path, graph) -> dict[str, Tensor]:
 
 
 def _mean(graph, tensors: dict[str, Tensor]) -> Tensor:
-    """What is subtracted from the embedding at the very end."""
+    """Return the vector that is subtracted from the embedding at the end, or zero."""
     outputs = {output.name for output in graph.output}
     last = [n for n in graph.node if n.op_type == "Sub" and n.output[0] in outputs and n.input[1] in tensors]
     return tensors[last[0].input[1]] if last else torch.zeros(())
 
 
 def _after(name: str) -> str:
-    """The normalisation that follows the convolution with this weight."""
+    """Return the name of the normalization that follows the convolution with the weight `name`."""
     layer = name.removesuffix(".weight")
     return layer.removesuffix("0") + "1" if layer.endswith("shortcut.0") else layer.replace("conv", "bn")
 
 
 def _follower(graph, node):
-    """The batch normalisation that takes the node's output, None if it was folded away."""
+    """Return the batch normalization that takes the node's output, or None if it was folded away."""
     nodes = (n for n in graph.node if n.op_type == "BatchNormalization" and n.input[0] == node.output[0])
     return next(nodes, None)
 
 
-def _normalisation(name: str, follower, node, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """As stored, or one that adds the bias of a convolution it was folded into and does nothing else."""
+def _normalization(name: str, follower, node, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the weights of a normalization, as stored or neutral.
+
+    The neutral one only adds the bias of the convolution into which it was folded.
+    """
     count = len(tensors[node.input[1]])
     if follower is not None:
         kinds = ("weight", "bias", "running_mean", "running_var")

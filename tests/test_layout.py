@@ -15,7 +15,7 @@ from enhance_cli.samplers import SAMPLERS
 from enhance_cli.vectors import READERS, WRITERS
 
 PACKAGE = Path(__import__("enhance_cli").__file__).parent
-LEAVES = {"errors", "catalogue", "whole"}  # all folders may import these
+LEAVES = {"errors", "catalogue", "atomic"}  # all folders may import these
 SHARED = {  # files that hold what the others of their folder share
     "commands": {"running"},
     "metrics": {"trials", "eer"},
@@ -33,7 +33,7 @@ MAY_IMPORT = {
     "flags.py": {"errors"},
     "console.py": {"errors"},
     "catalogue.py": {"errors"},
-    "whole.py": set(),
+    "atomic.py": {"errors"},
     "errors.py": set(),
     "audio": set(),
     "networks": set(),

@@ -16,6 +16,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from enhance_cli.atomic import unfinished_path
 from enhance_cli.audio.level import Meter
 from enhance_cli.audio.read import AudioFile, open_audio
 from enhance_cli.audio.resample import Resampler, resampled_length
@@ -24,7 +25,7 @@ from enhance_cli.audio.write import AudioWriter, OutputFormat, as_read, output_f
 from enhance_cli.batch.gain import FLOATS, choose_gain, decibels
 from enhance_cli.batch.inputs import STDIN
 from enhance_cli.batch.outputs import Job
-from enhance_cli.batch.safety.atomic import STDOUT, atomic, part_path, spool_stdin
+from enhance_cli.batch.safety.atomic import STDOUT, atomic, spool_stdin
 from enhance_cli.batch.safety.changes import check_unchanged, folders_watched, state
 from enhance_cli.errors import AudioError, EnhanceError
 
@@ -228,8 +229,8 @@ def _errors_in_the_users_names(job: Job, source: Path, before: tuple[int, int] |
         check_unchanged(source, before)
         for place in job.targets:
             if isinstance(error, EnhanceError):
-                error.message = error.message.replace(str(part_path(place)), str(place))
-            elif error.filename is not None and Path(os.fsdecode(error.filename)) == part_path(place):
+                error.message = error.message.replace(str(unfinished_path(place)), str(place))
+            elif error.filename is not None and Path(os.fsdecode(error.filename)) == unfinished_path(place):
                 error.filename = str(place)
         if job.source == STDIN and isinstance(error, EnhanceError):
             error.message = error.message.replace(str(source), "standard input")

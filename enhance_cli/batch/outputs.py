@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import Any, Literal
 
+from enhance_cli.atomic import NAME_MAX
 from enhance_cli.batch.inputs import AUDIO_SUFFIXES, STDIN, VIDEO_SUFFIXES, WRITABLE_SUFFIXES, Input
-from enhance_cli.batch.safety.atomic import NAME_MAX, STDOUT
+from enhance_cli.batch.safety.atomic import STDOUT
 from enhance_cli.batch.storage import Listings, StoredFile, locate
 from enhance_cli.errors import UsageError
 

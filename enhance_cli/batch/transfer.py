@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from enhance_cli.batch.outputs import Job
-from enhance_cli.batch.safety.temporary import temporary_room
+from enhance_cli.batch.safety.temporary import temporary_folder
 from enhance_cli.batch.storage import StoredFile, fetch, put
 from enhance_cli.errors import EnhanceError
 
@@ -22,10 +22,10 @@ def fetched(job: Job) -> Iterator[Job]:
     if not stored:
         yield job
         return
-    with temporary_room() as room:
+    with temporary_folder() as temporary:
         local: dict[StoredFile, Path] = {}
         for number, file in enumerate(stored):
-            folder = room / str(number)  # one each: two files may differ in their folders only
+            folder = temporary / str(number)  # one each: two files may differ in their folders only
             folder.mkdir()
             local[file] = folder / file.name
         here = lambda file: local.get(file, file)

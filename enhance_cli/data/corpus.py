@@ -16,11 +16,11 @@ from pathlib import Path
 
 import numpy as np
 
+from enhance_cli.atomic import replace_file
 from enhance_cli.audio.read import open_audio
 from enhance_cli.audio.resample import resample
 from enhance_cli.data.ranges import OutOfRange, in_range
 from enhance_cli.errors import AudioError, EnhanceError, UsageError
-from enhance_cli.whole import whole_file
 
 GROUPS = ("file", "folder")
 SUFFIXES = {".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a", ".g722", ".aif", ".aiff"}
@@ -141,7 +141,7 @@ def _well_scored(source: Source, root: Path) -> set[str] | None:
 
 def _pack(files, sources, rate: int, packed: Path, index: Path, log) -> None:
     rows, position, rates = [], 0, Counter()
-    with whole_file(packed) as out:
+    with replace_file(packed) as out:
         for number, (i, name, path) in enumerate(files):
             if number % 500 == 0:
                 log(f"packing {number}/{len(files)} files ({position / rate / 3600:.2f} h)")
@@ -160,7 +160,7 @@ def _pack(files, sources, rate: int, packed: Path, index: Path, log) -> None:
             raise EnhanceError("the corpus holds no readable audio", "name the corpus root with --data")
     if line := rates_line(", ".join(source.folder for source in sources), rates, rate):
         log(line)
-    with whole_file(index) as out:  # last: where it is, the audio is there too
+    with replace_file(index) as out:  # last: where it is, the audio is there too
         out.write(json.dumps(rows).encode())
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from enhance_cli.atomic import replace_file
 from enhance_cli.data import corpus, rooms
 from enhance_cli.data.corpus import Source
 from enhance_cli.data.degraded import CONDITIONS, Degrader, Views
@@ -55,7 +56,8 @@ class RepairTestSet:
             for number, clip in track(list(enumerate(self.speech.train))):
                 speech = self.speech.audio[clip.start : clip.start + clip.length] / 32768.0
                 found.append([embed(wave) for wave in self.degrader.file(speech, number)])
-            np.save(path, np.array(found, dtype=np.float32))
+            with replace_file(path) as file:
+                np.save(file, np.array(found, dtype=np.float32))
         return np.load(path)
 
     def _key(self, how: str) -> str:

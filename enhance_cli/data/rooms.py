@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from enhance_cli.atomic import replace_file
 from enhance_cli.errors import UsageError
-from enhance_cli.whole import whole_file
 
 EARLY_SECONDS = 0.05
 
@@ -22,7 +22,7 @@ def load(count: int, rate: int, cache: Path, seed: int = 0, log=print) -> tuple[
         full = simulate(count, rate, seed)
         early = full * _fade(full.shape[1], rate)
         scale = 1 / np.sqrt((early**2).sum(axis=1, keepdims=True))
-        with whole_file(path) as file:
+        with replace_file(path) as file:
             np.savez(file, full=(full * scale).astype(np.float32), early=(early * scale).astype(np.float32))
     with np.load(path) as stored:
         return stored["full"], stored["early"]

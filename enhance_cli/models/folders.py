@@ -9,8 +9,8 @@ import os
 import sys
 from pathlib import Path
 
+from enhance_cli.atomic import replace_file
 from enhance_cli.errors import ModelError
-from enhance_cli.whole import whole_file
 
 
 def home() -> Path:
@@ -53,7 +53,7 @@ def read_pin(name: str) -> dict:
 
 def write_pin(name: str, pin: dict) -> Path:
     path = _pin_path(name)
-    with whole_file(path) as file:
+    with replace_file(path) as file:
         file.write((json.dumps(pin, indent=2) + "\n").encode())
     return path
 

@@ -1,4 +1,4 @@
-"""One file over plain HTTPS, with resume: what was received stays in a `.part` beside the target until it is whole.
+"""One file over plain HTTPS, with resume: bytes received stay in a hidden file beside the target until it is complete.
 
 A resumed transfer goes on only if the server says that the file is still the same one (`If-Range` with its ETag or date);
 otherwise it starts again. HF_HUB_OFFLINE forbids the network here as it does for the Hub.
@@ -12,6 +12,7 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
+from enhance_cli.atomic import replace_path, unfinished_path
 from enhance_cli.errors import ModelError
 
 ATTEMPTS = 4
@@ -28,28 +29,34 @@ class _Interrupted(Exception):
 
 
 def download(url: str, target: Path, progress: Progress = lambda done, total: None) -> None:
-    """Bring `url` to `target`. Raises ModelError, saying what to do; what was received is kept for the next run."""
+    """Download `url` to `target`. Raises ModelError with the remedy. Bytes received are kept for the next run."""
     if offline():
         raise ModelError(f"{url}: not here, and HF_HUB_OFFLINE forbids the network", "unset it once to fetch the file")
     _check(url, url)
-    part = target.with_name(target.name + ".part")
+    unfinished = unfinished_path(target)
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        for _ in range(ATTEMPTS):
-            before = _size(part)
-            try:
-                _receive(url, part, progress)
-                os.replace(part, target)
-                return _mark(part).unlink(missing_ok=True)
-            except _Interrupted as error:
-                reason = error
-            if _size(part) == before:
-                break  # nothing came: asking again at once does not help
+        with replace_path(target, wait=True, keep_unfinished=True):
+            _receive_patiently(url, unfinished, progress)
+        return _mark(unfinished).unlink(missing_ok=True)
+    except _Interrupted as error:
+        reason = error
     except OSError as error:
-        raise ModelError(f"{part}: cannot be written ({error.strerror})", "check the folder and its space") from error
-    if _size(part):
+        raise ModelError(f"{target}: cannot be written ({error.strerror})", "check the folder and its space") from error
+    if _size(unfinished):
         raise ModelError(f"{url}: the download failed ({reason})", "run again; it goes on where it stopped") from reason
     raise ModelError(f"{url}: cannot be reached ({reason})", "check the connection, then run again") from reason
+
+
+def _receive_patiently(url: str, unfinished: Path, progress: Progress) -> None:
+    """Call `_receive` several times if the connection is cut. Raises _Interrupted if that does not help."""
+    for attempt in range(1, ATTEMPTS + 1):
+        before = _size(unfinished)
+        try:
+            return _receive(url, unfinished, progress)
+        except _Interrupted:
+            nothing_came = _size(unfinished) == before  # then asking again at once does not help
+            if attempt == ATTEMPTS or nothing_came:
+                raise
 
 
 def offline() -> bool:
@@ -57,20 +64,20 @@ def offline() -> bool:
     return os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}
 
 
-def _receive(url: str, part: Path, progress: Progress) -> None:
-    """Append to `part` what is missing. Raises _Interrupted, ModelError for a refusal, OSError if it cannot be written."""
-    begin, mark = _size(part), _read(_mark(part))
+def _receive(url: str, unfinished: Path, progress: Progress) -> None:
+    """Append the missing bytes to `unfinished`. Raises _Interrupted, ModelError for a refusal, OSError if writing fails."""
+    begin, mark = _size(unfinished), _read(_mark(unfinished))
     headers = {"User-Agent": "enhance-cli", "Accept-Encoding": "identity"}
     if begin and mark:
         headers |= {"Range": f"bytes={begin}-", "If-Range": mark}
-    with _open(urllib.request.Request(url, headers=headers), part) as answer:
+    with _open(urllib.request.Request(url, headers=headers), unfinished) as answer:
         _check(answer.url, url)
         if answer.status != 206:
             begin = 0
-            _mark(part).write_text(_identity(answer.headers))
+            _mark(unfinished).write_text(_identity(answer.headers))
         length = answer.headers.get("Content-Length")
         total = begin + int(length) if length and length.isdigit() else None
-        with open(part, "ab" if begin else "wb") as file:
+        with open(unfinished, "ab" if begin else "wb") as file:
             progress(begin, total)
             while piece := _next(answer):
                 file.write(piece)
@@ -80,12 +87,12 @@ def _receive(url: str, part: Path, progress: Progress) -> None:
         raise _Interrupted("the connection was cut")
 
 
-def _open(request: urllib.request.Request, part: Path):
+def _open(request: urllib.request.Request, unfinished: Path):
     try:
         return urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS)
     except urllib.error.HTTPError as error:
         if error.code == 416:  # more is here than there: not the same file
-            part.unlink(missing_ok=True)
+            os.truncate(unfinished, 0)
         elif error.code < 500:
             raise _refusal(request.full_url, error) from error
         raise _Interrupted(f"HTTP {error.code}") from error
@@ -129,5 +136,5 @@ def _read(path: Path) -> str:
     return path.read_text() if path.is_file() else ""
 
 
-def _mark(part: Path) -> Path:
-    return part.with_name(part.name + ".etag")
+def _mark(unfinished: Path) -> Path:
+    return unfinished.with_name(unfinished.name + ".etag")

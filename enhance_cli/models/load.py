@@ -10,6 +10,7 @@ from safetensors.torch import save
 from torch import Tensor
 from torch.nn.functional import pad
 
+from enhance_cli.atomic import replace_file
 from enhance_cli.audio.stft import Frontend
 from enhance_cli.errors import ModelError
 from enhance_cli.models.device import autocast
@@ -17,7 +18,6 @@ from enhance_cli.models.prediction import Prediction
 from enhance_cli.models.spec import Spec, file_sha256, read_spec
 from enhance_cli.networks import NETWORKS
 from enhance_cli.processes import PROCESSES
-from enhance_cli.whole import whole_file
 
 
 class Model:
@@ -145,5 +145,5 @@ def save_model(path: Path, spec: Spec, network: torch.nn.Module) -> None:
         k: (v.half() if v.is_floating_point() and v.dim() > 1 else v).contiguous().cpu()
         for k, v in network.state_dict().items()
     }
-    with whole_file(path) as file:
+    with replace_file(path) as file:
         file.write(save(weights, metadata=spec.to_metadata()))

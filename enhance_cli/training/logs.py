@@ -1,10 +1,10 @@
 """The figures of a run: `metrics.jsonl`, one line per validation, and TensorBoard's files where the recipe asks for them."""
 
 import json
-import os
 from math import inf
 from pathlib import Path
 
+from enhance_cli.atomic import replace_file
 from enhance_cli.errors import UsageError
 
 
@@ -14,10 +14,9 @@ class Log:
     def __init__(self, folder: Path, step: int, tensorboard: bool):
         self.path = folder / "metrics.jsonl"
         if self.path.exists():
-            part = self.path.with_suffix(".part")
-            lines = self.path.read_text().splitlines(keepends=True)
-            part.write_text("".join(line for line in lines if _step(line) <= step))
-            os.replace(part, self.path)
+            lines = self.path.read_bytes().splitlines(keepends=True)
+            with replace_file(self.path) as file:
+                file.writelines(line for line in lines if _step(line) <= step)
         self.board = _board(folder / "tensorboard", step) if tensorboard else None
 
     def write(self, line: dict) -> None:
@@ -34,11 +33,11 @@ class Log:
             self.board.flush()
 
 
-def _step(line: str) -> float:
+def _step(line: bytes) -> float:
     """Of a line of metrics; one that a crash cut short belongs to no step that is over."""
     try:
         return json.loads(line)["step"]
-    except json.JSONDecodeError:
+    except ValueError:
         return inf
 
 

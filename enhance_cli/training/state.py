@@ -9,8 +9,8 @@ from pathlib import Path
 
 import torch
 
+from enhance_cli.atomic import replace_file
 from enhance_cli.errors import UsageError
-from enhance_cli.whole import whole_file
 
 # What may change when a run goes on: what it shows, and what it is told to do when it ran away or out of memory.
 CHANGEABLE = (
@@ -62,7 +62,7 @@ def save(path: Path, progress: Progress, task, learner) -> None:
         "scaler": learner.scaler.state_dict(),
         "recipe": _plain(task.recipe),
     }
-    with whole_file(path) as file:
+    with replace_file(path) as file:
         torch.save(state, file)
 
 

@@ -151,7 +151,7 @@ def test_an_interrupted_transfer_goes_on_where_it_stopped(plain, server, enhance
     assert len(server.requests) == 2
 
     assert enhance("models", "remove", "--forget", "theirs").code == 0
-    part = home / "downloads" / "theirs" / "tiny.ckpt.part"
+    part = home / "downloads" / "theirs" / ".tiny.ckpt.part"
     part.parent.mkdir(parents=True)
     part.write_bytes(CHECKPOINT[:1000])
     part.with_name(part.name + ".etag").write_text(f'"{DIGEST}"')

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from enhance_cli import __version__
+from enhance_cli.atomic import Busy
 from enhance_cli.batch.backends import threads
 from enhance_cli.batch.outputs import Job
 from enhance_cli.batch.record import Record
-from enhance_cli.batch.safety.atomic import Busy
-from enhance_cli.batch.safety.temporary import temporary_room
+from enhance_cli.batch.safety.temporary import temporary_folder
 from enhance_cli.batch.work import Work
 from enhance_cli.errors import EnhanceError
 
@@ -45,8 +45,8 @@ class Slot:
             if base["version"] != __version__:
                 message = f"{socket.gethostname()} has enhance {__version__} and this machine {base['version']}"
                 raise EnhanceError(message, "install the same version on every machine")
-            with temporary_room() as room:
-                worker, facts = _with_file(work, weights, room).load_worker()
+            with temporary_folder() as folder:
+                worker, facts = _with_file(work, weights, folder).load_worker()
             self.one = work.one_by(worker)
             self.base |= facts
         except EnhanceError as error:
@@ -84,12 +84,12 @@ class Slot:
                 time.sleep(1)
 
 
-def _with_file(work: Work, weights: Any, room: Path) -> Work:
-    """`work`, with the model's file in `room`."""
+def _with_file(work: Work, weights: Any, folder: Path) -> Work:
+    """`work`, with the model's file in `folder`."""
     if weights is None:
         return work
     import ray
 
-    path = room / Path(work.entry.path).name
+    path = folder / Path(work.entry.path).name
     path.write_bytes(ray.get(weights))
     return replace(work, entry=replace(work.entry, path=path))

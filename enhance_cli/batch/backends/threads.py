@@ -19,7 +19,7 @@ from typing import Any
 
 from enhance_cli.batch.outputs import Job
 from enhance_cli.batch.record import Record
-from enhance_cli.batch.safety.atomic import STDOUT, discard_part
+from enhance_cli.batch.safety.atomic import STDOUT, discard_unfinished
 from enhance_cli.errors import EnhanceError, UsageError
 
 NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -200,7 +200,7 @@ def discard(job: Job) -> None:
     """Remove what a process that was killed has left of the job's outputs."""
     for target in job.targets:
         if isinstance(target, Path):
-            discard_part(target)
+            discard_unfinished(target)
 
 
 def explain(error: Exception, job: Job) -> str:

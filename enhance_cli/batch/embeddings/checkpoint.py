@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from enhance_cli.batch.safety.atomic import STDOUT, claimed, part_path
+from enhance_cli.atomic import locked, unfinished_path
+from enhance_cli.batch.safety.atomic import STDOUT
 
 
 class KeptRows:
@@ -23,14 +24,14 @@ class KeptRows:
 
     def __init__(self, target: Path, made_by: str):
         self.target, self.header = target, {"made_by": made_by}
-        self.path = None if target == STDOUT else part_path(target.with_name(f"{target.name}.rows"))
+        self.path = None if target == STDOUT else unfinished_path(target.with_name(f"{target.name}.rows"))
         self.rows: dict[str, dict] = {}
         self._lock, self._stack = threading.Lock(), contextlib.ExitStack()
 
     def __enter__(self) -> "KeptRows":
         if self.path is not None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._stack.enter_context(claimed(self.path, self.target))
+            self._stack.enter_context(locked(self.path, self.target, wait=False))
             lines = self._read()
             self._file = self._stack.enter_context(
                 self.path.open("ab", buffering=0)

@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from enhance_cli.atomic import unfinished_path
 from enhance_cli.batch.inputs import STDIN
 from enhance_cli.batch.outputs import Job
-from enhance_cli.batch.safety.atomic import STDOUT, atomic, part_path, spool_stdin
+from enhance_cli.batch.safety.atomic import STDOUT, atomic, spool_stdin
 from enhance_cli.batch.safety.changes import folders_watched, steady
 from enhance_cli.batch.storage import StoredFile
 from enhance_cli.errors import AudioError, UsageError, VectorError
@@ -98,5 +99,5 @@ def refuse_lost_archives(jobs: list[Job], existing: str) -> None:
                 hint = "choose another name or folder with -o"
                 raise UsageError(f"{archive}: {job.target} needs this name for its own archive", hint)
             kept = archive.exists() and existing != "overwrite" and not job.target.exists()
-            if kept and not part_path(job.target).exists():
+            if kept and not unfinished_path(job.target).exists():
                 raise UsageError(f"{archive}: this output exists", "use --existing overwrite")

@@ -1,5 +1,7 @@
-"""Temporary folders that no killed run leaves for good: each is locked as long as its process lives, and the next run that
-needs one removes those that nobody holds any more."""
+"""Temporary folders that a killed run leaves only until the next run.
+
+Each is locked as long as its process lives. A run that needs one first removes those that are locked no more.
+"""
 
 import contextlib
 import os
@@ -14,12 +16,12 @@ try:
 except ImportError:  # Windows: what a killed run has left stays
     fcntl = None
 
-PREFIX, HELD = "enhance-room-", "held"
+PREFIX, HELD = "enhance-temporary-", "held"
 
 
 @contextlib.contextmanager
-def temporary_room() -> Iterator[Path]:
-    """An empty folder, but for the file that is locked; it is removed at the end of the block."""
+def temporary_folder() -> Iterator[Path]:
+    """Yield an empty folder (but for its lock file), which is removed at the end of the block."""
     _sweep()
     with tempfile.TemporaryDirectory(prefix=PREFIX) as name, open(Path(name, "new"), "w") as held:
         with contextlib.suppress(OSError):  # a file system without locks, where nobody will know that a run is gone
@@ -32,8 +34,8 @@ def temporary_room() -> Iterator[Path]:
 @lru_cache(maxsize=1)
 def _sweep() -> None:
     """Remove the folders of runs that were killed, once."""
-    rooms = Path(tempfile.gettempdir()).glob(f"{PREFIX}*")
-    for room in rooms if fcntl is not None else ():
-        with contextlib.suppress(OSError), open(room / HELD, "r+") as held:
+    folders = Path(tempfile.gettempdir()).glob(f"{PREFIX}*")
+    for folder in folders if fcntl is not None else ():
+        with contextlib.suppress(OSError), open(folder / HELD, "r+") as held:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(room)
+            shutil.rmtree(folder)

@@ -16,12 +16,12 @@ from pathlib import Path
 
 import numpy as np
 
+from enhance_cli.atomic import replace_file
 from enhance_cli.data import STEMS
 from enhance_cli.data.mixing import active_level
 from enhance_cli.data.music.effects import colour
 from enhance_cli.data.music.instruments import Instruments
 from enhance_cli.errors import UsageError
-from enhance_cli.whole import whole_file
 
 LEVEL = 0.05  # RMS of a stem's loud parts in the cache
 MIN_SECONDS = 10.0
@@ -164,6 +164,6 @@ def digest(name: str) -> int:
 
 def store(path: Path, stems: np.ndarray) -> None:
     """Write the array, whole or not at all; an empty file stands for a song that gave nothing."""
-    with whole_file(path) as file:
+    with replace_file(path) as file:
         if stems.shape[1]:
             np.save(file, stems)

@@ -9,6 +9,7 @@ from typing import IO
 import torch
 from torch import Tensor
 
+from enhance_cli.atomic import replace_file
 from enhance_cli.errors import ModelError
 from enhance_cli.models.convert import CONVERTERS
 from enhance_cli.models.convert.bs_roformer import is_bs_roformer
@@ -16,7 +17,6 @@ from enhance_cli.models.convert.lightning import FREQUENCIES
 from enhance_cli.models.convert.panns import is_panns
 from enhance_cli.models.convert.pickles import read
 from enhance_cli.models.spec import Spec, file_sha256
-from enhance_cli.whole import whole_file
 
 FULL_PRECISION = (FREQUENCIES, "to_time.0.0.weights")  # of time embeddings: a small error turns into a large angle
 
@@ -91,7 +91,7 @@ SIGNATURE_TENSORS = {
 
 def _save(weights: dict[str, Tensor], spec: Spec, target: Path, half: bool) -> None:
     try:
-        with whole_file(target) as file:
+        with replace_file(target) as file:
             _stream(file, weights, spec, half)
     except OSError as error:
         raise ModelError(f"{target}: cannot be written ({error.strerror})", "check the folder and its space") from error

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from enhance_cli.atomic import replace_file
 from enhance_cli.data import corpus, rooms
 from enhance_cli.data.degraded import Degrader, fill
 from enhance_cli.errors import UsageError
@@ -132,6 +133,5 @@ class Material:
 
 
 def _store(path: Path, vectors: np.ndarray) -> None:
-    part = path.with_suffix(".part.npy")
-    np.save(part, vectors)
-    part.replace(path)
+    with replace_file(path) as file:
+        np.save(file, vectors)

@@ -7,11 +7,11 @@ from pathlib import Path, PurePath
 import numpy as np
 import pytest
 
+from enhance_cli.atomic import unfinished_path
 from enhance_cli.batch.backends.threads import run
 from enhance_cli.batch.embeddings import file as embeddings
 from enhance_cli.batch.embeddings.file import EmbeddingWorker, refuse_lost_archives
 from enhance_cli.batch.outputs import Job
-from enhance_cli.batch.safety.atomic import part_path
 from enhance_cli.errors import UsageError
 from enhance_cli.vectors import FORMS, Vectors, files_of, write
 from tests import audio_zoo as zoo
@@ -94,5 +94,5 @@ def test_a_list_whose_archive_alone_came_into_place_is_made_again_and_an_archive
     job = Job(Path("x.npz"), PurePath("x.npz"), target)
     with pytest.raises(UsageError, match="x.ark: this output exists"):
         refuse_lost_archives([job], "skip")
-    part_path(target).touch()
+    unfinished_path(target).touch()
     refuse_lost_archives([job], "skip")

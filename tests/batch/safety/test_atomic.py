@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from enhance_cli.atomic import unfinished_path
 from enhance_cli.batch.safety import atomic as module
-from enhance_cli.batch.safety.atomic import atomic, part_path, spool_stdin
+from enhance_cli.batch.safety.atomic import atomic, spool_stdin
 from enhance_cli.errors import AudioError
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals and limits")
@@ -60,7 +61,7 @@ def test_kill_9_leaves_no_target_and_the_next_run_overwrites_the_leftover(tmp_pa
         os.kill(os.getpid(), signal.SIGKILL)
     """
     assert python(code, target).wait() == -signal.SIGKILL
-    assert listing(tmp_path) == [part_path(target).name]
+    assert listing(tmp_path) == [unfinished_path(target).name]
     with atomic(target) as part:
         part.write_bytes(b"whole")
     assert target.read_bytes() == b"whole" and listing(tmp_path) == ["a.wav"]

@@ -1,0 +1,94 @@
+"""Files that are replaced whole: written under a hidden name beside their target, and renamed when they are complete.
+
+A killed run leaves the earlier file as it was. The hidden name is always the same, so the next run writes over the remains.
+It is locked while a run writes to it: of two runs that write the same target, the second waits or fails.
+"""
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from enhance_cli.errors import AudioError
+
+try:
+    import fcntl
+except ImportError:  # Windows: no locks, two runs on the same file are not noticed
+    fcntl = None
+
+NAME_MAX = 255  # bytes in a file name on every common file system
+
+
+class Busy(AudioError):
+    """Another run is writing this file."""
+
+
+def unfinished_path(target: Path) -> Path:
+    """Return the hidden path that `target` is written to until it is complete."""
+    name = f".{target.name}.part"
+    if len(os.fsencode(name)) > NAME_MAX:
+        name = f".{hashlib.blake2b(os.fsencode(target.name), digest_size=16).hexdigest()}.part"
+    return target.with_name(name)
+
+
+@contextlib.contextmanager
+def replace_path(target: Path, *, wait: bool, keep_unfinished: bool = False) -> Iterator[Path]:
+    """Yield a path to write to. It becomes `target` when the block ends well, and is removed when the block fails.
+
+    Missing folders are made. If another run is writing the same target, `wait` for it, or else raise Busy. With
+    `keep_unfinished` bytes already written survive a failure, so that the next run can continue after them. Raises OSError
+    as the file system gives it.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = unfinished_path(target)
+    with locked(unfinished, target, wait=wait):
+        try:
+            yield unfinished
+            with unfinished.open("rb+") as file:
+                os.fsync(file.fileno())
+            os.replace(unfinished, target)
+        except BaseException:  # Ctrl-C too
+            if not (keep_unfinished and unfinished.exists() and unfinished.stat().st_size):
+                unfinished.unlink(missing_ok=True)
+            raise
+
+
+@contextlib.contextmanager
+def replace_file(target: Path) -> Iterator[BinaryIO]:
+    """Yield a binary file to write to, which becomes `target` as in `replace_path`. Waits for another run that writes it."""
+    with replace_path(target, wait=True) as unfinished, unfinished.open("wb") as file:
+        yield file
+
+
+@contextlib.contextmanager
+def locked(unfinished: Path, target: Path, *, wait: bool) -> Iterator[None]:
+    """Hold a lock on the file `unfinished`, which is made if it is missing. Raises Busy, unless it may `wait`.
+
+    The kernel drops the lock when the process dies, however it dies.
+    """
+    if fcntl is None:
+        yield
+        return
+    while True:
+        with unfinished.open("ab") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            except BlockingIOError as error:
+                hint = "wait for it, or split the work with --shard"
+                raise Busy(f"{target}: another run is writing this file", hint) from error
+            except OSError:
+                pass  # a network file system without locks
+            if not _is_open_at(lock, unfinished):
+                continue  # the run that held it has renamed or removed it meanwhile
+            yield
+            return
+
+
+def _is_open_at(file: BinaryIO, path: Path) -> bool:
+    """Tell whether the open `file` is still the one at `path`."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False

@@ -18,13 +18,13 @@ PACKAGE = Path(__import__("enhance_cli").__file__).parent
 LEAVES = {"errors", "catalogue", "atomic"}  # all folders may import these
 SHARED = {  # files that hold what the others of their folder share
     "commands": {"running"},
-    "metrics": {"trials", "eer"},
+    "metrics": {"trials", "eer", "projection", "high_band"},
     "processes": {"process"},
     "networks": {"guide_attention", "layers", "mel"},
     "vectors": {"columns", "named", "table"},
 }
 BY_IMPORT = {
-    "metrics": {"condition_eer", "det", "eer", "frame_sdr", "min_dcf", "si_sdri"}
+    "metrics": {"condition_eer", "delay", "det", "eer", "frame_sdr", "min_dcf", "si_sdri"}
 }  # no names that `enhance evaluate --metrics` takes
 MAY_IMPORT = {
     "__init__.py": {"models", "tasks"},

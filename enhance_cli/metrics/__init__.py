@@ -1,10 +1,11 @@
 """Collect the measures of speech quality, one a file, loaded on use: `load("pesq")` returns its `score` function.
 
 Every `score(reference, estimate, rate)` takes two float arrays of the same length (N,) and a sample rate in Hz. It
-returns a number, or a dictionary of numbers where one measure has several parts. Higher is better in all of them. A
-signal for which the measure is not defined (silence, too short) raises AudioError.
+returns a number, or a dictionary of numbers where one measure has several parts. Higher is better in all of them but
+hf_lsd, a distance. A signal for which the measure is not defined (silence, too short) raises AudioError.
 
-Error rates of speaker verification (eer, min_dcf, with trials and det) judge lists of trials and are imported by name.
+Error rates of speaker verification (eer, min_dcf, with trials and det) judge lists of trials and are imported by name, as is
+the delay of an estimate.
 """
 
 from collections.abc import Callable
@@ -23,6 +24,8 @@ METRICS = Catalogue(
         "pesq": "pesq:score",
         "estoi": "estoi:score",
         "si_sdr": "si_sdr:score",
+        "hf_si_sdr": "hf_si_sdr:score",
+        "hf_lsd": "hf_lsd:score",
         "dnsmos": "dnsmos:score",
         "pause_depth": "pause_depth:score",
     },

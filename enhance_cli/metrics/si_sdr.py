@@ -7,6 +7,7 @@ The mean is not removed, as in the published tables for speech enhancement: an o
 import numpy as np
 
 from enhance_cli.errors import AudioError
+from enhance_cli.metrics.projection import distortion_ratio
 
 
 def score(reference: np.ndarray, estimate: np.ndarray, rate: int) -> float:
@@ -15,14 +16,6 @@ def score(reference: np.ndarray, estimate: np.ndarray, rate: int) -> float:
     It is inf if they differ by a factor only, and -inf if the estimate contains nothing of the reference. Raises
     AudioError if the reference is digital silence, since nothing can be projected on it.
     """
-    reference = reference.astype(np.float64)
-    estimate = estimate.astype(np.float64)
-    energy = reference @ reference
-    if energy == 0:
+    if not reference.any():
         raise AudioError("SI-SDR is not defined", "the reference is digital silence")
-    if not estimate.any():
-        return -np.inf
-    target = (estimate @ reference / energy) * reference
-    distortion = estimate - target
-    with np.errstate(divide="ignore"):
-        return float(10 * (np.log10(target @ target) - np.log10(distortion @ distortion)))
+    return distortion_ratio(reference, estimate)

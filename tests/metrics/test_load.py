@@ -9,7 +9,7 @@ from enhance_cli.errors import EnhanceError, UsageError
 
 
 def test_unknown_name_lists_the_known_ones():
-    with pytest.raises(UsageError, match="choose from pesq, estoi, si_sdr, dnsmos"):
+    with pytest.raises(UsageError, match="choose from pesq, estoi, si_sdr, hf_si_sdr, hf_lsd, dnsmos"):
         metrics.load("snr")
 
 

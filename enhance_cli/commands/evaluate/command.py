@@ -38,25 +38,28 @@ def evaluate(
     metrics: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME,...", help="Speech: pesq, estoi, si_sdr, dnsmos, pause_depth.", show_default=METRICS
+            metavar="NAME,...",
+            help=f"Speech: {METRICS.replace(',', ', ')}, pause_depth.",
+            show_default="all but the last",
         ),
     ] = None,
     model: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
             "--model",
             "-m",
             metavar="NAME",
-            help="Also score what this model makes of the --noisy files, or of the mixes; a name or a .safetensors file.",
+            help="Also score what this model makes of the --noisy files, or of the mixes; a name or a .safetensors file."
+            " May be given several times.",
         ),
     ] = None,
     steps: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
             "--steps",
             "-n",
             metavar="N,...",
-            help="Of --model, one row each.",
+            help="Of every --model, one row each.",
             show_default=f"{','.join(map(str, COUNTS))}; for stems the model's",
         ),
     ] = None,
@@ -65,11 +68,14 @@ def evaluate(
 ) -> None:
     """Score cleaned speech, or separated stems, against the originals.
 
-    Higher is better in every column. With --model, speed is in multiples of
-    real time, loading aside.
+    Higher is better in every column but LSD. With --model, speed is in
+    multiples of real time, loading aside.
 
-    Speech: PESQ, ESTOI and SI-SDR compare with the original; OVRL, SIG, BAK and
-    P808 are the parts of DNSMOS, which predicts what listeners would say.
+    Speech: PESQ, ESTOI and SI-SDR compare with the original. OVRL, SIG, BAK and
+    P808 are the parts of DNSMOS, which predicts what listeners would say. SI-SDR
+    is taken at the rate of the original, the others at 16 kHz. Where originals
+    have a band above 8 kHz, two columns are of that band alone: HF, its SI-SDR,
+    and LSD, its log-spectral distance in dB.
 
     Stems: a recording is a folder with mixture.wav (or mix.wav), bass.wav,
     drums.wav and so on. ESTIMATES has the same folders with what was extracted,
@@ -85,8 +91,8 @@ def evaluate(
         for flag, given in (("--noisy", noisy), ("--metrics", metrics)):
             if given is not None:
                 raise UsageError(f"{flag} is for speech, and these are stems", f"leave {flag} away")
-        failed = evaluate_stems(clean, estimates or [], model, counts, device, as_json)
+        failed = evaluate_stems(clean, estimates or [], model or [], counts, device, as_json)
     else:
-        failed = evaluate_speech(clean, estimates or [], noisy, metrics, model, counts, device, as_json)
+        failed = evaluate_speech(clean, estimates or [], noisy, metrics, model or [], counts, device, as_json)
     if failed:
         raise typer.Exit(1)

@@ -1,16 +1,17 @@
 """`enhance evaluate`: scores folders of cleaned files, or a model at some step counts, against the originals.
 
-Files are paired by name, extension aside, mixed to mono and brought to 16 kHz. Every row of the table is the mean over the
-same files.
+Files are paired by name, extension aside, and mixed to mono. SI-SDR and the scores of the band above 8 kHz are taken at the
+rate of the clean file, the others at 16 kHz, where PESQ and DNSMOS are defined. Every row of the table is the mean over the
+same files; the scores of the high band are over those of them that have one.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING
 
+from enhance_cli.commands.evaluate.measures import DELAY, HIGH_BAND, load_measures, read_original, score_file
 from enhance_cli.commands.evaluate.table import (
     System,
+    allowed_steps,
     audio_files,
     computed,
     counted,
@@ -22,28 +23,19 @@ from enhance_cli.commands.evaluate.table import (
 from enhance_cli.console import say
 from enhance_cli.errors import AudioError, UsageError
 
-if TYPE_CHECKING:
-    import numpy as np
-
-RATE = 16000  # PESQ and DNSMOS are defined here
-METRICS = "pesq,estoi,si_sdr,dnsmos"
+METRICS = "pesq,estoi,si_sdr,hf_si_sdr,hf_lsd,dnsmos"
 COUNTS = (1, 2, 5)  # of steps
-TITLES = {"pesq": "PESQ", "estoi": "ESTOI", "si_sdr": "SI-SDR dB", "pause_depth": "pauses dB"}
-DIGITS = {"estoi": 3, "si_sdr": 1, "pause_depth": 1}
+TITLES = {
+    "pesq": "PESQ",
+    "estoi": "ESTOI",
+    "si_sdr": "SI-SDR dB",
+    "hf_si_sdr": "HF dB",
+    "hf_lsd": "LSD dB",
+    "pause_depth": "pauses dB",
+}
+DIGITS = {"estoi": 3, "si_sdr": 1, "hf_si_sdr": 1, "pause_depth": 1}
 
 Files = dict[PurePath, Path]
-
-
-@dataclass(frozen=True)
-class Original:
-    """The clean file called `key`: mono (N,) at 16 kHz."""
-
-    key: PurePath
-    audio: "np.ndarray"
-
-    @property
-    def seconds(self) -> float:
-        return len(self.audio) / RATE
 
 
 def evaluate_speech(
@@ -51,14 +43,14 @@ def evaluate_speech(
     estimates: list[Path],
     noisy: Path | None,
     metrics: str | None,
-    model: str | None,
+    models: list[str],
     counts: list[int] | None,
     device: str,
     as_json: bool,
 ) -> bool:
     """Print the table or JSON lines. Returns whether some file could not be scored. Raises UsageError before any work."""
-    measures = _measures(metrics or METRICS)
-    if model and not noisy:
+    measures = load_measures(metrics or METRICS)
+    if models and not noisy:
         raise UsageError("--model has nothing to denoise", "give the noisy files with --noisy FOLDER")
     if not (estimates or noisy):
         raise UsageError("there is nothing to score", "name a folder of estimates, or use --noisy")
@@ -67,32 +59,25 @@ def evaluate_speech(
     folders += [(str(folder), _files(folder)) for folder in estimates]
     keys, missing_any = _common(originals, folders)
     systems = [System(name, _reader(files)) for name, files in folders]
-    if model:
-        systems += _denoisers(model, counts or COUNTS, device, folders[0][1])
+    for model in models:
+        systems += _denoisers(model, counts, device, folders[0][1])
 
     def show(system: System, key: PurePath, scores: dict) -> None:
         if as_json:
             say_json({"system": system.name, "file": str(key), **scores})
 
-    read = lambda key: Original(key, _mono(*read_whole(originals[key])))
-    score = lambda original, estimate: _score(measures, original.audio, *estimate)
-    seconds, failed = score_all(systems, keys, read, score, show)
+    score = lambda original, estimate: score_file(measures, original, *estimate)
+    seconds, failed = score_all(systems, keys, lambda key: read_original(key, originals[key]), score, show)
     rows = _rows(systems, seconds, has_noisy=bool(noisy)) if seconds else []
+    if rows and not rows[0]["mean"]:
+        raise AudioError(f"no file in {clean} holds anything above 8 kHz", "choose other --metrics")
     if as_json:
         for row in rows:
             say_json(row)
     elif rows:
-        _print_table(rows, seconds)
+        _print_table(rows, seconds, sum(any(name in scores for name in HIGH_BAND) for scores in systems[0].scores))
+    _hint_at_delays(systems)
     return failed or missing_any
-
-
-def _measures(text: str) -> dict[str, Callable]:
-    from enhance_cli.metrics import load
-
-    names = [name.strip() for name in text.split(",") if name.strip()]
-    if not names:
-        raise UsageError("--metrics is empty", "give one name, or several with commas between")
-    return {name: load(name) for name in names}
 
 
 def _files(folder: Path) -> Files:
@@ -127,45 +112,18 @@ def _reader(files: Files) -> Callable:
     return lambda original: (read_whole(files[original.key]), 0.0)
 
 
-def _denoisers(name: str, counts: Sequence[int], device: str, noisy: Files) -> list[System]:
+def _denoisers(name: str, counts: Sequence[int] | None, device: str, noisy: Files) -> list[System]:
     from enhance_cli import denoise, load_model
 
     model = load_model(name, device=device)
+    steps = allowed_steps(model.spec, counts or COUNTS, warn=bool(counts))
     run = lambda audio, rate, steps: (denoise(audio, rate, model=model, steps=steps), rate)
-    return computed(name, model.spec.sample_rate, counts, run, lambda original: read_whole(noisy[original.key]))
-
-
-def _mono(audio: "np.ndarray", rate: int) -> "np.ndarray":
-    """(C, N) at `rate` -> (M,) at 16 kHz."""
-    from enhance_cli.audio.resample import resample
-
-    return resample(audio.mean(axis=0, keepdims=True), rate, RATE)[0]
-
-
-def _score(measures: dict[str, Callable], reference: "np.ndarray", audio: "np.ndarray", rate: int) -> dict[str, float]:
-    """All measures of one file, flat ("dnsmos_sig"). Raises AudioError if lengths differ by 1 ms or more."""
-    estimate = _mono(audio, rate)
-    length = min(len(reference), len(estimate))
-    longer = max(len(reference), len(estimate)) - length
-    if longer * 1000 >= RATE:
-        raise AudioError(
-            f"{len(estimate) / RATE:.3f} s against {len(reference) / RATE:.3f} s of the clean file",
-            "score files of the same length",
-        )
-    scores = {}
-    for name, measure in measures.items():
-        found = measure(reference[:length], estimate[:length], RATE)
-        parts = found if isinstance(found, dict) else {"": found}
-        scores |= {f"{name}_{part}" if part else name: value for part, value in parts.items()}
-    return scores
+    return computed(name, model.spec.sample_rate, steps, run, lambda original: read_whole(noisy[original.key]))
 
 
 def _rows(systems: list[System], seconds: float, has_noisy: bool) -> list[dict]:
     """Means, the difference to the noisy input (the first system) and the speed of what was computed here."""
-    means = [
-        {name: sum(one[name] for one in system.scores) / len(system.scores) for name in system.scores[0]}
-        for system in systems
-    ]
+    means = [_means(system.scores) for system in systems]
     rows = []
     for system, mean in zip(systems, means, strict=True):
         row = {"system": system.name, "files": len(system.scores), "mean": mean}
@@ -175,8 +133,31 @@ def _rows(systems: list[System], seconds: float, has_noisy: bool) -> list[dict]:
     return rows
 
 
-def _print_table(rows: list[dict], seconds: float) -> None:
+def _means(scores: list[dict[str, float]]) -> dict[str, float]:
+    """Return the mean of every measure over the files that have it, in the order of the file that has most."""
+    names = [name for name in max(scores, key=len) if name != DELAY]
+    found = {name: [one[name] for one in scores if name in one] for name in names}
+    return {name: sum(values) / len(values) for name, values in found.items()}
+
+
+def _hint_at_delays(systems: list[System]) -> None:
+    """Name on stderr the systems whose files do not begin when the clean ones do."""
+    for system in systems:
+        late = sorted(scores[DELAY] for scores in system.scores if DELAY in scores)
+        if late:
+            middle = late[len(late) // 2]
+            say(
+                f"warning: {system.name}: {len(late)} of {counted(len(system.scores), 'file')} {abs(middle):.1f} ms"
+                f" {'late' if middle > 0 else 'early'} by cross-correlation, which costs it most of its scores:"
+                " shift the files and score them again"
+            )
+
+
+def _print_table(rows: list[dict], seconds: float, high_band: int) -> None:
+    """Print `rows`; `high_band` is the number of files with a band above 8 kHz."""
     title = f"Mean of {counted(rows[0]['files'], 'file')}, {seconds:.0f} s"
+    if 0 < high_band < rows[0]["files"]:
+        title += f"; HF and LSD of {counted(high_band, 'file')}"
     if any("difference" in row for row in rows):
         title += "; below it the difference to noisy"  # two short lines in a cell: 80 columns hold it all
     columns = [TITLES.get(name, name.removeprefix("dnsmos_").upper()) for name in rows[0]["mean"]]

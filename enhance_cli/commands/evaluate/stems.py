@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from enhance_cli.commands.evaluate.table import (
     System,
+    allowed_steps,
     audio_files,
     computed,
     counted,
@@ -48,13 +49,13 @@ class Recording:
 
 
 def evaluate_stems(
-    truth: Path, folders: list[Path], model: str | None, counts: list[int] | None, device: str, as_json: bool
+    truth: Path, folders: list[Path], models: list[str], counts: list[int] | None, device: str, as_json: bool
 ) -> bool:
     """Print the table or JSON lines. Returns whether some recording could not be scored. Raises UsageError before any work."""
     places = recordings(truth)
     systems = [System(str(folder), _reader(folder)) for folder in folders]
-    if model:
-        systems += _extractors(model, counts or [None], device)
+    for model in models:
+        systems += _extractors(model, counts, device)
     if not systems:
         raise UsageError("there is nothing to score", "name a folder of estimates, or use --model")
 
@@ -177,7 +178,7 @@ def _reader(folder: Path) -> Callable:
     return produce
 
 
-def _extractors(name: str, counts: list[int | None], device: str) -> list[System]:
+def _extractors(name: str, counts: list[int] | None, device: str) -> list[System]:
     from enhance_cli import load_model
     from enhance_cli.models.stems import TASK
     from enhance_cli.tasks.extract_stem import StemOptions, run
@@ -187,7 +188,7 @@ def _extractors(name: str, counts: list[int | None], device: str) -> list[System
     def extract(mix: "np.ndarray", rate: int, steps: int) -> Stems:
         return {stem: audio.mean(axis=0) for stem, audio in run(mix, rate, model, StemOptions(steps=steps)).items()}
 
-    known = [model.spec.choose(count, None)[0] for count in counts]
+    known = allowed_steps(model.spec, counts or [None], warn=True)
     return computed(name, model.spec.sample_rate, known, extract, lambda recording: (recording.mix, recording.rate))
 
 

@@ -16,6 +16,8 @@ from enhance_cli.errors import AudioError, UsageError
 if TYPE_CHECKING:
     import numpy as np
 
+    from enhance_cli.models.spec import Spec
+
 SPEED = "times_real_time"
 
 
@@ -54,12 +56,30 @@ def computed(model: str, rate: int, counts: Iterable[int], run: Callable, source
     return [System(name(steps), lambda reference, steps=steps: produce(reference, steps)) for steps in counts]
 
 
-def step_counts(text: str) -> list[int]:
-    """ "1,2,5" -> [1, 2, 5]. Raises UsageError."""
+def step_counts(texts: list[str]) -> list[int]:
+    """Return the numbers of steps in the flags `texts`: ["1,2", "5"] gives [1, 2, 5]. Raises UsageError."""
     try:
-        return [int(part) for part in text.split(",")]
+        return list(dict.fromkeys(int(number) for text in texts for number in text.split(",")))
     except ValueError as error:
-        raise UsageError(f"--steps {text} is not a list of whole numbers", "write it like 1,2,5") from error
+        raise UsageError(f"--steps {','.join(texts)} is not a list of whole numbers", "write it like 1,2,5") from error
+
+
+def allowed_steps(spec: "Spec", counts: Iterable[int], *, warn: bool) -> list[int]:
+    """Return those of the numbers of steps `counts` that a model does, so that several models can share a table.
+
+    With `warn`, the others are named on stderr. Raises UsageError if there are none left.
+    """
+    allowed, refusals = [], []
+    for count in counts:
+        try:
+            allowed.append(spec.choose(count, None)[0])
+        except UsageError as error:
+            refusals.append(error)
+    if refusals and not allowed:
+        raise refusals[0]
+    for refusal in refusals if warn else []:
+        say(f"warning: {refusal.message}: no row for it")
+    return allowed
 
 
 def audio_files(folder: Path, recursive: bool) -> dict[PurePath, Path]:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,11 @@ from typer.testing import CliRunner
 
 from enhance_cli.commands.evaluate.command import evaluate
 from enhance_cli.commands.evaluate.speech import _denoisers
-from enhance_cli.errors import EnhanceError, UsageError
+from enhance_cli.errors import AudioError, EnhanceError, UsageError
 
-PAIRS = Path(__file__).parents[2] / "audio_files" / "pairs"
-CLEAN, NOISY = PAIRS / "clean", PAIRS / "noisy"
+FILES = Path(__file__).parents[2] / "audio_files"
+CLEAN, NOISY = FILES / "pairs" / "clean", FILES / "pairs" / "noisy"
+CLEAN_48K, NOISY_48K = FILES / "pairs_48k" / "clean", FILES / "pairs_48k" / "noisy"
 
 
 def run(*arguments):
@@ -138,6 +140,72 @@ def test_the_network_has_run_before_anything_is_timed(tiny_model):
     finally:
         hook.remove()
     assert calls
+
+
+def test_at_48_khz_there_are_two_columns_of_the_band_above_8_khz():
+    result = run(CLEAN_48K, CLEAN_48K, "--noisy", NOISY_48K)
+    assert result.exit_code == 0
+    assert max(map(len, result.stdout.splitlines())) <= 80
+    for text in ("SI-SDR dB", "HF dB", "LSD dB", "P808", "0.00"):
+        assert text in result.stdout
+    assert "HF" not in run(CLEAN, "--noisy", NOISY).stdout
+
+
+def test_si_sdr_is_taken_at_the_rate_of_the_clean_file(tmp_path):
+    """An estimate that lost all above 8 kHz is near perfect below, and says so; at 16 kHz nobody would see it."""
+    import soxr
+
+    for path in CLEAN_48K.iterdir():
+        clean, rate = soundfile.read(path)
+        soundfile.write(tmp_path / f"{path.stem}.wav", soxr.resample(clean, rate, 16000), 16000, "FLOAT")
+    row = lines(run(CLEAN_48K, tmp_path, "--metrics", "pesq,si_sdr,hf_si_sdr,hf_lsd", "--json"))[-1]["mean"]
+    assert row["pesq"] > 4.6
+    assert 10 < row["si_sdr"] < 30
+    assert row["hf_si_sdr"] < 3 and row["hf_lsd"] > 20
+
+
+def test_the_high_band_is_scored_where_a_file_has_one(tmp_path):
+    both = {"clean": (CLEAN, CLEAN_48K), "noisy": (NOISY, NOISY_48K)}
+    for name, folders in both.items():
+        for folder in folders:
+            shutil.copytree(folder, tmp_path / name, dirs_exist_ok=True)
+    arguments = (tmp_path / "clean", "--noisy", tmp_path / "noisy", "--metrics", "si_sdr,hf_si_sdr")
+    *files, row = lines(run(*arguments, "--json"))
+    bands = [line["hf_si_sdr"] for line in files if "hf_si_sdr" in line]
+    assert len(files) == 6 and len(bands) == 2
+    assert row["mean"]["hf_si_sdr"] == pytest.approx(np.mean(bands))
+    assert "HF and LSD of 2 files" in " ".join(run(*arguments).stdout.split())
+    with pytest.raises(AudioError, match="holds anything above 8 kHz"):
+        run(CLEAN, "--noisy", NOISY, "--metrics", "hf_lsd")
+
+
+def test_late_files_get_a_hint(tmp_path):
+    for path in CLEAN_48K.iterdir():
+        clean, rate = soundfile.read(path)
+        soundfile.write(tmp_path / path.name, np.append(np.zeros(1440), clean[:-1440]), rate)
+    result = run(CLEAN_48K, tmp_path, "--noisy", NOISY_48K, "--metrics", "si_sdr", "--json")
+    assert result.exit_code == 0
+    (hint,) = result.stderr.splitlines()
+    assert f"{tmp_path}: 2 of 2 files 30.0 ms late" in hint
+    late = [line["delay_ms"] for line in lines(result) if "delay_ms" in line]
+    assert late == [pytest.approx(30.0)] * 2 and "delay_ms" not in lines(result)[-1]["mean"]
+
+
+def test_several_models_share_a_table_and_each_does_the_steps_it_can(identity_model, tmp_path):
+    from safetensors.numpy import load_file, save_file
+
+    from enhance_cli.models.spec import read_spec
+
+    quick = tmp_path / "quick.safetensors"
+    save_file(load_file(identity_model), quick, replace(read_spec(Path(identity_model)), max_steps=1).to_metadata())
+    models = ("--model", identity_model, "--model", quick, "-d", "cpu")
+    common = (CLEAN, "--noisy", NOISY, *models, "--metrics", "si_sdr", "--json")
+    result = run(*common, "--steps", "1,2", "--steps", "3")
+    rows = [line["system"] for line in lines(result) if "mean" in line]
+    assert rows == ["noisy", *(f"{identity_model}, {n}" for n in ("1 step", "2 steps", "3 steps")), f"{quick}, 1 step"]
+    assert [line.split(":")[1] for line in result.stderr.splitlines()] == [" --steps 2", " --steps 3"]
+    with pytest.raises(UsageError, match="--steps 2"):
+        run(*common, "--steps", "2,3")
 
 
 @pytest.mark.parametrize(

@@ -120,7 +120,7 @@ def test_a_model_is_timed_after_its_network_has_run(truth, stem_model):
     calls = []
     hook = torch.nn.modules.module.register_module_forward_hook(lambda *_: calls.append(1))
     try:
-        _extractors(str(stem_model), [None], "cpu")
+        _extractors(str(stem_model), None, "cpu")
     finally:
         hook.remove()
     assert calls

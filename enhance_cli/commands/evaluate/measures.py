@@ -1,0 +1,90 @@
+"""The scores of one file of speech: SI-SDR and the band above 8 kHz at the rate of the clean file, the others at 16 kHz, where
+PESQ and DNSMOS are defined. All in mono.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING
+
+from enhance_cli.commands.evaluate.table import read_whole
+from enhance_cli.errors import AudioError, UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+RATE = 16000  # Hz
+HIGH_BAND = ("hf_si_sdr", "hf_lsd")
+OWN_RATE = ("si_sdr", *HIGH_BAND)
+DELAY = "delay_ms"  # in a file's scores if it is late or early
+
+Mono = tuple["np.ndarray", int]  # (N,) and its rate in Hz
+
+
+@dataclass(frozen=True)
+class Original:
+    """The clean file called `key`: `own` mono at its own rate, `wide` at 16 kHz (the same where that is its rate)."""
+
+    key: PurePath
+    own: Mono
+    wide: Mono
+    has_high_band: bool
+
+    @property
+    def seconds(self) -> float:
+        return len(self.own[0]) / self.own[1]
+
+
+def load_measures(text: str) -> dict[str, Callable]:
+    from enhance_cli.metrics import load
+
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise UsageError("--metrics is empty", "give one name, or several with commas between")
+    return {name: load(name) for name in names}
+
+
+def read_original(key: PurePath, path: Path) -> Original:
+    from enhance_cli.metrics.high_band import has_high_band
+
+    audio, rate = read_whole(path)
+    own = _mono(audio, rate, rate)
+    return Original(key, own, _mono(audio, rate, RATE), has_high_band(*own))
+
+
+def _mono(audio: "np.ndarray", rate: int, target: int) -> Mono:
+    """Return `audio` (C, N) at `rate` mixed to mono at the rate `target`."""
+    from enhance_cli.audio.resample import resample
+
+    return resample(audio.mean(axis=0, keepdims=True), rate, target)[0], target
+
+
+def score_file(measures: dict[str, Callable], original: Original, audio: "np.ndarray", rate: int) -> dict[str, float]:
+    """Return all measures of an estimate (C, N) at `rate`, flat ("dnsmos_sig"), and its delay if it has one.
+
+    Raises AudioError if lengths differ by 1 ms or more.
+    """
+    from enhance_cli.metrics.delay import delay
+
+    length, expected = audio.shape[1] / rate, original.seconds
+    if round(abs(length - expected), 6) >= 0.001:
+        raise AudioError(f"{length:.3f} s against {expected:.3f} s of the clean file", "score files of the same length")
+    own = _pair(original.own, audio, rate)
+    wide = own if original.own[1] == RATE else _pair(original.wide, audio, rate)
+    scores = {}
+    for name, measure in measures.items():
+        if name in HIGH_BAND and not original.has_high_band:
+            continue
+        found = measure(*(own if name in OWN_RATE else wide))
+        parts = found if isinstance(found, dict) else {"": found}
+        scores |= {f"{name}_{part}" if part else name: value for part, value in parts.items()}
+    late = delay(*own)
+    return scores | ({DELAY: 1000 * late} if late else {})
+
+
+def _pair(reference: Mono, audio: "np.ndarray", rate: int) -> "tuple[np.ndarray, np.ndarray, int]":
+    """Return reference and estimate (N,) of one length and rate."""
+    truth, own_rate = reference
+    estimate, _ = _mono(audio, rate, own_rate)
+    length = min(len(truth), len(estimate))
+    return truth[:length], estimate[:length], own_rate

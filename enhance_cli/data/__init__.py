@@ -1,4 +1,4 @@
-"""What models are trained on: corpora of recordings, music made from MIDI, and mixtures of them."""
+"""Prepare training data: corpora of recordings, music made from MIDI, and mixtures of them."""
 
 STEMS = ("bass", "drums", "guitar", "piano", "other")
 """The rows of a song, in this order."""

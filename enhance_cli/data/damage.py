@@ -1,4 +1,4 @@
-"""What recordings suffer besides noise: clipping, missing bands, lossy codecs. Waveforms (N,) float32 in, same out."""
+"""Damage recordings other than by noise: clipping and lossy codecs. Waveforms (N,) float32 in, same out."""
 
 import io
 
@@ -9,7 +9,7 @@ CODECS = (("OGG", "VORBIS"), ("OGG", "OPUS"), ("WAV", "ULAW"), ("WAV", "IMA_ADPC
 
 
 def codec(audio: np.ndarray, rate: int, rng: np.random.Generator) -> np.ndarray:
-    """Through a real lossy encoder of libsndfile at low quality and back; all of these keep the timing."""
+    """Encode and decode `audio` by a lossy codec of libsndfile at low quality. All of the codecs keep the timing."""
     container, subtype = CODECS[rng.integers(len(CODECS))]
     peak = max(np.abs(audio).max(), 1e-4)
     quality = {"compression_level": rng.uniform(0.7, 1.0)} if container == "OGG" else {}
@@ -21,6 +21,6 @@ def codec(audio: np.ndarray, rate: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def clip(audio: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Hard clipping at 0.2 to 0.8 of the peak."""
+    """Clip `audio` at 0.2 to 0.8 of its peak."""
     limit = np.abs(audio).max() * rng.uniform(0.2, 0.8)
     return audio.clip(-limit, limit)

@@ -1,7 +1,7 @@
-"""Clean speech and the same speech as bad recordings hold it: what a repair of speaker embeddings learns from.
+"""Make crops of clean speech and of the same speech as in bad recordings, to train a repair of speaker embeddings.
 
-Every crop comes in all CONDITIONS at once, so the loss can pair any of them with the clean one; nobody has to say who
-speaks. A crop is a function of (seed, number) alone.
+Every crop comes in all CONDITIONS at once, so the loss can pair any of them with the clean one, without labels of
+speakers. A crop is a function of (seed, number) alone.
 """
 
 from dataclasses import dataclass
@@ -18,12 +18,13 @@ CONDITIONS = ("clean", "noise", "music", "reverb", "codec", "mixed")
 
 @dataclass(frozen=True)
 class Views:
-    """Length of a crop, and how badly it is treated. Ranges of `noise`, `music`, `babble` are signal-to-noise ratios in dB.
+    """Set the length of a crop and the strength of its degradations.
 
-    `level` is the range of RMS levels in dBFS, and `target_level` that of the crop that is aimed at: speaker networks hear
-    loudness, and nobody wants to be told apart by it. At least a share `voiced` of a crop is speech, if there is such a place.
-    `music` is music, or babble of other voices in a share `as_babble` of its crops. `codec` means a lossy codec, a narrow
-    band, clipping or an uneven response. `mixed` is a room, a noise and in half of its crops a codec, one after the other.
+    `noise`, `music`, `babble`: ranges of signal-to-noise ratios in dB. `level`: range of RMS levels of the degraded
+    crops in dBFS. `target_level`: RMS level of the training target in dBFS. It is fixed because speaker networks are
+    sensitive to level. `voiced`: minimum share of a crop that is speech, if such a crop is found. "music" is music, or
+    babble of other voices in a share `as_babble` of its crops. "codec" is a lossy codec, a narrow band, clipping or an
+    uneven response. "mixed" is a room, a noise and in half of its crops a codec, one after the other.
     """
 
     seconds: float = 3.2
@@ -38,7 +39,10 @@ class Views:
 
 
 class Degrader:
-    """Draws crops from `speech` and treats speech of any length; `responses` (K, n) are rooms, `music` may be missing."""
+    """Draw crops from `speech` and degrade speech of any length.
+
+    `responses` (K, n): room responses. `music` may be None.
+    """
 
     def __init__(
         self,
@@ -56,19 +60,22 @@ class Degrader:
         self.responses, self.views, self.rate, self.seed = responses, views, rate, seed
 
     def item(self, number: int) -> np.ndarray:
-        """Crop `number` as it should be, at `target_level`, and in every condition, at any: float32 (1 + conditions, N)."""
+        """Return crop `number` as the target, at `target_level`, then in every condition: float32 (1 + conditions, N)."""
         rng = np.random.default_rng((self.seed, number))
         speech = self.crop(rng)
         treated = [at_level(self.treat(c, speech, rng), rng.uniform(*self.views.level)) for c in CONDITIONS]
         return np.stack([at_level(speech, self.views.target_level), *treated]).astype(np.float32)
 
     def file(self, speech: np.ndarray, number: int) -> np.ndarray:
-        """A whole recording (N,) in every condition, at its own level: float32 (conditions, N). `number` sets the draws."""
+        """Return a whole recording (N,) in every condition, at its own level: float32 (conditions, N).
+
+        `number` is the seed of its draws.
+        """
         rng, level = np.random.default_rng((self.seed, number)), decibels(speech)
         return np.stack([at_level(self.treat(c, speech, rng), level) for c in CONDITIONS]).astype(np.float32)
 
     def crop(self, rng: np.random.Generator) -> np.ndarray:
-        """(samples,) of one voice: a stretch that is mostly speech, if one is found in eight tries."""
+        """Return (samples,) of one voice: a stretch that is mostly speech, if one is found in eight tries."""
         samples = int(self.views.seconds * self.rate)
         for _ in range(8):
             speech = self.voice(self.speech.pick(rng), samples, rng)
@@ -77,11 +84,11 @@ class Degrader:
         return speech
 
     def voice(self, clip: Clip, samples: int, rng: np.random.Generator) -> np.ndarray:
-        """(samples,) from that clip, which is repeated where it is too short."""
+        """Return (samples,) of the clip, repeated where it is too short."""
         return fill(self.speech.excerpt(clip, samples, rng, self.views.speed), samples)
 
     def treat(self, condition: str, speech: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """(N,) clean speech -> (N,) as one of CONDITIONS, of about the same level."""
+        """Return clean `speech` (N,) as in `condition` (one of CONDITIONS), at about the same level."""
         views = self.views
         speech = speech * (0.1 / max(active_level(speech), 1e-4))
         if condition == "noise":
@@ -130,7 +137,7 @@ def decibels(audio: np.ndarray) -> float:
 
 
 def at_level(audio: np.ndarray, level: float) -> np.ndarray:
-    """With an RMS of `level` dBFS, unless it is silent."""
+    """Return `audio` with an RMS of `level` dBFS, unless it is silent."""
     return audio * 10 ** ((level - decibels(audio)) / 20)
 
 
@@ -139,18 +146,18 @@ def add(speech: np.ndarray, noise: np.ndarray, snr: float) -> np.ndarray:
 
 
 def fill(audio: np.ndarray, samples: int) -> np.ndarray:
-    """(n,) repeated or cut to (samples,)."""
+    """Return `audio` (n,) repeated or cut to (samples,)."""
     return np.tile(audio, -(-samples // audio.size))[:samples]
 
 
 def band(audio: np.ndarray, low: float, high: float, rate: int) -> np.ndarray:
-    """Between `low` and `high` Hz, with soft edges, as a telephone or a bad link leaves it."""
+    """Return `audio` between `low` and `high` Hz, with soft edges, as a telephone or a bad link does."""
     frequency = np.fft.rfftfreq(audio.size, 1 / rate)
     gain = np.clip(frequency / low, 0, 1) ** 2 * np.clip((high - frequency) / 300 + 1, 0, 1)
     return np.fft.irfft(np.fft.rfft(audio) * gain, audio.size)
 
 
 def voiced_share(audio: np.ndarray, frame: int = 320) -> float:
-    """The share of 20 ms frames (at 16 kHz) within 30 dB of the loudest."""
+    """Return the share of 20 ms frames (at 16 kHz) within 30 dB of the loudest."""
     energy = np.square(audio[: audio.size // frame * frame]).reshape(-1, frame).mean(axis=1)
     return float((energy > 1e-3 * max(energy.max(), 1e-9)).mean())

@@ -1,10 +1,10 @@
-"""Values of a recipe that their types allow and their meaning does not, such as a share of two."""
+"""Check values of a recipe that have the right type but no meaning, such as a share of two."""
 
 from math import inf
 
 
 class OutOfRange(ValueError):
-    """What a dataclass raises for a value that its type allows and it does not: `key` of it, and why."""
+    """Report a value outside of its range. `key`: name of the field."""
 
     def __init__(self, key: str, reason: str):
         super().__init__(reason)
@@ -12,8 +12,10 @@ class OutOfRange(ValueError):
 
 
 def in_range(values, **limits: tuple[float, float]) -> None:
-    """Each field of the dataclass `values` must lie in its (low, high), both included; of a tuple, all its numbers, which
-    may not fall. Raises OutOfRange."""
+    """Check that each field of the dataclass `values` lies in its (low, high), both included.
+
+    All numbers of a tuple must, in ascending order. Raises OutOfRange.
+    """
     for name, (low, high) in limits.items():
         value = getattr(values, name)
         numbers = value if isinstance(value, tuple) else (value,)

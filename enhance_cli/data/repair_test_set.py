@@ -1,4 +1,4 @@
-"""What a repair of speaker embeddings is judged on: recordings of known speakers, each in every bad condition.
+"""Make the test set for a repair of speaker embeddings: recordings of known speakers, each in every condition.
 
 The same folders give the same set.
 """
@@ -22,7 +22,10 @@ SEED = 2  # of rooms and draws: training has 0, its validation 1
 
 
 class RepairTestSet:
-    """`speech` folders hold a folder of recordings for every speaker; the path down to it is the speaker's name."""
+    """Hold recordings by speaker.
+
+    `speech`: folders with a folder of recordings for every speaker, whose relative path is the speaker's name.
+    """
 
     conditions = CONDITIONS
 
@@ -47,10 +50,13 @@ class RepairTestSet:
         self.degrader = Degrader(self.speech, self.noise, self.music, responses, Views(), RATE, SEED)
         self.rooms, self.cache = room_count, cache
 
-    def vectors(self, how: str, embed: Callable[[np.ndarray], np.ndarray], track=iter) -> np.ndarray:
-        """(recordings, conditions, D) of `embed(wave (N,) at RATE)`, kept in the cache under `how`, which names all that it
-        depends on. `track` may wrap the loop to show progress."""
-        path = self.cache / f"test-{self._key(how)}.npy"
+    def vectors(self, embedder_key: str, embed: Callable[[np.ndarray], np.ndarray], track=iter) -> np.ndarray:
+        """Return (recordings, conditions, D) of `embed(wave (N,) at RATE)`, cached.
+
+        `embedder_key`: text that identifies everything on which `embed` depends. `track` may wrap the loop to show
+        progress.
+        """
+        path = self.cache / f"test-{self._key(embedder_key)}.npy"
         if not path.exists():
             found = []
             for number, clip in track(list(enumerate(self.speech.train))):
@@ -60,7 +66,12 @@ class RepairTestSet:
                 np.save(file, np.array(found, dtype=np.float32))
         return np.load(path)
 
-    def _key(self, how: str) -> str:
+    def _key(self, embedder_key: str) -> str:
         sides = (self.speech, self.noise, *([self.music] if self.music else []))
-        said = [how, self.rooms, asdict(self.degrader.views), [[asdict(c) for c in side.train] for side in sides]]
-        return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:16]
+        described = [
+            embedder_key,
+            self.rooms,
+            asdict(self.degrader.views),
+            [[asdict(c) for c in side.train] for side in sides],
+        ]
+        return hashlib.sha256(json.dumps(described).encode()).hexdigest()[:16]

@@ -1,7 +1,7 @@
-"""webdataset shards: plain tar files whose members `KEY.noisy.EXT` and `KEY.clean.EXT` are one pair.
+"""Read webdataset shards: plain tar files whose members `KEY.noisy.EXT` and `KEY.clean.EXT` are one pair.
 
-A shard is indexed once (its headers are read) and then read in the middle, so any excerpt can be had at any time and a
-resumed run hears what it would have heard. Local files only; compressed tars cannot be read in the middle.
+A shard is indexed once (its headers are read) and then read at any position, so any excerpt can be read at any time and
+a resumed run gets the same data. Local files only. Compressed tars cannot be read in the middle.
 """
 
 import io
@@ -16,8 +16,8 @@ SIDES = ("noisy", "clean")
 
 
 @dataclass(frozen=True)
-class Place:
-    """A file, or the `size` bytes from `offset` on in one."""
+class Location:
+    """Locate a file, or the `size` bytes from `offset` on in one."""
 
     path: str
     offset: int = 0
@@ -25,15 +25,15 @@ class Place:
     member: str = ""
 
     def open(self):
-        """What soundfile can open: a path, or a seekable file."""
-        return self.path if self.size is None else io.BufferedReader(Part(self.path, self.offset, self.size))
+        """Return an argument for soundfile: a path, or a seekable file."""
+        return self.path if self.size is None else io.BufferedReader(FileSlice(self.path, self.offset, self.size))
 
     def __str__(self) -> str:
         return f"{self.path}:{self.member}" if self.member else self.path
 
 
-class Part(io.RawIOBase):
-    """A part of a file, as if it were a file of its own."""
+class FileSlice(io.RawIOBase):
+    """Read a slice of a file as if it were a file of its own."""
 
     def __init__(self, path: str, offset: int, size: int):
         self.file, self.offset, self.size, self.position = open(path, "rb"), offset, size, 0  # noqa: SIM115
@@ -61,7 +61,10 @@ class Part(io.RawIOBase):
 
 
 def expand(pattern: str, root: Path) -> list[Path]:
-    """`a-{000..012}.tar` and globs below `root` -> the files, sorted. Raises UsageError where one is missing."""
+    """Return the files for `a-{000..012}.tar` or a glob below `root`, sorted.
+
+    Raises UsageError where one is missing.
+    """
     counted = re.search(r"\{(\d+)\.\.(\d+)\}", pattern)
     if counted:
         first, last = counted.groups()
@@ -78,9 +81,12 @@ def expand(pattern: str, root: Path) -> list[Path]:
     return found
 
 
-def index(path: Path) -> dict[str, dict[str, Place]]:
-    """{key: {"noisy": Place, "clean": Place}} of one shard; other members are passed over. Raises UsageError."""
-    samples: dict[str, dict[str, Place]] = {}
+def index(path: Path) -> dict[str, dict[str, Location]]:
+    """Return {key: {"noisy": Location, "clean": Location}} of one shard.
+
+    Other members are ignored. Raises UsageError.
+    """
+    samples: dict[str, dict[str, Location]] = {}
     try:
         with tarfile.open(path, "r:") as tar:
             for member in tar:
@@ -88,8 +94,8 @@ def index(path: Path) -> dict[str, dict[str, Place]]:
                 stem, _, field = name.name.partition(".")
                 side = field.partition(".")[0]
                 if member.isreg() and side in SIDES:
-                    place = Place(str(path), member.offset_data, member.size, member.name)
-                    samples.setdefault(str(name.parent / stem), {})[side] = place
+                    location = Location(str(path), member.offset_data, member.size, member.name)
+                    samples.setdefault(str(name.parent / stem), {})[side] = location
     except (tarfile.TarError, OSError) as error:
         raise UsageError(f"{path}: not a plain tar file ({error})", "unpack .tar.gz to .tar first") from error
     if not samples:

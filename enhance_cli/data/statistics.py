@@ -1,4 +1,4 @@
-"""What training data is like, for a look before training: clips, hours, sample rates as the files have them, levels."""
+"""Describe training data before training: clips, hours, sample rates of the files, levels."""
 
 from collections import Counter
 from pathlib import Path
@@ -11,18 +11,18 @@ from enhance_cli.data.mixing import active_level
 from enhance_cli.data.pairs import Pair, read_excerpt
 from enhance_cli.errors import AudioError
 
-LOOKED_AT = 200  # clips per source whose level is measured
-SECONDS = 10  # of each of them
+MAX_CLIPS = 200  # clips per source whose level is measured
+MAX_SECONDS = 10  # of each of them
 
 
 def of_corpus(corpus: Corpus, root: Path, rate: int) -> list[dict]:
-    """One table per source of a packed corpus."""
+    """Return one table per source of a packed corpus."""
     return [_of_source(corpus, number, source, root, rate) for number, source in enumerate(corpus.sources)]
 
 
 def _of_source(corpus: Corpus, number: int, source: Source, root: Path, rate: int) -> dict:
     train, valid = ([c for c in clips if c.source == number] for clips in (corpus.train, corpus.valid))
-    excerpt = lambda clip: corpus.audio[clip.start : clip.start + min(clip.length, SECONDS * rate)] / 32768.0
+    excerpt = lambda clip: corpus.audio[clip.start : clip.start + min(clip.length, MAX_SECONDS * rate)] / 32768.0
     return {
         "folder": source.folder,
         "weight": source.weight,
@@ -36,9 +36,9 @@ def _of_source(corpus: Corpus, number: int, source: Source, root: Path, rate: in
 
 
 def of_pairs(pairs: list[Pair]) -> dict:
-    """One table for noisy and clean pairs; the signal-to-noise ratio takes what differs between the two as noise."""
+    """Return one table for noisy and clean pairs. The signal-to-noise ratio counts their difference as noise."""
     noisy, clean = (
-        [read_excerpt(getattr(pair, side), 0, min(pair.frames, SECONDS * pair.rate)) for pair in _some(pairs)]
+        [read_excerpt(getattr(pair, side), 0, min(pair.frames, MAX_SECONDS * pair.rate)) for pair in _some(pairs)]
         for side in ("noisy", "clean")
     )
     ratios = [20 * np.log10(max(_rms(c), 1e-6) / max(_rms(n - c), 1e-6)) for n, c in zip(noisy, clean)]
@@ -53,7 +53,7 @@ def of_pairs(pairs: list[Pair]) -> dict:
 
 
 def levels(excerpts: list[np.ndarray]) -> dict[str, float]:
-    """Active level in dB relative to full scale: the lowest tenth, the median, the highest tenth."""
+    """Return the active level in dB relative to full scale: the lowest tenth, the median, the highest tenth."""
     return _spread([20 * np.log10(max(active_level(audio), 1e-6)) for audio in excerpts if audio.size])
 
 
@@ -78,8 +78,8 @@ def _hours(clips: list[Clip], rate: int) -> float:
 
 
 def _some(items: list) -> list:
-    """At most LOOKED_AT of them, spread evenly."""
-    return items[:: max(1, -(-len(items) // LOOKED_AT))]
+    """Return at most MAX_CLIPS of `items`, spread evenly."""
+    return items[:: max(1, -(-len(items) // MAX_CLIPS))]
 
 
 def _rms(audio: np.ndarray) -> float:

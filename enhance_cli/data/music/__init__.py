@@ -1,1 +1,1 @@
-"""Training data of music: random songs and MIDI files rendered with instruments, effects, and mixes of stems."""
+"""Prepare training data of music: random songs and MIDI files rendered with instruments, effects, and mixes of stems."""

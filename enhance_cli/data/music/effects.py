@@ -1,4 +1,4 @@
-"""What a studio does to a stem: drive, tone and room."""
+"""Apply studio effects to a stem: drive, tone and room."""
 
 import numpy as np
 from scipy.fft import next_fast_len
@@ -7,8 +7,8 @@ from scipy.signal import oaconvolve
 from enhance_cli.data.mixing import active_level, equalise
 
 
-def colour(audio: np.ndarray, stem: str, rate: int, rng: np.random.Generator) -> np.ndarray:
-    """Drive, tone and room, each by chance and as suits the stem."""
+def color(audio: np.ndarray, stem: str, rate: int, rng: np.random.Generator) -> np.ndarray:
+    """Apply drive, tone and room to `audio` (N,), each by chance and as suits the stem."""
     level, samples = active_level(audio, rate // 50), audio.size
     if level <= 1e-5:
         return audio
@@ -25,7 +25,7 @@ def colour(audio: np.ndarray, stem: str, rate: int, rng: np.random.Generator) ->
 
 
 def amplified(audio: np.ndarray, rate: int, rng: np.random.Generator) -> np.ndarray:
-    """(N,) of RMS 1 through an overdriven amplifier and, most often, its loudspeaker."""
+    """Return `audio` (N,) of RMS 1 through an overdriven amplifier and, most often, its loudspeaker."""
     bias = rng.uniform(0, 0.5) if rng.random() < 0.5 else 0.0  # even harmonics
     gain = 10 ** (rng.uniform(-10, 30) / 20)
     driven = (np.tanh(equalise(audio, rng, 3.0) * gain + bias) - np.tanh(bias)) / min(gain, 1.0)
@@ -38,7 +38,7 @@ def amplified(audio: np.ndarray, rate: int, rng: np.random.Generator) -> np.ndar
 
 
 def in_a_room(audio: np.ndarray, rate: int, rng: np.random.Generator) -> np.ndarray:
-    """(N,) with the tail of a room: noise that dies away, of random tone."""
+    """Return `audio` (N,) with a room's tail, decaying noise of random tone."""
     decay, wet = rng.uniform(0.1, 1.2), 10 ** (rng.uniform(-22, -6) / 20)
     time = np.arange(int(decay * rate)) / rate
     tail = equalise(rng.standard_normal(time.size) * 10 ** (-3 * time / decay), rng, 3.0)

@@ -1,4 +1,4 @@
-"""Who plays a stem: a soundfont by FluidSynth or TiMidity++, recorded notes, or modelled strings."""
+"""Play a stem by a soundfont with FluidSynth or TiMidity++, by recorded notes, or by modeled strings."""
 
 import shutil
 import subprocess
@@ -18,7 +18,7 @@ SYNTH_RATE = 44100
 
 
 class Instruments:
-    """Those that are installed of what a recipe names (data.music.rendering.Rendering says what it all is)."""
+    """Hold the installed ones of the instruments in a recipe (arguments as in data.music.rendering.Rendering)."""
 
     def __init__(
         self,
@@ -45,8 +45,10 @@ class Instruments:
     def play(
         self, stem: str, part, rate: int, seconds: float, rng: np.random.Generator, held_out: bool = False
     ) -> np.ndarray:
-        """(N,) float32 at `rate`: the mido.MidiFile `part`, played by what is drawn for this stem, or by a soundfont that
-        was held out."""
+        """Return the mido.MidiFile `part` played by an instrument drawn for this stem, (N,) float32 at `rate`.
+
+        With `held_out` it is played by a soundfont that was held out.
+        """
         from enhance_cli.data.music.midi import on_channel  # needs an extra
 
         pick = lambda among: among[rng.integers(len(among))]
@@ -66,7 +68,7 @@ def _program(font: str) -> str:
 
 
 def _play(midi, font: str, rate: int, seconds: float) -> np.ndarray:
-    """(N,) float32 at `rate`, both channels averaged."""
+    """Return (N,) float32 at `rate`, both channels averaged."""
     with tempfile.TemporaryDirectory() as folder:
         score, sound = Path(folder, "score.mid"), Path(folder, "sound.raw")
         midi.save(score)

@@ -1,4 +1,4 @@
-"""MIDI files taken apart: one for every stem, by the instruments of General MIDI."""
+"""Split MIDI files into one for every stem, by the instruments of General MIDI."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from enhance_cli.data import STEMS
 from enhance_cli.data.music.random_songs import PROGRAMS
 
 DRUM_CHANNEL = 9
-LEAST_NOTES = 8  # fewer do not make a stem
+MIN_NOTES = 8  # fewer do not make a stem
 
 
 def read(path: Path) -> mido.MidiFile:
@@ -17,7 +17,7 @@ def read(path: Path) -> mido.MidiFile:
 
 
 def stem_of(channel: int, program: int) -> str:
-    """The stem that an instrument of General MIDI belongs to; `program` counts from 0."""
+    """Return the stem of an instrument of General MIDI. `program` counts from 0."""
     if channel == DRUM_CHANNEL:
         return "drums"
     ranges = {"piano": range(8), "guitar": range(24, 32), "bass": range(32, 40)}
@@ -25,8 +25,10 @@ def stem_of(channel: int, program: int) -> str:
 
 
 def split(midi: mido.MidiFile, rng: np.random.Generator, seconds: float) -> dict[str, mido.MidiFile]:
-    """One MIDI file for every stem that plays, `seconds` long at most; a third of the instruments are exchanged for
-    others of their kind."""
+    """Return one MIDI file for every stem that plays, `seconds` long at most.
+
+    A third of the instruments are exchanged for others of their family.
+    """
     events, now, tempo, counts = {stem: [] for stem in STEMS}, 0.0, 500000, dict.fromkeys(STEMS, 0)
     programs, sounding, exchanged, tick = [0] * 16, {}, {}, 0
     for message in mido.merge_tracks(midi.tracks):
@@ -64,7 +66,7 @@ def split(midi: mido.MidiFile, rng: np.random.Generator, seconds: float) -> dict
             events[stem].append((tick, message))
     for channel, note in sounding:
         events[sounding[channel, note]].append((tick, mido.Message("note_off", channel=channel, note=note)))
-    return {stem: _file(events[stem], midi.ticks_per_beat) for stem in STEMS if counts[stem] >= LEAST_NOTES}
+    return {stem: _file(events[stem], midi.ticks_per_beat) for stem in STEMS if counts[stem] >= MIN_NOTES}
 
 
 def _file(events: list, ticks_per_beat: int) -> mido.MidiFile:
@@ -76,7 +78,7 @@ def _file(events: list, ticks_per_beat: int) -> mido.MidiFile:
 
 
 def on_channel(midi: mido.MidiFile, channel: int) -> mido.MidiFile:
-    """The same notes on another channel, with its first instrument."""
+    """Return the same notes on another channel, with its first instrument."""
     track, waiting = mido.MidiTrack(), 0
     for message in midi.tracks[0]:
         waiting += message.time

@@ -1,9 +1,8 @@
-"""Guitars and basses that nobody has recorded: plucked strings with random physics, so that a model hears more of them than
-there are soundfonts.
+"""Synthesize guitars and basses: plucked strings with random physics, for more variety than soundfonts have.
 
-A note is a sum of the modes of a stiff string (Fletcher and Rossing, The Physics of Musical Instruments, ch. 2 and 9): where
-it is plucked and picked up decides which partials sound, stiffness how far they lie off the harmonics, losses how fast
-each dies away.
+A note is a sum of the modes of a stiff string (Fletcher and Rossing, The Physics of Musical Instruments, ch. 2 and 9).
+The positions of plucking and pickup decide which partials sound, stiffness how far they are off the harmonics, losses
+how fast each decays.
 """
 
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ SECONDS = 3.5
 
 @dataclass(frozen=True)
 class Strings:
-    """What the notes of one instrument have in common; frequencies in Hz, times in seconds."""
+    """Describe the notes of one instrument. Frequencies in Hz, times in seconds."""
 
     plucked: float  # where, as a share of the string's length
     picked_up: float | None  # where the magnet sits; None: an acoustic instrument
@@ -30,7 +29,7 @@ class Strings:
 
 
 def draw(stem: str, rng: np.random.Generator) -> Strings:
-    """`stem`: guitar or bass."""
+    """Return random strings. `stem`: guitar or bass."""
     acoustic = rng.random() < (0.4 if stem == "guitar" else 0.25)
     resonances = [
         (10 ** rng.uniform(np.log10(80), np.log10(5000)), rng.uniform(15, 60), rng.uniform(0.5, 3))
@@ -50,13 +49,16 @@ def draw(stem: str, rng: np.random.Generator) -> Strings:
 
 
 def notes(stem: str, rate: int, rng: np.random.Generator) -> dict[int, np.ndarray]:
-    """Pitch -> (N,) float32 at `rate`, for an instrument drawn from `rng`; levels as data.music.recorded_notes has them."""
+    """Return (N,) float32 at `rate` by pitch, for an instrument drawn from `rng`.
+
+    Levels as in data.music.recorded_notes.
+    """
     strings = draw(stem, rng)
     return {pitch: note(strings, pitch, rate, rng) for pitch in RANGES[stem]}
 
 
 def note(strings: Strings, pitch: int, rate: int, rng: np.random.Generator) -> np.ndarray:
-    """(N,) float32 of RMS 0.1 in its first half second; `pitch` as in MIDI."""
+    """Return (N,) float32 of RMS 0.1 in its first half second. `pitch` as in MIDI."""
     fundamental = 440 * 2 ** ((pitch - 69) / 12)
     stiffness = strings.stiffness * (fundamental / 110) ** 0.7
     mode = np.arange(1, int(0.48 * rate / fundamental) + 1)
@@ -65,8 +67,8 @@ def note(strings: Strings, pitch: int, rate: int, rng: np.random.Generator) -> n
     amplitude = np.abs(np.sin(np.pi * mode * strings.plucked)) / mode / (1 + (frequency / strings.softness) ** 2)
     if strings.picked_up is not None:
         amplitude *= np.abs(np.sin(np.pi * mode * strings.picked_up))
-    for centre, width, gain in strings.body:
-        amplitude *= 1 + gain / (1 + ((frequency - centre) / width) ** 2)
+    for center, width, gain in strings.body:
+        amplitude *= 1 + gain / (1 + ((frequency - center) / width) ** 2)
     sustain = strings.sustain * (110 / fundamental) ** 0.4 / (1 + (frequency / strings.bright) ** 1.5)
     if strings.muted:
         sustain *= 0.12

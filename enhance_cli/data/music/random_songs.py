@@ -1,7 +1,7 @@
-"""Random songs as MIDI: a key, a tempo, chord progressions in sections, and who plays what on them.
+"""Compose random songs as MIDI: a key, a tempo, chord progressions in sections, and instruments that play on them.
 
-Made to train separation with, not to be listened to: what counts is that basses, drums, guitars and pianos of many kinds
-sound together in time and in harmony. Every song is a function of its random generator alone.
+They are made to train separation, not to be listened to: basses, drums, guitars and pianos of many types must sound
+together in time and in harmony. Every song is a function of its random generator alone.
 """
 
 from dataclasses import dataclass
@@ -59,7 +59,7 @@ TOMS = (41, 43, 45, 47, 48, 50)
 
 @dataclass(frozen=True)
 class Bar:
-    """Where a bar lies, which chord it has and how strongly it is played; sixteenths are numbered from 0."""
+    """Describe a bar: its start, chord and energy. Sixteenths are numbered from 0."""
 
     start: int
     degree: int
@@ -68,7 +68,7 @@ class Bar:
 
 
 class Song:
-    """The notes of one song while it is being written: (channel, start tick, ticks, pitch, velocity)."""
+    """Collect the notes of one song: (channel, start tick, ticks, pitch, velocity)."""
 
     def __init__(self, rng: np.random.Generator, seconds: float):
         self.rng, self.notes = rng, []
@@ -80,7 +80,7 @@ class Song:
         self.bars = self._bars(max(4, int(seconds * self.tempo / 60 / (self.sixteenths / 4))))
 
     def _bars(self, count: int) -> list[Bar]:
-        """Sections of four or eight bars with a progression and an energy each."""
+        """Return sections of four or eight bars with a progression and an energy each."""
         bars, rng = [], self.rng
         length = self.sixteenths * BEAT // 4
         while len(bars) < count:
@@ -91,17 +91,17 @@ class Song:
         return bars[:count]
 
     def pitch(self, degree: int, low: int) -> int:
-        """The note of the scale on this degree (any whole number) at or above `low`."""
+        """Return the note of the scale on this degree (any whole number) at or above `low`."""
         octave, step = divmod(degree, 7)
         note = self.root + self.scale[step] + 12 * octave
         return note + 12 * -((note - low) // 12)
 
     def chord(self, degree: int, low: int, size: int = 3) -> list[int]:
-        """The chord's notes in an inversion that lies at or above `low`."""
+        """Return the chord's notes in an inversion at or above `low`."""
         return sorted(self.pitch(degree + 2 * n, low) for n in range(size))
 
     def play(self, part: str, bar: Bar, sixteenth: float, length: float, pitch: int, velocity: float) -> None:
-        """One note, a little off in time and strength as people play; positions and lengths are in sixteenths."""
+        """Add one note with small random deviations in time and velocity. Positions and lengths are in sixteenths."""
         whole = int(sixteenth)
         late = self.swing * (whole % 2)
         start = bar.start + (sixteenth + late) * BEAT / 4 + self.rng.normal(0, 4)
@@ -169,7 +169,7 @@ def bass(song: Song) -> None:
 
 
 def strummed(song: Song, part: str, low: int, size: int = 3) -> None:
-    """Chords in a rhythm of their own; the notes of a chord one after the other as a plectrum or a hand gives them."""
+    """Add chords in a rhythm of their own, with the notes of a chord one after the other as by a plectrum or a hand."""
     rng = song.rng
     times = [s for s in range(song.sixteenths) if s == 0 or rng.random() < (0.5 if s % 2 == 0 else 0.18)]
     power, shorter, spread = (
@@ -203,7 +203,7 @@ def arpeggio(song: Song, part: str, low: int) -> None:
 
 
 def melody(song: Song, part: str, low: int) -> None:
-    """A walk along the scale, with rests and long notes; the same phrase comes back with changes."""
+    """Add a walk along the scale, with rests and long notes. The same phrase comes back with changes."""
     rng = song.rng
     phrase = [(s, int(rng.integers(-2, 3)), int(rng.choice([1, 2, 2, 4, 6]))) for s in range(0, song.sixteenths, 2)]
     phrase = [p for p in phrase if rng.random() < 0.55]
@@ -224,7 +224,7 @@ def held(song: Song, part: str, low: int, size: int = 3) -> None:
 
 
 def accompany(song: Song, part: str) -> None:
-    """Guitar or piano: one of the ways to play it."""
+    """Add guitar or piano in one of several styles."""
     rng = song.rng
     low = int(rng.integers(40, 52)) if part.startswith("guitar") else int(rng.integers(45, 65))
     way = rng.choice(["strummed", "strummed", "arpeggio", "melody", "held", "riff"])
@@ -243,7 +243,7 @@ def accompany(song: Song, part: str) -> None:
 
 
 def compose(rng: np.random.Generator, seconds: float = 60.0) -> mido.MidiFile:
-    """A song of about `seconds`; bass, drums, guitar and piano play in most, other instruments in many."""
+    """Return a song of about `seconds`. Bass, drums, guitar and piano play in most, other instruments in many."""
     song, programs = Song(rng, seconds), {}
     for part, chance in CHANCES.items():
         if rng.random() >= chance:

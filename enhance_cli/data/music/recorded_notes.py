@@ -1,6 +1,6 @@
-"""An instrument out of recorded notes: a folder with one file a note, named after it (A2.mp3, As3.wav, F#4v8.flac).
+"""Play an instrument of recorded notes: a folder with one file a note, named after it (A2.mp3, As3.wav, F#4v8.flac).
 
-A note that is not there is its nearest neighbour, played faster or slower as samplers do.
+A missing note is its nearest neighbor, played faster or slower as samplers do.
 """
 
 import re
@@ -20,7 +20,10 @@ SUSTAIN = 64  # the pedal's controller
 
 
 def play(midi, recorded: dict[int, np.ndarray], rate: int, seconds: float) -> np.ndarray:
-    """(N,) float32 at `rate`: all notes of the mido.MidiFile, whatever instruments it asks for, out of those `recorded`."""
+    """Return all notes of the mido.MidiFile `midi` played with the `recorded` notes, (N,) float32 at `rate`.
+
+    The instruments that the file asks for are ignored.
+    """
     audio = np.zeros(round((seconds + 3) * rate), np.float32)
     for start, end, pitch, velocity in played(midi):
         nearest = min(recorded, key=lambda other: abs(other - pitch))
@@ -34,7 +37,7 @@ def play(midi, recorded: dict[int, np.ndarray], rate: int, seconds: float) -> np
 
 
 def played(midi) -> Iterator[tuple[float, float, int, int]]:
-    """(start, end, pitch, velocity), times in seconds; the pedal holds notes."""
+    """Yield (start, end, pitch, velocity), times in seconds. The pedal holds notes."""
     now, sounding, held, down = 0.0, {}, [], False
     for message in midi:
         now += message.time
@@ -59,7 +62,10 @@ def played(midi) -> Iterator[tuple[float, float, int, int]]:
 
 @lru_cache(maxsize=8)
 def notes(folder: str, rate: int) -> dict[int, np.ndarray]:
-    """Pitch -> (N,) at `rate`, equally loud. Raises AudioError for a file that cannot be read, UsageError if there is none."""
+    """Return (N,) at `rate` by pitch, equally loud.
+
+    Raises AudioError for a file that cannot be read, UsageError if the folder has no notes.
+    """
     found = {}
     for path in sorted(Path(folder).iterdir()):
         name = NAME.fullmatch(path.stem)
@@ -74,8 +80,8 @@ def notes(folder: str, rate: int) -> dict[int, np.ndarray]:
 
 
 def transposed(audio: np.ndarray, semitones: int, samples: int) -> np.ndarray:
-    """At most `samples` of (N,), played at the speed that is `semitones` higher."""
+    """Return at most `samples` of `audio` (N,), transposed by `semitones` by changing the speed."""
     speed = 2 ** (semitones / 12)
-    places = np.arange(min(samples, int((audio.size - 1) / speed))) * speed
+    positions = np.arange(min(samples, int((audio.size - 1) / speed))) * speed
     heard = audio[: int(samples * speed) + 2]
-    return np.interp(places, np.arange(heard.size), heard).astype(np.float32)
+    return np.interp(positions, np.arange(heard.size), heard).astype(np.float32)

@@ -1,8 +1,8 @@
-"""Multi-track music from MIDI files and random songs: every stem is played by itself, on instruments drawn anew
-(data.music.instruments), and treated as a studio would (data.music.effects).
+"""Render multi-track music from MIDI files and random songs, every stem by itself.
 
-One song becomes one array, int16 (stems, N) in the order of STEMS, in `train` or `valid` of the cache. Reverb and chorus of
-the synthesisers are off, so that stems add up to the mix. Needs the program `fluidsynth` (Debian fluidsynth) and soundfonts
+Instruments are drawn for every stem (data.music.instruments), and studio effects applied (data.music.effects). One song
+becomes one array, int16 (stems, N) in the order of STEMS, in `train` or `valid` of the cache. Reverb and chorus of the
+synthesizers are off, so that stems add up to the mix. Needs the program `fluidsynth` (Debian fluidsynth) and soundfonts
 (fluid-soundfont-gm, musescore-general-soundfont, timgm6mb-soundfont and others). The same recipe gives the same songs.
 """
 
@@ -19,7 +19,7 @@ import numpy as np
 from enhance_cli.atomic import replace_file
 from enhance_cli.data import STEMS
 from enhance_cli.data.mixing import active_level
-from enhance_cli.data.music.effects import colour
+from enhance_cli.data.music.effects import color
 from enhance_cli.data.music.instruments import Instruments
 from enhance_cli.errors import UsageError
 
@@ -29,12 +29,13 @@ MIN_SECONDS = 10.0
 
 @dataclass(frozen=True)
 class Rendering:
-    """`midi`: folders with .mid files; `songs`: how many random ones besides; at most `seconds` of each.
+    """Describe the songs to render.
 
-    `soundfonts`, `drum_kits` (soundfonts whose only instrument is a kit) and `notes` (for a stem, folders that
-    data.music.recorded_notes reads) are paths; those not installed are passed over. A soundfont may be a .cfg of TiMidity++,
-    which is then needed. Guitars and basses are modelled with chance `modelled`. A share `held_out` of all songs is for
-    validation, and played with `held_out_soundfonts` alone.
+    `midi`: folders with .mid files. `songs`: number of random songs. `seconds`: maximum length of each. `soundfonts`,
+    `drum_kits` (soundfonts whose only instrument is a kit) and `notes` (for a stem, folders for
+    data.music.recorded_notes): paths, of which those not installed are ignored. A soundfont may be a .cfg of
+    TiMidity++, which is then needed. `modelled`: chance that a guitar or bass is modeled. `held_out`: share of all
+    songs for validation, played with `held_out_soundfonts` alone. `other`: chance that other instruments stay.
     """
 
     soundfonts: list[str] = field(default_factory=list)
@@ -51,8 +52,8 @@ class Rendering:
 
 
 @dataclass(frozen=True)
-class Score:
-    """What there is to play: a MIDI file or, without one, the random song of that number."""
+class MidiScore:
+    """Describe a song to play: a MIDI file or, without one, the random song of that number."""
 
     name: str
     path: Path | None
@@ -60,14 +61,16 @@ class Score:
     held_out: bool
 
     @property
-    def part(self) -> str:
+    def split(self) -> str:
         return "valid" if self.held_out else "train"
 
 
 def load(recipe: Rendering, root: Path, rate: int, cache: Path, log=print) -> dict[str, list[Path]]:
-    """{"train": files, "valid": files}, rendered where they are not in `cache` yet. An array is `np.load(file)`.
+    """Return {"train": files, "valid": files}, rendered where they are not in `cache` yet.
 
-    Songs in which fewer than two stems play have none. Raises UsageError for missing folders, program or soundfonts.
+    An array is `np.load(file)`.
+
+    Songs in which fewer than two stems play are left out. Raises UsageError for missing folders, program or soundfonts.
     """
     _midi_modules()
     scores = list_scores(recipe, root)
@@ -77,9 +80,9 @@ def load(recipe: Rendering, root: Path, rate: int, cache: Path, log=print) -> di
     made_by = {name: value for name, value in asdict(recipe).items() if name not in ("midi", "songs")}
     key = hashlib.sha256(json.dumps([rate, made_by]).encode()).hexdigest()[:16]
     folder = cache / f"stems-{key}"
-    for part in ("train", "valid"):
-        (folder / part).mkdir(parents=True, exist_ok=True)
-    files = {s: folder / s.part / f"{s.name}.npy" for s in scores}
+    for split in ("train", "valid"):
+        (folder / split).mkdir(parents=True, exist_ok=True)
+    files = {s: folder / s.split / f"{s.name}.npy" for s in scores}
     missing = sorted((s for s, path in files.items() if not path.exists()), key=lambda s: digest(s.name))
     with ThreadPoolExecutor(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1) as pool:
         rendered = pool.map(lambda score: store(files[score], render(score, instruments, recipe, rate)), missing)
@@ -87,16 +90,17 @@ def load(recipe: Rendering, root: Path, rate: int, cache: Path, log=print) -> di
             if number % 20 == 0 or number == len(missing):
                 log(f"rendered {number} of {len(missing)} songs")
     found = {
-        part: sorted(p for s, p in files.items() if s.part == part and p.stat().st_size) for part in ("train", "valid")
+        split: sorted(p for s, p in files.items() if s.split == split and p.stat().st_size)
+        for split in ("train", "valid")
     }
-    for part, paths in found.items():
+    for split, paths in found.items():
         if not paths:
-            raise UsageError(f"data.rendered: no song with two stems to {part} on", "add midi folders or songs")
+            raise UsageError(f"data.rendered: no song with two stems to {split} on", "add midi folders or songs")
     return found
 
 
-def list_scores(recipe: Rendering, root: Path) -> list[Score]:
-    """All there is to play, with random songs last; the held out ones are picked by a hash of the name."""
+def list_scores(recipe: Rendering, root: Path) -> list[MidiScore]:
+    """Return all songs to play, with random songs last. The held out ones are chosen by a hash of the name."""
     paths = []
     for name in recipe.midi:
         folder = root / name
@@ -107,34 +111,37 @@ def list_scores(recipe: Rendering, root: Path) -> list[Score]:
     names = [(f"{p.stem}-{zlib.crc32(p.read_bytes()):08x}", p, 0) for p in paths]
     names += [(f"song{n:05d}", None, n) for n in range(recipe.songs)]
     held = lambda name: digest(name) / 2**32 < recipe.held_out
-    return [Score(name, path, number, held(name)) for name, path, number in names]
+    return [MidiScore(name, path, number, held(name)) for name, path, number in names]
 
 
-def render(score: Score, instruments: Instruments, recipe: Rendering, rate: int) -> np.ndarray:
-    """int16 (stems, N), N = 0 where fewer than two stems play or the file cannot be played."""
-    nothing = np.zeros((len(STEMS), 0), np.int16)
+def render(score: MidiScore, instruments: Instruments, recipe: Rendering, rate: int) -> np.ndarray:
+    """Return int16 (stems, N), with N = 0 where fewer than two stems play or the file cannot be played."""
+    no_song = np.zeros((len(STEMS), 0), np.int16)
     midi, random_songs = _midi_modules()
     rng = np.random.default_rng((recipe.seed, digest(score.name)))
     try:
         song = midi.read(score.path) if score.path else random_songs.compose(rng, recipe.seconds)
         parts = midi.split(song, rng, recipe.seconds)
     except (OSError, EOFError, ValueError, KeyError, IndexError, TypeError):
-        return nothing  # collections of MIDI files hold broken ones
+        return no_song  # collections of MIDI files hold broken ones
     if rng.random() >= recipe.other:
         parts.pop("other", None)
     if len(parts) < 2:
-        return nothing
+        return no_song
     stems = {}
     for stem, part in parts.items():
         audio = instruments.play(stem, part, rate, recipe.seconds, rng, score.held_out)
-        audio = colour(audio, stem, rate, rng)
+        audio = color(audio, stem, rate, rng)
         if audio.any():
             stems[stem] = audio
     return at_level(stems, rate)
 
 
 def at_level(stems: dict[str, np.ndarray], rate: int) -> np.ndarray:
-    """Stems (n,) by name -> int16 (stems, N), each at LEVEL; N = 0 if fewer than two play or they are too short."""
+    """Return stems (n,) by name as int16 (stems, N), each at LEVEL.
+
+    N = 0 if fewer than two play or they are too short.
+    """
     playing = {stem: audio for stem, audio in stems.items() if np.abs(audio).max(initial=0) > 1e-4}
     length = max((audio.size for audio in playing.values()), default=0)
     if len(playing) < 2 or length < MIN_SECONDS * rate:
@@ -158,12 +165,12 @@ def _midi_modules():
 
 
 def digest(name: str) -> int:
-    """Of a song's name: stands for it in random choices, so that they do not depend on what else there is."""
+    """Return a hash of a song's name as its seed, so that random choices do not depend on other songs."""
     return int(hashlib.sha256(name.encode()).hexdigest()[:8], 16)
 
 
 def store(path: Path, stems: np.ndarray) -> None:
-    """Write the array, whole or not at all; an empty file stands for a song that gave nothing."""
+    """Write the array atomically. An empty file marks a song that gave nothing."""
     with replace_file(path) as file:
         if stems.shape[1]:
             np.save(file, stems)

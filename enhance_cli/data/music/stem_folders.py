@@ -1,7 +1,8 @@
-"""Recorded or exported stems to train on: a folder for every song, with bass.wav, drums.flac and so on.
+"""Read recorded or exported stems for training: a folder for every song, with bass.wav, drums.flac and so on.
 
-Brought into the arrays of data.music.rendering: int16 (stems, N) at the model's rate, mono, every stem at the same level. Files
-named after no stem (vocals, strings) become part of "other". Mixes are left out, since they are the sum.
+They are converted to the arrays of data.music.rendering: int16 (stems, N) at the model's rate, mono, every stem at the
+same level. Files named after no stem (vocals, strings) become part of "other". Mixes are left out, since they are the
+sum.
 """
 
 import hashlib
@@ -19,7 +20,7 @@ MIXES = ("mixture", "mix", "residual")
 
 
 def load(folders: list[str], held_out: float, root: Path, rate: int, cache: Path, log=print) -> dict[str, list[Path]]:
-    """{"train": files, "valid": files}; a share `held_out` of the songs, at least one, is for validation.
+    """Return {"train": files, "valid": files}. A share `held_out` of the songs, at least one, is for validation.
 
     Raises UsageError for a folder that is missing or holds no song of two stems or more.
     """

@@ -1,6 +1,6 @@
-"""Mixes of stems, made on the fly from rendered songs: as they were played, or stems of different songs thrown together.
+"""Mix stems on the fly from rendered songs: of one song as they were played, or of different songs.
 
-Every batch is a function of (seed, batch number) alone, so a resumed run hears what it would have heard.
+Every batch is a function of (seed, batch number) alone, so a resumed run gets the same data.
 """
 
 from collections.abc import Sequence
@@ -15,11 +15,12 @@ from enhance_cli.data.mixing import active_level, equalise, fast_length, stretch
 
 @dataclass(frozen=True)
 class StemMix:
-    """Chances and ranges of the mixing; gains in dB. `coherent`: the share of mixes whose stems are of one song.
+    """Set chances and ranges of the mixing. Gains are in dB.
 
-    Every stem is dropped with chance `drop`; what is not among the stems sought is there with chance `other`. A stem's gain
-    is normal around its place in `balance` (in the order of the stems) with standard deviation `gain`; `speed` changes pitch
-    and tempo together; `level` is how far a mix is from the level that the model is made for.
+    `coherent`: share of mixes whose stems are of one song. `drop`: chance that a stem is left out. `other`: chance that
+    stems that are not sought are added. `gain`: standard deviation of a stem's gain around its value in `balance`.
+    `speed`: range of a factor on pitch and tempo. `equaliser`: chance of random tone. `level`: range around the level
+    for which the model is made.
     """
 
     seconds: float = 4.0
@@ -34,7 +35,7 @@ class StemMix:
 
 
 class StemMixer:
-    """Draws mixes from the `files` of data.music.rendering; `stems` are those sought, in the order of a batch."""
+    """Draw mixes from the `files` of data.music.rendering. `stems`: those sought, in the order of a batch."""
 
     def __init__(self, files: Sequence[Path], stems: Sequence[str], mix: StemMix, rate: int, level: float, seed: int):
         self.songs = [np.load(path, mmap_mode="r") for path in files]
@@ -49,7 +50,7 @@ class StemMixer:
         return self.lengths.sum() / self.rate / 3600
 
     def batch(self, number: int, size: int) -> tuple[np.ndarray, np.ndarray]:
-        """(mixes (size, 1, N), stems (size, K, N)), float32."""
+        """Return (mixes (size, 1, N), stems (size, K, N)), float32."""
         rng = np.random.default_rng((self.seed, number))
         items = [self.item(rng) for _ in range(size)]
         return tuple(np.stack(side).astype(np.float32) for side in zip(*items))
@@ -58,7 +59,7 @@ class StemMixer:
         mix = self.mix
         wanted = [STEMS.index(stem) for stem in self.stems]
         rows = wanted + [row for row in range(len(STEMS)) if row not in wanted]
-        one = self.place(rng, range(len(self.songs))) if rng.random() < mix.coherent else None
+        one = self.draw_position(rng, range(len(self.songs))) if rng.random() < mix.coherent else None
         parts = {}
         for row in rows:
             if rng.random() < (mix.drop if row in wanted else 1 - mix.other):
@@ -74,18 +75,18 @@ class StemMixer:
         silence = np.zeros(self.samples)
         return mixed[None] * scale, np.stack([parts.get(row, silence) for row in wanted]) * scale
 
-    def place(self, rng: np.random.Generator, among: Sequence[int]) -> tuple[int, int, int]:
-        """A song (a long one more often), where in it an excerpt begins, and how many samples are taken."""
+    def draw_position(self, rng: np.random.Generator, among: Sequence[int]) -> tuple[int, int, int]:
+        """Return a song (long ones more often), the start of an excerpt in it, and the number of samples to take."""
         number = int(rng.choice(among, p=self.lengths[among] / self.lengths[among].sum()))
         length = self.songs[number].shape[1]
         taken = min(length, fast_length(self.samples * rng.uniform(*self.mix.speed)))
         return number, int(rng.integers(length - taken + 1)), taken
 
-    def excerpt(self, rng: np.random.Generator, row: int, place: tuple[int, int, int] | None) -> np.ndarray:
-        """(N,) of one stem, from `place` or from anywhere that it plays."""
-        if place is None:
+    def excerpt(self, rng: np.random.Generator, row: int, position: tuple[int, int, int] | None) -> np.ndarray:
+        """Return (N,) of one stem, from `position` or from anywhere that it plays."""
+        if position is None:
             if not self.by_stem[row]:
                 return np.zeros(self.samples)
-            place = self.place(rng, self.by_stem[row])
-        number, start, taken = place
+            position = self.draw_position(rng, self.by_stem[row])
+        number, start, taken = position
         return stretch(self.songs[number][row, start : start + taken] / 32768.0, self.samples)

@@ -16,7 +16,7 @@ def test_a_stem_keeps_its_length_and_nothing_is_heard_before_it_begins(stem):
     )
     changed = 0
     for seed in range(12):
-        result = effects.colour(audio, stem, RATE, np.random.default_rng(seed))
+        result = effects.color(audio, stem, RATE, np.random.default_rng(seed))
         assert result.shape == audio.shape and result.dtype == np.float32 and np.isfinite(result).all()
         early, late = np.square(result[: RATE // 2]).sum(), np.square(result[RATE:]).sum()
         assert early < 1e-3 * late, "no sound comes before the note, nor round from the end"
@@ -34,4 +34,4 @@ def test_an_overdriven_amplifier_adds_overtones():
 
 
 def test_silence_stays_silence():
-    assert not effects.colour(np.zeros(RATE, np.float32), "guitar", RATE, np.random.default_rng(0)).any()
+    assert not effects.color(np.zeros(RATE, np.float32), "guitar", RATE, np.random.default_rng(0)).any()

@@ -17,8 +17,8 @@ $(READY): pyproject.toml requirements.lock
 	touch $(READY)
 
 demo: $(READY)  ## denoise a real noisy recording and draw it before and after
-	$(BIN)/enhance denoise tests/audio_files/noisy_speech.flac -o demo/ --existing overwrite --plot --verbose
-	@echo "Listen to demo/noisy_speech.flac, look at demo/noisy_speech.flac.png"
+	$(BIN)/enhance denoise tests/audio_files/noisy_speech_48k.flac -o demo/ --existing overwrite --plot --verbose
+	@echo "Listen to demo/noisy_speech_48k.flac, look at demo/noisy_speech_48k.flac.png"
 
 test: $(READY)  ## run the tests
 	$(BIN)/python -m pytest
@@ -27,8 +27,8 @@ check: $(READY)  ## lint and formatting
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-bench: $(READY)  ## speed, memory and quality against other denoisers (PAIRS=folder with noisy/ and clean/)
-	$(BIN)/python tests/benchmarks/denoise_peers.py $(if $(PAIRS),--noisy $(PAIRS)/noisy --clean $(PAIRS)/clean)
+bench: $(READY)  ## speed, memory and quality against other denoisers (PAIRS="folders with noisy/ and clean/")
+	$(BIN)/python tests/benchmarks/denoise_peers.py $(PAIRS)
 
 lock: $(READY)  ## write requirements.lock anew from pyproject.toml
 	$(BIN)/python -m pip install --quiet uv

@@ -1,118 +1,160 @@
 """`make bench`: our denoisers and their peers from PyPI on the same noisy files in one run, as a table.
 
-Each system is a process that has loaded its model and denoised one file before the clock starts. Then they
-take turns, file by file, so that a busy machine slows all of them alike; of several rounds the fastest
-counts. Start-up is the wall time of a whole process that denoises the shortest file, peak memory that of
-one that denoises the longest.
+Every folder named on the command line holds `noisy/` and `clean/` with files of the same names and has columns of its own.
+Each system gets the files at the rate that they have, brings them to the rate it knows, and back. It is a process that has
+loaded its model and denoised one file before the clock starts. Then all take turns, file by file, so that a busy machine
+slows all of them alike; of several rounds the fastest counts. "x real time" is over all files, "/ DFN 3" how many times as
+fast as DeepFilterNet 3's native library that is. Start-up is the wall time of a whole process that denoises the shortest
+file, peak memory that of one that denoises the longest.
 """
 
 import argparse
 import os
+import statistics
 import sys
 import tempfile
-from pathlib import Path
+from dataclasses import dataclass
+from pathlib import Path, PurePath
 
 import numpy as np
 import soundfile
 import systems
 from systems import System
 
-from enhance_cli.audio.read import open_audio
-from enhance_cli.audio.resample import resample
-from enhance_cli.metrics import load
+from enhance_cli.commands.evaluate import measures, table
 
-PAIRS = Path(__file__).parents[1] / "audio_files" / "pairs"
-RATE = 16000
+FILES = Path(__file__).parents[1] / "audio_files"
+METRICS = {"pesq": ("PESQ-WB", 2), "estoi": ("ESTOI", 3), "si_sdr": ("SI-SDR dB", 1)}
+METRICS |= {"hf_si_sdr": ("HF SI-SDR dB", 1), "hf_lsd": ("HF LSD dB", 2)}
+COSTS = ["x real time", "/ DFN 3", "start-up s", "peak MB"]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A noisy file as mono WAV at its own rate, its clean original, and the number of the folder it came from."""
+
+    source: Path
+    original: measures.Original
+    folder: int
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--noisy", type=Path, default=PAIRS / "noisy", help="folder of noisy files")
-    parser.add_argument("--clean", type=Path, default=PAIRS / "clean", help="their originals, named alike")
+    parser.add_argument(
+        "folders", nargs="*", type=Path, help="each with noisy/ and clean/ (default: those of the tests)"
+    )
     parser.add_argument("--venv", type=Path, default=Path(".bench-venv"), help="where the peers live")
-    parser.add_argument("--threads", type=int, default=2, help="for every system")
+    parser.add_argument("--threads", type=int, default=1, help="and cores, for every system")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", default="", help="only systems with this in their name")
+    parser.add_argument("--only", default="", help="only systems with one of these in their name (a,b,...)")
     options = parser.parse_args()
 
-    os.environ["OMP_NUM_THREADS"] = str(options.threads)  # every process inherits it; the adapters read it
-    peers = systems.peers(options.venv.absolute(), options.only)
-    chosen = peers + systems.own(options.threads, options.only)
-    with tempfile.TemporaryDirectory() as folder:
-        table = compare(chosen, options.noisy, options.clean, Path(folder), options.rounds)
-    print(f"{options.threads} threads on {os.cpu_count()} CPU cores, {table[0]}\n")
-    print("| system | PESQ-WB | ESTOI | SI-SDR dB | x real time | start-up s | peak MB |")
-    print("|---|---|---|---|---|---|---|")
-    print("\n".join(table[1:]))
+    only = options.only.split(",")
+    folders = options.folders or [FILES / "pairs", FILES / "pairs_48k"]
+    peers = systems.peers(options.venv.absolute(), only)
+    restrict(options.threads)
+    with tempfile.TemporaryDirectory() as place:
+        chosen = peers + systems.own(options.threads, only)
+        for line in compare(chosen, folders, Path(place), options.rounds):
+            print(line)
+    print(f"\n{options.threads} of {os.cpu_count()} CPU cores")
 
 
-def compare(chosen: list[System], noisy: Path, clean: Path, folder: Path, rounds: int) -> list[str]:
-    """What was measured on, then one line of the table for the noisy input and for each system that works."""
-    originals, sources = {}, []
-    for path in sorted(noisy.iterdir()):
-        (original,) = clean.glob(f"{path.stem}.*")
-        source = folder / f"{path.stem}.wav"
-        soundfile.write(source, read(path), RATE, subtype="FLOAT")
-        originals[source.name] = read(original)
-        sources.append(source)
-    sources.sort(key=lambda source: len(originals[source.name]))
-    length = sum(map(len, originals.values())) / RATE
+def restrict(threads: int) -> None:
+    """Keep this process and all that it starts to so many cores; the adapters read the variable too."""
+    os.environ["OMP_NUM_THREADS"] = str(threads)
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-threads:])
 
-    chosen, seconds = race(chosen, sources, folder, rounds)
-    lines = [f"{len(sources)} files, {length:.0f} s", line("noisy", quality(originals, folder), ["", "", ""])]
+
+def compare(chosen: list[System], folders: list[Path], place: Path, rounds: int) -> list[str]:
+    """Return the lines of the table: the noisy input, then each system that works."""
+    pairs = [pair for number, folder in enumerate(folders) for pair in read_pairs(folder, number, place)]
+    pairs.sort(key=lambda pair: pair.original.seconds)
+    length = sum(pair.original.seconds for pair in pairs)
+
+    chosen, seconds = race(chosen, pairs, place, rounds)
+    native = next((seconds[system] for system in chosen if system.name == systems.NATIVE), None)
+    rows = [("noisy", quality(pairs, place / "noisy"), [""] * len(COSTS))]
     for system in chosen:
         say(f"start-up and memory: {system.name}")
-        short = system.whole_process(sources[0], folder / system.slug / "shortest.wav")
-        long = system.whole_process(sources[-1], folder / system.slug / "longest.wav")
-        cost = [f"{length / seconds[system]:.1f}", f"{short['seconds']:.2f}", f"{long['megabytes']:.0f}"]
-        lines.append(line(system.name, quality(originals, folder / system.slug), cost))
-    return lines
+        short = system.whole_process(pairs[0].source, place / system.slug / "shortest.wav")
+        long = system.whole_process(pairs[-1].source, place / system.slug / "longest.wav")
+        ratio = f"{native / seconds[system]:.2f}" if native else ""
+        cost = [f"{length / seconds[system]:.1f}", ratio, f"{short['seconds']:.2f}", f"{long['megabytes']:.0f}"]
+        rows.append((system.name, quality(pairs, place / system.slug), cost))
+    return table_lines(rows, folders, pairs)
 
 
-def race(
-    chosen: list[System], sources: list[Path], folder: Path, rounds: int
-) -> tuple[list[System], dict[System, float]]:
-    """All systems in turns denoise all sources into folder/slug. Those that work, and their seconds."""
+def read_pairs(folder: Path, number: int, place: Path) -> list[Pair]:
+    """Return the pairs of `folder`, with the noisy files written to place/noisy as mono WAV at their own rates."""
+    (place / "noisy").mkdir(exist_ok=True)
+    found = []
+    for path in sorted((folder / "noisy").iterdir()):
+        (clean,) = (folder / "clean").glob(f"{path.stem}.*")
+        audio, rate = table.read_whole(path)
+        source = place / "noisy" / f"{number}_{path.stem}.wav"
+        soundfile.write(source, audio.mean(axis=0), rate, subtype="FLOAT")
+        found.append(Pair(source, measures.read_original(PurePath(path.stem), clean), number))
+    return found
+
+
+def race(chosen: list[System], pairs: list[Pair], place: Path, rounds: int) -> tuple[list[System], dict[System, float]]:
+    """Let all systems in turns denoise all files into place/slug. Return those that work, and their seconds."""
     alive, fastest = [], {}
     for system in chosen:
-        (folder / system.slug).mkdir()
+        (place / system.slug).mkdir()
         say(f"loading: {system.name}")
         try:
             system.start()
-            system.denoise(sources[0], folder / system.slug / sources[0].name)
+            system.denoise(pairs[0].source, place / system.slug / pairs[0].source.name)
             alive.append(system)
         except OSError as error:
             say(f"{system.name} is left out: {error}")
     for number in range(rounds):
         say(f"round {number + 1} of {rounds}")
-        for source in sources:
+        for source in (pair.source for pair in pairs):
             for system in alive:
-                time = system.denoise(source, folder / system.slug / source.name)
+                time = system.denoise(source, place / system.slug / source.name)
                 fastest[system, source] = min(time, fastest.get((system, source), time))
     for system in alive:
         system.stop()
-    return alive, {system: sum(fastest[system, source] for source in sources) for system in alive}
+    return alive, {system: sum(fastest[system, pair.source] for pair in pairs) for system in alive}
 
 
-def quality(originals: dict[str, np.ndarray], folder: Path) -> list[str]:
-    """Mean PESQ, ESTOI and SI-SDR of the files in `folder`, as text."""
-    pairs = [(clean, read(folder / name)) for name, clean in originals.items()]
-    means = (
-        np.mean([load(name)(clean, estimate, RATE) for clean, estimate in pairs])
-        for name in ("pesq", "estoi", "si_sdr")
-    )
-    return [f"{mean:.{digits}f}" for mean, digits in zip(means, (2, 3, 1), strict=True)]
+def quality(pairs: list[Pair], folder: Path) -> dict[tuple[int, str], float]:
+    """Return the mean of each metric over the files of each folder, by (folder, metric); warn of files that come late."""
+    found, late = {}, []
+    loaded = measures.load_measures(",".join(METRICS))
+    for pair in pairs:
+        scores = measures.score_file(loaded, pair.original, *table.read_whole(folder / pair.source.name))
+        late += [scores.pop(measures.DELAY)] if measures.DELAY in scores else []
+        for name, value in scores.items():
+            found.setdefault((pair.folder, name), []).append(value)
+    if late:
+        say(f"warning: {folder.name}: {len(late)} files not in time, by {statistics.median(late):.1f} ms")
+    return {key: float(np.mean(values)) for key, values in found.items()}
 
 
-def read(path: Path) -> np.ndarray:
-    """A file as mono at 16 kHz, (N,) float32."""
-    with open_audio(path) as file:
-        audio = np.concatenate(list(file.blocks()), axis=1)
-        return resample(audio.mean(axis=0, keepdims=True), file.info.rate, RATE)[0].astype(np.float32)
-
-
-def line(name: str, quality: list[str], cost: list[str]) -> str:
-    return f"| {' | '.join([name, *quality, *cost])} |"
+def table_lines(rows: list[tuple[str, dict, list[str]]], folders: list[Path], pairs: list[Pair]) -> list[str]:
+    """Return what the columns are about and the table in Markdown; metrics that a folder has no files for are left out."""
+    noisy = rows[0][1]
+    columns = [(number, name) for number in range(len(folders)) for name in METRICS if (number, name) in noisy]
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    lines = []
+    for number, folder in enumerate(folders):
+        own = [pair.original for pair in pairs if pair.folder == number]
+        rates = sorted({original.own[1] for original in own})
+        seconds = sum(original.seconds for original in own)
+        lines.append(
+            f"{letters[number]}: {folder}, {len(own)} files, {seconds:.0f} s, {', '.join(f'{r:,} Hz' for r in rates)}"
+        )
+    titles = [f"{letters[number]}: {METRICS[name][0]}" for number, name in columns]
+    lines += ["", f"| {' | '.join(['system', *titles, *COSTS])} |", "|---" * (1 + len(titles) + len(COSTS)) + "|"]
+    for name, scores, cost in rows:
+        values = [f"{scores[column]:.{METRICS[column[1]][1]}f}" for column in columns]
+        lines.append(f"| {' | '.join([name, *values, *cost])} |")
+    return lines
 
 
 def say(text: str) -> None:

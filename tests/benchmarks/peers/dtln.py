@@ -9,9 +9,9 @@ from importlib.resources import files
 
 import numpy as np
 import onnxruntime
-from worker import RATE, by_frames, serve
+from worker import by_frames, serve
 
-WINDOW, SHIFT = 512, 128
+RATE, WINDOW, SHIFT = 16000, 512, 128
 
 
 def load(name):

@@ -1,6 +1,6 @@
-"""noisereduce 3.0.3 (MIT, no weights): non-stationary spectral gating with its defaults. No delay."""
+"""noisereduce 3.0.3 (MIT, no weights): non-stationary spectral gating with its defaults, at any rate. No delay."""
 
 import noisereduce
-from worker import RATE, serve
+from worker import serve
 
-serve(lambda: lambda audio: noisereduce.reduce_noise(y=audio, sr=RATE))
+serve(lambda: lambda audio, rate: noisereduce.reduce_noise(y=audio, sr=rate))

@@ -12,12 +12,19 @@ from enhance_cli.data import damage
 from enhance_cli.data.corpus import Clip, Corpus
 from enhance_cli.data.ranges import in_range
 
+WIDE_BAND = 7900.0  # Hz, where a recording at 16 kHz ends
+
 
 @dataclass(frozen=True)
 class Mix:
-    """Chances and ranges of the mixing; levels in dB."""
+    """Chances and ranges of the mixing, levels in dB.
+
+    `lead_in` seconds before every item are mixed as well, for a first stage to settle on, and not trained on. At rates
+    above 16 kHz a share `wide_band` of the items ends at 8 kHz, as recordings at 16 kHz do.
+    """
 
     seconds: float = 2.0
+    lead_in: float = 0.0
     snr: tuple[float, float] = (-5.0, 20.0)
     level: tuple[float, float] = (-6.0, 6.0)
     speed: tuple[float, float] = (0.88, 1.14)
@@ -31,11 +38,12 @@ class Mix:
     band_limit: float = 0.08
     clipping: float = 0.05
     codec: float = 0.06
+    wide_band: float = 0.0
 
     def __post_init__(self):
         chances = ("room", "babble", "coloured", "second_noise", "equaliser", "clean", "noise_only", "band_limit")
-        in_range(self, **dict.fromkeys((*chances, "clipping", "codec"), (0, 1)))
-        in_range(self, seconds=(0.1, 600), snr=(-100, 100), level=(-100, 100), speed=(0.5, 2))
+        in_range(self, **dict.fromkeys((*chances, "clipping", "codec", "wide_band"), (0, 1)))
+        in_range(self, seconds=(0.1, 600), lead_in=(0, 60), snr=(-100, 100), level=(-100, 100), speed=(0.5, 2))
 
 
 class Mixer:
@@ -43,7 +51,7 @@ class Mixer:
 
     def __init__(self, speech: Corpus, noise: Corpus, rooms, mix: Mix, rate: int, seed: int, held_out: bool = False):
         self.mix, self.rate, self.seed, self.rooms = mix, rate, seed, rooms
-        self.samples = int(mix.seconds * rate)
+        self.samples = int((mix.seconds + mix.lead_in) * rate)
         self.speech = Drawer(speech, speech.valid if held_out else speech.train)
         self.noise = Drawer(noise, noise.valid if held_out else noise.train)
 
@@ -68,17 +76,19 @@ class Mixer:
         if rng.random() < mix.band_limit:
             cutoff = rng.uniform(3300, 7600)
             noisy, clean = (low_pass(x, cutoff, self.rate) for x in (noisy, clean))
+        elif mix.wide_band and rng.random() < mix.wide_band:
+            noisy, clean = (low_pass(x, WIDE_BAND, self.rate) for x in (noisy, clean))
         if rng.random() < mix.clipping:
             noisy = damage.clip(noisy, rng)
         if rng.random() < mix.codec:
             noisy = damage.codec(noisy, self.rate, rng)
-        scale = 0.1 * 10 ** (rng.uniform(*mix.level) / 20) / max(active_level(noisy), 1e-4)
+        scale = 0.1 * 10 ** (rng.uniform(*mix.level) / 20) / max(self.level(noisy), 1e-4)
         return noisy * scale, clean * scale
 
     def voice(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Speech as the microphone hears it, and the target: the same with direct sound and early reflections only."""
         dry = self.utterance(rng)
-        dry *= 0.1 / max(active_level(dry), 1e-4)
+        dry *= 0.1 / max(self.level(dry), 1e-4)
         if self.rooms is None or rng.random() >= self.mix.room:
             return dry, dry
         number = rng.integers(len(self.rooms[0]))
@@ -94,11 +104,14 @@ class Mixer:
             equalise(speech[: self.samples], rng, 3.0) if rng.random() < self.mix.equaliser else speech[: self.samples]
         )
 
+    def level(self, audio: np.ndarray) -> float:
+        return active_level(audio, self.rate // 50)
+
     def background(self, rng: np.random.Generator) -> np.ndarray:
         kind = rng.random()
         if kind < self.mix.babble:
             voices = [self.utterance(rng) for _ in range(rng.integers(4, 9))]
-            noise = sum(v / max(active_level(v), 1e-4) * 10 ** (rng.uniform(-6, 0) / 20) for v in voices)
+            noise = sum(v / max(self.level(v), 1e-4) * 10 ** (rng.uniform(-6, 0) / 20) for v in voices)
         elif kind < self.mix.babble + self.mix.coloured:
             noise = coloured_noise(self.samples, rng)
         else:
@@ -157,7 +170,7 @@ def rms(audio: np.ndarray) -> float:
 
 
 def active_level(audio: np.ndarray, frame: int = 320) -> float:
-    """RMS of the loud parts: the energy-weighted mean energy of 20 ms frames at 16 kHz, as audio.level.Meter has it."""
+    """RMS of the loud parts: the energy-weighted mean energy of frames of 20 ms, as audio.level.Meter has it."""
     energy = np.square(audio[: audio.size // frame * frame]).reshape(-1, frame).mean(axis=1)
     return float(np.sqrt(np.square(energy).sum() / max(energy.sum(), 1e-20)))
 

@@ -27,7 +27,7 @@ class Model:
     def __init__(self, spec: Spec, network: torch.nn.Module, device: torch.device, precision: str = "fp32"):
         self.spec, self.device, self.precision = spec, device, precision
         self.network = network.to(device)
-        self.process = PROCESSES[spec.process](**spec.process_args)
+        self.process = PROCESSES[spec.process](**spec.process_args) if spec.process else None
         self.frontend = None if spec.frontend is None else Frontend(**spec.frontend)
         self.prediction = Prediction(**spec.prediction)
 
@@ -39,16 +39,31 @@ class Model:
         network = self.network if guide is None else partial(self.network, guide=guide)
         return self.prediction.estimate(partial(self._call, network), self.process, x, y, t)
 
-    def sample(self, sampler: Callable, y: Tensor, steps: int, noise: Callable, guide: Tensor | None = None) -> Tensor:
-        """Run `sampler` from the noisy y (B, 2, T, F). A network with a `centre` has its process around that instead of y,
-        and sees both."""
+    def bind(
+        self, noisy: Tensor, *, guide: Tensor | None = None, first: Tensor | None = None
+    ) -> tuple[Tensor, Callable[[Tensor, Tensor, Tensor], Tensor]]:
+        """Return where sampling starts, and `estimate(x, start, t)` for this observation.
+
+        Args:
+            noisy: compressed spectrogram (B, 2, T, F).
+            guide: (B, 1, T), for networks that take one.
+            first: the estimate of the first stage, for models that have one.
+
+        Sampling starts at `first`, at the initial estimate of a network with a `centre`, or at `noisy`.
+        """
         centre = getattr(self.network, "centre", None)
-        if centre is None:
-            estimate = self.estimate if guide is None else partial(self.estimate, guide=guide)
-            return sampler(estimate, self.process, y, steps, noise)
-        network = partial(self._call, partial(self.network, noisy=y))
-        estimate = partial(self.prediction.estimate, network, self.process)
-        return sampler(estimate, self.process, self._call(centre, y), steps, noise)
+        if centre is not None:
+            network = partial(self._call, partial(self.network, noisy=noisy))
+            return self._call(centre, noisy), partial(self.prediction.estimate, network, self.process)
+        estimate = self.estimate if guide is None else partial(self.estimate, guide=guide)
+        if first is None:
+            return noisy, estimate
+        return first, lambda x, _, t: estimate(x, noisy, t)
+
+    def sample(self, sampler: Callable, noisy: Tensor, steps: int, noise: Callable, **conditions: Tensor) -> Tensor:
+        """Run `sampler` on the noisy spectrogram (B, 2, T, F) with the conditions of `bind`."""
+        start, estimate = self.bind(noisy, **conditions)
+        return sampler(estimate, self.process, start, steps, noise)
 
     def filled(self, y: Tensor, guide: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """(B, 2, T, F) with the frames that fill up `frames_multiple`, as published models are run, and the guide (B, 1, T),

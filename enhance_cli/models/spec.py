@@ -27,7 +27,9 @@ class Spec:
     (models.prediction). `normalise` is "level" (active level at `level`) or "peak" (the file divided by max|y|). Frames
     are padded to a multiple of `frames_multiple` with zeros or by reflection. `window_seconds` is for networks without a
     finite context: longer files are done in windows of that length that fade into each other. `guides` are those that the
-    network was trained with (models.guide), default first.
+    network was trained with (models.guide), default first. `first_stage` names the shipped model whose estimate sampling
+    starts from (the sampler's setting `start` says at which time), while the network sees the noisy signal besides. The first
+    stage runs at its own rate, and what it gives above this model's band is kept.
 
     Of speaker embeddings (tasks "embed-speaker" and "enhance-embedding", which have no `frontend`): `extractor` is the "id"
     and "dimension" of the embeddings that the model makes or repairs, `default_time` the process time at which one step is
@@ -64,6 +66,7 @@ class Spec:
     frame_padding: str = "zero"
     window_seconds: float | None = None
     guides: tuple[str, ...] = ()
+    first_stage: str = ""
     extractor: dict = field(default_factory=dict)
     default_time: float | None = None
     ensemble: float = 0.0

@@ -17,6 +17,7 @@ NETWORKS = Catalogue(
         "bs_roformer": "bs_roformer:BSRoformer",
         "bridge_unet": "bridge_unet:BridgeUNet",
         "cnn14_decision_level": "cnn14:Cnn14DecisionLevel",
+        "deepfilternet": "deepfilternet:DeepFilterNet",
         "ecapa": "ecapa:Ecapa",
         "ecapa_seed": "ecapa_seed:EcapaSeed",
         "ge2e": "ge2e:GE2E",

@@ -113,15 +113,14 @@ class BridgeUNet(nn.Module):
         self.narrow = nn.Conv2d(flat, temporal, 1)
         self.temporal = nn.ModuleList(TemporalBlock(temporal, d, embedding) for d in temporal_dilations)
         self.widen = nn.Conv2d(temporal, flat, 1)
-        self.state_mask = state_mask
-        parts = 6 if state_mask else 4  # real and imaginary
-        self.head = nn.Sequential(
+        head = lambda parts: nn.Sequential(  # real and imaginary parts of masks and residual
             nn.Conv2d(2 * channels[0], parts * self.STRIDE, 3, padding=1), InterleaveBands(self.STRIDE)
         )
-        nn.init.zeros_(self.widen.weight)
-        nn.init.zeros_(self.widen.bias)
-        nn.init.zeros_(self.head[0].weight)
-        nn.init.zeros_(self.head[0].bias)
+        self.head = head(4)
+        self.state_head = head(2) if state_mask else None
+        for layer in (self.widen, self.head[0], *([self.state_head[0]] if state_mask else [])):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
         levels = [f"encoder{n}" for n in range(len(channels))] + [f"decoder{n}" for n in range(len(channels) - 1)]
         widths = dict(zip(levels, [*channels, *channels[:-1]])) if guide == "every" else {}
         widths |= {"bottleneck": temporal} if guide else {}
@@ -157,9 +156,13 @@ class BridgeUNet(nn.Module):
             for block in self.decoder[level]:
                 h = block(h, embedding)
             h = self.guided(f"decoder{level}", h, guide)
-        out = self.head(torch.cat([h, stem], dim=1)).float()
+        h = torch.cat([h, stem], dim=1)
+        out = self.head(h).float()
         estimate = masked(y, 1 + out[:, :1], out[:, 1:2]) + F.pad(out[:, 2:4], (0, 1))
-        return estimate + masked(x, out[:, 4:5], out[:, 5:]) if self.state_mask else estimate
+        if self.state_head is None:
+            return estimate
+        state = self.state_head(h).float()
+        return estimate + masked(x, state[:, :1], state[:, 1:])
 
     def guided(self, place: str, h: Tensor, guide: Tensor | None) -> Tensor:
         return self.guides[place](h, guide) if place in self.guides else h

@@ -13,18 +13,28 @@ from torch import Tensor
 from enhance_cli.errors import UsageError
 
 
-def sample(estimate, process, y: Tensor, steps: int, noise, call_at: str = "earlier", eps: float = 0.0) -> Tensor:
+def sample(
+    estimate,
+    process,
+    y: Tensor,
+    steps: int,
+    noise,
+    call_at: str = "earlier",
+    eps: float = 0.0,
+    start: float | None = None,
+) -> Tensor:
     """Return the clean estimate after exactly `steps` calls of `estimate(x, y, t)`. `noise` is not used.
 
     `call_at`: "earlier" calls the network at the time where a step begins, "later" where it ends, as the published
     implementation of SGMSE+ does. `eps`: constant added to the denominators and to sigma_1^2 - sigma_t^2, 1e-8 in the
     published implementation. The first step then multiplies y by large weights that cancel, so use it only to reproduce
-    published numbers. Raises UsageError for another `call_at`.
+    published numbers. `start`: time at which sampling begins, from y as well. Below 1 that is for a y that is nearly
+    clean. Raises UsageError for another `call_at`.
     """
     if call_at not in ("earlier", "later"):
         raise UsageError(f"call_at {call_at!r} is not known", "choose from earlier, later")
     x = y
-    times = process.levels(steps)
+    times = process.levels(steps, start)
     for r, t in zip(times, times[1:]):
         x0 = estimate(x, y, y.real.new_full(y.shape[:1], r if call_at == "earlier" else t))
         if t == 0:

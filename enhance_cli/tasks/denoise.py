@@ -150,7 +150,8 @@ class Denoiser:
         """
         padded, guide = self.model.filled(y, guide)
         noise = FrameNoise(self.options.seed, starts, padded, self.model.process.noise_scale)
-        return self.model.sample(self.sample, padded, self.steps, noise, guide)
+        conditions = {} if guide is None else {"guide": guide}
+        return self.model.sample(self.sample, padded, self.steps, noise, **conditions)
 
     def _upper_gain(self, estimate: torch.Tensor, y: torch.Tensor, samples: int) -> torch.Tensor:
         """(B, samples) gain the model gave the upper half of its band, from frame energies, linear in between."""

@@ -13,6 +13,7 @@ CONVERTERS = Catalogue(
         "storm": "storm:convert",
         "speechbrain": "speechbrain:convert",
         "bbed": "bbed:convert",
+        "deepfilternet": "deepfilternet:convert",
         "bs-roformer": "bs_roformer:convert",
         "dicose": "dicose:convert",
         "panns": "panns:convert",

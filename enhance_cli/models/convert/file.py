@@ -11,7 +11,7 @@ from torch import Tensor
 
 from enhance_cli.atomic import replace_file
 from enhance_cli.errors import ModelError
-from enhance_cli.models.convert import CONVERTERS
+from enhance_cli.models.convert import CONVERTERS, deepfilternet
 from enhance_cli.models.convert.bs_roformer import is_bs_roformer
 from enhance_cli.models.convert.lightning import FREQUENCIES
 from enhance_cli.models.convert.panns import is_panns
@@ -53,6 +53,8 @@ def detect(source: Path) -> str:
     """Return the name of the converter for a file, judged by its contents. Raises ModelError if there is none."""
     if source.suffix.lower() == ".onnx":
         return "wespeaker-onnx"
+    if deepfilternet.is_archive(source) or deepfilternet.is_zip(source):
+        return "deepfilternet"
     found = read(source)
     if isinstance(found, dict) and isinstance(found.get("model_state"), dict):
         return "resemblyzer"
@@ -85,6 +87,8 @@ SIGNATURE_TENSORS = {
     "__S__.conv1.weight": "seed",
     "mfa.conv.conv.weight": "speechbrain-ecapa",
     "seg_1.weight": "wespeaker",
+    "enc.df_fc_emb.0.weight": "deepfilternet",
+    "enc.clc_fc_emb.0.weight": "deepfilternet",
 }
 """Of plain dictionaries: a tensor that only files of one program have."""
 

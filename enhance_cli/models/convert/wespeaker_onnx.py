@@ -10,19 +10,19 @@ import torch
 from torch import Tensor
 
 from enhance_cli.errors import ModelError
+from enhance_cli.models.convert.onnx_graph import REMEDY, read_graph, read_tensors
 from enhance_cli.models.convert.speakers import extractor_spec, fitting
 from enhance_cli.models.convert.wespeaker import ID
 from enhance_cli.models.spec import Spec
 from enhance_cli.networks import NETWORKS
 
 NETWORK = "wespeaker_resnet34"
-REMEDY = "use the torch file of the same model"
 
 
 def convert(source: Path) -> tuple[dict[str, Tensor], Spec]:
     """Return the weights, named as in networks.wespeaker_resnet34, and the header. Raises ModelError."""
-    graph = _graph(source)
-    tensors = _tensors(source, graph)
+    graph = read_graph(source)
+    tensors = read_tensors(source, graph)
     convolutions = [node for node in graph.node if node.op_type == "Conv" and node.input[1] in tensors]
     linear = [node for node in graph.node if node.op_type == "Gemm" and node.input[1] in tensors]
     if not convolutions or len(linear) != 1 or not set(linear[0].input[1:]) <= set(tensors):
@@ -44,29 +44,6 @@ def convert(source: Path) -> tuple[dict[str, Tensor], Spec]:
             state |= _normalization(_after(name), _follower(graph, node), node, tensors)
     weights = fitting(source, state, NETWORK, args)
     return weights, extractor_spec(source, NETWORK, ID, args["dimension"], network_args=args)
-
-
-def _graph(source: Path):
-    """Return the graph of an ONNX file. Raises ModelError if it is none or the package onnx is missing."""
-    try:
-        import onnx
-    except ModuleNotFoundError as error:
-        raise ModelError(f"{source}: .onnx files need the package onnx", "pip install 'enhance-cli[onnx]'") from error
-    try:
-        return onnx.load(source, format="protobuf", load_external_data=False).graph
-    except OSError as error:
-        raise ModelError(f"{source}: cannot be read ({error.strerror})", "check the file") from error
-    except Exception as error:  # whatever the parser says of a damaged file
-        raise ModelError(f"{source}: not an ONNX file ({' '.join(str(error).split())})", "load it again") from error
-
-
-def _tensors(source: Path, graph) -> dict[str, Tensor]:
-    """Return the stored arrays by name. Raises ModelError if one is in another file."""
-    from onnx import TensorProto, numpy_helper
-
-    if any(tensor.data_location == TensorProto.EXTERNAL for tensor in graph.initializer):
-        raise ModelError(f"{source}: its weights are in another file", REMEDY)
-    return {tensor.name: torch.from_numpy(numpy_helper.to_array(tensor).copy()) for tensor in graph.initializer}
 
 
 def _mean(graph, tensors: dict[str, Tensor]) -> Tensor:

@@ -8,6 +8,7 @@ from pathlib import Path
 from enhance_cli.data import corpus, pairs, rooms, statistics
 from enhance_cli.data.mixing import Mixer
 from enhance_cli.data.pairs import Pairs
+from enhance_cli.training.denoise.first_stage import FirstStage
 from enhance_cli.training.denoise.recipe import Recipe
 
 
@@ -21,12 +22,17 @@ class Mixed:
     """Speech and noise, packed in `cache`, and simulated rooms."""
 
     def __init__(self, recipe: Recipe, root: Path, cache: Path, log):
-        rate, data = recipe.model.sample_rate, recipe.data
+        model, data = recipe.model, recipe.data
+        rate = FirstStage.RATE if model.first_stage else model.sample_rate
         self.rate, self.root = rate, root
         self.speech = corpus.load(data.speech, root, rate, cache, log)
         self.noise = corpus.load(data.noise, root, rate, cache, log)
-        responses = rooms.load(data.rooms, rate, cache, log=log) if data.rooms else None
-        make = lambda seed, held_out: Mixer(self.speech, self.noise, responses, recipe.mix, rate, seed, held_out)
+        responses = rooms.load(data.rooms, rate, cache, tails=data.room_tails, log=log) if data.rooms else None
+
+        def make(seed: int, held_out: bool) -> "Mixer | FirstStage":
+            mixer = Mixer(self.speech, self.noise, responses, recipe.mix, rate, seed, held_out)
+            return FirstStage(mixer, model) if model.first_stage else mixer
+
         self.train, self.valid = make(recipe.train.seed, False), make(recipe.train.seed + 1, True)
 
     def describe(self) -> dict:

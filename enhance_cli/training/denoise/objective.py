@@ -42,25 +42,29 @@ class Objective:
         guide = random.choice(self.guides)(noisy)
         return guide.masked_fill(rand(len(noisy), 1, 1, device=noisy.device) < unguided, nan)
 
-    def loss(self, stage: DenoiseStage, noisy: Tensor, clean: Tensor) -> Tensor:
-        """Scalar, with gradients, for waveforms (B, N) on the model's device."""
+    def loss(self, stage: DenoiseStage, noisy: Tensor, clean: Tensor, first: Tensor | None = None) -> Tensor:
+        """Scalar, with gradients, for waveforms (B, N) on the model's device; `first` is the estimate of a first stage."""
         model = self.model
         noisy, clean = self.at_level(noisy, clean)
         y, guide = model.filled(model.frontend.analyse(noisy), self.guide(noisy, stage.unguided))
         x0, _ = model.filled(model.frontend.analyse(clean))
+        conditions = {} if guide is None else {"guide": guide}
+        if first is not None:
+            conditions["first"], _ = model.filled(model.frontend.analyse(first))
 
         def distance(estimate: Tensor, target: Tensor) -> Tensor:
             return sum(w * DISTANCES[name](estimate, target, model.frontend) for name, w in stage.distance.items())
 
-        guided = lambda of: partial(of.estimate, guide=guide)
+        start, estimate = model.bind(y, **conditions)
+        bound = lambda of: of.bind(y, **conditions)[1]
         extra = dict(stage.loss_args)
         if stage.loss == "reverse_process":
             sampler = model.spec.samplers[0]
             extra["sample"] = partial(SAMPLERS[sampler], **model.spec.sampler_args.get(sampler, {}))
         if stage.loss == "consistency":
-            extra |= {"teacher": guided(self.teacher), "average": guided(self.averaged)}
+            extra |= {"teacher": bound(self.teacher), "average": bound(self.averaged)}
         noise = lambda: model.process.noise_scale * randn_like(y)
-        return LOSSES[stage.loss](guided(model), model.process, x0, y, noise, distance, **extra)
+        return LOSSES[stage.loss](estimate, model.process, x0, start, noise, distance, **extra)
 
 
 def guides_of(model: Model) -> list[Guide]:

@@ -22,13 +22,14 @@ class Shards:
 
 @dataclass(frozen=True)
 class DataPart:
-    """`speech` and `noise` to be mixed, in `rooms` simulated rooms; or `pairs`, a folder with train/noisy, train/clean,
+    """`speech` and `noise` to be mixed, in `rooms` simulated rooms, with `room_tails` as long as real ones; or `pairs`, a folder with train/noisy, train/clean,
     valid/noisy and valid/clean; or `shards`. `licences` and `limits` are said in the model card.
     """
 
     speech: list[Source] = field(default_factory=list)
     noise: list[Source] = field(default_factory=list)
     rooms: int = 600
+    room_tails: bool = False
     pairs: str = ""
     shards: Shards | None = None
     licences: str = ""

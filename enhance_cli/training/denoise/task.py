@@ -18,7 +18,7 @@ from enhance_cli.training.task import Task
 class Denoising(Task):
     """A network that is the same as the `teacher`'s starts from its weights."""
 
-    may_lack = ("guides.",)
+    may_lack = ("guides.", "state_head.")
 
     def __init__(self, recipe: Recipe, device: torch.device, teacher: Model | None = None):
         super().__init__(recipe, device, teacher)
@@ -39,9 +39,9 @@ class Denoising(Task):
 
     def prepare(self, run: Path, log) -> None:
         train = self.recipe.train
-        held_out = map(torch.as_tensor, self.material.valid.batch(0, train.validation_items))
-        mixtures = (x.numpy() for x in self.objective.at_level(*held_out))
-        self.validation = Validation(self.averaged, *mixtures, run / "samples", train.samples)
+        noisy, clean, *first = map(torch.as_tensor, self.material.valid.batch(0, train.validation_items))
+        held_out = (x.numpy() for x in (*self.objective.at_level(noisy, clean), *first))
+        self.validation = Validation(self.averaged, run / "samples", train.samples, *held_out)
 
     def describe(self) -> dict:
         return self.material.describe()
@@ -49,9 +49,9 @@ class Denoising(Task):
     def statistics(self) -> dict:
         return self.material.statistics()
 
-    def loss(self, stage: DenoiseStage, noisy: Tensor, clean: Tensor) -> Tensor:
-        """Of waveforms (B, N)."""
-        return self.objective.loss(stage, noisy, clean)
+    def loss(self, stage: DenoiseStage, *batch: Tensor) -> Tensor:
+        """Of waveforms (B, N): noisy, clean, and the first stage's estimate where there is one."""
+        return self.objective.loss(stage, *batch)
 
     def scores(self, step: int) -> dict[str, float]:
         return self.validation.scores(step)

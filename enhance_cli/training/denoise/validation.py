@@ -22,14 +22,23 @@ class Validation:
     are written to `folder` every time.
     """
 
-    def __init__(self, model: Model, noisy: np.ndarray, clean: np.ndarray, folder: Path, shown: int):
+    def __init__(
+        self,
+        model: Model,
+        folder: Path,
+        shown: int,
+        noisy: np.ndarray,
+        clean: np.ndarray,
+        first: np.ndarray | None = None,
+    ):
         """Raises UsageError where there is no voice in any of them."""
         if not any(map(voiced, clean)):
             raise UsageError("there is no voice in any of the mixtures to validate on", "raise train.validation_items")
-        self.model, self.noisy, self.clean, self.folder, self.shown = model, noisy, clean, folder, shown
+        self.model, self.folder, self.shown = model, folder, shown
+        self.noisy, self.clean, self.first = noisy, clean, first
 
     def scores(self, step: int) -> dict[str, float]:
-        enhanced = enhance(self.model, self.noisy)
+        enhanced = enhance(self.model, self.noisy, self.first)
         self._show(step, enhanced)
         return score_pairs(self.clean, enhanced, self.model.spec.sample_rate)
 
@@ -41,7 +50,8 @@ class Validation:
     def early_samples(self, step: int) -> None:
         """Something to hear before the first validation."""
         if self.shown > 0:
-            self._show(step, enhance(self.model, self.noisy[: self.shown]))
+            first = None if self.first is None else self.first[: self.shown]
+            self._show(step, enhance(self.model, self.noisy[: self.shown], first))
 
     def _show(self, step: int, enhanced: np.ndarray) -> None:
         if self.shown > 0:
@@ -50,18 +60,22 @@ class Validation:
 
 
 @torch.inference_mode()
-def enhance(model: Model, noisy: np.ndarray) -> np.ndarray:
-    """(K, N) mixtures -> what the model makes of them in its default steps, (K, N). The noise is the same every time."""
+def enhance(model: Model, noisy: np.ndarray, first: np.ndarray | None = None) -> np.ndarray:
+    """(K, N) mixtures (and the first stage's estimates) -> what the model makes of them in its default steps, (K, N). The noise is the same every time."""
     spec, process = model.spec, model.process
     steps, sampler = spec.choose(None, None)
     enhanced, generator = [], torch.Generator().manual_seed(0)
     guide = load_guide(spec.choose_guide(None), spec.sample_rate, model.frontend.hop, model.device)
-    for batch in torch.from_numpy(noisy).split(8):
-        batch = batch.to(model.device)
+    for index in range(0, len(noisy), 8):
+        batch = torch.from_numpy(noisy[index : index + 8]).to(model.device)
         y, told = model.filled(model.frontend.analyse(batch), guide and guide(batch))
+        conditions = {} if told is None else {"guide": told}
+        if first is not None:
+            estimates = torch.from_numpy(first[index : index + 8]).to(model.device)
+            conditions["first"], _ = model.filled(model.frontend.analyse(estimates))
         draw = lambda: torch.randn(y.shape, generator=generator)  # noqa: B023 - used up before y changes
         noise = lambda: process.noise_scale * draw().to(model.device)  # noqa: B023
-        estimate = model.sample(partial(SAMPLERS[sampler], **spec.sampler_args.get(sampler, {})), y, steps, noise, told)
+        estimate = model.sample(partial(SAMPLERS[sampler], **spec.sampler_args.get(sampler, {})), y, steps, noise, **conditions)
         enhanced.append(model.frontend.synthesise(estimate, batch.shape[1]).cpu().numpy())
     return np.concatenate(enhanced)
 

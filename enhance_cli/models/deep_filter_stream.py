@@ -1,0 +1,65 @@
+"""DeepFilterNet over a stream: overlap, running means and recurrent states go from block to block.
+
+A stream in blocks of any size gives what the whole recording gives, sample for sample: frames are computed in chunks of
+one fixed size, whatever the blocks are. The delay is compensated. Native form of the published programs: the network
+hears frames 0, 1, 2 ..., and what it says at frame t + 2 is applied to frame t.
+"""
+
+import numpy as np
+import torch
+
+from enhance_cli.audio import deep_filter, erb
+from enhance_cli.networks.deepfilternet import DeepFilterNet
+
+CHUNK = 48  # frames that are computed at a time
+DELAY = (1 + deep_filter.AHEAD) * erb.HOP  # samples by which the frames come out late
+HISTORY = 2 * deep_filter.AHEAD  # frames before the newest that the filters need
+
+
+class DeepFilterStream:
+    """Clean C channels at 48 kHz, each by itself. `gains` are those of the top band for the samples given last."""
+
+    def __init__(self, network: DeepFilterNet, channels: int):
+        self._network = network
+        self._state = network.initial_state(channels)
+        self._features = erb.Features(channels)
+        self._audio = np.zeros((channels, erb.HOP), np.float32)  # not yet computed; frame 0 begins before the signal
+        self._spectra = np.zeros((channels, HISTORY, erb.BINS), np.complex64)
+        self._tail = np.zeros((channels, erb.HOP), np.float32)
+        self._samples = 0
+        self._late = DELAY  # samples still to be dropped from the beginning
+
+    def push(self, block: np.ndarray, last: bool = False) -> np.ndarray:
+        """Take the next samples (C, n), return the cleaned samples (C, m) that are ready. With `last`, all the rest."""
+        self._samples += block.shape[1]
+        self._audio = np.concatenate([self._audio, block.astype(np.float32, copy=False)], axis=1)
+        frames = self._audio.shape[1] // erb.HOP - 1
+        rest = 0
+        if last:
+            missing = self._samples + self._late  # what is held back counts as not given
+            frames = -(-missing // erb.HOP)
+            short = (frames + 1) * erb.HOP - self._audio.shape[1]
+            self._audio = np.pad(self._audio, ((0, 0), (0, short)))
+            rest = frames % CHUNK
+        done = [self._chunk(CHUNK) for _ in range(frames // CHUNK)] + ([self._chunk(rest)] if rest else [])
+        cleaned = np.concatenate(done, axis=1) if done else block[:, :0].astype(np.float32)
+        dropped = min(self._late, cleaned.shape[1])
+        self._late -= dropped
+        cleaned = cleaned[:, dropped:]
+        if last:
+            cleaned = cleaned[:, : self._samples]
+        self._samples -= cleaned.shape[1]
+        return cleaned
+
+    def _chunk(self, frames: int) -> np.ndarray:
+        """Compute the next `frames` frames: 480 samples (C, 480 frames) for each."""
+        hop = erb.HOP
+        new = erb.analyze(self._audio[:, : (frames + 1) * hop])
+        self._audio = self._audio[:, frames * hop :]
+        features = (torch.from_numpy(feature) for feature in self._features.push(new))
+        with torch.inference_mode():
+            gains, taps, _, self._state = self._network(*features, self._state)
+        spectra = np.concatenate([self._spectra, new], axis=1)
+        self._spectra = spectra[:, -HISTORY:]
+        cleaned, self._tail = erb.synthesize(deep_filter.apply(spectra, gains.numpy(), taps.numpy()), self._tail)
+        return cleaned

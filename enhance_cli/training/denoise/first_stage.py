@@ -1,0 +1,45 @@
+"""Mixtures with the estimates of a model's first stage, made as users' recordings are, for training what refines them."""
+
+from typing import ClassVar
+
+import numpy as np
+
+from enhance_cli.audio.erb import RATE
+from enhance_cli.audio.resample import resample
+from enhance_cli.data.mixing import Mixer
+from enhance_cli.models import registry
+from enhance_cli.models.deep_filter_stream import DeepFilterStream
+from enhance_cli.models.load import load_network
+from enhance_cli.models.spec import Spec
+
+BATCHES_AT_ONCE = 4  # recurrent layers cost little more for many rows than for few
+
+
+class FirstStage:
+    """Give `batch(number, size)` -> (noisy, clean, first), each float32 (size, N) at the model's rate.
+
+    Of a mixture the first `mix.lead_in` seconds are only for the first stage to settle on.
+    """
+
+    RATE: ClassVar[int] = RATE  # of the mixtures
+
+    def __init__(self, mixer: Mixer, model: Spec):
+        entry = registry.find(model.first_stage, "denoise")
+        _, self._network = load_network(entry.path, entry.sha256)
+        self._mixer, self._rate = mixer, model.sample_rate
+        self._lead_in = int(mixer.mix.lead_in * RATE)
+        self._made: dict[tuple[int, int], tuple[np.ndarray, ...]] = {}
+
+    def batch(self, number: int, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the batch `number`. Those around it are made and kept with it."""
+        if (number, size) not in self._made:
+            numbers = range(number - number % BATCHES_AT_ONCE, number - number % BATCHES_AT_ONCE + BATCHES_AT_ONCE)
+            batches = self._make(numbers if size < 32 else range(number, number + 1), size)
+            self._made = {(n, size): batch for n, batch in batches}
+        return self._made[number, size]
+
+    def _make(self, numbers: range, size: int) -> list[tuple[int, tuple[np.ndarray, ...]]]:
+        noisy, clean = (np.concatenate(side) for side in zip(*(self._mixer.batch(n, size) for n in numbers)))
+        first = DeepFilterStream(self._network, len(noisy)).push(noisy, last=True)
+        sides = [resample(side[:, self._lead_in :], RATE, self._rate) for side in (noisy, clean, first)]
+        return [(n, tuple(side[i * size : (i + 1) * size] for side in sides)) for i, n in enumerate(numbers)]

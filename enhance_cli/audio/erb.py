@@ -46,6 +46,14 @@ def synthesize(spectra: np.ndarray, tail: np.ndarray) -> tuple[np.ndarray, np.nd
     return (first + before).reshape(len(spectra), -1), second[:, -1]
 
 
+def envelope(values: np.ndarray, tail: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the course (C, 480 T) of values that the frames (C, T) have, and the new tail. As `synthesize`."""
+    frames = values[..., None] * np.square(window())
+    first, second = frames[..., :HOP], frames[..., HOP:]
+    before = np.concatenate([tail[:, None], second[:, :-1]], axis=1)
+    return (first + before).reshape(len(values), -1), second[:, -1]
+
+
 @cache
 def band_widths() -> np.ndarray:
     """Return the number of bins of each band (32,). They sum to 481."""
@@ -70,6 +78,12 @@ def _starts() -> np.ndarray:
 def band_means(power: np.ndarray) -> np.ndarray:
     """Return the mean of (..., 481) over each band, (..., 32)."""
     return np.add.reduceat(power, _starts(), axis=-1) / band_widths().astype(power.dtype)
+
+
+def band_below(frequency: float) -> int:
+    """Return the highest band that lies below `frequency` in Hz as a whole, at least the first."""
+    ends = (np.cumsum(band_widths()) - 1) * RATE / FRAME
+    return max(0, int(np.searchsorted(ends, frequency, side="right")) - 1)
 
 
 def to_bins(bands: np.ndarray) -> np.ndarray:

@@ -17,20 +17,26 @@ HISTORY = 2 * deep_filter.AHEAD  # frames before the newest that the filters nee
 
 
 class DeepFilterStream:
-    """Clean C channels at 48 kHz, each by itself. `gains` are those of the top band for the samples given last."""
+    """Clean C channels at 48 kHz, each by itself."""
 
-    def __init__(self, network: DeepFilterNet, channels: int):
+    def __init__(self, network: DeepFilterNet, channels: int, top: float = erb.RATE / 2):
+        """`top`: the frequency in Hz where the signal ends, just below which the gain is told."""
         self._network = network
         self._state = network.initial_state(channels)
         self._features = erb.Features(channels)
         self._audio = np.zeros((channels, erb.HOP), np.float32)  # not yet computed; frame 0 begins before the signal
         self._spectra = np.zeros((channels, HISTORY, erb.BINS), np.complex64)
-        self._tail = np.zeros((channels, erb.HOP), np.float32)
+        self._tail = np.zeros((2 * channels, erb.HOP), np.float32)
+        self._band = erb.band_below(top)
         self._samples = 0
         self._late = DELAY  # samples still to be dropped from the beginning
 
     def push(self, block: np.ndarray, last: bool = False) -> np.ndarray:
-        """Take the next samples (C, n), return the cleaned samples (C, m) that are ready. With `last`, all the rest."""
+        """Take the next samples (C, n).
+
+        Returns the cleaned samples that are ready, (2C, m), with the gain of the top band behind them. With `last`, all
+        the rest.
+        """
         self._samples += block.shape[1]
         self._audio = np.concatenate([self._audio, block.astype(np.float32, copy=False)], axis=1)
         frames = self._audio.shape[1] // erb.HOP - 1
@@ -42,7 +48,7 @@ class DeepFilterStream:
             self._audio = np.pad(self._audio, ((0, 0), (0, short)))
             rest = frames % CHUNK
         done = [self._chunk(CHUNK) for _ in range(frames // CHUNK)] + ([self._chunk(rest)] if rest else [])
-        cleaned = np.concatenate(done, axis=1) if done else block[:, :0].astype(np.float32)
+        cleaned = np.concatenate(done, axis=1) if done else np.zeros((2 * len(block), 0), np.float32)
         dropped = min(self._late, cleaned.shape[1])
         self._late -= dropped
         cleaned = cleaned[:, dropped:]
@@ -52,7 +58,7 @@ class DeepFilterStream:
         return cleaned
 
     def _chunk(self, frames: int) -> np.ndarray:
-        """Compute the next `frames` frames: 480 samples (C, 480 frames) for each."""
+        """Compute the next `frames` frames: (2C, 480 frames)."""
         hop = erb.HOP
         new = erb.analyze(self._audio[:, : (frames + 1) * hop])
         self._audio = self._audio[:, frames * hop :]
@@ -61,5 +67,8 @@ class DeepFilterStream:
             gains, taps, _, self._state = self._network(*features, self._state)
         spectra = np.concatenate([self._spectra, new], axis=1)
         self._spectra = spectra[:, -HISTORY:]
-        cleaned, self._tail = erb.synthesize(deep_filter.apply(spectra, gains.numpy(), taps.numpy()), self._tail)
-        return cleaned
+        tails = np.split(self._tail, 2)
+        cleaned, tails[0] = erb.synthesize(deep_filter.apply(spectra, gains.numpy(), taps.numpy()), tails[0])
+        gain, tails[1] = erb.envelope(gains.numpy()[..., self._band], tails[1])
+        self._tail = np.concatenate(tails)
+        return np.concatenate([cleaned, gain])

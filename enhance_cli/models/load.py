@@ -13,16 +13,23 @@ from torch.nn.functional import pad
 from enhance_cli.atomic import replace_file
 from enhance_cli.audio.stft import Frontend
 from enhance_cli.errors import ModelError
+from enhance_cli.models import registry
 from enhance_cli.models.device import autocast
 from enhance_cli.models.prediction import Prediction
 from enhance_cli.models.spec import Spec, file_sha256, read_spec
 from enhance_cli.networks import NETWORKS
 from enhance_cli.processes import PROCESSES
 
+STREAMING_NETWORK = "deepfilternet"
+
 
 class Model:
-    """A network ready to sample with. Call `estimate(x, y, t)` on compressed spectrograms (B, 2, T, F), or on speaker
-    embeddings (B, D), which have no front end."""
+    """A network ready to sample with.
+
+    Call `estimate(x, y, t)` on compressed spectrograms (B, 2, T, F), or on speaker embeddings (B, D), which have no front
+    end. `process` is None for networks that are called once, `extractor` is the network with memory that runs as a stream
+    (the model's own or that of its first stage), None without one.
+    """
 
     def __init__(self, spec: Spec, network: torch.nn.Module, device: torch.device, precision: str = "fp32"):
         self.spec, self.device, self.precision = spec, device, precision
@@ -30,6 +37,7 @@ class Model:
         self.process = PROCESSES[spec.process](**spec.process_args) if spec.process else None
         self.frontend = None if spec.frontend is None else Frontend(**spec.frontend)
         self.prediction = Prediction(**spec.prediction)
+        self.extractor = network if spec.network == STREAMING_NETWORK else None
 
     def estimate(self, x: Tensor, y: Tensor, t: Tensor, guide: Tensor | None = None) -> Tensor:
         """The clean estimate for the state x at time t (B,), with a guide (B, 1, T) for networks that take one.
@@ -93,9 +101,13 @@ def load_file(
     """
     spec, network = load_network(path, sha256, fold)
     try:
-        return kind(spec, network, device, precision)
+        model = kind(spec, network, device, precision)
     except Exception as error:  # a header can ask for anything
         raise _unbuildable(path, error) from error
+    if spec.first_stage:
+        entry = registry.find(spec.first_stage, spec.task)
+        _, model.extractor = load_network(entry.path, entry.sha256)
+    return model
 
 
 def load_network(path: Path, sha256: str | None = None, fold: bool = True) -> tuple[Spec, torch.nn.Module]:

@@ -81,7 +81,9 @@ class Spec:
     def choose(self, steps: int | None, sampler: str | None) -> tuple[int, str]:
         """Steps and sampler as asked, or the model's own. Raises UsageError for what the model does not allow."""
         steps = self.default_steps if steps is None else steps
-        sampler = sampler or self.samplers[0]
+        if sampler and not self.samplers:
+            raise UsageError(f"--sampler {sampler}: {self.name} has no sampler", "leave it away")
+        sampler = sampler or (self.samplers[0] if self.samplers else "")
         if steps and not self.max_steps and not self.min_steps:
             raise UsageError(
                 f"--steps {steps}: {self.name} has nothing that refines", "leave it away, or use --steps 0"
@@ -89,7 +91,7 @@ class Spec:
         if not self.min_steps <= steps <= self.max_steps:
             allowed = f"{self.min_steps} to {self.max_steps}" if self.max_steps > self.min_steps else self.max_steps
             raise UsageError(f"--steps {steps}: {self.name} takes {allowed} steps", "choose one of these")
-        if sampler not in self.samplers:
+        if sampler and sampler not in self.samplers:
             raise UsageError(
                 f"--sampler {sampler}: {self.name} does not run with it", f"choose from {', '.join(self.samplers)}"
             )

@@ -1,42 +1,42 @@
-"""Denoising a stream: out = x + wet * (change of the model's band + (g - 1) * content above that band).
+"""Denoising a stream: out = x + wet * (change in the model's band + (g - 1) * content above that band).
 
-The signal is brought to the model's rate and cleaned in windows; what the model changed (clean estimate minus its own
-input, both through the same synthesis) is brought back to the file's rate and added to the untouched input. A model that
-changes nothing therefore returns the input sample for sample, at any rate and length. What lies above the model's band
-follows with the gain g that the model gave the upper half of its own band, moment by moment.
+The signal is brought to the model's rate. What the model changed (clean estimate less its own input, both through the
+same synthesis) is brought back to the file's rate and added to the untouched input. A model that changes nothing
+therefore returns the input sample for sample, at any rate and length. What lies above the model's band follows with the
+gain g that the model gave the top of its own band, moment by moment.
+
+Networks with a finite context run in windows, networks with memory as a stream with their state. A model with a first
+stage runs as both: the first stage as a stream at 48 kHz, its own network in windows that refine what lies in its band.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import partial
 
 import numpy as np
-import torch
 
+from enhance_cli.audio import erb
 from enhance_cli.audio.level import Meter
 from enhance_cli.audio.resample import Resampler
-from enhance_cli.models.device import send
-from enhance_cli.models.guide import load_guide
+from enhance_cli.models.deep_filter_stream import DeepFilterStream
 from enhance_cli.models.load import Model
-from enhance_cli.samplers import SAMPLERS
+from enhance_cli.models.windowed_denoiser import WindowedDenoiser
 from enhance_cli.tasks.engine import Order, engine_for
-from enhance_cli.tasks.noise import FrameNoise
-from enhance_cli.tasks.stream import Waiting, measured, resampled, sampler_settings
-from enhance_cli.tasks.windows import cut, join
+from enhance_cli.tasks.stream import Waiting, measured, resampled
+from enhance_cli.tasks.windows import WindowPlan, cut, join
 
 WINDOW_SECONDS = 5.0  # longer ones are a little faster and take more memory, above all when several run at a time
-ENDLESS_WINDOW_SECONDS = 10.0  # for networks whose context has no end
+UNBOUNDED_WINDOW_SECONDS = 10.0  # for networks whose context has no end
 FADE_SECONDS = 0.5  # on either side of a border, for networks whose context has no end
 
 
 @dataclass(frozen=True)
 class DenoiseOptions:
-    """What a user may choose; None is the model's own default.
+    """Choices of the user. None is the model's own default.
 
     `strength` 0..1 mixes between input and result, `max_attenuation` (dB) leaves that much of the input under the result,
-    `full_band` False cuts what lies above the model's band, `batch_size` is in windows times channels, on a GPU.
+    `full_band` False cuts the content above the model's band, `batch_size` is in windows times channels, on a GPU.
     `sampler_args` are the sampler's own settings, such as snr or start. `guide` is "none" or one that the model was trained
-    with. `threads` are of the CPU.
+    with. `threads` are of the CPU. `window_seconds` is the length of a window.
     """
 
     steps: int | None = None
@@ -49,6 +49,7 @@ class DenoiseOptions:
     sampler_args: dict = field(default_factory=dict)
     guide: str | None = None
     threads: int | None = None
+    window_seconds: float | None = None
 
     @property
     def wet(self) -> float:
@@ -57,28 +58,34 @@ class DenoiseOptions:
 
 
 class Denoiser:
-    """`process` is what batch.files.enhance_file wants; one Denoiser serves many files, also at the same time.
-
-    Raises UsageError if the model does not allow the steps, the sampler, its settings or the guide.
+    """Clean streams of audio. `process` has the form that batch.files.enhance_file asks for. One Denoiser serves many
+    files, also at the same time.
     """
 
     def __init__(self, model: Model, options: DenoiseOptions = DenoiseOptions()):
-        self.model, self.options = model, options
-        spec, hop = model.spec, model.frontend.hop
-        self.steps, self.sampler = spec.choose(options.steps, options.sampler)
-        settings = sampler_settings(spec, self.sampler, options.sampler_args)
-        if "start" in settings:
-            model.process.levels(self.steps, settings["start"])  # refuses a time where sampling cannot start
-        self.sample: Callable = partial(SAMPLERS[self.sampler], **settings)
-        self.guide = load_guide(spec.choose_guide(options.guide), spec.sample_rate, hop, model.device)
-        grid, around = (self.guide.grid, self.guide.context) if self.guide else (hop, 0)
-        context = model.network.context
-        usual = ENDLESS_WINDOW_SECONDS if context is None else WINDOW_SECONDS
-        self.core = max(1, int((spec.window_seconds or usual) * spec.sample_rate) // grid) * grid
-        self.fade = 0 if context is not None else int(FADE_SECONDS * spec.sample_rate) // hop * hop
-        margin = self.fade if context is None else (context * self.steps + 2) * hop
-        self.margin = -(-(margin + around) // grid) * grid
-        self.engine = engine_for(model, self._run, options.batch_size, self.core + 2 * self.margin, options.threads)
+        """Raises UsageError if the model does not allow the steps, the sampler, its settings or the guide."""
+        self.spec, self.options = model.spec, options
+        self.extractor = model.extractor
+        self.windowed = None
+        self.plan = WindowPlan(0, 0, 0)
+        if model.process is None:
+            self.spec.choose(options.steps, options.sampler)
+        else:
+            self.windowed = WindowedDenoiser(
+                model, steps=options.steps, sampler=options.sampler, sampler_args=options.sampler_args,
+                guide=options.guide, seed=options.seed,
+            )  # fmt: skip
+            self.plan = self._plan(self.windowed)
+        run = self._refine if self.extractor else self._denoise
+        self.engine = engine_for(model, run, options.batch_size, self.plan.whole, options.threads)
+
+    def _plan(self, model: WindowedDenoiser) -> WindowPlan:
+        usual = UNBOUNDED_WINDOW_SECONDS if model.reach is None else WINDOW_SECONDS
+        window = int((self.options.window_seconds or self.spec.window_seconds or usual) * model.rate)
+        if model.reach is not None:
+            return WindowPlan.exact(window, model.reach + model.guide_reach, grid=model.grid)
+        fade = int(FADE_SECONDS * model.rate) // model.hop * model.hop
+        return WindowPlan.faded(window, fade, around=model.guide_reach, grid=model.grid)
 
     @property
     def lanes(self) -> int:
@@ -86,87 +93,116 @@ class Denoiser:
         return self.engine.lanes
 
     def process(self, blocks: Iterable[np.ndarray], rate: int, channels: int, level: Meter) -> Iterator[np.ndarray]:
-        """Blocks (C, n) at `rate` in, as many samples out, in blocks of other sizes. `level` measured the whole file."""
+        """Clean blocks (C, n) at `rate`. Yields as many samples, in blocks of other sizes. `level` measured the file."""
         wet = self.options.wet
         if wet == 0 or not level.active_levels.any():
             yield from blocks
             return
         waiting = Waiting()
-        for change in self._changes(waiting.pass_through(blocks), rate, channels, self._scale(level)):
-            count = min(change.shape[1], waiting.samples)
+        compute = self._stream_changes if self.extractor else self._window_changes
+        for rows in compute(waiting.pass_through(blocks), rate, channels, self._scale(level)):
+            count = min(rows.shape[1], waiting.samples)
             if not count:
                 continue
             x = waiting.take(count)
-            in_band, low, rise = np.split(change[:, :count], 3)
-            above = rise if self.options.full_band else -1
-            yield (x + wet * (in_band + above * (x - low))).astype(x.dtype)
+            change = rows[:channels, :count]
+            if len(rows) > channels:
+                low, rise = np.split(rows[channels:, :count], 2)
+                change = change + (rise if self.options.full_band else -1) * (x - low)
+            yield (x + wet * change).astype(x.dtype)
         if waiting.samples:  # resampling there and back may end a sample or two early
             yield waiting.take(waiting.samples)
 
     def _scale(self, level: Meter) -> np.ndarray:
-        """(C,): how much louder the model hears the file. By active level each channel is brought to the level the model
-        knows by itself, so that a source keeps its place between them; by peak the whole file has one factor."""
-        spec, active = self.model.spec, level.active_levels
+        """Return how many times louder the model hears each channel (C,).
+
+        By active level each channel is brought to the level that the model knows by itself, so that a source keeps its
+        place between them. By peak the whole file has one factor.
+        """
+        spec, active = self.spec, level.active_levels
         if spec.normalise == "peak":
             return np.full(active.size, 1 / max(level.peak, 1e-8))
+        if spec.normalise == "none":
+            return np.ones(active.size)
         return spec.level / np.where(active > 0, active, spec.level)
 
-    def _changes(
+    def _window_changes(
         self, blocks: Iterable[np.ndarray], rate: int, channels: int, scale: np.ndarray
     ) -> Iterator[np.ndarray]:
-        """(3C, m) at the file's rate: the change in the model's band, that band itself, and the gain above it less one.
+        """Yield (3C, m) at the file's rate: the change in the model's band, that band itself, and the gain above it less one.
 
         Less one, because a resampler returns zeros exactly but not ones, least of all at the ends of the file.
         """
-        own_rate = self.model.spec.sample_rate
+        own_rate = self.spec.sample_rate
         down, up = Resampler(rate, own_rate, channels), Resampler(own_rate, rate, 3 * channels)
-        windows = cut(resampled(blocks, down, channels), self.core, self.margin)
-        for change in join(self.engine.map(Order(window, scale) for window in windows), self.fade):
+        windows = cut(resampled(blocks, down, channels), self.plan.core, self.plan.margin)
+        for change in join(self.engine.map(Order(window, scale) for window in windows), self.plan.fade):
             yield up.push(change)
         yield up.push(np.zeros((3 * channels, 0), np.float32), last=True)
 
-    @torch.inference_mode()
-    def _run(self, orders: list[Order]) -> list[np.ndarray]:
-        """The (3C, n) of every window, which is as many times louder for the model as the order gives for its file (C,)."""
-        frontend, hop = self.model.frontend, self.model.frontend.hop
-        batch = [order.window for order in orders]
-        channels, samples = batch[0].audio.shape
-        audio = torch.from_numpy(np.stack([w.audio for w in batch]).astype(np.float32)).flatten(0, 1)
-        factor = torch.from_numpy(np.concatenate([order.given for order in orders]).astype(np.float32))[:, None]
-        padded = torch.nn.functional.pad(audio * factor, (0, -samples % hop))
-        padded = send(padded, self.model.device)
-        y, guide = frontend.analyse(padded), self.guide and self.guide(padded)
-        starts = [w.start // hop for w in batch for _ in range(channels)]
-        estimate = self._sample(y, starts, guide)
-        change = frontend.synthesise(estimate, samples) - frontend.synthesise(y, samples)
-        rise = self._upper_gain(estimate[:, :, : y.shape[2]], y, samples) - 1
-        result = torch.stack([change.cpu() / factor, audio, rise.cpu()]).unflatten(1, (len(batch), channels))
-        return [result[:, i].flatten(0, 1).numpy() for i in range(len(batch))]
+    def _denoise(self, orders: list[Order]) -> list[np.ndarray]:
+        windows, scales = [order.window for order in orders], [order.given for order in orders]
+        return self.windowed.changes([w.audio for w in windows], [w.start for w in windows], scales)
 
-    def _sample(self, y: torch.Tensor, starts: list[int], guide: torch.Tensor | None = None) -> torch.Tensor:
-        """(B, 2, T, F) noisy -> clean, with the frames that fill up `frames_multiple`.
+    def _refine(self, orders: list[Order]) -> list[np.ndarray]:
+        windows = [order.window for order in orders]
+        return self.windowed.refinements([w.audio for w in windows], [w.start for w in windows])
 
-        `starts` (B) are the positions of the first frames in the file.
+    def _stream_changes(
+        self, blocks: Iterable[np.ndarray], rate: int, channels: int, scale: np.ndarray
+    ) -> Iterator[np.ndarray]:
+        """Yield the rows of `_window_changes`, at 48 kHz the change (C, m) alone, since there is nothing above the band."""
+        down = Resampler(rate, erb.RATE, channels)
+        top = min(rate / 2, erb.RATE / 2)
+        extracted = self._extracted(resampled(blocks, down, channels), channels, scale[:, None], top)
+        up = Resampler(erb.RATE, rate, channels if rate == erb.RATE else 3 * channels)
+        for rows in self._refined(extracted, channels) if self.windowed else extracted:
+            noisy, cleaned, gain = np.split(rows, 3)
+            change = (cleaned - noisy) / scale[:, None]
+            if rate != erb.RATE:
+                change = np.concatenate([change, noisy / scale[:, None], gain - 1])
+            yield up.push(change.astype(np.float32))
+        yield up.push(np.zeros((up.channels, 0), np.float32), last=True)
+
+    def _extracted(
+        self, blocks: Iterable[np.ndarray], channels: int, scale: np.ndarray, top: float
+    ) -> Iterator[np.ndarray]:
+        """Yield (3C, m) at 48 kHz: the signal as the model hears it, the extractor's estimate, and its gain just below
+        `top` Hz.
         """
-        padded, guide = self.model.filled(y, guide)
-        noise = FrameNoise(self.options.seed, starts, padded, self.model.process.noise_scale)
-        conditions = {} if guide is None else {"guide": guide}
-        return self.model.sample(self.sample, padded, self.steps, noise, **conditions)
+        stream, waiting = DeepFilterStream(self.extractor, channels, top), Waiting()
+        scaled = ((scale * block).astype(np.float32) for block in blocks)
+        for block in waiting.pass_through(scaled):
+            rows = self.engine.call(stream.push, block)
+            yield np.concatenate([waiting.take(rows.shape[1]), rows])
+        rows = self.engine.call(stream.push, np.zeros((channels, 0), np.float32), True)
+        yield np.concatenate([waiting.take(rows.shape[1]), rows])
 
-    def _upper_gain(self, estimate: torch.Tensor, y: torch.Tensor, samples: int) -> torch.Tensor:
-        """(B, samples) gain the model gave the upper half of its band, from frame energies, linear in between."""
-        half = y.shape[3] // 2
-        # Laid out alike, both are summed in the same order, and what was not changed has a gain of exactly one.
-        bands = (self.model.frontend.expand(c[..., half:].contiguous()) for c in (y, estimate))
-        before, after = (band.square().sum(dim=(1, 3)) for band in bands)
-        gain = ((after + 1e-12) / (before + 1e-12)).sqrt().clamp(max=1.0)
-        smooth = torch.nn.functional.interpolate(gain[:, None], scale_factor=self.model.frontend.hop, mode="linear")
-        offset = self.model.frontend.hop // 2  # frames are centred on multiples of the hop
-        return smooth[:, 0, offset : offset + samples]
+    def _refined(self, extracted: Iterable[np.ndarray], channels: int) -> Iterator[np.ndarray]:
+        """Yield the rows of `_extracted` with the estimate refined in the band of the model."""
+        waiting, own_rate = Waiting(), self.spec.sample_rate
+        down, up = Resampler(erb.RATE, own_rate, 2 * channels), Resampler(own_rate, erb.RATE, channels)
+        pairs = (rows[: 2 * channels] for rows in waiting.pass_through(extracted))
+        windows = cut(resampled(pairs, down, 2 * channels), self.plan.core, self.plan.margin)
+        orders = (Order(window, None) for window in windows)
+        for change in join(self.engine.map(orders), self.plan.fade):
+            yield from _added(waiting, up.push(change), channels)
+        yield from _added(waiting, up.push(np.zeros((channels, 0), np.float32), last=True), channels)
+        if waiting.samples:
+            yield waiting.take(waiting.samples)
+
+
+def _added(waiting: Waiting, change: np.ndarray, channels: int) -> Iterator[np.ndarray]:
+    """Yield the next waiting rows (3C, m), the change (C, m) added to the second third of them."""
+    count = min(change.shape[1], waiting.samples)
+    if count:
+        rows = waiting.take(count)
+        rows[channels : 2 * channels] += change[:, :count]
+        yield rows
 
 
 def run(audio: np.ndarray, rate: int, model: Model, options: DenoiseOptions = DenoiseOptions()) -> np.ndarray:
-    """(C, N) at `rate` -> (C, N), the same as the command gives for a file with these samples."""
+    """Clean (C, N) at `rate`. Returns (C, N), the same as the command gives for a file with these samples."""
     level = measured(audio, rate)
     denoiser = Denoiser(model, options)
     return np.concatenate(list(denoiser.process(iter([audio]), rate, audio.shape[0], level)), axis=1)

@@ -83,6 +83,10 @@ class Engine:
             for _, future in asked:
                 future.cancel()
 
+    def call(self, function: Callable, *arguments: Any) -> Any:
+        """Return what `function` returns for the arguments, computed in one of the engine's threads."""
+        return self._threads.submit(function, *arguments).result()
+
     def _serve(self) -> None:
         """Run what waits first, and what of the same shape waits with it. There is one call for each order, so that some find
         nothing left to do."""

@@ -18,11 +18,12 @@ from enhance_cli.audio.level import Meter
 from enhance_cli.audio.mixture_consistency import HOP, N_FFT, share_out, spectra
 from enhance_cli.audio.resample import Resampler
 from enhance_cli.models.device import send
+from enhance_cli.models.frame_noise import FrameNoise
+from enhance_cli.models.sampling import sampler_settings
 from enhance_cli.models.stems import StemModel
 from enhance_cli.samplers import SAMPLERS
 from enhance_cli.tasks.engine import Order, engine_for
-from enhance_cli.tasks.noise import FrameNoise
-from enhance_cli.tasks.stream import Waiting, measured, resampled, sampler_settings
+from enhance_cli.tasks.stream import Waiting, measured, resampled
 from enhance_cli.tasks.windows import cut, join
 
 RESIDUAL = "residual"

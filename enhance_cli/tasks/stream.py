@@ -1,8 +1,7 @@
-"""What tasks on streams of audio share: the input that waits for its result, resampling, settings of samplers."""
+"""Shared by tasks on streams of audio: the input that waits for its result, and resampling."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from inspect import signature
 
 import numpy as np
 
@@ -10,27 +9,6 @@ from enhance_cli.audio.level import Meter
 from enhance_cli.audio.read import MOST_CHANNELS
 from enhance_cli.audio.resample import Resampler
 from enhance_cli.errors import AudioError, UsageError
-from enhance_cli.models.spec import Spec
-from enhance_cli.samplers import PAIRINGS, SAMPLERS
-
-FLAGS = {"start": "--sampler-start"}
-
-
-def sampler_settings(spec: Spec, sampler: str, given: dict, flags: dict[str, str] = FLAGS) -> dict:
-    """The model's settings of `sampler` under the user's. Raises UsageError for a process that the sampler does not hold
-    for and for settings that it does not have; `flags` says how a setting is spelled where that is not its name."""
-    if spec.process not in PAIRINGS[sampler]:
-        fitting = [name for name, processes in PAIRINGS.items() if spec.process in processes]
-        raise UsageError(
-            f"--sampler {sampler}: its formulas do not hold for the process {spec.process}",
-            f"choose from {', '.join(fitting)}",
-        )
-    known = list(signature(SAMPLERS[sampler]).parameters)[5:]  # after estimate, process, y, steps, noise
-    for name in given:
-        if name not in known:
-            flag = flags.get(name, "--" + name.replace("_", "-"))
-            raise UsageError(f"{flag}: the sampler {sampler} has no such setting", "leave it away")
-    return spec.sampler_args.get(sampler, {}) | given
 
 
 def measured(audio: np.ndarray, rate: int) -> Meter:

@@ -21,6 +21,33 @@ class Window:
     length: int
 
 
+@dataclass(frozen=True)
+class WindowPlan:
+    """How a stream is cut, in samples: `core` and `margin` of the windows, and `fade` on either side of a border."""
+
+    core: int
+    margin: int
+    fade: int
+
+    @property
+    def whole(self) -> int:
+        """Length of a window with both margins."""
+        return self.core + 2 * self.margin
+
+    @classmethod
+    def exact(cls, window: int, reach: int, *, grid: int) -> "WindowPlan":
+        """Plan windows that, joined, are the result of the whole stream, for results that depend on `reach` samples around.
+
+        Cores and margins are multiples of `grid`.
+        """
+        return cls(max(1, window // grid) * grid, -(-reach // grid) * grid, 0)
+
+    @classmethod
+    def faded(cls, window: int, fade: int, *, around: int = 0, grid: int) -> "WindowPlan":
+        """Plan windows that fade into each other, for results that depend on everything. `around`: more margin."""
+        return cls(max(1, window // grid) * grid, -(-(fade + around) // grid) * grid, fade)
+
+
 def cut(blocks: Iterable[np.ndarray], core: int, margin: int) -> Iterator[Window]:
     """Windows over a stream of (C, n) blocks, in order; memory holds one window and one block."""
     held: list[np.ndarray] = []

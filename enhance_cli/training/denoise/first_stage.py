@@ -40,6 +40,6 @@ class FirstStage:
 
     def _make(self, numbers: range, size: int) -> list[tuple[int, tuple[np.ndarray, ...]]]:
         noisy, clean = (np.concatenate(side) for side in zip(*(self._mixer.batch(n, size) for n in numbers)))
-        first = DeepFilterStream(self._network, len(noisy)).push(noisy, last=True)
+        first = DeepFilterStream(self._network, len(noisy)).push(noisy, last=True)[: len(noisy)]
         sides = [resample(side[:, self._lead_in :], RATE, self._rate) for side in (noisy, clean, first)]
         return [(n, tuple(side[i * size : (i + 1) * size] for side in sides)) for i, n in enumerate(numbers)]

@@ -22,8 +22,10 @@ class Shards:
 
 @dataclass(frozen=True)
 class DataPart:
-    """`speech` and `noise` to be mixed, in `rooms` simulated rooms, with `room_tails` as long as real ones; or `pairs`, a folder with train/noisy, train/clean,
-    valid/noisy and valid/clean; or `shards`. `licences` and `limits` are said in the model card.
+    """Name the data of a recipe: `speech` and `noise` to be mixed, or `pairs`, or `shards`.
+
+    `pairs` is a folder with train/noisy, train/clean, valid/noisy and valid/clean. Mixtures are made in `rooms` simulated
+    rooms, which with `room_tails` ring on as long as real ones. `licences` and `limits` are printed in the model card.
     """
 
     speech: list[Source] = field(default_factory=list)

@@ -61,7 +61,10 @@ class Validation:
 
 @torch.inference_mode()
 def enhance(model: Model, noisy: np.ndarray, first: np.ndarray | None = None) -> np.ndarray:
-    """(K, N) mixtures (and the first stage's estimates) -> what the model makes of them in its default steps, (K, N). The noise is the same every time."""
+    """Denoise mixtures (K, N), given the first stage's estimates of them where there is one, in the model's default steps.
+
+    Returns (K, N). The noise is the same every time.
+    """
     spec, process = model.spec, model.process
     steps, sampler = spec.choose(None, None)
     enhanced, generator = [], torch.Generator().manual_seed(0)
@@ -75,7 +78,9 @@ def enhance(model: Model, noisy: np.ndarray, first: np.ndarray | None = None) ->
             conditions["first"], _ = model.filled(model.frontend.analyse(estimates))
         draw = lambda: torch.randn(y.shape, generator=generator)  # noqa: B023 - used up before y changes
         noise = lambda: process.noise_scale * draw().to(model.device)  # noqa: B023
-        estimate = model.sample(partial(SAMPLERS[sampler], **spec.sampler_args.get(sampler, {})), y, steps, noise, **conditions)
+        estimate = model.sample(
+            partial(SAMPLERS[sampler], **spec.sampler_args.get(sampler, {})), y, steps, noise, **conditions
+        )
         enhanced.append(model.frontend.synthesise(estimate, batch.shape[1]).cpu().numpy())
     return np.concatenate(enhanced)
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from enhance_cli.tasks.noise import FrameNoise
+from enhance_cli.models.frame_noise import FrameNoise
 
 
 def noise(frames: list[int], length: int, seed: int = 0) -> FrameNoise:

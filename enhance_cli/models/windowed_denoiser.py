@@ -1,0 +1,112 @@
+"""A denoising model over windows of waveforms, with NumPy arrays on its outside: the torch half of tasks.denoise."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from enhance_cli.models.device import send
+from enhance_cli.models.frame_noise import FrameNoise
+from enhance_cli.models.guide import load_guide
+from enhance_cli.models.load import Model
+from enhance_cli.models.sampling import sampler_settings
+from enhance_cli.samplers import SAMPLERS
+
+
+class WindowedDenoiser:
+    """Compute the change that a model makes to windows. One serves many files, also at the same time.
+
+    `rate` in Hz. Windows must begin at multiples of `grid` samples. `reach` is how many samples around a sample its
+    result depends on, None for networks where that has no end, and `guide_reach` how many its guide adds to that.
+    """
+
+    def __init__(
+        self, model: Model, *, steps: int | None, sampler: str | None, sampler_args: dict, guide: str | None, seed: int
+    ):
+        """Raises UsageError if the model does not allow the steps, the sampler, its settings or the guide."""
+        spec, hop = model.spec, model.frontend.hop
+        self.model, self.seed, self.rate, self.hop = model, seed, spec.sample_rate, hop
+        self.steps, name = spec.choose(steps, sampler)
+        settings = sampler_settings(spec, name, sampler_args)
+        if "start" in settings:
+            model.process.levels(self.steps, settings["start"])  # refuses a time where sampling cannot start
+        self.sample: Callable = partial(SAMPLERS[name], **settings)
+        self.guide = load_guide(spec.choose_guide(guide), spec.sample_rate, hop, model.device)
+        self.grid, self.guide_reach = (self.guide.grid, self.guide.context) if self.guide else (hop, 0)
+        context = model.network.context
+        self.reach = None if context is None else (context * self.steps + 2) * hop
+
+    @torch.inference_mode()
+    def changes(self, windows: Sequence[np.ndarray], starts: Sequence[int], scales: Sequence) -> list[np.ndarray]:
+        """Denoise windows of one shape.
+
+        Args:
+            windows: (C, n) each, as they are in the file.
+            starts: position of each in the file, in samples.
+            scales: (C,) for each, how many times louder the model hears its channels.
+
+        Returns:
+            for each window (3C, n): the change, the window itself, and the gain of the upper half of the band less one.
+        """
+        channels, samples = windows[0].shape
+        audio = torch.from_numpy(np.stack(windows).astype(np.float32)).flatten(0, 1)
+        factor = torch.from_numpy(np.concatenate(scales).astype(np.float32))[:, None]
+        padded = send(torch.nn.functional.pad(audio * factor, (0, -samples % self.hop)), self.model.device)
+        frontend = self.model.frontend
+        y = frontend.analyse(padded)
+        conditions = {"guide": self.guide(padded)} if self.guide else {}
+        estimate = self._estimate(y, self._frames(starts, channels), **conditions)
+        change = frontend.synthesise(estimate, samples) - frontend.synthesise(y, samples)
+        rise = self._upper_gain(estimate[:, :, : y.shape[2]], y, samples) - 1
+        result = torch.stack([change.cpu() / factor, audio, rise.cpu()]).unflatten(1, (len(windows), channels))
+        return [result[:, i].flatten(0, 1).numpy() for i in range(len(windows))]
+
+    @torch.inference_mode()
+    def refinements(self, windows: Sequence[np.ndarray], starts: Sequence[int]) -> list[np.ndarray]:
+        """Refine the estimates of a first stage.
+
+        Args:
+            windows: (2C, n) each, the noisy channels and the estimates of them, at the level that the model knows.
+            starts: position of each in the file, in samples.
+
+        Returns:
+            for each window the change (C, n) of the estimates.
+        """
+        samples = windows[0].shape[1]
+        audio = torch.from_numpy(np.stack(windows).astype(np.float32))
+        padded = send(torch.nn.functional.pad(audio, (0, -samples % self.hop)), self.model.device)
+        noisy, first = (self.model.frontend.analyse(part.flatten(0, 1)) for part in padded.chunk(2, dim=1))
+        estimate = self._estimate(noisy, self._frames(starts, padded.shape[1] // 2), first=first)
+        synthesise = self.model.frontend.synthesise
+        change = synthesise(estimate, samples) - synthesise(first, samples)
+        return list(change.cpu().unflatten(0, (len(windows), -1)).numpy())
+
+    def _frames(self, starts: Sequence[int], channels: int) -> list[int]:
+        return [start // self.hop for start in starts for _ in range(channels)]
+
+    def _estimate(self, y: Tensor, frames: list[int], **conditions: Tensor) -> Tensor:
+        """Return the clean estimate of spectrograms (B, 2, T, F), with the frames that pad them to `frames_multiple`.
+
+        `frames` (B) are the positions of the first frames in the file.
+        """
+        padded = {}
+        y, guide = self.model.filled(y, conditions.get("guide"))
+        if guide is not None:
+            padded["guide"] = guide
+        if "first" in conditions:
+            padded["first"], _ = self.model.filled(conditions["first"])
+        noise = FrameNoise(self.seed, frames, y, self.model.process.noise_scale)
+        return self.model.sample(self.sample, y, self.steps, noise, **padded)
+
+    def _upper_gain(self, estimate: Tensor, y: Tensor, samples: int) -> Tensor:
+        """Return the gain (B, samples) of the upper half of the band, from frame energies, linear in between."""
+        half = y.shape[3] // 2
+        # Laid out alike, both are summed in the same order, and what was not changed has a gain of exactly one.
+        bands = (self.model.frontend.expand(c[..., half:].contiguous()) for c in (y, estimate))
+        before, after = (band.square().sum(dim=(1, 3)) for band in bands)
+        gain = ((after + 1e-12) / (before + 1e-12)).sqrt().clamp(max=1.0)
+        smooth = torch.nn.functional.interpolate(gain[:, None], scale_factor=self.model.frontend.hop, mode="linear")
+        offset = self.model.frontend.hop // 2  # frames are centered on multiples of the hop
+        return smooth[:, 0, offset : offset + samples]

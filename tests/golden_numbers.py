@@ -84,3 +84,15 @@ def whole(tensor: torch.Tensor) -> np.ndarray:
 def rel_l2(a: np.ndarray, b: np.ndarray) -> float:
     a, b = np.asarray(a), np.asarray(b)
     return float(np.linalg.norm((a - b).ravel()) / np.linalg.norm(b.ravel()))
+
+
+def voice_in_noise(samples: int = 96000, rate: int = 48000) -> np.ndarray:
+    """A gliding voice in white noise by integer arithmetic, float32 (samples,)."""
+    n = np.arange(samples)
+    seconds = n / rate
+    phase = 2 * np.pi * np.cumsum(140 + 20 * np.sin(2 * np.pi * 0.7 * seconds)) / rate
+    voice = 0.08 * (0.5 + 0.5 * np.sin(2 * np.pi * 3 * seconds)) * sum(np.sin(k * phase) / k for k in range(1, 25))
+    h = (2654435761 * n + 12345) % 2**32
+    h = ((h ^ (h >> 15)) * 2246822519) % 2**32
+    h ^= h >> 13
+    return (voice + 0.05 * (h / 2**31 - 1)).astype(np.float32)

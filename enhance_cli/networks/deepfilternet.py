@@ -4,7 +4,7 @@ An encoder reads the ERB feature and the complex feature of every frame (audio.e
 the other a complex FIR filter of five frames per bin for the lowest 96 bins (audio.deep_filter applies both). Every
 layer is causal, so `forward` takes and returns a state, and a stream in blocks gives what the whole recording gives.
 
-    2,134,641 parameters (normalizations folded)  0.33 GMAC per second of audio (100 frames)
+    2,134,384 parameters (normalizations folded)  0.33 GMAC per second of audio (100 frames)
 
 Schroeter et al., 2023, "DeepFilterNet: Perceptually motivated real-time speech enhancement". B batch, T frames.
 """

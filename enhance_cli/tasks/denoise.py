@@ -11,6 +11,7 @@ stage runs as both: the first stage as a stream at 48 kHz, its own network in wi
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 
 import numpy as np
 
@@ -172,11 +173,11 @@ class Denoiser:
         """
         stream, waiting = DeepFilterStream(self.extractor, channels, top), Waiting()
         scaled = ((scale * block).astype(np.float32) for block in blocks)
-        for block in waiting.pass_through(scaled):
-            rows = self.engine.call(stream.push, block)
-            yield np.concatenate([waiting.take(rows.shape[1]), rows])
-        rows = self.engine.call(stream.push, np.zeros((channels, 0), np.float32), True)
-        yield np.concatenate([waiting.take(rows.shape[1]), rows])
+        pieces = ((block, False) for block in waiting.pass_through(scaled))
+        for block, last in chain(pieces, [(np.zeros((channels, 0), np.float32), True)]):
+            rows = self.engine.call(stream.push, block, last)
+            if rows.shape[1]:
+                yield np.concatenate([waiting.take(rows.shape[1]), rows])
 
     def _refined(self, extracted: Iterable[np.ndarray], channels: int) -> Iterator[np.ndarray]:
         """Yield the rows of `_extracted` with the estimate refined in the band of the model."""

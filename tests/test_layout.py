@@ -44,7 +44,7 @@ MAY_IMPORT = {
     "data": {"audio"},
     "vectors": set(),
     "batch": {"audio", "vectors", ""},  # all machines of a cluster must share the version
-    "models": {"networks", "processes", "audio"},
+    "models": {"networks", "processes", "samplers", "audio"},
     "tasks": {"models", "samplers", "audio"},
     "training": {"losses", "data", "models", "networks", "processes", "metrics", "samplers", "audio"},
     "commands": {"batch", "vectors", "tasks", "models", "training", "data", "metrics", "audio", "flags", "console", ""},
@@ -58,7 +58,7 @@ ONLY_IN = {  # folders and files
     "mutagen": {"audio"},
     "huggingface_hub": {"models/download.py"},
     "demucs": {"models/demucs.py"},
-    "onnx": {"models/convert/wespeaker_onnx.py"},
+    "onnx": {"models/convert/onnx_graph.py"},
     "accelerate": {"training"},
     "pyarrow": {"vectors"},
     "kaldiio": {"vectors"},

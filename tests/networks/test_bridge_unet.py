@@ -75,5 +75,5 @@ def test_with_a_state_mask_the_estimate_can_follow_the_state_in_every_detail():
     x, y, t = spectrum(20, seed=1), spectrum(20, seed=2), torch.full((1,), 0.5)
     with torch.inference_mode():
         assert torch.equal(network(x, y, t), y), "a new one is the identity all the same"
-        network.head[0].bias.view(4, 6)[:, 4] = 0.5  # every band's real mask of x
+        network.state_head[0].bias.view(4, 2)[:, 0] = 0.5  # every band's real mask of x
         torch.testing.assert_close(network(x, y, t), y + 0.5 * x)

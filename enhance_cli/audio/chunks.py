@@ -15,6 +15,12 @@ from enhance_cli.audio.bounded import BoundedFile
 
 # Lengths that programs write into a WAV header when they stream to a pipe and cannot come back to fill it in.
 _STREAMED = (0xFFFFFFFF, 0x80000000, 0x7FFFFFFF, 0x7FFFF000)
+KNOWN = frozenset(  # chunks that commonly follow the audio
+    b"LIST|INFO|bext|iXML|id3 |ID3 |cue |smpl|inst|fact|PEAK|JUNK|junk|PAD |FLLR|_PMX|axml|chna|cart|DISP|acid|levl|afsp|"
+    b"minf|elm1|regn|umid|SNDM|plst|strc|bwav|ubxt|ResU|MARK|INST|COMT|NAME|AUTH|ANNO|(c) |CHAN|APPL|COMM|FVER|SAUR".split(
+        b"|"
+    )
+)
 _HEADER_SLACK = 64  # bytes: some programs count the header into a length
 
 
@@ -29,13 +35,16 @@ class Chunk:
 
 @dataclass(frozen=True)
 class Form:
-    """All chunks of a file. `kind` is RIFF, RF64, W64, AIFF or CAF; `order` is the struct prefix for its byte
-    order.
+    """All chunks of a file. `kind` is RIFF, RF64, W64, AIFF or CAF; `order` is the struct prefix for its byte order.
+
+    `end` is where the last chunk ends by its header, and `streamed` says that the length of the audio was never filled in.
     """
 
     kind: str
     order: str
     chunks: tuple[Chunk, ...]
+    end: int = 0
+    streamed: bool = False
 
     def find(self, name: bytes) -> Chunk | None:
         return next((chunk for chunk in self.chunks if chunk.name == name), None)
@@ -80,9 +89,16 @@ def _walk(file: BinaryIO, end: int, kind: str, order: str, first: int) -> Form:
     head, align = {"W64": ("<16sQ", 8), "CAF": (">4sq", 1)}.get(kind, (order + "4sI", 2))
     length = struct.calcsize(head)
     chunks: list[Chunk] = []
+    streamed = False
     large: dict[bytes, int] = {}  # RF64: the 64-bit sizes of chunks whose own field says 0xFFFFFFFF
     position = first
     while position + length <= end:
+        if kind in ("RIFF", "RF64", "AIFF") and chunks:
+            file.seek(position - 1)
+            if chunks[-1].size % 2 and file.read(4) in KNOWN:
+                position -= 1  # after an odd chunk that its writer has not padded
+            elif not _is_chunk(file, position, end, chunks, order):
+                break
         file.seek(position)
         name, size = struct.unpack(head, file.read(length))
         name, start = name[:4], position + length
@@ -93,7 +109,7 @@ def _walk(file: BinaryIO, end: int, kind: str, order: str, first: int) -> Form:
         elif kind == "RF64" and size == 0xFFFFFFFF:
             size = large.get(name, size)
         if name == b"data" and (size == -1 or kind == "RIFF" and _streamed(size)):
-            size = end - start
+            size, streamed = end - start, True
         if size < 0:
             break
         chunks.append(Chunk(name, start, size))
@@ -101,7 +117,23 @@ def _walk(file: BinaryIO, end: int, kind: str, order: str, first: int) -> Form:
             large = _large_sizes(file.read(min(size, 1 << 16)))
         position = start + size
         position += -position % align
-    return Form(kind, order, tuple(chunks))
+    return Form(kind, order, tuple(chunks), min(position, end), streamed)
+
+
+def _is_chunk(file: BinaryIO, position: int, end: int, before: list[Chunk], order: str) -> bool:
+    """Return whether a chunk begins at `position`. Behind the audio it must be a known one or lead to the end of the file.
+
+    Samples that happen to look like letters are not taken for a chunk, nor is a second file joined to the first.
+    """
+    if position + 8 > end:
+        return False
+    file.seek(position)
+    name, size = struct.unpack(order + "4sI", file.read(8))
+    if not all(32 <= letter < 127 for letter in name) or name in (b"RIFF", b"RIFX", b"RF64", b"BW64", b"FORM"):
+        return False
+    if before[-1].name not in (b"data", b"SSND") or name in KNOWN or end - position <= _HEADER_SLACK:
+        return True
+    return abs(position + 8 + size + size % 2 - end) <= 1
 
 
 def _streamed(size: int) -> bool:
@@ -165,6 +197,41 @@ def _aiff_format(raw: bytes, order: str) -> tuple[float, int, int]:
 def _caf_format(raw: bytes, order: str) -> tuple[float, int, int]:
     rate, _, _, packet, frames, channels, _ = struct.unpack_from(">d4sIIIII", raw)
     return rate, channels, packet if frames == 1 else 0
+
+
+def raw_format(file: BinaryIO, form: Form) -> tuple[str, str] | None:
+    """Return subtype and byte order (LITTLE, BIG) of the samples if they are plain ones of fixed size, else None."""
+    described = form.find({"AIFF": b"COMM", "CAF": b"desc"}.get(form.kind, b"fmt "))
+    file.seek(described.start)
+    raw = file.read(min(described.size, 64))
+    if form.kind == "AIFF":
+        bits, kind = struct.unpack_from(">h", raw, 6)[0], raw[18:22]
+        if kind.lower() in (b"fl32", b"fl64"):
+            return ("FLOAT" if kind.lower() == b"fl32" else "DOUBLE"), "BIG"
+        return _integers(bits, "PCM_S8", "LITTLE" if kind == b"sowt" else "BIG") if kind in _AIFF_PLAIN else None
+    if form.kind == "CAF":
+        kind, flags, bits = raw[8:12], *struct.unpack_from(">I12xI", raw, 12)
+        endian = "LITTLE" if flags & 2 else "BIG"
+        if kind != b"lpcm":
+            return {b"ulaw": ("ULAW", "BIG"), b"alaw": ("ALAW", "BIG")}.get(kind)
+        return ({32: "FLOAT", 64: "DOUBLE"}.get(bits, ""), endian) if flags & 1 else _integers(bits, "PCM_S8", endian)
+    tag, bits = struct.unpack_from(form.order + "H12xH", raw)
+    if tag == 0xFFFE and len(raw) >= 26:
+        tag = struct.unpack_from(form.order + "H", raw, 24)[0]
+    endian = "BIG" if form.order == ">" else "LITTLE"
+    if tag == 1:
+        return _integers(bits, "PCM_U8", endian)
+    if tag == 3:
+        return ("FLOAT" if bits == 32 else "DOUBLE"), endian
+    return {6: ("ALAW", endian), 7: ("ULAW", endian)}.get(tag)
+
+
+_AIFF_PLAIN = (b"", b"NONE", b"sowt", b"twos")
+
+
+def _integers(bits: int, of_8: str, endian: str) -> tuple[str, str] | None:
+    width = (bits + 7) // 8
+    return {1: (of_8, endian), 2: ("PCM_16", endian), 3: ("PCM_24", endian), 4: ("PCM_32", endian)}.get(width)
 
 
 _DESCRIBED = {"AIFF": _aiff_format, "CAF": _caf_format}

@@ -1,71 +1,89 @@
-"""Reads what libsndfile cannot (m4a, AAC, video, some valid Opus) by PyAV if it is installed, else by an
-`ffmpeg` program.
+"""Reads what libsndfile cannot (m4a, AAC, video, Matroska, WavPack and many more) by FFmpeg's libraries in a process of its own.
 
-Both give the first or best audio track as float blocks `(C, n)`, in constant memory. How long such a track
-is, only decoding tells. An MP4 file says where its sound ends inside the last AAC packet; FFmpeg leaves
-that padding in, so it is cut here.
+Audio comes as float blocks (C, n) in constant memory. How long a track is, only decoding tells. An MP4 file says where its
+sound ends inside the last packet; FFmpeg leaves that padding in, so it is cut here. A decoder process serves one file after
+the other: the first file of a run waits about a third of a second for it, the others do not.
 """
 
 from __future__ import annotations
 
-import errno
+import atexit
+import contextlib
+import json
 import os
-import re
-import shutil
 import struct
 import subprocess
-import tempfile
+import sys
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
-from enhance_cli.audio.bounded import BoundedFile
-from enhance_cli.audio.info import AudioInfo
+from enhance_cli.audio.channels import from_names
+from enhance_cli.audio.info import AudioInfo, Chapter, Track
 from enhance_cli.errors import AudioError
 
-INSTALL = "pip install 'enhance-cli[video]', or put ffmpeg on the PATH"
 _PADDING = 4096  # samples: more than the last packet of any AAC can be filled up with
 _RAW = {".g722": "g722"}  # files without any header, which nothing but their name gives away
-_CONTAINERS = {"mov": "M4A", "matroska": "MKV", "asf": "ASF", "mpegts": "TS"}
+_CONTAINERS = {
+    "mov": "M4A", "matroska": "MKV", "asf": "ASF", "mpegts": "TS", "wv": "WAVPACK", "w64": "W64", "aiff": "AIFF",
+}  # fmt: skip
+_CODECS = {
+    "mp3": "MPEG_LAYER_III", "mp3float": "MPEG_LAYER_III", "mp2": "MPEG_LAYER_II", "mp2float": "MPEG_LAYER_II",
+    "mp1": "MPEG_LAYER_I", "mp1float": "MPEG_LAYER_I", "libopus": "OPUS", "libvorbis": "VORBIS",
+    "pcm_mulaw": "ULAW", "pcm_alaw": "ALAW", "pcm_u8": "PCM_U8", "pcm_s8": "PCM_S8",
+}  # fmt: skip
+_LOSSLESS = ("alac", "flac", "wavpack", "tta", "ape", "truehd", "mlp", "shorten", "tak", "wmalossless", "ralf", "als")
+Pieces = Callable[[], Iterator[np.ndarray]]
 
 
-def open_foreign(path: Path, refusal: str) -> tuple[AudioInfo, Callable[[int, int], Iterator[np.ndarray]]]:
-    """Open a file that libsndfile refused, for the reason `refusal`: (info, decode(first sample, samples per
-    block)).
+def open_foreign(
+    path: Path, start: int = 0, end: int | None = None, track: str | None = None
+) -> tuple[AudioInfo, Pieces, list[str]]:
+    """Open bytes `start` to `end` of a file: its description, a function that decodes it, and a list that notes go into.
 
-    Raises AudioError if it is no audio after all, or if neither PyAV nor ffmpeg is there to tell.
+    `track` is the number (from 1) or language of a sound track. Raises AudioError if it is no audio after all.
     """
-    try:
-        import av  # noqa: F401
-    except ImportError:
-        if shutil.which("ffmpeg") is None:
-            raise AudioError(
-                f"{path} cannot be read by libsndfile ({refusal.strip('. ')})",
-                f"if it is m4a, AAC, Opus or video, {INSTALL}; else it may not be audio",
-            ) from None
-        info, pieces = _open_ffmpeg(path)
-    else:
-        info, pieces = _open_pyav(path)
+    request = {
+        "path": os.fsencode(os.path.abspath(path)).hex(), "start": start, "end": path.stat().st_size if end is None else end,
+        "track": track, "format": _RAW.get(path.suffix.lower()),
+    }  # fmt: skip
+    facts: dict = {}
+    with contextlib.closing(_messages(path, {**request, "samples": False})) as messages:
+        for kind, data in messages:
+            if kind == b"H":
+                facts = json.loads(bytes(data))
+            elif kind == b"F":
+                _fail_not_audio(path, bytes(data).decode("utf-8", "replace"))
+    info, notes = _described(path, facts), []
+    dtype = np.float64 if facts["double"] else np.float32
 
-    def decode(first: int, size: int) -> Iterator[np.ndarray]:
-        return _regroup(pieces(), first, size)
+    def decoded() -> Iterator[np.ndarray]:
+        done = 0
+        for kind, data in _messages(path, {**request, "samples": True}):
+            if kind == b"S":
+                block = np.frombuffer(data, dtype).reshape(-1, info.channels).T
+                done += block.shape[1]
+                yield np.ascontiguousarray(block)
+            elif kind == b"N":
+                note = bytes(data).decode()
+                if note not in notes:
+                    notes.append(note)
+            elif kind == b"F":
+                after = f"{done / info.rate:.2f} s ({bytes(data).decode('utf-8', 'replace')})"
+                raise AudioError(f"{path} is damaged after {after}", "repair or convert it")
 
-    return info, decode
+    def pieces() -> Iterator[np.ndarray]:
+        if facts["claimed"] is None:
+            return decoded()
+        padded = info.container in ("M4A", "MP4", "MOV", "3GP")
+        return _as_claimed(path, decoded(), facts["claimed"], _PADDING if padded else 0)
+
+    return info, pieces, notes
 
 
-class _Source(BoundedFile):
-    """A file for FFmpeg, which learns by a negative number that there is nothing where it wants to go."""
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        try:
-            return super().seek(offset, whence)
-        except (OSError, ValueError):
-            return -errno.EINVAL
-
-
-def _regroup(pieces: Iterator[np.ndarray], skip: int, size: int) -> Iterator[np.ndarray]:
+def regroup(pieces: Iterator[np.ndarray], skip: int, size: int) -> Iterator[np.ndarray]:
     """Join or split (C, n) pieces into blocks of `size`, leaving out the first `skip` samples."""
     held: list[np.ndarray] = []
     count = 0
@@ -89,69 +107,49 @@ def _fail_not_audio(path: Path, reason: object) -> None:
     )
 
 
-def _open_pyav(path: Path) -> tuple[AudioInfo, Callable[[], Iterator[np.ndarray]]]:
-    import av
+def _described(path: Path, facts: dict) -> AudioInfo:
+    channels, tracks = facts["channels"], tuple(Track(*track) for track in facts["tracks"])
+    notes = ()
+    if len(tracks) > 1:
+        others = ", ".join(str(track) for track in tracks)
+        notes = (f"of {len(tracks)} sound tracks number {facts['track']} was taken (--track says otherwise): {others}",)
+    return AudioInfo(
+        path, _container(facts), _subtype(facts), facts["rate"], channels, None, "ffmpeg", facts["bitrate"],
+        layout=from_names(facts["speakers"]) if channels > 2 else None, tracks=tracks, track=facts["track"],
+        chapters=tuple(Chapter(*chapter) for chapter in facts["chapters"]), tags=facts["tags"], notes=notes,
+    )  # fmt: skip
 
-    @contextmanager
-    def track() -> Iterator:
-        # A file object rather than a name: FFmpeg would take "a:b.m4a" for the protocol "a".
-        kind = _RAW.get(path.suffix.lower())
-        with open(path, "rb") as file, av.open(_Source(file), format=kind, metadata_errors="replace") as container:
-            stream = container.streams.best("audio")
-            if stream is None:
-                _fail_not_audio(path, "it has no audio track")
-            yield container, stream
 
-    try:
-        with track() as (container, stream):
-            frame = next(container.decode(stream), None)
-            if frame is None:
-                raise AudioError(f"{path} holds no audio samples", "record or copy it again")
-            picture = av.stream.Disposition.attached_pic  # a cover does not make a song a film
-            film = any(not video.disposition & picture for video in container.streams.video)
-            info = AudioInfo(
-                path,
-                _container(container.format.name, film),
-                _subtype(stream.codec_context.name, frame.format.bits),
-                frame.sample_rate,
-                frame.layout.nb_channels,
-                None,
-                "pyav",
-                stream.bit_rate or container.bit_rate,
-            )
-            kind = "dblp" if frame.format.bytes > 2 and not frame.format.name.startswith("flt") else "fltp"
-            layout = frame.layout
-    except (av.FFmpegError, ValueError, EOFError) as error:
-        _fail_not_audio(path, getattr(error, "strerror", error))
+def _container(facts: dict) -> str:
+    name, brand = facts["container"].split(",")[0], facts["brand"]
+    if name == "mov":
+        if brand.startswith("qt"):
+            return "MOV"
+        if brand.startswith("3g"):
+            return "3GP"
+        return "MP4" if facts["film"] else "M4A"
+    return _CONTAINERS.get(name, name.upper())
 
-    def decoded(container, stream) -> Iterator[np.ndarray]:
-        planar = av.AudioResampler(format=kind, layout=layout, rate=info.rate)
-        done = 0
-        try:
-            for packet in container.decode(stream):
-                for frame in planar.resample(packet):
-                    done += frame.samples
-                    yield frame.to_ndarray()
-        except (av.FFmpegError, ValueError) as error:
-            after = f"{done / info.rate:.2f} s ({error})"
-            raise AudioError(f"{path} is damaged after {after}", "repair or convert it") from None
 
-    def pieces() -> Iterator[np.ndarray]:
-        with track() as (container, stream):
-            if stream.duration is None or info.container in ("AAC", "MP3"):  # they have no header: a guess
-                yield from decoded(container, stream)
-                return
-            claimed = round(stream.duration * stream.time_base * info.rate)
-            padded = info.container in ("M4A", "MP4")
-            yield from _as_claimed(path, decoded(container, stream), claimed, _PADDING if padded else 0)
+def _subtype(facts: dict) -> str:
+    codec, bits = facts["codec"], facts["bits"]
+    if codec in _CODECS:
+        return _CODECS[codec]
+    if codec in _LOSSLESS and facts["float"]:
+        return "FLOAT"
+    if codec in _LOSSLESS and not (codec == "flac" and facts["container"] == "flac"):
+        return f"{codec.upper()}_{_whole_bytes(bits)}"
+    if codec.startswith("pcm_") or codec == "flac":
+        return "DOUBLE" if bits == 53 else "FLOAT" if facts["float"] else f"PCM_{_whole_bytes(bits)}"
+    return codec.upper()
 
-    return info, pieces
+
+def _whole_bytes(bits: int) -> int:
+    return 16 if bits <= 16 else 24 if bits <= 24 else 32
 
 
 def _as_claimed(path: Path, pieces: Iterator[np.ndarray], claimed: int, padding: int) -> Iterator[np.ndarray]:
-    """Cut what follows sample `claimed`, if it is no more than `padding`. Raises AudioError if much is
-    missing.
-    """
+    """Cut what follows sample `claimed`, if it is no more than `padding`. Raises AudioError if much is missing."""
     done = 0
     beyond: list[np.ndarray] = []
     for piece in pieces:
@@ -168,76 +166,94 @@ def _as_claimed(path: Path, pieces: Iterator[np.ndarray], claimed: int, padding:
         raise AudioError(f"{path} is truncated: only {done} of {claimed} samples can be read", "copy it again")
 
 
-def _container(names: str, video: bool) -> str:
-    name = names.split(",")[0]
-    if name == "mov" and video:
-        return "MP4"
-    return _CONTAINERS.get(name, name.upper())
+# --- the decoder processes --------------------------------------------------------------------------------------
 
 
-def _subtype(codec: str, bits: int) -> str:
-    return f"ALAC_{16 if bits <= 16 else 24}" if codec == "alac" else codec.upper()
+class _Decoder:
+    """A decoder process that waits for requests."""
+
+    def __init__(self):
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", "from enhance_cli.audio.decoder import main; main()"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment,
+        )  # fmt: skip
+
+    def ask(self, request: dict) -> None:
+        self.process.stdin.write(json.dumps(request).encode() + b"\n")
+        self.process.stdin.flush()
+
+    def receive(self) -> tuple[bytes, bytes] | None:
+        """Return the next message, or None if the process has died."""
+        head = self.process.stdout.read(5)
+        if len(head) < 5:
+            return None
+        kind, length = struct.unpack("<cI", head)
+        data = self.process.stdout.read(length)
+        return (kind, data) if len(data) == length else None
+
+    def end(self) -> int:
+        """Kill the process and return what it ended with."""
+        with contextlib.suppress(OSError):
+            self.process.stdin.close()
+        self.process.kill()
+        self.process.stdout.close()
+        return self.process.wait()
 
 
-def _open_ffmpeg(path: Path) -> tuple[AudioInfo, Callable[[], Iterator[np.ndarray]]]:
-    # The float samples come wrapped in a WAV header, which tells rate and channels.
-    command = ["ffmpeg", "-nostdin", "-hide_banner", "-nostats", "-i", b"file:" + os.fsencode(path)]
-    command += ["-map", "0:a:0", "-c:a", "pcm_f32le", "-f", "wav", "pipe:1"]
-
-    @contextmanager
-    def running() -> Iterator:
-        with tempfile.TemporaryFile() as log:
-            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log)
-            try:
-                header = _wave_header(process.stdout)
-                yield process, header, log
-            finally:
-                process.kill()
-                process.wait()
-                process.stdout.close()
-
-    with running() as (process, header, log):
-        if header is None:
-            _fail_not_audio(path, "ffmpeg finds no sound in it")
-        log.seek(0)
-        said = log.read().decode("utf-8", "replace")
-        names = re.search(r"Input #0, (\S+), from", said)
-        film = any(": Video:" in line and "attached pic" not in line for line in said.splitlines())
-        track = re.search(r"Audio: .*", said).group()  # Audio: alac (...), 48000 Hz, stereo, s16p, 589 kb/s
-        codec, bits = re.match(r"Audio: (\w+)", track).group(1), re.search(r", s(\d+)p?\b", track)
-        bitrate = re.search(r"(\d+) kb/s", track)
-        info = AudioInfo(
-            path,
-            _container(names.group(1) if names else "unknown", film),
-            _subtype(codec, int(bits.group(1)) if bits else 32),
-            *header,
-            None,
-            "ffmpeg",
-            int(bitrate.group(1)) * 1000 if bitrate else None,
-        )
-        channels = info.channels
-
-    def pieces() -> Iterator[np.ndarray]:
-        with running() as (process, _, _):
-            while raw := process.stdout.read(4 * channels * 16384):
-                usable = len(raw) - len(raw) % (4 * channels)
-                yield np.frombuffer(raw[:usable], "<f4").reshape(-1, channels).T.copy()
-            if process.wait() != 0:
-                raise AudioError(f"{path} is damaged: ffmpeg gave up on it", "repair or convert it")
-
-    return info, pieces
+_idle: list[_Decoder] = []
+_lock = threading.Lock()
 
 
-def _wave_header(pipe) -> tuple[int, int] | None:
-    """Read a WAV header up to the first sample: (rate, channels), or None if there is none."""
-    if len(pipe.read(12)) < 12:
-        return None
-    rate = channels = 0
-    while len(head := pipe.read(8)) == 8:
-        name, size = struct.unpack("<4sI", head)
-        if name == b"data":
-            return rate, channels
-        body = pipe.read(size + size % 2)
-        if name == b"fmt ":
-            channels, rate = struct.unpack_from("<HI", body, 2)
-    return None
+def _messages(path: Path, request: dict) -> Iterator[tuple[bytes, bytes]]:
+    """Yield what a decoder answers up to the end or a failure. Raises AudioError if it dies on the way."""
+    decoder = _taken(request)
+    reusable = False
+    try:
+        while (message := decoder.receive()) is not None:
+            reusable = message[0] in (b"E", b"F")
+            if message[0] != b"E":
+                yield message
+            if reusable:
+                return
+        decoder.process.wait()
+        raise AudioError(f"{path} makes the decoder crash or hang", "repair it, or convert it with another program")
+    finally:
+        if reusable:
+            with _lock:
+                _idle.append(decoder)
+        else:
+            decoder.end()
+
+
+def _taken(request: dict) -> _Decoder:
+    """Return a decoder that has been given the request: one that waits, or a new one."""
+    while True:
+        with _lock:
+            decoder = _idle.pop() if _idle else None
+        fresh = decoder is None
+        decoder = decoder or _Decoder()
+        try:
+            decoder.ask(request)
+            return decoder
+        except OSError:  # it was killed while it waited
+            decoder.end()
+            if fresh:
+                raise
+
+
+@atexit.register
+def _end_all() -> None:
+    while _idle:
+        _idle.pop().end()
+
+
+def _forget_all() -> None:
+    """Leave the decoders of the parent alone in a process that was forked from it."""
+    global _lock
+    _idle.clear()
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_all)

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import soundfile
 
-from enhance_cli.audio.info import LOSSY, AudioInfo
+from enhance_cli.audio.channels import FLAC_LAYOUTS, VORBIS_LAYOUTS, Layout, mask_order, permutation, to_mask
+from enhance_cli.audio.info import LOSSY, AudioInfo, depth
 from enhance_cli.errors import UsageError
 
 __all__ = ["CONTAINERS", "OutputFormat", "can_write", "extension_for", "output_format"]
@@ -21,7 +22,7 @@ __all__ = ["CONTAINERS", "OutputFormat", "can_write", "extension_for", "output_f
 CONTAINERS = {
     "wav": "WAV", "wave": "WAV", "bwf": "WAV", "rf64": "RF64", "w64": "W64", "flac": "FLAC", "mp3": "MP3",
     "ogg": "OGG", "oga": "OGG", "opus": "OPUS", "aif": "AIFF", "aiff": "AIFF", "aifc": "AIFF", "caf": "CAF",
-    "au": "AU", "snd": "AU", "m4a": "M4A",
+    "au": "AU", "snd": "AU", "m4a": "M4A", "m4b": "M4A",
 }  # fmt: skip
 _EXTENSIONS = {"OPUS": ".opus", "AIFF": ".aiff", "WAVEX": ".wav", "RF64": ".wav"}
 _WAVE = ("WAV", "WAVEX", "RF64")
@@ -37,8 +38,11 @@ _MOST_CHANNELS = {"MP3": 2, "FLAC": 8, "M4A": 8}
 
 @dataclass(frozen=True)
 class OutputFormat:
-    """A format that can be written: libsndfile's names (and M4A), rate in Hz, bits per second for lossy
-    subtypes.
+    """A format that can be written: libsndfile's names (and M4A), rate in Hz, bits per second for lossy subtypes.
+
+    `order` lists the channels as they are written, if not as they come, and `layout` their loudspeakers in that order. `mask`
+    and `ambisonic` go into a WAVE_FORMAT_EXTENSIBLE header. `bits` are those of an integer sample that are used, where that is
+    fewer than its subtype has. `notes` say in words what of the input is not kept.
     """
 
     container: str
@@ -46,6 +50,12 @@ class OutputFormat:
     rate: int
     extension: str
     bitrate: int | None = None
+    layout: Layout | None = None
+    order: tuple[int, ...] | None = None
+    mask: int | None = None
+    ambisonic: bool = False
+    bits: int | None = None
+    notes: tuple[str, ...] = ()
 
 
 def can_write(extension: str) -> bool:
@@ -79,12 +89,68 @@ def output_format(
     target = _target(info, extension, container)
     subtype = _subtype(info, target, bit_depth)
     chosen = _rate(info, target, subtype, rate)
-    most = _MOST_CHANNELS.get("FLAC" if subtype.startswith("ALAC") else target, 255)
+    most = _MOST_CHANNELS.get("FLAC" if subtype.startswith(("ALAC", "FLAC")) else target, 255)
     if info.channels > most:
         raise UsageError(f"{target} holds at most {most} channels, not {info.channels}", "try --format wav")
-    bitrate = (info.bitrate or 80_000 * min(info.channels, 2)) if subtype in LOSSY else None
+    bitrate = (info.bitrate or 80_000 * info.channels) if subtype in LOSSY else None
     extension = extension or _EXTENSIONS.get(target, f".{target.lower()}")
-    return OutputFormat("OGG" if target == "OPUS" else target, subtype, chosen, extension, bitrate)
+    family = "OGG" if target == "OPUS" else target
+    speakers, notes = _speakers(info, family)
+    if family == "WAV" and (speakers.get("mask") is not None or info.ambisonic):
+        family = "WAVEX"
+    bits = info.bits if subtype == info.subtype else None
+    if bit_depth is None:
+        notes += _losses(info, family, subtype)
+    return OutputFormat(family, subtype, chosen, extension, bitrate, bits=bits, notes=tuple(notes), **speakers)
+
+
+def _speakers(info: AudioInfo, container: str) -> tuple[dict, list[str]]:
+    """Return order, layout, mask and ambisonic of an OutputFormat, and a note if `container` cannot name the loudspeakers."""
+    wave = container in ("WAV", "WAVEX", "RF64")
+    if wave and (info.mask is not None or info.ambisonic):  # as they are
+        return {"layout": info.layout, "mask": info.mask, "ambisonic": info.ambisonic}, []
+    layout, count = info.layout, info.channels
+    if layout is None:
+        if container != "OGG" or count not in VORBIS_LAYOUTS or count < 5:
+            return {}, [f"{container} does not say that this is ambisonic sound"] if info.ambisonic else []
+        layout = FLAC_LAYOUTS[count]  # what players take it for
+    usual = permutation(layout, FLAC_LAYOUTS[count]) is not None if count in FLAC_LAYOUTS else False
+    if container == "OGG":
+        order = permutation(layout, VORBIS_LAYOUTS[count]) if count in VORBIS_LAYOUTS else None
+        if order is not None:
+            return {"layout": VORBIS_LAYOUTS[count], "order": tuple(order)}, []
+        return {}, [_unnamed(container, layout)]
+    if container in ("CAF", "AIFF"):
+        return {"layout": layout}, []
+    sorted_ = mask_order(layout)
+    turned = {"layout": sorted_, "order": tuple(permutation(layout, sorted_))}
+    if wave:
+        plain = count <= 2 and usual
+        return turned | {"mask": None if plain else to_mask(layout)}, []
+    if container in ("FLAC", "M4A") or count <= 2 and usual:
+        return turned, []
+    return turned, [_unnamed(container, sorted_)]
+
+
+def _unnamed(container: str, layout: Layout) -> str:
+    return f"{container} does not name the loudspeakers of these channels, {' '.join(layout)}"
+
+
+def _losses(info: AudioInfo, container: str, subtype: str) -> list[str]:
+    """Return in words what of container, codec and depth is not kept."""
+    notes = []
+    new = {"WAVEX": "WAV", "RF64": "WAV"}.get(container, container)
+    own = {"WAVEX": "WAV", "RF64": "WAV"}.get(info.container, info.container)
+    own = "M4A" if own == "MP4" and new == "M4A" else own
+    codec = info.subtype.partition("_")[0]
+    if own not in CONTAINERS.values():
+        notes.append(f"{info.container} cannot be written: the result is {new}")
+    elif own == new and subtype != info.subtype and not (info.subtype.startswith("PCM") and subtype.startswith("PCM")):
+        notes.append(f"the codec {codec} is not kept: the result is {new} with {subtype.replace('_', ' ')}")
+    before, after = depth(info.subtype), depth(subtype)
+    if before and after and after < before:
+        notes.append(f"{before} bits are not kept: the result has {after}")
+    return notes
 
 
 def refuse_impossible(extension: str | None, container: str | None, bit_depth: str | None, rate: int | None) -> None:
@@ -99,6 +165,7 @@ def refuse_impossible(extension: str | None, container: str | None, bit_depth: s
 def _target(info: AudioInfo, extension: str | None, container: str | None) -> str:
     """The container to write; OPUS stands for Opus in OGG."""
     own = "OPUS" if info.subtype == "OPUS" and info.container == "OGG" else info.container
+    own = "M4A" if own == "MP4" and extension and extension.lower() in (".m4a", ".m4b") else own
     by_name = CONTAINERS.get(extension.lower().lstrip(".")) if extension else None
     if container is not None:
         asked = CONTAINERS.get(container.lower().lstrip("."))
@@ -124,6 +191,9 @@ def _fits(named: str, container: str) -> bool:
 
 
 def _subtype(info: AudioInfo, target: str, bit_depth: str | None) -> str:
+    lossless = depth(info.subtype) is not None or info.subtype in ("FLOAT", "DOUBLE")
+    if target == info.container and lossless and bit_depth is None and target in ("M4A", "OGG"):
+        return f"{'ALAC' if target == 'M4A' else 'FLAC'}_{16 if depth(info.subtype) in (8, 16) else 24}"
     if target == "OPUS" or (target in _CODECS and bit_depth is None and not info.subtype.startswith("ALAC")):
         if bit_depth is not None:
             raise UsageError(f"{target} has no bit depth", "leave --bit-depth out, or choose --format wav or flac")
@@ -152,7 +222,10 @@ def _nearest(subtype: str) -> tuple[str, ...]:
     """Subtypes to try, best first, for samples of `subtype` in a container that does not have it."""
     if subtype in ("FLOAT", "DOUBLE"):
         return "FLOAT", "PCM_24", "PCM_16"
-    if subtype in ("PCM_24", "PCM_32") or subtype.startswith(("ALAC_2", "ALAC_3")):
+    bits = depth(subtype)
+    if bits and bits > 24:
+        return "PCM_32", "PCM_24", "PCM_16"
+    if bits and bits > 16:
         return "PCM_24", "PCM_16"
     if subtype in ("PCM_U8", "PCM_S8"):
         return "PCM_U8", "PCM_S8", "PCM_16"

@@ -1,26 +1,74 @@
-"""What a sound file is: container, sample type, rate, channels, and length where it is known before
-decoding.
-"""
+"""The description of a sound file, made once when it is opened: what it holds and what has been found out about it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from enhance_cli.audio.channels import Layout
+
 LOSSY = frozenset({"VORBIS", "OPUS", "MPEG_LAYER_I", "MPEG_LAYER_II", "MPEG_LAYER_III", "AAC"})
-"""Subtypes whose samples do not survive a round trip, and which therefore have a bit rate instead of a depth.
-"""
+"""Subtypes whose samples do not survive a round trip, and which therefore have a bit rate instead of a depth."""
+
+
+@dataclass(frozen=True)
+class Track:
+    """One sound track of a file: its number from 1, codec, channels, and language and title where they are known."""
+
+    number: int
+    codec: str
+    channels: int
+    language: str = ""
+    title: str = ""
+
+    def __str__(self) -> str:
+        said = [self.language, self.title, self.codec, f"{self.channels} channels"]
+        return f"{self.number} ({', '.join(filter(None, said))})"
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """A named part of a recording, from `start` to `end` in seconds."""
+
+    start: float
+    end: float
+    title: str
 
 
 @dataclass(frozen=True)
 class AudioInfo:
-    """Facts about one file. `frames` counts samples of one channel, None where only decoding can tell."""
+    """Facts about one file.
+
+    `frames` counts samples of one channel, None where only decoding can tell. `layout` names the loudspeaker of each
+    channel where the file does. `mask` is the channel mask as a WAVE_FORMAT_EXTENSIBLE header has it. `bits` are the bits of
+    an integer sample that are used, where that is fewer than its subtype has. `tags` are the texts of containers that only
+    FFmpeg reads. `notes` say in words what was not as the header says.
+    """
 
     path: Path
-    container: str  # WAV, WAVEX, RF64, FLAC, OGG, MP3, AIFF, CAF, W64, M4A, ...
-    subtype: str  # PCM_16, PCM_24, FLOAT, VORBIS, OPUS, MPEG_LAYER_III, AAC, ...
+    container: str  # WAV, WAVEX, RF64, FLAC, OGG, MP3, AIFF, CAF, W64, M4A, MP4, MOV, MKV, ...
+    subtype: str  # PCM_16, PCM_24, FLOAT, VORBIS, OPUS, MPEG_LAYER_III, AAC, ALAC_24, FLAC_24, WAVPACK_24, ...
     rate: int  # Hz
     channels: int
     frames: int | None
-    decoder: str  # libsndfile, pyav or ffmpeg
-    bitrate: int | None = None  # bits per second, for lossy subtypes
+    decoder: str  # libsndfile or ffmpeg
+    bitrate: int | None = None  # bits per second of the sound alone, for lossy subtypes
+    layout: Layout | None = None
+    mask: int | None = None
+    ambisonic: bool = False
+    bits: int | None = None
+    tracks: tuple[Track, ...] = ()
+    track: int = 1
+    chapters: tuple[Chapter, ...] = ()
+    tags: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def depth(subtype: str) -> int | None:
+    """Return the bits of an integer subtype (PCM_24, ALAC_24, FLAC_24: 24), or None for floats and lossy subtypes."""
+    if subtype in ("PCM_S8", "PCM_U8"):
+        return 8
+    found = re.fullmatch(r"[A-Z]+_(\d\d)", subtype)
+    return int(found.group(1)) if found else None

@@ -12,6 +12,8 @@ import math
 
 import numpy as np
 
+from enhance_cli.audio.channels import Layout, loudness_weights
+
 _PIECE = 1 << 16  # samples at a time, so that a whole file in one push needs no more memory than a stream
 _BIN = 0.05  # LU; loudness windows are counted from -70 (the absolute gate) to +30 LUFS
 
@@ -19,13 +21,21 @@ _BIN = 0.05  # LU; loudness windows are counted from -70 (the absolute gate) to 
 class Meter:
     """Push (C, n) blocks, then read the properties; they may also be read on the way.
 
+    `layout` says which loudspeaker each channel is for, as loudness weighs them by it.
     Without `loudness` there is none, and SciPy, which takes a second to import, is not needed; nor without `true_peak`.
     """
 
-    def __init__(self, rate: int, channels: int, loudness: bool = True, true_peak: bool = False):
+    def __init__(
+        self,
+        rate: int,
+        channels: int,
+        loudness: bool = True,
+        true_peak: bool = False,
+        layout: Layout | None = None,
+    ):
         self.frames = 0
         self.peak = 0.0
-        self._loudness = _Loudness(rate, channels) if loudness else None
+        self._loudness = _Loudness(rate, channels, layout) if loudness else None
         self._frames = [_Slices(max(round(rate / 50), 1)) for _ in range(channels)]
         self._levels = np.zeros(
             560 + 2, dtype=np.int64
@@ -90,13 +100,13 @@ class Meter:
 class _Loudness:
     """Integrated loudness of what is pushed, over a histogram of 400 ms windows that begin every 100 ms."""
 
-    def __init__(self, rate: int, channels: int):
+    def __init__(self, rate: int, channels: int, layout: Layout | None):
         from scipy.signal import sosfilt
 
         self._filter = sosfilt
         self._sections = _k_weighting(rate)
         self._state = np.zeros((2, channels, 2))
-        self._weights = _channel_weights(channels)
+        self._weights = loudness_weights(layout, channels)
         self._hops = _Slices(rate / 10)
         self._recent = np.zeros(3)  # energies of the last three 100 ms hops: with the next one a 400 ms window
         self._hops_seen = 0
@@ -187,12 +197,6 @@ def _energy(loudness: float) -> float:
 
 def _loudness(energy):
     return -0.691 + 10 * np.log10(energy)
-
-
-def _channel_weights(channels: int) -> np.ndarray:
-    """BS.1770: surround channels count 1.41 times, the LFE of 5.1 (the fourth) not at all."""
-    surround = {5: [1, 1, 1, 1.41, 1.41], 6: [1, 1, 1, 0, 1.41, 1.41]}
-    return np.array(surround.get(channels, [1] * channels), dtype=np.float64)
 
 
 def _k_weighting(rate: int) -> np.ndarray:

@@ -1,10 +1,11 @@
-"""What the frames of an MP3 say about its length, of which libsndfile only tells what it takes for it.
+"""The length of an MP3 from its frame headers. libsndfile only estimates it.
 
 A Xing, Info or VBRI header in the first frame states the number of frames. Without one libsndfile divides the size of the
 file, tags included, by that of the first frame: a little too long at a constant bitrate, and anything at a varying one.
 """
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import BinaryIO
 
 KBITS = {  # of layer III, by the index in the header; MPEG 1, and 2 and 2.5
@@ -12,13 +13,15 @@ KBITS = {  # of layer III, by the index in the header; MPEG 1, and 2 and 2.5
     False: (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
 }
 RATES = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}  # by version
+NAMES = (b"Xing", b"Info", b"VBRI")
+SLACK = 512  # bytes behind the frames that tags at the end of a file commonly take
 LOOKED_AT = 50  # frames: an encoder that varies the bitrate has done so by then
 
 
 def states_length(file: BinaryIO) -> bool:
     """Whether the first frame is a header with the number of frames."""
     first = next(frames(file), b"")
-    return any(name in first for name in (b"Xing", b"Info", b"VBRI"))
+    return any(name in first for name in NAMES)
 
 
 def varies(file: BinaryIO) -> bool:
@@ -27,14 +30,78 @@ def varies(file: BinaryIO) -> bool:
     return len(indices) > 1
 
 
+def first_recording(file: BinaryIO) -> tuple[int, bool]:
+    """Return where the first of the MP3 files in `file`, joined end to end, ends, and whether its header counts less than that.
+
+    A new one begins with an ID3 tag or with another header in a first frame.
+    """
+    end = file.seek(0, 2)
+    every = frames(file)
+    first = next(every, b"")
+    at = max(first.find(name) for name in NAMES)
+    if at < 0 or len(first) < at + 16:
+        return end, False
+    begin = file.tell() - len(first)
+    xing = first[at : at + 4] != b"VBRI"
+    if xing and first[at + 7] & 3 == 3 and end - begin - int.from_bytes(first[at + 12 : at + 16], "big") < SLACK:
+        return end, False  # it states its bytes too, which saves looking at each frame
+    count, behind = 1, begin + len(first)
+    for frame in every:
+        if any(name in frame[:64] for name in NAMES):
+            return behind, False
+        count, behind = count + 1, behind + len(frame)
+    file.seek(behind)
+    if file.read(3) == b"ID3":
+        return behind, False
+    stated = int.from_bytes(first[at + 8 : at + 12] if xing else first[at + 14 : at + 18], "big")
+    return end, bool(stated and (not xing or first[at + 7] & 1) and count > stated + 2)
+
+
+def state_length(path: Path, samples: int) -> None:
+    """Write into the header of an MP3 by FFmpeg's muxer how many samples it holds.
+
+    FFmpeg fills a last piece of fewer than 48 samples up and counts those too. Fields as in LAME's MP3 Info Tag rev. 1.
+    """
+    with open(path, "r+b") as file:
+        first = next(frames(file), b"")
+        begin, at = file.tell() - len(first), first.find(b"Info")
+        if at < 0 or len(first) < at + 156:
+            return
+        delay = int.from_bytes(first[at + 141 : at + 144], "big") >> 12
+        per_frame = 1152 if first[1] >> 3 & 1 else 576
+        padding = int.from_bytes(first[at + 8 : at + 12], "big") * per_frame - delay - samples
+        if not 0 <= padding < 4096:
+            return
+        tag = bytearray(first)
+        tag[at + 141 : at + 144] = (delay << 12 | padding).to_bytes(3, "big")
+        tag[at + 154 : at + 156] = bytes(2)
+        tag[at + 154 : at + 156] = _crc16(tag[:190]).to_bytes(2, "big")
+        file.seek(begin)
+        file.write(tag)
+
+
+def _crc16(data: bytes) -> int:
+    crc = 0
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ 0xA001 if crc & 1 else crc >> 1
+    return crc
+
+
+def tag_size(head: bytes) -> int:
+    """Return the bytes of an ID3v2 tag, given its first ten."""
+    a, b, c, d = head[6:10]
+    return 10 + ((a & 127) << 21 | (b & 127) << 14 | (c & 127) << 7 | d & 127) + (10 if head[5] & 16 else 0)
+
+
 def frames(file: BinaryIO) -> Iterator[bytes]:
     """All frames of layer III, one after the other, from behind an ID3 tag to where there is none."""
     file.seek(0)
     head = file.read(10)
     at = 0
     if head[:3] == b"ID3" and len(head) == 10:
-        a, b, c, d = head[6:]
-        at = 10 + (a << 21 | b << 14 | c << 7 | d)
+        at = tag_size(head)
     while True:
         file.seek(at)
         head = file.read(4)

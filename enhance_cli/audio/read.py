@@ -1,60 +1,58 @@
-"""Opens any sound file and yields it in blocks, in constant memory, by libsndfile or (see decode.py) by
-FFmpeg.
+"""Opens any sound file and yields it in blocks, in constant memory, by libsndfile or (see decode.py) by FFmpeg.
 
-Decides by content, never by the name. A file that is damaged says so before any work is done on it:
-libsndfile itself would read a truncated recording to where it breaks off and call it complete.
+Decides by content, never by the name, and believes the bytes rather than the header: recordings joined end to end are read one
+after the other, and samples behind what a header counts are read too. A file that is damaged says so before any work is done
+on it: libsndfile itself would read a truncated recording to where it breaks off and call it complete.
 """
 
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import soundfile
 
-from enhance_cli.audio import chunks, decode, mpeg
-from enhance_cli.audio.info import LOSSY, AudioInfo
+from enhance_cli.audio import chunks, decode
+from enhance_cli.audio.info import AudioInfo
+from enhance_cli.audio.native import CountError, Decode, fail_truncated, open_native
+from enhance_cli.audio.sections import Section, Window, find_sections
 from enhance_cli.errors import AudioError
 
 __all__ = ["AudioFile", "AudioInfo", "open_audio"]
 
 LOWEST_RATE, HIGHEST_RATE, MOST_CHANNELS = 1000, 768_000, 64
-_UNKNOWN = 2**62  # libsndfile's frame count for streams without one is near 2**63
-_UNREADABLE = (soundfile.SoundFileError, ValueError)  # the latter where libsndfile says that it is past the end
-_DOUBLE = ("PCM_32", "DOUBLE", "ALAC_32")  # subtypes that float32 cannot hold
-Decode = Callable[[int, int], Iterator[np.ndarray]]  # (first sample, samples per block) -> blocks
 
 
-def open_audio(path: str | os.PathLike) -> AudioFile:
-    """Open a sound file; its `.info` is known, and it can be read, when this returns.
+def open_audio(path: str | os.PathLike, track: str | None = None) -> AudioFile:
+    """Open a sound file. Its `.info` is known, and it can be read, when this returns.
 
-    Raises AudioError for what is missing, unreadable, empty, not audio, truncated, or absurd (rate,
-    channels).
+    `track` is the number (from 1) or the language of a sound track, None the one a player would take. Raises AudioError for
+    what is missing, unreadable, empty, not audio, truncated, or absurd (rate, channels).
     """
     path = Path(path)
     _check_there(path)
-    _check_promise(path)
-    try:
-        info, blocks = _by_libsndfile(path)
-    except soundfile.SoundFileError as refusal:
-        info, blocks = decode.open_foreign(path, getattr(refusal, "error_string", str(refusal)))
-    _check_sane(path, info.rate, info.channels)
-    return AudioFile(info, blocks)
+    opened = [_open_section(path, section, track) for section in find_sections(path)]
+    file = opened[0] if len(opened) == 1 else _joined(path, opened)
+    _check_sane(path, file.info.rate, file.info.channels)
+    return file
 
 
 class AudioFile:
-    """An open sound file: `info`, and `blocks()` as often as wanted. A context manager that closes what is
-    left open.
-    """
+    """An open sound file: `info`, and `blocks()` as often as wanted. A context manager that closes what is left open."""
 
-    def __init__(self, info: AudioInfo, decode: Decode):
+    def __init__(self, info: AudioInfo, decode: Decode, notes: list[str] | None = None):
         self.info = info
         self._decode = decode
+        self._notes = notes if notes is not None else []
         self._running: list[Iterator[np.ndarray]] = []
+
+    @property
+    def notes(self) -> list[str]:
+        """What was not as the header or the time stamps say; complete when the file has been read to its end."""
+        return [*self.info.notes, *self._notes]
 
     def blocks(self, frames: int = 65536, start: float = 0.0, duration: float | None = None) -> Iterator[np.ndarray]:
         """Yield (C, n) blocks, n <= frames, from `start` s for `duration` s (None: to the end).
@@ -103,6 +101,75 @@ class AudioFile:
         self.close()
 
 
+def _open_section(path: Path, section: Section, track: str | None) -> AudioFile:
+    """Open one recording: by libsndfile, or by FFmpeg where libsndfile refuses it or does not find all that is counted."""
+    if track is not None:
+        return _open_foreign(path, section, track)
+    _check_promise(path, section)
+    try:
+        if section.understated:
+            raise soundfile.SoundFileError("its header counts fewer samples than there are")
+        info, blocks = open_native(path, section)
+    except CountError as unfit:
+        return _open_as_counted(path, section, unfit)
+    except soundfile.SoundFileError as refusal:
+        reason = getattr(refusal, "error_string", str(refusal)).strip(". ")
+        file = _open_foreign(path, section, None)
+        note = (f"{reason}: all of them were read",) if section.understated else ()
+        return AudioFile(replace(file.info, notes=(*file.info.notes, *note)), file._decode, file._notes)
+    return AudioFile(_with_note_of_rest(info, section), blocks)
+
+
+def _open_foreign(path: Path, section: Section, track: str | None) -> AudioFile:
+    info, pieces, notes = decode.open_foreign(path, section.start, section.end, track)
+    return AudioFile(info, lambda first, size: decode.regroup(pieces(), first, size), notes)
+
+
+def _open_as_counted(path: Path, section: Section, unfit: CountError) -> AudioFile:
+    """Open a recording in which libsndfile does not find all samples, if FFmpeg does. Raises AudioError if not."""
+    try:
+        file = _open_foreign(path, section, None)
+        held = sum(block.shape[1] for block in file.blocks())
+    except AudioError:
+        if not unfit.promised:
+            raise
+        file, held = None, 0
+    if file is None or held < unfit.promised and file.info.container not in ("OGG",):
+        fail_truncated(path, max(held, unfit.held), unfit.promised, "samples")
+    return file
+
+
+def _with_note_of_rest(info: AudioInfo, section: Section) -> AudioInfo:
+    if not section.left:
+        return info
+    note = f"{section.left} bytes at the end are neither sound nor a known chunk and were not read"
+    return replace(info, notes=(*info.notes, note))
+
+
+def _joined(path: Path, files: list[AudioFile]) -> AudioFile:
+    """Return several recordings of one file as one. Raises AudioError if they differ in rate or channels."""
+    first, at = files[0].info, 0.0
+    for number, file in enumerate(files, 1):
+        info = file.info
+        if (info.rate, info.channels) != (first.rate, first.channels):
+            raise AudioError(
+                f"{path} holds {len(files)} recordings one after the other, and number {number} has {info.rate} Hz and"
+                f" {info.channels} channels instead of {first.rate} Hz and {first.channels}",
+                "split it, or convert it with a program that resamples them",
+            )
+        at += (info.frames or 0) / info.rate
+    counts = [file.info.frames for file in files]
+    note = f"{len(files)} recordings lie one after the other in this file: all of them were read"
+    notes = (note, *(note for file in files for note in file.info.notes))
+    info = replace(first, frames=None if None in counts else sum(counts), notes=notes)
+
+    def pieces() -> Iterator[np.ndarray]:
+        for file in files:
+            yield from file._decode(0, 65536)
+
+    return AudioFile(info, lambda skip, size: decode.regroup(pieces(), skip, size))
+
+
 def _check_there(path: Path) -> None:
     try:
         if path.is_dir():
@@ -119,15 +186,15 @@ def _check_there(path: Path) -> None:
         raise AudioError(f"{path} is empty (zero bytes)", "copy or record it again")
 
 
-def _check_promise(path: Path) -> None:
+def _check_promise(path: Path, section: Section) -> None:
     with open(path, "rb") as file:
-        promise = chunks.promise(file)
+        promise = chunks.promise(Window(file, section.start, section.end))
     if promise is None:
         return
     _check_sane(path, promise.rate, promise.channels)
-    if promise.truncated:
+    if promise.truncated and section.raw is None:
         unit, size = ("samples", promise.frame_bytes) if promise.frame_bytes else ("bytes", 1)
-        _fail_truncated(path, promise.held // size, promise.promised // size, unit)
+        fail_truncated(path, promise.held // size, promise.promised // size, unit)
 
 
 def _check_sane(path: Path, rate: float, channels: int) -> None:
@@ -137,102 +204,3 @@ def _check_sane(path: Path, rate: float, channels: int) -> None:
         )
     if not LOWEST_RATE <= rate <= HIGHEST_RATE:
         raise AudioError(f"{path} has a sample rate of {rate:g} Hz", "its header looks damaged; repair or convert it")
-
-
-def _fail_truncated(path: Path, held: int, promised: int, unit: str) -> None:
-    raise AudioError(
-        f"{path} is truncated: only {held} of {promised} {unit} can be read",
-        "copy it again, or keep what is there with: ffmpeg -i IN OUT.wav",
-    )
-
-
-@contextmanager
-def _sound_file(path: Path) -> Iterator[soundfile.SoundFile]:
-    # Opened by descriptor, so that libsndfile sees no name: it would take any text called .au or .vox for raw
-    # audio.
-    # It also keeps names that are not UTF-8 working.
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
-    with os.fdopen(descriptor, "rb") as file:
-        source = file if sys.platform == "win32" else descriptor  # numbers mean nothing to another C library
-        with _SoundFile(source, closefd=False) as sound:
-            yield sound
-
-
-class _SoundFile(soundfile.SoundFile):
-    """soundfile seeks after every read, which the last one does not survive in a FLAC that does not state its length, as come
-    out of pipes."""
-
-    def seekable(self) -> bool:
-        return self.frames < _UNKNOWN and super().seekable()
-
-
-def _by_libsndfile(path: Path) -> tuple[AudioInfo, Decode]:
-    with _sound_file(path) as sound:
-        frames = sound.frames if sound.frames < _UNKNOWN else None
-        if frames == 0:  # a recorder that was cut off never filled the length in; FFmpeg can read those
-            return decode.open_foreign(path, "it holds no audio samples")
-        guessed = sound.format == "MP3" and _length_is_guessed(path)
-        held = _held(path, sound) if frames is not None else None
-        if held != frames:
-            if sound.format == "OGG":  # it promises no length; libsndfile has lost its way in a valid Opus file
-                return decode.open_foreign(path, f"it gives up after {held} samples")
-            if not (guessed and held):
-                _fail_truncated(path, held, frames, "samples")
-            frames = held
-        rate, subtype = sound.samplerate, sound.subtype
-        bitrate = int(path.stat().st_size * 8 * rate / frames) if subtype in LOSSY and frames else None
-        info = AudioInfo(path, sound.format, subtype, rate, sound.channels, frames, "libsndfile", bitrate)
-
-    def blocks(first: int, size: int) -> Iterator[np.ndarray]:
-        done = first
-        with _sound_file(path) as sound:
-            if frames is not None and first >= frames:
-                return
-            try:
-                _go_to(sound, first)
-                while len(block := sound.read(size, _dtype(subtype), always_2d=True)):
-                    done += len(block)
-                    yield np.ascontiguousarray(block.T)
-            except _UNREADABLE as error:
-                raise AudioError(f"{path} is damaged after sample {done} ({error})", "repair or convert it") from None
-        if frames is not None and done != frames:
-            _fail_truncated(path, done, frames, "samples")
-
-    return info, blocks
-
-
-def _dtype(subtype: str) -> str:
-    return "float64" if subtype in _DOUBLE else "float32"
-
-
-def _go_to(sound: soundfile.SoundFile, first: int) -> None:
-    """Go from the beginning to sample `first`; in GSM 6.10 and its like only by decoding what lies before."""
-    if sound.seekable():
-        sound.seek(first)
-        return
-    while first > 0 and (count := len(sound.read(min(first, 65536)))):
-        first -= count
-
-
-def _length_is_guessed(path: Path) -> bool:
-    """Of an MP3. Raises SoundFileError if the guess may be far from the truth."""
-    with open(path, "rb") as file:
-        if mpeg.states_length(file):
-            return False
-        if mpeg.varies(file):
-            raise soundfile.SoundFileError("an MP3 of varying bitrate that does not state its length")
-        return True
-
-
-def _held(path: Path, sound: soundfile.SoundFile) -> int:
-    """How many of the promised samples can be read. FLAC and MP3 promise a number outside of any chunk."""
-    held = 0
-    with suppress(*_UNREADABLE):
-        if sound.seekable():
-            sound.seek(sound.frames - 1)
-            if len(sound.read(1)) == 1:
-                return sound.frames
-    with suppress(*_UNREADABLE), _sound_file(path) as again:  # libsndfile is not itself after a failure
-        while count := len(again.read(1024)):
-            held += count
-    return held

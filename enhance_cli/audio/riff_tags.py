@@ -16,7 +16,9 @@ from enhance_cli.audio.chunks import Form, promise, read_payload, walk
 
 # Chunks that describe the samples themselves, which are new, or are padding.
 AUDIO = frozenset(
-    b"fmt |data|fact|ds64|JUNK|junk|PAD |FLLR|PEAK|levl|slnt|COMM|SSND|FVER|desc|pakt|kuki|chan|free|peak".split(b"|")
+    b"fmt |data|fact|ds64|JUNK|junk|PAD |FLLR|PEAK|levl|slnt|COMM|SSND|FVER|desc|pakt|kuki|chan|free|peak|CHAN".split(
+        b"|"
+    )
 )
 _POSITIONS = (b"cue ", b"smpl", b"plst", b"MARK", b"INST")
 _TIME_REFERENCE = 338  # offset in a bext chunk: samples since midnight, 64 bits (EBU Tech 3285)
@@ -53,7 +55,7 @@ def copy_chunks(source: Path, target: Path, start: float = 0.0) -> list[str]:
 
 
 def append_chunk(target: Path, name: bytes, payload: bytes) -> None:
-    """Append one chunk to a WAV or RF64 file."""
+    """Append one chunk to a WAV, RF64, AIFF or CAF file."""
     with open(target, "r+b") as file:
         _append(file, walk(file), name, payload)
 
@@ -83,6 +85,9 @@ def _shift_time(bext: bytes, samples: float, ratio: float) -> bytes:
 
 def _append(file: BinaryIO, form: Form, name: bytes, payload: bytes) -> None:
     end = file.seek(0, 2)
+    if form.kind == "CAF":
+        file.write(struct.pack(">4sq", name, len(payload)) + payload)
+        return
     file.write(bytes(end % 2) + struct.pack(form.order + "4sI", name, len(payload)) + payload + bytes(len(payload) % 2))
     size = file.tell() - 8
     if form.kind == "RF64":

@@ -10,21 +10,24 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import struct
 import sys
 from pathlib import Path
 
 import numpy as np
 import soundfile
 
-from enhance_cli.audio import chunks, encode
+from enhance_cli.audio import channels as speakers
+from enhance_cli.audio import chunks, riff_tags
+from enhance_cli.audio.encode import Encoder, is_encoded_here
 from enhance_cli.audio.formats import OutputFormat, output_format
+from enhance_cli.audio.info import depth
 from enhance_cli.audio.integers import quantise
 from enhance_cli.errors import AudioError
 
 __all__ = ["AudioWriter", "OutputFormat", "output_format"]
 
 _LARGEST = 2**32 - 2**24  # bytes of audio in a file with 32-bit lengths; leaves room for the header, tags and pictures
-_BITS = {"PCM_S8": 8, "PCM_U8": 8, "PCM_24": 24, "PCM_32": 32, "ALAC_20": 20, "ALAC_24": 24, "ALAC_32": 32}
 _FLOATS = (
     "FLOAT",
     "DOUBLE",
@@ -52,12 +55,13 @@ class AudioWriter:
 
     def __init__(self, path: str | os.PathLike, fmt: OutputFormat, channels: int, frames: int | None = None):
         self.path, self.format, self.channels, self.written = Path(path), fmt, channels, 0
-        self._bits = 0 if fmt.subtype in _FLOATS else _BITS.get(fmt.subtype, 16)
-        self._bytes = channels * {"FLOAT": 4, "DOUBLE": 8}.get(fmt.subtype, (self._bits + 7) // 8)
-        self._foreign = fmt.container == "M4A"
+        stored = 0 if fmt.subtype in _FLOATS else depth(fmt.subtype) or 16
+        self._bits = fmt.bits or stored
+        self._bytes = channels * {"FLOAT": 4, "DOUBLE": 8}.get(fmt.subtype, (stored + 7) // 8)
+        self._foreign = is_encoded_here(fmt)
         try:
             if self._foreign:
-                self._sink = encode.open_encoder(self.path, fmt, channels)
+                self._sink = Encoder(self.path, fmt, channels)
             else:
                 self._sink = self._open(_container(fmt.container, self._bytes, frames))
         except (soundfile.SoundFileError, OSError) as error:
@@ -65,7 +69,6 @@ class AudioWriter:
 
     def _open(self, container: str) -> soundfile.SoundFile:
         level = _compression(self.format, self.channels)
-        steady = {"bitrate_mode": "CONSTANT"} if container == "MP3" else {}
         name = str(self.path) if sys.platform == "win32" else os.fsencode(self.path)
         return _Unsynced(
             name,
@@ -75,11 +78,12 @@ class AudioWriter:
             self.format.subtype,
             format=container,
             compression_level=level,
-            **steady,
         )
 
     def write(self, block: np.ndarray) -> None:
         """Append (C, n) samples; beyond full scale they are clipped if the format holds integers."""
+        if self.format.order is not None:
+            block = block[list(self.format.order)]
         for begin in range(0, block.shape[1], _PIECE):
             piece = block[:, begin : begin + _PIECE]
             self.written += piece.shape[1]
@@ -107,6 +111,9 @@ class AudioWriter:
                 return
             if self.format.subtype in ("FLOAT", "DOUBLE"):
                 _clear_peak_time(self.path)
+            _name_speakers(self.path, self.format)
+            if self.format.subtype in _WHOLE_BLOCKS:
+                _count_in_fact(self.path, self.written)
             held = soundfile.info(os.fspath(self.path) if sys.platform == "win32" else os.fsencode(self.path)).frames
         except (soundfile.SoundFileError, OSError) as error:
             self._fail(error)
@@ -134,10 +141,10 @@ class AudioWriter:
 
 
 def as_read(block: np.ndarray, fmt: OutputFormat) -> np.ndarray:
-    """(C, n) samples, float64, as they come back from a file of that format; unchanged for lossy ones."""
-    if fmt.subtype in _FLOATS:
+    """Return (C, n) samples as they come back from a file of that format, float64; lossy ones are unchanged."""
+    if fmt.subtype in _FLOATS or fmt.subtype == "AAC":
         return block.astype(np.float32 if fmt.subtype == "FLOAT" else block.dtype).astype(np.float64)
-    whole = quantise(block, _BITS.get(fmt.subtype, 16))
+    whole = quantise(block, fmt.bits or depth(fmt.subtype) or 16)
     return whole / -float(np.iinfo(whole.dtype).min)
 
 
@@ -155,14 +162,11 @@ def _block_length(fmt: OutputFormat, channels: int) -> int:
 
 
 def _compression(fmt: OutputFormat, channels: int) -> float | None:
-    """libsndfile's compression level, 0 (most bits) to 1, that comes nearest to fmt.bitrate."""
+    """Return libsndfile's compression level, 0 (most bits) to 1, that comes nearest to fmt.bitrate."""
     if fmt.bitrate is None:
         return None
     kilobits = fmt.bitrate / 1000
-    if fmt.subtype == "MPEG_LAYER_III":
-        least, most = (32, 320) if fmt.rate >= 32000 else (8, 160) if fmt.rate >= 16000 else (8, 64)
-        level = (most - kilobits) / (most - least)
-    elif fmt.subtype == "OPUS":
+    if fmt.subtype == "OPUS":
         level = (256 - kilobits / channels) / 250
     else:  # libvorbis' kilobits for one channel of a pair at 44.1 kHz
         per_channel = kilobits / channels * max(44100 / fmt.rate, 1)
@@ -178,3 +182,36 @@ def _clear_peak_time(path: Path) -> None:
         if peak:
             file.seek(peak.start + 4)
             file.write(bytes(4))
+
+
+def _name_speakers(path: Path, fmt: OutputFormat) -> None:
+    """Write into the header which loudspeaker each channel is for, and how many bits of a sample are used."""
+    if fmt.container in ("CAF", "AIFF") and fmt.layout:
+        name = b"chan" if fmt.container == "CAF" else b"CHAN"
+        riff_tags.append_chunk(path, name, speakers.to_core_audio(fmt.layout))
+    if fmt.container not in ("WAVEX", "RF64"):
+        return
+    with open(path, "r+b") as file:
+        form = chunks.walk(file)
+        described = form.find(b"fmt ") if form else None
+        if described is None or described.size < 40:
+            return
+        if fmt.bits:
+            file.seek(described.start + 18)
+            file.write(struct.pack("<H", fmt.bits))
+        if fmt.mask is not None:
+            file.seek(described.start + 20)
+            file.write(struct.pack("<I", fmt.mask))
+        if fmt.ambisonic:
+            file.seek(described.start + 28)
+            file.write(speakers.AMBISONIC)
+
+
+def _count_in_fact(path: Path, frames: int) -> None:
+    """Write into the `fact` chunk how many samples there are, which the last block is filled up behind."""
+    with open(path, "r+b") as file:
+        form = chunks.walk(file)
+        fact = form.find(b"fact") if form else None
+        if fact is not None and fact.size >= 4:
+            file.seek(fact.start)
+            file.write(struct.pack(form.order + "I", frames))

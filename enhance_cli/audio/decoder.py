@@ -1,0 +1,288 @@
+"""The process that decodes by FFmpeg's libraries, so that a file that crashes one of them costs that file and nothing else.
+
+It is run as a program. Requests come as lines of JSON on standard input; for each there follow messages on standard
+output: a type (1 byte), a length (4 bytes, little endian), and so many bytes. The types are H, a JSON object that describes
+the file; S, interleaved float samples; N, a note; F, a failure in words; E, the end. The process ends with its input, and
+it ends itself after SECONDS of work without a message, or if it takes more than MEMORY.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import os
+import signal
+import struct
+import sys
+from collections.abc import Iterator
+
+import av
+
+SECONDS = 8.0  # of processor time
+MEMORY = 1 << 31  # bytes of address space beyond what the process has at its start
+HOLE = 3600  # seconds: a longer gap between time stamps is a fault of theirs, not silence
+ALONE, DAY = 60, 86400  # seconds: a beginning after that is not silence
+TIMED = ("mov", "matroska", "mpegts", "mpeg", "asf", "flv", "mxf", "nut")  # containers whose time stamps mean something
+SAMPLE_ACCURATE = ("mov", "mxf", "nut")
+_COUNTED = ("aac", "mp3", "loas")  # containers without a header, whose duration is a guess
+_DEPTHS = {"u8": 8, "u8p": 8, "s16": 16, "s16p": 16}
+
+
+def main() -> None:
+    if hasattr(signal, "SIGINT"):
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which closes our input
+    _bound_memory()
+    av.logging.set_level(av.logging.PANIC)
+    out = os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)  # a library that prints must not spoil the messages
+    for line in sys.stdin.buffer:
+        request = json.loads(line)
+        try:
+            _serve(request, out)
+        except (av.FFmpegError, OSError, ValueError, EOFError, MemoryError, OverflowError) as error:
+            _send(out, b"F", str(getattr(error, "strerror", None) or error).encode())
+
+
+def _serve(request: dict, out) -> None:
+    _restart_watch()
+    path = os.fsdecode(bytes.fromhex(request["path"]))
+    with open(path, "rb") as file:
+        source = Source(file, request["start"], request["end"])
+        with av.open(source, format=request.get("format"), metadata_errors="replace") as container:
+            stream = _choose(container, request.get("track"))
+            for other in container.streams:
+                if other is not stream:
+                    with contextlib.suppress(Exception):
+                        other.discard = "all"
+            stream.codec_context.thread_count = 1
+            packets = container.demux(stream)
+            head = next(packets)
+            frames = (frame for packet in itertools.chain([head], packets) for frame in packet.decode())
+            first = next(frames, None)
+            if first is None:
+                raise ValueError("it holds no audio samples")
+            facts = _facts(container, stream, first, bytes(head)[24:28])
+            _send(out, b"H", json.dumps(facts).encode())
+            if request["samples"]:
+                _decode(container, stream, first, frames, facts, out)
+    _send(out, b"E", b"")
+
+
+def _choose(container, track: str | None):
+    """Return the stream that is asked for: by number from 1, by language, or the one FFmpeg holds for the best."""
+    streams = container.streams.audio
+    if not streams:
+        raise ValueError("it has no audio track")
+    if track is None:
+        return container.streams.best("audio") or streams[0]
+    if track.isdigit():
+        if not 1 <= int(track) <= len(streams):
+            raise ValueError(f"it has no sound track {track}, only {len(streams)}")
+        return streams[int(track) - 1]
+    for stream in streams:
+        if (stream.language or "").lower()[:2] == track.lower()[:2]:
+            return stream
+    raise ValueError(f"it has no sound track in the language {track}")
+
+
+def _facts(container, stream, frame, flags: bytes) -> dict:
+    """Return the description of a file, given its first frame, and bytes 24 to 28 of its first packet."""
+    codec, format_ = stream.codec_context, frame.format
+    names = [channel.name for channel in frame.layout.channels]
+    bits = _bits(codec, format_, flags)
+    picture = av.stream.Disposition.attached_pic  # a cover does not make a song a film
+    rate = frame.sample_rate
+    origin = _origin(container, stream)
+    claimed = None
+    if stream.duration is not None and container.format.name.split(",")[0] not in _COUNTED:
+        begin = stream.start_time * stream.time_base if stream.start_time and origin is not None else 0
+        claimed = round((stream.duration * stream.time_base + begin - (origin or 0)) * rate)
+    streams = container.streams.audio
+    return {
+        "container": container.format.name, "brand": container.metadata.get("major_brand", ""), "codec": codec.name,
+        "film": any(not video.disposition & picture for video in container.streams.video),
+        "float": format_.name.startswith(("flt", "dbl")), "double": bits > 24, "bits": bits, "rate": rate,
+        "channels": frame.layout.nb_channels, "speakers": names, "claimed": claimed,
+        "bitrate": stream.codec_context.bit_rate or (None if container.streams.video else container.bit_rate),
+        "track": streams.index(stream) + 1,
+        "tracks": [
+            [n, s.codec_context.name if s.codec_context else "", s.codec_context.channels if s.codec_context else 0,
+             s.language or "", s.metadata.get("title", "")] for n, s in enumerate(streams, 1)
+        ],
+        "tags": {**container.metadata, **stream.metadata},
+        "chapters": [
+            [float(c["start"] * c["time_base"]), float(c["end"] * c["time_base"]), c["metadata"].get("title", "")]
+            for c in container.chapters()
+        ],
+    }  # fmt: skip
+
+
+def _bits(codec, format_, flags: bytes) -> int:
+    """Return how many bits of a sample the file stores; FFmpeg gives 24 of them in 32."""
+    name, extra = codec.name, bytes(codec.extradata or b"")
+    if format_.name in _DEPTHS:
+        return _DEPTHS[format_.name]
+    if format_.name.startswith("flt"):
+        return 24
+    if format_.name.startswith("dbl"):
+        return 53
+    if name == "flac" and len(extra) >= 18:
+        return ((extra[12] & 1) << 4 | extra[13] >> 4) + 1
+    if name == "alac" and len(extra) >= 24:
+        return extra[len(extra) - 24 + 5]
+    if name == "tta" and len(extra) >= 10:
+        return struct.unpack_from("<H", extra, 8)[0]
+    if name == "wavpack" and len(flags) == 4:  # bytes of a sample, and by how many bits it was shifted
+        (value,) = struct.unpack("<I", flags)
+        return 8 * ((value & 3) + 1) - (value >> 13 & 31)
+    return 32 if name.startswith(("pcm_s32", "pcm_u32", "pcm_s64")) else 24
+
+
+def _origin(container, stream) -> float | None:
+    """Return the time in seconds, as the container counts, at which the recording begins; None if it has no usable times.
+
+    In MP4 and Matroska that is zero, also if the sound begins later, but not where it alone begins after a minute: that was
+    cut out of a stream.
+    """
+    name = container.format.name.split(",")[0]
+    if name not in TIMED:
+        return None
+    start = (container.start_time or 0) / 1_000_000
+    if name in ("mov", "matroska") and start < (ALONE if len(container.streams) == 1 else DAY):
+        return 0.0
+    return start
+
+
+def _decode(container, stream, first, frames: Iterator, facts: dict, out) -> None:
+    rate, channels = facts["rate"], facts["channels"]
+    width = 8 if facts["double"] else 4
+    packed = av.AudioResampler(format="dbl" if facts["double"] else "flt", layout=first.layout, rate=rate)
+    clock = Clock(container, stream, rate)
+    frame = first
+    while frame is not None:
+        if frame.sample_rate != rate or frame.layout.nb_channels != channels:
+            where = clock.position / rate
+            raise ValueError(
+                f"at {where:.2f} s it changes to {frame.sample_rate} Hz and {frame.layout.nb_channels} channels"
+            )
+        silence, skip = clock.place(frame)
+        while silence > 0:
+            piece = min(silence, 65536)
+            _send(out, b"S", bytes(piece * channels * width))
+            silence -= piece
+        frame.pts = None
+        for converted in packed.resample(frame):
+            data = memoryview(converted.planes[0])[: converted.samples * channels * width]
+            _send(out, b"S", data[skip * channels * width :])
+            skip = 0
+        frame = next(frames, None)
+    for note in clock.notes():
+        _send(out, b"N", note.encode())
+
+
+class Clock:
+    """Places frames by their time stamps: how much silence belongs before each, and what lies before the beginning."""
+
+    def __init__(self, container, stream, rate: int):
+        self.position = 0  # samples since the beginning
+        self._rate, self._time_base = rate, stream.time_base
+        self._origin = _origin(container, stream)
+        exact = container.format.name.split(",")[0] in SAMPLE_ACCURATE
+        self._tolerance = (0.005 if exact else 0.03) + 2 * float(stream.time_base or 0)
+        self._late, self._holes, self._filled, self._back = 0, 0, 0, 0.0
+        self._shift = 0  # samples by which later frames lie behind their time stamps
+
+    def place(self, frame) -> tuple[int, int]:
+        """Return the samples of silence before a frame, and how many of its own lie before the beginning."""
+        silence = skip = 0
+        if self._origin is not None and frame.pts is not None:
+            seconds = frame.pts * (frame.time_base or self._time_base) - self._origin
+            due = round(seconds * self._rate) + self._shift
+            gap = due - self.position
+            if self.position == 0 and due < 0:
+                skip = min(-due, frame.samples)
+                if skip == frame.samples:  # all of it: the next frame is the first
+                    return 0, skip
+            elif gap > self._tolerance * self._rate:
+                if gap > HOLE * self._rate:
+                    self._shift -= gap
+                else:
+                    silence = gap
+                    self._count(gap)
+            elif gap < -self._tolerance * self._rate:
+                self._back = self._back or self.position / self._rate
+                self._shift -= gap
+        self.position += silence + frame.samples - skip
+        return silence, skip
+
+    def _count(self, gap: int) -> None:
+        if self.position == 0:
+            self._late = gap
+        else:
+            self._holes, self._filled = self._holes + 1, self._filled + gap
+
+    def notes(self) -> Iterator[str]:
+        """Yield in words what was done about time stamps."""
+        if self._late:
+            yield f"the sound begins {self._late / self._rate:.3f} s after the picture or the file: silence was put in front"
+        if self._holes:
+            yield f"{self._holes} gaps in the time stamps, {self._filled / self._rate:.3f} s in all, were filled with silence"
+        if self._back:
+            yield f"the time stamps go back at {self._back:.2f} s: all sound is kept, one piece after the other"
+
+
+class Source:
+    """A part of a file for FFmpeg, which learns by a negative number that there is nothing where it wants to go."""
+
+    def __init__(self, file, start: int, end: int):
+        self._file, self._start, self._length, self._at = file, start, end - start, 0
+
+    def read(self, size: int = -1) -> bytes:
+        left = max(self._length - self._at, 0)
+        self._file.seek(self._start + self._at)
+        data = self._file.read(min(size, left, 64 << 20) if size >= 0 else min(left, 64 << 20))
+        self._at += len(data)
+        return data
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        if whence not in (0, 1, 2):
+            return -22
+        target = (0, self._at, self._length)[whence] + offset
+        if not 0 <= target < 1 << 62:
+            return -22
+        self._at = target
+        return target
+
+    def tell(self) -> int:
+        return self._at
+
+
+def _send(out, kind: bytes, data) -> None:
+    _restart_watch()
+    view = memoryview(struct.pack("<cI", kind, len(data)) + bytes(data))
+    while view:
+        view = view[out.write(view) :]
+
+
+def _restart_watch() -> None:
+    """Give the work up to the next message SECONDS; the signal then ends the process, even in a loop of a library."""
+    if hasattr(signal, "setitimer"):
+        signal.setitimer(signal.ITIMER_PROF, SECONDS)
+
+
+def _bound_memory() -> None:
+    if sys.platform == "linux":
+        import resource
+
+        with open("/proc/self/statm") as statm:
+            now = int(statm.read().split()[0]) * resource.getpagesize()
+        soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+        bound = now + MEMORY
+        if soft != resource.RLIM_INFINITY:
+            bound = min(bound, soft)
+        resource.setrlimit(resource.RLIMIT_AS, (bound, hard))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""The number of the last sample of a FLAC from its last frame, to be held against what its header counts (RFC 9639)."""
+
+from __future__ import annotations
+
+from typing import BinaryIO
+
+_TAIL = 1 << 17  # bytes at the end that hold a whole frame with certainty
+_BLOCK_SIZES = {1: 192, **{i: 576 << (i - 2) for i in range(2, 6)}, **{i: 256 << (i - 8) for i in range(8, 16)}}
+
+
+def counts_less(file: BinaryIO, start: int, end: int) -> bool:
+    """Return whether the FLAC in bytes `start` to `end` goes on after the number of samples that its header states."""
+    file.seek(start)
+    head = file.read(42)
+    if len(head) < 42 or head[4] & 0x7F != 0:
+        return False
+    stated = int.from_bytes(head[21:26], "big") & 0xFFFFFFFFF
+    largest = int.from_bytes(head[10:12], "big")
+    if not stated:
+        return False
+    file.seek(max(end - _TAIL, start))
+    tail = file.read(end - file.tell())
+    return any(last > stated for last in _last_samples(tail, largest))
+
+
+def _last_samples(tail: bytes, largest: int) -> list[int]:
+    """Return where the last frame in `tail` ends, in samples; [] if there is none."""
+    at = len(tail)
+    while (at := tail.rfind(b"\xff", 0, at)) >= 0:
+        ends = _end_of_frame(tail[at : at + 16], largest)
+        if ends is not None:
+            return [ends]
+    return []
+
+
+def _end_of_frame(head: bytes, largest: int) -> int | None:
+    """Return the number of the sample after a frame, given its header, or None if this is no header."""
+    if len(head) < 7 or head[1] & 0xFE != 0xF8 or head[3] & 0x01 or head[2] & 0x0F == 0x0F or head[3] >> 4 > 10:
+        return None
+    number, at = _coded_number(head)
+    code = head[2] >> 4
+    if number is None or code == 0:
+        return None
+    size = _BLOCK_SIZES.get(code)
+    if size is None:
+        width = 1 if code == 6 else 2
+        size = int.from_bytes(head[at : at + width], "big") + 1
+        at += width
+    at += {12: 1, 13: 2, 14: 2}.get(head[2] & 0x0F, 0)
+    if len(head) <= at or _crc8(head[:at]) != head[at]:
+        return None
+    return (number if head[1] & 1 else number * largest) + size
+
+
+def _coded_number(head: bytes) -> tuple[int | None, int]:
+    """Return the frame or sample number, coded as UTF-8 codes characters, and where the header goes on."""
+    first = head[4]
+    if first < 0x80:
+        return first, 5
+    length = 8 - (first ^ 0xFF).bit_length()
+    if not 2 <= length <= 7 or len(head) < 4 + length:
+        return None, 5
+    number = first & (0x7F >> length)
+    for byte in head[5 : 4 + length]:
+        if byte >> 6 != 2:
+            return None, 5
+        number = number << 6 | byte & 0x3F
+    return number, 4 + length
+
+
+def _crc8(data: bytes) -> int:
+    crc = 0
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = (crc << 1 ^ 0x07 if crc & 0x80 else crc << 1) & 0xFF
+    return crc

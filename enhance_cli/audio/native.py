@@ -1,0 +1,253 @@
+"""Reads what libsndfile reads, from a whole file or from one section of it, and what its header says about loudspeakers."""
+
+from __future__ import annotations
+
+import os
+import struct
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from enhance_cli.audio import channels, mpeg
+from enhance_cli.audio.chunks import read_payload, walk
+from enhance_cli.audio.info import LOSSY, AudioInfo, depth
+from enhance_cli.audio.sections import Section, Window
+from enhance_cli.errors import AudioError
+
+Decode = Callable[[int, int], Iterator[np.ndarray]]  # (first sample, samples per block) -> blocks
+
+_UNKNOWN = 2**62  # libsndfile's frame count for streams without one is near 2**63
+_UNREADABLE = (soundfile.SoundFileError, ValueError)  # the latter where libsndfile says that it is past the end
+_DOUBLE = ("PCM_32", "DOUBLE", "ALAC_32")  # subtypes that float32 cannot hold
+_ADPCM = ("IMA_ADPCM", "MS_ADPCM", "GSM610", "G721_32", "NMS_ADPCM_16", "NMS_ADPCM_24", "NMS_ADPCM_32")
+_MASK = b"WAVEFORMATEXTENSIBLE_CHANNEL_MASK="
+
+
+class CountError(soundfile.SoundFileError):
+    """libsndfile reads another number of samples than the header counts: `held` of `promised`."""
+
+    def __init__(self, held: int, promised: int):
+        super().__init__(f"only {held} of {promised} samples can be read")
+        self.held, self.promised = held, promised
+
+
+def open_native(path: Path, section: Section) -> tuple[AudioInfo, Decode]:
+    """Open a section of a file by libsndfile.
+
+    Raises SoundFileError for what it does not read, and CountError, one of these, where it does not find all samples.
+    """
+    opened = _opener(path, section)
+    with opened() as sound:
+        frames = sound.frames if sound.frames < _UNKNOWN else None
+        if frames == 0:  # a recorder that was cut off never filled the length in; FFmpeg can read those
+            raise CountError(0, 0)
+        if sound.format in ("WAV", "WAVEX") and sound.subtype.startswith("MPEG"):
+            raise soundfile.SoundFileError("MP3 in a WAV header, whose length libsndfile only guesses")
+        guessed = sound.format == "MP3" and _length_is_guessed(path, section)
+        held = _held(opened, sound) if frames is not None else None
+        if held != frames:
+            if not (guessed and held):
+                raise CountError(held, frames)
+            frames = held
+        rate, count = sound.samplerate, sound.channels
+        subtype = sound.subtype
+        container = _RAW_CONTAINER if section.raw else sound.format
+    if subtype in _ADPCM and frames is not None:
+        frames = _stated_by_fact(path, section, frames)
+    size = section.end - section.start
+    bitrate = int(size * 8 * rate / frames) if subtype in LOSSY and frames else None
+    described = _speakers(path, section, container, subtype, count)
+    info = AudioInfo(path, container, subtype, rate, count, frames, "libsndfile", bitrate, **described)
+    if section.raw:
+        info = _as_in_header(path, section, info)
+
+    def blocks(first: int, size: int) -> Iterator[np.ndarray]:
+        done = first
+        with opened() as sound:
+            if frames is not None and first >= frames:
+                return
+            try:
+                _go_to(sound, first)
+                while len(block := sound.read(size, _dtype(subtype), always_2d=True)):
+                    if frames is not None:
+                        block = block[: frames - done]
+                    done += len(block)
+                    yield np.ascontiguousarray(block.T)
+                    if done == frames:
+                        break
+            except _UNREADABLE as error:
+                raise AudioError(f"{path} is damaged after sample {done} ({error})", "repair or convert it") from None
+        if frames is not None and done != frames:
+            fail_truncated(path, done, frames, "samples")
+
+    return info, blocks
+
+
+def fail_truncated(path: Path, held: int, promised: int, unit: str) -> None:
+    """Raise the AudioError that says how much of a file is there."""
+    raise AudioError(
+        f"{path} is truncated: only {held} of {promised} {unit} can be read",
+        "copy it again, or keep what is there with: ffmpeg -i IN OUT.wav",
+    )
+
+
+_RAW_CONTAINER = "RAW"
+
+
+def _opener(path: Path, section: Section) -> Callable[[], contextmanager]:
+    """Return a function that opens a section for libsndfile, and closes it when the context ends.
+
+    libsndfile sees no name: it would take any text called .au or .vox for raw audio. That also keeps names working that are
+    not UTF-8.
+    """
+
+    @contextmanager
+    def opened() -> Iterator[soundfile.SoundFile]:
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        with os.fdopen(descriptor, "rb") as file:
+            if raw := section.raw:
+                window = Window(file, raw.start, raw.end - (raw.end - raw.start) % _frame_bytes(raw))
+                with soundfile.SoundFile(
+                    window, format="RAW", subtype=raw.subtype, endian=raw.endian, samplerate=raw.rate,
+                    channels=raw.channels,
+                ) as sound:  # fmt: skip
+                    yield sound
+                return
+            whole = section.start == 0 and section.end == os.fstat(descriptor).st_size
+            # A number means nothing to another C library.
+            source = descriptor if whole and sys.platform != "win32" else Window(file, section.start, section.end)
+            with _SoundFile(source, closefd=False) as sound:
+                yield sound
+
+    return opened
+
+
+def _frame_bytes(raw) -> int:
+    width = {"PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8}.get(raw.subtype, 1)
+    return width * raw.channels
+
+
+class _SoundFile(soundfile.SoundFile):
+    """soundfile seeks after every read, which the last one does not survive in a FLAC that does not state its length, as come
+    out of pipes."""
+
+    def seekable(self) -> bool:
+        return self.frames < _UNKNOWN and super().seekable()
+
+
+def _dtype(subtype: str) -> str:
+    return "float64" if subtype in _DOUBLE else "float32"
+
+
+def _go_to(sound: soundfile.SoundFile, first: int) -> None:
+    """Go from the beginning to sample `first`; in GSM 6.10 and its like only by decoding what lies before."""
+    if sound.seekable():
+        sound.seek(first)
+        return
+    while first > 0 and (count := len(sound.read(min(first, 65536)))):
+        first -= count
+
+
+def _length_is_guessed(path: Path, section: Section) -> bool:
+    """Return whether libsndfile guesses the length of an MP3. Raises SoundFileError if it may be far from the truth."""
+    with open(path, "rb") as file:
+        window = Window(file, section.start, section.end)
+        if mpeg.states_length(window):
+            return False
+        if mpeg.varies(window):
+            raise soundfile.SoundFileError("an MP3 of varying bitrate that does not state its length")
+        return True
+
+
+def _held(opened: Callable, sound: soundfile.SoundFile) -> int:
+    """Return how many of the promised samples can be read. FLAC and MP3 promise a number outside of any chunk."""
+    held = 0
+    with suppress(*_UNREADABLE):
+        if sound.seekable():
+            sound.seek(sound.frames - 1)
+            if len(sound.read(1)) == 1:
+                return sound.frames
+    with suppress(*_UNREADABLE), opened() as again:  # libsndfile is not itself after a failure
+        while count := len(again.read(1024)):
+            held += count
+    return held
+
+
+# --- what headers say -------------------------------------------------------------------------------------------
+
+
+def _stated_by_fact(path: Path, section: Section, frames: int) -> int:
+    """Return the samples that the `fact` chunk counts, if they end in the last block of `frames`, else `frames`."""
+    with open(path, "rb") as file:
+        window = Window(file, section.start, section.end)
+        form = walk(window)
+        fact = form.find(b"fact") if form and form.kind in ("RIFF", "RF64") else None
+        if fact is None or fact.size < 4:
+            return frames
+        (stated,) = struct.unpack(form.order + "I", read_payload(window, fact)[:4])
+    return stated if 0 < frames - stated < 8192 else frames
+
+
+def _as_in_header(path: Path, section: Section, info: AudioInfo) -> AudioInfo:
+    """Return the description with the container that the header names, and a note that its count is not true."""
+    with open(path, "rb") as file:
+        window = Window(file, section.start, section.end)
+        form = walk(window)
+        window.seek(0)
+        kind = form.kind if form else "AU"
+        described = _speakers(path, section, kind, info.subtype, info.channels)
+        extensible = described.get("mask") is not None or described.get("ambisonic", False)
+    kind = {"RIFF": "WAVEX" if extensible else "WAV"}.get(kind, kind)
+    counted, held = section.raw.promised / info.rate, (info.frames or 0) / info.rate
+    note = f"the header counts {counted:.2f} s, but the file holds {held:.2f} s: all of it was read"
+    values = {**vars(info), **described, "container": kind, "notes": (*info.notes, note)}
+    return AudioInfo(**values)
+
+
+def _speakers(path: Path, section: Section, container: str, subtype: str, count: int) -> dict:
+    """Return layout, mask, ambisonic and bits as far as the header gives them."""
+    with open(path, "rb") as file:
+        window = Window(file, section.start, section.end)
+        if container in ("WAV", "WAVEX", "RF64", "RIFF", "W64"):
+            return _extensible(window, count, depth(subtype))
+        if container == "FLAC" or container == "OGG":
+            window.seek(0)
+            head = window.read(1 << 16)
+            if container == "OGG":
+                family = head[at + 18] if (at := head.find(b"OpusHead")) >= 0 and len(head) > at + 18 else 1
+                return {"layout": channels.VORBIS_LAYOUTS.get(count) if count > 2 and family <= 1 else None}
+            return {"layout": _flac_layout(head, count)}
+        if container in ("CAF", "AIFF") and (form := walk(window)):
+            chunk = form.find(b"chan" if container == "CAF" else b"CHAN")
+            return {"layout": channels.from_core_audio(read_payload(window, chunk), count) if chunk else None}
+    return {}
+
+
+def _extensible(file: Window, count: int, depth_stored: int | None) -> dict:
+    form = walk(file)
+    described = form.find(b"fmt ") if form else None
+    if described is None or described.size < 40:
+        return {}
+    raw = read_payload(file, described)[:40]
+    if len(raw) < 40 or struct.unpack_from(form.order + "H", raw)[0] != 0xFFFE:
+        return {}
+    bits, mask = struct.unpack_from(form.order + "HI", raw, 18)
+    ambisonic = raw[28:40] == channels.AMBISONIC
+    return {
+        "layout": None if ambisonic else channels.from_mask(mask, count), "mask": mask, "ambisonic": ambisonic,
+        "bits": bits if depth_stored and 0 < bits < depth_stored else None,
+    }  # fmt: skip
+
+
+def _flac_layout(head: bytes, count: int) -> channels.Layout | None:
+    at = head.upper().find(_MASK)
+    if at >= 0:
+        text = head[at + len(_MASK) : at + len(_MASK) + 12]
+        with suppress(ValueError):
+            digits = bytes(letter for letter in text if letter in b"0123456789abcdefxABCDEFX")
+            return channels.from_mask(int(digits.decode(), 0), count)
+    return channels.FLAC_LAYOUTS.get(count) if count > 2 else None

@@ -1,0 +1,274 @@
+"""Finds out where in a file recordings lie, by its bytes and not by the lengths in its header.
+
+Files joined end to end, chained Ogg streams, tags in front, and headers that count less than is there are seen here, without
+decoding. A file that is as its header says is one section from its first byte to its last.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import re
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from enhance_cli.audio import flac_frames, mpeg
+from enhance_cli.audio.chunks import Form, promise, raw_format, walk
+
+_WAVE_FAMILY = (b"RIFF", b"RIFX", b"RF64", b"BW64", b"riff", b"FORM", b"caff")
+_BEGINNINGS = (*_WAVE_FAMILY, b"fLaC", b"OggS", b"ID3", b".snd", b"\x1aE\xdf\xa3", b"wvpk", b"TTA1")
+_ENDINGS = (b"TAG", b"APETAGEX", b"3DI", b"LYRICSBEGIN")
+_FLAC = re.compile(rb"fLaC[\x00\x80]\x00\x00\x22")
+_MATROSKA = re.compile(rb"\x1aE\xdf\xa3.{1,40}(?:webm|matroska)", re.DOTALL)
+_TTA = re.compile(rb"TTA1[\x01\x02]\x00")
+_AU = {1: "ULAW", 2: "PCM_S8", 3: "PCM_16", 4: "PCM_24", 5: "PCM_32", 6: "FLOAT", 7: "DOUBLE", 27: "ALAW"}
+_SLACK = 64  # bytes behind the last chunk that are too few to be sound
+
+
+@dataclass(frozen=True)
+class Raw:
+    """Samples without a header that could be believed: as soundfile describes them, and where they lie."""
+
+    subtype: str
+    endian: str  # LITTLE or BIG
+    rate: int
+    channels: int
+    start: int
+    end: int
+    promised: int  # samples that the header counts
+
+
+@dataclass(frozen=True)
+class Section:
+    """One recording: bytes `start` to `end` of the file; `raw` where its header counts less than is there.
+
+    `understated` says of a compressed recording that its header counts less. `left` are bytes that are neither sound nor
+    a known chunk.
+    """
+
+    start: int
+    end: int
+    raw: Raw | None = None
+    understated: bool = False
+    left: int = 0
+
+
+class Window:
+    """A part of an open file, for readers that take file objects."""
+
+    def __init__(self, file: BinaryIO, start: int, end: int):
+        self._file, self._start, self._length, self._at = file, start, end - start, 0
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._length}[whence]
+        self._at = max(base + offset, 0)
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+    def read(self, size: int = -1) -> bytes:
+        left = max(self._length - self._at, 0)
+        self._file.seek(self._start + self._at)
+        data = self._file.read(left if size < 0 else min(size, left))
+        self._at += len(data)
+        return data
+
+
+def find_sections(path: Path) -> list[Section]:
+    """Return the recordings in a file, in order; one that covers the file where nothing else is known."""
+    size = path.stat().st_size
+    sections: list[Section] = []
+    with open(path, "rb") as file:
+        start = 0
+        while start < size:
+            section = _section(file, start, size)
+            sections.append(section)
+            start = section.end if section.end > start else size
+    return sections
+
+
+def _section(file: BinaryIO, start: int, size: int) -> Section:
+    file.seek(start)
+    head = file.read(64)
+    if head[:3] == b"ID3" and len(head) >= 10:  # in front of FLAC and others; an MP3 keeps it
+        begin = start + mpeg.tag_size(head)
+        file.seek(begin)
+        if file.read(4) in (b"fLaC", *_WAVE_FAMILY):
+            return _section(file, begin, size)
+    if head[:4] in _WAVE_FAMILY and (form := walk(Window(file, start, size))):
+        return _wave(file, start, size, form)
+    if head[:4] == b".snd" and len(head) >= 24:
+        return _au(file, start, size, head)
+    if head[:4] == b"fLaC":
+        end = _next(file, _FLAC, start, size)
+        return Section(start, end, understated=flac_frames.counts_less(file, start, end))
+    if head[:4] == b"OggS":
+        return Section(start, _end_of_ogg(file, start, size))
+    if head[:4] == b"\x1aE\xdf\xa3":
+        return Section(start, _next(file, _MATROSKA, start, size))
+    if head[:4] == b"wvpk":
+        return Section(start, _end_of_wavpack(file, start, size))
+    if head[:4] == b"TTA1":
+        return Section(start, _next(file, _TTA, start, size))
+    if head[4:8] == b"ftyp":
+        return Section(start, _end_of_mp4(file, start, size))
+    if head[:3] == b"ID3" or head[:1] == b"\xff":
+        end, understated = mpeg.first_recording(Window(file, start, size))
+        return Section(start, start + end, understated=understated)
+    return Section(start, size)
+
+
+def _next(file: BinaryIO, pattern: re.Pattern[bytes], start: int, size: int) -> int:
+    """Return where the next file of a kind begins behind the one at `start`, an ID3 tag before it included."""
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        found = pattern.search(content, start + 4)
+        if found is None:
+            return size
+        begin = found.start()
+        tag = content.rfind(b"ID3", max(start + 4, begin - (1 << 20)), begin)
+        if tag >= 0 and tag + mpeg.tag_size(content[tag : tag + 10]) == begin:
+            return tag
+    return begin
+
+
+# --- WAV and its family -----------------------------------------------------------------------------------------
+
+
+def _wave(file: BinaryIO, start: int, size: int, form: Form) -> Section:
+    window = Window(file, start, size)
+    audio = form.find(b"SSND" if form.kind == "AIFF" else b"data")
+    if audio is None or not form.chunks:
+        return Section(start, size)
+    if form.streamed:
+        return _streamed(file, start, size, audio.start)
+    rest = size - start - form.end
+    begin = next((at for at in (form.end, form.end - 1) if _begins(window, at)), None)
+    if begin is not None:
+        return Section(start, start + begin)
+    if rest <= _SLACK or form.chunks[-1] is not audio:
+        return Section(start, size, left=max(rest, 0) if rest > _SLACK else 0)
+    window.seek(form.end)
+    behind = window.read(min(rest, 1 << 20))
+    if behind.startswith(_ENDINGS) or len(behind) == rest and not behind.strip(b"\0"):
+        return Section(start, size)
+    promised = promise(window)
+    kind = raw_format(window, form)
+    if promised is None or kind is None or not promised.frame_bytes:
+        return Section(start, size, left=rest)
+    begin = audio.start + {"AIFF": 8, "CAF": 4}.get(form.kind, 0)
+    end = _wrapped_end(window, audio.start, audio.size, size - start) if form.kind == "RIFF" else size - start
+    subtype, endian = kind
+    counted = promised.promised // promised.frame_bytes
+    raw = Raw(subtype, endian, round(promised.rate), promised.channels, start + begin, start + end, max(counted, 0))
+    return Section(start, size, raw)
+
+
+def _begins(window: Window, at: int) -> bool:
+    """Return whether another file begins at a byte of the window."""
+    window.seek(max(at, 0))
+    head = window.read(16)
+    if head[:4] in (b"RIFF", b"RIFX", b"RF64", b"BW64"):
+        return head[8:12] == b"WAVE"
+    if head[:4] == b"FORM":
+        return head[8:12] in (b"AIFF", b"AIFC")
+    return head.startswith(_BEGINNINGS) or head[4:8] == b"ftyp"
+
+
+def _wrapped_end(window: Window, start: int, size: int, end: int) -> int:
+    """Return where samples of a WAV end whose size is too small: perhaps it is the true one without its upper 32 bits."""
+    true = start + size
+    while (true := true + (1 << 32)) < end:
+        window.seek(true + true % 2)
+        name = window.read(4)
+        if name in (b"LIST", b"bext", b"iXML", b"id3 ", b"cue ", b"_PMX", b"fact", b"JUNK", b"smpl"):
+            return true
+    return end
+
+
+def _streamed(file: BinaryIO, start: int, size: int, audio: int) -> Section:
+    """Return the section of a WAV without a length, up to where another one begins in it."""
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        found = re.compile(rb"(?:RIFF|RF64)....WAVE", re.DOTALL).search(content, start + audio)
+    return Section(start, found.start() if found else size)
+
+
+def _au(file: BinaryIO, start: int, size: int, head: bytes) -> Section:
+    offset, counted, code, rate, channels = struct.unpack(">IIIII", head[4:24])
+    if code not in _AU or counted == 0xFFFFFFFF or not 1 <= channels <= 256 or rate == 0:
+        return Section(start, size)
+    end = start + offset + counted
+    if size - end <= _SLACK:
+        return Section(start, size)
+    if _begins(Window(file, start, size), end - start):
+        return Section(start, end)
+    width = {"PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8}.get(_AU[code], 1) * channels
+    return Section(start, size, Raw(_AU[code], "BIG", rate, channels, start + offset, size, counted // width))
+
+
+# --- Ogg and MP4 ------------------------------------------------------------------------------------------------
+
+
+def _end_of_ogg(file: BinaryIO, start: int, size: int) -> int:
+    """Return where the streams that begin together at `start` end: at the first page of another stream after theirs."""
+    inside = False
+    for at, flags in _pages(file, start, size):
+        if flags & 2 and inside:
+            return at
+        inside = inside or not flags & 2
+    return size
+
+
+def _pages(file: BinaryIO, start: int, size: int) -> Iterator[tuple[int, int]]:
+    """Yield where each page of an Ogg file begins, and its flags (2: the first of its stream)."""
+    at = start
+    while at + 27 <= size:
+        file.seek(at)
+        head = file.read(27 + 255)
+        if head[:4] != b"OggS":
+            at = _resynchronize(file, at + 1, size)
+            continue
+        yield at, head[5]
+        at += 27 + head[26] + sum(head[27 : 27 + head[26]])
+
+
+def _resynchronize(file: BinaryIO, at: int, size: int) -> int:
+    """Return where the next page begins."""
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        found = content.find(b"OggS", at)
+    return found if found >= 0 else size
+
+
+def _end_of_mp4(file: BinaryIO, start: int, size: int) -> int:
+    """Return where the next MP4 file begins behind the one at `start`."""
+    at = start
+    while at + 16 <= size:
+        file.seek(at)
+        length, name, large = struct.unpack(">I4sQ", file.read(16))
+        if name == b"ftyp" and at > start:
+            return at
+        length = {0: size - at, 1: large}.get(length, length)
+        if length < 8:
+            break
+        at += length
+    return size
+
+
+def _end_of_wavpack(file: BinaryIO, start: int, size: int) -> int:
+    """Return where the sample numbers in the blocks of a WavPack file begin again."""
+    at = start
+    while at + 32 <= size:
+        file.seek(at)
+        name, length, ape, index, _, flags = struct.unpack("<4sI4xIIII4x", file.read(32))
+        if name == b"APET":  # a tag, whose length leaves its first 32 bytes out
+            at += 32 + ape
+            continue
+        if name != b"wvpk":
+            break
+        if at > start and index == 0 and flags & 1 << 11:  # the first block of several for the same samples
+            return at
+        at += length + 8
+    return size

@@ -14,7 +14,9 @@ import numpy as np
 Layout = tuple[str, ...]
 
 # Bit k of the channel mask in WAVE_FORMAT_EXTENSIBLE; FLAC and FFmpeg keep channels in this order.
-SPEAKERS: Layout = tuple("FL FR FC LFE BL BR FLC FRC BC SL SR TC TFL TFC TFR TBL TBC TBR".split())
+SPEAKERS: Layout = (
+    "FL", "FR", "FC", "LFE", "BL", "BR", "FLC", "FRC", "BC", "SL", "SR", "TC", "TFL", "TFC", "TFR", "TBL", "TBC", "TBR",
+)  # fmt: skip
 # FLAC format specification, section 9.1.3; taken for 5 and more channels whose loudspeakers a file does not name
 FLAC_LAYOUTS: dict[int, Layout] = {
     count: tuple(names.split())
@@ -43,7 +45,7 @@ _TAGS: dict[int, str] = {
 }  # fmt: skip
 AMBISONIC = bytes.fromhex("210711d38644c8c1ca000000")  # how the subformats of B-format end in WAVE_FORMAT_EXTENSIBLE
 # BS.1770-4 and EBU R 128, as FFmpeg's ebur128 applies them
-_SURROUND = frozenset("BL BR BC SL SR TBL TBC TBR".split())
+_SURROUND = frozenset(["BL", "BR", "BC", "SL", "SR", "TBL", "TBC", "TBR"])
 
 
 def from_mask(mask: int, channels: int) -> Layout | None:

@@ -1,4 +1,4 @@
-"""Reads what libsndfile cannot (m4a, AAC, video, Matroska, WavPack and many more) by FFmpeg's libraries in a process of its own.
+"""Reads what libsndfile cannot (m4a, AAC, video, Matroska, WavPack, ...) by FFmpeg's libraries in a process of its own.
 
 Audio comes as float blocks (C, n) in constant memory. How long a track is, only decoding tells. An MP4 file says where its
 sound ends inside the last packet; FFmpeg leaves that padding in, so it is cut here. A decoder process serves one file after

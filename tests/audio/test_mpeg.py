@@ -8,7 +8,6 @@ import soundfile
 
 from enhance_cli.audio import mpeg
 from enhance_cli.audio.read import open_audio
-from enhance_cli.errors import AudioError
 
 RATE, SECONDS, FRAME = 44100, 6, 1152
 TAG = b"ID3\x03\0\0\0\0\x4e\x20" + bytes(10016)  # room for a cover

@@ -22,7 +22,7 @@ def wheel(tmp_path_factory) -> Path:
 
 def test_the_wheel_is_small_and_complete(wheel):
     names = zipfile.ZipFile(wheel).namelist()
-    for needed in ("weights.toml", "checkpoints/denoise-s.safetensors", "checkpoints/denoise-m.safetensors"):
+    for needed in ("weights.toml", "checkpoints/denoise-s.safetensors", "checkpoints/denoise-48k.safetensors"):
         assert f"enhance_cli/{needed}" in names
     assert {f"enhance_cli/checkpoints/ge2e.{kind}" for kind in ("safetensors", "md", "LICENSE")} <= set(names)
     assert any(name.startswith("enhance_cli/training/recipes/") for name in names)
@@ -33,7 +33,7 @@ def test_the_wheel_is_small_and_complete(wheel):
 def test_the_installed_wheel_denoises_with_every_shipped_model(wheel, tmp_path):
     site = tmp_path / "site"
     zipfile.ZipFile(wheel).extractall(site)
-    for model in ("denoise-s", "denoise-m"):
+    for model in ("denoise-s", "denoise-48k", "deepfilternet3"):
         command = [sys.executable, "-m", "enhance_cli", "denoise", str(NOISY), "-o", f"{model}.wav", "--model", model]
         done = subprocess.run(
             command, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(site)}, capture_output=True, text=True

@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from enhance_cli.errors import ModelError, UsageError
 
 HEADER_KEY = "enhance"
+FIRST_STAGE_RATE = 48000
 STATED = ("task", "sample_rate", "level", "network_args", "process_args", "frontend")  # defaults are for recipes
 
 
@@ -77,6 +78,11 @@ class Spec:
     start_sigma: dict[str, float] = field(default_factory=dict)
     licence: str = "MIT"
     training: dict = field(default_factory=dict)
+
+    @property
+    def working_rate(self) -> int:
+        """The rate in Hz up to which the model hears: that of its first stage, where it has one."""
+        return FIRST_STAGE_RATE if self.first_stage else self.sample_rate
 
     def choose(self, steps: int | None, sampler: str | None) -> tuple[int, str]:
         """Steps and sampler as asked, or the model's own. Raises UsageError for what the model does not allow."""

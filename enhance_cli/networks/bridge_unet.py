@@ -7,7 +7,6 @@ done in windows with `context` frames of margin equals the file done whole. The 
 x0 = mask * y + residual, initialised to the identity (a fresh network returns its input).
 
     denoise-s  1.84 M parameters  1.05 GMAC per second of 16 kHz audio and step (512/256 STFT)
-    denoise-m  4.23 M parameters  2.61 GMAC
 
 Objective and time embedding follow data-prediction Schroedinger bridges (Jukic et al., 2024) and the few-step bridge
 models of "Rethinking flow and diffusion bridge models for speech enhancement" (AAAI 2026).

@@ -113,7 +113,7 @@ def test_pairs_and_shards_take_the_place_of_a_bases_data(tmp_path, recipe_file):
 
 def test_missing_and_broken_recipes(tmp_path):
     with pytest.raises(
-        UsageError, match="no such recipe: name a .toml file or one of bridge-sb, .*denoise-m, denoise-m-gpu, denoise-s"
+        UsageError, match="no such recipe: name a .toml file or one of bridge-sb, .*denoise-48k, denoise-s"
     ):
         load("nothing-like-it")
     with pytest.raises(UsageError, match="score-ouvee: no such recipe: did you mean score-ouve?"):

@@ -14,9 +14,9 @@ def render(spec: Spec) -> str:
     steps = "step" if spec.default_steps == 1 else "steps"
     return f"""# {spec.name}
 
-{spec.task} at {spec.sample_rate} Hz with 1 to {spec.max_steps} sampler steps ({", ".join(spec.samplers)}).
+{spec.task} at {spec.working_rate} Hz with 1 to {spec.max_steps} sampler steps ({", ".join(spec.samplers)}).
 Network `{spec.network}`, {parameters:.2f} M parameters; process `{spec.process}`. Weights: {spec.licence}.
-
+{_first_stage(spec)}
 {provenance(training, spec.name)} x {recipe["mix"]["seconds"]:g} s,
 {training["audio_hours_seen"]} h of mixtures seen until the exported step {training["steps"]}.
 
@@ -29,7 +29,9 @@ Network `{spec.network}`, {parameters:.2f} M parameters; process `{spec.process}
 
 | | {" | ".join(scores)} |
 |---|{"---|" * len(scores)}
-{_scores("noisy", training.get("validation_noisy", {}), scores)}{_scores(spec.name, scores, scores)}{_limits(recipe["data"])}"""
+{_scores("noisy", training.get("validation_noisy", {}), scores)}{
+        _scores(spec.first_stage, training.get("validation_first_stage", {}), scores)
+    }{_scores(spec.name, scores, scores)}{_limits(recipe["data"])}"""
 
 
 def _data(training: dict) -> str:
@@ -49,6 +51,16 @@ def _data(training: dict) -> str:
 |---|---|---|
 {_rows(recipe["noise"])}
 """
+
+
+def _first_stage(spec: Spec) -> str:
+    if not spec.first_stage:
+        return ""
+    rate = spec.sample_rate
+    return (
+        f"It refines, below {rate // 2} Hz and at {rate} Hz, the estimate of `{spec.first_stage}`, which ships as a model of"
+        " its own.\nAbove that band the first stage's estimate is kept.\n"
+    )
 
 
 def _limits(data: dict) -> str:

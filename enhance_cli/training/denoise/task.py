@@ -64,7 +64,10 @@ class Denoising(Task):
         self.validation.early_samples(step)
 
     def facts(self) -> dict:
-        return {"validation_noisy": self.validation.noisy_scores}
+        facts = {"validation_noisy": self.validation.noisy_scores}
+        if self.recipe.model.first_stage:
+            facts["validation_first_stage"] = self.validation.first_scores
+        return facts
 
     def card(self, spec: Spec) -> str:
         return card.render(spec)

@@ -47,6 +47,11 @@ class Validation:
         """What the mixtures themselves score."""
         return score_pairs(self.clean, self.noisy, self.model.spec.sample_rate)
 
+    @cached_property
+    def first_scores(self) -> dict[str, float]:
+        """The scores of the first stage's estimates."""
+        return score_pairs(self.clean, self.first, self.model.spec.sample_rate)
+
     def early_samples(self, step: int) -> None:
         """Something to hear before the first validation."""
         if self.shown > 0:

@@ -33,6 +33,11 @@ VORBIS_LAYOUTS: dict[int, Layout] = {
          "FL FC FR SL SR BL BR LFE"), 1,
     )
 }  # fmt: skip
+# what the AAC decoders of FFmpeg name again, without a description of the program's own
+AAC_LAYOUTS: tuple[Layout, ...] = (
+    *(FLAC_LAYOUTS[count] for count in (1, 2, 3, 4, 5, 6)), ("FL", "FR", "FC", "BC"), ("FL", "FR", "LFE"),
+    ("FL", "FR", "FC", "LFE", "BL", "BR", "SL", "SR"),
+)  # fmt: skip
 # Core Audio labels other than bit + 1 -> loudspeaker
 _OTHER_LABELS = {33: "BL", 34: "BR", 35: "FLW", 36: "FRW", 37: "LFE2", 42: "FC"}
 # Core Audio layout tags (the upper 16 bits) of fixed order
@@ -43,7 +48,7 @@ _TAGS: dict[int, str] = {
     125: "FL FR FC LFE BL BR BC", 126: "FL FR FC LFE BL BR FLC FRC", 127: "FC FLC FRC FL FR BL BR LFE",
     128: "FL FR FC LFE SL SR BL BR", 131: "FL FR BC", 132: "FL FR BL BR", 133: "FL FR LFE",
 }  # fmt: skip
-AMBISONIC = bytes.fromhex("210711d38644c8c1ca000000")  # how the subformats of B-format end in WAVE_FORMAT_EXTENSIBLE
+AMBISONIC = bytes.fromhex("2107d3118644c8c1ca000000")  # how the subformats of B-format end in WAVE_FORMAT_EXTENSIBLE
 # BS.1770-4 and EBU R 128, as FFmpeg's ebur128 applies them
 _SURROUND = frozenset(["BL", "BR", "BC", "SL", "SR", "TBL", "TBC", "TBR"])
 

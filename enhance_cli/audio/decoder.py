@@ -40,8 +40,10 @@ def main() -> None:
         request = json.loads(line)
         try:
             _serve(request, out)
-        except (av.FFmpegError, OSError, ValueError, EOFError, MemoryError, OverflowError) as error:
-            _send(out, b"F", str(getattr(error, "strerror", None) or error).encode())
+        except BrokenPipeError:  # the parent has lost interest
+            return
+        except Exception as error:  # noqa: BLE001 - whatever a damaged file brings about is that file's failure
+            _send(out, b"F", str(getattr(error, "strerror", None) or error or type(error).__name__).encode())
 
 
 def _serve(request: dict, out) -> None:

@@ -12,7 +12,15 @@ from pathlib import Path
 
 import soundfile
 
-from enhance_cli.audio.channels import FLAC_LAYOUTS, VORBIS_LAYOUTS, Layout, mask_order, permutation, to_mask
+from enhance_cli.audio.channels import (
+    AAC_LAYOUTS,
+    FLAC_LAYOUTS,
+    VORBIS_LAYOUTS,
+    Layout,
+    mask_order,
+    permutation,
+    to_mask,
+)
 from enhance_cli.audio.info import LOSSY, AudioInfo, depth
 from enhance_cli.errors import UsageError
 
@@ -127,7 +135,12 @@ def _speakers(info: AudioInfo, container: str) -> tuple[dict, list[str]]:
     if wave:
         plain = count <= 2 and usual
         return turned | {"mask": None if plain else to_mask(layout)}, []
-    if container in ("FLAC", "M4A") or count <= 2 and usual:
+    if container == "M4A":
+        fitting = next((known for known in AAC_LAYOUTS if permutation(layout, known)), None)
+        if fitting is None:
+            return {}, [_unnamed(container, layout)]
+        return {"layout": fitting, "order": tuple(permutation(layout, fitting))}, []
+    if container == "FLAC" or count <= 2 and usual:
         return turned, []
     return turned, [_unnamed(container, sorted_)]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import struct
 import sys
 from collections.abc import Callable, Iterator
@@ -244,10 +245,7 @@ def _extensible(file: Window, count: int, depth_stored: int | None) -> dict:
 
 
 def _flac_layout(head: bytes, count: int) -> channels.Layout | None:
-    at = head.upper().find(_MASK)
-    if at >= 0:
-        text = head[at + len(_MASK) : at + len(_MASK) + 12]
-        with suppress(ValueError):
-            digits = bytes(letter for letter in text if letter in b"0123456789abcdefxABCDEFX")
-            return channels.from_mask(int(digits.decode(), 0), count)
+    found = re.search(_MASK + rb"(0[xX][0-9a-fA-F]{1,8})", head, re.IGNORECASE)
+    if found:
+        return channels.from_mask(int(found.group(1), 16), count)
     return channels.FLAC_LAYOUTS.get(count) if count > 2 else None

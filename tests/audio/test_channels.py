@@ -1,0 +1,171 @@
+"""Which loudspeaker a channel is for: kept through every container, and weighed as BS.1770 says."""
+
+import re
+import shutil
+import struct
+import subprocess
+
+import numpy as np
+import pytest
+import soundfile
+
+from enhance_cli.audio import channels
+from enhance_cli.audio.formats import output_format
+from enhance_cli.audio.info import AudioInfo
+from enhance_cli.audio.level import Meter
+from enhance_cli.audio.read import open_audio
+from enhance_cli.audio.write import AudioWriter
+from tests import audio_zoo as zoo
+
+RATE = 48000
+LAYOUTS = {
+    "mono left": "FL", "2.1": "FL FR LFE", "3.0": "FL FR FC", "LCRS": "FL FR FC BC", "quad": "FL FR BL BR",
+    "5.0": "FL FR FC BL BR", "5.0 side": "FL FR FC SL SR", "5.1": "FL FR FC LFE BL BR", "5.1 side": "FL FR FC LFE SL SR",
+    "6.1": "FL FR FC LFE BC SL SR", "7.1": "FL FR FC LFE BL BR SL SR", "7.1 wide": "FL FR FC LFE BL BR FLC FRC",
+}  # fmt: skip
+
+
+def tones(layout, seconds=0.5):
+    """A tone of its own for every loudspeaker, whatever its place in the file; the low one can pass an LFE."""
+    pitch = {name: 300 + 150 * k for k, name in enumerate(channels.SPEAKERS)} | {"LFE": 60}
+    time = np.arange(round(seconds * RATE)) / RATE
+    return np.stack([0.2 * np.sin(2 * np.pi * pitch[name] * time) for name in layout]).astype(np.float32), pitch
+
+
+def extensible(path, layout, ambisonic=False):
+    """A WAVE_FORMAT_EXTENSIBLE file with the mask of the layout."""
+    audio, _ = tones(layout)
+    soundfile.write(path, audio.T, RATE, format="WAVEX", subtype="PCM_24")
+    raw = bytearray(path.read_bytes())
+    at = raw.index(b"fmt ") + 8
+    raw[at + 20 : at + 24] = struct.pack("<I", 0 if ambisonic else channels.to_mask(layout))
+    if ambisonic:
+        raw[at + 28 : at + 40] = channels.AMBISONIC
+    path.write_bytes(raw)
+    return path
+
+
+def copy(source, target):
+    """What the program does to a file whose samples it leaves alone."""
+    with open_audio(source) as audio:
+        fmt = output_format(audio.info, target.suffix)
+        with AudioWriter(target, fmt, audio.info.channels, audio.info.frames) as writer:
+            for block in audio.blocks():
+                writer.write(block)
+    return fmt
+
+
+def found(path):
+    """Loudspeaker -> strongest frequency of its channel."""
+    with open_audio(path) as audio:
+        samples = np.concatenate(list(audio.blocks()), axis=1)
+    spectra = np.abs(np.fft.rfft(samples * np.hanning(samples.shape[1])))
+    return dict(zip(audio.info.layout or (), np.round(spectra.argmax(axis=1) * RATE / samples.shape[1])))
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+@pytest.mark.parametrize("suffix", [".wav", ".flac", ".m4a", ".caf", ".aiff", ".ogg", ".opus"])
+def test_every_channel_stays_with_its_loudspeaker_or_it_is_said(name, suffix, tmp_path):
+    layout = tuple(LAYOUTS[name].split())
+    _, pitch = tones(layout)
+    target = tmp_path / f"b{suffix}"
+    fmt = copy(extensible(tmp_path / "a.wav", layout), target)
+    if fmt.notes:
+        assert "does not name the loudspeakers" in fmt.notes[0]
+        assert suffix in (".ogg", ".opus", ".m4a") and name not in ("3.0", "quad", "5.0", "5.1", "5.1 side", "7.1")
+        return
+    after = found(target)
+    if not after:
+        assert len(layout) <= 2
+        return
+    twins = {"SL": "BL", "SR": "BR"} if suffix in (".ogg", ".opus", ".m4a", ".flac") else {}
+    for speaker in layout:
+        place = speaker if speaker in after else twins[speaker]
+        assert abs(after[place] - pitch[speaker]) < 12
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_a_mask_is_copied_as_it_is(name, tmp_path):
+    layout = tuple(LAYOUTS[name].split())
+    source = extensible(tmp_path / "a.wav", layout)
+    copy(source, tmp_path / "b.wav")
+    a, b = (path.read_bytes() for path in (source, tmp_path / "b.wav"))
+    assert a[a.index(b"fmt ") :][:48] == b[b.index(b"fmt ") :][:48]
+
+
+def test_ambisonic_sound_stays_ambisonic_and_a_mask_that_names_too_few_is_kept(tmp_path):
+    for ambisonic in (True, False):
+        source = extensible(tmp_path / "a.wav", ("FL", "FR", "FC", "LFE"), ambisonic)
+        raw = bytearray(source.read_bytes())
+        if not ambisonic:
+            raw[raw.index(b"fmt ") + 28 :][:4] = struct.pack("<I", 3)
+        source.write_bytes(raw)
+        copy(source, tmp_path / "b.wav")
+        b = (tmp_path / "b.wav").read_bytes()
+        assert bytes(raw[raw.index(b"fmt ") :][:48]) == b[b.index(b"fmt ") :][:48]
+
+
+@pytest.mark.parametrize("tag", [100, 115, 117, 119, 121, 123, 124, 128])
+def test_core_audio_layouts_by_tag(tag, tmp_path):
+    names = channels._TAGS[tag].split()
+    chunk = struct.pack(">III", tag << 16 | len(names), 0, 0)
+    assert channels.from_core_audio(chunk, len(names)) == tuple(names)
+    assert channels.from_core_audio(chunk, len(names) + 1) is None
+    assert channels.from_core_audio(channels.to_core_audio(tuple(names)), len(names)) == tuple(names)
+
+
+@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs the ffmpeg program to compare with")
+def test_ffmpeg_finds_each_tone_at_the_same_loudspeaker(tmp_path):
+    layout = channels.FLAC_LAYOUTS[6]
+    _, pitch = tones(layout)
+    source = extensible(tmp_path / "a.wav", layout)
+    for suffix in (".wav", ".flac", ".ogg", ".opus", ".m4a", ".caf"):
+        target = tmp_path / f"b{suffix}"
+        copy(source, target)
+        command = ["ffmpeg", "-v", "error", "-i", target, "-f", "f32le", "-ar", str(RATE), "-"]
+        raw = subprocess.run(command, capture_output=True, check=True).stdout
+        spectra = np.abs(np.fft.rfft(np.frombuffer(raw, "<f4").reshape(-1, 6)[:20000].T * np.hanning(20000)))
+        peaks = spectra.argmax(axis=1) * RATE / 20000
+        assert np.allclose(peaks, [pitch[name] for name in layout], atol=12), suffix
+
+
+@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs the ffmpeg program to compare with")
+@pytest.mark.parametrize("name", ["3.0", "LCRS", "quad", "5.0", "5.0 side", "5.1", "5.1 side", "6.1", "7.1"])
+def test_loudness_is_that_of_ffmpeg_within_a_fifth_of_a_unit(name, tmp_path):
+    layout = tuple(LAYOUTS[name].split())
+    path = tmp_path / "a.wav"
+    extensible(path, layout)
+    raw = bytearray(path.read_bytes())
+    noise = (np.random.default_rng(0).standard_normal((len(layout), 24000)) * 0.1 * 2**23).astype("<i4")
+    start = raw.index(b"data") + 8
+    packed = noise.T.ravel().astype("<i4").view(np.uint8).reshape(-1, 4)[:, :3].tobytes()
+    raw[start : start + len(packed)] = packed
+    path.write_bytes(raw)
+    command = ["ffmpeg", "-nostats", "-i", path, "-af", "ebur128", "-f", "null", "-"]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stderr
+    other = float(re.findall(r"I:\s+(-?[\d.]+) LUFS", said)[-1])
+    with open_audio(path) as audio:
+        meter = Meter(RATE, len(layout), layout=audio.info.layout)
+        for block in audio.blocks():
+            meter.push(block)
+    assert meter.loudness == pytest.approx(other, abs=0.2)
+
+
+def test_channels_are_not_moved_where_nothing_is_known_of_them(tmp_path):
+    audio = zoo.noise(6)
+    zoo.save(tmp_path / "a.wav", audio)
+    copy(tmp_path / "a.wav", tmp_path / "b.wav")
+    with open_audio(tmp_path / "b.wav") as file:
+        assert file.info.layout is None and file.info.container == "WAV"
+        assert np.array_equal(np.concatenate(list(file.blocks()), axis=1), audio)
+
+
+def info(container, layout, count):
+    return AudioInfo(None, container, "PCM_16", RATE, count, 1, "libsndfile", layout=layout)
+
+
+def test_orders():
+    fmt = output_format(info("OGG", channels.VORBIS_LAYOUTS[6], 6), ".wav")
+    assert (fmt.container, fmt.order, fmt.mask) == ("WAVEX", (0, 2, 1, 5, 3, 4), 0x3F)
+    assert output_format(info("WAV", None, 6), ".ogg").order == (0, 2, 1, 4, 5, 3)
+    assert output_format(info("WAV", ("FL", "FR"), 2), ".wav").container == "WAV"

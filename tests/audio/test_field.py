@@ -1,0 +1,122 @@
+"""Every file of audio_files/field does what its users may expect of it (see LICENSES.md there for where they come from).
+
+The process changes nothing, so whatever is lost or altered is a fault of reading or writing.
+"""
+
+import struct
+from pathlib import Path, PurePath
+
+import numpy as np
+import pytest
+import soundfile
+
+from enhance_cli.audio.read import open_audio
+from enhance_cli.batch.files import FileOptions, enhance_file
+from enhance_cli.batch.inputs import Input
+from enhance_cli.batch.outputs import plan
+
+FIELD = Path(__file__).parents[1] / "audio_files" / "field"
+
+
+def identity(blocks, rate, channels, level):
+    return blocks
+
+
+@pytest.fixture
+def enhance(tmp_path):
+    """`enhance` of one file of the field into `tmp_path`: fields of the record and the output."""
+
+    def enhance(name, to=None, **options):
+        output = str(tmp_path / to) if to else f"{tmp_path}/out/"
+        (job,) = plan([Input(FIELD / name, PurePath(name))], output)
+        return enhance_file(job, identity, FileOptions(**options)), job.target
+
+    return enhance
+
+
+def read(path):
+    with open_audio(path) as audio:
+        return np.concatenate(list(audio.blocks()), axis=1), audio
+
+
+def pitches(audio, rate):
+    """The strongest frequency of each channel."""
+    return [round(np.abs(np.fft.rfft(x * np.hanning(len(x)))).argmax() * rate / len(x)) for x in audio]
+
+
+def test_eight_channels_of_aac_are_read_and_written(enhance):
+    before, _ = read(FIELD / "eight_channels.m4a")
+    assert before.shape == (8, 24000)
+    _, target = enhance("eight_channels.m4a")
+    after, file = read(target)
+    assert file.info.layout == ("FL", "FR", "FC", "LFE", "BL", "BR", "SL", "SR") and after.shape == before.shape
+    assert pitches(after, 48000) == pitches(before, 48000) and len(set(pitches(before, 48000))) == 8
+
+
+@pytest.mark.parametrize("to", ["a.wav", "a.flac", "a.m4a", "a.caf", "a.ogg", "a.opus"])
+def test_every_tone_of_surround_stands_at_its_own_loudspeaker(enhance, to):
+    tones = {"FL": 300, "FR": 400, "FC": 500, "LFE": 60, "BL": 600, "BR": 700}
+    _, target = enhance("surround51_tones.ogg", to)
+    audio, file = read(target)
+    assert set(file.info.layout) == set(tones)
+    found = dict(zip(file.info.layout, pitches(audio, 48000)))
+    assert all(abs(found[name] - pitch) <= 3 for name, pitch in tones.items())
+
+
+def test_all_three_streams_of_a_chain_come_out(enhance):
+    fields, target = enhance("chained_three_seconds.ogg")
+    audio, _ = read(target)
+    assert audio.shape == (1, 132300) and "3 recordings" in fields["notes"][0]
+    assert [pitches(audio[:, i * 44100 + 4410 :][:, :35280], 44100) for i in range(3)] == [[300], [400], [500]]
+
+
+def test_a_recorder_cut_off_keeps_its_bits_and_its_bext(enhance):
+    fields, target = enhance("recorder_cut_off_24bit.wav")
+    raw, source = target.read_bytes(), (FIELD / "recorder_cut_off_24bit.wav").read_bytes()
+    after = soundfile.info(target)
+    assert (after.frames, after.subtype) == (57600, "PCM_24") and b"bext" in raw
+    start = source.index(b"data") + 8
+    assert raw[raw.index(b"data") + 8 :][: 57600 * 3] == source[start : start + 57600 * 3]
+    assert any("holds 1.20 s" in note for note in fields["notes"])
+
+
+def test_a_camera_gives_24_bits(enhance):
+    fields, target = enhance("camera_24bit.mov")
+    source = (FIELD / "camera_24bit.mov").read_bytes()
+    raw = target.read_bytes()
+    samples = raw[raw.index(b"data") + 8 :][:144000]
+    assert soundfile.info(target).subtype == "PCM_24" and samples in source
+    assert any("MOV cannot be written" in note for note in fields["notes"])
+
+
+def test_a_flac_of_32_bits_says_what_is_lost_or_loses_nothing(enhance):
+    fields, target = enhance("thirtytwo_bit.flac")
+    assert soundfile.info(target).subtype == "PCM_24" and "32 bits are not kept: the result has 24" in fields["notes"]
+    before, file = read(FIELD / "thirtytwo_bit.flac")
+    assert before.dtype == np.float64 and file.info.subtype == "PCM_32"
+    assert np.abs(read(target)[0] - before).max() < 2**-23
+
+
+def test_a_header_of_one_second_over_three_is_not_believed(enhance):
+    fields, target = enhance("header_says_1s_holds_3s.wav")
+    assert soundfile.info(target).frames == 48000 and "counts 1.00 s, but the file holds 3.00 s" in fields["notes"][0]
+
+
+def test_the_mask_of_71_is_kept(enhance):
+    _, target = enhance("surround71.wav")
+    raw = target.read_bytes()
+    at = raw.index(b"fmt ") + 8
+    assert struct.unpack_from("<H", raw, at)[0] == 0xFFFE and struct.unpack_from("<I", raw, at + 20)[0] == 0x63F
+    assert np.array_equal(read(target)[0], read(FIELD / "surround71.wav")[0])
+
+
+def test_sound_that_starts_late_lies_under_its_picture(enhance):
+    fields, target = enhance("sound_starts_late.mp4")
+    audio, _ = read(target)
+    first = np.flatnonzero(np.abs(audio[0]) > 0.01)[0] / 48000
+    assert 0.77 < first < 0.9 and "begins 0.778 s after the picture" in fields["notes"][0]
+
+
+def test_id3_in_front_of_a_flac_does_not_truncate_it(enhance):
+    _, target = enhance("id3_in_front.flac")
+    assert soundfile.info(target).frames == 44100

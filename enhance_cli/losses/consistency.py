@@ -9,8 +9,20 @@ implicit models".)
 import torch
 from torch import Tensor
 
+from enhance_cli.contracts import Distance, Draw, Estimate, Process
 
-def loss(estimate, process, x0: Tensor, y: Tensor, noise, distance, teacher, average, grid: int = 18) -> Tensor:
+
+def loss(
+    estimate: Estimate,
+    process: Process,
+    x0: Tensor,
+    y: Tensor,
+    noise: Draw,
+    distance: Distance,
+    teacher: Estimate,
+    average: Estimate,
+    grid: int = 18,
+) -> Tensor:
     """Return the mean consistency loss of a batch (see data_prediction.loss for the shared arguments).
 
     `teacher`, `average`: estimates like `estimate`, called without gradient. `grid`: number of steps of the teacher's

@@ -9,14 +9,16 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
+from enhance_cli.contracts import Distance, Draw, Estimate, Process
+
 
 def loss(
-    estimate,
-    process,
+    estimate: Estimate,
+    process: Process,
     x0: Tensor,
     y: Tensor,
-    noise,
-    distance=None,
+    noise: Draw,
+    distance: Distance | None = None,
     cosine: float = 0.1,
     near: float = 0.5,
     near_end: float = 200,

@@ -7,8 +7,19 @@ A share `at_end` of the items is trained at t = 1 exactly, where x_t = y, as one
 import torch
 from torch import Tensor
 
+from enhance_cli.contracts import Distance, Draw, Estimate, Process
 
-def loss(estimate, process, x0: Tensor, y: Tensor, noise, distance, at_end: float = 0.5, t_eps: float = 0.02) -> Tensor:
+
+def loss(
+    estimate: Estimate,
+    process: Process,
+    x0: Tensor,
+    y: Tensor,
+    noise: Draw,
+    distance: Distance,
+    at_end: float = 0.5,
+    t_eps: float = 0.02,
+) -> Tensor:
     """Return the mean distance between estimates and clean spectrograms of a batch.
 
     `estimate(x, y, t)` -> clean. x0, y: (B, 2, T, F). `noise()`: standard normal like y. `distance(a, b)` -> scalar.

@@ -8,8 +8,12 @@ speech.)
 import torch
 from torch import Tensor
 
+from enhance_cli.contracts import Distance, Draw, Estimate, Process
 
-def loss(estimate, process, x0: Tensor, y: Tensor, noise, distance=None) -> Tensor:
+
+def loss(
+    estimate: Estimate, process: Process, x0: Tensor, y: Tensor, noise: Draw, distance: Distance | None = None
+) -> Tensor:
     """Return the mean squared error of the velocity (see data_prediction.loss for the shared arguments).
 
     `noise()` is scaled by the process's noise_scale. `distance` is ignored.

@@ -7,10 +7,12 @@ speech enhancers of GTCRN (Rong et al., 2024) and FastEnhancer. The SI-SNR term 
 import torch
 from torch import Tensor
 
+from enhance_cli.contracts import Frontend
+
 MAGNITUDE, COMPLEX, EXPONENT = 70.0, 30.0, 0.3
 
 
-def distance(estimate: Tensor, target: Tensor, frontend) -> Tensor:
+def distance(estimate: Tensor, target: Tensor, frontend: Frontend) -> Tensor:
     """Return the distance of spectrograms (B, 2, T, F) in the compression of `frontend` (audio.stft.Frontend), a
     scalar.
     """

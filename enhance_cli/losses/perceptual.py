@@ -9,12 +9,13 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from enhance_cli.contracts import Frontend
 from enhance_cli.errors import UsageError
 
 RATE = 16000
 
 
-def distance(estimate: Tensor, target: Tensor, frontend) -> Tensor:
+def distance(estimate: Tensor, target: Tensor, frontend: Frontend) -> Tensor:
     """Return the distance of spectrograms (B, 2, T, F) of 16 kHz audio, a scalar.
 
     `frontend` (audio.stft.Frontend) defines their compression. The mean is taken over the items where neither signal is

@@ -10,15 +10,17 @@ import random
 import torch
 from torch import Tensor
 
+from enhance_cli.contracts import Distance, Draw, Estimate, Process, Sampler
+
 
 def loss(
-    estimate,
-    process,
+    estimate: Estimate,
+    process: Process,
     x0: Tensor,
     y: Tensor,
-    noise,
-    distance,
-    sample,
+    noise: Draw,
+    distance: Distance,
+    sample: Sampler,
     steps: int = 3,
     fewest: int = 1,
     squared: bool = False,

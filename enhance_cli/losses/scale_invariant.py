@@ -7,11 +7,13 @@ have nothing to do with the target. The distance ignores level, so combine it wi
 
 from torch import Tensor
 
+from enhance_cli.contracts import Frontend
+
 FLOOR = 1e-3
 SILENT = 1e-4  # power of a target below which it does not count
 
 
-def distance(estimate: Tensor, target: Tensor, frontend=None) -> Tensor:
+def distance(estimate: Tensor, target: Tensor, frontend: Frontend | None = None) -> Tensor:
     """Return the mean over waveforms (..., N), in units of the mix, whose target is not silent."""
     estimate, target = estimate.float(), target.float()
     power = target.square().mean(dim=-1)

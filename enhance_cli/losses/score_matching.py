@@ -7,8 +7,12 @@ and t_max. (Song et al., 2021. Richter et al., 2023, for speech.)
 import torch
 from torch import Tensor
 
+from enhance_cli.contracts import Distance, Draw, Estimate, Process
 
-def loss(estimate, process, x0: Tensor, y: Tensor, noise, distance=None) -> Tensor:
+
+def loss(
+    estimate: Estimate, process: Process, x0: Tensor, y: Tensor, noise: Draw, distance: Distance | None = None
+) -> Tensor:
     """Return the mean denoising score matching loss (see data_prediction.loss for the shared arguments).
 
     `noise()` is scaled by the process's noise_scale. `distance` is ignored.

@@ -7,10 +7,12 @@ mean of SI-SDRs. (Wisdom et al., 2020, "Unsupervised sound separation using mixt
 
 from torch import Tensor
 
+from enhance_cli.contracts import Frontend
+
 FLOOR = 1e-2
 
 
-def distance(estimate: Tensor, target: Tensor, frontend=None) -> Tensor:
+def distance(estimate: Tensor, target: Tensor, frontend: Frontend | None = None) -> Tensor:
     """Return the mean over waveforms (..., N) in units of the mix, 0 for an estimate of zeros."""
     power = lambda wave: wave.float().square().mean(dim=-1) + FLOOR  # noqa: E731
     return (power(estimate - target) / power(target)).log10().mean()

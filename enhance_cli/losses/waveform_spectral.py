@@ -9,11 +9,13 @@ source separation with band-split RoPE transformer".)
 import torch
 from torch import Tensor
 
+from enhance_cli.contracts import Frontend
+
 WINDOWS = (2048, 512)
 WEIGHT = 0.5
 
 
-def distance(estimate: Tensor, target: Tensor, frontend=None) -> Tensor:
+def distance(estimate: Tensor, target: Tensor, frontend: Frontend | None = None) -> Tensor:
     """Return the distance of waveforms (..., N) of at least 2048 samples, a scalar. `frontend` is ignored."""
     error = (estimate - target).float().flatten(0, -2)
     total = error.abs().mean()

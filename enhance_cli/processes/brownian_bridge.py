@@ -10,6 +10,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from enhance_cli.contracts import TimeT
 from enhance_cli.processes.process import Bridge
 
 
@@ -24,7 +25,7 @@ class BrownianBridge(Bridge):
     def scale(self) -> float:
         return self.rho
 
-    def variance(self, t):
+    def variance(self, t: TimeT) -> TimeT:
         return t
 
     def drift(self, x: Tensor, y: Tensor, t: Tensor) -> Tensor:

@@ -12,19 +12,26 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from enhance_cli import contracts
+from enhance_cli.contracts import Time, TimeT
 from enhance_cli.errors import UsageError
 
 
-class Process(ABC):
-    """Describe a forward SDE dx = drift dt + diffusion dw from `t_clean` to `t_max`.
-
-    `t_eps`: time at which the last step of a sampler starts.
-    """
+class Process(contracts.Process, ABC):
+    """Describe a forward SDE dx = drift dt + diffusion dw from `t_clean` to `t_max`."""
 
     noise_scale: ClassVar[float] = 2**-0.5
     t_clean: ClassVar[float] = 0.0
-    t_max: float = 1.0
-    t_eps: float = 0.03
+
+    @property
+    def t_max(self) -> float:
+        """Return the time of the noisy end."""
+        return 1.0
+
+    @property
+    def t_eps(self) -> float:
+        """Return the time at which the last step of a sampler starts."""
+        return 0.03
 
     @abstractmethod
     def coefficients(self, t: Tensor) -> tuple[Tensor, Tensor]:
@@ -42,16 +49,16 @@ class Process(ABC):
     def diffusion(self, t: Tensor) -> Tensor:
         """Return the diffusion g(t) of the SDE, shaped like t."""
 
-    def mean(self, x0: Tensor, y: Tensor, t: Tensor) -> Tensor:
+    def mean(self, x0: Tensor, y: Tensor, t: Time) -> Tensor:
         """Return the mean a(t) x0 + b(t) y of x_t, shaped like x0."""
         a, b = self.coefficients(_time(t, x0))
         return like(a, x0) * x0 + like(b, x0) * y
 
-    def sample(self, x0: Tensor, y: Tensor, t: Tensor, noise: Tensor) -> Tensor:
+    def sample(self, x0: Tensor, y: Tensor, t: Time, noise: Tensor) -> Tensor:
         """Draw x_t. `noise` is standard normal times `noise_scale` (or standard complex normal)."""
         return self.mean(x0, y, t) + like(self.std(_time(t, x0)), x0) * noise
 
-    def deterministic_step(self, x: Tensor, x0: Tensor, y: Tensor, t: Tensor, r: Tensor) -> Tensor:
+    def deterministic_step(self, x: Tensor, x0: Tensor, y: Tensor, t: Time, r: Time) -> Tensor:
         """Return the state x moved from time t to time r with the clean estimate x0 held fixed.
 
         Its deviation from the mean is scaled by std(r) / std(t). This solves the probability-flow ODE if x0 is the
@@ -61,7 +68,7 @@ class Process(ABC):
         carry = torch.where(before > 0, after / before.clamp_min(1e-12), torch.zeros_like(before))
         return self.mean(x0, y, r) + like(carry, x) * (x - self.mean(x0, y, t))
 
-    def score(self, x: Tensor, x0: Tensor, y: Tensor, t: Tensor) -> Tensor:
+    def score(self, x: Tensor, x0: Tensor, y: Tensor, t: Time) -> Tensor:
         """Return the score (mean - x) / std^2 of the state x given the clean x0, in the convention of complex states.
 
         This is a small difference over a small number. An x0 in double precision that was computed from a score gives
@@ -111,7 +118,10 @@ class Bridge(Process):
     text-to-speech synthesis".)
     """
 
-    t_min: float = 0.0
+    @property
+    def t_min(self) -> float:
+        """Return the time at which sampling ends."""
+        return 0.0
 
     @property
     @abstractmethod
@@ -119,12 +129,12 @@ class Bridge(Process):
         """Return sigma_1, the spread that the reference SDE reaches at t = 1 before `alpha`."""
 
     @abstractmethod
-    def variance(self, t):
+    def variance(self, t: TimeT) -> TimeT:
         """Return sigma_t^2 / sigma_1^2 in [0, 1], the share of the variance gained up to t (float or tensor, as t is)."""
 
-    def alpha(self, t):
+    def alpha(self, t: TimeT) -> TimeT:
         """Return alpha(t), the factor of x0 in the mean of the reference SDE (float or tensor)."""
-        return 1.0
+        return 0.0 * t + 1.0
 
     def coefficients(self, t: Tensor) -> tuple[Tensor, Tensor]:
         s, a = self.variance(t), self.alpha(t)
@@ -148,10 +158,10 @@ def like(t: Tensor, x: Tensor) -> Tensor:
     return t.to(device=x.device, dtype=x.dtype.to_real()).reshape(-1, *[1] * (x.dim() - 1))
 
 
-def expm1(x):
+def expm1(x: TimeT) -> TimeT:
     """Return e^x - 1 of a float or a tensor."""
     return torch.expm1(x) if isinstance(x, Tensor) else math.expm1(x)
 
 
-def _time(t, x: Tensor) -> Tensor:
+def _time(t: Time, x: Tensor) -> Tensor:
     return t if isinstance(t, Tensor) else torch.tensor(t, dtype=x.dtype.to_real(), device=x.device)

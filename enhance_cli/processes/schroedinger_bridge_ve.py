@@ -11,6 +11,7 @@ from math import log
 import torch
 from torch import Tensor
 
+from enhance_cli.contracts import TimeT
 from enhance_cli.processes.process import Bridge, expm1
 
 
@@ -27,7 +28,7 @@ class SchroedingerBridgeVE(Bridge):
     def scale(self) -> float:
         return (self.c * (self.k**2 - 1) / (2 * log(self.k))) ** 0.5
 
-    def variance(self, t):
+    def variance(self, t: TimeT) -> TimeT:
         return expm1(2 * log(self.k) * t) / expm1(2 * log(self.k))
 
     def drift(self, x: Tensor, y: Tensor, t: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from math import e
 
 from torch import Tensor
 
+from enhance_cli.contracts import TimeT
 from enhance_cli.processes.process import Bridge, expm1, like
 
 
@@ -26,10 +27,10 @@ class SchroedingerBridgeVP(Bridge):
     def scale(self) -> float:
         return (self.c * expm1(self._integral(1.0))) ** 0.5
 
-    def variance(self, t):
+    def variance(self, t: TimeT) -> TimeT:
         return expm1(self._integral(t)) / expm1(self._integral(1.0))
 
-    def alpha(self, t):
+    def alpha(self, t: TimeT) -> TimeT:
         return e ** (-0.5 * self._integral(t))
 
     def drift(self, x: Tensor, y: Tensor, t: Tensor) -> Tensor:
@@ -38,8 +39,8 @@ class SchroedingerBridgeVP(Bridge):
     def diffusion(self, t: Tensor) -> Tensor:
         return (self.c * self._beta(t)) ** 0.5
 
-    def _beta(self, t):
+    def _beta(self, t: TimeT) -> TimeT:
         return self.beta_min + (self.beta_max - self.beta_min) * t
 
-    def _integral(self, t):
+    def _integral(self, t: TimeT) -> TimeT:
         return (self.beta_min + 0.5 * (self.beta_max - self.beta_min) * t) * t

@@ -5,6 +5,7 @@ formulas each sampler solves (BBED's ODE is too stiff near t = 1 for steps of eq
 """
 
 from importlib import import_module
+from typing import Any
 
 from enhance_cli.catalogue import Catalogue
 
@@ -38,7 +39,7 @@ PAIRINGS = {
 }
 
 
-def calls(sampler: str, steps: int, **settings) -> int:
+def calls(sampler: str, steps: int, **settings: Any) -> int:
     """Return the number of network calls that `sampler` makes in `steps` steps.
 
     It is one call per step unless the sampler's module defines `calls`. `settings` are the sampler's own.

@@ -10,15 +10,16 @@ from math import sqrt
 
 from torch import Tensor
 
+from enhance_cli.contracts import Bridge, Draw, Estimate
 from enhance_cli.errors import UsageError
 
 
 def sample(
-    estimate,
-    process,
+    estimate: Estimate,
+    process: Bridge,
     y: Tensor,
     steps: int,
-    noise,
+    noise: Draw,
     call_at: str = "earlier",
     eps: float = 0.0,
     start: float | None = None,
@@ -44,7 +45,7 @@ def sample(
     return x
 
 
-def _exact(process, r: float, t: float) -> tuple[float, float, float]:
+def _exact(process: Bridge, r: float, t: float) -> tuple[float, float, float]:
     """Return the weights of x_r, x0 and y for a step from r to t."""
     s_r, s_t, alpha = process.variance(r), process.variance(t), process.alpha(t)
     carry = sqrt(s_t * (1 - s_t) / (s_r * (1 - s_r))) if r < 1 else 0.0
@@ -52,7 +53,7 @@ def _exact(process, r: float, t: float) -> tuple[float, float, float]:
     return alpha / process.alpha(r) * carry, alpha * clean, alpha / process.alpha(1.0) * noisy
 
 
-def _published(process, r: float, t: float, eps: float) -> tuple[float, float, float]:
+def _published(process: Bridge, r: float, t: float, eps: float) -> tuple[float, float, float]:
     """Return the same weights with `eps` where the published implementation adds it."""
     total = process.scale**2
     (past, past_rest), (here, here_rest) = (

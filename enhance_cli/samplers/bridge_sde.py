@@ -9,10 +9,13 @@ from math import sqrt
 
 from torch import Tensor
 
+from enhance_cli.contracts import Bridge, Draw, Estimate
 from enhance_cli.errors import UsageError
 
 
-def sample(estimate, process, y: Tensor, steps: int, noise, call_at: str = "earlier", eps: float = 0.0) -> Tensor:
+def sample(
+    estimate: Estimate, process: Bridge, y: Tensor, steps: int, noise: Draw, call_at: str = "earlier", eps: float = 0.0
+) -> Tensor:
     """Return the clean estimate after exactly `steps` calls of `estimate(x, y, t)`.
 
     `noise()` is drawn once per step except the last. `call_at` and `eps` are those of bridge_ode, except that `eps`

@@ -6,17 +6,18 @@ x0 = f(x, t), then x is drawn from the process at the next time around x0. One s
 
 from torch import Tensor
 
+from enhance_cli.contracts import Draw, Estimate, Process
 from enhance_cli.errors import UsageError
 
 RENOISE = ("every", "legacy")
 
 
 def sample(
-    estimate,
-    process,
+    estimate: Estimate,
+    process: Process,
     y: Tensor,
     steps: int,
-    noise,
+    noise: Draw,
     start: float | None = None,
     renoise: str = "every",
     limit: float | None = None,

@@ -5,9 +5,17 @@ x_s = a_s x0 + std_s / std_t (x_t - a_t x0). (Song et al., 2021, "Denoising diff
 
 from torch import Tensor
 
+from enhance_cli.contracts import Draw, Estimate, Process
+
 
 def sample(
-    estimate, process, y: Tensor, steps: int, noise, start: float | None = None, limit: float | None = None
+    estimate: Estimate,
+    process: Process,
+    y: Tensor,
+    steps: int,
+    noise: Draw,
+    start: float | None = None,
+    limit: float | None = None,
 ) -> Tensor:
     """Return the clean estimate after exactly `steps` calls of `estimate(x, y, t)`.
 

@@ -9,13 +9,15 @@ from math import sqrt
 
 from torch import Tensor
 
+from enhance_cli.contracts import Draw, Estimate, Process
+
 
 def sample(
-    estimate,
-    process,
+    estimate: Estimate,
+    process: Process,
     y: Tensor,
     steps: int,
-    noise,
+    noise: Draw,
     start: float | None = None,
     churn: float = 0.0,
     rounds: int = 1,
@@ -43,6 +45,6 @@ def sample(
     return x
 
 
-def calls(steps: int, rounds: int = 1, **_) -> int:
+def calls(steps: int, rounds: int = 1, **_: object) -> int:
     """Return the number of network calls of `sample`."""
     return steps * rounds

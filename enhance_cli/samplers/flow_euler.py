@@ -5,8 +5,12 @@ The last step ends on the estimate itself. (Lee et al., 2025, "FlowSE: flow matc
 
 from torch import Tensor
 
+from enhance_cli.contracts import Draw, Estimate, Process
 
-def sample(estimate, process, y: Tensor, steps: int, noise, start: float | None = None) -> Tensor:
+
+def sample(
+    estimate: Estimate, process: Process, y: Tensor, steps: int, noise: Draw, start: float | None = None
+) -> Tensor:
     """Return the clean estimate after exactly `steps` calls of `estimate(x, y, t)`, with one draw of `noise()` for the
     start.
     """

@@ -9,13 +9,15 @@ from math import sqrt
 
 from torch import Tensor
 
+from enhance_cli.contracts import Draw, Estimate, Process
+
 
 def sample(
-    estimate,
-    process,
+    estimate: Estimate,
+    process: Process,
     y: Tensor,
     steps: int,
-    noise,
+    noise: Draw,
     start: float | None = None,
     churn: float = 0.0,
     limit: float | None = None,
@@ -36,7 +38,7 @@ def sample(
     return x
 
 
-def step(estimate, x: Tensor, y: Tensor, t: float, r: float, limit: float | None = None) -> Tensor:
+def step(estimate: Estimate, x: Tensor, y: Tensor, t: float, r: float, limit: float | None = None) -> Tensor:
     """Return the state x moved from level t to level r by one Heun step, as the teacher of a consistency distillation
     does.
     """
@@ -50,6 +52,6 @@ def step(estimate, x: Tensor, y: Tensor, t: float, r: float, limit: float | None
     return moved if r == 0 else x + (r - t) / 2 * (first + slope(moved, r))
 
 
-def calls(steps: int, **_) -> int:
+def calls(steps: int, **_: object) -> int:
     """Return the number of network calls of `sample`."""
     return 2 * steps - 1

@@ -12,17 +12,18 @@ from math import sqrt
 
 from torch import Tensor
 
+from enhance_cli.contracts import Draw, Estimate, Process
 from enhance_cli.errors import UsageError
 
 CORRECTORS = ("ald", "langevin", "none")
 
 
 def sample(
-    estimate,
-    process,
+    estimate: Estimate,
+    process: Process,
     y: Tensor,
     steps: int,
-    noise,
+    noise: Draw,
     corrector: str = "ald",
     corrector_steps: int = 1,
     snr: float = 0.5,
@@ -60,7 +61,7 @@ def sample(
     return x
 
 
-def calls(steps: int, corrector: str = "ald", corrector_steps: int = 1, **_) -> int:
+def calls(steps: int, corrector: str = "ald", corrector_steps: int = 1, **_: object) -> int:
     """Return the number of network calls of `sample`."""
     return steps * (1 + (0 if corrector == "none" else corrector_steps))
 

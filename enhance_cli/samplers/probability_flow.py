@@ -7,8 +7,12 @@ modeling through stochastic differential equations".)
 
 from torch import Tensor
 
+from enhance_cli.contracts import Draw, Estimate, Process
 
-def sample(estimate, process, y: Tensor, steps: int, noise, start: float | None = None) -> Tensor:
+
+def sample(
+    estimate: Estimate, process: Process, y: Tensor, steps: int, noise: Draw, start: float | None = None
+) -> Tensor:
     """Return the clean estimate after 2 steps - 1 calls of `estimate(x, y, t)`, with one draw of `noise()` for the
     start.
     """
@@ -22,11 +26,11 @@ def sample(estimate, process, y: Tensor, steps: int, noise, start: float | None 
     x = process.start(y, noise(), times[0])
     for r, t in zip(times, times[1:]):
         here = slope(x, r)
-        if t == times[-1]:
-            return x - (r - t) * here
-        x = x - (r - t) / 2 * (here + slope(x - (r - t) * here, t))
+        moved = x - (r - t) * here
+        x = moved if t == times[-1] else x - (r - t) / 2 * (here + slope(moved, t))
+    return x
 
 
-def calls(steps: int, **_) -> int:
-    """Network calls of `sample`."""
+def calls(steps: int, **_: object) -> int:
+    """Return the number of network calls of `sample`."""
     return 2 * steps - 1

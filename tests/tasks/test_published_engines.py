@@ -30,7 +30,7 @@ MODELS = {
 
 
 def published(name: str, **changes) -> Model:
-    """The model `name` with the golden weights; `changes` are arguments of its network for which there are no golden numbers."""
+    """Return the model `name` with its golden weights. `changes`: arguments of its network, without golden numbers then."""
     _, item = load(f"e2e_{name}")
     args = item["net"] | ({"divide": "before"} if name.startswith("classic") else {}) | changes
     frontend = {"n_fft": 510, "hop": 128, "scale": 0.15, "window": "hann", "pad_mode": "reflect"}

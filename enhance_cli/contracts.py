@@ -1,0 +1,82 @@
+"""State what networks, processes, samplers, losses and metrics may expect of each other.
+
+The protocols are for readers and type checkers, and nothing here runs. B: batch size. Shapes (B, ...) are those of a model:
+spectrograms (B, 2, T, F), waveforms (B, C, N) or speaker embeddings (B, D).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, Union
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Draw = Callable[[], "Tensor"]  # one draw of noise like y: standard normal times the process's `noise_scale`
+Distance = Callable[["Tensor", "Tensor"], "Tensor"]  # of an estimate and its target, a scalar
+Time = Union["Tensor", float]  # noqa: UP007 - the name of a tensor is a string here, so that torch is not loaded
+TimeT = TypeVar("TimeT", "Tensor", float)
+
+
+class Network(Protocol):
+    """Map a noisy state to what the model predicts. Pure torch: no files, no flags and no choice of a device inside."""
+
+    def __call__(self, x: Tensor, y: Tensor, t: Tensor, **conditions: Tensor) -> Tensor:
+        """Return the prediction, shaped like x, for the state x at the times t (B,) and the observation y."""
+
+
+class Estimate(Protocol):
+    """Estimate the clean signal: the network of a model with its parameterization undone."""
+
+    def __call__(self, x: Tensor, y: Tensor, t: Tensor) -> Tensor:
+        """Return the clean estimate, shaped like x, for the state x at the times t (B,) and the observation y."""
+
+
+class Process(Protocol):
+    """A Gaussian path from clean to noisy (processes.process documents each method)."""
+
+    @property
+    def noise_scale(self) -> float: ...
+    @property
+    def t_clean(self) -> float: ...
+    @property
+    def t_max(self) -> float: ...
+    @property
+    def t_eps(self) -> float: ...
+    def std(self, t: Tensor) -> Tensor: ...
+    def drift(self, x: Tensor, y: Tensor, t: Tensor) -> Tensor: ...
+    def diffusion(self, t: Tensor) -> Tensor: ...
+    def mean(self, x0: Tensor, y: Tensor, t: Time) -> Tensor: ...
+    def sample(self, x0: Tensor, y: Tensor, t: Time, noise: Tensor) -> Tensor: ...
+    def score(self, x: Tensor, x0: Tensor, y: Tensor, t: Time) -> Tensor: ...
+    def deterministic_step(self, x: Tensor, x0: Tensor, y: Tensor, t: Time, r: Time) -> Tensor: ...
+    def start(self, y: Tensor, noise: Tensor, t: float | None = None) -> Tensor: ...
+    def levels(self, steps: int, start: float | None = None) -> list[float]: ...
+    def consistency_times(self, steps: int, start: float | None = None) -> list[float]: ...
+    def renoise(self, x0: Tensor, y: Tensor, t: Tensor, noise: Tensor) -> Tensor: ...
+
+
+class Bridge(Process, Protocol):
+    """A process that is y itself at t = 1 (processes.process.Bridge)."""
+
+    @property
+    def scale(self) -> float: ...
+    def variance(self, t: TimeT) -> TimeT: ...
+    def alpha(self, t: TimeT) -> TimeT: ...
+
+
+class Sampler(Protocol):
+    """Run a process backwards, with the settings of the sampler bound."""
+
+    def __call__(self, estimate: Estimate, process: Any, y: Tensor, steps: int, noise: Draw) -> Tensor:
+        """Return the clean estimate, shaped like y."""
+
+
+class Frontend(Protocol):
+    """Turn waveforms into compressed spectrograms and back (audio.stft.Frontend documents each method)."""
+
+    @property
+    def hop(self) -> int: ...
+    def analyse(self, wave: Tensor) -> Tensor: ...
+    def synthesise(self, compressed: Tensor, samples: int) -> Tensor: ...
+    def recompress(self, compressed: Tensor, exponent: float) -> tuple[Tensor, Tensor]: ...

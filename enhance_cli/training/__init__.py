@@ -1,1 +1,1 @@
-"""Training: recipes, the loop, validation, and the state that lets a killed run go on."""
+"""Train models: recipes, the loop, validation, and the state from which a killed run continues."""

@@ -1,10 +1,13 @@
-"""What the cards of all tasks say alike of how a model was trained, from nothing but the header of the model."""
+"""Describe in a model's card how it was trained, from nothing but the header of the model."""
 
 import shlex
 
 
 def provenance(training: dict, name: str) -> str:
-    """The beginning of a sentence; `training` is the header's. `name` is that of the recipe where an old header has none."""
+    """Return the beginning of a sentence about the training.
+
+    training: that of the header. name: name of the recipe if an old header has none.
+    """
     recipe = training["recipe"]
     train, name = recipe["train"], recipe.get("name", name)
     command = f"distill {name} --teacher {training['teacher']}" if training.get("teacher") else f"train {name}"

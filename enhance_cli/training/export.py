@@ -1,4 +1,4 @@
-"""The exported model: the best moving average so far, with all that made it in its header, and its card beside it."""
+"""Export the model: the best moving average so far, with its provenance in the header, and its card beside it."""
 
 import subprocess
 from dataclasses import asdict, replace
@@ -10,7 +10,10 @@ from enhance_cli.training.task import Task
 
 
 def write(path: Path, task: Task, facts: dict) -> None:
-    """The checkpoint and its card. `facts`: what the header says of the training besides recipe, licences, date, commit."""
+    """Write the checkpoint and its card.
+
+    `facts`: header fields of the training besides recipe, licences, date, commit.
+    """
     recipe = task.recipe
     made = {"recipe": asdict(recipe), "licences": recipe.data.licences, "date": date.today().isoformat()}
     if task.teacher:
@@ -21,8 +24,10 @@ def write(path: Path, task: Task, facts: dict) -> None:
 
 
 def commit(file: Path = Path(__file__)) -> str:
-    """The commit of the source tree that `file` is kept in; "" outside one, as where this is installed in a folder that lies
-    in somebody else's repository, and where there is no git."""
+    """Return the commit of the source tree that `file` is kept in, or "" outside of one.
+
+    It is also "" where the package is installed in a folder inside of somebody else's repository, and without git.
+    """
 
     def git(*words: str) -> str:
         result = subprocess.run(["git", *words], cwd=file.parent, capture_output=True, text=True, check=True)

@@ -1,4 +1,4 @@
-"""The figures of a run: `metrics.jsonl`, one line per validation, and TensorBoard's files where the recipe asks for them."""
+"""Write the figures of a run: `metrics.jsonl`, one line per validation, and TensorBoard's files if the recipe sets it."""
 
 import json
 from math import inf
@@ -9,7 +9,7 @@ from enhance_cli.errors import UsageError
 
 
 class Log:
-    """Writes below `folder`; figures of an earlier run beyond its `step` are forgotten, since it goes on from there."""
+    """Write below `folder`. Figures of an earlier run after `step` are removed, since it continues from there."""
 
     def __init__(self, folder: Path, step: int, tensorboard: bool):
         self.path = folder / "metrics.jsonl"
@@ -20,13 +20,13 @@ class Log:
         self.board = _board(folder / "tensorboard", step) if tensorboard else None
 
     def write(self, line: dict) -> None:
-        """A line of metrics; its numbers go to TensorBoard too."""
+        """Append a line of metrics and send its numbers to TensorBoard."""
         with open(self.path, "a") as file:
             file.write(json.dumps(line) + "\n")
         self.draw(line)
 
     def draw(self, line: dict) -> None:
-        """To TensorBoard alone."""
+        """Send numbers to TensorBoard alone."""
         if self.board:
             for name in line.keys() - {"step", "seconds", "eta"}:
                 self.board.add_scalar(name, line[name], line["step"])
@@ -34,7 +34,7 @@ class Log:
 
 
 def _step(line: bytes) -> float:
-    """Of a line of metrics; one that a crash cut short belongs to no step that is over."""
+    """Return the step of a line of metrics, or infinity for a line that a crash cut short."""
     try:
         return json.loads(line)["step"]
     except ValueError:

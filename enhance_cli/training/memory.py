@@ -1,4 +1,4 @@
-"""Memory of training: an estimate beforehand, and a line that names the setting when it was not enough."""
+"""Estimate the memory of training, and name the setting to change when it was not enough."""
 
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -8,17 +8,23 @@ import torch
 from enhance_cli.errors import EnhanceError
 from enhance_cli.training.stage import TrainPart
 
-SAYINGS = ("out of memory", "can't allocate memory", "not enough memory")  # of torch's allocators, where they raise
-COPIES = 5  # weights, gradients, two moments of the optimiser, moving average
+OUT_OF_MEMORY_MESSAGES = (
+    "out of memory",
+    "can't allocate memory",
+    "not enough memory",
+)  # of torch's allocators, where they raise
+COPIES = 5  # weights, gradients, two moments of the optimizer, moving average
 
 
 @contextmanager
 def explained(train: TrainPart, seconds: float | None, step: int):
-    """Turns running out of memory into an EnhanceError with the settings to change; items of audio last `seconds`."""
+    """Turn running out of memory into an EnhanceError with the settings to change. Items of audio last `seconds`."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:
-        if not isinstance(error, torch.OutOfMemoryError | MemoryError) and not any(s in str(error) for s in SAYINGS):
+        if not isinstance(error, torch.OutOfMemoryError | MemoryError) and not any(
+            s in str(error) for s in OUT_OF_MEMORY_MESSAGES
+        ):
             raise
         if train.batch_size > 1:
             settings = f"--set train.batch_size={train.batch_size // 2} --set train.accumulate={train.accumulate * 2}"
@@ -33,11 +39,11 @@ def explained(train: TrainPart, seconds: float | None, step: int):
 
 
 def estimate(network: torch.nn.Module, loss: Callable, size: int) -> dict[str, float]:
-    """Gigabytes that training takes: `weights` with all their copies, `batch` with what the backward pass keeps, `total`.
+    """Return the gigabytes that training takes: `weights` with all copies, `batch` for the backward pass, `total`.
 
     `loss(size)` computes the loss of a batch of that size. Batches of one and two are tried and the rest follows in
     proportion. The backward pass's own working memory comes on top, by which training took 1.1 (score-ouve) to 1.5
-    times as much (denoise-s) when measured on a CPU; so do torch itself and packed audio.
+    times as much (denoise-s) when measured on a CPU. So do torch itself and packed audio.
     """
     weights = COPIES * sum(p.numel() * p.element_size() for p in network.state_dict().values())
     one, two = (_kept(network, lambda n=n: loss(n)) for n in (1, 2))
@@ -49,7 +55,7 @@ def estimate(network: torch.nn.Module, loss: Callable, size: int) -> dict[str, f
 
 
 def _kept(network: torch.nn.Module, loss: Callable) -> int:
-    """Bytes that a forward pass leaves for the backward pass, each storage once, the weights themselves left out."""
+    """Return the bytes that a forward pass leaves for the backward pass, each storage once, without the weights."""
     known = {p.untyped_storage().data_ptr() for p in network.state_dict().values()}
     storages = {}
 

@@ -1,10 +1,10 @@
-"""One training run in several processes, one for each GPU, by accelerate: every process works on its own batches and
-gradients are averaged. `torchrun` (or `accelerate launch --multi_gpu`) starts them; without it a run is one process and needs
-neither.
+"""Train one run in several processes (ranks), one for each GPU, by accelerate: own batches, averaged gradients.
+
+`torchrun` (or `accelerate launch --multi_gpu`) starts the ranks. Without it a run is one process and needs neither.
 
 Gradients are averaged after the backward pass as one vector, not while it runs: losses here call the network several
-times for one step, and the small networks make that transfer short. Batch normalisation takes its statistics from each
-process's own batch; its running statistics are averaged, so all processes hold the same network after every step.
+times for one step, and the small networks make that transfer short. Batch normalization takes its statistics from each
+rank's own batch. Its running statistics are averaged, so all ranks hold the same network after every step.
 """
 
 import os
@@ -16,13 +16,11 @@ from torch import Tensor
 
 from enhance_cli.errors import UsageError
 
-PATIENCE = timedelta(
-    days=1
-)  # the others wait while the first prepares the data or validates; NCCL's own is ten minutes
+TIMEOUT = timedelta(days=1)  # the others wait while the first prepares the data or validates; NCCL's own is ten minutes
 
 
 def local_device(device: torch.device) -> torch.device:
-    """The GPU of this process where several were started on a machine; anything else stays as it is."""
+    """Return the GPU of this rank if several were started on a machine, or `device` unchanged."""
     number = os.environ.get("LOCAL_RANK")
     if device.type != "cuda" or device.index is not None or number is None:
         return device
@@ -32,27 +30,27 @@ def local_device(device: torch.device) -> torch.device:
     return torch.device("cuda", int(number))
 
 
-class Processes:
-    """This process, `number` of `count`."""
+class Ranks:
+    """Describe this rank, `number` of `count`, and communicate with the others."""
 
     def __init__(self, device: torch.device):
         self.number, self.count, self.state = 0, 1, None
         if "RANK" in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1:
-            self.state = _accelerate().PartialState(cpu=device.type != "cuda", timeout=PATIENCE)
+            self.state = _accelerate().PartialState(cpu=device.type != "cuda", timeout=TIMEOUT)
             self.number, self.count = self.state.process_index, self.state.num_processes
 
     @property
     def main(self) -> bool:
-        """Whether this process is the one that writes and talks."""
+        """Return whether this rank is the one that writes and reports."""
         return self.number == 0
 
     def main_first(self):
-        """A context that the other processes enter when the main one has left it."""
+        """Return a context that the other ranks enter when the main one has left it."""
         return self.state.main_process_first() if self.state else nullcontext()
 
     @torch.no_grad()
     def average(self, network: torch.nn.Module, loss: Tensor) -> Tensor:
-        """Average the gradients and running statistics of `network`, in place, and the loss. Nothing for one process.
+        """Average the gradients and running statistics of `network`, in place, and the loss, over all ranks.
 
         Other buffers are constants.
         """
@@ -69,7 +67,7 @@ class Processes:
 
     @contextmanager
     def together(self):
-        """A context that no process leaves before the others are through; the connection is closed behind it."""
+        """Provide a context that no rank leaves before the others are through. The connection is closed after it."""
         yield
         if self.state:
             self.state.wait_for_everyone()

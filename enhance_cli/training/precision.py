@@ -1,7 +1,8 @@
-"""How precisely a network is trained: bf16 where the device is quick at it, and fp32 for what it gets wrong in bf16.
+"""Choose the precision of training: bf16 where the device is fast at it, fp32 for layers that fail in bf16.
 
-oneDNN, which computes convolutions on a CPU, gives wrong gradients of the weights of dilated ones in bf16 (not a number, if
-the memory it takes held such) on processors that have AVX-512 but not AMX, seen with torch 2.11. Those layers stay in fp32.
+oneDNN, which computes convolutions on a CPU, gives wrong gradients of the weights of dilated ones in bf16 (not a
+number, if the memory it takes held such) on processors that have AVX-512 but not AMX, seen with torch 2.11. Those
+layers stay in fp32.
 """
 
 import torch
@@ -11,7 +12,9 @@ from enhance_cli.models.device import pick_precision
 
 
 def set_precision(network: nn.Module, name: str, device: torch.device) -> str:
-    """The precision that `network` is trained with on `device`; `auto` is bf16 on GPUs and processors that compute in it.
+    """Return the precision to train `network` with on `device`.
+
+    `auto` is bf16 on GPUs and processors that compute in it.
 
     Layers that would get wrong gradients are made to compute in fp32, whatever the precision around them.
     """
@@ -20,16 +23,19 @@ def set_precision(network: nn.Module, name: str, device: torch.device) -> str:
     matrices = torch.cpu._is_amx_tile_supported()
     if name == "auto" and (matrices or torch.cpu._is_avx512_bf16_supported()):
         name = "bf16"
-    kind = pick_precision(name, device)
-    if kind == "bf16" and not matrices:
+    precision = pick_precision(name, device)
+    if precision == "bf16" and not matrices:
         for module in network.modules():
             if isinstance(module, nn.Conv2d) and max(module.dilation) > 1:
                 module.__class__ = SinglePrecisionConv2d
-    return kind
+    return precision
 
 
 class SinglePrecisionConv2d(nn.Conv2d):
-    """A convolution that autocast does not reach. Layers change their class in place, which leaves names and copies alone."""
+    """Convolve in fp32 in spite of autocast.
+
+    Layers change their class in place, which leaves names and copies alone.
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         with torch.autocast(x.device.type, enabled=False):

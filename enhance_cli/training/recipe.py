@@ -1,6 +1,6 @@
-"""Recipes: one TOML file says model, data, mixing and stages; `base = "NAME"` starts from another one.
+"""Load recipes: one TOML file defines model, data, mixing and stages, and `base = "NAME"` starts from another one.
 
-Unknown keys and wrong types are refused with the line they stand on and a suggestion.
+Unknown keys and wrong types are refused with their line and a suggestion.
 """
 
 import difflib
@@ -14,7 +14,7 @@ from enhance_cli.training import arguments
 from enhance_cli.training.denoise.recipe import Recipe
 from enhance_cli.training.repair.recipe import RepairRecipe
 from enhance_cli.training.stems.recipe import StemRecipe
-from enhance_cli.training.toml_values import Places, build, out_of_range
+from enhance_cli.training.toml_values import Origins, build, out_of_range
 
 try:
     import tomllib
@@ -23,48 +23,50 @@ except ModuleNotFoundError:  # Python 3.10
 
 
 def load(name: str, overrides: list[str] = (), model: dict | None = None) -> Recipe | RepairRecipe | StemRecipe:
-    """A recipe by file path or by the name of a shipped one, with `section.key=value` overrides (TOML values).
+    """Return a recipe by file path or by the name of a shipped one, with `section.key=value` overrides (TOML values).
 
-    `model` has what the recipe's model section leaves open, as a student's is its teacher's. Pairs or shards take the
-    place of all data that the recipe's base has, and the reverse.
+    `model`: values for the recipe's model section where it has none, as a student's is its teacher's. Pairs or shards
+    replace all data of the recipe's base, and the reverse.
 
     Raises UsageError naming the line, the key, the closest known key, or the shipped recipes.
     """
     tables, texts = _tables(name)
     changes = [_parsed(override) for override in overrides]
-    if _other_kind([path[1] for path, _, _ in changes if path[0] == "data"], tables):
+    if _replaces_data([path[1] for path, _, _ in changes if path[0] == "data"], tables):
         tables["data"] = {}
     for change in changes:
         _override(tables, *change)
     tables["model"] = (model or {}) | tables.get("model", {})
     if "network" not in tables["model"] and any(s.get("loss") == "consistency" for s in tables.get("stage", [])):
         raise UsageError(f"{name}: this recipe needs a teacher", f"run `enhance distill {name} --teacher MODEL`")
-    places = Places(texts, {path: said for path, _, said in changes})
-    recipe = build(_kind(tables, places), tables | {"name": Path(name).stem, "settings": list(overrides)}, places)
+    origins = Origins(texts, {path: said for path, _, said in changes})
+    recipe = build(
+        _recipe_class(tables, origins), tables | {"name": Path(name).stem, "settings": list(overrides)}, origins
+    )
     if sum(stage.steps for stage in recipe.stage) < 1:
-        raise out_of_range(OutOfRange("stage", "there is not one step to train"), places, ())
-    arguments.check(recipe, places)
+        raise out_of_range(OutOfRange("stage", "there is not one step to train"), origins, ())
+    arguments.check(recipe, origins)
     return recipe
 
 
-def _kind(tables: dict, places: Places) -> type:
-    """The dataclass that a recipe of this task is. Raises UsageError."""
-    kinds = {"denoise": Recipe, "enhance-embedding": RepairRecipe, "extract-stem": StemRecipe}
+def _recipe_class(tables: dict, origins: Origins) -> type:
+    """Return the dataclass for a recipe of this task. Raises UsageError."""
+    classes = {"denoise": Recipe, "enhance-embedding": RepairRecipe, "extract-stem": StemRecipe}
     task = tables["model"].get("task", "denoise")
-    if task not in kinds:
-        where = places.of(("model", "task"))
-        raise UsageError(f"{where}: model.task: {task!r} cannot be trained", f"choose from {', '.join(kinds)}")
-    return kinds[task]
+    if task not in classes:
+        where = origins.of(("model", "task"))
+        raise UsageError(f"{where}: model.task: {task!r} cannot be trained", f"choose from {', '.join(classes)}")
+    return classes[task]
 
 
-def _other_kind(keys: list[str], under: dict) -> bool:
-    """Whether these keys of data bring pairs where there is mixing, or mixing where there are pairs."""
+def _replaces_data(keys: list[str], under: dict) -> bool:
+    """Return whether these keys of data bring pairs where there is mixing, or mixing where there are pairs."""
     kinds = ({"pairs", "shards"}, {"speech", "noise"})
     return any(one & set(keys) and other & set(under.get("data", {})) for one, other in (kinds, kinds[::-1]))
 
 
 def _tables(name: str) -> tuple[dict, list[tuple[str, str]]]:
-    """The tables of a recipe, laid over those of its `base` where it names one, and the files they come from."""
+    """Return the tables of a recipe, laid over those of its `base` if it has one, and the files they come from."""
     text, where = _read(name)
     try:
         tables = tomllib.loads(text)
@@ -74,19 +76,19 @@ def _tables(name: str) -> tuple[dict, list[tuple[str, str]]]:
     if base is None:
         return tables, [(where, text)]
     under, texts = _tables(base)
-    if _other_kind(tables.get("data", {}), under):
+    if _replaces_data(tables.get("data", {}), under):
         del under["data"]
     return _merged(under, tables), [(where, text), *texts]
 
 
 def _merged(under: dict, over: dict) -> dict:
-    """Tables merge key by key, anything else is replaced."""
+    """Return `over` laid over `under`: tables merge key by key, anything else is replaced."""
     both = {k: _merged(under[k], v) for k, v in over.items() if isinstance(v, dict) and isinstance(under.get(k), dict)}
     return under | over | both
 
 
 def shipped() -> list[str]:
-    """Names of the recipes in the package; files that begin with _ are only there for others to be based on."""
+    """Return the names of the recipes in the package. Files that begin with _ only serve as a base."""
     names = (p.name for p in _folder().iterdir() if not p.name.startswith("_"))
     return sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml"))
 
@@ -111,7 +113,10 @@ def _read(name: str) -> tuple[str, str]:
 
 
 def _parsed(override: str) -> tuple[tuple, Any, str]:
-    """ "stage.0.lr=1e-3" -> (("stage", 0, "lr"), 0.001, "stage.0.lr=1e-3")"""
+    """Return (path, value, override) of an override.
+
+    "stage.0.lr=1e-3" gives (("stage", 0, "lr"), 0.001, "stage.0.lr=1e-3").
+    """
     key, equals, value = override.partition("=")
     path = tuple(int(part) if part.isdigit() else part for part in key.strip().split("."))
     if not equals or len(path) < 2:
@@ -129,4 +134,4 @@ def _override(tables: dict, path: tuple, value: Any, said: str) -> None:
             table = table[section] if isinstance(table, list) else table.setdefault(section, {})
         table[path[-1]] = value
     except (IndexError, TypeError, AttributeError):
-        raise UsageError(f"--set {said}: the recipe has no such place", "sections are counted from 0") from None
+        raise UsageError(f"--set {said}: the recipe has no such section", "sections are counted from 0") from None

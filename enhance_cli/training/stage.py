@@ -1,6 +1,6 @@
-"""What recipes of every task say alike: the stages of training, how they are gone through, and the settings of the loop.
+"""Define the parts that recipes of every task share: the stages of training, their schedule, the settings of the loop.
 
-A task whose recipe may say more has its own Stage or TrainPart, derived from these; what it cannot use is in neither.
+A task whose recipe has more settings derives its own Stage or TrainPart from these.
 """
 
 import math
@@ -14,11 +14,13 @@ from enhance_cli.models.device import PRECISIONS
 
 @dataclass(frozen=True)
 class Stage:
-    """One phase of training: `loss` by name with its arguments, for `steps` steps; lr falls by a cosine to lr_end.
+    """Set one phase of training: `loss` by name with its arguments, for `steps` steps.
 
-    `ema` is the decay of the moving average that is exported: its memory of 1 / (1 - ema) steps should be short against the
-    stage. With `fixed_statistics` batch normalisation stays as it is at inference: a rollout visits one time per call, and
-    its batches would pull the statistics, which serve all times, about.
+    lr falls by a cosine to lr_end.
+
+    `ema`: decay of the moving average that is exported. Its memory of 1 / (1 - ema) steps should be short against the
+    stage. `fixed_statistics`: keep batch normalization as at inference. A rollout visits one time per call, and its
+    batches would pull the statistics, which serve all times, off.
     """
 
     loss: str
@@ -36,10 +38,10 @@ class Stage:
 
 @dataclass(frozen=True)
 class TrainPart:
-    """How the network is trained. Every step learns from `accumulate` batches of `batch_size` on every process.
+    """Set how the network is trained. Every step learns from `accumulate` batches of `batch_size` on every rank.
 
-    The network starts from the weights of the model `start`, if that is given. Batches are made by `workers` processes, or
-    in between where there are none. Every `validate_every` steps the moving average is scored.
+    `start`: model whose weights the network starts from, if given. `workers`: processes that make batches (0: this one
+    makes them between steps). `validate_every`: number of steps between two validations of the moving average.
     """
 
     batch_size: int = 16
@@ -61,7 +63,7 @@ class TrainPart:
 
 
 def schedule(stages: Sequence[Stage], step: int) -> tuple[int, float]:
-    """The number of the stage that a step belongs to, and its learning rate: linear warm-up, then a cosine to lr_end."""
+    """Return the number of the stage of a step, and its learning rate: linear warm-up, then a cosine to lr_end."""
     number = 0
     while step >= stages[number].steps and number + 1 < len(stages):
         step -= stages[number].steps

@@ -1,6 +1,6 @@
-"""The resumable state of a run: weights, their moving average, optimiser and gradient scaler, in one file replaced whole.
+"""Save and restore the state of a run: weights, moving average, optimizer and gradient scaler, in one atomic file.
 
-Random numbers are not in it: what a step draws depends on its number (training.step).
+Random numbers are not in it: the draws of a step depend on its number (training.step).
 """
 
 import json
@@ -20,9 +20,9 @@ CHANGEABLE = (
 
 
 class MovingAverage:
-    """Exponential moving average of all parameters and buffers, with a warm-up so that early steps count.
+    """Keep an exponential moving average of all parameters and buffers, with a warm-up so that early steps count.
 
-    It is kept in `averaged`, a copy of the network that is trained.
+    It is stored in `averaged`, a copy of the network that is trained.
     """
 
     def __init__(self, averaged: torch.nn.Module):
@@ -42,7 +42,7 @@ class MovingAverage:
 
 @dataclass
 class Progress:
-    """How far a run has come: batches done, stage, its best validation value, seconds, losses since the last report."""
+    """Count how far a run is: batches done, stage, best validation value, seconds, losses since the last report."""
 
     step: int = 0
     stage: int = 0
@@ -51,23 +51,23 @@ class Progress:
     losses: list[float] = field(default_factory=list)
 
 
-def save(path: Path, progress: Progress, task, learner) -> None:
-    """`task` (training.task) and `learner` (training.step) hold all that changes in training."""
+def save(path: Path, progress: Progress, task, train_step) -> None:
+    """Write the state of `task` (training.task) and `train_step` (training.step) to `path`."""
     state = {
         "progress": asdict(progress),
         "network": task.model.network.state_dict(),
         "average": task.average.values,
         "updates": task.average.updates,
-        "optimiser": learner.optimiser.state_dict(),
-        "scaler": learner.scaler.state_dict(),
+        "optimiser": train_step.optimizer.state_dict(),
+        "scaler": train_step.scaler.state_dict(),
         "recipe": _plain(task.recipe),
     }
     with replace_file(path) as file:
         torch.save(state, file)
 
 
-def restore(path: Path, task, learner) -> Progress:
-    """Put everything back as it was saved. Raises UsageError for a file that is damaged or of another network."""
+def restore(path: Path, task, train_step) -> Progress:
+    """Load the state saved in `path`. Raises UsageError for a file that is damaged or of another network."""
     hint = "name another folder with --run"
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
@@ -80,21 +80,21 @@ def restore(path: Path, task, learner) -> Progress:
         for key, value in state["average"].items():
             task.average.values[key].copy_(value)
         task.average.updates = state["updates"]
-        learner.optimiser.load_state_dict(state["optimiser"])
+        train_step.optimizer.load_state_dict(state["optimiser"])
         if scaler := state.get("scaler"):  # empty unless it is in use; and older states have none
-            learner.scaler.load_state_dict(scaler)
+            train_step.scaler.load_state_dict(scaler)
         return Progress(**state["progress"])
     except (RuntimeError, KeyError, ValueError, TypeError) as error:
         raise UsageError(f"{path}: not a state of this network", hint) from error
 
 
 def _plain(value):
-    """As JSON has it."""
+    """Return `value` as JSON represents it."""
     return json.loads(json.dumps(asdict(value) if is_dataclass(value) else value))
 
 
 def _completed(before: dict, recipe) -> dict:
-    """What an older version has written, with the defaults of settings that came later."""
+    """Return the settings of an older version, with defaults for settings that came later."""
     for item in fields(recipe):
         now = getattr(recipe, item.name)
         if item.name not in before:
@@ -109,8 +109,10 @@ def _completed(before: dict, recipe) -> dict:
 
 
 def _refuse_other_settings(path: Path, before: dict, now: dict) -> None:
-    """Raises UsageError where a run would go on with a recipe that says otherwise of what has been done: then nobody could tell
-    what made the model. The last stage may be longer, and others follow."""
+    """Raise UsageError if a run would continue with other settings than it was begun with.
+
+    The model's provenance would not be known then. The last stage may be longer, and others may follow.
+    """
     then, flat = _flat(before), _flat(now)
     last = len(before["stage"]) - 1
     added = tuple(f"stage.{number}." for number in range(last + 1, len(now["stage"])))
@@ -122,7 +124,7 @@ def _refuse_other_settings(path: Path, before: dict, now: dict) -> None:
 
 
 def _flat(value, key: str = "") -> dict:
-    """{"a": [{"b": 1}]} -> {"a.0.b": 1}, as `--set` names settings."""
+    """Return nested settings by dotted key, as `--set` names them: {"a": [{"b": 1}]} gives {"a.0.b": 1}."""
     if not isinstance(value, dict | list):
         return {key: value}
     items = value.items() if isinstance(value, dict) else enumerate(value)

@@ -1,5 +1,6 @@
-"""What differs between the kinds of models that are trained: the data, the loss of a batch, the scores of a validation, and
-the header and card of what is exported. The loop (training.loop) does the rest, alike for all of them.
+"""Define a task of training: data, loss of a batch, scores of a validation, header and card of the exported model.
+
+The loop (training.loop) does the rest for all tasks.
 """
 
 import json
@@ -23,11 +24,11 @@ from enhance_cli.training.state import MovingAverage
 
 
 class Task(ABC):
-    """One recipe in training. Made in two parts: the network first, so that what cannot be trained is said before the data is
-    asked for, which `load` does and which may take long.
+    """Train one recipe. The network is built first, and `load` reads the data, which may take long.
 
-    `model` is being trained and `averaged` holds its moving average; `source.batch(number, size)` gives arrays, which is what
-    `loss` gets as tensors on the device; `seconds` is the length of an item of audio, None where items are none.
+    So a recipe that cannot be trained is refused early. `model`: being trained. `averaged`: holds its moving average.
+    `source`: `source.batch(number, size)` returns arrays, which `loss` receives as tensors on the device. `seconds`:
+    length of an item of audio, None for other items.
     """
 
     wraps: type[Model] = Model
@@ -37,7 +38,10 @@ class Task(ABC):
     seconds: float | None = None
 
     def __init__(self, recipe, device: torch.device, teacher: Model | None = None):
-        """Raises UsageError for what cannot be built or trained, ModelError for a `train.start` that does not fit."""
+        """Build the network.
+
+        Raises UsageError if it cannot be built, ModelError for a `train.start` that does not fit.
+        """
         self.recipe, self.device, self.teacher = recipe, device, teacher
         spec, train = recipe.model, recipe.train
         network = build_network(spec)
@@ -54,69 +58,71 @@ class Task(ABC):
 
     @property
     def trained(self) -> torch.nn.Module:
-        """The network, or the part of it that learns."""
+        """Return the network, or the part of it that learns."""
         return self.model.network
 
     def begins_as(self, teacher: Model) -> bool:
-        """Whether the network starts from the weights of the teacher: if it is the same network."""
+        """Return whether the network starts from the weights of the teacher: if it is the same network."""
         plain = [json.dumps([s.network, s.network_args], sort_keys=True) for s in (teacher.spec, self.recipe.model)]
         return plain[0] == plain[1]
 
     @abstractmethod
     def load(self, root: Path, cache: Path, log) -> None:
-        """Find the data. Raises UsageError for folders that are missing or do not do."""
+        """Find the data. Raises UsageError for folders that are missing or unsuitable."""
 
     @abstractmethod
     def prepare(self, run: Path, log) -> None:
-        """What training in the folder `run` needs besides and a dry run does not: what is validated on, and what takes hours.
-        One process does it first."""
+        """Prepare training in the folder `run`: validation data, and work that takes hours. Not called in a dry run.
+
+        One rank does it first.
+        """
 
     @abstractmethod
     def describe(self) -> dict:
-        """What there is to train on, in numbers."""
+        """Return the training data in numbers."""
 
     def statistics(self) -> dict:
-        """What the data is like, for a dry run to tell."""
+        """Return statistics of the data, for a dry run."""
         return {}
 
     def example(self, size: int) -> Sequence[np.ndarray]:
-        """A batch by whose shape the memory is judged."""
+        """Return a batch by whose shape the memory is estimated."""
         return self.source.batch(0, size)
 
     @abstractmethod
     def loss(self, stage: Stage, *batch: Tensor) -> Tensor:
-        """Scalar, with gradients."""
+        """Return the loss of a batch, a scalar with gradients."""
 
     @abstractmethod
     def scores(self, step: int) -> dict[str, float]:
-        """Of the moving average, on what was held out. Draws nothing from the run's random numbers."""
+        """Return the scores of the moving average on held-out data, without using the run's random numbers."""
 
     @abstractmethod
     def quality(self, scores: dict[str, float]) -> float:
-        """One number to compare moving averages by, higher is better; -inf for one that is not to be kept."""
+        """Return one number to compare moving averages, higher is better, -inf for one that must not be kept."""
 
     def headline(self, scores: dict[str, float]) -> dict[str, float]:
-        """Those of the scores that a person is told while it trains."""
+        """Return those of the scores that are reported to a person during training."""
         return scores
 
     def early(self, step: int) -> None:  # noqa: B027 - most have nothing to show
-        """Something to look at before the first validation."""
+        """Write samples before the first validation."""
 
     @abstractmethod
     def facts(self) -> dict:
-        """What the header of the exported model says of this task's training besides what it says of all."""
+        """Return header fields of the exported model that are specific to this task's training."""
 
     @abstractmethod
     def card(self, spec: Spec) -> str:
-        """Markdown, from nothing but the model's own header."""
+        """Return the card in Markdown, from nothing but the model's own header."""
 
     def kept_nothing(self) -> str:
-        """Why no moving average was worth keeping."""
+        """Return the reason why no moving average was worth keeping."""
         return "there were no scores to tell the better from the worse"
 
 
 def build_network(spec: Spec) -> torch.nn.Module:
-    """Raises UsageError."""
+    """Build the network of `spec`. Raises UsageError."""
     try:
         return NETWORKS[spec.network](**spec.network_args)
     except (TypeError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""From TOML tables to dataclasses: names and types are checked, and what is wrong is said with the line it stands on."""
+"""Convert TOML tables to dataclasses with checks of names and types. Errors name the line."""
 
 import difflib
 import json
@@ -15,13 +15,17 @@ except ModuleNotFoundError:  # Python 3.10
     import tomli as tomllib
 
 
-class Places:
-    """Where a value was set: `texts` are the files that a recipe consists of, (name, text), the one laid on top first."""
+class Origins:
+    """Find where a value was set.
+
+    `texts`: (name, text) of the files of a recipe, the topmost first. `changes`: overrides by path.
+    """
 
     def __init__(self, texts: list[tuple[str, str]], changes: dict[tuple, str]):
         self.texts, self.changes = texts, changes
 
     def of(self, path: tuple) -> str:
+        """Return the override or the file and line that set the value at `path`."""
         for changed, said in self.changes.items():
             if changed == path[: len(changed)]:
                 return f"--set {said}"
@@ -31,48 +35,50 @@ class Places:
         return self.texts[0][0]
 
 
-def build(kind: type, table: dict, places: Places, path: tuple = ()):
-    """A dataclass from a TOML table, checking names and types all the way down."""
+def build(kind: type, table: dict, origins: Origins, path: tuple = ()):
+    """Return a dataclass from a TOML table, with names and types checked at all depths. Raises UsageError."""
     known = {f.name for f in fields(kind)}
     for key in table:
         if key not in known:
-            raise unknown_key(key, known, places, (*path, key))
+            raise unknown_key(key, known, origins, (*path, key))
     hints = get_type_hints(kind)
-    values = {key: _convert(hints[key], value, places, (*path, key)) for key, value in table.items()}
+    values = {key: _convert(hints[key], value, origins, (*path, key)) for key, value in table.items()}
     try:
         return kind(**values)
     except TypeError as error:
         missing = str(error).split("argument", 1)[-1].lstrip("s: ")
-        raise UsageError(f"{places.of(path)}: {missing} missing", "add it to the recipe") from error
+        raise UsageError(f"{origins.of(path)}: {missing} missing", "add it to the recipe") from error
     except ValueError as error:  # OutOfRange, or less exact from a class that is not for recipes alone
-        raise out_of_range(error, places, path) from error
+        raise out_of_range(error, origins, path) from error
 
 
-def unknown_key(key, known: set[str], places: Places, path: tuple) -> UsageError:
+def unknown_key(key, known: set[str], origins: Origins, path: tuple) -> UsageError:
+    """Return the error for an unknown key, with the closest known key."""
     close = difflib.get_close_matches(str(key), known, 1)
     hint = f"did you mean {close[0]!r}?" if close else f"known keys are {', '.join(sorted(known)) or 'none'}"
-    return UsageError(f"{places.of(path)}: unknown key {key!r}", hint)
+    return UsageError(f"{origins.of(path)}: unknown key {key!r}", hint)
 
 
-def out_of_range(error: ValueError, places: Places, path: tuple) -> UsageError:
+def out_of_range(error: ValueError, origins: Origins, path: tuple) -> UsageError:
+    """Return the error for a value out of range, with its line."""
     at = (*path, error.key) if isinstance(error, OutOfRange) and error.key else path
-    return UsageError(f"{places.of(at)}: {_dotted(at)}: {error}", "mend the recipe")
+    return UsageError(f"{origins.of(at)}: {_dotted(at)}: {error}", "mend the recipe")
 
 
-def _convert(kind, value, places: Places, path: tuple):
+def _convert(kind, value, origins: Origins, path: tuple):
     origin = get_origin(kind)
     if origin is UnionType:  # X | None
-        return None if value is None else _convert(get_args(kind)[0], value, places, path)
+        return None if value is None else _convert(get_args(kind)[0], value, origins, path)
     if is_dataclass(kind) and isinstance(value, dict):
-        return build(kind, value, places, path)
+        return build(kind, value, origins, path)
     if origin is list and isinstance(value, list):
-        return [_convert(get_args(kind)[0], item, places, (*path, i)) for i, item in enumerate(value)]
+        return [_convert(get_args(kind)[0], item, origins, (*path, i)) for i, item in enumerate(value)]
     if origin is tuple and isinstance(value, list | tuple):
         kinds = get_args(kind)
         if kinds[-1] is ...:
             kinds = kinds[:1] * len(value)
         if len(kinds) == len(value):
-            return tuple(_convert(k, item, places, (*path, i)) for i, (k, item) in enumerate(zip(kinds, value)))
+            return tuple(_convert(k, item, origins, (*path, i)) for i, (k, item) in enumerate(zip(kinds, value)))
     if (origin or kind) is dict and isinstance(value, dict):
         return value
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
@@ -80,7 +86,7 @@ def _convert(kind, value, places: Places, path: tuple):
     if isinstance(kind, type) and isinstance(value, kind) and (kind is bool or not isinstance(value, bool)):
         return value
     said, wanted = json.dumps(value, default=str), kind.__name__ if isinstance(kind, type) and not origin else kind
-    raise UsageError(f"{places.of(path)}: {_dotted(path)}: {said} is not of type {wanted}", "mend the value")
+    raise UsageError(f"{origins.of(path)}: {_dotted(path)}: {said} is not of type {wanted}", "mend the value")
 
 
 def _dotted(path: tuple) -> str:
@@ -88,9 +94,9 @@ def _dotted(path: tuple) -> str:
 
 
 def line_of(text: str, path: tuple) -> int | None:
-    """The line (from 1) where the statement begins that sets `path`, such as ("stage", 1, "lr"); None if there is none.
+    """Return the line (from 1) of the statement that sets `path`, such as ("stage", 1, "lr"), or None if there is none.
 
-    tomllib does not say, so the text is read again and again, one line more each time.
+    tomllib does not provide it, so the text is parsed again and again, one line more each time.
     """
     lines, complete = text.splitlines(), 0
     for number in range(1, len(lines) + 1):

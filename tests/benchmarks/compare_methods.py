@@ -154,7 +154,7 @@ def stage_times(trainer: Trainer, stage: int, count: int) -> list[float]:
     for number in range(count):
         begun = clock(trainer.task.device)
         batch = trainer.task.source.batch(number, trainer.task.recipe.train.batch_size)
-        trainer.learner.step(number, trainer.stages[stage], 0.0, [batch])
+        trainer.train_step.step(number, trainer.stages[stage], 0.0, [batch])
         times.append(clock(trainer.task.device) - begun)
     return times
 

@@ -22,7 +22,7 @@ from enhance_cli.models.extractor import load_extractor
 from enhance_cli.models.load import load_file
 from enhance_cli.tasks.repair import Repairer, RepairOptions
 from enhance_cli.training.loop import Trainer
-from enhance_cli.training.parallel import Processes
+from enhance_cli.training.parallel import Ranks
 from enhance_cli.training.recipe import load
 from enhance_cli.training.repair.material import Material
 from enhance_cli.training.repair.task import Repair
@@ -80,7 +80,7 @@ def variants(wanted, recipe, material: Material) -> None:
         torch.manual_seed(chosen.train.seed)
         task = Repair(chosen, CPU)
         task.material = material
-        trainer = Trainer(task, wanted.run / "-".join(kinds), Processes(CPU), lambda line: None, print)
+        trainer = Trainer(task, wanted.run / "-".join(kinds), Ranks(CPU), lambda line: None, print)
         trainer.path.parent.mkdir(parents=True, exist_ok=True)
         trainer.path.touch()  # measured whether it may be kept or not
         trainer.train()

@@ -78,11 +78,11 @@ def test_two_processes_are_one_with_twice_the_batch(recipe, recipe_file, pairs_r
 
 def test_a_batch_is_taken_by_one_process_only():
     from enhance_cli.training import batches
-    from enhance_cli.training.parallel import Processes
+    from enhance_cli.training.parallel import Ranks
 
     sides = []
     for number in (0, 1, 2):
-        side = Processes(torch.device("cpu"))
+        side = Ranks(torch.device("cpu"))
         side.number, side.count = number, 3
         sides.append(side)
     taken = [number for step in range(4) for side in sides for number in batches.numbers(step, 2, side)]

@@ -6,10 +6,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from enhance_cli.training.parallel import Processes
+from enhance_cli.training.parallel import Ranks
 from enhance_cli.training.stage import Stage, TrainPart
 from enhance_cli.training.state import MovingAverage
-from enhance_cli.training.step import Learner, NotFiniteError
+from enhance_cli.training.step import NotFiniteError, TrainStep
 
 CPU = torch.device("cpu")
 STAGE = Stage("data_prediction", steps=10, lr=0.01, ema=0.9)
@@ -35,22 +35,22 @@ class Slope:
         return self.trained(batch).mean()
 
 
-def made(number: int = 0, **settings) -> tuple[Slope, Learner]:
-    task, processes = Slope(**settings), Processes(CPU)
-    processes.number = number
-    return task, Learner(task, processes)
+def made(number: int = 0, **settings) -> tuple[Slope, TrainStep]:
+    task, ranks = Slope(**settings), Ranks(CPU)
+    ranks.number = number
+    return task, TrainStep(task, ranks)
 
 
 def draws(steps, number: int = 0, **settings) -> list[tuple[float, float]]:
-    task, learner = made(number, **settings)
+    task, train_step = made(number, **settings)
     for step in steps:
-        learner.step(step, STAGE, 0.01, [[torch.ones(1, 2)]])
+        train_step.step(step, STAGE, 0.01, [[torch.ones(1, 2)]])
     return task.drawn
 
 
 def gradient(*batches, **settings) -> torch.Tensor:
-    task, learner = made(**settings)
-    learner.step(0, STAGE, 0.01, [[torch.tensor([batch])] for batch in batches])
+    task, train_step = made(**settings)
+    train_step.step(0, STAGE, 0.01, [[torch.tensor([batch])] for batch in batches])
     return task.trained.weight.grad[0]
 
 
@@ -77,48 +77,48 @@ def test_a_gradient_beyond_the_limit_is_clipped_to_it_and_one_below_is_left_alon
 
 def test_several_batches_of_a_step_count_as_their_mean():
     assert gradient([1.0, 0.0], [0.0, 3.0]).tolist() == pytest.approx([0.5, 1.5])
-    task, learner = made()
-    assert learner.step(0, STAGE, 0.01, [[torch.ones(1, 2)], [3 * torch.ones(1, 2)]]) == pytest.approx(4.0)
+    task, train_step = made()
+    assert train_step.step(0, STAGE, 0.01, [[torch.ones(1, 2)], [3 * torch.ones(1, 2)]]) == pytest.approx(4.0)
 
 
 def test_weights_move_by_the_learning_rate_of_this_very_step_from_the_gradient_of_this_step_alone():
-    task, learner = made(weight_decay=0.0)
-    learner.step(0, STAGE, 0.25, [[torch.tensor([[1.0, -1.0]])]])
+    task, train_step = made(weight_decay=0.0)
+    train_step.step(0, STAGE, 0.25, [[torch.tensor([[1.0, -1.0]])]])
     assert task.trained.weight[0].tolist() == pytest.approx([0.75, 1.25])  # Adam's first step is the rate itself
-    learner.step(1, STAGE, 0.0, [[torch.tensor([[2.0, -2.0]])]])
+    train_step.step(1, STAGE, 0.0, [[torch.tensor([[2.0, -2.0]])]])
     assert task.trained.weight[0].tolist() == pytest.approx([0.75, 1.25])
     assert task.trained.weight.grad[0].tolist() == pytest.approx([2.0, -2.0])
 
 
 def test_weights_decay_at_the_rate_of_the_recipe():
-    task, learner = made(weight_decay=0.5)
-    learner.step(0, STAGE, 0.1, [[torch.tensor([[0.0, 0.0]])]])
+    task, train_step = made(weight_decay=0.5)
+    train_step.step(0, STAGE, 0.1, [[torch.tensor([[0.0, 0.0]])]])
     assert task.trained.weight[0].tolist() == pytest.approx([0.95, 0.95])
 
 
 def test_a_loss_that_is_not_finite_does_not_reach_the_weights():
-    task, learner = made()
+    task, train_step = made()
     with pytest.raises(NotFiniteError, match="not finite at batch 3"):
-        learner.step(3, STAGE, 0.01, [[torch.tensor([[float("nan"), 1.0]])]])
+        train_step.step(3, STAGE, 0.01, [[torch.tensor([[float("nan"), 1.0]])]])
     assert task.trained.weight[0].tolist() == [1.0, 1.0]
 
 
 def test_a_step_of_several_batches_is_named_with_them():
-    _, learner = made(accumulate=3)
-    assert learner.name(4) == "step 4 (batches 12 to 14)" and made()[1].name(4) == "batch 4"
+    _, train_step = made(accumulate=3)
+    assert train_step.name(4) == "step 4 (batches 12 to 14)" and made()[1].name(4) == "batch 4"
 
 
 def test_batch_normalisation_learns_its_statistics_unless_the_stage_fixes_them():
-    task, learner = made()
-    learner.step(0, STAGE, 0.01, [[torch.ones(1, 2)]])
+    task, train_step = made()
+    train_step.step(0, STAGE, 0.01, [[torch.ones(1, 2)]])
     assert task.trained.training
-    learner.step(0, Stage("data_prediction", 10, 0.01, fixed_statistics=True), 0.01, [[torch.ones(1, 2)]])
+    train_step.step(0, Stage("data_prediction", 10, 0.01, fixed_statistics=True), 0.01, [[torch.ones(1, 2)]])
     assert not task.trained.training
 
 
 def test_the_average_follows_every_step():
-    task, learner = made()
-    learner.step(0, STAGE, 0.25, [[torch.tensor([[1.0, -1.0]])]])
+    task, train_step = made()
+    train_step.step(0, STAGE, 0.25, [[torch.tensor([[1.0, -1.0]])]])
     assert task.average.values["weight"].tolist() != [[1.0, 1.0]]
 
 

@@ -1,1 +1,1 @@
-"""Training of models that repair speaker embeddings: corpora are embedded once, in many bad conditions, and learnt from."""
+"""Train models that repair speaker embeddings: corpora are embedded once, in many conditions, and learned from."""

@@ -1,11 +1,11 @@
-"""The card of an embedding repair, from nothing but the model's own header."""
+"""Write the card of an embedding repair from nothing but the model's own header."""
 
 from enhance_cli.models.spec import Spec
 from enhance_cli.training.card import provenance
 
 
 def render(spec: Spec) -> str:
-    """Markdown."""
+    """Return the card in Markdown."""
     training = spec.training
     recipe, data = training["recipe"], training["data"]
     before, after = training["validation_raw"], training["validation"]

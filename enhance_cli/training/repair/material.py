@@ -1,6 +1,6 @@
-"""The corpora as speaker embeddings: crops of training voices in every condition, and trials of voices held out.
+"""Embed the corpora: crops of training voices in every condition, and trials of held-out voices.
 
-What is embedded is kept in the cache, in parts, so that a run that is broken off goes on, and the next run starts at once.
+Embeddings are cached in several files, so an interrupted run continues, and the next run starts at once.
 """
 
 import hashlib
@@ -18,13 +18,16 @@ from enhance_cli.errors import UsageError
 from enhance_cli.models.device import autocast
 from enhance_cli.training.repair.recipe import RepairRecipe
 
-PART = 128  # crops in a file of the cache
-UTTERANCES = 12  # at most, of a held-out speaker
+CROPS_PER_FILE = 128  # crops in a file of the cache
+MAX_UTTERANCES = 12  # at most, of a held-out speaker
 
 
 class Material:
-    """`vectors()` -> training (crops, 1 + conditions, segments, D), the target first; `trials()` -> held-out
-    (utterances, conditions, D) and their speakers."""
+    """Provide embeddings for training and validation.
+
+    `vectors()` -> training (crops, 1 + conditions, segments, D), the target first. `trials()` -> held-out (utterances,
+    conditions, D) and their speakers.
+    """
 
     def __init__(self, recipe: RepairRecipe, extractor, root: Path, cache: Path, log):
         self.recipe, self.extractor, self.cache, self.log = recipe, extractor, cache, log
@@ -53,12 +56,12 @@ class Material:
         }
 
     def vectors(self) -> np.ndarray:
-        """float16 (crops, 1 + conditions, segments, D)."""
+        """Return the training embeddings, float16 (crops, 1 + conditions, segments, D)."""
         folder, parts = self.cache / f"embeddings-{self._key()}", []
         folder.mkdir(parents=True, exist_ok=True)
         crops = self.recipe.embedding.crops
-        for first in range(0, crops, PART):
-            last = min(first + PART, crops)
+        for first in range(0, crops, CROPS_PER_FILE):
+            last = min(first + CROPS_PER_FILE, crops)
             path = folder / f"{first}-{last}.npy"
             if not path.exists():
                 self.log(f"embedding crops {first} to {last} of {crops}")
@@ -67,7 +70,9 @@ class Material:
         return np.concatenate(parts)
 
     def trials(self) -> tuple[np.ndarray, list[str]]:
-        """Unit vectors float32 (utterances, conditions, D), the mean of each utterance's segments, and their speakers."""
+        """Return unit vectors float32 (utterances, conditions, D), the mean of each utterance's segments, and their
+        speakers.
+        """
         path = self.cache / f"embeddings-{self._key()}" / "trials.npy"
         speakers, utterances = self._held_out()
         if not path.exists():
@@ -78,7 +83,7 @@ class Material:
         return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True), speakers
 
     def _held_out(self) -> tuple[list[str], list[np.ndarray]]:
-        """Utterances of the held-out voices whose speakers are known: of several files, else pieces of the only one."""
+        """Return utterances of held-out voices with known speakers: of several files, or else pieces of the only one."""
         samples = int(self.recipe.views.seconds * self.rate)
         voices: dict[str, list] = {}
         for clip in self.speech.valid:
@@ -88,7 +93,7 @@ class Material:
         for voice, clips in sorted(voices.items()):
             pieces = [(c, c.start + n * samples) for c in clips for n in range(max(1, c.length // samples))]
             first_of_each = [(c, start) for c, start in pieces if start == c.start]
-            for clip, start in (first_of_each if len(first_of_each) > 1 else pieces)[:UTTERANCES]:
+            for clip, start in (first_of_each if len(first_of_each) > 1 else pieces)[:MAX_UTTERANCES]:
                 piece = self.speech.audio[start : min(start + samples, clip.start + clip.length)] / 32768.0
                 speakers.append(voice)
                 utterances.append(fill(piece, samples))
@@ -100,7 +105,7 @@ class Material:
         return speakers, utterances
 
     def _embed(self, waves: list[np.ndarray]) -> np.ndarray:
-        """K arrays (conditions, samples) -> float16 (K, conditions, segments, D)."""
+        """Return the embeddings of K arrays (conditions, samples): float16 (K, conditions, segments, D)."""
         spec, device = self.extractor.spec, self.extractor.device
         length = int(self.recipe.embedding.segment * self.rate)
         found = []
@@ -116,7 +121,7 @@ class Material:
         return np.concatenate(found)
 
     def _key(self) -> str:
-        """Of all that the vectors depend on."""
+        """Return a hash of everything on which the vectors depend."""
         data, embedding = self.recipe.data, self.recipe.embedding
         sides = (self.speech, self.noise, *([self.music] if self.music else []))
         clips = [[asdict(c) for c in (*side.train, *side.valid)] for side in sides]
@@ -128,8 +133,8 @@ class Material:
             embedding.precision,
             self.recipe.train.seed,
         ]
-        said = json.dumps([self.extractor.id, sources, settings, clips], sort_keys=True)
-        return hashlib.sha256(said.encode()).hexdigest()[:16]
+        described = json.dumps([self.extractor.id, sources, settings, clips], sort_keys=True)
+        return hashlib.sha256(described.encode()).hexdigest()[:16]
 
 
 def _store(path: Path, vectors: np.ndarray) -> None:

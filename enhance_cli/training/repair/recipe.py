@@ -1,4 +1,4 @@
-"""What a recipe for the repair of speaker embeddings says; `training.recipe.load` reads it like any other."""
+"""Define recipes for the repair of speaker embeddings, which `training.recipe.load` reads like any other."""
 
 from dataclasses import dataclass, field
 
@@ -11,8 +11,11 @@ from enhance_cli.training.stage import Stage, TrainPart
 
 @dataclass(frozen=True)
 class RepairData:
-    """Speech, noise and music (babble alone where there is none), and how many rooms to simulate. Sources of speech with
-    `groups = "folder"` have a speaker a folder: of these, those held out are the speakers of the validation trials."""
+    """Set speech, noise and music (only babble if there is none), and the number of rooms to simulate.
+
+    Sources of speech with `groups = "folder"` have a folder per speaker. Of these, those held out are the speakers of
+    the validation trials.
+    """
 
     speech: list[Source]
     noise: list[Source]
@@ -24,9 +27,9 @@ class RepairData:
 
 @dataclass(frozen=True)
 class Pairing:
-    """How inputs and targets are chosen: a share `clean` of the inputs is clean, the others are of `conditions`.
+    """Set how inputs and targets are chosen: a share `clean` of the inputs is clean, the others are of `conditions`.
 
-    The target is the clean embedding of the same segments ("crop") or of the whole crop ("recording").
+    `target`: the clean embedding of the same segments ("crop") or of the whole crop ("recording").
     """
 
     clean: float = 0.2
@@ -42,8 +45,11 @@ class Pairing:
 
 @dataclass(frozen=True)
 class Embedding:
-    """`crops` pieces of speech are embedded in every condition, in segments of `segment` seconds, by an extractor that
-    computes in `precision` (fp32 or bf16)."""
+    """Set the embedding of the data.
+
+    `crops`: number of crops, embedded in every condition. `segment`: length in seconds of the segments of a crop.
+    `precision`: fp32 or bf16.
+    """
 
     crops: int = 8192
     segment: float = 1.6
@@ -56,14 +62,14 @@ class Embedding:
 
 @dataclass(frozen=True)
 class RepairTrain(TrainPart):
-    """Networks of vectors are small: nothing is gained by less than fp32."""
+    """Set how the network is trained. Networks of vectors are small, so the precision is fp32."""
 
     precision: str = "fp32"
 
 
 @dataclass(frozen=True)
 class RepairRecipe:
-    """A crop is `views.seconds` long."""
+    """Set a training of a repair. A crop is `views.seconds` long."""
 
     name: str
     settings: tuple[str, ...]  # what was said with --set

@@ -1,6 +1,6 @@
-"""Training of an embedding repair: batches of stored vectors in, error rates of held-out voices down.
+"""Train an embedding repair on batches of stored vectors, validated by error rates of held-out voices.
 
-A moving average is kept if it passes `harmless`. A run none of whose models passes ends with an error and leaves no model.
+A moving average is kept if it passes `harmless`. A run without any ends with an error and leaves no model.
 """
 
 import json
@@ -27,7 +27,7 @@ from enhance_cli.training.task import Task
 
 
 class Repair(Task):
-    """Scores are equal error rates in percent (metrics.condition_eer)."""
+    """Train a repair. Scores are equal error rates in percent (metrics.condition_eer)."""
 
     best_of_all_stages = True
 
@@ -50,11 +50,11 @@ class Repair(Task):
         return self.material.describe() | {"crops": self.recipe.embedding.crops}
 
     def example(self, size: int) -> Sequence[np.ndarray]:
-        """Any vectors do, and none are embedded yet."""
+        """Return arbitrary vectors, since none are embedded yet."""
         return np.full((2, size, self.recipe.model.extractor["dimension"]), 0.1, dtype=np.float32)
 
     def loss(self, stage: Stage, targets: Tensor, inputs: Tensor) -> Tensor:
-        """Of unit vectors (B, D)."""
+        """Return the loss of unit vectors (B, D)."""
         x0, y, process = unit_rms(targets), unit_rms(inputs), self.model.process
         noise = lambda: process.noise_scale * torch.randn_like(y)
         return LOSSES[stage.loss](self.model.estimate, process, x0, y, noise, None, **stage.loss_args)
@@ -64,14 +64,16 @@ class Repair(Task):
 
     @torch.no_grad()
     def repaired(self, vectors: np.ndarray) -> np.ndarray:
-        """Unit vectors (..., D) after one step of the moving average, from the model's own time and without noise."""
+        """Return unit vectors (..., D) after one step of the moving average, from the model's own time and without
+        noise.
+        """
         y = unit_rms(torch.from_numpy(vectors.reshape(-1, vectors.shape[-1])).to(self.device))
         t = y.new_full(y.shape[:1], float(self.recipe.model.default_time))
         estimate = self.averaged.estimate(self.averaged.process.mean(y, y, t), y, t)
         return torch.nn.functional.normalize(estimate, dim=1).cpu().numpy().reshape(vectors.shape)
 
     def quality(self, scores: dict[str, float]) -> float:
-        """The mean error rate of degraded speech, for a model that does no harm."""
+        """Return minus the mean error rate of degraded speech for a harmless model, -inf for others."""
         return -scores["degraded"] if harmless(scores, self.raw) else -inf
 
     def headline(self, scores: dict[str, float]) -> dict[str, float]:
@@ -93,22 +95,25 @@ class Repair(Task):
 
 
 class VectorPairs:
-    """Stored `vectors` (crops, 1 + conditions, segments, D), the target first, as batches of pairs."""
+    """Draw pairs from stored `vectors` (crops, 1 + conditions, segments, D), the target first."""
 
     def __init__(self, vectors: np.ndarray, pairing: Pairing, seed: int):
         self.vectors, self.pairing, self.seed = vectors, pairing, seed
 
     def batch(self, number: int, size: int) -> tuple[np.ndarray, np.ndarray]:
-        """(clean targets, inputs), unit vectors float32 (size, D): means over a run of segments, of the target of the same
-        or all. A function of (seed, number), so a resumed run sees what it would have seen."""
+        """Return (clean targets, inputs), unit vectors float32 (size, D).
+
+        They are means over a run of segments, and of the target over the same segments or all. A function of (seed,
+        number), so a resumed run gets the same data.
+        """
         vectors, pairing, rng = self.vectors, self.pairing, np.random.default_rng((self.seed, number))
         crops, _, segments, _ = vectors.shape
         rows = rng.integers(crops, size=size)
         degraded = rng.choice([CONDITIONS.index(c) for c in pairing.conditions], size=size)
         conditions = 1 + np.where(rng.random(size) < pairing.clean, 0, degraded)
         first, last = np.sort(rng.integers(segments, size=(2, size)), axis=0)
-        places = np.arange(segments)
-        used = ((first[:, None] <= places) & (places <= last[:, None]))[..., None]
+        indices = np.arange(segments)
+        used = ((first[:, None] <= indices) & (indices <= last[:, None]))[..., None]
         inputs = (vectors[rows, conditions] * used).sum(axis=1, dtype=np.float32)
         targets = (vectors[rows, 0] * (used if pairing.target == "crop" else 1)).sum(axis=1, dtype=np.float32)
         unit = lambda v: v / np.maximum(np.linalg.norm(v, axis=1, keepdims=True), 1e-9)
@@ -116,10 +121,10 @@ class VectorPairs:
 
 
 def unit_rms(vectors: Tensor) -> Tensor:
-    """Unit vectors (B, D) as the network sees them: with an RMS of one."""
+    """Return unit vectors (B, D) scaled to an RMS of one, as the network expects them."""
     return vectors * vectors.shape[-1] ** 0.5
 
 
 def harmless(rates: dict[str, float], raw: dict[str, float]) -> bool:
-    """Whether a model may be kept: degraded speech is told apart better than before, clean at most 2 % (relative) worse."""
+    """Return whether a model may be kept: lower error rate on degraded speech, at most 2 % (relative) higher on clean."""
     return rates["degraded"] < raw["degraded"] and rates["clean"] <= 1.02 * raw["clean"]

@@ -1,1 +1,1 @@
-"""Training of models that extract stems: songs are rendered once, mixed anew all the time, and taken apart again."""
+"""Train models that extract stems: songs are rendered once, mixed anew for every batch, and separated."""

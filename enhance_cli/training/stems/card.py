@@ -1,4 +1,4 @@
-"""The card of a stem extractor, from nothing but the model's own header."""
+"""Write the card of a stem extractor from nothing but the model's own header."""
 
 from pathlib import PurePath
 
@@ -7,7 +7,7 @@ from enhance_cli.training.card import provenance
 
 
 def render(spec: Spec) -> str:
-    """Markdown."""
+    """Return the card in Markdown."""
     training = spec.training
     recipe, data, scores = training["recipe"], training["data"], training["validation"]
     rendered = recipe["data"]["rendered"] or {"soundfonts": [], "drum_kits": [], "held_out_soundfonts": []}

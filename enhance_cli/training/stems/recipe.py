@@ -1,4 +1,4 @@
-"""What a recipe for stem extraction says; `training.recipe.load` reads it like any other."""
+"""Define recipes for stem extraction, which `training.recipe.load` reads like any other."""
 
 from dataclasses import dataclass, field
 from math import inf
@@ -13,8 +13,10 @@ from enhance_cli.training.stage import Stage, TrainPart
 
 @dataclass(frozen=True)
 class StemData:
-    """Songs to be `rendered`, and `folders` of stems that are there (data.music.stem_folders). A share `held_out` is for
-    validation; `licences` and `limits` are said in the model card."""
+    """Set the songs to be `rendered`, and `folders` of recorded stems (data.music.stem_folders).
+
+    `held_out`: share for validation. `licences`, `limits`: text for the model card.
+    """
 
     rendered: Rendering | None = None
     folders: list[str] = field(default_factory=list)
@@ -29,14 +31,14 @@ class StemData:
 
 @dataclass(frozen=True)
 class StemStage(Stage):
-    """`distance` has the weights of the distances of waveforms between estimate and target that are added up."""
+    """Set a stage. `distance`: weights of the distances between estimated and true waveforms that are added."""
 
     distance: dict = field(default_factory=lambda: {"waveform_spectral": 1.0})
 
 
 @dataclass(frozen=True)
 class StemTrain(TrainPart):
-    """`validation_items` mixes are scored at each validation."""
+    """Set how the network is trained. `validation_items`: number of mixes scored at each validation."""
 
     validation_items: int = 48
 
@@ -47,7 +49,10 @@ class StemTrain(TrainPart):
 
 @dataclass(frozen=True)
 class StemRecipe:
-    """The stages: "extraction" trains the extractor, "refinement" and "consistency" the refiner of a fixed extractor."""
+    """Set a training of stems.
+
+    The stage "extraction" trains the extractor, "refinement" and "consistency" the refiner of a fixed extractor.
+    """
 
     name: str
     settings: tuple[str, ...]  # what was said with --set

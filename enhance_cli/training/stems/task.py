@@ -1,6 +1,6 @@
-"""Training of a stem extractor, or of the refiner that is fed by a finished one: mixes in, stems out.
+"""Train a stem extractor, or the refiner of a finished extractor.
 
-Either all stages train the extractor ("extraction") or all the refiner of an extractor that stays as it is, in the model that
+Either all stages train the extractor ("extraction") or all train the refiner of a fixed extractor, in the model that
 `train.start` names or the teacher.
 """
 
@@ -25,7 +25,10 @@ from enhance_cli.training.task import Task
 
 
 class StemExtraction(Task):
-    """Scores are improvements of the SI-SDR, of the extractor or of the refiner in the model's default sampler and steps."""
+    """Train stems.
+
+    Scores are SI-SDR improvements of the extractor, or of the refiner with the default sampler and steps.
+    """
 
     wraps = StemModel
     may_lack = ("refiner.",)
@@ -51,7 +54,7 @@ class StemExtraction(Task):
         return self.model.network.refiner if self.refines else self.model.network.extractor
 
     def begins_as(self, teacher: StemModel) -> bool:
-        """Always: a student that is another network has nothing to refine."""
+        """Return True, since a student that is another network has nothing to refine."""
         return True
 
     def load(self, root: Path, cache: Path, log) -> None:
@@ -73,7 +76,7 @@ class StemExtraction(Task):
         }
 
     def loss(self, stage: StemStage, mixes: Tensor, stems: Tensor) -> Tensor:
-        """Of mixes (B, 1, N) and stems (B, K, N)."""
+        """Return the loss of mixes (B, 1, N) and stems (B, K, N)."""
         return self.objective.loss(stage, mixes, stems)
 
     @torch.no_grad()
@@ -102,7 +105,7 @@ class StemExtraction(Task):
 
 
 def songs(recipe: StemRecipe, root: Path, cache: Path, log) -> dict[str, list[Path]]:
-    """The files of all songs to train on ("train") and to validate on ("valid")."""
+    """Return the files of all songs to train on ("train") and to validate on ("valid")."""
     data, rate = recipe.data, recipe.model.sample_rate
     parts = [rendering.load(data.rendered, root, rate, cache, log)] if data.rendered else []
     parts += [stem_folders.load(data.folders, data.held_out, root, rate, cache, log)] if data.folders else []

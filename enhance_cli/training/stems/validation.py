@@ -1,5 +1,7 @@
-"""Validation on held-out songs as they were played, with a held-out soundfont: by how much SI-SDR rises over the mix, for
-stems that play."""
+"""Score held-out songs as they were played, with a held-out soundfont: SI-SDR improvement over the mix.
+
+Only stems that play are counted.
+"""
 
 import numpy as np
 
@@ -9,15 +11,15 @@ SILENT = 1e-3  # RMS below which a stem does not play in an excerpt
 
 
 def score(mixes: np.ndarray, stems: np.ndarray, estimates: np.ndarray, names, rate: int) -> dict[str, float]:
-    """Mean SI-SDR improvements in dB, of each stem and ("si_sdri") the mean of these.
+    """Return mean SI-SDR improvements in dB of each stem and, as "si_sdri", their mean.
 
-    Mixes (K, 1, N), stems and estimates (K, S, N).
+    mixes: (K, 1, N). stems, estimates: (K, S, N).
     """
     si_sdr = metrics.load("si_sdr")
     scores = {}
-    for place, name in enumerate(names):
+    for index, name in enumerate(names):
         gains = []
-        for mix, stem, estimate in zip(mixes[:, 0], stems[:, place], estimates[:, place]):
+        for mix, stem, estimate in zip(mixes[:, 0], stems[:, index], estimates[:, index]):
             if np.sqrt(np.mean(stem**2)) > SILENT and np.abs(mix - stem).max() > SILENT:
                 gains.append(max(si_sdr(stem, estimate, rate), -30.0) - si_sdr(stem, mix, rate))
         if gains:

@@ -13,7 +13,7 @@ from enhance_cli.models.load import load_file
 from enhance_cli.tasks.repair import Repairer
 from enhance_cli.training import loop
 from enhance_cli.training.loop import Trainer
-from enhance_cli.training.parallel import Processes
+from enhance_cli.training.parallel import Ranks
 from enhance_cli.training.recipe import load
 from enhance_cli.training.repair.task import Repair, VectorPairs, harmless
 
@@ -64,7 +64,7 @@ def trainer(tmp_path):
         task = Repair(load("seed-ge2e", [*SETS, *sets]), torch.device("cpu"))
         task.material = toy or Toy()
         silent = lambda line: None
-        return Trainer(task, tmp_path / run, Processes(task.device), silent, silent)
+        return Trainer(task, tmp_path / run, Ranks(task.device), silent, silent)
 
     return make
 

@@ -1,7 +1,7 @@
-"""Hybrid Transformer Demucs for real recordings, by the package demucs (extra `demucs`): its networks behind our windows.
+"""Run Hybrid Transformer Demucs by the package demucs (extra `demucs`): its networks with our windows.
 
-Weights come from the package's repositories on the Hub as safetensors, and only classes of the package are made from what
-their headers name. (Rouard et al., 2023, "Hybrid transformers for music source separation".)
+Weights come from the package's repositories on the Hub as safetensors, and only classes of the package are created from
+the names in their headers. (Rouard et al., 2023, "Hybrid transformers for music source separation".)
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ CLASSES = ("demucs.htdemucs.HTDemucs", "demucs.hdemucs.HDemucs", "demucs.demucs.
 
 
 def spec_of(entry: Entry) -> Spec:
-    """What a stem model says about itself, whether a file or one of the package's. Raises ModelError."""
+    """Return the header of a stem model, from a file or for one of the package's. Raises ModelError."""
     if entry.source is None or entry.source.package != PACKAGE:
         return read_spec(entry.path)
     return Spec(
@@ -51,7 +51,7 @@ def spec_of(entry: Entry) -> Spec:
 
 
 class DemucsModel:
-    """As models.stems.StemModel, without a refiner. `network` is a bag of the package's models."""
+    """Separate stems like models.stems.StemModel, without a refiner. `network`: a bag of the package's models."""
 
     precision = "fp32"
 
@@ -60,24 +60,27 @@ class DemucsModel:
         self.network = network.to(device).eval()
 
     def separate(self, mix: Tensor, stems: Sequence[str], sampler: None, steps: int, noise: None) -> Tensor:
-        """Mix (B, 2, N) -> its `stems` (K, B, 2, N); only those of the bag's models run that know one of them."""
+        """Return `stems` (K, B, 2, N) of mix (B, 2, N). Only models of the bag that know one of them are run."""
         from demucs.apply import apply_model
 
-        places = [self.network.sources.index(stem) for stem in stems]
-        total, weight = 0, mix.new_zeros(len(places))
+        indices = [self.network.sources.index(stem) for stem in stems]
+        total, weight = 0, mix.new_zeros(len(indices))
         for model, weights in zip(self.network.models, self.network.weights):
-            wanted = mix.new_tensor([weights[place] for place in places])
+            wanted = mix.new_tensor([weights[index] for index in indices])
             if wanted.any():
-                found = apply_model(model, mix, shifts=0, split=False)[:, places].transpose(0, 1)
+                found = apply_model(model, mix, shifts=0, split=False)[:, indices].transpose(0, 1)
                 total, weight = total + wanted[:, None, None, None] * found, weight + wanted
         return total / weight[:, None, None, None]
 
     def reach(self, steps: int) -> None:
-        """How many samples around a place the result there depends on: there is no end."""
+        """Return None: the receptive field is not finite."""
 
 
 def load_demucs(entry: Entry, device: torch.device) -> DemucsModel:
-    """Fetched if it is not here. Raises ModelError if the package or the weights are missing, or the file is another's."""
+    """Return the model, fetched if necessary.
+
+    Raises ModelError if the package or the weights are missing, or the file is not the expected one.
+    """
     try:
         from demucs.apply import BagOfModels
         from demucs.hf import load_safetensors_model
@@ -97,7 +100,7 @@ def load_demucs(entry: Entry, device: torch.device) -> DemucsModel:
 
 
 def fetch(entry: Entry) -> list[Path]:
-    """The list of the bag's models and their files, from the Hub or its cache. Raises ModelError."""
+    """Return the list of the bag's models and their files, from the Hub or its cache. Raises ModelError."""
     import yaml
 
     listing = download.hub_file(entry.source.repo, entry.source.file, entry.source.revision, entry.name)
@@ -108,7 +111,7 @@ def fetch(entry: Entry) -> list[Path]:
 
 
 def _weights(entry: Entry, file: str) -> Path:
-    """The file, whose header may only name a class of the package."""
+    """Return the path of a file of weights. Raises ModelError if its header names a class outside of the package."""
     from safetensors import safe_open
 
     path = download.hub_file(entry.source.repo, file, entry.source.revision, entry.name)

@@ -1,4 +1,4 @@
-"""Where and how precisely a model runs. `auto` takes a CUDA GPU, then Apple's, then the CPU."""
+"""Choose the device and precision of a model. `auto` prefers a CUDA GPU, then Apple's, then the CPU."""
 
 import os
 
@@ -10,7 +10,7 @@ PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 
 def pick_device(name: str = "auto") -> torch.device:
-    """auto, cpu, cuda, cuda:N or mps. Raises UsageError for one that is not there."""
+    """Return the device for auto, cpu, cuda, cuda:N or mps. Raises UsageError for one that does not exist."""
     if name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")
@@ -31,9 +31,11 @@ def pick_device(name: str = "auto") -> torch.device:
 
 
 def pick_precision(name: str, device: torch.device) -> str:
-    """auto is bf16 on a CUDA GPU that computes in it, else fp32. Raises UsageError for a senseless pair.
+    """Return the precision.
 
-    fp32 on a CUDA GPU means it: the convolutions of this process no longer round to TF32, which has 10 bits of mantissa.
+    auto is bf16 on a CUDA GPU that computes in it, else fp32. Raises UsageError for a bad pair.
+
+    With fp32 on a CUDA GPU the convolutions of this process no longer round to TF32, which has 10 bits of mantissa.
     """
     if name not in PRECISIONS:
         raise UsageError(f"--precision {name}: unknown", f"use {', '.join(PRECISIONS)}")
@@ -48,19 +50,19 @@ def pick_precision(name: str, device: torch.device) -> str:
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:
-    """A context in which networks compute in "fp32", "bf16" or "fp16"."""
+    """Return a context in which networks compute in "fp32", "bf16" or "fp16"."""
     dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision)
     return torch.autocast(device.type, dtype=dtype, enabled=dtype is not None)
 
 
 def send(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """A CPU tensor on `device`. A CUDA GPU fetches it from page-locked memory, while it computes and while we go on."""
+    """Copy a CPU tensor to `device`. A CUDA GPU reads it from page-locked memory without blocking."""
     if device.type == "cuda":
         return tensor.pin_memory().to(device, non_blocking=True)
     return tensor.to(device)
 
 
 def set_threads(count: int | None) -> None:
-    """Let torch use `count` CPU threads, at most one per core: more only get in each other's way. None leaves it be."""
+    """Let torch use `count` CPU threads, at most one per core, since more are slower. None changes nothing."""
     if count is not None:
         torch.set_num_threads(min(count, os.cpu_count() or 1))

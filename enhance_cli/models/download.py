@@ -1,7 +1,8 @@
-"""Files from the Hugging Face Hub, from the Hub's own cache where they are there: `hub:OWNER/REPO/FILE.safetensors[@REVISION]`.
+"""Fetch files from the Hugging Face Hub or its cache: `hub:OWNER/REPO/FILE.safetensors[@REVISION]`.
 
-The cache is asked first, so that a model once fetched never waits for the network. The HF_* variables (HF_HOME, HF_ENDPOINT,
-HF_TOKEN, HF_HUB_OFFLINE, ...) mean what they mean everywhere. `fetch` also takes the https address of a .safetensors file.
+The cache is asked first, so that a model once fetched never waits for the network. The HF_* variables (HF_HOME,
+HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE, ...) have their usual meaning. `fetch` also takes the https address of a
+.safetensors file.
 """
 
 import hashlib
@@ -22,10 +23,10 @@ def is_reference(name: str) -> bool:
 
 
 def fetch(reference: str) -> Path:
-    """The local path of the file that `reference` names, downloaded if it is not here.
+    """Return the local path of the file that `reference` names, downloaded if necessary.
 
-    Raises ModelError, saying what to do, for a malformed reference, a repository or file that is not there, a gated
-    repository, and a server that cannot be reached.
+    Raises ModelError, with the remedy, for a malformed reference, a missing repository or file, a gated repository, and
+    a server that cannot be reached.
     """
     if reference.startswith(URLS):
         file = url_file(reference)
@@ -41,7 +42,7 @@ def fetch(reference: str) -> Path:
 
 
 def url_to(url: str, path: Path, progress: https.Progress = lambda done, total: None) -> Path:
-    """`path`, with the file at that address in it; nothing is asked if it is there. Two processes take turns."""
+    """Return `path` after downloading the file at `url` to it, unless it exists. Two processes take turns."""
     if not path.is_file():
         from huggingface_hub.utils import WeakFileLock
 
@@ -53,12 +54,12 @@ def url_to(url: str, path: Path, progress: https.Progress = lambda done, total: 
 
 
 def url_file(url: str) -> str:
-    """The last part of the address, fit for a file name."""
+    """Return the last part of the address, fit for a file name."""
     return re.sub(r"[^\w.=-]", "_", PurePosixPath(unquote(urlsplit(url).path)).name) or "file"
 
 
 def hub_file(repo: str, file: str, revision: str | None, name: str) -> Path:
-    """The path in the Hub's cache. `name` is what errors call it."""
+    """Return the path in the Hub's cache, downloaded if necessary. `name`: model name for errors. Raises ModelError."""
     from huggingface_hub import errors as hub
     from huggingface_hub import hf_hub_download, try_to_load_from_cache
     from huggingface_hub.utils import logging
@@ -95,13 +96,13 @@ def _unreachable(name: str) -> ModelError:
 
 
 def hub_revision(path: Path) -> str | None:
-    """The commit that a file in the Hub's cache belongs to: .../snapshots/COMMIT/FILE."""
+    """Return the commit of a file in the Hub's cache (.../snapshots/COMMIT/FILE), or None."""
     parts = path.parts
     return parts[parts.index("snapshots") + 1] if "snapshots" in parts[:-1] else None
 
 
 def discard(path: Path) -> None:
-    """Delete a fetched file, and what it points to in the Hub's cache."""
+    """Delete a fetched file, and its target in the Hub's cache."""
     content = path.resolve()
     path.unlink(missing_ok=True)
     content.unlink(missing_ok=True)

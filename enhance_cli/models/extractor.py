@@ -1,6 +1,6 @@
-"""Speaker networks: from a name to something that turns stretches of speech into embeddings.
+"""Load speaker networks by name, which turn stretches of speech into embeddings.
 
-An extractor is a model file whose task is "embed-speaker". Its id names the space its embeddings live in; a model that
+An extractor is a model file whose task is "embed-speaker". Its id names the space of its embeddings. A model that
 repairs embeddings carries the id of those it was trained on.
 """
 
@@ -18,8 +18,10 @@ TASK = "embed-speaker"
 
 
 class Extractor:
-    """`embed(waves)` gives one embedding per row. `id` names the kind of embedding, `dimension` is how many numbers it has,
-    `sample_rate` what the waves must have."""
+    """Embed speech.
+
+    `id`: space of the embeddings. `dimension`: their length. `sample_rate`: that of the waves, in Hz.
+    """
 
     def __init__(self, spec: Spec, network: torch.nn.Module, device: torch.device):
         self.spec, self.device = spec, device
@@ -30,24 +32,26 @@ class Extractor:
 
     @torch.inference_mode()
     def embed(self, waves: Tensor) -> Tensor:
-        """(B, N) float32 at `sample_rate`, one stretch of speech per row -> (B, D) float32 on the CPU."""
+        """Return embeddings (B, D) float32 on the CPU of waves (B, N) float32 at `sample_rate`, one stretch of speech
+        per row.
+        """
         return self.network(waves.to(self.device, torch.float32)).float().cpu()
 
 
 def load_extractor(name: str | None = None, device: torch.device = torch.device("cpu")) -> Extractor:
-    """The extractor of that name or id, or in that file; the default for None. Raises ModelError."""
+    """Return the extractor by name, id or file, or the default for None. Raises ModelError."""
     entry = find(named(name), TASK)
     return load_extractor_file(entry.path, device, entry.sha256)
 
 
 def named(extractor_id: str | None) -> str | None:
-    """The name of the model that makes embeddings of this id, or what was given if none is known."""
+    """Return the name of the model that makes embeddings of this id, or `extractor_id` itself if none is known."""
     makers = [e.name for e in [*entries(), *published()] if e.task == TASK and e.extractor == extractor_id]
     return makers[0] if makers and extractor_id is not None else extractor_id
 
 
 def load_extractor_file(path: Path, device: torch.device = torch.device("cpu"), sha256: str | None = None) -> Extractor:
-    """The extractor in `path`. Raises ModelError."""
+    """Return the extractor in `path`. Raises ModelError."""
     spec, network = load_network(path, sha256)
     if spec.task != TASK or not {"id", "dimension"} <= set(spec.extractor):
         raise ModelError(f"{path}: not a speaker network but a model for {spec.task}", "see `enhance models list`")

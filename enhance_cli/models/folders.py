@@ -1,7 +1,7 @@
-"""Where pulled models lie, and what is remembered of them: $ENHANCE_HOME, or `enhance` in the user's cache folder.
+"""Locate pulled models and their pins: $ENHANCE_HOME, or `enhance` in the user's cache folder.
 
-models/NAME.safetensors is a converted model, pins/NAME.json its pin (what was fetched and what it became), downloads/ holds
-originals. Everything is written beside its place and then renamed, so that nobody ever sees half a file.
+models/NAME.safetensors is a converted model, pins/NAME.json its pin (origin and checksums), downloads/ holds originals.
+Everything is written atomically.
 """
 
 import json
@@ -14,7 +14,7 @@ from enhance_cli.errors import ModelError
 
 
 def home() -> Path:
-    """$ENHANCE_HOME, or `enhance` in the platform's cache folder."""
+    """Return $ENHANCE_HOME, or `enhance` in the platform's cache folder."""
     if os.environ.get("ENHANCE_HOME"):
         return Path(os.environ["ENHANCE_HOME"]).expanduser()
     if sys.platform == "darwin":
@@ -35,8 +35,10 @@ def downloads() -> Path:
 
 
 def read_pin(name: str) -> dict:
-    """The pin, {} where there is none: location, revision, sha256, size and date of the original; `model_sha256` of what
-    it became. Raises ModelError for one that cannot be read."""
+    """Return the pin of a model, or {} if there is none. Raises ModelError if it cannot be read.
+
+    It has location, revision, sha256, size and date of the original, and `model_sha256` of the converted file.
+    """
     path = _pin_path(name)
     try:
         pin = json.loads(path.read_text())
@@ -59,7 +61,7 @@ def write_pin(name: str, pin: dict) -> Path:
 
 
 def forget_pin(name: str) -> bool:
-    """True if there was one."""
+    """Delete the pin of a model. Returns whether there was one."""
     try:
         _pin_path(name).unlink()
     except FileNotFoundError:

@@ -1,7 +1,7 @@
-"""Guides: where in a recording there is a voice, for networks that have been trained to be told (networks.guide_attention).
+"""Compute guides, the probability of a voice over time, for networks trained with one (networks.guide_attention).
 
-`vad` is made of a few measurements and needs nothing (audio.voice_activity); `panns` is a large published network that
-knows 527 kinds of sound, of which those with a voice count, singing included (networks.cnn14).
+`vad` uses a few measurements and needs no weights (audio.voice_activity). `panns` is a large published network that
+knows 527 classes of sound, of which those with a voice count, singing included (networks.cnn14).
 """
 
 import math
@@ -24,10 +24,10 @@ PANNS = "panns"  # the model in weights.toml
 
 @dataclass(frozen=True)
 class Guide:
-    """guide(wave): (B, N) as a model hears it -> (B, 1, N // hop + 1), the probability of a voice around every frame.
+    """Compute the probability of a voice around every frame: wave (B, N) at the model's rate -> (B, 1, N // hop + 1).
 
-    An excerpt that begins at a multiple of `grid` samples gives what the whole file gives, but for `context` samples at its
-    ends.
+    An excerpt that begins at a multiple of `grid` samples gives the values of the whole file, except within `context`
+    samples of its ends.
     """
 
     probability: Callable[[Tensor], Tensor]
@@ -40,9 +40,9 @@ class Guide:
 
 
 def load_guide(name: str, rate: int, hop: int, device: torch.device) -> Guide | None:
-    """The guide `name` for a model at `rate` with frames every `hop` samples; None for "none".
+    """Return the guide `name` for a model at `rate` with frames every `hop` samples, or None for "none".
 
-    Raises UsageError for one that is not known, ModelError for one whose weights are not here.
+    Raises UsageError for an unknown guide, ModelError if its weights are missing.
     """
     if name == NONE:
         return None
@@ -56,14 +56,14 @@ def voice_activity(rate: int, hop: int, device: torch.device) -> Guide:
 
 
 def panns(rate: int, hop: int, device: torch.device) -> Guide:
-    """The most probable of the voices of AudioSet, for each 0.32 s."""
+    """Return the guide by PANNs: the highest probability among AudioSet's voices, for each 0.32 s."""
     entry = registry.find(PANNS, "guide")
     _, network = load_network(entry.path, entry.sha256)
     return from_network(network.to(device), rate, hop)
 
 
 def from_network(network: cnn14.Cnn14DecisionLevel, rate: int, hop: int) -> Guide:
-    """The guide that a network gives which finds events in segments."""
+    """Return the guide by a network that detects events in segments."""
     segment = round(cnn14.SEGMENT_SECONDS * rate)
 
     def probability(wave: Tensor) -> Tensor:

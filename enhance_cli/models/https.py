@@ -1,7 +1,8 @@
-"""One file over plain HTTPS, with resume: bytes received stay in a hidden file beside the target until it is complete.
+"""Download one file over HTTPS, with resume: bytes received stay in a hidden file beside the target until it is
+complete.
 
-A resumed transfer goes on only if the server says that the file is still the same one (`If-Range` with its ETag or date);
-otherwise it starts again. HF_HUB_OFFLINE forbids the network here as it does for the Hub.
+A transfer is resumed only if the server confirms that the file is unchanged (`If-Range` with its ETag or date).
+Otherwise it starts again. HF_HUB_OFFLINE forbids the network here as it does for the Hub.
 """
 
 import http.client
@@ -25,7 +26,7 @@ Progress = Callable[[int, int | None], None]
 
 
 class _Interrupted(Exception):
-    """The network failed; what was received stays."""
+    """Report that the network failed. Bytes received are kept."""
 
 
 def download(url: str, target: Path, progress: Progress = lambda done, total: None) -> None:
@@ -108,7 +109,7 @@ def _next(answer) -> bytes:
 
 
 def _identity(headers) -> str:
-    """What tells this version of the file from another, as If-Range wants it: a strong ETag, or the date."""
+    """Return an identifier of this version of the file for If-Range: a strong ETag, or the date."""
     tag = headers.get("ETag") or ""
     return tag if tag.startswith('"') else headers.get("Last-Modified") or ""
 
@@ -122,7 +123,7 @@ def _refusal(url: str, error: urllib.error.HTTPError) -> ModelError:
 
 
 def _check(url: str, asked: str) -> None:
-    """Only https, also after redirections; plain http on this very machine."""
+    """Raise ModelError unless `url` is https, also after redirections, or plain http on this machine."""
     parts = urllib.parse.urlsplit(url)
     if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in LOCAL):
         raise ModelError(f"{asked}: not an https address{'' if url == asked else ' after redirection'}", "use https://")

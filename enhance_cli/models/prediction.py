@@ -1,4 +1,4 @@
-"""What a network predicts, turned into the clean estimate x0: the one adapter between networks and samplers.
+"""Convert a network's prediction to the clean estimate x0: the one adapter between networks and samplers.
 
 With the mean a x0 + b y and the spread sigma of the process at time t, and F the network's output:
 
@@ -22,8 +22,11 @@ KINDS = ("data", "score", "denoiser", "velocity")
 
 @dataclass(frozen=True)
 class Prediction:
-    """As a model's header has it. `input_scaling` multiplies x and y, `output_scaling` the network's output; `time` is "t"
-    or "ln/4", what the network gets of the time t."""
+    """Describe a prediction, as a model's header does.
+
+    `input_scaling` multiplies x and y, `output_scaling` the network's output. `time`: "t" or "ln/4", the scale on which
+    the network receives the time t.
+    """
 
     kind: str = "data"
     sign: float = 1.0
@@ -40,7 +43,9 @@ class Prediction:
             raise ModelError(f"prediction {self.kind!r} is not known", f"choose from {', '.join(KINDS)}")
 
     def estimate(self, network, process, x: Tensor, y: Tensor, t: Tensor) -> Tensor:
-        """The clean estimate for the state x (B, 2, T, F) at time t (B,); `network(x, y, t)` -> (B, 2, T, F)."""
+        """Return the clean estimate for the state x (B, 2, T, F) at time t (B,), where `network(x, y, t)` -> (B, 2, T,
+        F).
+        """
         if self == Prediction():
             return network(x, y, t)
         sigma = process.std(t)
@@ -59,16 +64,19 @@ class Prediction:
         return (mean - b * y) / a
 
     def _time(self, t: Tensor) -> Tensor:
-        """What the network is told of the time: t itself, or c_noise of Karras et al. (2022)."""
+        """Return the time as the network receives it: t itself, or c_noise of Karras et al. (2022)."""
         times = {"t": lambda: t, "ln/4": lambda: t.log() / 4}
         if self.time not in times:
             raise ModelError(f"time {self.time!r} is not known", f"choose from {', '.join(times)}")
         return times[self.time]()
 
     def _factor(self, name: str, sigma: Tensor, t: Tensor) -> Tensor:
-        """A scaling by its name, (B,). edm_in, edm_skip and edm_out are c_in, c_skip and c_out of Karras et al. (2022);
-        consistency_skip and consistency_out let nothing but x through at `sigma_min` (Song et al., 2023);
-        signal is what a process that keeps the variance leaves of the signal."""
+        """Return a scaling (B,) by its name.
+
+        edm_in, edm_skip and edm_out are c_in, c_skip and c_out of Karras et al. (2022). With consistency_skip and
+        consistency_out the estimate is x at `sigma_min` (Song et al., 2023). signal is the factor of the clean signal
+        in a variance-preserving process.
+        """
         total = sigma**2 + self.sigma_data**2
         factors = {
             "0": lambda: torch.zeros_like(sigma),

@@ -1,7 +1,7 @@
-"""`pull` brings a published checkpoint here: fetched, compared with what is known of it, converted once, remembered.
+"""Pull published checkpoints: fetch a file, compare it with its known size and SHA-256, convert it once, pin it.
 
-Where weights.toml knows no revision or SHA-256, the first file that comes is trusted and pinned (folders.read_pin); from
-then on only that very file is taken. `remove` undoes a pull and keeps the pin unless told to forget it.
+Where weights.toml has no revision or SHA-256, the first file that comes is trusted and pinned (folders.read_pin). From
+then on only that very file is accepted. `remove` undoes a pull and keeps the pin unless told to forget it.
 """
 
 import shutil
@@ -19,7 +19,7 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Expected:
-    """What a file must be: from weights.toml, or from the pin of an earlier pull."""
+    """Describe the file to expect, from weights.toml or from the pin of an earlier pull."""
 
     revision: str | None
     sha256: str | None
@@ -28,7 +28,7 @@ class Expected:
 
 
 def published(name: str) -> registry.Entry:
-    """The published model called `name`. Raises ModelError."""
+    """Return the published model called `name`. Raises ModelError."""
     for entry in registry.published():
         if entry.name == name:
             return entry
@@ -44,7 +44,10 @@ def pull(
     delete_original: bool = False,
     half: bool = False,
 ) -> Path:
-    """Where the model lies, ready to use; at once if it is here undamaged. Raises ModelError, leaving nothing half done."""
+    """Return the path of the model, ready to use. A model that is here undamaged is not fetched again.
+
+    Raises ModelError, leaving nothing half done.
+    """
     entry = published(name)
     source, pin = entry.source, folders.read_pin(name)
     if source.package:
@@ -88,9 +91,9 @@ def pull(
 
 
 def remove(name: str, forget: bool = False) -> list[Path]:
-    """Delete what `pull` made of `name`, and its pin if `forget`; the paths deleted. Raises ModelError if there is nothing.
+    """Delete the files that `pull` made of `name`, and its pin if `forget`. Returns the paths deleted.
 
-    Files in the Hub's own cache stay, since other programs share it.
+    Files in the Hub's own cache stay, since other programs share it. Raises ModelError if there is nothing.
     """
     entry = published(name)
     folder = _folder(name)
@@ -113,7 +116,7 @@ def _fetch(entry: registry.Entry, expected: Expected, progress: https.Progress) 
 
 
 def _compare(entry: registry.Entry, original: Path, expected: Expected) -> str:
-    """The file's SHA-256. Deletes the file and raises ModelError if it is not the expected one."""
+    """Return the file's SHA-256. Deletes the file and raises ModelError if it is not the expected one."""
     size, digest = original.stat().st_size, file_sha256(original)
     if expected.size is not None and size != expected.size:
         wrong = f"{size} bytes instead of {expected.size}"

@@ -1,7 +1,7 @@
-"""Names of models: the tables of weights.toml, files on the Hub or behind an address, and .safetensors files of the user's own.
+"""Find models by name: tables of weights.toml, files on the Hub or behind an address, and local .safetensors files.
 
-A table with a `file` alone is a model that ships in the package; one with a `repo` or a `url` was published by others and
-is here once it has been pulled.
+A table with a `file` alone is a model that ships in the package. One with a `repo` or a `url` was published by others
+and is available once it has been pulled.
 """
 
 import difflib
@@ -21,10 +21,11 @@ except ModuleNotFoundError:  # Python 3.10
 
 @dataclass(frozen=True)
 class Source:
-    """Where a published checkpoint lies and what is known of it; None is what is not known, and is pinned on first use.
+    """Locate a published checkpoint. Unknown fields are None, and are pinned on first use.
 
-    On the Hub it is `file` of `repo`, elsewhere `url`. `size` in bytes is exact and checked, `about` is only shown.
-    `converter` is None where `package` names the one that runs it. `restriction` says in words what its licence forbids.
+    On the Hub it is `file` of `repo`, elsewhere `url`. `size`: bytes, exact and checked. `about`: bytes, only shown.
+    `converter`: None where `package` names the package that runs it. `restriction`: text about forbidden uses in its
+    licence.
     """
 
     repo: str | None = None
@@ -41,21 +42,26 @@ class Source:
 
     @property
     def not_known(self) -> list[str]:
-        """What is not known of the file itself: the first pull trusts and pins it. Files elsewhere have no revision."""
+        """Return the names of the unknown fields, which the first pull trusts and pins.
+
+        Files elsewhere have no revision.
+        """
         names = ("revision", "sha256") if self.repo else ("sha256",)
         return [name for name in names if getattr(self, name) is None]
 
     @property
     def location(self) -> str:
-        """The file itself, without its revision."""
+        """Return the address of the file without its revision."""
         return self.url or f"{download.PREFIX}{self.repo}/{self.file}"
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One known model. `sha256` of the file at `path` is None for a user's own file, which has nothing to be compared
-    with; `source` is None unless it was published by others. `extractor` is the id of the embeddings that it makes or
-    repairs."""
+    """Describe one known model.
+
+    `sha256`: of the file at `path`, None for a user's own file. `source`: None unless it was published by others.
+    `extractor`: id of the embeddings that it makes or repairs.
+    """
 
     name: str
     task: str
@@ -70,7 +76,7 @@ class Entry:
 
 
 def entries() -> list[Entry]:
-    """The models that ship in the package, in the order of weights.toml."""
+    """Return the models that ship in the package, in the order of weights.toml."""
     folder = Path(str(resources.files("enhance_cli"))) / "checkpoints"
     return [
         Entry(name=name, path=folder / table["file"], **{k: v for k, v in table.items() if k != "file"})
@@ -80,7 +86,7 @@ def entries() -> list[Entry]:
 
 
 def published() -> list[Entry]:
-    """The models that others published, pulled or not; `path` is where they lie once pulled."""
+    """Return the models that others published, pulled or not. `path` is their path once pulled."""
     of_source = {field.name for field in fields(Source)}
     found = []
     for name, table in _tables().items():
@@ -92,10 +98,9 @@ def published() -> list[Entry]:
 
 
 def find(name: str | None, task: str | None) -> Entry:
-    """The model called `name`, the file at that path or address or on the Hub, or the task's default for None.
+    """Return the model called `name`, in the file, at the address or on the Hub, or the task's default for None.
 
-    Any task's if `task` is None. Raises ModelError for one that is not known, is known but not here yet, or is for another
-    task.
+    `task` None stands for any task. Raises ModelError for a model that is unknown, not pulled yet, or for another task.
     """
     known = [e for e in [*entries(), *published()] if task in (None, e.task)]
     if name is None:
@@ -122,7 +127,7 @@ def find(name: str | None, task: str | None) -> Entry:
 
 
 def pulled(entry: Entry) -> Entry:
-    """A published model with the digest its file should have. Raises ModelError if it is not here."""
+    """Return a published model with the expected digest of its file. Raises ModelError if it is not here."""
     if entry.source.package:
         return entry
     if not entry.path.is_file():
@@ -139,7 +144,7 @@ def unknown(name: str, known: list[Entry]) -> ModelError:
 
 
 def _own(name: str, path: Path, task: str | None) -> Entry:
-    """The entry of a file that no table names. Raises ModelError for one that is damaged or made for another task."""
+    """Return the entry of a file that no table names. Raises ModelError if it is damaged or made for another task."""
     made_for = read_spec(path).task
     if task not in (None, made_for):
         raise ModelError(f"{path}: a model for {made_for}, not for {task}", "see `enhance models list`")
@@ -161,7 +166,7 @@ def _tables() -> dict[str, dict]:
 
 
 def _weights_toml() -> str:
-    """From the installed package, or from the top of the source tree in an editable install."""
+    """Return weights.toml from the installed package, or from the top of the source tree in an editable install."""
     package = Path(str(resources.files("enhance_cli")))
     for path in (package / "weights.toml", package.parent / "weights.toml"):
         if path.is_file():

@@ -1,8 +1,8 @@
-"""Stem models: from a mix to the stems asked for, by an extractor and, in one or more steps, a refiner.
+"""Run stem models: an extractor and, in one or more steps, a refiner, from a mix to the stems asked for.
 
-The refiner's samplers start at the extractor's estimate with some noise on it; its feature maps reach the refiner in every
-call. The extractor runs once per stem. (Karchkhadze et al., 2024, "Improving source extraction with diffusion and consistency
-models".)
+The refiner's samplers start at the extractor's estimate with some noise on it, and its feature maps are inputs of every
+call. The extractor runs once per stem. (Karchkhadze et al., 2024, "Improving source extraction with diffusion and
+consistency models".)
 """
 
 from collections.abc import Callable, Sequence
@@ -22,12 +22,12 @@ TASK = "extract-stem"
 
 
 class StemModel(Model):
-    """A model file with the task "extract-stem", ready to run."""
+    """Hold a model file with the task "extract-stem", ready to run."""
 
     def bind(self, mix: Tensor, stem: str) -> tuple[Tensor, Callable]:
-        """The extractor's estimate of `stem` in mix (B, C, N), and the refiner's `estimate(x, y, t)` for that mix and stem."""
-        place = torch.tensor(self.spec.stems.index(stem), device=mix.device)
-        label = one_hot(place, len(self.spec.stems)).float().expand(mix.shape[0], -1)
+        """Return the extractor's estimate of `stem` in mix (B, C, N), and the refiner's `estimate(x, y, t)` for both."""
+        index = torch.tensor(self.spec.stems.index(stem), device=mix.device)
+        label = one_hot(index, len(self.spec.stems)).float().expand(mix.shape[0], -1)
         first, features = self.extract(mix, label)
         refine = lambda x, _, t: self.refine(x, t, label, features)
         return first, partial(self.prediction.estimate, refine, self.process)
@@ -35,8 +35,10 @@ class StemModel(Model):
     def separate(
         self, mix: Tensor, stems: Sequence[str], sampler: Callable | None, steps: int, noise: Callable[[], Callable]
     ) -> Tensor:
-        """Mix (B, C, N) on the model's device -> its `stems` (K, B, C, N). `noise()` gives a new source of draws for each
-        stem; with no steps neither it nor the sampler is used."""
+        """Return `stems` (K, B, C, N) of mix (B, C, N) on the model's device.
+
+        `noise()` returns a new source of draws for each stem. With no steps neither it nor the sampler is used.
+        """
         every = self.extract_all(mix) if not steps and len(stems) > 1 else None
         if every is not None:
             return every[:, [self.spec.stems.index(stem) for stem in stems]].transpose(0, 1)
@@ -47,28 +49,30 @@ class StemModel(Model):
         return torch.stack(found)
 
     def reach(self, steps: int) -> int | None:
-        """How many samples around a place the result there depends on; None where that has no end."""
+        """Return the number of samples on either side that a result depends on, or None if it is not finite."""
         return self.network.reach(steps)
 
     def extract(self, mix: Tensor, label: Tensor) -> tuple[Tensor, Sequence]:
-        """Mix (B, C, N) and one-hot label (B, K) -> the extractor's estimate (B, C, N), and what it tells the refiner."""
+        """Return the extractor's estimate (B, C, N) for mix (B, C, N) and one-hot label (B, K), and features for the
+        refiner.
+        """
         with autocast(self.device, self.precision):
             first, features = self.network.extract(mix, label)
         return first.float(), features
 
     def extract_all(self, mix: Tensor) -> Tensor | None:
-        """Mix (B, C, N) -> (B, K, C, N), all stems by one pass; None of an extractor that gives one a pass."""
+        """Return all stems (B, K, C, N) of mix (B, C, N) by one pass, or None if the extractor makes one stem per pass."""
         with autocast(self.device, self.precision):
             every = self.network.extract_all(mix)
         return None if every is None else every.float()
 
     def refine(self, x: Tensor, t: Tensor, label: Tensor, features: Sequence) -> Tensor:
-        """What the refiner itself gives for the scaled state x (B, C, N) at t (B,), with the `features` of `extract`."""
+        """Return the refiner's output for the scaled state x (B, C, N) at t (B,), with the `features` of `extract`."""
         return self._call(self.network, x, t, label, features)
 
 
 def load_stems(entry: Entry, device: torch.device, precision: str = "fp32") -> StemModel | demucs.DemucsModel:
-    """The stem model of that entry. Raises ModelError if it is missing, damaged or for another task."""
+    """Return the stem model of an entry. Raises ModelError if it is missing, damaged or for another task."""
     if entry.source is not None and entry.source.package == demucs.PACKAGE:
         return demucs.load_demucs(entry, device)
     spec, network = load_network(entry.path, entry.sha256)

@@ -27,7 +27,8 @@ BY_IMPORT = {
     "metrics": {"condition_eer", "delay", "det", "eer", "frame_sdr", "min_dcf", "si_sdri"}
 }  # no names that `enhance evaluate --metrics` takes
 MAY_IMPORT = {
-    "__init__.py": {"models", "tasks"},
+    "__init__.py": {"api"},
+    "api.py": {"models", "tasks"},
     "__main__.py": {"cli"},
     "cli.py": {"commands", "console", "errors", ""},  # "" is the version
     "flags.py": {"errors"},

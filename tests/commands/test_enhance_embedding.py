@@ -91,7 +91,7 @@ def test_settings_do_what_they_say_and_python_gives_the_same(enhance, repair_mod
             (["--time", 50], {"time": 50}),
             (["--steps", 4], {"steps": 4}),
             (["--draws", 2, "--seed", 1], {"draws": 2, "seed": 1}),
-            (["--normalize", "keep"], {"normalise": "keep"}),
+            (["--normalize", "keep"], {"normalize": "keep"}),
         ]
     ):
         assert enhance("enhance-embedding", "x.npy", "-o", f"{number}.npy", "-m", repair_model, *flags).code == 0

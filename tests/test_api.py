@@ -1,0 +1,120 @@
+"""The Python interface: its names, objects that give what the functions give, and explicit arguments."""
+
+import inspect
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import enhance_cli
+from enhance_cli.errors import UsageError
+
+RATE = 16000
+
+
+@pytest.fixture
+def audio() -> np.ndarray:
+    return np.random.default_rng(0).standard_normal((2, 12000)).astype(np.float32) * 0.1
+
+
+def test_the_public_names_are_these():
+    names = {
+        "Denoiser",
+        "SpeakerRepairer",
+        "StemExtractor",
+        "denoise",
+        "enhance_embedding",
+        "extract_stem",
+        "load_model",
+    }
+    assert set(enhance_cli.__all__) == names | {"__version__"}
+    assert sorted(enhance_cli.__all__) == enhance_cli.__all__
+    assert all(hasattr(enhance_cli, name) for name in enhance_cli.__all__)
+    package = Path(enhance_cli.__file__).parent
+    assert (package / "py.typed").exists(), "type checkers would ignore the annotations"
+
+
+def test_importing_the_package_loads_nothing_heavy():
+    code = "import sys, enhance_cli; sys.exit(bool({'torch', 'numpy', 'scipy'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "function, kind",
+    [
+        (enhance_cli.denoise, enhance_cli.Denoiser),
+        (enhance_cli.extract_stem, enhance_cli.StemExtractor),
+        (enhance_cli.enhance_embedding, enhance_cli.SpeakerRepairer),
+    ],
+)
+def test_functions_and_objects_take_the_same_named_arguments_with_the_same_defaults(function, kind):
+    ours, theirs = (inspect.signature(f).parameters for f in (function, kind))
+    assert not any(p.kind is p.VAR_KEYWORD for p in (*ours.values(), *theirs.values()))
+    assert set(theirs) <= set(ours)
+    assert {name: p.default for name, p in theirs.items()} == {name: ours[name].default for name in theirs}
+
+
+@pytest.mark.parametrize(
+    "name, options",
+    [("DenoiseOptions", "denoise.Denoiser"), ("StemOptions", "extract_stem.StemExtractor")],
+)
+def test_defaults_are_those_of_the_commands(name, options):
+    from enhance_cli.tasks import denoise, extract_stem
+
+    module, kind = options.split(".")
+    known = {"denoise": denoise, "extract_stem": extract_stem}[module]
+    task = inspect.signature(getattr(known, name)).parameters
+    public = inspect.signature(getattr(enhance_cli, kind)).parameters
+    for key in set(task) - {"sampler_args", "stems"}:
+        assert public[key].default == task[key].default, key
+
+
+def test_a_denoiser_is_loaded_once_and_gives_what_the_function_gives(tiny_model, audio):
+    denoiser = enhance_cli.Denoiser(str(tiny_model), steps=2, seed=3, strength=0.7)
+    expected = enhance_cli.denoise(audio, RATE, str(tiny_model), steps=2, seed=3, strength=0.7)
+    tiny_model.rename(tiny_model.with_suffix(".away"))  # nothing is read again
+    try:
+        with ThreadPoolExecutor(3) as threads:
+            for result in threads.map(lambda _: denoiser(audio, RATE), range(3)):
+                np.testing.assert_array_equal(result, expected)
+        assert denoiser(audio[0], RATE).shape == audio[0].shape
+        np.testing.assert_allclose(denoiser(audio[0], RATE), expected[0], atol=1e-6)
+    finally:
+        tiny_model.with_suffix(".away").rename(tiny_model)
+
+
+def test_a_denoiser_refuses_what_its_model_does_not_allow(tiny_model):
+    with pytest.raises(UsageError, match="steps"):
+        enhance_cli.Denoiser(str(tiny_model), steps=99)
+    with pytest.raises(TypeError):
+        enhance_cli.Denoiser(str(tiny_model), step=1)
+
+
+def test_a_stem_extractor_gives_what_the_function_gives(stem_model, audio):
+    extractor = enhance_cli.StemExtractor(str(stem_model), stem="drums", residual=True, steps=1)
+    assert extractor.names == ("drums", "residual")
+    found = extractor(audio, 8000)
+    expected = enhance_cli.extract_stem(audio, 8000, "drums", str(stem_model), residual=True, steps=1)
+    for name in extractor.names:
+        np.testing.assert_array_equal(found[name], expected[name])
+    np.testing.assert_allclose(found["drums"] + found["residual"], audio, atol=1e-6)
+
+
+def test_a_speaker_repairer_gives_what_the_function_gives(repair_model, audio):
+    repairer = enhance_cli.SpeakerRepairer(str(repair_model), ensemble=0.3)
+    rows = np.random.default_rng(1).standard_normal((5, 256)).astype(np.float32)
+    rows[2] = 0
+    with pytest.warns(UserWarning, match=": 2") as caught:
+        repaired = repairer(rows)
+    assert caught[0].filename == __file__, "the warning points at a line of ours"
+    assert not repaired[2].any()
+    with pytest.warns(UserWarning, match=": 2") as caught:
+        np.testing.assert_array_equal(
+            enhance_cli.enhance_embedding(rows, model=str(repair_model), ensemble=0.3), repaired
+        )
+    assert caught[0].filename == __file__
+    voice = repairer.embed(audio, RATE)
+    assert voice.shape == (256,) and np.linalg.norm(voice) == pytest.approx(1, abs=1e-5)

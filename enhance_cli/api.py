@@ -49,7 +49,7 @@ class Denoiser:
     model: name, path or loaded model, None for the default. steps, sampler, sampler_args, guide: as the model allows, None
     for its own defaults. seed: of the noise. strength: 0..1, mix of input and result. max_attenuation: dB that the input
     is lowered by at most. full_band: keep the band above the model's. batch_size: windows at once, on a GPU. threads: of the
-    CPU. Raises UsageError or ModelError for values that the model does not allow.
+    CPU. window_seconds: length of a window. Raises UsageError or ModelError for values that the model does not allow.
     """
 
     def __init__(
@@ -68,6 +68,7 @@ class Denoiser:
         guide: str | None = None,
         batch_size: int = 1,
         threads: int | None = None,
+        window_seconds: float | None = None,
     ):
         from enhance_cli.tasks.denoise import DenoiseOptions, Denoiser
 
@@ -82,6 +83,7 @@ class Denoiser:
             guide=guide,
             batch_size=batch_size,
             threads=threads,
+            window_seconds=window_seconds,
         )
         self.model = _ready(model, "denoise", device, precision)
         self._denoiser = Denoiser(self.model, options)
@@ -235,6 +237,7 @@ def denoise(
     guide: str | None = None,
     batch_size: int = 1,
     threads: int | None = None,
+    window_seconds: float | None = None,
 ) -> np.ndarray:
     """Return `audio` (C, N) or (N,), full scale 1, at `rate` Hz, cleaned. Arguments as in Denoiser.
 
@@ -254,6 +257,7 @@ def denoise(
         guide=guide,
         batch_size=batch_size,
         threads=threads,
+        window_seconds=window_seconds,
     )(audio, rate)
 
 

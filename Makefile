@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test check bench lock clean
+.PHONY: help demo test check docs bench lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -26,6 +26,9 @@ test: $(READY)  ## run the tests
 check: $(READY)  ## lint and formatting
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+docs: $(READY)  ## write docs/cli.md and the manual page from the help texts
+	$(BIN)/python tools/cli_docs.py
 
 bench: $(READY)  ## speed, memory and quality against other denoisers (PAIRS="folders with noisy/ and clean/")
 	$(BIN)/python tests/benchmarks/denoise_peers.py $(PAIRS)

@@ -27,6 +27,9 @@ def test_the_wheel_is_small_and_complete(wheel):
     assert {f"enhance_cli/checkpoints/ge2e.{kind}" for kind in ("safetensors", "md", "LICENSE")} <= set(names)
     assert any(name.startswith("enhance_cli/training/recipes/") for name in names)
     assert not any(name.startswith("tests/") for name in names)
+    assert "enhance_cli/py.typed" in names
+    assert any(name.endswith(".data/data/share/man/man1/enhance.1") for name in names), "`man enhance` finds nothing"
+    assert any(name.endswith("licenses/LICENSE_weights") for name in names)
     assert wheel.stat().st_size < 40e6
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from enhance_cli.audio import mpeg
 from enhance_cli.audio.channels import Layout
 from enhance_cli.audio.formats import OutputFormat
-from enhance_cli.audio.info import depth
+from enhance_cli.audio.info import Chapter, depth
 from enhance_cli.audio.integers import quantise
 from enhance_cli.errors import AudioError
 
@@ -41,7 +41,7 @@ class Encoder:
         self._gain = np.float32(_lame_gain(fmt)) if fmt.container == "MP3" else None
         self._layout = _layout_name(av, fmt.layout, channels)
         self._file = open(path, "wb")  # noqa: SIM115 - closed in close()
-        options = {"movie_timescale": str(fmt.rate)} if fmt.container == "M4A" else {}
+        options = {"M4A": {"movie_timescale": str(fmt.rate)}, "MP3": {"id3v2_version": "0"}}.get(fmt.container, {})
         try:
             muxer = _MUXERS[fmt.container]
             self._container = av.open(_Sink(self._file), "w", format=muxer, options=options)
@@ -49,6 +49,8 @@ class Encoder:
             self._stream.time_base = Fraction(1, fmt.rate)
             if fmt.bitrate:
                 self._stream.bit_rate = fmt.bitrate
+            if fmt.chapters and fmt.container == "M4A":
+                self._container.set_chapters([_as_av(n, chapter) for n, chapter in enumerate(fmt.chapters)])
             self._resampler = av.AudioResampler(format=kind, layout=self._layout, rate=fmt.rate)
         except (av.FFmpegError, ValueError) as error:
             self._file.close()
@@ -129,6 +131,13 @@ _LAYOUTS = (
     "mono", "stereo", "2.1", "3.0", "3.0(back)", "4.0", "quad", "quad(side)", "3.1", "5.0", "5.0(side)", "4.1", "5.1",
     "5.1(side)", "6.0", "6.1", "6.1(back)", "7.0", "7.1", "7.1(wide)",
 )  # fmt: skip
+
+
+def _as_av(number: int, chapter: Chapter) -> dict:
+    begin, end = round(1000 * chapter.start), round(1000 * min(chapter.end, 4e6))
+    return {
+        "id": number, "start": begin, "end": end, "time_base": Fraction(1, 1000), "metadata": {"title": chapter.title}
+    }  # fmt: skip
 
 
 _LAME_SCALES = ((176, 0.95), (208, 0.97), (240, 0.98))  # up to so many kb/s, the nearest rate that MP3 has

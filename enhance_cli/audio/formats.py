@@ -21,7 +21,7 @@ from enhance_cli.audio.channels import (
     permutation,
     to_mask,
 )
-from enhance_cli.audio.info import LOSSY, AudioInfo, depth
+from enhance_cli.audio.info import LOSSY, AudioInfo, Chapter, depth
 from enhance_cli.errors import UsageError
 
 __all__ = ["CONTAINERS", "OutputFormat", "can_write", "extension_for", "output_format"]
@@ -50,7 +50,8 @@ class OutputFormat:
 
     `order` lists the channels as they are written, if not as they come, and `layout` their loudspeakers in that order. `mask`
     and `ambisonic` go into a WAVE_FORMAT_EXTENSIBLE header. `bits` are those of an integer sample that are used, where that is
-    fewer than its subtype has. `notes` say in words what of the input is not kept.
+    fewer than its subtype has. `chapters` are written by an encoder that has a place for them. `notes` say in words what
+    of the input is not kept.
     """
 
     container: str
@@ -64,6 +65,7 @@ class OutputFormat:
     ambisonic: bool = False
     bits: int | None = None
     notes: tuple[str, ...] = ()
+    chapters: tuple[Chapter, ...] = ()
 
 
 def can_write(extension: str) -> bool:

@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from enhance_cli.audio.chunks import Form, promise, read_payload, walk
+from enhance_cli.audio.wave_facts import Change, true_bext, true_ixml
 
+_PIECE = 1 << 20
 # Chunks that describe the samples themselves, which are new, or are padding.
 AUDIO = frozenset(
     b"fmt |data|fact|ds64|JUNK|junk|PAD |FLLR|PEAK|levl|slnt|COMM|SSND|FVER|desc|pakt|kuki|chan|free|peak|CHAN".split(
@@ -21,24 +23,25 @@ AUDIO = frozenset(
     )
 )
 _POSITIONS = (b"cue ", b"smpl", b"plst", b"MARK", b"INST")
-_TIME_REFERENCE = 338  # offset in a bext chunk: samples since midnight, 64 bits (EBU Tech 3285)
 
 
 def can_copy(source: Form | None, target: Form | None) -> bool:
     """Whether chunks of one file can stand in the other."""
-    families = [("RIFF", "RF64"), ("AIFF",)]
+    families = [("RIFF", "RF64"), ("AIFF",), ("CAF",)]
     return bool(source and target) and any(source.kind in f and target.kind in f for f in families)
 
 
-def copy_chunks(source: Path, target: Path, start: float = 0.0) -> list[str]:
-    """Append the chunks of `source` to `target`, which begins `start` s into it; returns the names of those
-    left out.
+def copy_chunks(source: Path, target: Path, change: Change = Change()) -> list[str]:
+    """Copy the chunks of `source` to `target`, made true where they describe the samples; returns the names of those left out.
+
+    They are appended, except for bext, which the standard wants in front of the samples.
     """
     lost: list[str] = []
     with open(source, "rb") as old, open(target, "r+b") as new:
         before, after = walk(old), walk(new)
         rate_before, rate_after, same_time = _compare(old, new)
         present = {chunk.name for chunk in after.chunks}
+        front = []
         for chunk in before.chunks:
             if chunk.name in AUDIO or (chunk.name in present and chunk.name != b"LIST"):
                 continue
@@ -49,8 +52,13 @@ def copy_chunks(source: Path, target: Path, start: float = 0.0) -> list[str]:
                 lost.append(kind.decode("ascii", "replace").strip())
                 continue
             if kind == b"bext" and before.order == after.order:
-                payload = _shift_time(payload, start * rate_before, rate_after / rate_before)
+                front.append(true_bext(payload, before.order, rate_before, rate_after, change))
+                continue
+            if kind == b"iXML":
+                payload = true_ixml(payload, rate_before, rate_after, change)
             _append(new, after, chunk.name, payload)
+        for payload in front:
+            _insert(new, walk(new), b"bext", payload)
     return lost
 
 
@@ -75,12 +83,25 @@ def _fits(file: BinaryIO, form: Form, payload: bytes) -> bool:
     return form.kind == "RF64" or file.seek(0, 2) + len(payload) + 16 < 2**32
 
 
-def _shift_time(bext: bytes, samples: float, ratio: float) -> bytes:
-    if len(bext) < _TIME_REFERENCE + 8:
-        return bext
-    (reference,) = struct.unpack_from("<Q", bext, _TIME_REFERENCE)
-    moved = round((reference + samples) * ratio) if samples or ratio != 1 else reference
-    return bext[:_TIME_REFERENCE] + struct.pack("<Q", moved) + bext[_TIME_REFERENCE + 8 :]
+def _insert(file: BinaryIO, form: Form, name: bytes, payload: bytes) -> None:
+    """Put a chunk in front of the samples of a WAV or RF64 file, which are moved behind it piece by piece from their end."""
+    data = form.find(b"data")
+    if data is None or form.kind not in ("RIFF", "RF64"):
+        _append(file, form, name, payload)
+        return
+    at = data.start - 8
+    chunk = struct.pack(form.order + "4sI", name, len(payload)) + payload + bytes(len(payload) % 2)
+    end = file.seek(0, 2)
+    while end > at:
+        begin = max(at, end - _PIECE)
+        file.seek(begin)
+        piece = file.read(end - begin)
+        file.seek(begin + len(chunk))
+        file.write(piece)
+        end = begin
+    file.seek(at)
+    file.write(chunk)
+    _state_size(file, form)
 
 
 def _append(file: BinaryIO, form: Form, name: bytes, payload: bytes) -> None:
@@ -89,7 +110,12 @@ def _append(file: BinaryIO, form: Form, name: bytes, payload: bytes) -> None:
         file.write(struct.pack(">4sq", name, len(payload)) + payload)
         return
     file.write(bytes(end % 2) + struct.pack(form.order + "4sI", name, len(payload)) + payload + bytes(len(payload) % 2))
-    size = file.tell() - 8
+    _state_size(file, form)
+
+
+def _state_size(file: BinaryIO, form: Form) -> None:
+    """Write the size of the whole file into its header."""
+    size = file.seek(0, 2) - 8
     if form.kind == "RF64":
         file.seek(form.find(b"ds64").start)
         file.write(struct.pack("<Q", size))

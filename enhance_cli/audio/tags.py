@@ -8,21 +8,23 @@ gets its name.
 
 from __future__ import annotations
 
-import base64
 import struct
 from pathlib import Path
 
 import mutagen
-from mutagen import flac, id3, mp3, mp4, oggflac, oggopus, oggvorbis
+from mutagen import apev2, flac, id3, mp3, mp4, oggflac, oggopus, oggvorbis
 
 from enhance_cli.audio import riff_tags
 from enhance_cli.audio.bounded import BoundedFile
-from enhance_cli.audio.chunks import Form, read_payload, walk
+from enhance_cli.audio.chapters import COMMENT, copy_cue_sheet, cut, read_chapters, write_chapters
+from enhance_cli.audio.chunks import Form, promise, read_payload, walk
+from enhance_cli.audio.info import AudioInfo
+from enhance_cli.audio.pictures import OGG_KEY, read_pictures, write_pictures
+from enhance_cli.audio.wave_facts import Change, describes_level
 from enhance_cli.errors import AudioError
 
 _KINDS = [flac.FLAC, oggvorbis.OggVorbis, oggopus.OggOpus, oggflac.OggFLAC, mp3.MP3, mp4.MP4]
 _COMMENTS = (flac.FLAC, oggvorbis.OggVorbis, oggopus.OggOpus, oggflac.OggFLAC)  # all have Vorbis comments
-_PICTURE = "metadata_block_picture"
 # field of FLAC and OGG: (ID3 frame, MP4 atom, WAV INFO chunk)
 _FIELDS = {
     "title": ("TIT2", "\xa9nam", "INAM"),
@@ -38,68 +40,165 @@ _FIELDS = {
     "copyright": ("TCOP", "cprt", "ICOP"),
 }
 # What the old encoder said about its own samples, which is not true of the new ones.
-_TECHNICAL = {"TSSE", "TLEN", "TENC", "encoder", "\xa9too", "----:com.apple.iTunes:iTunSMPB"}
+_TECHNICAL = {
+    "TSSE", "TLEN", "TENC", "encoder", "\xa9too", "----:com.apple.iTunes:iTunSMPB", "waveformatextensible_channel_mask",
+}  # fmt: skip
+# Names of FFmpeg for what it has read -> field, and what it says about the file rather than the recording.
+_FFMPEG = {
+    "track": "tracknumber", "disc": "discnumber", "album_artist": "albumartist", "year": "date", "creation_time": "date",
+    "description": "comment",
+}  # fmt: skip
+_OF_THE_FILE = {
+    "encoder", "major_brand", "minor_version", "compatible_brands", "handler_name", "vendor_id", "language", "duration",
+    "software", "isfoundry", "number_of_frames", "bps", "number_of_bytes", "timecode", "encoded_by", "time_reference",
+}  # fmt: skip
 
 
-def copy_tags(source: Path, target: Path, start: float = 0.0) -> list[str]:
+def copy_tags(
+    source: Path, target: Path, start: float = 0.0, *, info: AudioInfo | None = None, change: Change | None = None
+) -> list[str]:
     """Copy what `source` says about itself to `target`, an audio file that begins `start` s into it.
 
-    Returns the names of what could not be carried (none: []). Raises AudioError if `target` cannot be
+    `info` is the description of `source`, whose chapters and texts are taken where only FFmpeg reads them, and `change` says
+    how the samples differ. Returns the names of what could not be carried (none: []). Raises AudioError if `target` cannot be
     written.
     """
+    change = change or Change(start)
     try:
         with open(source, "rb") as old, open(target, "rb") as new:
             before, after = walk(old), walk(new)
+            promised = promise(new)
         if riff_tags.can_copy(before, after):
-            return riff_tags.copy_chunks(source, target, start)
-        with open(source, "rb") as file:
-            old = mutagen.File(BoundedFile(file), options=_KINDS)
-        if before is None and not (old and (old.tags or getattr(old, "pictures", None))):
-            return []
-        new = mutagen.File(target, options=_KINDS)
-        if isinstance(old, _COMMENTS) and isinstance(new, _COMMENTS):
-            return _copy_pictures(old, new) + _copy_all(old, new)
-        if old is not None and type(old) is type(new):
-            return _copy_all(old, new)
-        fields, lost = _read(source, before, old)
-        return sorted({*lost, *_write(target, after, new, fields)})
+            return riff_tags.copy_chunks(source, target, change)
+        old, new = _opened(source), mutagen.File(target, options=_KINDS)
+        lost = _copy_texts(source, target, before, after, old, new, info, change)
+        chapters = cut(info.chapters if info and info.chapters else read_chapters(old), change.start, change.duration)
+        if chapters and not isinstance(new, mp4.MP4):
+            wave = after is not None and after.kind in ("RIFF", "RF64")
+            if not write_chapters(target, new, chapters, wave, round(promised.rate) if promised else 0):
+                lost.append("chapters")
+        elif chapters and not (info and info.chapters):
+            lost.append("chapters")
+        whole = not change.start and _same_length(old, new)
+        if not copy_cue_sheet(old, new, whole):
+            lost.append("cuesheet")
+        return sorted(set(lost))
     except mutagen.MutagenError as error:
         return [f"all tags ({error})"]
     except OSError as error:
         raise AudioError(f"{target} could not be tagged ({error.strerror})", "is the disk full?") from None
 
 
-def _copy_pictures(old: mutagen.FileType, new: mutagen.FileType) -> list[str]:
-    """FLAC keeps them apart from its comments, Ogg among them, as base64. Returns ["pictures"] if they are damaged."""
-    if isinstance(old, flac.FLAC):
-        pictures = old.pictures
-    else:
+def _opened(path: Path) -> mutagen.FileType | None:
+    with open(path, "rb") as file:
         try:
-            pictures = [flac.Picture(base64.b64decode(text)) for text in (old.tags or {}).get(_PICTURE, [])]
-        except (ValueError, mutagen.MutagenError):
-            return ["pictures"]
-    if isinstance(new, flac.FLAC):
-        for picture in pictures:
-            new.add_picture(picture)
-    elif pictures:
-        if new.tags is None:
-            new.add_tags()
-        new.tags[_PICTURE] = [base64.b64encode(picture.write()).decode() for picture in pictures]
-    return []
+            return mutagen.File(BoundedFile(file), options=_KINDS)
+        except mutagen.MutagenError:
+            file.seek(0)
+            try:
+                return flac.FLAC(BoundedFile(file))  # behind an ID3 tag, by which it was taken for an MP3
+            except mutagen.MutagenError:
+                pass
+            raise
 
 
-def _copy_all(old: mutagen.FileType, new: mutagen.FileType) -> list[str]:
+def _same_length(old: mutagen.FileType | None, new: mutagen.FileType | None) -> bool:
+    if not isinstance(old, flac.FLAC) or not isinstance(new, flac.FLAC):
+        return False
+    return (old.info.sample_rate, old.info.total_samples) == (new.info.sample_rate, new.info.total_samples)
+
+
+def _copy_texts(source, target, before, after, old, new, info, change) -> list[str]:
+    """Carry texts and pictures; returns the names of those that could not be."""
+    named = info is not None and info.tags and not (old is not None and old.tags)
+    if before is None and not named and not (old and (old.tags or getattr(old, "pictures", None))):
+        return _annotation(source) + _from_ape(source, target, after, new, {})
+    lost = _from_ape(source, target, after, new, old.tags) if isinstance(old, mp3.MP3) else []
+    try:
+        pictures = read_pictures(old)
+    except (ValueError, mutagen.MutagenError):
+        pictures, lost = [], [*lost, "pictures"]
+    if old is not None and type(old) is type(new) and not isinstance(new, _COMMENTS):
+        return lost + _copy_all(old, new, change)
+    kept = write_pictures(new, pictures)
+    if pictures and not kept:
+        lost.append({mp3.MP3: "APIC", mp4.MP4: "covr"}.get(type(old), "pictures"))
+    if isinstance(old, _COMMENTS) and isinstance(new, _COMMENTS):
+        return lost + _copy_all(old, new, change)
+    if named:
+        fields, others = _from_ffmpeg(info)
+    else:
+        fields, others = _read(source, before, old, change)
+    if pictures and kept and new is not None:
+        new.save()
+    return lost + others + _write(target, after, new, fields)
+
+
+def _from_ffmpeg(info: AudioInfo) -> tuple[dict[str, list[str]], list[str]]:
+    """Return the common fields of what FFmpeg has read, and the names of the rest."""
+    fields: dict[str, list[str]] = {}
+    lost = []
+    for key, text in info.tags.items():
+        name = key.lower()
+        field = name if name in _FIELDS else _FFMPEG.get(name)
+        if field and text and field not in fields:
+            fields[field] = [text]
+        elif not field and name not in _OF_THE_FILE and not name.startswith(("_", "com.apple.quicktime.player")):
+            lost.append(key)
+    return fields, lost
+
+
+def _from_ape(source: Path, target: Path, form: Form | None, new: mutagen.FileType | None, frames) -> list[str]:
+    """Carry of an APEv2 tag, which MP3 files of some programs have, what does not stand in their ID3 `frames` too."""
+    try:
+        tags = apev2.APEv2(source)
+    except mutagen.MutagenError:
+        return []
+    names = {"track": "tracknumber", "year": "date", "album artist": "albumartist", "disc": "discnumber"}
+    fields, lost = {}, []
+    for key, value in tags.items():
+        name = names.get(key.lower(), key.lower())
+        if name in _FIELDS and isinstance(value, apev2.APETextValue):
+            if not any(key.startswith(_FIELDS[name][0]) for key in frames or ()):
+                fields[name] = list(value)
+        elif not key.lower().startswith("mp3gain"):
+            lost.append(key)
+    return lost + _write(target, form, new, fields)
+
+
+def _annotation(source: Path) -> list[str]:
+    """Return ["annotation"] for an AU file with a text in its header, which no other format has a place for."""
+    with open(source, "rb") as file:
+        head = file.read(8)
+        if head[:4] != b".snd" or len(head) < 8:
+            return []
+        file.seek(24)
+        return ["annotation"] if file.read(min(struct.unpack(">I", head[4:])[0] - 24, 4096)).strip(b"\0") else []
+
+
+def _copy_all(old: mutagen.FileType, new: mutagen.FileType, change: Change) -> list[str]:
+    lost = []
     if old.tags:
         if new.tags is None:
             new.add_tags()
         for key in old.tags.keys():  # noqa: SIM118 - Vorbis comments iterate over pairs
-            if key.split(":")[0] not in _TECHNICAL and key not in _TECHNICAL and key.lower() != _PICTURE:
+            if key.split(":")[0] in _TECHNICAL or key in _TECHNICAL or key.lower() in (OGG_KEY, *_TECHNICAL):
+                continue
+            if change.gain and describes_level(key):
+                lost.append(key)
+            elif not key.startswith(("CHAP:", "CTOC:")) and not COMMENT.fullmatch(key):
                 new.tags[key] = old.tags[key]
-    new.save()
-    return []
+    if isinstance(old, mp3.MP3) and old.tags and old.tags.version[:2] == (2, 3):
+        new.tags.update_to_v23()
+        new.save(v2_version=3)
+    else:
+        new.save()
+    return lost
 
 
-def _read(path: Path, form: Form | None, file: mutagen.FileType | None) -> tuple[dict[str, list[str]], list[str]]:
+def _read(
+    path: Path, form: Form | None, file: mutagen.FileType | None, change: Change
+) -> tuple[dict[str, list[str]], list[str]]:
     """The common fields of a file, and the names of all else it says."""
     if form is not None:
         return _read_info(path, form)
@@ -108,13 +207,17 @@ def _read(path: Path, form: Form | None, file: mutagen.FileType | None) -> tuple
     column = {mp3.MP3: 0, mp4.MP4: 1}.get(type(file))
     names = {(ids[column] if column is not None else field): field for field, ids in _FIELDS.items()}
     fields: dict[str, list[str]] = {}
-    lost = ["pictures"] if getattr(file, "pictures", None) else []
+    lost = []
     for key in file.tags.keys():  # noqa: SIM118
         name = key.split(":")[0] if column == 0 else key if column == 1 else key.lower()
         if name in names:
             fields[names[name]] = _texts(file.tags[key])
-        elif name not in _TECHNICAL and key not in _TECHNICAL:
+        elif name in ("APIC", "CHAP", "CTOC", "covr", OGG_KEY) or COMMENT.fullmatch(name):
+            continue  # carried by chapters.py and pictures.py
+        elif name not in _TECHNICAL and key not in _TECHNICAL and not (change.gain and describes_level(key)):
             lost.append(name)
+        elif change.gain and describes_level(key):
+            lost.append(key)
     return fields, lost
 
 
@@ -131,7 +234,7 @@ def _read_info(path: Path, form: Form) -> tuple[dict[str, list[str]], list[str]]
         for chunk in form.chunks:
             file.seek(chunk.start)
             if chunk.name != b"LIST" or file.read(4) != b"INFO":
-                if form.kind in ("RIFF", "RF64", "AIFF", "CAF") and chunk.name not in riff_tags.AUDIO:
+                if chunk.name not in riff_tags.AUDIO:
                     lost.append(chunk.name.decode("ascii").strip())
                 continue
             body = read_payload(file, chunk, skip=4)

@@ -10,17 +10,20 @@ import math
 import os
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
 from enhance_cli.atomic import unfinished_path
+from enhance_cli.audio.chapters import cut
+from enhance_cli.audio.info import depth
 from enhance_cli.audio.level import Meter
 from enhance_cli.audio.read import AudioFile, open_audio
 from enhance_cli.audio.resample import Resampler, resampled_length
 from enhance_cli.audio.tags import copy_tags
+from enhance_cli.audio.wave_facts import Change
 from enhance_cli.audio.write import AudioWriter, OutputFormat, as_read, output_format
 from enhance_cli.batch.gain import FLOATS, choose_gain, decibels
 from enhance_cli.batch.inputs import STDIN
@@ -73,6 +76,7 @@ def enhance_file(job: Job, process: Process, options: FileOptions = FileOptions(
         info = audio.info
         extension = None if job.target == STDOUT else job.target.suffix
         fmt = output_format(info, extension, options.container, options.bit_depth, options.sample_rate)
+        fmt = replace(fmt, chapters=cut(info.chapters, options.start, options.duration))
         before, blocks = _measured(audio, options)
         wanted = options.loudness is not None
         names = options.parts or ("",)
@@ -96,8 +100,13 @@ def enhance_file(job: Job, process: Process, options: FileOptions = FileOptions(
                 frames = after[names[0]].frames
                 _write(spool, unfinished, names, fmt, info.channels, frames, gain, options.closed)
             length = resampled_length(before.frames, info.rate, fmt.rate)
-            for path, place in zip(unfinished.values(), job.targets):
-                tags_lost = copy_tags(source, path, options.start)
+            for (name, path), place in zip(unfinished.items(), job.targets):
+                level = after[name].loudness
+                change = Change(
+                    options.start, length / fmt.rate, fmt.bits or depth(fmt.subtype), decibels(gain),
+                    None if level is None else level + decibels(gain),
+                )  # fmt: skip
+                tags_lost = copy_tags(source, path, options.start, info=info, change=change)
                 _check_written(path, place, fmt, length)
             check_unchanged(source, before_reading)
     if options.plot:

@@ -1,0 +1,59 @@
+"""Cover pictures between FLAC, Ogg, MP3 and M4A, which keep them in four ways."""
+
+from __future__ import annotations
+
+import base64
+
+import mutagen
+from mutagen import flac, id3, mp3, mp4
+
+OGG_KEY = "metadata_block_picture"
+_MP4_FORMATS = {"image/jpeg": mp4.MP4Cover.FORMAT_JPEG, "image/png": mp4.MP4Cover.FORMAT_PNG}
+
+
+def read_pictures(file: mutagen.FileType | None) -> list[flac.Picture]:
+    """Return the pictures of a file. Raises ValueError or MutagenError if they are damaged."""
+    if isinstance(file, flac.FLAC):
+        return list(file.pictures)
+    tags = getattr(file, "tags", None)
+    if not tags:
+        return []
+    if isinstance(file, mp3.MP3):
+        return [_picture(frame.data, frame.mime, frame.type, frame.desc) for frame in tags.getall("APIC")]
+    if isinstance(file, mp4.MP4):
+        kinds = {format_: mime for mime, format_ in _MP4_FORMATS.items()}
+        return [
+            _picture(bytes(cover), kinds.get(cover.imageformat, "image/jpeg"), 3, "") for cover in tags.get("covr", [])
+        ]
+    return [flac.Picture(base64.b64decode(text)) for text in tags.get(OGG_KEY, [])]
+
+
+def write_pictures(file: mutagen.FileType | None, pictures: list[flac.Picture]) -> bool:
+    """Add pictures to a file without saving it; returns whether it can hold all of them."""
+    if not pictures:
+        return True
+    if isinstance(file, flac.FLAC):
+        for picture in pictures:
+            file.add_picture(picture)
+        return True
+    if file is None:
+        return False
+    if file.tags is None:
+        file.add_tags()
+    if isinstance(file, mp3.MP3):
+        for number, p in enumerate(pictures):
+            desc = p.desc or " " * number  # two of one type must not share a description
+            file.tags.add(id3.APIC(encoding=id3.Encoding.UTF8, mime=p.mime, type=p.type, desc=desc, data=p.data))
+        return True
+    if isinstance(file, mp4.MP4):
+        known = [p for p in pictures if p.mime in _MP4_FORMATS]
+        file.tags["covr"] = [mp4.MP4Cover(p.data, _MP4_FORMATS[p.mime]) for p in known]
+        return len(known) == len(pictures)
+    file.tags[OGG_KEY] = [base64.b64encode(picture.write()).decode() for picture in pictures]
+    return True
+
+
+def _picture(data: bytes, mime: str, kind: int, desc: str) -> flac.Picture:
+    picture = flac.Picture()
+    picture.data, picture.mime, picture.type, picture.desc = data, mime, kind, desc
+    return picture

@@ -1,0 +1,86 @@
+"""Makes true what chunks of Broadcast WAV say about its samples: time code, rate and depth, and loudness in bext.
+
+EBU Tech 3285 (bext) and the iXML specification, version 3. What is true already stays as it is, byte by byte.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from dataclasses import dataclass
+
+_TIME_REFERENCE = 338  # offset in bext: samples since midnight, 64 bits
+_LOUDNESS = 412  # offset in bext, from version 2 on: five 16-bit numbers of a hundredth of a unit
+_NOT_SET = 0x7FFF
+
+
+@dataclass(frozen=True)
+class Change:
+    """How the samples of an output differ from those of its source.
+
+    `start` is where it begins in the source, in seconds, `duration` its length in seconds. `bits` is its depth, None where it
+    has none, `gain` in dB what its level was turned by, and `loudness` its integrated loudness in LUFS if it is known.
+    """
+
+    start: float = 0.0
+    duration: float | None = None
+    bits: int | None = None
+    gain: float = 0.0
+    loudness: float | None = None
+
+
+def true_bext(bext: bytes, order: str, rate_before: float, rate_after: float, change: Change) -> bytes:
+    """Return a bext chunk with the time code of the output's beginning, and with loudness that is not the old one."""
+    if len(bext) >= _TIME_REFERENCE + 10:
+        reference, version = struct.unpack_from(order + "QH", bext, _TIME_REFERENCE)
+        moved = _moved(reference, rate_before, rate_after, change.start)
+        bext = bext[:_TIME_REFERENCE] + struct.pack(order + "Q", moved) + bext[_TIME_REFERENCE + 8 :]
+        if change.gain and version >= 2 and len(bext) >= _LOUDNESS + 10:
+            known = change.loudness is not None
+            value = round(100 * change.loudness) if known else _NOT_SET
+            fields = struct.pack(order + "h4h", value, *[_NOT_SET] * 4)
+            bext = bext[:_LOUDNESS] + fields + bext[_LOUDNESS + 10 :]
+    return bext
+
+
+def true_ixml(ixml: bytes, rate_before: float, rate_after: float, change: Change) -> bytes:
+    """Return an iXML chunk whose time stamps, sample rates and bit depth are those of the output."""
+    stamped = _number(ixml, b"TIMESTAMP_SAMPLE_RATE") or rate_before
+    follows = stamped == rate_before  # else the file was recorded at one rate to be played at another
+    for high, low in (
+        (b"TIMESTAMP_SAMPLES_SINCE_MIDNIGHT_HI", b"TIMESTAMP_SAMPLES_SINCE_MIDNIGHT_LO"),
+        (b"BWF_TIME_REFERENCE_HIGH", b"BWF_TIME_REFERENCE_LOW"),
+    ):
+        upper, lower = _number(ixml, high), _number(ixml, low)
+        if lower is not None:
+            old = (upper or 0) << 32 | lower
+            new = _moved(old, stamped, rate_after if follows else stamped, change.start)
+            if new != old:
+                ixml = _put(_put(ixml, high, new >> 32), low, new & 0xFFFFFFFF)
+    if rate_after != rate_before:
+        for name in (b"FILE_SAMPLE_RATE", b"TIMESTAMP_SAMPLE_RATE"):
+            if _number(ixml, name) == rate_before:
+                ixml = _put(ixml, name, round(rate_after))
+    if change.bits and _number(ixml, b"AUDIO_BIT_DEPTH") not in (None, change.bits):
+        ixml = _put(ixml, b"AUDIO_BIT_DEPTH", change.bits)
+    return ixml
+
+
+def describes_level(name: str) -> bool:
+    """Return whether a tag says how loud the samples are, which a gain makes untrue."""
+    return any(part in name.lower() for part in ("replaygain", "r128_", "itunnorm", "rva2", "rgad"))
+
+
+def _moved(reference: int, rate_before: float, rate_after: float, start: float) -> int:
+    if not start and rate_before == rate_after:
+        return reference
+    return round((reference + start * rate_before) * rate_after / rate_before)
+
+
+def _number(ixml: bytes, name: bytes) -> int | None:
+    found = re.search(rb"<" + name + rb">\s*(\d{1,20})\s*</", ixml)
+    return int(found.group(1)) if found else None
+
+
+def _put(ixml: bytes, name: bytes, value: int) -> bytes:
+    return re.sub(rb"(<" + name + rb">)\s*\d+\s*(</)", rb"\g<1>" + str(value).encode() + rb"\2", ixml)

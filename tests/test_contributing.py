@@ -100,10 +100,9 @@ def test_the_model_is_listed_and_denoises(copy):
 
 def test_the_skeletons_are_written_as_we_write(copy):
     """Formatted and linted, with imports in order."""
-    files = [
-        file for file, where, _ in SKELETON.findall((ROOT / "CONTRIBUTING.md").read_text()) if file.endswith(".py")
-    ]
+    found = SKELETON.findall((ROOT / "CONTRIBUTING.md").read_text())
+    files = [file for file, where, _ in found if file.endswith(".py") and not where]
     ruff = [sys.executable, "-m", "ruff"]
     for command in (["check"], ["format", "--check"]):
-        done = subprocess.run([*ruff, *command, *sorted(set(files))], cwd=copy, capture_output=True, text=True)
+        done = subprocess.run([*ruff, *command, *files], cwd=copy, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout

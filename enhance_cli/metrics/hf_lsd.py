@@ -31,7 +31,10 @@ def score(reference: np.ndarray, estimate: np.ndarray, rate: int) -> float:
 
 
 def _magnitudes(audio: np.ndarray) -> np.ndarray:
-    """(N,) -> (T, 1025), every whole frame; a shorter signal is filled up with zeros to one."""
+    """Return the magnitudes (T, 1025) of every whole frame of `audio` (N,).
+
+    A shorter signal is padded with zeros to one frame.
+    """
     padded = np.pad(audio.astype(np.float64), (0, max(FRAME - audio.size, 0)))
     frames = np.lib.stride_tricks.sliding_window_view(padded, FRAME)[::HOP]
     return np.abs(np.fft.rfft(frames * hann(FRAME, sym=False)))

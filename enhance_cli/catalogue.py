@@ -1,6 +1,6 @@
-"""Dictionaries from a name to "module:attribute", loaded on use: the only way anything is picked by name.
+"""Look up members of a folder by name, loaded on use: the only way anything is picked by name.
 
-A model file can name networks, processes and samplers that stand in such a dictionary, and nothing else.
+A model file can name networks, processes and samplers in such a dictionary, and nothing else.
 """
 
 from collections.abc import Iterator
@@ -11,16 +11,16 @@ from enhance_cli.errors import UsageError
 
 
 class Catalogue:
-    """The members of one folder: `Catalogue("sampler", __name__, {"bridge_ode": "bridge_ode:sample"})["bridge_ode"]`.
+    """Map names to "module:attribute": `Catalogue("sampler", __name__, {"heun": "heun:sample"})["heun"]`.
 
-    It holds names: `in` and loops ask for these and import nothing. No Mapping, whose `get` counts on a KeyError.
+    `in` and loops use the names and import nothing. It is no Mapping, whose `get` relies on KeyError.
     """
 
     def __init__(self, kind: str, package: str, members: dict[str, str]):
         self.kind, self.package, self.members = kind, package, members
 
     def __getitem__(self, name: str) -> Any:
-        """The member itself; raises UsageError listing what there is."""
+        """Return the member. Raises UsageError listing the known names."""
         if name not in self.members:
             raise UsageError(f"unknown {self.kind} {name!r}", f"choose from {', '.join(self.members)}")
         module, attribute = self.members[name].split(":")

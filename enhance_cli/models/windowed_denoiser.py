@@ -79,6 +79,8 @@ class WindowedDenoiser:
         padded = send(torch.nn.functional.pad(audio, (0, -samples % self.hop)), self.model.device)
         noisy, first = (self.model.frontend.analyse(part.flatten(0, 1)) for part in padded.chunk(2, dim=1))
         estimate = self._estimate(noisy, self._frames(starts, padded.shape[1] // 2), first=first)
+        silent = (noisy == 0).all(dim=3, keepdim=True).all(dim=1, keepdim=True)
+        estimate = torch.where(silent, first, estimate[:, :, : first.shape[2]])  # digital silence stays what it is
         synthesise = self.model.frontend.synthesise
         change = synthesise(estimate, samples) - synthesise(first, samples)
         return list(change.cpu().unflatten(0, (len(windows), -1)).numpy())

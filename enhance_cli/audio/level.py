@@ -13,8 +13,10 @@ import math
 import numpy as np
 
 from enhance_cli.audio.channels import Layout, loudness_weights
+from enhance_cli.audio.level_track import LevelTrack, follow
 
 _PIECE = 1 << 16  # samples at a time, so that a whole file in one push needs no more memory than a stream
+_SLOT_FRAMES = 5  # of 20 ms, whose powers make a slot of level_track
 _BIN = 0.05  # LU; loudness windows are counted from -70 (the absolute gate) to +30 LUFS
 
 
@@ -42,6 +44,8 @@ class Meter:
         )  # 0.25 dB bins from -120 dB, first and last for what lies outside
         self._energy, self._energy_squared = np.zeros(channels), np.zeros(channels)
         self._true_peak = _TruePeak(channels) if true_peak else None
+        self._slot_frames = np.zeros((channels, 0))  # powers of frames that are no whole slot yet
+        self._slots: list[np.ndarray] = []
 
     def push(self, block: np.ndarray) -> None:
         """Take the next (C, n) samples."""
@@ -62,6 +66,10 @@ class Meter:
 
     def _count_levels(self, powers: np.ndarray) -> None:
         """`powers` (C, k) of k frames."""
+        frames = np.concatenate([self._slot_frames, powers], axis=1)
+        whole = frames.shape[1] // _SLOT_FRAMES * _SLOT_FRAMES
+        self._slots.append(frames[:, :whole].reshape(len(frames), -1, _SLOT_FRAMES).mean(axis=2).astype(np.float32))
+        self._slot_frames = frames[:, whole:]
         self._energy += powers.sum(axis=1)
         self._energy_squared += np.square(powers).sum(axis=1)
         decibels = 10 * np.log10(np.maximum(powers.mean(axis=0), 1e-30))
@@ -88,6 +96,12 @@ class Meter:
         """
         heard = self._energy > 1e-20
         return np.sqrt(np.divide(self._energy_squared, self._energy, out=np.zeros_like(self._energy), where=heard))
+
+    @property
+    def track(self) -> LevelTrack:
+        """The level of speech through the recording."""
+        powers = np.concatenate([*self._slots, np.zeros((len(self._frames), 0), np.float32)], axis=1)
+        return follow(powers, self.active_levels)
 
     @property
     def noise_floor(self) -> float | None:

@@ -45,14 +45,14 @@ class WindowedDenoiser:
         Args:
             windows: (C, n) each, as they are in the file.
             starts: position of each in the file, in samples.
-            scales: (C,) for each, how many times louder the model hears its channels.
+            scales: (C, n) or (C, 1) for each, how many times louder the model hears its samples.
 
         Returns:
             for each window (3C, n): the change, the window itself, and the gain of the upper half of the band less one.
         """
         channels, samples = windows[0].shape
         audio = torch.from_numpy(np.stack(windows).astype(np.float32)).flatten(0, 1)
-        factor = torch.from_numpy(np.concatenate(scales).astype(np.float32))[:, None]
+        factor = torch.from_numpy(np.concatenate(scales).astype(np.float32))
         padded = send(torch.nn.functional.pad(audio * factor, (0, -samples % self.hop)), self.model.device)
         frontend = self.model.frontend
         y = frontend.analyse(padded)

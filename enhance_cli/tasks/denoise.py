@@ -17,6 +17,7 @@ import numpy as np
 
 from enhance_cli.audio import erb
 from enhance_cli.audio.level import Meter
+from enhance_cli.audio.level_track import LevelTrack
 from enhance_cli.audio.resample import Resampler
 from enhance_cli.models.deep_filter_stream import DeepFilterStream
 from enhance_cli.models.load import Model
@@ -101,7 +102,7 @@ class Denoiser:
             return
         waiting = Waiting()
         compute = self._stream_changes if self.extractor else self._window_changes
-        for rows in compute(waiting.pass_through(blocks), rate, channels, self._scale(level)):
+        for rows in compute(waiting.pass_through(blocks), rate, channels, self._level(level)):
             count = min(rows.shape[1], waiting.samples)
             if not count:
                 continue
@@ -114,21 +115,25 @@ class Denoiser:
         if waiting.samples:  # resampling there and back may end a sample or two early
             yield waiting.take(waiting.samples)
 
-    def _scale(self, level: Meter) -> np.ndarray:
-        """Return how many times louder the model hears each channel (C,).
+    def _level(self, level: Meter) -> LevelTrack:
+        """Return the level of each channel that is brought to the target of `_scale`.
 
-        By active level each channel is brought to the level that the model knows by itself, so that a source keeps its
-        place between them. By peak the whole file has one factor.
+        By active level each channel is followed by itself, so that a source keeps its place between them. By peak the
+        whole file has one factor.
         """
-        spec, active = self.spec, level.active_levels
-        if spec.normalise == "peak":
-            return np.full(active.size, 1 / max(level.peak, 1e-8))
-        if spec.normalise == "none":
-            return np.ones(active.size)
-        return spec.level / np.where(active > 0, active, spec.level)
+        if self.spec.normalise == "peak":
+            return LevelTrack(np.full(level.active_levels.size, max(level.peak, 1e-8)))
+        if self.spec.normalise == "none":
+            return LevelTrack(np.ones(level.active_levels.size))
+        return level.track
+
+    def _scale(self, level: LevelTrack, start: int, samples: int, rate: int) -> np.ndarray:
+        """Return how many times louder the model hears each sample, (C, samples) or (C, 1)."""
+        target = self.spec.level if self.spec.normalise == "level" else 1.0
+        return target / level.at(start, samples, rate)
 
     def _window_changes(
-        self, blocks: Iterable[np.ndarray], rate: int, channels: int, scale: np.ndarray
+        self, blocks: Iterable[np.ndarray], rate: int, channels: int, level: LevelTrack
     ) -> Iterator[np.ndarray]:
         """Yield (3C, m) at the file's rate: the change in the model's band, that band itself, and the gain above it less one.
 
@@ -137,12 +142,14 @@ class Denoiser:
         own_rate = self.spec.sample_rate
         down, up = Resampler(rate, own_rate, channels), Resampler(own_rate, rate, 3 * channels)
         windows = cut(resampled(blocks, down, channels), self.plan.core, self.plan.margin)
-        for change in join(self.engine.map(Order(window, scale) for window in windows), self.plan.fade):
+        for change in join(self.engine.map(Order(window, level) for window in windows), self.plan.fade):
             yield up.push(change)
         yield up.push(np.zeros((3 * channels, 0), np.float32), last=True)
 
     def _denoise(self, orders: list[Order]) -> list[np.ndarray]:
-        windows, scales = [order.window for order in orders], [order.given for order in orders]
+        windows = [order.window for order in orders]
+        rate = self.spec.sample_rate
+        scales = [self._scale(o.given, o.window.start, o.window.audio.shape[1], rate) for o in orders]
         return self.windowed.changes([w.audio for w in windows], [w.start for w in windows], scales)
 
     def _refine(self, orders: list[Order]) -> list[np.ndarray]:
@@ -150,30 +157,40 @@ class Denoiser:
         return self.windowed.refinements([w.audio for w in windows], [w.start for w in windows])
 
     def _stream_changes(
-        self, blocks: Iterable[np.ndarray], rate: int, channels: int, scale: np.ndarray
+        self, blocks: Iterable[np.ndarray], rate: int, channels: int, level: LevelTrack
     ) -> Iterator[np.ndarray]:
         """Yield the rows of `_window_changes`, at 48 kHz the change (C, m) alone, since there is nothing above the band."""
         down = Resampler(rate, erb.RATE, channels)
         top = min(rate / 2, erb.RATE / 2)
-        extracted = self._extracted(resampled(blocks, down, channels), channels, scale[:, None], top)
+        extracted = self._extracted(resampled(blocks, down, channels), channels, level, top)
         up = Resampler(erb.RATE, rate, channels if rate == erb.RATE else 3 * channels)
+        position = 0
         for rows in self._refined(extracted, channels) if self.windowed else extracted:
             noisy, cleaned, gain = np.split(rows, 3)
-            change = (cleaned - noisy) / scale[:, None]
+            scale = self._scale(level, position, rows.shape[1], erb.RATE)
+            position += rows.shape[1]
+            change = (cleaned - noisy) / scale
             if rate != erb.RATE:
-                change = np.concatenate([change, noisy / scale[:, None], gain - 1])
+                change = np.concatenate([change, noisy / scale, gain - 1])
             yield up.push(change.astype(np.float32))
         yield up.push(np.zeros((up.channels, 0), np.float32), last=True)
 
     def _extracted(
-        self, blocks: Iterable[np.ndarray], channels: int, scale: np.ndarray, top: float
+        self, blocks: Iterable[np.ndarray], channels: int, level: LevelTrack, top: float
     ) -> Iterator[np.ndarray]:
         """Yield (3C, m) at 48 kHz: the signal as the model hears it, the extractor's estimate, and its gain just below
         `top` Hz.
         """
         stream, waiting = DeepFilterStream(self.extractor, channels, top), Waiting()
-        scaled = ((scale * block).astype(np.float32) for block in blocks)
-        pieces = ((block, False) for block in waiting.pass_through(scaled))
+
+        def scaled() -> Iterator[np.ndarray]:
+            position = 0
+            for block in blocks:
+                scale = self._scale(level, position, block.shape[1], erb.RATE)
+                position += block.shape[1]
+                yield (scale * block).astype(np.float32)
+
+        pieces = ((block, False) for block in waiting.pass_through(scaled()))
         for block, last in chain(pieces, [(np.zeros((channels, 0), np.float32), True)]):
             rows = self.engine.call(stream.push, block, last)
             if rows.shape[1]:

@@ -22,6 +22,7 @@ import soundfile
 
 import enhance_cli
 from enhance_cli.audio.level import Meter
+from enhance_cli.audio.level_track import LevelTrack
 from enhance_cli.audio.read import open_audio
 from enhance_cli.batch.backends.threads import run
 from enhance_cli.batch.files import FileOptions, enhance_file
@@ -70,8 +71,8 @@ class Busy:
 def network_alone(denoiser: Denoiser, count: int, samples: int) -> float:
     """Seconds for the windows of `count` files, all there before the clock starts."""
     noise = np.random.default_rng(0).standard_normal((1, samples)).astype(np.float32) * 0.05
-    windows = list(cut(iter([noise]), denoiser.core, denoiser.margin))
-    orders = [Order(window, np.full(1, 1.0)) for window in windows]
+    windows = list(cut(iter([noise]), denoiser.plan.core, denoiser.plan.margin))
+    orders = [Order(window, LevelTrack(np.full(1, 0.1))) for window in windows]
     started = time.perf_counter()
     for _ in denoiser.engine.map(order for _ in range(count) for order in orders):
         pass
@@ -80,7 +81,7 @@ def network_alone(denoiser: Denoiser, count: int, samples: int) -> float:
 
 def pipeline(denoiser: Denoiser, folder: Path, out: Path) -> tuple[float, float]:
     """Seconds for all files of `folder`, and for how many of them the device computed."""
-    busy = Busy(denoiser._run)
+    busy = Busy(denoiser.engine._run)
     denoiser.engine._run = busy
     jobs = plan(expand([str(folder)]), str(out))
     work = lambda job: enhance_file(job, denoiser.process, FileOptions(measure=False))  # noqa: E731

@@ -1,5 +1,7 @@
 """Denoising without files: timing, level, stereo image and sameness, however the audio is cut into windows."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,6 @@ import torch
 from enhance_cli.audio.level import Meter
 from enhance_cli.errors import UsageError
 from enhance_cli.models.load import Model, load_file
-from enhance_cli.tasks import denoise
 from enhance_cli.tasks.denoise import DenoiseOptions, Denoiser, run
 
 LENGTHS = [1, 2, 255, 256, 257, 511, 12345, 16001]
@@ -34,10 +35,6 @@ def speech(seconds: float, rate: int = 16000, channels: int = 1, seed: int = 0) 
     return np.stack([0.1 * loud * voice + 0.02 * random.standard_normal(n) for _ in range(channels)]).astype(np.float32)
 
 
-def in_windows(monkeypatch, seconds: float) -> None:
-    monkeypatch.setattr(denoise, "WINDOW_SECONDS", seconds)
-
-
 def decibels(ratio) -> float:
     return float(20 * np.log10(ratio))
 
@@ -54,10 +51,9 @@ def test_a_model_that_changes_nothing_returns_every_sample(identity, rate, chann
 
 
 @pytest.mark.parametrize("sampler", ["bridge_ode", "bridge_sde"])
-def test_neither_steps_nor_windows_nor_blocks_shift_or_scale_anything(identity, sampler, monkeypatch):
-    in_windows(monkeypatch, 0.5)
+def test_neither_steps_nor_windows_nor_blocks_shift_or_scale_anything(identity, sampler):
     audio = speech(2.0, 22050, 2)
-    denoiser = Denoiser(identity, DenoiseOptions(steps=3, sampler=sampler, batch_size=4))
+    denoiser = Denoiser(identity, DenoiseOptions(steps=3, sampler=sampler, batch_size=4, window_seconds=0.5))
     blocks = np.split(audio, [1, 2, 1000, 1001, 30000], axis=1)
     out = list(denoiser.process(iter(blocks), 22050, 2, measured(audio, 22050)))
     np.testing.assert_array_equal(np.concatenate(out, axis=1), audio)
@@ -86,20 +82,19 @@ def test_double_precision_input_is_not_rounded(identity):
 
 @pytest.mark.parametrize("rate", [16000, 44100])
 @pytest.mark.parametrize(("sampler", "steps"), [("bridge_ode", 1), ("bridge_ode", 3), ("bridge_sde", 3)])
-def test_in_windows_is_as_whole(tiny, sampler, steps, rate, monkeypatch):
+def test_in_windows_is_as_whole(tiny, sampler, steps, rate):
     audio = speech(4.13, rate, 2)
     options = DenoiseOptions(steps=steps, sampler=sampler)
     whole = run(audio, rate, tiny, options)
     assert np.abs(whole - audio).max() > 0.05, "this model was to change something"
-    in_windows(monkeypatch, 0.25)
-    np.testing.assert_allclose(run(audio, rate, tiny, options), whole, atol=1e-5)
+    in_windows = replace(options, window_seconds=0.25)
+    np.testing.assert_allclose(run(audio, rate, tiny, in_windows), whole, atol=1e-5)
 
 
-def test_there_are_no_seams(tiny, monkeypatch):
+def test_there_are_no_seams(tiny):
     """A steady tone is treated steadily: no step at a join is larger than the tone's own steps."""
     audio = (0.3 * np.sin(2 * np.pi * 220 * np.arange(48000) / 16000)).astype(np.float32)[None]
-    in_windows(monkeypatch, 0.3)
-    steps = np.abs(np.diff(run(audio, 16000, tiny)[0, 4000:-4000]))
+    steps = np.abs(np.diff(run(audio, 16000, tiny, DenoiseOptions(window_seconds=0.3))[0, 4000:-4000]))
     core = int(0.3 * 16000) // 256 * 256
     joins = np.array([k * core - 4000 + i for k in range(1, 9) for i in (-2, -1, 0, 1)])
     assert steps[joins].max() <= np.delete(steps, joins).max() * 1.0001
@@ -107,10 +102,10 @@ def test_there_are_no_seams(tiny, monkeypatch):
 
 @pytest.mark.parametrize("sampler", ["bridge_ode", "bridge_sde"])
 @pytest.mark.parametrize("channels", [1, 2, 3])
-def test_batch_size_changes_nothing(tiny, sampler, channels, monkeypatch):
-    in_windows(monkeypatch, 0.25)
+def test_batch_size_changes_nothing(tiny, sampler, channels):
     audio = speech(3.0, 16000, channels)
-    one, eight = (run(audio, 16000, tiny, DenoiseOptions(steps=2, sampler=sampler, batch_size=size)) for size in (1, 8))
+    options = DenoiseOptions(steps=2, sampler=sampler, window_seconds=0.25)
+    one, eight = (run(audio, 16000, tiny, replace(options, batch_size=size)) for size in (1, 8))
     np.testing.assert_array_equal(eight, one)
 
 

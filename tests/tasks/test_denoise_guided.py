@@ -1,5 +1,7 @@
 """Denoising with a guide: it is heard, it may be left away, and windows still add up to the whole file."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,6 @@ from enhance_cli.models import guide as guides
 from enhance_cli.models.load import Model
 from enhance_cli.models.spec import Spec
 from enhance_cli.networks import NETWORKS
-from enhance_cli.tasks import denoise
 from enhance_cli.tasks.denoise import DenoiseOptions, Denoiser, run
 
 BRIDGE = {"channels": [4, 6], "blocks": 1, "dilations": [1], "temporal": 8, "temporal_dilations": [1], "embedding": 8}
@@ -60,12 +61,11 @@ def largest(difference: np.ndarray) -> float:
 
 @pytest.mark.parametrize("guide", ["vad", "panns"])
 @pytest.mark.parametrize("rate, channels", [(16000, 1), (44100, 2)])
-def test_windows_with_a_guide_equal_the_whole_file(bridge, guide, rate, channels, monkeypatch):
+def test_windows_with_a_guide_equal_the_whole_file(bridge, guide, rate, channels):
     audio, options = speech(11.3, rate, channels), DenoiseOptions(steps=2, guide=guide, batch_size=2)
-    monkeypatch.setattr(denoise, "WINDOW_SECONDS", 60.0)
-    whole = run(audio, rate, bridge, options)
-    monkeypatch.setattr(denoise, "WINDOW_SECONDS", 2.0)
-    assert Denoiser(bridge, options).margin < 5 * 16000
+    whole = run(audio, rate, bridge, replace(options, window_seconds=60.0))
+    options = replace(options, window_seconds=2.0)
+    assert Denoiser(bridge, options).plan.margin < 5 * 16000
     assert largest(whole - audio) > 0.01
     assert largest(run(audio, rate, bridge, options) - whole) < 2e-5
 
@@ -80,10 +80,11 @@ def test_the_guide_is_heard_and_may_be_left_away(bridge):
 def test_without_a_guide_windows_are_cut_as_ever(bridge, tiny_model):
     from enhance_cli.models.load import load_file
 
-    denoiser = Denoiser(load_file(tiny_model, torch.device("cpu")))
-    assert denoiser.core == 5 * 16000 // 256 * 256 and denoiser.margin == (denoiser.model.network.context + 2) * 256
+    tiny = load_file(tiny_model, torch.device("cpu"))
+    plan = Denoiser(tiny).plan
+    assert plan.core == 5 * 16000 // 256 * 256 and plan.margin == (tiny.network.context + 2) * 256
     guided = Denoiser(bridge, DenoiseOptions(guide="none"))
-    assert guided.guide is None and guided.core == denoiser.core
+    assert guided.windowed.guide is None and guided.plan.core == plan.core
 
 
 def test_a_network_without_end_is_guided_too_and_hears_the_same_guide_in_every_window(monkeypatch):
@@ -99,12 +100,13 @@ def test_a_network_without_end_is_guided_too_and_hears_the_same_guide_in_every_w
     assert result.shape == audio.shape and np.isfinite(result).all()
     whole = heard_by_a_longer_window(score, audio, options, heard)
     denoiser = Denoiser(score, options)
-    assert denoiser.margin >= denoiser.fade + denoiser.guide.context
+    plan = denoiser.plan
+    assert plan.margin >= plan.fade + denoiser.windowed.guide.context
     for number, guide in enumerate(heard):
-        first = max(0, number * denoiser.core - denoiser.margin) // 128
+        first = max(0, number * plan.core - plan.margin) // 128
         begin, end = (
-            (number * denoiser.core - denoiser.fade) // 128,
-            ((number + 1) * denoiser.core + denoiser.fade) // 128,
+            (number * plan.core - plan.fade) // 128,
+            ((number + 1) * plan.core + plan.fade) // 128,
         )
         begin, end = max(begin, 0), min(end, 4 * 125)
         np.testing.assert_allclose(guide[0, 0, begin - first : end - first], whole[begin:end], atol=1e-4)
@@ -113,10 +115,8 @@ def test_a_network_without_end_is_guided_too_and_hears_the_same_guide_in_every_w
 def heard_by_a_longer_window(score: Model, audio: np.ndarray, options: DenoiseOptions, heard: list) -> np.ndarray:
     """The guide of the whole file in one window; `heard` keeps those of the windows before."""
     short = list(heard)
-    object.__setattr__(score.spec, "window_seconds", 10.0)
-    run(audio, 16000, score, options)
+    run(audio, 16000, score, replace(options, window_seconds=10.0))
     whole = heard[-1][0, 0].numpy()
     heard[:] = short
-    object.__setattr__(score.spec, "window_seconds", 2.0)
     assert np.isnan(whole).any() and whole.size % 16 == 0
     return whole

@@ -149,3 +149,24 @@ def test_a_strength_of_nothing_gives_the_input_back_and_steps_are_taken(models, 
     options = DenoiseOptions(strength=0.0, steps=steps)
     assert np.array_equal(run(audio, RATE, models["denoise-48k"], options), audio)
     assert np.isfinite(run(audio, RATE, models["denoise-48k"], DenoiseOptions(steps=steps))).all()
+
+
+@pytest.mark.parametrize("name", ["denoise-s", "denoise-48k"])
+@pytest.mark.parametrize("loud", ["a clap", "a voice 25 dB louder", "a voice 40 dB louder"])
+def test_a_loud_passage_elsewhere_does_not_change_how_quiet_speech_is_cleaned(name, loud):
+    model = load_file(registry.find(name, "denoise").path, torch.device("cpu"))
+    rate, speech = 16000, noisy_speech(16000, 2.9)
+    rms = lambda x: float(np.sqrt(np.square(x).mean()))  # noqa: E731
+    if loud == "a clap":
+        passage = np.zeros((1, rate), np.float32)
+        passage[:, 4000:5600] = np.random.default_rng(0).standard_normal(1600) * rms(speech) * 10 ** (50 / 20)
+    else:
+        other = soundfile.read(sorted((PAIRS / "clean").glob("*.flac"))[2], dtype="float32")[0][None]
+        passage = other * rms(speech) / rms(other) * 10 ** (float(loud.split()[2]) / 20)
+    together = np.concatenate([passage, speech, passage], axis=1)
+    scale = max(1.0, np.abs(together).max())
+    cleaned = scale * run(together / scale, rate, model)[:, passage.shape[1] :][:, : speech.shape[1]]
+    inside = slice(rate // 2, -rate // 10)  # where the network has settled, also on the speech alone
+    cleaned, alone = cleaned[:, inside], run(speech, rate, model)[:, inside]
+    assert abs(20 * np.log10(rms(cleaned) / rms(alone))) < 1.0
+    assert rms(cleaned - alone) < 0.25 * rms(alone)

@@ -148,10 +148,10 @@ def test_a_window_that_does_not_fit_by_itself_fails_with_a_sentence():
 
 def test_out_of_memory_inside_the_network_costs_no_file_and_changes_no_result(tiny_model, monkeypatch):
     """The engine of a GPU around a real network on the CPU: results are those of single windows, up to rounding."""
-    monkeypatch.setattr(denoise, "WINDOW_SECONDS", 0.25)
     model = load_file(tiny_model, torch.device("cpu"))
     audio = np.random.default_rng(0).standard_normal((1, 64_000)).astype(np.float32) * 0.1
-    wanted = denoise.run(audio, 16000, model)
+    options = denoise.DenoiseOptions(window_seconds=0.25)
+    wanted = denoise.run(audio, 16000, model, options)
     forward, refused = model.network.forward, []
 
     def little_memory(x, *rest, **more):
@@ -162,7 +162,7 @@ def test_out_of_memory_inside_the_network_costs_no_file_and_changes_no_result(ti
 
     monkeypatch.setattr(model.network, "forward", little_memory)
     monkeypatch.setattr(denoise, "engine_for", lambda model, run, *_: Engine(run, 2, together=8))
-    np.testing.assert_allclose(denoise.run(audio, 16000, model), wanted, atol=1e-6)
+    np.testing.assert_allclose(denoise.run(audio, 16000, model, options), wanted, atol=1e-6)
     assert refused
 
 

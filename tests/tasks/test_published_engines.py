@@ -1,15 +1,17 @@
 """The whole way of a published model, from samples to samples, against numbers of its own implementation: level, front end,
 padding, network, prediction, sampler, and back."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from enhance_cli.errors import UsageError
+from enhance_cli.models import windowed_denoiser
 from enhance_cli.models.load import Model
 from enhance_cli.models.spec import Spec
 from enhance_cli.networks import NETWORKS
-from enhance_cli.tasks import denoise
 from enhance_cli.tasks.denoise import DenoiseOptions, run
 from tests.golden_numbers import cnormal, load, parts, rel_l2, wave, weights, whole
 
@@ -53,7 +55,7 @@ def golden_noise(monkeypatch):
             self.draws += 1
             return parts(cnormal(f"noise{self.draws}", self.shape))
 
-    monkeypatch.setattr(denoise, "FrameNoise", Noise)
+    monkeypatch.setattr(windowed_denoiser, "FrameNoise", Noise)
 
 
 @pytest.mark.parametrize("name", list(MODELS))
@@ -75,11 +77,11 @@ def test_a_recording_comes_out_as_from_the_published_implementation(name, golden
 
 
 @pytest.mark.parametrize("sampler", ["predictor_corrector", "probability_flow"])
-def test_long_files_fade_from_window_to_window_and_depend_on_neither_blocks_nor_batch(sampler, monkeypatch):
-    monkeypatch.setattr(denoise, "WINDOW_SECONDS", 2.0)
+def test_long_files_fade_from_window_to_window_and_depend_on_neither_blocks_nor_batch(sampler):
     model = published("v2_ouve_1_over_sigma", ch_mult=[1, 1, 1, 2])  # attention over a 16th of the positions is quick
     audio = np.stack([wave(f"long {c}", 80000, 16000) for c in range(2)])
-    one, many = (run(audio, 16000, model, DenoiseOptions(2, sampler, batch_size=size)) for size in (1, 8))
+    options = DenoiseOptions(2, sampler, window_seconds=2.0)
+    one, many = (run(audio, 16000, model, replace(options, batch_size=size)) for size in (1, 8))
     assert one.shape == audio.shape and np.isfinite(one).all() and not np.allclose(one, audio)
     np.testing.assert_allclose(one, many, atol=1e-3 * np.abs(one).max())
     jumps = np.abs(np.diff(one - audio, axis=1)).max(axis=0)

@@ -1,0 +1,84 @@
+"""Follow the level of speech through a recording, so that one loud moment does not decide how a quiet one is heard.
+
+The powers of slots of 100 ms are known of the whole recording. Every passage of 1.5 s has a level, the 85th percentile of
+its slots. A slot has the lowest level of the passages that hold it and that vary as speech does. Steady noise takes the
+level of its neighbors, and no slot has a level more than 6 dB below its own power. A recording whose levels all lie near
+its active level has that one level. Powers are (C, K), levels in dB.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+SLOT_SECONDS = 0.1
+PASSAGE = 15  # slots
+LOW, MIDDLE, HIGH = 15, 65, 85  # percentiles of a passage: its pauses, most of it, its level
+SPEECH_RANGE_DB = 4.0  # between pauses and most of it: steady noise varies less, also if a word ends in it
+OFFSET_DB = 2.0  # from the percentile to the active level of speech
+HEADROOM_DB = 6.0  # above the level of a passage, at most
+SAME_DB = 9.0  # levels that differ by less are one level
+FLOOR_DB = -90.0  # full scale is 0
+SMOOTHING = 3  # slots
+
+
+@dataclass(frozen=True)
+class LevelTrack:
+    """The level that a model is told of each channel: one (C,) for the whole recording, or one for every slot (C, K)."""
+
+    overall: np.ndarray
+    slots: np.ndarray | None = None
+
+    def at(self, start: int, samples: int, rate: int) -> np.ndarray:
+        """Return the linear level (C, samples) from the sample `start` on at `rate`, or (C, 1) if it is one for all."""
+        if self.slots is None:
+            return self.overall[:, None]
+        position = ((start + np.arange(samples)) / rate) / SLOT_SECONDS - 0.5
+        return np.stack([10 ** (np.interp(position, np.arange(row.size), row) / 20) for row in self.slots])
+
+
+def follow(powers: np.ndarray, active: np.ndarray) -> LevelTrack:
+    """Return the levels of a recording from the powers of its slots (C, K) and its active levels (C,), linear.
+
+    Channels without sound have the level 1.
+    """
+    overall = np.where(active > 0, active, 1.0)
+    rows = [_levels(row, level) for row, level in zip(powers, overall, strict=True)]
+    if all(row is None for row in rows):
+        return LevelTrack(overall)
+    constant = lambda level: np.full(powers.shape[1], 20 * np.log10(level))  # noqa: E731
+    return LevelTrack(overall, np.stack([constant(o) if row is None else row for row, o in zip(rows, overall)]))
+
+
+def _levels(powers: np.ndarray, overall: float) -> np.ndarray | None:
+    """Return the level of every slot (K,), or None where `overall` does for all of them."""
+    decibels = np.maximum(10 * np.log10(np.maximum(powers, 1e-30)), FLOOR_DB)
+    if decibels.size < PASSAGE:
+        return None
+    passages = np.lib.stride_tricks.sliding_window_view(decibels, PASSAGE)
+    low, middle, high = _percentiles(passages)
+    speech = np.where((middle - low > SPEECH_RANGE_DB) & (high > FLOOR_DB + 10), high + OFFSET_DB, np.nan)
+    edge = np.full(PASSAGE - 1, np.inf)
+    around = np.concatenate([edge, np.nan_to_num(speech, nan=np.inf), edge])  # those that hold a slot
+    level = np.lib.stride_tricks.sliding_window_view(around, PASSAGE).min(axis=1)
+    known = np.flatnonzero(np.isfinite(level))
+    if not known.size:
+        return None
+    level = np.interp(np.arange(level.size), known, level[known])
+    loud = np.pad(decibels, 1, mode="edge")
+    level = np.maximum(level, np.lib.stride_tricks.sliding_window_view(loud, 3).max(axis=1) - HEADROOM_DB)
+    heard = level[decibels > FLOOR_DB]
+    if np.abs(heard - 20 * np.log10(overall)).max(initial=0.0) < SAME_DB:
+        return None
+    return _smooth(level)
+
+
+def _percentiles(passages: np.ndarray) -> np.ndarray:
+    """Return the three percentiles (3, K) of the rows of (K, PASSAGE), some rows at a time."""
+    pieces = [np.percentile(passages[i : i + 4096], (LOW, MIDDLE, HIGH), axis=1) for i in range(0, len(passages), 4096)]
+    return np.concatenate(pieces, axis=1)
+
+
+def _smooth(level: np.ndarray) -> np.ndarray:
+    weights = np.hanning(SMOOTHING + 2)[1:-1]
+    padded = np.pad(level, SMOOTHING // 2, mode="edge")
+    return np.convolve(padded, weights / weights.sum(), "valid")

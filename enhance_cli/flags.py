@@ -27,6 +27,11 @@ class FullBand(str, Enum):
     cut = "cut"
 
 
+class Dither(str, Enum):
+    tpdf = "tpdf"
+    none = "none"
+
+
 class Length(str, Enum):
     unit = "unit"
     keep = "keep"
@@ -53,6 +58,16 @@ EmbeddingInputs = Annotated[
 Recursive = Annotated[bool, _option(INPUT, "--recursive", "-r", help="Look into sub-folders too.")]
 Start = Annotated[float, _option(INPUT, min=0, metavar="SECONDS", help="Begin here.")]
 Duration = Annotated[float | None, _option(INPUT, min=0.001, metavar="SECONDS", help="Take only this much.")]
+Track = Annotated[
+    str | None,
+    _option(
+        INPUT, metavar="N|LANG|all", help="The sound track to take, where a file has several; all: each by itself."
+    ),
+]
+Channel = Annotated[str | None, _option(INPUT, metavar="N|mix", help="Take one channel only, or the mean of all.")]
+DitherChoice = Annotated[
+    Dither, _option(OUTPUT, "--dither", help="Noise before samples are rounded to 16 or fewer bits, from more.")
+]
 Shard = Annotated[str | None, _option(INPUT, metavar="I/N", help="Do part I of N, split by a hash of the names.")]
 
 ModelName = Annotated[
@@ -254,3 +269,10 @@ def parse_batch_size(text: str) -> int | None:
     if not text.isdigit() or int(text) < 1:
         raise UsageError(f"--batch-size {text}: not a number of windows", "use auto, or 1 or more")
     return int(text)
+
+
+def parse_channel(channel: str | None) -> str | None:
+    """Return --channel as it is. Raises UsageError unless it is a number from 1 or mix."""
+    if channel is not None and channel != "mix" and not (channel.isdigit() and int(channel) > 0):
+        raise UsageError(f"--channel {channel}: must be a number from 1, or mix", "as in --channel 1")
+    return channel

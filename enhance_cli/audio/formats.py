@@ -50,8 +50,8 @@ class OutputFormat:
 
     `order` lists the channels as they are written, if not as they come, and `layout` their loudspeakers in that order. `mask`
     and `ambisonic` go into a WAVE_FORMAT_EXTENSIBLE header. `bits` are those of an integer sample that are used, where that is
-    fewer than its subtype has. `chapters` are written by an encoder that has a place for them. `notes` say in words what
-    of the input is not kept.
+    fewer than its subtype has. `chapters` are written by an encoder that has a place for them. `dither` asks for
+    noise of a triangular distribution (TPDF) before rounding. `notes` say in words what of the input is not kept.
     """
 
     container: str
@@ -66,6 +66,7 @@ class OutputFormat:
     bits: int | None = None
     notes: tuple[str, ...] = ()
     chapters: tuple[Chapter, ...] = ()
+    dither: bool = False
 
 
 def can_write(extension: str) -> bool:
@@ -112,6 +113,12 @@ def output_format(
     if bit_depth is None:
         notes += _losses(info, family, subtype)
     return OutputFormat(family, subtype, chosen, extension, bitrate, bits=bits, notes=tuple(notes), **speakers)
+
+
+def loses_bits(info: AudioInfo, fmt: OutputFormat) -> bool:
+    """Return whether samples of 16 or fewer bits are made of more."""
+    after = depth(fmt.subtype)
+    return after is not None and after <= 16 and (depth(info.subtype) or 32) > after
 
 
 def _speakers(info: AudioInfo, container: str) -> tuple[dict, list[str]]:

@@ -101,6 +101,23 @@ class AudioFile:
         self.close()
 
 
+def only_channels(audio: AudioFile, wanted: str) -> AudioFile:
+    """Return one channel of a file (`wanted` is its number, from 1) or their mean ("mix") as a file of one channel.
+
+    Raises AudioError for a channel that the file does not have.
+    """
+    count = audio.info.channels
+    if wanted != "mix" and not (wanted.isdigit() and 1 <= int(wanted) <= count):
+        raise AudioError(f"{audio.info.path} has {count} channels, not a channel {wanted}", "choose another --channel")
+
+    def decode(first: int, size: int) -> Iterator[np.ndarray]:
+        for block in audio._decode(first, size):
+            yield block.mean(axis=0, keepdims=True) if wanted == "mix" else block[int(wanted) - 1 :][:1]
+
+    info = replace(audio.info, channels=1, layout=None, mask=None, ambisonic=False)
+    return AudioFile(info, decode, audio._notes)
+
+
 def _open_section(path: Path, section: Section, track: str | None) -> AudioFile:
     """Open one recording: by libsndfile, or by FFmpeg where libsndfile refuses it or does not find all that is counted."""
     if track is not None:

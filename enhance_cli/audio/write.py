@@ -60,6 +60,7 @@ class AudioWriter:
         self._bits = fmt.bits or stored
         self._bytes = channels * {"FLOAT": 4, "DOUBLE": 8}.get(fmt.subtype, (stored + 7) // 8)
         self._foreign = is_encoded_here(fmt)
+        self._random = np.random.default_rng(0)  # the same file gives the same bytes
         try:
             if self._foreign:
                 self._sink = Encoder(self.path, fmt, channels)
@@ -93,13 +94,23 @@ class AudioWriter:
                     f"{self.path} would pass 4 GB, which AIFF cannot hold", "choose --format wav, w64 or caf"
                 )
             if self._foreign:
-                self._sink.write(piece)
+                self._sink.write(self._dithered(piece))
                 continue
-            values = quantise(piece, self._bits) if self._bits else piece
+            values = quantise(self._dithered(piece), self._bits) if self._bits else piece
             try:
                 self._sink.write(np.ascontiguousarray(values.T))
             except (soundfile.SoundFileError, AssertionError, OSError) as error:
                 self._fail(error)
+
+    def _dithered(self, piece: np.ndarray) -> np.ndarray:
+        """Return (C, n) samples with noise of two steps' width, unless all of them are on the steps already."""
+        if not self.format.dither or not self._bits:
+            return piece
+        steps = piece.astype(np.float64) * 2.0 ** (self._bits - 1)
+        if np.array_equal(steps, np.rint(steps)):
+            return piece
+        noise = self._random.random((2, *steps.shape)).sum(axis=0) - 1
+        return (steps + noise) / 2.0 ** (self._bits - 1)
 
     def close(self) -> None:
         """Finish the file and see that it holds every sample."""

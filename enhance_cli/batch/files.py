@@ -18,9 +18,10 @@ import numpy as np
 
 from enhance_cli.atomic import unfinished_path
 from enhance_cli.audio.chapters import cut
-from enhance_cli.audio.info import depth
+from enhance_cli.audio.formats import loses_bits
+from enhance_cli.audio.info import LOSSY, depth
 from enhance_cli.audio.level import Meter
-from enhance_cli.audio.read import AudioFile, open_audio
+from enhance_cli.audio.read import AudioFile, only_channels, open_audio
 from enhance_cli.audio.resample import Resampler, resampled_length
 from enhance_cli.audio.tags import copy_tags
 from enhance_cli.audio.wave_facts import Change
@@ -39,6 +40,8 @@ Process = Callable[[Blocks, int, int, Meter], Blocks]
 
 IN_MEMORY = 8 << 20  # bytes of audio kept in memory, read and processed; short files never touch the disk twice
 BLOCK = 65536
+MISSED = 0.05  # LU by which what a lossy codec made of a file may miss the loudness that was asked for
+CALL_RATE = 8000  # Hz: stereo at this rate comes from telephone systems
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,8 @@ class FileOptions:
     `start` and `duration` are in seconds, `sample_rate` in Hz, `loudness` in LUFS. `measure` asks for the loudness of
     input and output in the record; without it short files are done sooner. `parts` are the names of what the process gives,
     if it gives several things; `closed` says that they sum to the input, and lets the last one take up what rounding to
-    the format does to the others.
+    the format does to the others. `track` is the number or language of the sound track that is taken, `channels` a number
+    (from 1) or "mix" where not all channels are, and `dither` is none or tpdf.
     """
 
     start: float = 0.0
@@ -61,6 +65,9 @@ class FileOptions:
     measure: bool = True
     parts: tuple[str, ...] = ()
     closed: bool = False
+    track: str | None = None
+    channels: str | None = None
+    dither: str = "tpdf"
 
 
 def enhance_file(job: Job, process: Process, options: FileOptions = FileOptions()) -> dict[str, Any]:
@@ -72,11 +79,12 @@ def enhance_file(job: Job, process: Process, options: FileOptions = FileOptions(
     """
     source = spool_stdin() if job.source == STDIN else job.source
     before_reading = state(source)
-    with _errors_in_the_users_names(job, source, before_reading), open_audio(source) as audio:
+    with _errors_in_the_users_names(job, source, before_reading), _opened(source, job, options) as audio:
         info = audio.info
         extension = None if job.target == STDOUT else job.target.suffix
         fmt = output_format(info, extension, options.container, options.bit_depth, options.sample_rate)
-        fmt = replace(fmt, chapters=cut(info.chapters, options.start, options.duration))
+        dither = options.dither == "tpdf" and not options.closed and loses_bits(info, fmt)
+        fmt = replace(fmt, chapters=cut(info.chapters, options.start, options.duration), dither=dither)
         before, blocks = _measured(audio, options)
         wanted = options.loudness is not None
         names = options.parts or ("",)
@@ -99,6 +107,21 @@ def enhance_file(job: Job, process: Process, options: FileOptions = FileOptions(
                 notes = [*audio.notes, *fmt.notes, *level_notes]
                 frames = after[names[0]].frames
                 _write(spool, unfinished, names, fmt, info.channels, frames, gain, options.closed)
+                heard_after = None
+                if wanted and fmt.subtype in LOSSY and len(names) == 1 and after[names[0]].loudness is not None:
+                    aim = after[names[0]].loudness + decibels(gain)
+                    (path,) = unfinished.values()
+                    heard_after = _loudness_of(path)
+                    for _ in range(2):  # the codec has changed it
+                        if heard_after is None or abs(heard_after - aim) <= MISSED:
+                            break
+                        gain *= 10 ** ((aim - heard_after) / 20)
+                        _write(spool, unfinished, names, fmt, info.channels, frames, gain, options.closed)
+                        heard_after = _loudness_of(path)
+                if options.parts and fmt.subtype in LOSSY and len(unfinished) > 1:
+                    notes.append(
+                        f"{fmt.container} is lossy: the outputs add up to the input but for what its codec loses"
+                    )
             length = resampled_length(before.frames, info.rate, fmt.rate)
             for (name, path), place in zip(unfinished.items(), job.targets):
                 level = after[name].loudness
@@ -116,9 +139,31 @@ def enhance_file(job: Job, process: Process, options: FileOptions = FileOptions(
     measured |= {f"{name}_before": value for name, value in _level(before, 1.0).items()}
     measured |= {"gain": _rounded(decibels(gain)), "notes": notes, "tags_lost": tags_lost}
     results = {name: _level(after[name], gain) for name in unfinished}
+    if heard_after is not None:
+        results[""]["loudness"] = _rounded(heard_after)
     if options.parts:
         return measured | {"parts": results}
     return measured | {f"{name}_after": value for name, value in results[""].items()}
+
+
+def _opened(source: Path, job: Job, options: FileOptions) -> AudioFile:
+    """Open the track and the channels of an input that are asked for."""
+    audio = open_audio(source, job.track or options.track)
+    if options.channels is not None:
+        return only_channels(audio, options.channels)
+    if audio.info.channels == 2 and audio.info.rate <= CALL_RATE:
+        note = "two channels, perhaps the two sides of a call: --channel N takes one of them, --channel mix their mean"
+        audio.info = replace(audio.info, notes=(*audio.info.notes, note))
+    return audio
+
+
+def _loudness_of(path: Path) -> float | None:
+    """Return the integrated loudness of a finished file in LUFS."""
+    with open_audio(path) as audio:
+        meter = Meter(audio.info.rate, audio.info.channels, layout=audio.info.layout)
+        for block in audio.blocks(BLOCK):
+            meter.push(block)
+        return meter.loudness
 
 
 def _level(meter: Meter, gain: float) -> dict[str, float | None]:

@@ -9,13 +9,14 @@ import glob
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import TypeVar
 
 from enhance_cli.audio.formats import CONTAINERS
+from enhance_cli.audio.read import open_audio
 from enhance_cli.batch.storage import StoredFile, files_below, files_like, is_url, locate
-from enhance_cli.errors import UsageError
+from enhance_cli.errors import AudioError, UsageError
 
 STDIN = Path("-")
 
@@ -40,6 +41,7 @@ class Input:
     path: Path | StoredFile
     relative: PurePath
     named: bool = True
+    track: str | None = None
 
 
 Sharded = TypeVar("Sharded")  # an Input or a Job: anything with `relative`
@@ -65,6 +67,31 @@ def expand(
     if not found:
         raise UsageError("there are no input files", "name at least one file or folder")
     return list(found.values())
+
+
+def by_track(found: Sequence[Input]) -> list[Input]:
+    """Return the inputs with one for each sound track of a file that has several, named NAME_trackN."""
+    split: list[Input] = []
+    for item in found:
+        tracks = _tracks(item.path)
+        if len(tracks) < 2:
+            split.append(item)
+            continue
+        name = item.relative
+        split += [
+            replace(item, track=str(n), relative=name.with_name(f"{name.stem}_track{n}{name.suffix}")) for n in tracks
+        ]
+    return split
+
+
+def _tracks(path: Path | StoredFile) -> list[int]:
+    if isinstance(path, StoredFile) or path == STDIN:
+        return []
+    try:
+        with open_audio(path) as audio:
+            return [track.number for track in audio.info.tracks]
+    except AudioError:  # it is told when its turn comes
+        return []
 
 
 def shard(items: Sequence[Sharded], index: int, count: int) -> list[Sharded]:

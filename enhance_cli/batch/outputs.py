@@ -25,6 +25,7 @@ class Job:
     """One input with its output; `target` is `-` for standard output, `reason` says why a job is skipped.
 
     Where one input has several outputs, `parts` are those to be written, (name, place) each, and `target` is the first.
+    `track` is the number of the sound track that is taken, if it is one of several.
     """
 
     source: Path | StoredFile
@@ -33,6 +34,7 @@ class Job:
     action: Literal["run", "skip"] = "run"
     reason: str = ""
     parts: tuple[tuple[str, Path], ...] = ()
+    track: str | None = None
 
     @property
     def targets(self) -> tuple[Path, ...]:
@@ -68,7 +70,9 @@ def plan(
         pattern = template or (f"{{stem}}_{suffix}{{ext}}" if output is None else "{stem}{ext}")
         kinds = writable, fallback
         targets = [_target(item, output, pattern, extension, fields or {}, *kinds) for item in inputs]
-    jobs = [Job(item.path, item.relative, target) for item, target in zip(inputs, targets, strict=True)]
+    jobs = [
+        Job(item.path, item.relative, target, track=item.track) for item, target in zip(inputs, targets, strict=True)
+    ]
 
     return _checked(jobs, inputs, output is None and template is None, existing)
 
@@ -100,7 +104,7 @@ def plan_parts(
         for part in parts:
             named = {**(fields or {}), "part": part}
             target = _target(item, output, pattern, extension, named, WRITABLE_SUFFIXES, ".wav")
-            singles.append(Job(item.path, item.relative, target, parts=((part, target),)))
+            singles.append(Job(item.path, item.relative, target, parts=((part, target),), track=item.track))
     if template and len(parts) > 1 and "{part" not in template:
         raise UsageError(f"{template}: all parts of a file would get this name", "use {part}, as in {stem}_{part}{ext}")
     singles = _checked(singles, inputs, output is None and template is None, existing)

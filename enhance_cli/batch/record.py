@@ -20,7 +20,8 @@ from enhance_cli.errors import AudioError
 class Record:
     """What happened to one file. Times are in seconds, loudness in LUFS, peaks and noise floors in dBFS, `gain` in dB.
 
-    `relative` is the input's path below the folder that was named, `ended` a date and time (ISO 8601, UTC). None means "not
+    `relative` is the input's path below the folder that was named, `folder` the working folder of the run, which relative paths
+    start from, `track` the sound track that was taken of several, `ended` a date and time (ISO 8601, UTC). None means "not
     known" or "not defined", as the loudness of silence. `gain` is what was applied to the whole file after the model, and
     `notes` says why in words; `error` is the exception behind a failure and stays out of the JSON. Where one input has several
     outputs they stand by name in `outputs`, and `parts` has the levels of each. Of speaker embeddings `vectors` is how many the
@@ -29,6 +30,8 @@ class Record:
 
     input: str | None = None
     relative: str | None = None
+    folder: str | None = None
+    track: str | None = None
     output: str | None = None
     outputs: dict[str, str] = field(default_factory=dict)
     status: Literal["done", "skipped", "failed"] | None = None

@@ -75,9 +75,20 @@ def _record(line: str) -> dict[str, Any] | None:
 
 
 def _keep(records: dict[str, dict[str, Any]], record: dict[str, Any]) -> None:
-    earlier = records.get(record["input"])
+    key = _identity(record)
+    earlier = records.get(key)
     if earlier is None or not (record["status"] == "skipped" and earlier["status"] == "done"):
-        records[record["input"]] = record
+        records[key] = record
+
+
+def _identity(record: dict[str, Any]) -> str:
+    """Return a text that only records of the same input, track and outputs share, from whatever folder a run was started."""
+    folder = record.get("folder")
+    if not folder:
+        return record["input"]
+    places = [record["input"], *((record.get("outputs") or {}).values() or [record.get("output") or "-"])]
+    absolute = [place if is_url(place) or place == "-" else os.path.join(folder, place) for place in places]
+    return "\0".join([*absolute, record.get("track") or ""])
 
 
 def summary(records: Iterable[dict[str, Any]]) -> dict[str, Any]:
@@ -171,9 +182,10 @@ def failed_jobs(
     inputs_of = Counter(record.get("output") for record in records)
     jobs = []
     for record in records:
-        places = tuple((name, _real(place)) for name, place in (record.get("outputs") or {}).items())
-        target = places[0][1] if places else _real(record.get("output") or "-")
-        source = _real(record["input"])
+        folder = record.get("folder")
+        places = tuple((name, _real(place, folder)) for name, place in (record.get("outputs") or {}).items())
+        target = places[0][1] if places else _real(record.get("output") or "-", folder)
+        source = _real(record["input"], folder)
         if record["status"] == "failed" and STDIN not in (source, target):
             if not places and inputs_of[record["output"]] > 1:
                 hint = "run the command that wrote it again, which does what is missing"
@@ -183,7 +195,7 @@ def failed_jobs(
                     f"{path}: {target} is not what this command makes", "use the one that wrote the report"
                 )
             relative = PurePath(record.get("relative") or source)
-            jobs.append(Job(source, relative, target, parts=places))
+            jobs.append(Job(source, relative, target, parts=places, track=record.get("track")))
             wanted = [name for name, _ in places]
             if bool(parts) != bool(wanted) or not set(wanted) <= set(parts):
                 what = ", ".join(wanted) or "one file"
@@ -202,10 +214,14 @@ def other_settings(path: Path, base: dict[str, Any]) -> list[str]:
     return sorted(f"{name} {value.strip(chr(34))}" for name, value in said if json.loads(value) != base[name])
 
 
-def _real(name: str) -> Path | StoredFile:
-    """The path that a record's text means: bytes that are not UTF-8 stand in it as escapes."""
+def _real(name: str, folder: str | None) -> Path | StoredFile:
+    """Return the path that a record's text means: bytes that are not UTF-8 stand in it as escapes.
+
+    A relative one starts from `folder`, if that is not the working folder now.
+    """
     if is_url(name):
         return locate(name)
-    if os.path.lexists(name):
-        return Path(name)
-    return Path(_ESCAPED.sub(lambda found: chr(0xDC00 + int(found.group(1), 16)), name))
+    if not os.path.lexists(name):
+        name = _ESCAPED.sub(lambda found: chr(0xDC00 + int(found.group(1), 16)), name)
+    away = folder is not None and name != "-" and os.path.realpath(folder) != os.path.realpath(os.getcwd())
+    return Path(folder, name) if away else Path(name)

@@ -30,12 +30,15 @@ def denoise(
     recursive: flags.Recursive = False,
     start: flags.Start = 0.0,
     duration: flags.Duration = None,
+    track: flags.Track = None,
+    channel: flags.Channel = None,
     shard: flags.Shard = None,
     retry_failed: flags.RetryFailed = None,
     name: flags.NameTemplate = None,
     existing: flags.OnExisting = flags.Existing.skip,
     format: flags.Format = None,
     bit_depth: flags.Bits = None,
+    dither: flags.DitherChoice = flags.Dither.tpdf,
     sample_rate: flags.SampleRate = None,
     loudness: flags.Loudness = "keep",
     dry_run: flags.DryRun = False,
@@ -67,6 +70,7 @@ def denoise(
         jobs = failed_jobs(retry_failed, existing.value, (files, output, name))
     else:
         found = inputs.expand(files or [], recursive)
+        found = inputs.by_track(found) if track == "all" else found
         known = {"model": entry.name, "steps": steps}
         jobs = outputs.plan(found, output, name, SUFFIX, existing.value, extension_for(format), known)
     if part:
@@ -85,6 +89,7 @@ def denoise(
     options = file_options(
         jobs, json, report, verbose, plot, bit_depth,
         start=start, duration=duration, container=format, sample_rate=sample_rate, loudness=target_loudness,
+        track=None if track == "all" else track, channels=flags.parse_channel(channel), dither=dither.value,
     )  # fmt: skip
     carry_out(
         jobs, Work(_load, entry, device, precision, threads, choices, options), base,

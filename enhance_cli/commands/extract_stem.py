@@ -26,12 +26,15 @@ def extract_stem(
     recursive: flags.Recursive = False,
     start: flags.Start = 0.0,
     duration: flags.Duration = None,
+    track: flags.Track = None,
+    channel: flags.Channel = None,
     shard: flags.Shard = None,
     retry_failed: flags.RetryFailed = None,
     name: flags.PartTemplate = None,
     existing: flags.OnExisting = flags.Existing.skip,
     format: flags.Format = None,
     bit_depth: flags.Bits = None,
+    dither: flags.DitherChoice = flags.Dither.tpdf,
     sample_rate: flags.SampleRate = None,
     loudness: flags.Loudness = "keep",
     dry_run: flags.DryRun = False,
@@ -70,6 +73,7 @@ def extract_stem(
         jobs = failed_jobs(retry_failed, existing.value, (files, output, name), parts)
     else:
         found = inputs.expand(files or [], recursive)
+        found = inputs.by_track(found) if track == "all" else found
         known = {"model": entry.name, "steps": steps}
         jobs = outputs.plan_parts(found, parts, output, name, existing.value, extension_for(format), known)
     if part:
@@ -83,6 +87,7 @@ def extract_stem(
     options = file_options(
         jobs, json, report, verbose, plot, bit_depth,
         start=start, duration=duration, container=format, sample_rate=sample_rate, loudness=target_loudness,
+        track=None if track == "all" else track, channels=flags.parse_channel(channel), dither=dither.value,
         parts=parts, closed=residual,
     )  # fmt: skip
     said = f", {sampler}, {count_steps(steps)}" if steps else ""

@@ -71,6 +71,7 @@ def carry_out(
         say(f"{retry_failed}: no file in it has failed, there is nothing to do")
     if retry_failed and not quiet:
         _say_other_settings(retry_failed, base)
+    base = base | {"folder": os.getcwd()}
     do = _skip_all
     if any(job.action == "run" for job in jobs):
         do, facts, place = _engage_into_one(work) if into_one else engage(work, jobs, engine, workers, ray_address)

@@ -164,7 +164,9 @@ def record_of(job: Job, fields: Mapping[str, Any]) -> Record:
         names = {"outputs": {name: str(place) for name, place in job.parts}}
     else:
         names = {"output": str(job.target)}
-    return Record(**{**fields, "input": str(job.source), "relative": job.relative.as_posix(), **names})
+    return Record(
+        **{**fields, "input": str(job.source), "relative": job.relative.as_posix(), "track": job.track, **names}
+    )
 
 
 def run_one(job: Job, work: Callable[[Job], Mapping[str, Any]], base: Mapping[str, Any]) -> Record:

@@ -4,10 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test check docs bench lock clean
+.PHONY: help demo test test-fast test-random check docs bench mutants lock clean
 
 help:  ## list the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 $(READY): pyproject.toml requirements.lock
 	$(PYTHON) -m venv $(VENV)
@@ -23,9 +23,17 @@ demo: $(READY)  ## denoise a real noisy recording and draw it before and after
 test: $(READY)  ## run the tests
 	$(BIN)/python -m pytest
 
-check: $(READY)  ## lint and formatting
+test-fast: $(READY)  ## run all but the slow tests and those that start servers, on two cores
+	$(BIN)/python -m pytest -m "not slow and not cluster and not gpu" --numprocesses 2 --dist loadfile
+
+test-random: $(READY)  ## run the same in random order (the seed is shown: SEED=... repeats it)
+	$(BIN)/python -m pytest -m "not slow and not cluster and not gpu" --random-order $(if $(SEED),--random-order-seed=$(SEED))
+
+check: $(READY)  ## lint, formatting, types and spelling
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/codespell
 
 docs: $(READY)  ## write docs/cli.md and the manual page from the help texts
 	$(BIN)/python tools/cli_docs.py
@@ -33,10 +41,14 @@ docs: $(READY)  ## write docs/cli.md and the manual page from the help texts
 bench: $(READY)  ## speed, memory and quality against other denoisers (PAIRS="folders with noisy/ and clean/")
 	$(BIN)/python tests/benchmarks/denoise_peers.py $(PAIRS)
 
+mutants: $(READY)  ## put faults into the mathematics and see that tests notice (hours; then `mutmut results`; tests/mutants.md)
+	$(BIN)/python -m pip install --quiet mutmut
+	$(BIN)/mutmut run
+
 lock: $(READY)  ## write requirements.lock anew from pyproject.toml
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.10 --generate-hashes \
 		--no-emit-index-url --no-header --no-annotate -o requirements.lock
 
 clean:  ## remove what the targets made
-	rm -rf $(VENV) .bench-venv demo .pytest_cache .ruff_cache
+	rm -rf $(VENV) .bench-venv demo mutants .pytest_cache .ruff_cache .mypy_cache

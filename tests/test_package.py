@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 NOISY = ROOT / "tests" / "audio_files" / "noisy_speech.flac"
 

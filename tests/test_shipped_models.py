@@ -12,6 +12,8 @@ from enhance_cli import metrics
 from enhance_cli.models.registry import entries, find
 from enhance_cli.models.spec import file_sha256, read_spec
 
+pytestmark = pytest.mark.slow
+
 CONVERTED = ("ge2e", "deepfilternet3")  # trained by others
 PAIRS = Path(__file__).parent / "audio_files" / "pairs"
 SHIPPED = ["denoise-48k", "denoise-s"]

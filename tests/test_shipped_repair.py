@@ -13,6 +13,8 @@ from enhance_cli.models.load import load_file
 from enhance_cli.tasks.embed import Embedder
 from enhance_cli.tasks.repair import Repairer
 
+pytestmark = pytest.mark.slow
+
 PAIRS = Path(__file__).parent / "audio_files" / "pairs"
 CPU = torch.device("cpu")
 

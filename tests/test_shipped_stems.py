@@ -11,6 +11,8 @@ import enhance_cli
 from enhance_cli import metrics
 from enhance_cli.models.registry import find
 
+pytestmark = pytest.mark.slow
+
 MUSIC = Path(__file__).parent / "audio_files" / "music"
 STEMS = ("bass", "drums", "guitar", "piano")
 RATE = 22050

@@ -19,6 +19,8 @@ pytest.importorskip("flask")
 
 from tests.object_storage import bucket  # noqa: E402
 
+pytestmark = pytest.mark.cluster
+
 
 @pytest.fixture(scope="module")
 def s3():

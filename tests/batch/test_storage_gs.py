@@ -13,6 +13,8 @@ pytest.importorskip("gcp_storage_emulator")
 
 from tests.object_storage import bucket  # noqa: E402
 
+pytestmark = pytest.mark.cluster
+
 
 @pytest.fixture(scope="module")
 def gs():

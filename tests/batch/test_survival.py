@@ -17,6 +17,8 @@ from enhance_cli.batch.outputs import plan
 from enhance_cli.vectors import Vectors, files_of, write
 from tests import audio_zoo as zoo
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 

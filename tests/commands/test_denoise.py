@@ -188,6 +188,7 @@ def test_the_first_line_says_the_device_and_the_precision(enhance, tiny_model, t
     assert 0 < np.abs(change).max() < 1
 
 
+@pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
 def test_a_gpu_gives_what_the_cpu_gives(enhance, tiny_model, tmp_path):
     zoo.save(tmp_path / "a.wav", loud_speech(12.0), subtype="FLOAT")

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 import soundfile
 
+pytestmark = pytest.mark.slow
+
 TESTS = Path(__file__).parents[1]
 
 

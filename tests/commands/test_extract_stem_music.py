@@ -9,6 +9,8 @@ from enhance_cli.models.load import load_network
 from tests import audio_zoo as zoo
 from tests.models.convert.foreign import bs_roformer
 
+pytestmark = pytest.mark.slow
+
 STEMS = ["drums", "bass", "other", "vocals"]
 RATE = 44100
 

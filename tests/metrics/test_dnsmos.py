@@ -6,6 +6,8 @@ import pytest
 from enhance_cli.errors import AudioError
 from enhance_cli.metrics import load
 
+pytestmark = pytest.mark.slow
+
 score = load("dnsmos")
 
 

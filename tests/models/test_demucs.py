@@ -10,6 +10,8 @@ import soundfile
 
 from tests.models.hub import LocalHub
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("demucs")
 FOUR = ["drums", "bass", "other", "vocals"]
 SIX = [*FOUR, "guitar", "piano"]

@@ -7,6 +7,8 @@ import torch
 from enhance_cli.networks import NETWORKS, cnn14
 from tests import golden_numbers as golden
 
+pytestmark = pytest.mark.slow
+
 TOLERANCE = 2e-6
 
 

@@ -9,6 +9,8 @@ from enhance_cli.models.deep_filter_stream import DeepFilterStream
 from enhance_cli.models.load import load_network
 from tests.golden_numbers import load, rnormal, voice_in_noise
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def network():

@@ -9,6 +9,8 @@ from enhance_cli.networks import NETWORKS
 from enhance_cli.networks.ncsnpp import Downsample, NCSNpp, upsample
 from tests.golden_numbers import cnormal, load, parts, rel_l2, weights, whole
 
+pytestmark = pytest.mark.slow
+
 MEDIUM = {"ch_mult": (1, 2, 2, 2), "num_res_blocks": 1, "attn_resolutions": (0,)}
 NO_PYRAMIDS = {"attn_resolutions": (), "progressive": "none", "progressive_input": "none"}
 STORM = MEDIUM | {"centered": False}

@@ -12,6 +12,8 @@ from enhance_cli.models.spec import Spec
 from enhance_cli.networks import NETWORKS
 from enhance_cli.tasks.denoise import DenoiseOptions, Denoiser, run
 
+pytestmark = pytest.mark.slow
+
 BRIDGE = {"channels": [4, 6], "blocks": 1, "dilations": [1], "temporal": 8, "temporal_dilations": [1], "embedding": 8}
 NCSNPP = {"nf": 8, "ch_mult": [1, 2], "num_res_blocks": 1, "attn_resolutions": [], "image_size": 256}
 SCORE = {

@@ -15,6 +15,8 @@ from enhance_cli.networks import NETWORKS
 from enhance_cli.tasks.denoise import DenoiseOptions, run
 from tests.golden_numbers import cnormal, load, parts, rel_l2, wave, weights, whole
 
+pytestmark = pytest.mark.slow
+
 PC = {"process": "ouve", "samplers": ("predictor_corrector", "probability_flow"), "frame_padding": "reflect"}
 MODELS = {
     "classic_ouve": PC | {"prediction": {"kind": "score", "sign": -1}, "frame_padding": "zero"},

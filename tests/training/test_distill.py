@@ -10,6 +10,8 @@ from enhance_cli.models.spec import read_spec
 from enhance_cli.training.recipe import load
 from enhance_cli.training.start import run
 
+pytestmark = pytest.mark.slow
+
 DATA = [
     "data.rooms=0", 'data.speech=[{ folder = "speech", groups = "folder", held_out = 0.5 }]',
     'data.noise=[{ folder = "noise", held_out = 0.5 }]', "mix.seconds=0.512", "train.batch_size=2",

@@ -14,6 +14,8 @@ from enhance_cli.training.loop import Trainer
 from enhance_cli.training.recipe import load
 from enhance_cli.training.start import prepare
 
+pytestmark = pytest.mark.slow
+
 GUIDED = [
     'model.guides=["vad"]',
     "model.network_args.guide=bottleneck",

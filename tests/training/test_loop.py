@@ -17,6 +17,8 @@ from enhance_cli.training.recipe import load
 from enhance_cli.training.stage import Stage, schedule
 from enhance_cli.training.start import prepare
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def trainer(recipe_file, corpus_root, tmp_path):

@@ -4,6 +4,8 @@ learns, they hold the same network, and only the first of them talks."""
 import pytest
 import torch
 
+pytestmark = pytest.mark.slow
+
 RECIPE = """
 base = "predictive"
 [model]

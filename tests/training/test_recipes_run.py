@@ -9,6 +9,8 @@ from enhance_cli.errors import UsageError
 from enhance_cli.training.recipe import load
 from enhance_cli.training.start import prepare
 
+pytestmark = pytest.mark.slow
+
 SMALL = [
     'model.network_args={ nf = 8, ch_mult = [1, 2], num_res_blocks = 1, attn_resolutions = [] }',
     'train.batch_size=2', 'train.precision="fp32"', 'train.validation_items=2', 'train.validate_every=12', 'train.samples=0',

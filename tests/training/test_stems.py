@@ -19,6 +19,8 @@ from enhance_cli.training.start import load_teacher, run
 from enhance_cli.training.stems.objective import Objective
 from enhance_cli.training.stems.recipe import StemStage
 
+pytestmark = pytest.mark.slow
+
 RATE = 8000
 SIZES = "channels = 16, hidden = 16, dilations = [1, 2], n_fft = 256, hop = 64, bands = [[4, 8], [16, 6]], labels = 2"
 MODEL = f"""

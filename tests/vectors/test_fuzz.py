@@ -9,6 +9,8 @@ import pytest
 from enhance_cli.errors import EnhanceError
 from enhance_cli.vectors import FORMS, Vectors, files_of, read, write
 
+pytestmark = pytest.mark.slow
+
 resource = pytest.importorskip("resource")  # not on Windows
 MUTANTS = 300  # of each form
 SECONDS, MEGABYTES = 10.0, 1000

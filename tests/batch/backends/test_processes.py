@@ -23,6 +23,8 @@ from enhance_cli.flags import Engine
 from tests import audio_zoo as zoo
 from tests.batch.backends import dying
 
+pytestmark = pytest.mark.slow
+
 posix = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 BASE = {"model": "copier", "version": "1"}
 

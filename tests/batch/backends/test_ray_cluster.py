@@ -12,6 +12,8 @@ import pytest
 
 from tests import audio_zoo as zoo
 
+pytestmark = pytest.mark.cluster
+
 pytest.importorskip("ray.data")
 ROOT = Path(__file__).parents[3]
 PATIENCE = 400  # seconds; a cluster on a busy machine takes long to start its workers

@@ -17,6 +17,8 @@ from enhance_cli.training.parallel import Ranks
 from enhance_cli.training.recipe import load
 from enhance_cli.training.repair.task import Repair, VectorPairs, harmless
 
+pytestmark = pytest.mark.slow
+
 SIZE = 16
 SETS = [
     f"model.network_args={{ dimension = {SIZE}, blocks = 1 }}", f"model.extractor={{ id = 'toy', dimension = {SIZE} }}",

@@ -75,5 +75,5 @@ def test_the_schedule_of_ddpm_is_the_product_of_what_every_step_keeps():
     beta = torch.linspace(1e-4**0.5, 0.02**0.5, 1000, dtype=torch.float64) ** 2
     kept = torch.cat([torch.ones(1, dtype=torch.float64), (1 - beta).cumprod(0)])
     assert signal.dtype == torch.float64 and signal.shape == noise.shape == added.shape == (1001,)
-    assert torch.allclose(signal**2, kept, rtol=1e-3) and torch.allclose(signal**2 + noise**2, torch.ones(1001).double())
+    assert torch.allclose(signal**2, kept, rtol=1e-3) and torch.allclose(signal**2 + noise**2, torch.ones_like(kept))
     assert added[0] == 0 and torch.allclose(added[1:] ** 2, beta, rtol=5e-3)

@@ -1,6 +1,6 @@
-"""Folders of audio, packed once: every file decoded to 16-bit mono at one rate, end to end in a single memory-mapped array.
+"""Pack folders of audio once: every file decoded to 16-bit mono at one rate, end to end in one memory-mapped array.
 
-A recipe names sources (folders with a weight); each file belongs to a group (its speaker, or itself), and a stable
+A recipe names sources (folders with a weight). Each file belongs to a group (its speaker, or itself), and a stable
 share of the groups is held out for validation, so that no speaker and no noise recording is on both sides.
 """
 
@@ -28,8 +28,11 @@ SUFFIXES = {".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a", ".g722", ".aif", "
 
 @dataclass(frozen=True)
 class Source:
-    """One folder of a recipe. `groups`: "folder" if it holds a folder for every speaker, with whatever folders below, as
-    LibriSpeech has one for every chapter; with "file" every file stands alone."""
+    """Describe one folder of a recipe.
+
+    `groups`: "folder" if it holds a folder for every speaker, with any folders below, as LibriSpeech has one for every
+    chapter. With "file" every file is a group.
+    """
 
     folder: str
     weight: float = 1.0
@@ -48,7 +51,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Clip:
-    """Where one file lies in the packed array, in samples."""
+    """Locate one file in the packed array, in samples."""
 
     source: int
     group: str
@@ -57,7 +60,10 @@ class Clip:
 
 
 class Corpus:
-    """`audio` int16 (total samples,), the clips to train on, and the clips held out; with `whole` both are all clips."""
+    """Hold `audio` int16 (total samples,), the clips to train on, and the clips held out.
+
+    With `whole` both are all clips.
+    """
 
     def __init__(self, audio: np.ndarray, clips: list[Clip], sources: list[Source], whole: bool = False):
         self.audio, self.sources = audio, sources
@@ -78,11 +84,9 @@ class Corpus:
 
 
 def load(sources: list[Source], root: Path, rate: int, cache: Path, log=print, whole: bool = False) -> Corpus:
-    """The packed corpus of `sources` below `root`, from `cache` if these very files were packed before.
+    """Return the packed corpus of `sources` below `root`, from `cache` if these very files were packed before.
 
-    With `whole` nothing is held out, as for a test.
-
-    Raises UsageError for a missing or empty folder that is not optional.
+    `whole`: hold nothing out, as for a test. Raises UsageError for a missing or empty folder that is not optional.
     """
     files = [
         (i, group(source, path, root), path) for i, source in enumerate(sources) for path in list_files(source, root)
@@ -97,7 +101,7 @@ def load(sources: list[Source], root: Path, rate: int, cache: Path, log=print, w
 
 
 def list_files(source: Source, root: Path) -> list[Path]:
-    """The audio files of a source that its scores and exclusions let through, sorted."""
+    """Return the audio files of a source that pass its scores and exclusions, sorted."""
     folder = root / source.folder
     if not folder.is_dir():
         if source.optional:
@@ -119,7 +123,7 @@ def list_files(source: Source, root: Path) -> list[Path]:
 
 
 def group(source: Source, path: Path, root: Path) -> str:
-    """The source and, below it, the speaker (the outermost folder) or the recording that a file of it belongs to."""
+    """Return the group of a file: the source with the speaker (the outermost folder) or the recording below it."""
     folder = root / source.folder
     if source.groups == "file":
         return f"{source.folder}/{path.stem}"
@@ -165,7 +169,7 @@ def _pack(files, sources, rate: int, packed: Path, index: Path, log) -> None:
 
 
 def rates_line(where: str, rates: dict[int, int], rate: int) -> str:
-    """One line about files (their number by rate in Hz) that do not have the model's rate; "" where all have it."""
+    """Return one line about files (their number by rate in Hz) that do not have the model's rate, or "" if all have it."""
     others = {own: count for own, count in sorted(rates.items()) if own != rate}
     if not others:
         return ""
@@ -188,6 +192,8 @@ def _read(path: Path, rate: int) -> tuple[np.ndarray, int]:
 
 
 def _held_out(clips: list[Clip], source: int, share: float) -> set[str]:
-    """The groups of a source kept for validation: that share of them, at least one if any, picked by a hash of the name."""
+    """Return the groups of a source kept for validation: that share of them, at least one if any, by a hash of the
+    name.
+    """
     groups = sorted({c.group for c in clips if c.source == source}, key=lambda group: zlib.crc32(group.encode()))
     return set(groups[: max(1, round(share * len(groups)))]) if share > 0 else set()

@@ -11,7 +11,7 @@ from scipy.signal import oaconvolve
 
 from enhance_cli.data import damage
 from enhance_cli.data.corpus import Clip, Corpus
-from enhance_cli.data.mixing import Drawer, active_level, coloured_noise, equalise, rms
+from enhance_cli.data.mixing import Drawer, active_level, colored_noise, equalize, rms
 
 CONDITIONS = ("clean", "noise", "music", "reverb", "codec", "mixed")
 
@@ -120,11 +120,11 @@ class Degrader:
             return damage.codec(narrow.astype(np.float32), self.rate, rng) if rng.random() < 0.5 else narrow
         if kind < 0.85:
             return damage.clip(speech, rng)
-        return equalise(speech, rng, 5.0)
+        return equalize(speech, rng, 5.0)
 
     def background(self, samples: int, rng: np.random.Generator) -> np.ndarray:
         if rng.random() < 0.15:
-            return coloured_noise(samples, rng)
+            return colored_noise(samples, rng)
         return fill(self.noise.draw(samples, rng, (0.7, 1.4)), samples)
 
     def babble(self, samples: int, rng: np.random.Generator) -> np.ndarray:

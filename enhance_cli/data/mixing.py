@@ -47,7 +47,7 @@ class Mix:
 
 
 class Mixer:
-    """Draws pairs from a speech and a noise corpus; `rooms` are (full, early) impulse responses."""
+    """Draw pairs from a speech and a noise corpus. `rooms`: (full, early) impulse responses."""
 
     def __init__(self, speech: Corpus, noise: Corpus, rooms, mix: Mix, rate: int, seed: int, held_out: bool = False):
         self.mix, self.rate, self.seed, self.rooms = mix, rate, seed, rooms
@@ -56,7 +56,7 @@ class Mixer:
         self.noise = Drawer(noise, noise.valid if held_out else noise.train)
 
     def batch(self, number: int, size: int) -> tuple[np.ndarray, np.ndarray]:
-        """(noisy, clean), each float32 (size, samples), with an active speech level of about 0.1 RMS."""
+        """Return (noisy, clean), each float32 (size, samples), with an active speech level of about 0.1 RMS."""
         rng = np.random.default_rng((self.seed, number))
         pairs = [self.pair(rng) for _ in range(size)]
         return tuple(np.stack(side).astype(np.float32) for side in zip(*pairs))
@@ -86,7 +86,9 @@ class Mixer:
         return noisy * scale, clean * scale
 
     def voice(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """Speech as the microphone hears it, and the target: the same with direct sound and early reflections only."""
+        """Return speech as the microphone hears it, and the target: the same with direct sound and early reflections
+        only.
+        """
         dry = self.utterance(rng)
         dry *= 0.1 / max(self.level(dry), 1e-4)
         if self.rooms is None or rng.random() >= self.mix.room:
@@ -95,13 +97,13 @@ class Mixer:
         return tuple(oaconvolve(dry, side[number])[: dry.size] for side in self.rooms)
 
     def utterance(self, rng: np.random.Generator) -> np.ndarray:
-        """Speech that fills the window, from as many clips as that takes, of any voices, with short pauses."""
+        """Return speech that fills the window, from as many clips as that takes, of any voices, with short pauses."""
         speech = self.speech.draw(self.samples, rng, self.mix.speed)
         while speech.size < self.samples:
             pause = np.zeros(int(rng.uniform(0.05, 0.5) * self.rate))
             speech = np.concatenate([speech, pause, self.speech.draw(self.samples, rng, self.mix.speed)])
         return (
-            equalise(speech[: self.samples], rng, 3.0) if rng.random() < self.mix.equaliser else speech[: self.samples]
+            equalize(speech[: self.samples], rng, 3.0) if rng.random() < self.mix.equaliser else speech[: self.samples]
         )
 
     def level(self, audio: np.ndarray) -> float:
@@ -113,7 +115,7 @@ class Mixer:
             voices = [self.utterance(rng) for _ in range(rng.integers(4, 9))]
             noise = sum(v / max(self.level(v), 1e-4) * 10 ** (rng.uniform(-6, 0) / 20) for v in voices)
         elif kind < self.mix.babble + self.mix.coloured:
-            noise = coloured_noise(self.samples, rng)
+            noise = colored_noise(self.samples, rng)
         else:
             noise = self.recorded(rng)
             if rng.random() < self.mix.second_noise:
@@ -121,7 +123,7 @@ class Mixer:
                 noise = noise / max(rms(noise), 1e-6) + other / max(rms(other), 1e-6) * 10 ** (rng.uniform(-10, 5) / 20)
         if self.rooms is not None and rng.random() < self.mix.room / 2:
             noise = oaconvolve(noise, self.rooms[0][rng.integers(len(self.rooms[0]))])[: noise.size]
-        return equalise(noise, rng, 6.0) if rng.random() < self.mix.equaliser else noise
+        return equalize(noise, rng, 6.0) if rng.random() < self.mix.equaliser else noise
 
     def recorded(self, rng: np.random.Generator) -> np.ndarray:
         noise = self.noise.draw(self.samples, rng, (0.7, 1.4))
@@ -129,7 +131,7 @@ class Mixer:
 
 
 class Drawer:
-    """Random excerpts: a source by its weight, then a clip of it by its length."""
+    """Draw random excerpts: a source by its weight, then a clip of it by its length."""
 
     def __init__(self, corpus: Corpus, clips: list[Clip]):
         self.audio = corpus.audio
@@ -140,7 +142,9 @@ class Drawer:
         self.chances = [n / n.sum() for n in lengths]
 
     def draw(self, samples: int, rng: np.random.Generator, speed: tuple[float, float]) -> np.ndarray:
-        """At most `samples` float64 samples, played faster or slower (and higher or lower) by a factor in `speed`."""
+        """Return at most `samples` float64 samples, played faster or slower (and higher or lower) by a factor in
+        `speed`.
+        """
         clip = self.pick(rng)
         return self.excerpt(clip, samples, rng, speed)
 
@@ -156,12 +160,12 @@ class Drawer:
 
 
 def fast_length(samples: float) -> int:
-    """A near number of samples whose FFT is quick."""
+    """Return a near number of samples whose FFT is fast."""
     return max(1, round(samples / 400)) * 400
 
 
 def stretch(audio: np.ndarray, samples: int) -> np.ndarray:
-    """Band-limited change of speed: (n,) -> (samples,)."""
+    """Change the speed of band-limited audio: (n,) -> (samples,)."""
     return np.fft.irfft(np.fft.rfft(audio), samples) * (samples / audio.size)
 
 
@@ -170,7 +174,7 @@ def rms(audio: np.ndarray) -> float:
 
 
 def active_level(audio: np.ndarray, frame: int = 320) -> float:
-    """RMS of the loud parts: the energy-weighted mean energy of frames of 20 ms, as audio.level.Meter has it."""
+    """Return the RMS of the loud parts: the energy-weighted mean energy of frames of 20 ms, as in audio.level.Meter."""
     energy = np.square(audio[: audio.size // frame * frame]).reshape(-1, frame).mean(axis=1)
     return float(np.sqrt(np.square(energy).sum() / max(energy.sum(), 1e-20)))
 
@@ -181,16 +185,18 @@ def low_pass(audio: np.ndarray, cutoff: float, rate: int) -> np.ndarray:
     return np.fft.irfft(spectrum * np.clip((cutoff - frequency) / 200 + 1, 0, 1), audio.size)
 
 
-def equalise(audio: np.ndarray, rng: np.random.Generator, decibels: float) -> np.ndarray:
-    """A smooth random frequency response, within about +-2 `decibels` (one standard deviation each at six points)."""
+def equalize(audio: np.ndarray, rng: np.random.Generator, decibels: float) -> np.ndarray:
+    """Apply a smooth random frequency response, within about +-2 `decibels` (one standard deviation each at six
+    points).
+    """
     spectrum = np.fft.rfft(audio)
     points = np.linspace(0, 1, 6)
     gain = np.interp(np.linspace(0, 1, spectrum.size) ** 0.5, points, rng.normal(0, decibels, 6))
     return np.fft.irfft(spectrum * 10 ** (gain / 20), audio.size)
 
 
-def coloured_noise(samples: int, rng: np.random.Generator) -> np.ndarray:
-    """Stationary noise with a spectrum between white and red, slowly modulated half of the time."""
+def colored_noise(samples: int, rng: np.random.Generator) -> np.ndarray:
+    """Return stationary noise with a spectrum between white and red, slowly modulated half of the time."""
     spectrum = np.fft.rfft(rng.standard_normal(samples))
     spectrum[1:] *= np.arange(1, spectrum.size) ** (-rng.uniform(0, 1.2))
     noise = np.fft.irfft(spectrum, samples)

@@ -1,8 +1,8 @@
-"""DeepFilterNet over a stream: overlap, running means and recurrent states go from block to block.
+"""Run DeepFilterNet over a stream: overlap, running means and recurrent states go from block to block.
 
-A stream in blocks of any size gives what the whole recording gives, sample for sample: frames are computed in chunks of
-one fixed size, whatever the blocks are. The delay is compensated. Native form of the published programs: the network
-hears frames 0, 1, 2 ..., and what it says at frame t + 2 is applied to frame t.
+A stream in blocks of any size gives the result of the whole recording, sample for sample: frames are computed in chunks
+of one fixed size, whatever the blocks are. The delay is compensated. In the native form of the published programs the
+network receives frames 0, 1, 2 ..., and its output at frame t + 2 is applied to frame t.
 """
 
 import numpy as np

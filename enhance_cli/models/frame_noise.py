@@ -10,11 +10,10 @@ BLOCK = 64  # frames per generator
 
 
 class FrameNoise:
-    """Called once per draw by a sampler; gives normal noise (B, 2, T, F), or (B, C, N) where a sample is a frame, for
-    windows that start at `frames`.
+    """Draw normal noise (B, 2, T, F), or (B, C, N) where a sample is a frame, for windows that start at `frames`.
 
-    `scale` is the spread of each part: 1, or 2^-1/2 for processes that are defined on complex normal noise. `block` frames
-    come from one generator.
+    A sampler calls it once per draw. `scale`: standard deviation of each part, 1, or 2^-1/2 for processes that are
+    defined on complex normal noise. `block`: number of frames from one generator.
     """
 
     def __init__(self, seed: int, frames: list[int], like: Tensor, scale: float = 1.0, block: int = BLOCK):

@@ -1,4 +1,4 @@
-"""From a .safetensors file to a model that runs: network, process, front end, and the one adapter that gives `estimate`."""
+"""Load a .safetensors file as a model that runs: network, process, front end, and the adapter that gives `estimate`."""
 
 from collections.abc import Callable
 from functools import partial
@@ -24,11 +24,11 @@ STREAMING_NETWORK = "deepfilternet"
 
 
 class Model:
-    """A network ready to sample with.
+    """Hold a network ready to sample with.
 
-    Call `estimate(x, y, t)` on compressed spectrograms (B, 2, T, F), or on speaker embeddings (B, D), which have no front
-    end. `process` is None for networks that are called once, `extractor` is the network with memory that runs as a stream
-    (the model's own or that of its first stage), None without one.
+    Call `estimate(x, y, t)` on compressed spectrograms (B, 2, T, F), or on speaker embeddings (B, D), which have no
+    front end. `process`: None for networks that are called once. `extractor`: network with memory that runs as a stream
+    (the model's own or that of its first stage), or None.
     """
 
     def __init__(self, spec: Spec, network: torch.nn.Module, device: torch.device, precision: str = "fp32"):
@@ -40,7 +40,7 @@ class Model:
         self.extractor = network if spec.network == STREAMING_NETWORK else None
 
     def estimate(self, x: Tensor, y: Tensor, t: Tensor, guide: Tensor | None = None) -> Tensor:
-        """The clean estimate for the state x at time t (B,), with a guide (B, 1, T) for networks that take one.
+        """Return the clean estimate for the state x at time t (B,), with a guide (B, 1, T) for networks that take one.
 
         Sampler arithmetic stays in fp32 whatever the precision.
         """
@@ -94,10 +94,10 @@ def load_file(
     fold: bool = True,
     kind: type[Model] = Model,
 ) -> Model:
-    """The model in `path`, in evaluation mode, its normalisations folded away where it can do that and `fold` is set;
-    of the class that its task needs, if that is another `kind`.
+    """Return the model in `path`, in evaluation mode, with normalizations folded if `fold` is set and the network can.
 
-    Raises ModelError if the file is damaged or does not fit its network.
+    `kind`: class of the model, if its task needs another. Raises ModelError if the file is damaged or does not fit its
+    network.
     """
     spec, network = load_network(path, sha256, fold)
     try:
@@ -111,7 +111,7 @@ def load_file(
 
 
 def load_network(path: Path, sha256: str | None = None, fold: bool = True) -> tuple[Spec, torch.nn.Module]:
-    """The header and the network alone, on the CPU. As load_file."""
+    """Return the header and the network alone, on the CPU (see load_file)."""
     if sha256 is not None and file_sha256(path) != sha256:
         raise ModelError(
             f"{path}: the file is damaged (its SHA-256 is not the recorded one)", "reinstall or pull it again"
@@ -145,7 +145,7 @@ def begin_from(network: torch.nn.Module, other: torch.nn.Module, name: str, may_
 
 
 def _fill(network: torch.nn.Module, path: Path) -> None:
-    """The file's weights into the network one by one, so that memory holds a large model once."""
+    """Copy the file's weights into the network one by one, so that memory holds a large model once."""
     state = network.state_dict()
     with safe_open(path, framework="pt") as file:
         different = set(state) ^ set(file.keys())
@@ -164,9 +164,9 @@ def _unbuildable(path: Path, error: Exception) -> ModelError:
 
 
 def save_model(path: Path, spec: Spec, network: torch.nn.Module) -> None:
-    """Write the header and the weights, matrices in half precision; vectors (biases, gains, frequencies) stay as they are.
+    """Write the header and the weights: matrices in half precision, vectors (biases, gains, frequencies) unchanged.
 
-    A model that was there before stays until the new one is complete.
+    An earlier file stays until the new one is complete.
     """
     weights = {
         k: (v.half() if v.is_floating_point() and v.dim() > 1 else v).contiguous().cpu()

@@ -1,7 +1,7 @@
-"""What a model file says about itself: the JSON header of a .safetensors file, read without loading any weight.
+"""Read and write the JSON header of a .safetensors model file, without loading any weight.
 
-The header holds everything needed to run the model, so a file alone is enough; a stranger's file can only name things
-that stand in our catalogues.
+The header holds everything needed to run the model, so a file alone is enough. A stranger's file can only name members
+of our catalogues.
 """
 
 import hashlib
@@ -21,31 +21,30 @@ STATED = ("task", "sample_rate", "level", "network_args", "process_args", "front
 
 @dataclass(frozen=True)
 class Spec:
-    """A model's header.
+    """Describe a model, as the header of its file.
 
-    `max_steps` is the largest allowed number of steps, `samplers` lists the allowed ones, default first, and
-    `sampler_args` their settings where they differ from the sampler's own. `prediction` says what the network gives
-    (models.prediction). `normalise` is "level" (active level at `level`) or "peak" (the file divided by max|y|). Frames
-    are padded to a multiple of `frames_multiple` with zeros or by reflection. `window_seconds` is for networks without a
-    finite context: longer files are done in windows of that length that fade into each other. `guides` are those that the
-    network was trained with (models.guide), default first. `first_stage` names the shipped model whose estimate sampling
-    starts from (the sampler's setting `start` says at which time), while the network sees the noisy signal besides. The first
-    stage runs at its own rate, and what it gives above this model's band is kept.
+    `max_steps`: largest allowed number of steps. `samplers`: allowed ones, default first. `sampler_args`: their
+    settings where they differ from the sampler's own. `prediction`: quantity that the network predicts
+    (models.prediction). `normalise`: "level" (active level at `level`) or "peak" (the file divided by max|y|).
+    `frames_multiple`: frames are padded to a multiple of it, with zeros or by reflection. `window_seconds`: for
+    networks without a finite receptive field, whose windows fade into each other. `guides`: those that the network was
+    trained with (models.guide), default first. `first_stage`: name of the shipped model whose estimate sampling starts
+    from (at the time that the sampler's setting `start` gives), while the network sees the noisy signal besides. The
+    first stage runs at its own rate, and its output above this model's band is kept.
 
-    Of speaker embeddings (tasks "embed-speaker" and "enhance-embedding", which have no `frontend`): `extractor` is the "id"
-    and "dimension" of the embeddings that the model makes or repairs, `default_time` the process time at which one step is
-    done, `ensemble` the default weight of what was there before. `normalise` is then "unit-rms" (embeddings of length
-    sqrt(D) go in) or "none" (as they are) of a repair, and of an extractor "raise" (recordings below an RMS of `level` are
-    raised to it) or "none".
+    Of speaker embeddings (tasks "embed-speaker" and "enhance-embedding", without `frontend`): `extractor`: "id" and
+    "dimension" of the embeddings that the model makes or repairs. `default_time`: process time of a single step.
+    `ensemble`: default weight of the embedding as it was. `normalise`: for a repair "unit-rms" (embeddings of length
+    sqrt(D) go in) or "none", for an extractor "raise" (recordings below an RMS of `level` are raised to it) or "none".
 
-    Of stems (task "extract-stem"; states are waveforms (B, C, N), there is no `frontend`): one file holds both networks
-    (networks.stem_pair), the extractor and the refiner. `stems` are the labels, in the order of the network's one-hot
-    vector, `channels` is how many of a file's channels the network takes at once, `complete` says whether the stems
-    together are the whole mix. Windows of `window_seconds` are filled up to a multiple of `frames_multiple` samples with
-    zeros. `min_steps` 0 allows the extractor alone; `max_steps` is 0 without a refiner. The process is "edm", whose time
-    is the noise level sigma; the preconditioning stands in `prediction`. `start_sigma` says at what sigma a refinement
-    starts: keys are numbers of steps as text, and steps between two keys take the lower one's. `normalise` is "level" (the
-    whole file's active level at `level`, one factor for all channels) or "none".
+    Of stems (task "extract-stem", states are waveforms (B, C, N), without `frontend`): one file holds both networks
+    (networks.stem_pair), the extractor and the refiner. `stems`: labels in the order of the network's one-hot vector.
+    `channels`: number of a file's channels that the network takes at once. `complete`: whether the stems together are
+    the whole mix. `window_seconds`: windows are padded with zeros to a multiple of `frames_multiple` samples.
+    `min_steps`: 0 allows the extractor alone. `max_steps`: 0 without a refiner. `process`: "edm", whose time is the
+    noise level sigma, with the preconditioning in `prediction`. `start_sigma`: sigma at which a refinement starts, by
+    the number of steps as text (steps between two keys take the lower one's). `normalise`: "level" (the whole file's
+    active level at `level`, one factor for all channels) or "none".
     """
 
     name: str
@@ -85,7 +84,10 @@ class Spec:
         return FIRST_STAGE_RATE if self.first_stage else self.sample_rate
 
     def choose(self, steps: int | None, sampler: str | None) -> tuple[int, str]:
-        """Steps and sampler as asked, or the model's own. Raises UsageError for what the model does not allow."""
+        """Return steps and sampler as asked, or the model's own.
+
+        Raises UsageError for values that the model does not allow.
+        """
         steps = self.default_steps if steps is None else steps
         if sampler and not self.samplers:
             raise UsageError(f"--sampler {sampler}: {self.name} has no sampler", "leave it away")
@@ -104,7 +106,10 @@ class Spec:
         return steps, sampler
 
     def choose_guide(self, guide: str | None) -> str:
-        """The guide as asked, or the model's own; "none" without one. Raises UsageError for one it was not trained with."""
+        """Return the guide as asked, or the model's own, or "none".
+
+        Raises UsageError for one it was not trained with.
+        """
         if guide is None:
             return self.guides[0] if self.guides else "none"
         if guide == "none" or guide in self.guides:
@@ -119,7 +124,10 @@ class Spec:
         )
 
     def choose_stems(self, wanted: Sequence[str]) -> tuple[str, ...]:
-        """The stems as asked, in the model's order; "all" is each of them. Raises UsageError, listing what there is."""
+        """Return the stems as asked, in the model's order.
+
+        "all" stands for each of them. Raises UsageError with the known ones.
+        """
         if not self.stems:
             raise ModelError(f"{self.name}: a model for {self.task}, it has no stems", "see `enhance models list`")
         if not any(wanted):
@@ -132,7 +140,7 @@ class Spec:
         return tuple(stem for stem in self.stems if stem in wanted or "all" in wanted)
 
     def sigma_for(self, steps: int) -> float | None:
-        """Where a refinement in so many steps starts; None leaves it to the process."""
+        """Return the noise level at which a refinement of `steps` starts, or None for the process's own."""
         known = {int(count): sigma for count, sigma in self.start_sigma.items()}
         below = [count for count in known if count <= steps]
         return known[max(below)] if below else known.get(min(known, default=0))
@@ -142,7 +150,7 @@ class Spec:
 
     @classmethod
     def from_metadata(cls, metadata: dict[str, str] | None, path: Path) -> "Spec":
-        """Raises ModelError for a file that is not one of ours."""
+        """Return the header in a file's metadata. Raises ModelError for a file that is not one of ours."""
         try:
             fields = json.loads((metadata or {})[HEADER_KEY])
             for name in STATED:
@@ -155,7 +163,7 @@ class Spec:
 
 
 def read_spec(path: Path) -> Spec:
-    """The header alone. Raises ModelError."""
+    """Return the header of a file. Raises ModelError."""
     try:
         with safe_open(path, framework="numpy") as file:
             return Spec.from_metadata(file.metadata(), path)
@@ -166,7 +174,7 @@ def read_spec(path: Path) -> Spec:
 
 
 def file_sha256(path: Path) -> str:
-    """Raises ModelError for a file that is not there or cannot be read."""
+    """Return the SHA-256 of a file. Raises ModelError if it is missing or cannot be read."""
     try:
         with open(path, "rb") as file:
             digest = hashlib.sha256()

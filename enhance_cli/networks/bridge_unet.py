@@ -60,7 +60,10 @@ class InterleaveBands(nn.Module):
 
 
 def masked(spectrum: Tensor, real: Tensor, imaginary: Tensor) -> Tensor:
-    """(B, 2, T, F) times the complex mask (B, 1, T, F - 1); the Nyquist bin has the real mask of its neighbour."""
+    """Return the spectrum (B, 2, T, F) times the complex mask (B, 1, T, F - 1).
+
+    The Nyquist bin takes the real part of the mask of its neighbor.
+    """
     real, imaginary = F.pad(real, (0, 1, 0, 0), mode="replicate"), F.pad(imaginary, (0, 1))
     re, im = spectrum[:, :1], spectrum[:, 1:]
     return torch.cat([real * re - imaginary * im, real * im + imaginary * re], dim=1)
@@ -127,7 +130,7 @@ class BridgeUNet(nn.Module):
         self.to(memory_format=torch.channels_last)
 
     def fold(self) -> "BridgeUNet":
-        """For inference; see layers.fold_normalizations."""
+        """Fold normalizations for inference (see layers.fold_normalizations)."""
         return fold_normalizations(self)
 
     @property

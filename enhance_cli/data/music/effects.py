@@ -4,7 +4,7 @@ import numpy as np
 from scipy.fft import next_fast_len
 from scipy.signal import oaconvolve
 
-from enhance_cli.data.mixing import active_level, equalise
+from enhance_cli.data.mixing import active_level, equalize
 
 
 def color(audio: np.ndarray, stem: str, rate: int, rng: np.random.Generator) -> np.ndarray:
@@ -18,7 +18,7 @@ def color(audio: np.ndarray, stem: str, rate: int, rng: np.random.Generator) -> 
     if rng.random() < drive:
         audio = amplified(audio / level, rate, rng) * level
     if rng.random() < 0.8:
-        audio = equalise(audio, rng, 4.0)
+        audio = equalize(audio, rng, 4.0)
     if rng.random() < (0.2 if stem == "bass" else 0.55):
         audio = in_a_room(audio, rate, rng)
     return audio[:samples].astype(np.float32)
@@ -28,7 +28,7 @@ def amplified(audio: np.ndarray, rate: int, rng: np.random.Generator) -> np.ndar
     """Return `audio` (N,) of RMS 1 through an overdriven amplifier and, most often, its loudspeaker."""
     bias = rng.uniform(0, 0.5) if rng.random() < 0.5 else 0.0  # even harmonics
     gain = 10 ** (rng.uniform(-10, 30) / 20)
-    driven = (np.tanh(equalise(audio, rng, 3.0) * gain + bias) - np.tanh(bias)) / min(gain, 1.0)
+    driven = (np.tanh(equalize(audio, rng, 3.0) * gain + bias) - np.tanh(bias)) / min(gain, 1.0)
     if rng.random() < 0.7:
         spectrum, frequency = np.fft.rfft(driven), np.fft.rfftfreq(driven.size, 1 / rate)
         low, high = rng.uniform(50, 120), rng.uniform(3000, 6500)
@@ -41,6 +41,6 @@ def in_a_room(audio: np.ndarray, rate: int, rng: np.random.Generator) -> np.ndar
     """Return `audio` (N,) with a room's tail, decaying noise of random tone."""
     decay, wet = rng.uniform(0.1, 1.2), 10 ** (rng.uniform(-22, -6) / 20)
     time = np.arange(int(decay * rate)) / rate
-    tail = equalise(rng.standard_normal(time.size) * 10 ** (-3 * time / decay), rng, 3.0)
+    tail = equalize(rng.standard_normal(time.size) * 10 ** (-3 * time / decay), rng, 3.0)
     tail[: int(rng.uniform(0, 0.03) * rate)] = 0
     return audio + wet * oaconvolve(audio, tail / max(float(np.linalg.norm(tail)), 1e-6))[: audio.size]

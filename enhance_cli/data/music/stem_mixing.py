@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from enhance_cli.data import STEMS
-from enhance_cli.data.mixing import active_level, equalise, fast_length, stretch
+from enhance_cli.data.mixing import active_level, equalize, fast_length, stretch
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class StemMixer:
             audio = self.excerpt(rng, row, one)
             gain = 10 ** ((rng.normal(0, mix.gain) + (mix.balance or {}).get(STEMS[row], 0.0)) / 20)
             if rng.random() < mix.equaliser:
-                audio = equalise(audio, rng, 2.5)
+                audio = equalize(audio, rng, 2.5)
             parts[row] = audio * gain * rng.choice([-1, 1])
         mixed = sum(parts.values(), np.zeros(self.samples))
         level = active_level(mixed, self.rate // 50)

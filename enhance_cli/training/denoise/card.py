@@ -1,4 +1,4 @@
-"""The model card that lies beside an exported checkpoint: what it is, what it was made from, and how well it does."""
+"""Write the model card beside an exported checkpoint: its purpose, its training, its scores."""
 
 from enhance_cli.models.spec import Spec
 from enhance_cli.training.card import provenance
@@ -7,7 +7,7 @@ BABBLE = "Babble mixed from four to eight training voices counts as noise.\n"
 
 
 def render(spec: Spec) -> str:
-    """Markdown, from nothing but the model's own header."""
+    """Return the card in Markdown."""
     training = spec.training
     recipe = training["recipe"]
     scores, parameters = training["validation"], training["data"]["parameters"] / 1e6

@@ -1,4 +1,4 @@
-"""Mixtures with the estimates of a model's first stage, made as users' recordings are, for training what refines them."""
+"""Add the estimates of a model's first stage to mixtures, made as for users' recordings, to train the refining network."""
 
 from typing import ClassVar
 

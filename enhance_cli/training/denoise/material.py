@@ -1,6 +1,7 @@
-"""What a recipe trains on: speech, noise and rooms that are mixed, or recordings that come in pairs.
+"""Provide the data of a recipe: speech, noise and rooms that are mixed, or recordings in pairs.
 
-Both have `train` and `valid`, which give batches by number: `batch(number, size)` -> (noisy, clean), float32 (size, N).
+Both have `train` and `valid`, which return batches by number: `batch(number, size)` -> (noisy, clean), float32 (size,
+N).
 """
 
 from pathlib import Path
@@ -13,7 +14,7 @@ from enhance_cli.training.denoise.recipe import Recipe
 
 
 def load(recipe: Recipe, root: Path, cache: Path, log) -> "Mixed | Paired":
-    """Raises UsageError for folders that are missing, empty or do not match."""
+    """Return the data of a recipe. Raises UsageError for folders that are missing, empty or do not match."""
     paired = recipe.data.pairs or recipe.data.shards
     return Paired(recipe, root, log) if paired else Mixed(recipe, root, cache, log)
 

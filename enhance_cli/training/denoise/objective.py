@@ -1,4 +1,4 @@
-"""The loss of a stage on a batch: waveforms become spectrograms, and the loss gets what its kind needs besides."""
+"""Compute the loss of a stage on a batch of waveforms: make spectrograms, and give the loss its further arguments."""
 
 import random
 from functools import partial
@@ -21,7 +21,7 @@ class Objective:
         self.guides = guides_of(model)
 
     def check(self, stage: DenoiseStage) -> None:
-        """Raises UsageError for a stage that cannot be trained."""
+        """Check a stage. Raises UsageError if it cannot be trained."""
         LOSSES[stage.loss]
         for name in stage.distance:
             DISTANCES[name]
@@ -29,21 +29,26 @@ class Objective:
             raise UsageError("consistency distillation needs a teacher", "run `enhance distill --teacher MODEL`")
 
     def at_level(self, noisy: Tensor, clean: Tensor) -> tuple[Tensor, Tensor]:
-        """Pairs (B, N) as the model will hear files; the data has about the right level already."""
+        """Return pairs (B, N) at the level of inference. The data has about the right level already."""
         if self.model.spec.normalise != "peak":
             return noisy, clean
         peak = noisy.abs().amax(dim=1, keepdim=True).clamp_min(1e-4)
         return noisy / peak, clean / peak
 
     def guide(self, noisy: Tensor, unguided: float) -> Tensor | None:
-        """(B, 1, T): what one of the model's guides says, nothing (NaN) for a share of the items. None without guides."""
+        """Return one of the model's guides (B, 1, T), with NaN for a share `unguided` of the items, or None without
+        guides.
+        """
         if not self.guides:
             return None
         guide = random.choice(self.guides)(noisy)
         return guide.masked_fill(rand(len(noisy), 1, 1, device=noisy.device) < unguided, nan)
 
     def loss(self, stage: DenoiseStage, noisy: Tensor, clean: Tensor, first: Tensor | None = None) -> Tensor:
-        """Scalar, with gradients, for waveforms (B, N) on the model's device; `first` is the estimate of a first stage."""
+        """Return the loss, a scalar with gradients, for waveforms (B, N) on the model's device.
+
+        `first`: estimate of a first stage.
+        """
         model = self.model
         noisy, clean = self.at_level(noisy, clean)
         y, guide = model.filled(model.frontend.analyse(noisy), self.guide(noisy, stage.unguided))

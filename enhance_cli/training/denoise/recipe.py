@@ -1,4 +1,4 @@
-"""What a recipe for a denoiser says; `training.recipe.load` reads it like any other."""
+"""Define recipes for a denoiser, which `training.recipe.load` reads like any other."""
 
 from dataclasses import dataclass, field
 from math import inf

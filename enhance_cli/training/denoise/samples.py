@@ -1,6 +1,6 @@
-"""What a run sounds like so far: validation mixtures as files to listen to, with spectrogram pictures, in RUN/samples.
+"""Write validation mixtures as files to listen to, with spectrogram pictures, in RUN/samples.
 
-Each number is one mixture: `1-noisy.wav`, `1-clean.wav`, and for every look `1-step000500.wav` with the picture
+Each number is one mixture: `1-noisy.wav`, `1-clean.wav`, and for every validation `1-step000500.wav` with the picture
 `1-step000500.png`, noisy above enhanced.
 """
 
@@ -14,7 +14,7 @@ from enhance_cli.audio.write import AudioWriter
 
 
 def write(folder: Path, step: int, rate: int, noisy: np.ndarray, clean: np.ndarray, enhanced: np.ndarray) -> None:
-    """All (K, N) at `rate` Hz. A mixture and what was made of it keep their proportion."""
+    """Write the samples. All arrays are (K, N) at `rate` Hz. A mixture and its result keep their relative level."""
     folder.mkdir(parents=True, exist_ok=True)
     for number, item in enumerate(zip(noisy, clean, enhanced), start=1):
         peak = max(1.0, *(float(np.abs(audio).max()) for audio in item[:2]))

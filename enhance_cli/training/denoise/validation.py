@@ -18,9 +18,7 @@ LEAST = -30.0  # dB, or one silent estimate would decide the mean
 
 
 class Validation:
-    """Fixed mixtures (K, N) for one model, which holds whatever weights it is to be judged with; the first `shown` of them
-    are written to `folder` every time.
-    """
+    """Score one model on fixed mixtures (K, N). The first `shown` of them are written to `folder` every time."""
 
     def __init__(
         self,
@@ -31,7 +29,7 @@ class Validation:
         clean: np.ndarray,
         first: np.ndarray | None = None,
     ):
-        """Raises UsageError where there is no voice in any of them."""
+        """Prepare the mixtures. Raises UsageError if none of them has a voice."""
         if not any(map(voiced, clean)):
             raise UsageError("there is no voice in any of the mixtures to validate on", "raise train.validation_items")
         self.model, self.folder, self.shown = model, folder, shown
@@ -44,7 +42,7 @@ class Validation:
 
     @cached_property
     def noisy_scores(self) -> dict[str, float]:
-        """What the mixtures themselves score."""
+        """Return the scores of the mixtures themselves."""
         return score_pairs(self.clean, self.noisy, self.model.spec.sample_rate)
 
     @cached_property
@@ -102,7 +100,7 @@ def voiced(clean: np.ndarray) -> bool:
 
 
 def _scores(name: str, pairs: list[tuple[np.ndarray, np.ndarray]], rate: int) -> list[float]:
-    """One score per pair that the measure is defined for; none where its package is not installed."""
+    """Return one score per pair for which the measure is defined, or none if its package is not installed."""
     scores = []
     for clean, estimate in pairs:
         try:

@@ -1,6 +1,6 @@
 """Follow the level of speech through a recording, so that one loud moment does not decide how a quiet one is heard.
 
-The powers of slots of 100 ms are known of the whole recording. Every passage of 1.5 s has a level, the 85th percentile of
+The powers of slots of 100 ms are known of the whole recording. Every passage of 2.5 s has a level, the 85th percentile of
 its slots. A slot has the lowest level of the passages that hold it and that vary as speech does. Steady noise takes the
 level of its neighbors, and no slot has a level more than 6 dB below its own power. A recording whose levels all lie near
 its active level has that one level. Powers are (C, K), levels in dB.
@@ -11,10 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 
 SLOT_SECONDS = 0.1
-PASSAGE = 15  # slots
+PASSAGE = 25  # slots
 LOW, MIDDLE, HIGH = 15, 65, 85  # percentiles of a passage: its pauses, most of it, its level
-SPEECH_RANGE_DB = 4.0  # between pauses and most of it: steady noise varies less, also if a word ends in it
+SPEECH_RANGE_DB = 2.5  # between pauses and most of it: steady noise varies less, also if a word ends in it
 OFFSET_DB = 2.0  # from the percentile to the active level of speech
+AT_BORDERS = PASSAGE * (100 - HIGH) // 100  # slots of a loud passage that those of a quiet one before it may hold
 HEADROOM_DB = 6.0  # above the level of a passage, at most
 SAME_DB = 9.0  # levels that differ by less are one level
 FLOOR_DB = -90.0  # full scale is 0
@@ -60,12 +61,12 @@ def _levels(powers: np.ndarray, overall: float) -> np.ndarray | None:
     edge = np.full(PASSAGE - 1, np.inf)
     around = np.concatenate([edge, np.nan_to_num(speech, nan=np.inf), edge])  # those that hold a slot
     level = np.lib.stride_tricks.sliding_window_view(around, PASSAGE).min(axis=1)
+    level[np.isinf(level)] = np.nan
     known = np.flatnonzero(np.isfinite(level))
     if not known.size:
         return None
     level = np.interp(np.arange(level.size), known, level[known])
-    loud = np.pad(decibels, 1, mode="edge")
-    level = np.maximum(level, np.lib.stride_tricks.sliding_window_view(loud, 3).max(axis=1) - HEADROOM_DB)
+    level = np.maximum(_highest(level, AT_BORDERS), _highest(decibels, 1) - HEADROOM_DB)
     heard = level[decibels > FLOOR_DB]
     if np.abs(heard - 20 * np.log10(overall)).max(initial=0.0) < SAME_DB:
         return None
@@ -76,6 +77,11 @@ def _percentiles(passages: np.ndarray) -> np.ndarray:
     """Return the three percentiles (3, K) of the rows of (K, PASSAGE), some rows at a time."""
     pieces = [np.percentile(passages[i : i + 4096], (LOW, MIDDLE, HIGH), axis=1) for i in range(0, len(passages), 4096)]
     return np.concatenate(pieces, axis=1)
+
+
+def _highest(values: np.ndarray, around: int) -> np.ndarray:
+    """Return the largest of the values (K,) around each."""
+    return np.lib.stride_tricks.sliding_window_view(np.pad(values, around, mode="edge"), 2 * around + 1).max(axis=1)
 
 
 def _smooth(level: np.ndarray) -> np.ndarray:

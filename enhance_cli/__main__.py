@@ -1,13 +1,15 @@
-"""`enhance`, and `python -m enhance_cli`: Ctrl-C and SIGTERM end it cleanly with exit code 130, from its first moment on."""
+"""`enhance`, and `python -m enhance_cli`: Ctrl-C, SIGTERM and SIGHUP end it cleanly with exit code 130 from its start."""
 
 import os
 import signal
 
 
 def main() -> None:
-    """Run the command line. What takes long to load is loaded when both signals are understood."""
+    """Run the command line. What takes long to load is loaded when these signals are understood."""
     try:
         signal.signal(signal.SIGTERM, _interrupt)
+        if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup sets it
+            signal.signal(signal.SIGHUP, _interrupt)
         from enhance_cli import cli
 
         cli.main()

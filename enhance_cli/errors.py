@@ -19,6 +19,10 @@ class AudioError(EnhanceError):
     """A file that cannot be read or written; the rest of the batch goes on."""
 
 
+class NothingToDo(EnhanceError):
+    """An input that is left out for a reason that only its content tells. It counts as skipped."""
+
+
 class VectorError(EnhanceError):
     """Stored embeddings that cannot be read, used or written; the rest of the batch goes on."""
 

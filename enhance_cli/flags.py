@@ -14,6 +14,7 @@ INPUT, MODEL, OUTPUT, SCRIPT = "Which files", "Model", "Output", "Running"
 class Existing(str, Enum):
     skip = "skip"
     overwrite = "overwrite"
+    newer = "newer"
     error = "error"
 
 

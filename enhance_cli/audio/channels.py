@@ -7,7 +7,7 @@ the order of the file that they come from. Only a writer turns them into the ord
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -122,3 +122,19 @@ def to_core_audio(layout: Layout) -> bytes:
     """Return a `chan` chunk that describes each channel by its label."""
     labels = [SPEAKERS.index(name) + 1 for name in layout]
     return struct.pack(">III", 0, 0, len(labels)) + b"".join(struct.pack(">II12x", label, 0) for label in labels)
+
+
+def to_mono(blocks: Iterable[np.ndarray]) -> np.ndarray:
+    """Return the mean (N,) float32 of the channels of (C, n) blocks, or the first channel where the mean cancels them.
+
+    Two channels of opposite polarity, as a wrongly wired cable gives, are sound and not silence.
+    """
+    means, firsts, energies = [], [], np.zeros(2)
+    for block in blocks:
+        mean = block.mean(axis=0, dtype=np.float32)
+        means.append(mean)
+        if block.shape[0] > 1:
+            firsts.append(block[0].astype(np.float32))
+            energies += float(np.square(mean).sum()), float(np.square(block, dtype=np.float64).mean(axis=0).sum())
+    cancelled = firsts and energies[0] < 0.003 * energies[1]
+    return np.concatenate((firsts if cancelled else means) or [np.zeros(0, np.float32)])

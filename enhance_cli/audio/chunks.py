@@ -17,7 +17,7 @@ from enhance_cli.audio.bounded import BoundedFile
 _STREAMED = (0xFFFFFFFF, 0x80000000, 0x7FFFFFFF, 0x7FFFF000)
 KNOWN = frozenset(  # chunks that commonly follow the audio
     b"LIST|INFO|bext|iXML|id3 |ID3 |cue |smpl|inst|fact|PEAK|JUNK|junk|PAD |FLLR|_PMX|axml|chna|cart|DISP|acid|levl|afsp|"
-    b"minf|elm1|regn|umid|SNDM|plst|strc|bwav|ubxt|ResU|MARK|INST|COMT|NAME|AUTH|ANNO|(c) |CHAN|APPL|COMM|FVER|SAUR".split(
+    b"minf|elm1|regn|umid|SNDM|plst|strc|bwav|ubxt|ResU|MARK|INST|COMT|NAME|AUTH|ANNO|(c) |CHAN|APPL|COMM|FVER|SAUR|enhB".split(
         b"|"
     )
 )

@@ -32,6 +32,10 @@ CONTAINERS = {
     "ogg": "OGG", "oga": "OGG", "opus": "OPUS", "aif": "AIFF", "aiff": "AIFF", "aifc": "AIFF", "caf": "CAF",
     "au": "AU", "snd": "AU", "m4a": "M4A", "m4b": "M4A",
 }  # fmt: skip
+# What a folder is searched for. Files named by the user may have any extension: their content decides.
+AUDIO_SUFFIXES = frozenset(f".{extension}" for extension in CONTAINERS) | {
+    ".aac", ".mka", ".mp2", ".wma", ".amr", ".ac3", ".eac3", ".ape", ".wv", ".tta", ".sph", ".nist", ".g722"
+}  # fmt: skip
 _EXTENSIONS = {"OPUS": ".opus", "AIFF": ".aiff", "WAVEX": ".wav", "RF64": ".wav"}
 _WAVE = ("WAV", "WAVEX", "RF64")
 _DEPTHS = {"16": "PCM_16", "24": "PCM_24", "32": "PCM_32", "float": "FLOAT"}

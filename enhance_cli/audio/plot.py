@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from enhance_cli.audio.channels import to_mono
 from enhance_cli.audio.read import open_audio
 
 _RANGE = 80.0  # dB below the louder file's maximum that are shown
@@ -46,7 +47,7 @@ def _levels(path: Path, seconds: float) -> tuple[np.ndarray, float, int]:
     """Magnitudes (F, T) in dB of the mean of all channels, their length in s, and the rate in Hz."""
     with open_audio(path) as audio:
         rate = audio.info.rate
-        signal = np.concatenate([block.mean(axis=0) for block in audio.blocks(duration=seconds)])
+        signal = to_mono(audio.blocks(duration=seconds))
     size = max(2 * round(_WINDOW * rate / 2), 16)
     length = len(signal) / rate
     signal = np.pad(signal, (size // 2, size // 2))

@@ -18,7 +18,7 @@ from enhance_cli.audio.wave_facts import Change, true_bext, true_ixml
 _PIECE = 1 << 20
 # Chunks that describe the samples themselves, which are new, or are padding.
 AUDIO = frozenset(
-    b"fmt |data|fact|ds64|JUNK|junk|PAD |FLLR|PEAK|levl|slnt|COMM|SSND|FVER|desc|pakt|kuki|chan|free|peak|CHAN".split(
+    b"fmt |data|fact|ds64|JUNK|junk|PAD |FLLR|PEAK|levl|slnt|COMM|SSND|FVER|desc|pakt|kuki|chan|free|peak|CHAN|enhB".split(
         b"|"
     )
 )

@@ -23,7 +23,7 @@ from enhance_cli.audio.pictures import OGG_KEY, read_pictures, write_pictures
 from enhance_cli.audio.wave_facts import Change, describes_level
 from enhance_cli.errors import AudioError
 
-_KINDS = [flac.FLAC, oggvorbis.OggVorbis, oggopus.OggOpus, oggflac.OggFLAC, mp3.MP3, mp4.MP4]
+KINDS = [flac.FLAC, oggvorbis.OggVorbis, oggopus.OggOpus, oggflac.OggFLAC, mp3.MP3, mp4.MP4]
 _COMMENTS = (flac.FLAC, oggvorbis.OggVorbis, oggopus.OggOpus, oggflac.OggFLAC)  # all have Vorbis comments
 # field of FLAC and OGG: (ID3 frame, MP4 atom, WAV INFO chunk)
 _FIELDS = {
@@ -70,7 +70,7 @@ def copy_tags(
             promised = promise(new)
         if riff_tags.can_copy(before, after):
             return riff_tags.copy_chunks(source, target, change)
-        old, new = _opened(source), mutagen.File(target, options=_KINDS)
+        old, new = _opened(source), mutagen.File(target, options=KINDS)
         lost = _copy_texts(source, target, before, after, old, new, info, change)
         chapters = cut(info.chapters if info and info.chapters else read_chapters(old), change.start, change.duration)
         if chapters and not isinstance(new, mp4.MP4):
@@ -92,7 +92,7 @@ def copy_tags(
 def _opened(path: Path) -> mutagen.FileType | None:
     with open(path, "rb") as file:
         try:
-            return mutagen.File(BoundedFile(file), options=_KINDS)
+            return mutagen.File(BoundedFile(file), options=KINDS)
         except mutagen.MutagenError:
             file.seek(0)
             try:

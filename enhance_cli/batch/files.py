@@ -8,6 +8,7 @@ its end. Audio blocks are (C, n) arrays, full scale is 1.
 import contextlib
 import math
 import os
+import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -21,6 +22,7 @@ from enhance_cli.audio.chapters import cut
 from enhance_cli.audio.formats import loses_bits
 from enhance_cli.audio.info import LOSSY, depth
 from enhance_cli.audio.level import Meter
+from enhance_cli.audio.mark import read_mark, write_mark
 from enhance_cli.audio.read import AudioFile, only_channels, open_audio
 from enhance_cli.audio.resample import Resampler, resampled_length
 from enhance_cli.audio.tags import copy_tags
@@ -29,9 +31,9 @@ from enhance_cli.audio.write import AudioWriter, OutputFormat, as_read, output_f
 from enhance_cli.batch.gain import FLOATS, choose_gain, decibels
 from enhance_cli.batch.inputs import STDIN
 from enhance_cli.batch.outputs import Job
-from enhance_cli.batch.safety.atomic import STDOUT, atomic, spool_stdin
+from enhance_cli.batch.safety.atomic import STDOUT, atomic, spool_pipe, spool_stdin
 from enhance_cli.batch.safety.changes import check_unchanged, folders_watched, state
-from enhance_cli.errors import AudioError, EnhanceError
+from enhance_cli.errors import AudioError, EnhanceError, NothingToDo
 
 Blocks = Iterator[np.ndarray]
 Process = Callable[[Blocks, int, int, Meter], Blocks]
@@ -52,7 +54,8 @@ class FileOptions:
     input and output in the record; without it short files are done sooner. `parts` are the names of what the process gives,
     if it gives several things; `closed` says that they sum to the input, and lets the last one take up what rounding to
     the format does to the others. `track` is the number or language of the sound track that is taken, `channels` a number
-    (from 1) or "mix" where not all channels are, and `dither` is none or tpdf.
+    (from 1) or "mix" where not all channels are, and `dither` is none or tpdf. `command` marks the outputs. Inputs that it
+    has marked are left out where results lie beside their inputs.
     """
 
     start: float = 0.0
@@ -68,6 +71,7 @@ class FileOptions:
     track: str | None = None
     channels: str | None = None
     dither: str = "tpdf"
+    command: str = ""
 
 
 def enhance_file(job: Job, process: Process, options: FileOptions = FileOptions()) -> dict[str, Any]:
@@ -75,9 +79,12 @@ def enhance_file(job: Job, process: Process, options: FileOptions = FileOptions(
 
     Of several parts those that stand in the job are written, all or none, with one gain for all. Raises AudioError for
     input that cannot be read and output that cannot be written or is not finite or not as long as the input,
-    UsageError for a format that cannot be written. In all cases nothing is left at the target.
+    UsageError for a format that cannot be written, NothingToDo for an output of an earlier run. In all cases nothing is left
+    at the target.
     """
-    source = spool_stdin() if job.source == STDIN else job.source
+    source = _regular(job.source)
+    if job.beside and options.command and read_mark(source) == options.command:
+        raise NothingToDo("this is an output of an earlier run", "give another folder with -o to do it once more")
     before_reading = state(source)
     with _errors_in_the_users_names(job, source, before_reading), _opened(source, job, options) as audio:
         info = audio.info
@@ -130,6 +137,8 @@ def enhance_file(job: Job, process: Process, options: FileOptions = FileOptions(
                     None if level is None else level + decibels(gain),
                 )  # fmt: skip
                 tags_lost = copy_tags(source, path, options.start, info=info, change=change)
+                if options.command:
+                    write_mark(path, options.command)
                 _check_written(path, place, fmt, length)
             check_unchanged(source, before_reading)
     if options.plot:
@@ -146,12 +155,22 @@ def enhance_file(job: Job, process: Process, options: FileOptions = FileOptions(
     return measured | {f"{name}_after": value for name, value in results[""].items()}
 
 
+def _regular(source: Path) -> Path:
+    """Return a file that can be read twice: the input itself, or what a pipe gives, kept in a temporary one."""
+    if source == STDIN:
+        return spool_stdin()
+    with contextlib.suppress(OSError):
+        if stat.S_ISFIFO(os.stat(source).st_mode):
+            return spool_pipe(source)
+    return source
+
+
 def _opened(source: Path, job: Job, options: FileOptions) -> AudioFile:
     """Open the track and the channels of an input that are asked for."""
     audio = open_audio(source, job.track or options.track)
     if options.channels is not None:
         return only_channels(audio, options.channels)
-    if audio.info.channels == 2 and audio.info.rate <= CALL_RATE:
+    if audio.info.channels == 2 and audio.info.rate <= CALL_RATE and not options.parts:
         note = "two channels, perhaps the two sides of a call: --channel N takes one of them, --channel mix their mean"
         audio.info = replace(audio.info, notes=(*audio.info.notes, note))
     return audio
@@ -289,8 +308,9 @@ def _errors_in_the_users_names(job: Job, source: Path, before: tuple[int, int] |
                 error.message = error.message.replace(str(unfinished_path(place)), str(place))
             elif error.filename is not None and Path(os.fsdecode(error.filename)) == unfinished_path(place):
                 error.filename = str(place)
-        if job.source == STDIN and isinstance(error, EnhanceError):
-            error.message = error.message.replace(str(source), "standard input")
+        if source != job.source and isinstance(error, EnhanceError):
+            known = "standard input" if job.source == STDIN else str(job.source)
+            error.message = error.message.replace(str(source), known)
         raise
 
 

@@ -8,12 +8,13 @@ storage. Each file remembers its path below the folder it was found in, so that 
 import glob
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import TypeVar
 
-from enhance_cli.audio.formats import CONTAINERS
+from enhance_cli.audio.formats import AUDIO_SUFFIXES, CONTAINERS
 from enhance_cli.audio.read import open_audio
 from enhance_cli.batch.storage import StoredFile, files_below, files_like, is_url, locate
 from enhance_cli.errors import AudioError, UsageError
@@ -23,10 +24,6 @@ STDIN = Path("-")
 VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mkv", ".mov", ".webm", ".avi"})
 # Whatever else comes in goes out as WAV.
 WRITABLE_SUFFIXES = frozenset(f".{extension}" for extension in CONTAINERS)
-# What a folder is searched for. Files named by the user may have any extension: their content decides.
-AUDIO_SUFFIXES = WRITABLE_SUFFIXES | {
-    ".aac", ".m4b", ".mka", ".mp2", ".wma", ".amr", ".ac3", ".eac3", ".ape", ".wv", ".sph", ".nist"
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -42,6 +39,7 @@ class Input:
     relative: PurePath
     named: bool = True
     track: str | None = None
+    problem: str = ""
 
 
 Sharded = TypeVar("Sharded")  # an Input or a Job: anything with `relative`
@@ -55,18 +53,41 @@ def expand(
 ) -> list[Input]:
     """All files that the arguments mean, in order, each once. Folders are `searched` for `what`, known by its suffixes.
 
-    A missing plain file is listed as well: it fails later as that one file, with the rest of the batch done.
-    Raises UsageError for a folder without any, a glob without a match, a list that cannot be read, and no
-    input at all.
+    What cannot be had is listed as well, with its problem: it fails later by itself, with the rest of the batch done. That
+    is a missing file, a folder without any or that cannot be read, a glob without a match, a list that cannot be read.
+    Raises UsageError where nothing else is asked for, and for no input at all.
     """
     found: dict[str, Input] = {}
+    refusals: list[UsageError] = []
     for argument in arguments:
-        expand_this = _expand_list if argument.startswith("@") else _expand_one
-        for item in expand_this(argument, recursive, searched, what):
-            found.setdefault("-" if item.path == STDIN else os.path.abspath(item.path), item)
+        is_list = argument.startswith("@") and not os.path.lexists(argument)
+        for item in _or_problem(
+            _expand_list if is_list else _expand_one, argument, recursive, searched, what, refusals
+        ):
+            key = "-" if item.path == STDIN else os.path.abspath(item.path)
+            found.setdefault(f"{key}\0problem" if item.problem else key, item)
+    if refusals and all(item.problem for item in found.values()):
+        raise refusals[0]
     if not found:
         raise UsageError("there are no input files", "name at least one file or folder")
     return list(found.values())
+
+
+def _or_problem(
+    expand_this: Callable,
+    argument: str,
+    recursive: bool,
+    searched: frozenset[str],
+    what: str,
+    refusals: list[UsageError],
+) -> Iterator[Input]:
+    """Yield the files that one argument means; if it means none, add why to `refusals` and yield it as a problem."""
+    try:
+        yield from expand_this(argument, recursive, searched, what, refusals)
+    except UsageError as refusal:
+        refusals.append(refusal)
+        path = Path(argument or ".")
+        yield Input(path, PurePath(path.name), problem=str(refusal))
 
 
 def by_track(found: Sequence[Input]) -> list[Input]:
@@ -85,7 +106,7 @@ def by_track(found: Sequence[Input]) -> list[Input]:
 
 
 def _tracks(path: Path | StoredFile) -> list[int]:
-    if isinstance(path, StoredFile) or path == STDIN:
+    if isinstance(path, StoredFile) or not os.path.isfile(path):  # a pipe can be read once only
         return []
     try:
         with open_audio(path) as audio:
@@ -110,20 +131,27 @@ def _hash(relative: PurePath) -> int:
     return int.from_bytes(hashlib.blake2b(name, digest_size=8).digest(), "big")
 
 
-def _expand_list(argument: str, recursive: bool, searched: frozenset[str], what: str) -> Iterator[Input]:
+def _expand_list(
+    argument: str, recursive: bool, searched: frozenset[str], what: str, refusals: list[UsageError]
+) -> Iterator[Input]:
     listing = argument[1:]
     try:
-        text = Path(listing).read_bytes().decode("utf-8-sig", "surrogateescape")
+        raw = sys.stdin.buffer.read() if listing == "-" else Path(listing).read_bytes()
     except OSError as error:
         raise UsageError(f"{listing}: this list cannot be read ({error.strerror})", "check its name") from error
-    # Not splitlines(): it also cuts at characters that may be part of a file name.
-    for line in text.split("\n"):
-        line = line.rstrip("\r")
-        if line.strip() and not line.lstrip().startswith("#"):
-            yield from _expand_one(line, recursive, searched, what)
+    text = raw.decode("utf-8-sig", "surrogateescape")
+    if "\0" in text:  # as `find -print0` writes it: every character but that one may be part of a name
+        lines = [line for line in text.split("\0") if line]
+    else:  # not splitlines(): it also cuts at characters that may be part of a file name
+        lines = [line.rstrip("\r") for line in text.split("\n")]
+        lines = [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
+    for line in lines:
+        yield from _or_problem(_expand_one, line, recursive, searched, what, refusals)
 
 
-def _expand_one(argument: str, recursive: bool, searched: frozenset[str], what: str) -> Iterator[Input]:
+def _expand_one(
+    argument: str, recursive: bool, searched: frozenset[str], what: str, refusals: list[UsageError]
+) -> Iterator[Input]:
     if not argument:
         raise UsageError("an input has an empty name", "check the variables in your command")
     path = locate(argument)
@@ -134,22 +162,29 @@ def _expand_one(argument: str, recursive: bool, searched: frozenset[str], what: 
     if argument == "-":
         yield Input(STDIN, PurePath("stdin.wav"))
     elif os.path.isdir(path):  # unlike Path.is_dir it never raises, whatever the name
-        yield from _expand_folder(path, recursive, searched, what)
+        yield from _expand_folder(path, recursive, searched, what, refusals)
     elif glob.has_magic(argument) and not os.path.lexists(path):  # a file may really be called "take[1].wav"
         yield from _expand_glob(argument)
     else:
         yield Input(path, PurePath(path.name))
 
 
-def _expand_folder(folder: Path, recursive: bool, searched: frozenset[str], what: str) -> Iterator[Input]:
-    files, videos = [], 0
-    for place, folders, names in os.walk(folder, onerror=_unreadable):
+def _expand_folder(
+    folder: Path, recursive: bool, searched: frozenset[str], what: str, refusals: list[UsageError]
+) -> Iterator[Input]:
+    files, videos, closed = [], 0, []
+    for place, folders, names in os.walk(folder, onerror=closed.append):
         # Hidden files are left out: "._take.wav" of macOS is not audio, and our own unfinished files are
         # hidden.
         files += [Path(place, name) for name in names if not name.startswith(".") and _suffix(name) in searched]
         folders[:] = [name for name in folders if not name.startswith(".")] if recursive else []
         videos += sum(_suffix(name) in VIDEO_SUFFIXES for name in names)
-    if not files:
+    for error in closed:
+        message = f"{error.filename}: this folder cannot be read ({error.strerror})"
+        refusals.append(UsageError(message, "check its permissions"))
+        path = Path(error.filename)
+        yield Input(path, PurePath(path.name), problem=str(refusals[-1]))
+    if not files and not closed:
         hint = "name another folder" if recursive else "add --recursive to look into its sub-folders"
         if videos:
             hint = f"its videos are left out unless they are named, as by '{folder / '*.mp4'}'"
@@ -159,10 +194,11 @@ def _expand_folder(folder: Path, recursive: bool, searched: frozenset[str], what
 
 
 def _expand_glob(pattern: str) -> Iterator[Input]:
-    parts = Path(pattern).parts
-    fixed = next(i for i, part in enumerate(parts) if glob.has_magic(part))
-    root = Path(*parts[:fixed])
-    paths = sorted(path for path in map(Path, glob.glob(pattern, recursive=True)) if os.path.isfile(path))
+    root, parts = Path(), list(Path(pattern).parts)
+    while len(parts) > 1 and os.path.isdir(root / parts[0]):  # a folder may really be called "Show [2024]"
+        root /= parts.pop(0)
+    below = glob.glob(os.path.join(*parts), root_dir=root, recursive=True)
+    paths = sorted(path for path in (root / name for name in below) if os.path.isfile(path))
     if not paths:
         raise UsageError(f"{pattern}: no file matches this pattern", "check it, and keep it in quotes")
     for path in paths:
@@ -188,7 +224,3 @@ def _expand_stored(stored: StoredFile, recursive: bool, searched: frozenset[str]
 
 def _suffix(name: str) -> str:
     return os.path.splitext(name)[1].lower()
-
-
-def _unreadable(error: OSError) -> None:
-    raise UsageError(f"{error.filename}: this folder cannot be read ({error.strerror})", "check its permissions")

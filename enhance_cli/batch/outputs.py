@@ -19,13 +19,16 @@ from enhance_cli.batch.safety.atomic import STDOUT
 from enhance_cli.batch.storage import Listings, StoredFile, locate
 from enhance_cli.errors import UsageError
 
+Existing = Literal["skip", "overwrite", "newer", "error"]
+
 
 @dataclass(frozen=True)
 class Job:
     """One input with its output; `target` is `-` for standard output, `reason` says why a job is skipped.
 
     Where one input has several outputs, `parts` are those to be written, (name, place) each, and `target` is the first.
-    `track` is the number of the sound track that is taken, if it is one of several.
+    `track` is the number of the sound track that is taken, if it is one of several, `problem` why the
+    input is no file at all. `beside` says that results lie beside their inputs, under names of the program's own.
     """
 
     source: Path | StoredFile
@@ -35,6 +38,8 @@ class Job:
     reason: str = ""
     parts: tuple[tuple[str, Path], ...] = ()
     track: str | None = None
+    problem: str = ""
+    beside: bool = False
 
     @property
     def targets(self) -> tuple[Path, ...]:
@@ -47,7 +52,7 @@ def plan(
     output: str | None = None,
     template: str | None = None,
     suffix: str = "denoised",
-    existing: Literal["skip", "overwrite", "error"] = "skip",
+    existing: Existing = "skip",
     extension: str | None = None,
     fields: Mapping[str, Any] | None = None,
     writable: frozenset[str] = WRITABLE_SUFFIXES,
@@ -57,8 +62,9 @@ def plan(
 
     Without `output` a result lies beside its input as `{stem}_{suffix}{ext}`. `output` is a file if there is
     one input and the name ends like audio, else a folder that repeats the relative paths. `template` renames
-    within that folder, with the fields stem, ext, parent (the name of the input's folder) and those in
-    `fields`. `extension` (".flac") replaces the input's; inputs that do not end in one of `writable` get `fallback`.
+    within that folder, with the fields stem, ext, suffix (of the input, without its dot), parent (the name of the input's
+    folder) and those in `fields`. `extension` (".flac") replaces the input's; inputs that do not end in one of `writable`
+    get `fallback`. With `existing` "newer" outputs that are older than their inputs are made again.
     Raises UsageError if two inputs share an output, an output is an input, an output cannot be written, or
     `existing` is "error" and one is there.
     """
@@ -71,7 +77,8 @@ def plan(
         kinds = writable, fallback
         targets = [_target(item, output, pattern, extension, fields or {}, *kinds) for item in inputs]
     jobs = [
-        Job(item.path, item.relative, target, track=item.track) for item, target in zip(inputs, targets, strict=True)
+        Job(item.path, item.relative, target, track=item.track, problem=item.problem)
+        for item, target in zip(inputs, targets, strict=True)
     ]
 
     return _checked(jobs, inputs, output is None and template is None, existing)
@@ -82,7 +89,7 @@ def plan_parts(
     parts: Sequence[str],
     output: str | None = None,
     template: str | None = None,
-    existing: Literal["skip", "overwrite", "error"] = "skip",
+    existing: Existing = "skip",
     extension: str | None = None,
     fields: Mapping[str, Any] | None = None,
 ) -> list[Job]:
@@ -104,14 +111,16 @@ def plan_parts(
         for part in parts:
             named = {**(fields or {}), "part": part}
             target = _target(item, output, pattern, extension, named, WRITABLE_SUFFIXES, ".wav")
-            singles.append(Job(item.path, item.relative, target, parts=((part, target),), track=item.track))
+            singles.append(
+                Job(item.path, item.relative, target, parts=((part, target),), track=item.track, problem=item.problem)
+            )
     if template and len(parts) > 1 and "{part" not in template:
         raise UsageError(f"{template}: all parts of a file would get this name", "use {part}, as in {stem}_{part}{ext}")
     singles = _checked(singles, inputs, output is None and template is None, existing)
     return [_together(singles[i : i + len(parts)]) for i in range(0, len(singles), len(parts))]
 
 
-def check(jobs: Sequence[Job], inputs: Sequence[Input], existing: Literal["skip", "overwrite", "error"]) -> list[Job]:
+def check(jobs: Sequence[Job], inputs: Sequence[Input], existing: Existing) -> list[Job]:
     """Jobs whose places are known already, held to what `plan` and `plan_parts` promise. Raises UsageError as they do."""
     split = [[replace(job, target=place, parts=((n, place),)) for n, place in job.parts] or [job] for job in jobs]
     singles = iter(_checked([single for part in split for single in part], inputs, False, existing))
@@ -120,12 +129,14 @@ def check(jobs: Sequence[Job], inputs: Sequence[Input], existing: Literal["skip"
 
 def _checked(jobs: list[Job], inputs: Sequence[Input], beside: bool, existing: str) -> list[Job]:
     """`beside`: the results lie beside their inputs, under names that say what they are."""
-    jobs = _set_earlier_outputs_aside(jobs, inputs, beside=beside, existing=existing)
-    _refuse_collisions(jobs)
+    sound = [replace(job, beside=beside) for job in jobs if not job.problem]
+    sound = _set_earlier_outputs_aside(sound, inputs, beside=beside, existing=existing)
+    _refuse_collisions(sound)
     there = Listings()
-    jobs = [_settle_existing(job, existing, there) for job in jobs]
-    _refuse_unwritable(jobs)
-    return jobs
+    sound = [_settle_existing(job, existing, there) for job in sound]
+    _refuse_unwritable(sound)
+    settled = iter(sound)
+    return [job if job.problem else next(settled) for job in jobs]
 
 
 def _together(jobs: Sequence[Job]) -> Job:
@@ -167,6 +178,7 @@ def _target(
         **fields,
         "stem": item.relative.stem,
         "ext": ext,
+        "suffix": own.lstrip("."),
         "parent": Path(os.path.abspath(item.path)).parent.name,
     }
     name = PurePath(_render(template, known))
@@ -275,7 +287,19 @@ def _settle_existing(job: Job, existing: str, there: Listings) -> Job:
         raise UsageError(f"{job.target}: the output of {job.source} is a folder", "choose another name with -o")
     if existing == "error":
         raise UsageError(f"{job.target}: this output exists", "use --existing skip or --existing overwrite")
-    return replace(job, action="skip", reason="the output exists") if existing == "skip" else job
+    older = _older(job.target, job.source)
+    if existing == "overwrite" or existing == "newer" and older:
+        return job
+    newer = ", but its input is newer: --existing newer does it again" if older else ""
+    return replace(job, action="skip", reason=f"the output exists{newer}")
+
+
+def _older(target: Path | StoredFile, source: Path | StoredFile) -> bool:
+    """Return whether an output was made before its input was last changed."""
+    try:
+        return os.stat(target).st_mtime < os.stat(source).st_mtime
+    except (OSError, TypeError):
+        return False
 
 
 def _refuse_unwritable(jobs: Sequence[Job]) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from enhance_cli.batch.files import FileOptions, enhance_file
 from enhance_cli.batch.outputs import Job
 from enhance_cli.batch.transfer import fetched
+from enhance_cli.errors import AudioError
 
 One = Callable[[Job], Mapping[str, Any]]
 """A job -> fields of its Record; raises what went wrong."""
@@ -45,6 +46,8 @@ def anywhere(one: One) -> One:
     """`one`, which knows local files only, for jobs on stored ones too."""
 
     def fetching(job: Job) -> Mapping[str, Any]:
+        if job.problem:
+            raise AudioError(job.problem)
         with fetched(job) as local:
             return one(local)
 

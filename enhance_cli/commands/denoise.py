@@ -89,7 +89,7 @@ def denoise(
     options = file_options(
         jobs, json, report, verbose, plot, bit_depth,
         start=start, duration=duration, container=format, sample_rate=sample_rate, loudness=target_loudness,
-        track=None if track == "all" else track, channels=flags.parse_channel(channel), dither=dither.value,
+        track=None if track == "all" else track, channels=flags.parse_channel(channel), dither=dither.value, command="denoise",
     )  # fmt: skip
     carry_out(
         jobs, Work(_load, entry, device, precision, threads, choices, options), base,

@@ -87,7 +87,8 @@ def extract_stem(
     options = file_options(
         jobs, json, report, verbose, plot, bit_depth,
         start=start, duration=duration, container=format, sample_rate=sample_rate, loudness=target_loudness,
-        track=None if track == "all" else track, channels=flags.parse_channel(channel), dither=dither.value,
+        track=None if track == "all" else track, channels=flags.parse_channel(channel),
+        dither=dither.value, command="extract-stem",
         parts=parts, closed=residual,
     )  # fmt: skip
     said = f", {sampler}, {count_steps(steps)}" if steps else ""

@@ -94,6 +94,9 @@ def _list_jobs(jobs: list, quiet: bool) -> None:
         if job.action == "skip":
             if not quiet:
                 say(f"skip {job.source}: {job.reason}")
+        elif job.problem:
+            missing += 1
+            say(f"error: {job.problem}")
         elif job.source == STDIN or there.has(job.source):
             targets |= dict.fromkeys(map(str, job.targets))
         else:

@@ -17,13 +17,16 @@ from pathlib import Path
 import numpy as np
 
 from enhance_cli.atomic import replace_file
+from enhance_cli.audio.channels import to_mono
+from enhance_cli.audio.formats import AUDIO_SUFFIXES
 from enhance_cli.audio.read import open_audio
 from enhance_cli.audio.resample import resample
 from enhance_cli.data.ranges import OutOfRange, in_range
 from enhance_cli.errors import AudioError, EnhanceError, UsageError
 
 GROUPS = ("file", "folder")
-SUFFIXES = {".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a", ".g722", ".aif", ".aiff"}
+SUFFIXES = AUDIO_SUFFIXES
+QUIET = 0.05  # peak below which 16 bits would crush a recording
 
 
 @dataclass(frozen=True)
@@ -112,6 +115,7 @@ def list_files(source: Source, root: Path) -> list[Path]:
         path
         for path in sorted(folder.rglob("*"))
         if path.suffix.lower() in SUFFIXES
+        and not _is_hidden(path.relative_to(folder))
         and not any(fnmatch.fnmatch(path.relative_to(folder).as_posix(), pattern) for pattern in source.exclude)
         and (wanted is None or path.relative_to((root / source.scores).parent).as_posix() in wanted)
     ]
@@ -120,6 +124,11 @@ def list_files(source: Source, root: Path) -> list[Path]:
         hint = "check the recipe's exclude and at_least" if chosen else "name a folder that holds recordings"
         raise UsageError(f"{folder}: no usable audio in it", hint)
     return files
+
+
+def _is_hidden(relative: Path) -> bool:
+    """Return whether a file or a folder above it is hidden: `._take.wav` of macOS is no audio."""
+    return any(part.startswith(".") for part in relative.parts)
 
 
 def group(source: Source, path: Path, root: Path) -> str:
@@ -159,6 +168,9 @@ def _pack(files, sources, rate: int, packed: Path, index: Path, log) -> None:
             rates[own_rate] += 1
             rows.append((i, name, position, len(audio)))
             position += len(audio)
+            peak = float(np.abs(audio).max())
+            if peak > 1 or 0 < peak < QUIET:  # float files have levels that 16 bits do not
+                audio = audio * np.float32(0.5 / peak)
             out.write(np.round(audio * 32767).clip(-32768, 32767).astype(np.int16).tobytes())
         if not rows:
             raise EnhanceError("the corpus holds no readable audio", "name the corpus root with --data")
@@ -186,8 +198,7 @@ def read_mono(path: Path, rate: int) -> np.ndarray:
 def _read(path: Path, rate: int) -> tuple[np.ndarray, int]:
     """read_mono, and the rate of the file."""
     with open_audio(path) as file:
-        blocks = [block.mean(axis=0) for block in file.blocks()]
-        audio = np.concatenate(blocks or [np.zeros(0)]).astype(np.float32)
+        audio = to_mono(file.blocks())
         return resample(audio[None], file.info.rate, rate)[0], file.info.rate
 
 

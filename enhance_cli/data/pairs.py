@@ -102,7 +102,11 @@ def _files(folder: Path) -> dict[str, Location]:
     """Return audio files by their path without its suffix."""
     if not folder.is_dir():
         raise UsageError(f"{folder}: no such folder", "pairs lie in train/noisy, train/clean, valid/noisy, valid/clean")
-    files = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in SUFFIXES]
+    files = [
+        path
+        for path in sorted(folder.rglob("*"))
+        if path.suffix.lower() in SUFFIXES and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    ]
     if not files:
         raise UsageError(f"{folder}: no audio in it", "pairs lie in train/noisy, train/clean, valid/noisy, valid/clean")
     return {path.relative_to(folder).with_suffix("").as_posix(): Location(str(path)) for path in files}

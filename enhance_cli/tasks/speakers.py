@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from enhance_cli.audio.channels import to_mono
 from enhance_cli.audio.read import open_audio
 from enhance_cli.errors import AudioError, EnhanceError, ModelError, VectorError
 from enhance_cli.models import registry
@@ -52,7 +53,7 @@ class Speakers:
         """(embedding (D,), seconds) of the recording at `path`, mixed to mono. Raises AudioError that names it."""
         with open_audio(path) as audio:
             rate = audio.info.rate
-            wave = np.concatenate([np.empty(0, np.float32), *(block.mean(axis=0) for block in audio.blocks())])
+            wave = to_mono(audio.blocks())
         try:
             return self.load_extractor().embed(wave[None], rate), len(wave) / rate
         except AudioError as error:

@@ -1,5 +1,6 @@
 """What the words on the command line mean: real folders, globs, lists and awkward names."""
 
+import io
 import os
 import sys
 from pathlib import Path, PurePath
@@ -101,10 +102,42 @@ def test_folder_without_audio_is_refused_and_recursive_is_suggested(tree):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX permission bits")
-def test_folder_that_cannot_be_read_is_not_passed_over(tree, unprivileged):
+def test_folder_that_cannot_be_read_fails_by_itself(tree, unprivileged):
     (tree / "locked").mkdir(mode=0o000)
-    with unprivileged(), pytest.raises(UsageError, match=r"locked: this folder cannot be read"):
-        expand(["rec"], recursive=True)
+    with unprivileged():
+        found = expand(["rec"], recursive=True)
+        (problem,) = [item for item in found if item.problem]
+        assert "locked: this folder cannot be read" in problem.problem and len(found) > 2
+        with pytest.raises(UsageError, match=r"locked: this folder cannot be read"):
+            expand(["rec/locked"], recursive=True)
+
+
+def test_what_cannot_be_had_fails_by_itself_among_others(tree, tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "list.txt").write_text("nothing*.wav\nrec\n")
+    found = expand(["rec", f"{tmp_path}/empty", "*.nothing", "@gone.txt", f"@{tmp_path}/list.txt"])
+    problems = [item.problem for item in found if item.problem]
+    said = ["no audio files in this folder", "no file matches", "this list cannot be read", "no file matches"]
+    assert len(problems) == 4 and all(part in problem for part, problem in zip(said, problems))
+    assert [item for item in found if not item.problem] == expand(["rec"])
+
+
+def test_lists_with_nul_from_standard_input_and_names_that_begin_with_at(tree, tmp_path, monkeypatch):
+    odd = tmp_path / "a\nb.wav"
+    odd.touch()
+    (tmp_path / "list").write_bytes(os.fsencode(odd) + b"\0")
+    assert [item.path for item in expand([f"@{tmp_path}/list"])] == [odd]
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(os.fsencode(odd) + b"\0")))
+    assert [item.path for item in expand(["@-"])] == [odd]
+    Path("@home.wav").touch()
+    assert [item.path for item in expand(["@home.wav"])] == [Path("@home.wav")]
+
+
+def test_quoted_pattern_below_a_folder_with_brackets(tree):
+    Path("Show [2024]/one").mkdir(parents=True)
+    Path("Show [2024]/one/a.wav").touch()
+    (found,) = expand(["Show [2024]/*/*.wav"])
+    assert (found.path, found.relative) == (Path("Show [2024]/one/a.wav"), PurePath("one/a.wav"))
 
 
 def test_shards_are_disjoint_complete_and_unmoved_by_new_files():

@@ -20,7 +20,7 @@ from typing import Any
 from enhance_cli.batch.outputs import Job
 from enhance_cli.batch.record import Record
 from enhance_cli.batch.safety.atomic import STDOUT, discard_unfinished
-from enhance_cli.errors import EnhanceError, UsageError
+from enhance_cli.errors import EnhanceError, NothingToDo, UsageError
 
 NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -180,6 +180,8 @@ def run_one(job: Job, work: Callable[[Job], Mapping[str, Any]], base: Mapping[st
         for name, value in work(job).items():
             setattr(record, name, value)
         record.status = "done"
+    except NothingToDo as reason:
+        record.status, record.reason = "skipped", str(reason)
     except Exception as error:  # noqa: BLE001 - whatever it is, it must not stop the other files
         record.status, record.reason, record.error = "failed", explain(error, job), error
     record.seconds_work = round(time.perf_counter() - started, 3)

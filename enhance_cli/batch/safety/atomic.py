@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from enhance_cli.atomic import Busy, locked, replace_path, unfinished_path
 from enhance_cli.batch.safety.temporary import temporary_folder
@@ -32,6 +33,8 @@ def atomic(target: Path) -> Iterator[Path]:
                 shutil.copyfileobj(finished, sys.stdout.buffer, PIECE)
             sys.stdout.buffer.flush()
         return
+    if target.is_symlink():  # the file behind the link is replaced, not the link
+        target = Path(os.path.realpath(target))
     with replace_path(target, wait=False) as unfinished:
         yield unfinished
 
@@ -55,6 +58,15 @@ def discard_unfinished(target: Path, patience: float = 5.0) -> None:
             return
 
 
+def spool_pipe(path: Path) -> Path:
+    """Copy what a named pipe or a `<(command)` gives to a temporary file and return its path.
+
+    Raises AudioError as `spool_stdin` does, OSError as the file system gives it.
+    """
+    with path.open("rb") as stream:
+        return _spooled(stream, str(path))
+
+
 def spool_stdin() -> Path:
     """Copy standard input to a temporary file and return its path. The file is deleted at exit.
 
@@ -63,16 +75,20 @@ def spool_stdin() -> Path:
     """
     if sys.stdin is None:
         raise AudioError("standard input is closed", "give it a file or a pipe")
+    return _spooled(sys.stdin.buffer, "standard input")
+
+
+def _spooled(stream: BinaryIO, name: str) -> Path:
     stack = contextlib.ExitStack()
     atexit.register(stack.close)
     try:
         path = stack.enter_context(temporary_folder()) / "input"
         with path.open("wb") as spool:
-            shutil.copyfileobj(sys.stdin.buffer, spool, PIECE)
+            shutil.copyfileobj(stream, spool, PIECE)
     except OSError as error:
-        message = f"standard input cannot be stored in the folder for temporary files ({error.strerror})"
+        message = f"{name} cannot be stored in the folder for temporary files ({error.strerror})"
         raise AudioError(message, "set TMPDIR to a folder with room") from error
     if path.stat().st_size == 0:
         stack.close()
-        raise AudioError("standard input is empty", "check the command before the pipe")
+        raise AudioError(f"{name} is empty", "check the command before the pipe")
     return path

@@ -1,0 +1,64 @@
+"""The mark that an output carries: which command made it, so that no later run takes it for one of its inputs.
+
+A comment ENHANCED_BY in FLAC and Ogg, a field of that name in ID3 and M4A, a chunk `enhB` in WAV, AIFF and CAF. AU and W64 have
+no place for it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import mutagen
+from mutagen import id3, mp3, mp4
+
+from enhance_cli.audio import riff_tags
+from enhance_cli.audio.bounded import BoundedFile
+from enhance_cli.audio.chunks import read_payload, walk
+from enhance_cli.audio.tags import KINDS
+
+_NAME, _CHUNK, _ATOM = "ENHANCED_BY", b"enhB", "----:com.apple.iTunes:ENHANCED_BY"
+
+
+def write_mark(path: Path, command: str) -> None:
+    """Note in a finished file which command has made it. Raises OSError as the file system gives it."""
+    with open(path, "rb") as file:
+        form = walk(file)
+        marked = form is not None and form.find(_CHUNK) is not None
+    if form is not None:
+        if form.kind != "W64" and not marked:
+            riff_tags.append_chunk(path, _CHUNK, command.encode())
+        return
+    file = mutagen.File(path, options=KINDS)
+    if file is None:
+        return
+    if file.tags is None:
+        file.add_tags()
+    if isinstance(file, mp3.MP3):
+        file.tags.add(id3.TXXX(encoding=id3.Encoding.UTF8, desc=_NAME, text=[command]))
+        file.save(v2_version=3 if file.tags.version[:2] == (2, 3) else 4)
+        return
+    file.tags[_ATOM if isinstance(file, mp4.MP4) else _NAME] = [
+        command.encode() if isinstance(file, mp4.MP4) else command
+    ]
+    file.save()
+
+
+def read_mark(path: Path) -> str | None:
+    """Return the command that made a file, or None."""
+    try:
+        with open(path, "rb") as file:
+            form = walk(file)
+            if form is not None:
+                chunk = form.find(_CHUNK)
+                return read_payload(file, chunk).decode("ascii", "replace") if chunk else None
+            file.seek(0)
+            found = mutagen.File(BoundedFile(file), options=KINDS)
+    except (OSError, mutagen.MutagenError):
+        return None
+    tags = getattr(found, "tags", None)
+    if not tags:
+        return None
+    if isinstance(found, mp3.MP3):
+        return str(tags.get(f"TXXX:{_NAME}", "")) or None
+    values = tags.get(_ATOM if isinstance(found, mp4.MP4) else _NAME) or [None]
+    return bytes(values[0]).decode() if isinstance(values[0], bytes) else values[0]

@@ -1,0 +1,113 @@
+"""Earlier outputs among the inputs, inputs that changed since, pipes, links and signals."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path, PurePath
+
+import numpy as np
+import pytest
+import soundfile
+
+from enhance_cli.audio.mark import read_mark
+from enhance_cli.audio.read import open_audio
+from enhance_cli.batch.backends.threads import run
+from enhance_cli.batch.files import FileOptions, enhance_file
+from enhance_cli.batch.inputs import expand
+from enhance_cli.batch.outputs import Job, plan
+from enhance_cli.errors import UsageError
+from tests import audio_zoo as zoo
+
+
+def go(arguments, output=None, command="denoise", existing="skip", extension=None):
+    records = []
+    jobs = plan(expand(arguments), output, existing=existing, extension=extension)
+    options = FileOptions(command=command)
+    run(jobs, lambda job: enhance_file(job, lambda blocks, *_: blocks, options), {}, records.append)
+    return records
+
+
+@pytest.mark.parametrize("suffix", [".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a", ".aiff", ".caf"])
+def test_an_output_is_known_again_whatever_it_is_called(suffix, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    zoo.save(Path("a.wav"), zoo.noise(1, 48000), 48000)
+    (first,) = go(["a.wav"], extension=suffix)
+    assert first.status == "done" and read_mark(Path(first.output)) == "denoise"
+    renamed = Path(f"other{suffix}")
+    os.rename(first.output, renamed)
+    (again,) = go([str(renamed)])
+    assert again.status == "skipped" and "output of an earlier run" in again.reason
+    assert go([str(renamed)], "out/")[0].status == "done", "with a folder of its own it is done once more"
+    with open_audio(renamed) as audio:
+        assert abs(sum(block.shape[1] for block in audio.blocks()) - 48000) <= (0 if suffix != ".opus" else 1)
+
+
+def test_a_command_takes_the_outputs_of_another(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    zoo.save(Path("a.wav"), zoo.noise())
+    go(["a.wav"])
+    assert go(["a_denoised.wav"], command="extract-stem")[0].status == "done"
+
+
+def test_an_input_that_is_newer_than_its_output_is_told_and_done_when_asked(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    zoo.save(Path("a.wav"), zoo.noise())
+    go(["a.wav"], "out/")
+    assert go(["a.wav"], "out/")[0].reason == "the output exists"
+    assert go(["a.wav"], "out/", existing="newer")[0].status == "skipped"
+    os.utime("a.wav", (time.time() + 9, time.time() + 9))
+    assert "its input is newer" in go(["a.wav"], "out/")[0].reason
+    assert go(["a.wav"], "out/", existing="newer")[0].status == "done"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX pipes and links")
+def test_a_named_pipe_is_read_and_a_link_is_written_through(tmp_path):
+    source = zoo.save(tmp_path / "a.wav", zoo.noise())
+    pipe = tmp_path / "pipe.wav"
+    os.mkfifo(pipe)
+    writer = subprocess.Popen(["cp", source, pipe])
+    (tmp_path / "elsewhere").mkdir()
+    link = tmp_path / "b.wav"
+    link.symlink_to(tmp_path / "elsewhere" / "real.wav")
+    enhance_file(Job(pipe, PurePath("pipe.wav"), link), lambda blocks, *_: blocks, FileOptions())
+    writer.wait()
+    assert link.is_symlink() and np.array_equal(soundfile.read(tmp_path / "elsewhere" / "real.wav")[0], zoo.noise()[0])
+
+
+def test_a_problem_fails_alone_and_nothing_else_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    zoo.save(Path("a.wav"), zoo.noise())
+    Path("empty").mkdir()
+    jobs = plan(expand(["empty", "a.wav"]), "out/")
+    assert [job.problem[:5] for job in jobs] == ["empty", ""]
+    with pytest.raises(UsageError):
+        expand(["empty"])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+def test_a_closed_terminal_ends_a_run_as_a_kill_does(start_python, tmp_path):
+    code = "import time\nimport enhance_cli.cli as c\nc.main = lambda: time.sleep(60)\n"
+    code += "print('ready', flush=True)\nfrom enhance_cli.__main__ import main\nmain()\n"
+    with start_python("-c", code, stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
+        time.sleep(1)
+        process.send_signal(signal.SIGHUP)
+        assert process.wait(30) == 130
+
+
+def test_fewer_bits_are_dithered_and_equal_bits_are_not(tmp_path):
+    tone = 2**-16 * np.sin(2 * np.pi * 440 * np.arange(48000) / 48000)  # half a step of 16 bits
+    source = zoo.save(tmp_path / "a.wav", tone[None], 48000, subtype="PCM_24")
+    results = {}
+    for dither in ("tpdf", "none"):
+        job = Job(source, PurePath("a.wav"), tmp_path / f"{dither}.wav")
+        enhance_file(job, lambda blocks, *_: blocks, FileOptions(bit_depth="16", dither=dither))
+        results[dither] = soundfile.read(job.target)[0]
+    spectrum = np.abs(np.fft.rfft(results["tpdf"])) / 24000
+    assert spectrum[440] == pytest.approx(2**-16, rel=0.2) and spectrum[1320] < spectrum[440] / 5
+    again = zoo.save(tmp_path / "b.wav", zoo.noise(), subtype="PCM_24")  # 16 bits stand in its 24
+    job = Job(again, PurePath("b.wav"), tmp_path / "c.wav")
+    enhance_file(job, lambda blocks, *_: blocks, FileOptions(bit_depth="16"))
+    assert np.array_equal(soundfile.read(job.target, dtype="float32")[0], zoo.noise()[0])

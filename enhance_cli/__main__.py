@@ -14,7 +14,9 @@ def main() -> None:
 
         cli.main()
     except KeyboardInterrupt:  # before or after the command itself, which has its own way
-        os._exit(130)
+        from enhance_cli.errors import ExitCode
+
+        os._exit(ExitCode.INTERRUPTED)
 
 
 def _interrupt(_signal: int, _frame: object) -> None:

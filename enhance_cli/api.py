@@ -70,7 +70,8 @@ class Denoiser:
         threads: int | None = None,
         window_seconds: float | None = None,
     ):
-        from enhance_cli.tasks.denoise import DenoiseOptions, Denoiser
+        from enhance_cli.tasks.denoise import Denoiser
+        from enhance_cli.tasks.options import DenoiseOptions
 
         options = DenoiseOptions(
             steps=steps,
@@ -124,7 +125,8 @@ class StemExtractor:
         batch_size: int = 1,
         threads: int | None = None,
     ):
-        from enhance_cli.tasks.extract_stem import StemExtractor, StemOptions
+        from enhance_cli.tasks.extract_stem import StemExtractor
+        from enhance_cli.tasks.options import StemOptions
 
         options = StemOptions(
             stems=(stem,) if isinstance(stem, str) else tuple(stem),
@@ -180,14 +182,13 @@ class SpeakerRepairer:
         segment: float | None = None,
         vad: bool = False,
     ):
-        from enhance_cli.tasks.embed import EmbedOptions
-        from enhance_cli.tasks.repair import RepairOptions
-        from enhance_cli.tasks.speakers import Speakers
+        from enhance_cli.tasks.embedding_pipeline import EmbeddingPipeline
+        from enhance_cli.tasks.options import EmbedOptions, RepairOptions
 
         options = RepairOptions(time, steps, draws, seed, ensemble, normalize)
         embedding = EmbedOptions(segment, vad, normalize == "unit")
         self.model = _ready(model, "enhance-embedding", device, precision)
-        self._speakers = Speakers(self.model, options, extractor, embedding)
+        self._pipeline = EmbeddingPipeline(self.model, options, extractor, embedding)
 
     def __call__(self, vectors: np.ndarray) -> np.ndarray:
         """Return the repaired embeddings (K, D) or (D,), float32.
@@ -203,7 +204,7 @@ class SpeakerRepairer:
         import numpy as np
 
         rows = np.asarray(vectors)
-        repaired, unusable = self._speakers.repairer.run(np.atleast_2d(rows))
+        repaired, unusable = self._pipeline.repairer.run(np.atleast_2d(rows))
         if unusable.any():
             numbers = ", ".join(map(str, np.flatnonzero(unusable)))
             warnings.warn(f"rows that are zero or not finite come back as they were: {numbers}", stacklevel=stacklevel)
@@ -216,8 +217,8 @@ class SpeakerRepairer:
         """
         import numpy as np
 
-        row = self._speakers.load_extractor().embed(np.atleast_2d(audio), rate)
-        return self._speakers.repair_recorded(row[None])[0][0]
+        row = self._pipeline.load_extractor().embed(np.atleast_2d(audio), rate)
+        return self._pipeline.repair_recorded(row[None])[0][0]
 
 
 def denoise(

@@ -22,7 +22,7 @@ from enhance_cli.commands.models import models
 from enhance_cli.commands.report import report
 from enhance_cli.commands.train import train
 from enhance_cli.commands.verify.command import verify
-from enhance_cli.errors import EnhanceError, UsageError
+from enhance_cli.errors import EnhanceError, ExitCode, UsageError
 
 # What the parser of the command line raises, whether Typer's own or that of click
 WrongCall = typer.BadParameter.__base__
@@ -37,7 +37,7 @@ app = typer.Typer(
 
 
 def _unwrapped(command: Callable) -> str:
-    """The docstring with its paragraphs in one line each, for terminals of any width."""
+    """Return the docstring with each paragraph on one line, for terminals of any width."""
     return "\n\n".join(" ".join(paragraph.split()) for paragraph in inspect.getdoc(command).split("\n\n"))
 
 
@@ -64,7 +64,7 @@ def common(
 
 
 def main() -> None:
-    """Run the command line. Exit codes: 0 done, 1 some file failed, 2 wrong use, 3 model refused, 130 interrupted."""
+    """Run the command line and exit with an ExitCode."""
     try:
         code = app(prog_name="enhance", standalone_mode=False)
     except EnhanceError as error:
@@ -74,17 +74,17 @@ def main() -> None:
             sys.exit(error.exit_code)
         _fail(_as_usage_error(error))
     except KeyboardInterrupt:
-        _leave_at_once(130)
+        _leave_at_once(ExitCode.INTERRUPTED)
     except BrokenPipeError:  # whoever read our output has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
-    if code == 130:
-        _leave_at_once(130)
+        sys.exit(ExitCode.SOME_FAILED)
+    if code == ExitCode.INTERRUPTED:
+        _leave_at_once(ExitCode.INTERRUPTED)
     sys.exit(code)
 
 
 def _leave_at_once(code: int) -> None:
-    """Without waiting for the threads that are in the midst of a window, whose result nobody wants any more."""
+    """Exit without waiting for threads that are in the middle of a window, since nobody wants its result any more."""
     sys.stdout.flush()
     sys.stderr.flush()
     atexit._run_exitfuncs()

@@ -1,4 +1,4 @@
-"""Talk to people on stderr, give results on stdout. rich is imported when something is really shown."""
+"""Messages on stderr, results on stdout. rich is imported when something is shown."""
 
 import sys
 import threading
@@ -9,30 +9,31 @@ from functools import lru_cache
 
 @lru_cache(maxsize=1)
 def talk():
-    """The rich console on stderr: no markup, no wrapping, no colour where NO_COLOR or a pipe says so."""
+    """Return the rich console on stderr: no markup, no wrapping, no color if NO_COLOR is set or stderr is a pipe."""
     from rich.console import Console
 
     return Console(stderr=True, soft_wrap=True, markup=False, highlight=False, emoji=False)
 
 
 def say(line: str) -> None:
+    """Print one line on stderr."""
     talk().print(printable(line))
 
 
 def result(line: str) -> None:
-    """One line of results on stdout, at once, whatever bytes file names hold."""
+    """Print one line of results on stdout, at once, whatever bytes file names hold."""
     sys.stdout.buffer.write(line.encode("utf-8", "surrogateescape") + b"\n")
     sys.stdout.flush()
 
 
 def printable(text: str) -> str:
-    """File names may hold bytes that are not UTF-8; show them escaped."""
+    """Return `text` with bytes that are not UTF-8, which file names may hold, escaped."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 
 @contextmanager
 def transfer(name: str):
-    """A function (bytes here, bytes in all or None) that moves a bar on a terminal, and does nothing elsewhere."""
+    """Yield a function (bytes received, bytes in all or None) that moves a bar on a terminal, and does nothing elsewhere."""
     if not sys.stderr.isatty():
         yield lambda done, total: None
         return
@@ -45,7 +46,7 @@ def transfer(name: str):
 
 
 def span(seconds: float) -> str:
-    """A length of time as people say it: 12 s, 3.5 min, 2.0 h."""
+    """Return a length of time as people say it: 12 s, 3.5 min, 2.0 h."""
     for size, unit in ((86400, "days"), (3600, "h"), (60, "min")):
         if seconds >= 1.5 * size:
             return f"{seconds / size:,.1f} {unit}"
@@ -53,16 +54,16 @@ def span(seconds: float) -> str:
 
 
 class Reporter:
-    """Tells of each finished file: its output path (or its record as JSON) on stdout, errors and progress on stderr.
+    """Print each finished file: its output path (or its record as JSON) on stdout, errors and progress on stderr.
 
     Progress (files, audio, speed, time left) is a bar on a terminal, else a line every SECONDS. `skips` of the `total` files
-    have nothing to be done, and do not count for the time left. Several threads may move the bar; only one may `show`.
+    are skipped and do not count for the time left. Several threads may move the bar. Only one may `show`.
     """
 
     SECONDS = 30
     NAMED = 10  # embeddings of one file that could not be repaired
 
-    def __init__(self, total: int, json: bool, quiet: bool, verbose: bool, skips: int = 0):
+    def __init__(self, total: int, *, json: bool, quiet: bool, verbose: bool, skips: int = 0):
         self.total, self.json, self.quiet, self.verbose = total, json, quiet, verbose
         self.progress, self.finished, self.seconds = None, 0, 0.0
         self.to_do, self.worked = total - skips, 0
@@ -87,10 +88,10 @@ class Reporter:
         if self.progress:
             self.progress.stop()
 
-    def watch(self, process):
-        """The same `process` (batch.files.Process), telling of progress while a long file is read for the second time."""
-        if self.quiet or process is None:
-            return process
+    def watch(self, transform):
+        """Return `transform` (batch.files.Transform), extended to report progress within a long file."""
+        if self.quiet:
+            return transform
 
         def watched(blocks, rate, channels, level):
             key = object()
@@ -105,12 +106,12 @@ class Reporter:
                 finally:
                     self.in_hand.pop(key, None)
 
-            return process(counted(), rate, channels, level)
+            return transform(counted(), rate, channels, level)
 
         return watched
 
     def advance(self, seconds: float | None = None, skipped: bool = False) -> None:
-        """One more file has ended, with so many seconds of audio."""
+        """Count one more file, with so many seconds of audio."""
         with self.lock:
             self.finished += 1
             self.worked += not skipped
@@ -123,7 +124,7 @@ class Reporter:
         self.advance(record.seconds_audio)
 
     def _move(self, key: object = None, share: float = 0.0, seconds: float = 0.0) -> None:
-        """Show where things stand, after the file `key` has come so far."""
+        """Show the progress, after the file `key` has come to `share` of its length."""
         with self.lock:
             if key is not None:
                 self.in_hand[key] = share, seconds
@@ -140,7 +141,7 @@ class Reporter:
             say(line)
 
     def _standing(self, worked: float, seconds: float) -> str:
-        """Files, audio, speed and time left, in words; `worked` counts files that were not skipped, and parts of files."""
+        """Return files, audio, speed and time left as text. `worked` counts files that were not skipped, and parts of files."""
         passed = time.monotonic() - self.started
         said = f"{self.finished:,} of {self.total:,} files"
         if seconds:
@@ -151,7 +152,7 @@ class Reporter:
         return said
 
     def show(self, record) -> None:
-        """`record` is a batch.record.Record."""
+        """Print the outcome of a file, whose `record` is a batch.record.Record."""
         if id(record) not in self.announced:
             self.advance(record.seconds_audio if record.status == "done" else None, record.status == "skipped")
         if self.progress and sys.stdout.isatty():
@@ -192,7 +193,7 @@ class Reporter:
             say(f"{record.input}: {note}")
 
     def _name_unusable(self, record) -> None:
-        """The embeddings of a file that were left as they were; the record has all, if they are many."""
+        """Name the embeddings of a file that were left as they were, the first of them if they are many."""
         for name in record.unusable[: self.NAMED]:
             why = "is zero or not finite and was left as it was"
             say(f"error: {record.input}: {name} {why}: embed it anew, or drop it")
@@ -201,7 +202,7 @@ class Reporter:
 
 
 class TrainingReporter:
-    """Says at most one plain line of progress every ten seconds, and every line with scores."""
+    """Print at most one plain line of progress every SECONDS, and every line with scores."""
 
     SECONDS = 10
 

@@ -1,10 +1,22 @@
-"""Errors a user can act on. Each is one line (what happened, to which file, what to do) and knows its exit code."""
+"""Errors a user can act on. Each is one line (the file, the reason, the remedy) and knows its exit code."""
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """How a command ends, for scripts."""
+
+    DONE = 0  # files that were skipped count as done
+    SOME_FAILED = 1
+    WRONG_USE = 2
+    MODEL_REFUSED = 3  # missing, damaged, or unable to do it
+    INTERRUPTED = 130  # by Ctrl-C or SIGTERM
 
 
 class EnhanceError(Exception):
-    """Something went wrong that the user can understand: `message`, and in `hint` what to do about it."""
+    """Something went wrong that the user can understand: `message` tells the reason, `hint` the remedy."""
 
-    exit_code = 1
+    exit_code = ExitCode.SOME_FAILED
 
     def __init__(self, message: str, hint: str = ""):
         super().__init__(message)
@@ -30,10 +42,10 @@ class VectorError(EnhanceError):
 class UsageError(EnhanceError):
     """The command asks for something senseless; nothing has been done yet."""
 
-    exit_code = 2
+    exit_code = ExitCode.WRONG_USE
 
 
 class ModelError(EnhanceError):
     """A model that is missing, refused or cannot do what was asked."""
 
-    exit_code = 3
+    exit_code = ExitCode.MODEL_REFUSED

@@ -1,4 +1,4 @@
-"""Flags that commands share: each spelled, bounded and described once."""
+"""Flags that commands share: each spelled, bounded and described once, in a panel of `--help`."""
 
 from enum import Enum
 from pathlib import Path
@@ -8,7 +8,8 @@ import typer
 
 from enhance_cli.errors import UsageError
 
-INPUT, MODEL, OUTPUT, SCRIPT = "Which files", "Model", "Output", "Running"
+WINDOWS_ON_GPU = 16  # --batch-size auto
+FILES, OUTPUT, MODEL, RUNNING, EXPERT = "Files", "Output", "Model", "Running", "Expert"
 
 
 class Existing(str, Enum):
@@ -49,65 +50,83 @@ def _option(panel: str, *names: str, **kwargs):
     return typer.Option(*names, rich_help_panel=panel, **kwargs)
 
 
+# Files
 Inputs = Annotated[
-    list[str], typer.Argument(metavar="IN...", help="Files, folders, quoted globs, @list.txt, or - for standard input.")
+    list[str], typer.Argument(metavar="IN", help="Files, folders, quoted globs, @list.txt, or - for standard input.")
 ]
 EmbeddingInputs = Annotated[
     list[str],
-    typer.Argument(metavar="IN...", help="Files, folders, quoted globs, @list.txt, or - for one recording on stdin."),
+    typer.Argument(metavar="IN", help="Files, folders, quoted globs, @list.txt, or - for one recording on stdin."),
 ]
-Recursive = Annotated[bool, _option(INPUT, "--recursive", "-r", help="Look into sub-folders too.")]
-Start = Annotated[float, _option(INPUT, min=0, metavar="SECONDS", help="Begin here.")]
-Duration = Annotated[float | None, _option(INPUT, min=0.001, metavar="SECONDS", help="Take only this much.")]
+Recursive = Annotated[bool, _option(FILES, "--recursive", "-r", help="Look into sub-folders too.")]
+Start = Annotated[float, _option(FILES, min=0, metavar="SECONDS", help="Begin here.")]
+Duration = Annotated[float | None, _option(FILES, min=0.001, metavar="SECONDS", help="Take only this much.")]
 Track = Annotated[
     str | None,
     _option(
-        INPUT, metavar="N|LANG|all", help="The sound track to take, where a file has several; all: each by itself."
+        FILES, metavar="N|LANG|all", help="The sound track to take, where a file has several; all: each by itself."
     ),
 ]
-Channel = Annotated[str | None, _option(INPUT, metavar="N|mix", help="Take one channel only, or the mean of all.")]
+Channel = Annotated[str | None, _option(FILES, metavar="N|mix", help="Take one channel only, or the mean of all.")]
+Shard = Annotated[str | None, _option(FILES, metavar="I/N", help="Do part I of N, split by a hash of the names.")]
+RetryFailed = Annotated[
+    Path | None,
+    _option(FILES, "--retry-failed", metavar="FILE.jsonl", help="Process only the files that failed in this report."),
+]
+
+# Output
+Output = Annotated[
+    str | None,
+    _option(OUTPUT, "--output", "-o", help="File, folder, or - for standard output.", show_default="beside the input"),
+]
+NameTemplate = Annotated[str | None, _option(OUTPUT, "--name", help="Template for names, e.g. '{stem}_{model}{ext}'.")]
+PartTemplate = Annotated[
+    str | None,
+    _option(OUTPUT, "--name", help="Template for names, e.g. '{part}/{stem}{ext}'.", show_default="{stem}_{part}{ext}"),
+]
+OnExisting = Annotated[Existing, _option(OUTPUT, help="What to do where the output is already there.")]
+Format = Annotated[
+    str | None, _option(OUTPUT, "--format", help="wav, flac, ogg, opus, mp3, m4a, ...", show_default="as the input")
+]
+VectorFormat = Annotated[
+    str | None,
+    _option(
+        OUTPUT,
+        "--format",
+        metavar="npz|npy|safetensors|ark|scp|parquet|csv",
+        help="Format of the results.",
+        show_default="as the input; npz for audio",
+    ),
+]
+Bits = Annotated[BitDepth | None, _option(OUTPUT, "--bit-depth", help="Sample format.", show_default="as the input")]
 DitherChoice = Annotated[
     Dither, _option(OUTPUT, "--dither", help="Noise before samples are rounded to 16 or fewer bits, from more.")
 ]
-Shard = Annotated[str | None, _option(INPUT, metavar="I/N", help="Do part I of N, split by a hash of the names.")]
+SampleRate = Annotated[
+    int | None,
+    _option(
+        OUTPUT,
+        min=1000,
+        max=768000,
+        metavar="HZ",
+        help="Resample the results to this rate.",
+        show_default="as the input",
+    ),
+]
+Loudness = Annotated[str, _option(OUTPUT, metavar="keep|LUFS", help="keep, or an integrated loudness such as -16.")]
+Plot = Annotated[bool, _option(OUTPUT, "--plot", help="Also draw before and after as a spectrogram picture.")]
 
+# Model
 ModelName = Annotated[
     str | None, _option(MODEL, "--model", "-m", help="Name or .safetensors file; see `enhance models`.")
 ]
 Steps = Annotated[int | None, _option(MODEL, "--steps", "-n", help="Sampler steps (network calls).", show_default="1")]
 Sampler = Annotated[str | None, _option(MODEL, help="Sampler; the model lists those it allows.")]
-CorrectorSteps = Annotated[
-    int | None, _option(MODEL, min=0, help="Corrector calls per step.", show_default="the model's")
-]
-Snr = Annotated[float | None, _option(MODEL, min=0, help="Step size of the corrector.", show_default="the model's")]
-SamplerStart = Annotated[
-    float | None,
-    _option(MODEL, min=0, max=1, metavar="T", help="Process time to start from, of 1 (noisy) to 0 (clean)."),
-]
 Guide = Annotated[
     str | None,
     _option(
         MODEL, metavar="none|vad|panns", help="What tells a guided model where voices are.", show_default="the model's"
     ),
-]
-Stem = Annotated[
-    list[str] | None,
-    _option(
-        MODEL,
-        "--stem",
-        "-s",
-        metavar="NAME,...",
-        help="drums, bass, ... as the model has them, or all.",
-        show_default="all",
-    ),
-]
-Residual = Annotated[bool, _option(MODEL, "--residual", help="Also write the mix less the stems asked for.")]
-StemSteps = Annotated[
-    int | None,
-    _option(MODEL, "--steps", "-n", min=0, help="Steps of refinement; 0 for none.", show_default="the model's"),
-]
-Sigma = Annotated[
-    float | None, _option(MODEL, min=0, help="Noise level that the refinement starts at.", show_default="the model's")
 ]
 Strength = Annotated[float, _option(MODEL, min=0, max=1, help="Mix: 0 is the input, 1 the cleaned signal.")]
 MaxAttenuation = Annotated[
@@ -118,6 +137,29 @@ FullBandChoice = Annotated[
     FullBand, _option(MODEL, "--full-band", help="What lies above the model's band: keep it in proportion, or cut it.")
 ]
 Seed = Annotated[int, _option(MODEL, min=0, help="Seed of stochastic samplers.")]
+
+# Output and model, of stems
+Stem = Annotated[
+    list[str] | None,
+    _option(
+        OUTPUT,
+        "--stem",
+        "-s",
+        metavar="NAME,...",
+        help="drums, bass, ... as the model has them, or all.",
+        show_default="all",
+    ),
+]
+Residual = Annotated[bool, _option(OUTPUT, "--residual", help="Also write the mix less the stems asked for.")]
+StemSteps = Annotated[
+    int | None,
+    _option(MODEL, "--steps", "-n", min=0, help="Steps of refinement; 0 for none.", show_default="the model's"),
+]
+Sigma = Annotated[
+    float | None, _option(MODEL, min=0, help="Noise level that the refinement starts at.", show_default="the model's")
+]
+
+# Model, of speaker embeddings
 Time = Annotated[
     float | None,
     _option(
@@ -158,71 +200,45 @@ Segment = Annotated[
 Normalize = Annotated[
     Length, _option(MODEL, help="Length of the results: unit, or keep that of what came in.", show_default="unit")
 ]
-VectorFormat = Annotated[
-    str | None,
-    _option(
-        OUTPUT,
-        "--format",
-        metavar="npz|npy|safetensors|ark|scp|parquet|csv",
-        help="Format of the results.",
-        show_default="as the input; npz for audio",
-    ),
-]
-Device = Annotated[str, _option(MODEL, "--device", "-d", help="auto, cpu, cuda, cuda:N or mps.")]
-Precision = Annotated[str, _option(MODEL, help="auto, fp32 (on a GPU without TF32), bf16 or fp16.")]
-BatchSize = Annotated[str, _option(MODEL, metavar="auto|N", help="Windows run at once on a GPU.")]
-Threads = Annotated[
-    int | None, _option(MODEL, min=1, help="CPU threads, of each process.", show_default="all cores, shared out")
-]
 
+# Running
+Device = Annotated[str, _option(RUNNING, "--device", "-d", help="auto, cpu, cuda, cuda:N or mps.")]
+Precision = Annotated[str, _option(RUNNING, help="auto, fp32 (on a GPU without TF32), bf16 or fp16.")]
+BatchSize = Annotated[str, _option(RUNNING, metavar="auto|N", help="Windows run at once on a GPU.")]
+Threads = Annotated[
+    int | None, _option(RUNNING, min=1, help="CPU threads, of each process.", show_default="all cores, shared out")
+]
 Workers = Annotated[
     int | None,
-    _option(SCRIPT, min=1, help="Processes that share the files.", show_default="one for each GPU"),
+    _option(RUNNING, min=1, help="Processes that share the files.", show_default="one for each GPU"),
 ]
 EngineChoice = Annotated[
-    Engine, _option(SCRIPT, "--engine", help="Work on this machine, or on those of a Ray cluster (pip extra: ray).")
+    Engine, _option(RUNNING, "--engine", help="Work on this machine, or on those of a Ray cluster (pip extra: ray).")
 ]
 RayAddress = Annotated[
     str | None,
-    _option(SCRIPT, "--ray-address", metavar="HOST:PORT", help="Where Ray is.", show_default="RAY_ADDRESS, or here"),
+    _option(RUNNING, "--ray-address", metavar="HOST:PORT", help="Where Ray is.", show_default="RAY_ADDRESS, or here"),
 ]
-
-Output = Annotated[
-    str | None,
-    _option(OUTPUT, "--output", "-o", help="File, folder, or - for standard output.", show_default="beside the input"),
-]
-NameTemplate = Annotated[str | None, _option(OUTPUT, "--name", help="Template for names, e.g. '{stem}_{model}{ext}'.")]
-PartTemplate = Annotated[
-    str | None,
-    _option(OUTPUT, "--name", help="Template for names, e.g. '{part}/{stem}{ext}'.", show_default="{stem}_{part}{ext}"),
-]
-OnExisting = Annotated[Existing, _option(OUTPUT, help="What to do where the output is already there.")]
-Format = Annotated[
-    str | None, _option(OUTPUT, "--format", help="wav, flac, ogg, opus, mp3, m4a, ...", show_default="as the input")
-]
-Bits = Annotated[BitDepth | None, _option(OUTPUT, "--bit-depth", help="Sample format.", show_default="as the input")]
-SampleRate = Annotated[int | None, _option(OUTPUT, min=1000, max=768000, metavar="HZ", show_default="as the input")]
-Loudness = Annotated[str, _option(OUTPUT, metavar="keep|LUFS", help="keep, or an integrated loudness such as -16.")]
-
-DryRun = Annotated[bool, _option(SCRIPT, "--dry-run", help="Check everything and list the outputs; write nothing.")]
-Json = Annotated[bool, _option(SCRIPT, "--json", help="One JSON record per file on stdout.")]
+DryRun = Annotated[bool, _option(RUNNING, "--dry-run", help="Check everything and list the outputs; write nothing.")]
+Json = Annotated[bool, _option(RUNNING, "--json", help="One JSON record per file on stdout.")]
 ReportFile = Annotated[
-    Path | None, _option(SCRIPT, "--report", metavar="FILE.jsonl", help="Append the records to a file.")
+    Path | None, _option(RUNNING, "--report", metavar="FILE.jsonl", help="Append the records to a file.")
 ]
-RetryFailed = Annotated[
-    Path | None,
-    _option(
-        INPUT,
-        "--retry-failed",
-        metavar="FILE.jsonl",
-        help="Instead of IN: what failed in a report, to the same places.",
-    ),
-]
-Plot = Annotated[bool, _option(SCRIPT, "--plot", help="Also draw before and after as a spectrogram picture.")]
-Quiet = Annotated[bool, _option(SCRIPT, "--quiet", "-q", help="Say nothing but errors.")]
-Verbose = Annotated[bool, _option(SCRIPT, "--verbose", "-v", help="Say more; tracebacks with errors.")]
+Quiet = Annotated[bool, _option(RUNNING, "--quiet", "-q", help="Say nothing but errors.")]
+Verbose = Annotated[bool, _option(RUNNING, "--verbose", "-v", help="Say more; tracebacks with errors.")]
 
-HERE = Path(".")
+# Expert: settings of one family of models, SGMSE
+CorrectorSteps = Annotated[
+    int | None, _option(EXPERT, min=0, help="Corrector calls per step.", show_default="the model's")
+]
+Snr = Annotated[float | None, _option(EXPERT, min=0, help="Step size of the corrector.", show_default="the model's")]
+SamplerStart = Annotated[
+    float | None,
+    _option(EXPERT, min=0, max=1, metavar="T", help="Process time to start from, of 1 (noisy) to 0 (clean)."),
+]
+
+# Training
+Recipe = Annotated[str, typer.Argument(metavar="RECIPE", help="Name of a shipped recipe, or a .toml file.")]
 Data = Annotated[Path, typer.Option("--data", help="Folder that the recipe's folders are relative to.")]
 RunFolder = Annotated[Path | None, typer.Option("--run", "-o", help="Run folder.", show_default="runs/MODEL")]
 PackedAudio = Annotated[
@@ -235,23 +251,23 @@ DryTraining = Annotated[bool, typer.Option("--dry-run", help="Pack the data, pri
 
 
 def parse_shard(text: str | None) -> tuple[int, int] | None:
-    """ "I/N" -> (I, N). Raises UsageError."""
+    """Return (I, N) of "I/N", or None for None. Raises UsageError."""
     if text is None:
         return None
     index, slash, count = text.partition("/")
     if not (slash and index.isdigit() and count.isdigit() and 1 <= int(index) <= int(count)):
-        raise UsageError(f"--shard {text}: not a part of a whole", "use I/N with I from 1 to N, such as 2/8")
+        raise UsageError(f"--shard {text}: must be I/N with 1 <= I <= N", "use for example --shard 2/8")
     return int(index), int(count)
 
 
 def parse_list(values: list[str]) -> tuple[str, ...]:
-    """Names given one by one or with commas between them, in small letters, each once."""
+    """Return names given one by one or with commas between them, in small letters, each once."""
     names = [name.strip().lower() for value in values for name in value.split(",")]
     return tuple(dict.fromkeys(name for name in names if name))
 
 
 def parse_loudness(text: str) -> float | None:
-    """ "keep" -> None, else LUFS. Raises UsageError."""
+    """Return LUFS, or None for "keep". Raises UsageError."""
     if text == "keep":
         return None
     try:
@@ -259,16 +275,16 @@ def parse_loudness(text: str) -> float | None:
     except ValueError:
         value = float("nan")
     if not -70 <= value <= 0:
-        raise UsageError(f"--loudness {text}: not a loudness", "use keep, or LUFS between -70 and 0, such as -16")
+        raise UsageError(f"--loudness {text}: must be keep, or LUFS from -70 to 0", "use for example --loudness -16")
     return value
 
 
 def parse_batch_size(text: str) -> int | None:
-    """ "auto" -> None. Raises UsageError."""
+    """Return the number of windows, or None for "auto". Raises UsageError."""
     if text == "auto":
         return None
     if not text.isdigit() or int(text) < 1:
-        raise UsageError(f"--batch-size {text}: not a number of windows", "use auto, or 1 or more")
+        raise UsageError(f"--batch-size {text}: must be auto, or 1 or more", "use for example --batch-size 8")
     return int(text)
 
 

@@ -21,7 +21,7 @@ from types import SimpleNamespace
 from enhance_cli.batch.record import Record
 from enhance_cli.console import Reporter
 
-with Reporter(4, "--json" in sys.argv, False, False, skips=1) as reporter:
+with Reporter(4, json="--json" in sys.argv, quiet=False, verbose=False, skips=1) as reporter:
     process = reporter.watch(lambda blocks, *facts: blocks)
     reporter.show(Record(input="s.wav", output="o.wav", status="skipped", reason="the output exists"))
     for name in ("a.wav", "b.wav"):
@@ -84,7 +84,7 @@ def test_without_a_terminal_a_line_now_and_then(monkeypatch, capfd):
 def test_by_default_a_short_run_says_nothing_of_its_progress_and_a_quiet_one_never(monkeypatch, capfd):
     for seconds, quiet in ((Reporter.SECONDS, False), (0, True)):
         monkeypatch.setattr(Reporter, "SECONDS", seconds)
-        with Reporter(2, False, quiet, False) as reporter:
+        with Reporter(2, json=False, quiet=quiet, verbose=False) as reporter:
             reporter.show(Record(input="a.wav", output="o.wav", status="done", seconds_audio=1.0, seconds_work=1.0))
         assert capfd.readouterr().err == ""
 
@@ -100,7 +100,7 @@ def test_many_threads_move_one_bar_which_never_goes_back_and_ends_full(monkeypat
             pass
 
     files, threads = 40, 8
-    with Reporter(files, False, False, False) as reporter:
+    with Reporter(files, json=False, quiet=False, verbose=False) as reporter:
         reporter.progress, reporter.task = Bar(), 0
         monkeypatch.setattr(console, "result", lambda line: None)
         process = reporter.watch(lambda blocks, *facts: (block for block in blocks))
@@ -132,7 +132,7 @@ def test_many_threads_move_one_bar_which_never_goes_back_and_ends_full(monkeypat
 
 def test_many_inputs_of_one_output_move_the_bar_once_each_and_name_output_or_failure_once(capfd):
     records = [Record(input=f"{n}.wav", output="all.npz", status="done", seconds_audio=1.0) for n in range(4)]
-    with Reporter(4, False, False, False) as reporter:
+    with Reporter(4, json=False, quiet=False, verbose=False) as reporter:
         for record in records:
             reporter.announce(record)
         for record in records:

@@ -29,9 +29,10 @@ BY_IMPORT = {
 MAY_IMPORT = {
     "__init__.py": {"api"},
     "api.py": {"models", "tasks"},
-    "__main__.py": {"cli"},
+    "__main__.py": {"cli", "errors"},
     "cli.py": {"commands", "console", "errors", ""},  # "" is the version
     "flags.py": {"errors"},
+    "flag_groups.py": {"flags"},
     "console.py": {"errors"},
     "catalogue.py": {"errors"},
     "contracts.py": set(),
@@ -49,7 +50,20 @@ MAY_IMPORT = {
     "models": {"networks", "processes", "samplers", "audio"},
     "tasks": {"models", "samplers", "audio"},
     "training": {"losses", "data", "models", "networks", "processes", "metrics", "samplers", "audio"},
-    "commands": {"batch", "vectors", "tasks", "models", "training", "data", "metrics", "audio", "flags", "console", ""},
+    "commands": {
+        "batch",
+        "vectors",
+        "tasks",
+        "models",
+        "training",
+        "data",
+        "metrics",
+        "audio",
+        "flags",
+        "flag_groups",
+        "console",
+        "",
+    },
 }
 ONLY_IN = {  # folders and files
     "typer": {"cli.py", "flags.py", "commands", "console.py"},

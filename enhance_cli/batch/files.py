@@ -36,7 +36,7 @@ from enhance_cli.batch.safety.changes import check_unchanged, folders_watched, s
 from enhance_cli.errors import AudioError, EnhanceError, NothingToDo
 
 Blocks = Iterator[np.ndarray]
-Process = Callable[[Blocks, int, int, Meter], Blocks]
+Transform = Callable[[Blocks, int, int, Meter], Blocks]
 """`process(blocks, rate, channels, level)`: blocks (C, n) in, blocks (C, m) out, as many samples out as in;
 `level` has measured the whole file. With K `parts` it gives (K C, m), each part's channels together."""
 
@@ -48,14 +48,14 @@ CALL_RATE = 8000  # Hz: stereo at this rate comes from telephone systems
 
 @dataclass(frozen=True)
 class FileOptions:
-    """What part of the input to take, and how to write the result; None means "as the input is".
+    """Which part of the input to take, and how to write the result. None means "as the input is".
 
     `start` and `duration` are in seconds, `sample_rate` in Hz, `loudness` in LUFS. `measure` asks for the loudness of
-    input and output in the record; without it short files are done sooner. `parts` are the names of what the process gives,
-    if it gives several things; `closed` says that they sum to the input, and lets the last one take up what rounding to
-    the format does to the others. `track` is the number or language of the sound track that is taken, `channels` a number
-    (from 1) or "mix" where not all channels are, and `dither` is none or tpdf. `command` marks the outputs. Inputs that it
-    has marked are left out where results lie beside their inputs.
+    input and output in the record. Without it short files are done sooner. `parts` are the names of the transform's results,
+    if it gives several. `last_part_absorbs_rounding` is for parts that sum to the input: the last one is the input less the
+    others as they are read back, after rounding to the format. `track` is the number or language of the sound track that is
+    taken. `channels` is the number (from 1) of the channel that is taken, or "mix" for their mean. `dither` is none or tpdf.
+    `command` marks the outputs. Inputs that it has marked are left out where results lie beside their inputs.
     """
 
     start: float = 0.0
@@ -67,14 +67,14 @@ class FileOptions:
     plot: bool = False
     measure: bool = True
     parts: tuple[str, ...] = ()
-    closed: bool = False
+    last_part_absorbs_rounding: bool = False
     track: str | None = None
     channels: str | None = None
     dither: str = "tpdf"
     command: str = ""
 
 
-def enhance_file(job: Job, process: Process, options: FileOptions = FileOptions()) -> dict[str, Any]:
+def enhance_file(job: Job, process: Transform, options: FileOptions = FileOptions()) -> dict[str, Any]:
     """Run `process` over one file and write the result; returns the measured fields of its `Record`.
 
     Of several parts those that stand in the job are written, all or none, with one gain for all. Raises AudioError for
@@ -90,7 +90,7 @@ def enhance_file(job: Job, process: Process, options: FileOptions = FileOptions(
         info = audio.info
         extension = None if job.target == STDOUT else job.target.suffix
         fmt = output_format(info, extension, options.container, options.bit_depth, options.sample_rate)
-        dither = options.dither == "tpdf" and not options.closed and loses_bits(info, fmt)
+        dither = options.dither == "tpdf" and not options.last_part_absorbs_rounding and loses_bits(info, fmt)
         fmt = replace(fmt, chapters=cut(info.chapters, options.start, options.duration), dither=dither)
         before, blocks = _measured(audio, options)
         wanted = options.loudness is not None
@@ -113,7 +113,7 @@ def enhance_file(job: Job, process: Process, options: FileOptions = FileOptions(
                 gain, level_notes = choose_gain(before, list(after.values()), fmt, options.loudness)
                 notes = [*audio.notes, *fmt.notes, *level_notes]
                 frames = after[names[0]].frames
-                _write(spool, unfinished, names, fmt, info.channels, frames, gain, options.closed)
+                _write(spool, unfinished, names, fmt, info.channels, frames, gain, options.last_part_absorbs_rounding)
                 heard_after = None
                 if wanted and fmt.subtype in LOSSY and len(names) == 1 and after[names[0]].loudness is not None:
                     aim = after[names[0]].loudness + decibels(gain)
@@ -123,7 +123,16 @@ def enhance_file(job: Job, process: Process, options: FileOptions = FileOptions(
                         if heard_after is None or abs(heard_after - aim) <= MISSED:
                             break
                         gain *= 10 ** ((aim - heard_after) / 20)
-                        _write(spool, unfinished, names, fmt, info.channels, frames, gain, options.closed)
+                        _write(
+                            spool,
+                            unfinished,
+                            names,
+                            fmt,
+                            info.channels,
+                            frames,
+                            gain,
+                            options.last_part_absorbs_rounding,
+                        )
                         heard_after = _loudness_of(path)
                 if options.parts and fmt.subtype in LOSSY and len(unfinished) > 1:
                     notes.append(
@@ -202,7 +211,7 @@ def _write(
     channels: int,
     frames: int,
     gain: float,
-    closed: bool,
+    last_part_absorbs_rounding: bool,
 ) -> None:
     """Those of the spool's `names` that are among the `unfinished` files, `gain` times as loud."""
     with contextlib.ExitStack() as stack:
@@ -210,7 +219,7 @@ def _write(
         for block in spool.blocks():
             block = block if gain == 1.0 else block * block.dtype.type(gain)
             pieces = dict(zip(names, np.split(block, len(names))))
-            if closed:
+            if last_part_absorbs_rounding:
                 total = block.reshape(len(names), channels, -1).sum(axis=0, dtype=np.float64)
                 pieces[names[-1]] = total - sum(as_read(pieces[name], fmt) for name in names[:-1])
             for name, writer in writers.items():

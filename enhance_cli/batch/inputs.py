@@ -47,15 +47,17 @@ Sharded = TypeVar("Sharded")  # an Input or a Job: anything with `relative`
 
 def expand(
     arguments: Sequence[str],
+    *,
     recursive: bool = False,
     searched: frozenset[str] = AUDIO_SUFFIXES,
     what: str = "audio files",
 ) -> list[Input]:
-    """All files that the arguments mean, in order, each once. Folders are `searched` for `what`, known by its suffixes.
+    """Return all files that the arguments mean, in order, each once.
 
-    What cannot be had is listed as well, with its problem: it fails later by itself, with the rest of the batch done. That
-    is a missing file, a folder without any or that cannot be read, a glob without a match, a list that cannot be read.
-    Raises UsageError where nothing else is asked for, and for no input at all.
+    Folders are searched for files with a suffix in `searched`. `what` names such files in messages. An argument that means no
+    file is listed as well, with its problem: it fails later, with the rest of the batch done. That is a missing file, a folder
+    without such files or that cannot be read, a glob without a match, a list that cannot be read. Raises UsageError if nothing
+    else is asked for, and for no input at all.
     """
     found: dict[str, Input] = {}
     refusals: list[UsageError] = []
@@ -116,13 +118,12 @@ def _tracks(path: Path | StoredFile) -> list[int]:
 
 
 def shard(items: Sequence[Sharded], index: int, count: int) -> list[Sharded]:
-    """Part `index` of `count` (1-based) of inputs or jobs; adding files moves no other to another part.
+    """Return shard `index` of `count` (1-based) of inputs or jobs. Adding files moves no other file to another shard.
 
-    Split the jobs that `outputs.plan` returns rather than the inputs, so that each part knows all name
-    clashes.
+    Split the jobs that `outputs.plan` returns rather than the inputs, so that each shard knows all name clashes.
     """
     if not 1 <= index <= count:
-        raise UsageError(f"shard {index}/{count} does not exist", "use I/N with I from 1 to N")
+        raise UsageError(f"--shard {index}/{count}: must be I/N with 1 <= I <= N", "use for example --shard 2/8")
     return [item for item in items if _hash(item.relative) % count == index - 1]
 
 

@@ -50,6 +50,7 @@ class Job:
 def plan(
     inputs: Sequence[Input],
     output: str | None = None,
+    *,
     template: str | None = None,
     suffix: str = "denoised",
     existing: Existing = "skip",
@@ -88,6 +89,7 @@ def plan_parts(
     inputs: Sequence[Input],
     parts: Sequence[str],
     output: str | None = None,
+    *,
     template: str | None = None,
     existing: Existing = "skip",
     extension: str | None = None,
@@ -103,7 +105,15 @@ def plan_parts(
         if len(parts) > 1:
             place = "to standard output" if to_stdout else f"into one file, {output}"
             raise UsageError(f"{len(parts)} parts of a file cannot go {place}", "ask for one, or give a folder with -o")
-        jobs = plan(inputs, output, template, parts[0], existing, extension, fields)
+        jobs = plan(
+            inputs,
+            output,
+            template=template,
+            suffix=parts[0],
+            existing=existing,
+            extension=extension,
+            fields=fields,
+        )
         return [replace(job, parts=((parts[0], job.target),)) for job in jobs]
     pattern = template or "{stem}_{part}{ext}"
     singles = []

@@ -16,7 +16,7 @@ from typing import Any, Literal
 from enhance_cli.errors import AudioError
 
 
-@dataclass
+@dataclass(slots=True)
 class Record:
     """What happened to one file. Times are in seconds, loudness in LUFS, peaks and noise floors in dBFS, `gain` in dB.
 

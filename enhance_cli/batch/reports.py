@@ -163,6 +163,7 @@ def _spread(levels: list[float | None]) -> list[float] | None:
 def failed_jobs(
     path: Path,
     existing: str,
+    *,
     given: Sequence[object] = (),
     parts: Sequence[str] = (),
     writable: frozenset[str] = WRITABLE_SUFFIXES,

@@ -8,20 +8,14 @@ import typer
 
 from enhance_cli import flags
 from enhance_cli.console import TrainingReporter, result
+from enhance_cli.flag_groups import TrainingFlags, grouped
 
 
+@grouped
 def distill(
-    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="Name of a shipped recipe, or a .toml file.")],
+    recipe: flags.Recipe,
     teacher: Annotated[str, typer.Option("--teacher", help="Name or .safetensors file of the model to learn from.")],
-    data: flags.Data = flags.HERE,
-    run: flags.RunFolder = None,
-    cache: flags.PackedAudio = None,
-    settings: flags.Settings = None,
-    device: flags.Device = "auto",
-    threads: flags.Threads = None,
-    dry_run: flags.DryTraining = False,
-    quiet: flags.Quiet = False,
-    verbose: flags.Verbose = False,
+    training: TrainingFlags = TrainingFlags(),
 ) -> None:
     """Teach a model of few steps what a model of many steps does. Prints the path of the checkpoint.
 
@@ -33,11 +27,20 @@ def distill(
     from enhance_cli.training.parallel import local_device
     from enhance_cli.training.recipe import load
 
-    set_threads(threads)
-    place = local_device(pick_device(device))
-    model = start.load_teacher(registry.find(teacher, None), place)
-    kind = asdict(model.spec) | {"name": f"{model.spec.name}-{Path(recipe).stem}", "training": {}}
-    loaded = load(recipe, settings or [], model=kind)
-    answer = start.run(loaded, data, run, cache, place, TrainingReporter(quiet), dry_run, model)
-    if answer is not None:
-        result(answer)
+    set_threads(training.threads)
+    device = local_device(pick_device(training.device))
+    model = start.load_teacher(registry.find(teacher, None), device)
+    student = asdict(model.spec) | {"name": f"{model.spec.name}-{Path(recipe).stem}", "training": {}}
+    loaded = load(recipe, training.settings or [], model=student)
+    checkpoint = start.run(
+        loaded,
+        data=training.data,
+        folder=training.run,
+        cache=training.cache,
+        device=device,
+        reporter=TrainingReporter(training.quiet),
+        dry_run=training.dry_run,
+        teacher=model,
+    )
+    if checkpoint is not None:
+        result(checkpoint)

@@ -4,44 +4,36 @@ Rows that cannot be repaired (zero, not finite) go out as they came, are named o
 """
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from enhance_cli import __version__, flags
-from enhance_cli.commands.running import carry_out, count_steps
+from enhance_cli.commands.running import count_steps, in_shard, jobs_to_retry, run_batch
 from enhance_cli.errors import UsageError
+from enhance_cli.flag_groups import FileFlags, Running, VectorOutputFlags, grouped
+
+if TYPE_CHECKING:
+    from enhance_cli.batch.inputs import Input
+    from enhance_cli.batch.outputs import Job
 
 SUFFIX = "enhanced"
 
 
+@grouped
 def enhance_embedding(
     files: flags.EmbeddingInputs = None,
-    output: flags.Output = None,
+    where: FileFlags = FileFlags(),
+    writing: VectorOutputFlags = VectorOutputFlags(),
+    model: flags.ModelName = None,
     steps: flags.RepairSteps = None,
     time: flags.Time = None,
     draws: flags.Draws = 0,
     seed: flags.Seed = 0,
     ensemble: flags.Ensemble = None,
     normalize: flags.Normalize = flags.Length.unit,
-    model: flags.ModelName = None,
     extractor: flags.Extractor = None,
     vad: flags.VoiceActivity = False,
     segment: flags.Segment = None,
-    device: flags.Device = "auto",
-    precision: flags.Precision = "auto",
-    threads: flags.Threads = None,
-    workers: flags.Workers = None,
-    engine: flags.EngineChoice = flags.Engine.local,
-    ray_address: flags.RayAddress = None,
-    recursive: flags.Recursive = False,
-    shard: flags.Shard = None,
-    retry_failed: flags.RetryFailed = None,
-    name: flags.NameTemplate = None,
-    existing: flags.OnExisting = flags.Existing.skip,
-    format: flags.VectorFormat = None,
-    dry_run: flags.DryRun = False,
-    json: flags.Json = False,
-    report: flags.ReportFile = None,
-    quiet: flags.Quiet = False,
-    verbose: flags.Verbose = False,
+    running: Running = Running(),
 ) -> None:
     """Repair speaker embeddings from bad recordings.
 
@@ -49,77 +41,49 @@ def enhance_embedding(
     .csv. Stored ones must be files (- is a recording) and come out in the same form, with ids and order kept (xv.npz becomes
     xv_enhanced.npz). Many recordings go into one file with -o FILE, with their paths as ids.
     """
-    from enhance_cli.batch import inputs
-    from enhance_cli.batch.embeddings.file import refuse_lost_archives
-    from enhance_cli.batch.reports import failed_jobs
-    from enhance_cli.batch.work import Work
+    from enhance_cli.batch.embeddings.file import EmbeddingWorkerSpec, refuse_lost_archives
     from enhance_cli.models import registry
+    from enhance_cli.tasks.loading import load_embedding_pipeline
+    from enhance_cli.tasks.options import EmbedOptions, PipelineOptions, RepairOptions
     from enhance_cli.vectors import FORMS, SUFFIXES, form_of
 
-    part = flags.parse_shard(shard)
-    if format is not None and format not in FORMS:
-        raise UsageError(f"--format {format}: embeddings cannot be written so", f"choose from {', '.join(FORMS)}")
-    _refuse_other_files(output, format)
+    shard = flags.parse_shard(where.shard)
+    if writing.format is not None and writing.format not in FORMS:
+        raise UsageError(f"--format {writing.format}: must be one of {', '.join(FORMS)}", "leave it away for npz")
+    _refuse_other_files(writing.output, writing.format)
     entry = registry.find(model, "enhance-embedding")
-    if retry_failed:
-        jobs, into_one = failed_jobs(retry_failed, existing.value, (files, output, name), writable=SUFFIXES), False
+    if where.retry_failed:
+        jobs, into_one_file = jobs_to_retry(files, where, writing, writable=SUFFIXES), False
     else:
-        jobs, into_one = _plan(files or [], recursive, output, name, existing.value, format, entry.name)
-    refuse_lost_archives(jobs, existing.value)
-    if into_one and (part or engine is flags.Engine.ray or (workers or 1) > 1):
+        jobs, into_one_file = _plan(files or [], where, writing, entry.name)
+    refuse_lost_archives(jobs, writing.existing.value)
+    if into_one_file and (shard or running.engine is flags.Engine.ray or (running.workers or 1) > 1):
         raise UsageError("shards and several processes make a file for every recording", "give a folder with -o")
-    if part:
-        jobs = inputs.shard(jobs, *part)
+    jobs = in_shard(jobs, where)
 
-    settings = {"time": time, "steps": steps, "draws": draws, "ensemble": ensemble}
-    base = {"model": entry.name, "version": __version__, "seed": seed}
-    base["sampler_args"] = {name: value for name, value in settings.items() if value is not None}
+    repair = RepairOptions(time, steps, draws, seed, ensemble, normalize.value)
+    embed = EmbedOptions(segment, vad, normalise=normalize is flags.Length.unit)
     recordings = any(form_of(job.source) is None for job in jobs)
-    choices = {
-        "options": settings | {"seed": seed, "normalise": normalize.value},
-        "extractor": extractor,
-        "embedding": {"segment": segment, "vad": vad} if recordings else None,
-        "form": format,
-    }
-    carry_out(
-        jobs, Work(_load, entry, device, precision, threads, choices), base,
+    worker = EmbeddingWorkerSpec(
+        load_embedding_pipeline,
+        entry,
+        PipelineOptions(repair, extractor, embed, recordings),
+        device=running.device,
+        precision=running.precision,
+        threads=running.threads,
+        form=writing.format,
+    )
+    settings = {"time": time, "steps": steps, "draws": draws, "ensemble": ensemble}
+    given = {name: value for name, value in settings.items() if value is not None}
+    run_batch(
+        jobs,
+        worker,
+        {"model": entry.name, "version": __version__, "seed": seed, "sampler_args": given},
         lambda facts: f"{entry.name}, {count_steps(facts['steps'])}, for {facts['extractor']}",
-        engine, workers, ray_address, retry_failed, dry_run, json, report, quiet, verbose, into_one,
-    )  # fmt: skip
-
-
-def _load(
-    entry,
-    device: str,
-    precision: str,
-    threads: int | None,
-    options: dict,
-    extractor: str | None,
-    embedding: dict | None,
-    form: str | None,
-):
-    """The worker, and what records say about it. torch is imported here."""
-    from enhance_cli.batch.embeddings.file import EmbeddingWorker
-    from enhance_cli.models.device import pick_device, pick_precision, set_threads
-    from enhance_cli.models.load import load_file
-    from enhance_cli.tasks.embed import EmbedOptions
-    from enhance_cli.tasks.repair import RepairOptions
-    from enhance_cli.tasks.speakers import Speakers
-
-    set_threads(threads)
-    place = pick_device(device)
-    kind = pick_precision(precision, place)
-    model = load_file(entry.path, place, kind, entry.sha256)
-    as_given = EmbedOptions(normalise=options["normalise"] == "unit", **embedding or {})
-    speakers = Speakers(model, RepairOptions(**options), extractor, as_given)
-    repairer, recorded = speakers.repairer, {}
-    if embedding is not None:
-        embedder = speakers.load_extractor()
-        recorded = {"embed": speakers.embed_file, "repair_recorded": speakers.repair_recorded, "lanes": embedder.lanes}
-        recorded["embedded_by"] = f"{embedder.extractor.spec.to_metadata()} {as_given} on {place.type}"
-    worker = EmbeddingWorker(speakers.repair, repairer.extractor_id, form=form, **recorded)
-    facts = {"revision": entry.sha256, "device": str(place), "precision": kind, "extractor": repairer.extractor_id}
-    return worker, facts | {"steps": repairer.steps, "sampler": model.spec.samplers[0]}
+        running,
+        retry_failed=where.retry_failed,
+        into_one_file=into_one_file,
+    )
 
 
 def _refuse_other_files(output: str | None, format: str | None) -> None:
@@ -142,31 +106,36 @@ def _refuse_other_files(output: str | None, format: str | None) -> None:
         raise UsageError(f"{output}: embeddings cannot be written so", hint)
 
 
-def _plan(files: list, recursive: bool, output: str | None, name: str | None, existing: str, form, model: str) -> tuple:
-    """The jobs, and whether all of them write one file."""
+def _plan(files: list[str], where: FileFlags, writing: VectorOutputFlags, model: str) -> "tuple[list[Job], bool]":
+    """Return the jobs, and whether all of them write one file."""
     from enhance_cli.batch import inputs, outputs
-    from enhance_cli.batch.embeddings.collection import plan_into_one
+    from enhance_cli.batch.embeddings.collection import plan_into_one_file
     from enhance_cli.vectors import SUFFIXES, form_of
 
-    found = inputs.expand(files, recursive, inputs.AUDIO_SUFFIXES | SUFFIXES, "audio files or embeddings")
-    found = _without_archives_of_lists(found)
-    together = output is not None and form_of(output) is not None and not Path(output).is_dir()
-    together = together and all(form_of(item.path) is None for item in found)
-    jobs = outputs.plan(
-        found[:1] if together else found,
-        output,
-        name,
-        SUFFIX,
-        existing,
-        f".{form}" if form else None,
-        {"model": model},
-        SUFFIXES,
-        ".npz",
+    found = inputs.expand(
+        files,
+        recursive=where.recursive,
+        searched=inputs.AUDIO_SUFFIXES | SUFFIXES,
+        what="audio files or embeddings",
     )
-    return (plan_into_one(found, jobs[0]) if together else jobs), together
+    found = _without_archives_of_lists(found)
+    is_file = writing.output is not None and form_of(writing.output) is not None and not Path(writing.output).is_dir()
+    into_one_file = is_file and all(form_of(item.path) is None for item in found)
+    jobs = outputs.plan(
+        found[:1] if into_one_file else found,
+        writing.output,
+        template=writing.name,
+        suffix=SUFFIX,
+        existing=writing.existing.value,
+        extension=f".{writing.format}" if writing.format else None,
+        fields={"model": model},
+        writable=SUFFIXES,
+        fallback=".npz",
+    )
+    return (plan_into_one_file(found, jobs[0]) if into_one_file else jobs), into_one_file
 
 
-def _without_archives_of_lists(found: list) -> list:
-    """Of a Kaldi folder the .scp lists, and not the .ark files that go with them."""
+def _without_archives_of_lists(found: "list[Input]") -> "list[Input]":
+    """Return the inputs without the .ark files of a Kaldi folder that belong to its .scp lists."""
     lists = {item.path.with_suffix("") for item in found if item.path.suffix == ".scp"}
     return [i for i in found if i.named or i.path.suffix != ".ark" or i.path.with_suffix("") not in lists]

@@ -63,8 +63,8 @@ def evaluate_embedding(
     from enhance_cli.models.device import pick_device, set_threads
     from enhance_cli.models.load import load_file
     from enhance_cli.tasks.embed import Embedder
+    from enhance_cli.tasks.embedding_pipeline import extractor_for
     from enhance_cli.tasks.repair import Repairer, RepairOptions
-    from enhance_cli.tasks.speakers import extractor_for
 
     set_threads(threads)
     place = pick_device(device)

@@ -1,9 +1,5 @@
 """`enhance info`: versions, devices and decoders, to look at first when something is slow or missing."""
 
-import platform
-import shutil
-from importlib import metadata
-
 from enhance_cli import __version__
 from enhance_cli.console import result
 
@@ -12,6 +8,10 @@ PACKAGES = ("torch", "numpy", "soundfile", "soxr", "safetensors", "huggingface-h
 
 def info() -> None:
     """Print versions, devices and decoders."""
+    import platform
+    import shutil
+    from importlib import metadata
+
     result(f"enhance {__version__}, Python {platform.python_version()}, {platform.platform()}")
     for package in PACKAGES:
         try:

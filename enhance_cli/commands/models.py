@@ -26,11 +26,18 @@ Format = Enum("Format", {name: name for name in ("auto", *CONVERTERS)}, type=str
 
 
 @models.command("list")
-def list_models(json: Json = False) -> None:
+def list_models(
+    task: Annotated[str | None, typer.Option(help="Only models for this task, such as denoise.")] = None,
+    json: Json = False,
+) -> None:
     """All known models: task, sample rate, size, licence of the weights, steps, where they lie. Asks no network."""
     from enhance_cli.models.registry import entries, published
 
-    rows = [_describe(entry) for entry in [*entries(), *published()]]
+    known = [*entries(), *published()]
+    tasks = sorted({entry.task for entry in known})
+    if task not in (None, *tasks):
+        raise UsageError(f"--task {task}: must be one of {', '.join(tasks)}", "leave it away for all")
+    rows = [_describe(entry) for entry in known if task in (None, entry.task)]
     if json:
         for row in rows:
             result(json_module.dumps(row))
@@ -124,7 +131,7 @@ def path(name: Name) -> None:
 
 @models.command()
 def pull(
-    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Published models; see `enhance models list`.")],
+    names: Annotated[list[str], typer.Argument(metavar="NAME", help="Published models; see `enhance models list`.")],
     delete_original: Annotated[
         bool, typer.Option("--delete-original", help="Keep only the converted model, not what was downloaded.")
     ] = False,

@@ -8,7 +8,7 @@ import typer
 from enhance_cli import flags
 from enhance_cli.console import result, say, span
 
-Files = Annotated[list[Path], typer.Argument(metavar="FILE.jsonl...", help="Reports; several shards count as one.")]
+Files = Annotated[list[Path], typer.Argument(metavar="FILE.jsonl", help="Reports; several shards count as one.")]
 Whole = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, with every input by reason.")]
 
 NAMED = 20  # embeddings, of those that could not be used

@@ -1,179 +1,211 @@
-"""What commands on many audio files share once their flags are read: the plan shown or carried out, one record a file."""
+"""The steps that commands on many files share: plan the jobs, choose where they are done, and do them, one record a file."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from enhance_cli import flags
 from enhance_cli.console import Reporter, result, say
-from enhance_cli.errors import UsageError
+from enhance_cli.errors import ExitCode, UsageError
+from enhance_cli.flag_groups import AudioFileFlags, AudioOutputFlags, FileFlags, OutputFlags, Running
+
+if TYPE_CHECKING:
+    from enhance_cli.batch.backends.backend import Backend
+    from enhance_cli.batch.files import FileOptions
+    from enhance_cli.batch.outputs import Job
+    from enhance_cli.batch.worker import WorkerSpec
 
 
-def file_options(jobs: list, json: bool, report, verbose: bool, plot: bool, bit_depth, **asked):
-    """What of every audio file is taken, and how its result is written, for enhance_file. `asked` are fields of FileOptions.
+def plan_jobs(
+    files: Sequence[str] | None,
+    where: AudioFileFlags,
+    writing: AudioOutputFlags,
+    plan: Callable[..., "list[Job]"],
+    *,
+    parts: Sequence[str] = (),
+    fields: Mapping[str, Any],
+    **kinds: Any,
+) -> "list[Job]":
+    """Return the jobs for audio `files`, or those of the report given with --retry-failed, of the shard asked for.
 
-    Raises UsageError for a picture of what goes to standard output, and for what none of the outputs could be.
+    `plan` is outputs.plan or outputs.plan_parts, with further arguments in `kinds`. `parts` are the names of several outputs
+    of a file, `fields` those of a name template. Raises UsageError.
+    """
+    from enhance_cli.audio.formats import extension_for
+    from enhance_cli.batch import inputs
+
+    if where.retry_failed:
+        return in_shard(jobs_to_retry(files, where, writing, parts=parts), where)
+    found = inputs.expand(files or [], recursive=where.recursive)
+    jobs = plan(
+        inputs.by_track(found) if where.track == "all" else found,
+        output=writing.output,
+        template=writing.name,
+        existing=writing.existing.value,
+        extension=extension_for(writing.format),
+        fields=fields,
+        **kinds,
+    )
+    return in_shard(jobs, where)
+
+
+def jobs_to_retry(files: Sequence[str] | None, where: FileFlags, writing: OutputFlags, **kinds: Any) -> "list[Job]":
+    """Return the failed jobs of the report given with --retry-failed. Raises UsageError."""
+    from enhance_cli.batch.reports import failed_jobs
+
+    given = (files, writing.output, writing.name)
+    return failed_jobs(where.retry_failed, writing.existing.value, given=given, **kinds)
+
+
+def in_shard(jobs: "list[Job]", where: FileFlags) -> "list[Job]":
+    """Return the jobs of the shard asked for, all without one. Raises UsageError."""
+    from enhance_cli.batch import inputs
+
+    shard = flags.parse_shard(where.shard)
+    return inputs.shard(jobs, *shard) if shard else jobs
+
+
+def file_options(
+    jobs: "Sequence[Job]",
+    where: AudioFileFlags,
+    writing: AudioOutputFlags,
+    *,
+    command: str,
+    measure: bool,
+    parts: tuple[str, ...] = (),
+    residual: bool = False,
+) -> "FileOptions":
+    """Return how every audio file is read and its results are written.
+
+    `command` marks the results. Raises UsageError for a picture of standard output, and for a format that none of the outputs can have.
     """
     from enhance_cli.audio.formats import refuse_impossible
     from enhance_cli.batch.files import FileOptions
     from enhance_cli.batch.safety.atomic import STDOUT
 
-    depth = bit_depth.value if bit_depth else None
+    loudness = flags.parse_loudness(writing.loudness)
+    depth = writing.bit_depth.value if writing.bit_depth else None
     targets = {target for job in jobs if job.action == "run" for target in job.targets}
-    if plot and STDOUT in targets:
-        raise UsageError("a picture cannot go to standard output", "use --plot with -o FILE")
+    if writing.plot and STDOUT in targets:
+        raise UsageError("--plot: a picture cannot go to standard output", "use --plot with -o FILE")
     suffixes, refusals = {None if target == STDOUT else PurePath(target.name).suffix for target in targets}, []
     for suffix in suffixes:
         try:
-            refuse_impossible(suffix, asked["container"], depth, asked["sample_rate"])
+            refuse_impossible(suffix, writing.format, depth, writing.sample_rate)
         except UsageError as error:
             refusals.append(error)
     if refusals and len(refusals) == len(suffixes):  # else the files that it fits are done, and the others fail
         raise refusals[0]
-    return FileOptions(bit_depth=depth, plot=plot, measure=bool(json or report or verbose), **asked)
+    return FileOptions(
+        start=where.start,
+        duration=where.duration,
+        container=writing.format,
+        bit_depth=depth,
+        sample_rate=writing.sample_rate,
+        loudness=loudness,
+        plot=writing.plot,
+        measure=measure,
+        parts=parts,
+        last_part_absorbs_rounding=residual,
+        track=None if where.track == "all" else where.track,
+        channels=flags.parse_channel(where.channel),
+        dither=writing.dither.value,
+        command=command,
+    )
 
 
 def count_steps(steps: int) -> str:
     return "1 step" if steps == 1 else f"{steps} steps"
 
 
-def carry_out(
-    jobs: list,
-    work,
-    base: dict,
-    name: Callable[[dict], str],
-    engine: flags.Engine,
-    workers: int | None,
-    ray_address: str | None,
-    retry_failed,
-    dry_run: bool,
-    json: bool,
-    report,
-    quiet: bool,
-    verbose: bool,
-    into_one: bool = False,
+def run_batch(
+    jobs: "list[Job]",
+    worker: "WorkerSpec",
+    facts: Mapping[str, Any],
+    describe: Callable[[Mapping[str, Any]], str],
+    running: Running,
+    *,
+    retry_failed: os.PathLike | None = None,
+    into_one_file: bool = False,
 ) -> None:
-    """Do `work` on the jobs as the flags say, then exit with the summary's code; with `dry_run` only show what would be done.
+    """Do the jobs as the flags say, then exit with the code of the summary. With --dry-run only list what would be done.
 
-    `base` are the fields that all records have, and `name(base)` says what does the work once the model is loaded. With
-    `into_one` all jobs have one output. Raises UsageError for what does not fit together.
+    `facts` are the fields that all records have, and `describe(facts)` names the model once it is loaded. With `into_one_file`
+    all jobs have one output. Raises UsageError for flags that exclude each other.
     """
+    _refuse_misuse(jobs, running)
+    if retry_failed and not running.quiet:
+        _say_what_is_retried(jobs, retry_failed, facts)
+    facts = {**facts, "folder": os.getcwd()}
+    backend = choose_backend(worker, facts, jobs, running, into_one_file=into_one_file)
+    if backend.where and not running.quiet:
+        say(f"{describe(backend.facts)}, {backend.where}")
+    if running.dry_run:  # the model, its settings and the device have been checked as well
+        _list_jobs(jobs, running.quiet)
+    else:
+        _run_jobs(jobs, backend, running)
+
+
+def _refuse_misuse(jobs: "list[Job]", running: Running) -> None:
     from enhance_cli.batch.safety.atomic import STDOUT
 
-    if json and any(job.target == STDOUT for job in jobs):
+    if running.json and any(job.target == STDOUT for job in jobs):
         raise UsageError("--json and the results cannot both go to standard output", "use --report FILE.jsonl")
-    if report and not report.absolute().parent.is_dir():
-        raise UsageError(f"{report}: there is no folder for this report", "make it, or choose another --report")
-    if retry_failed and not jobs and not quiet:
-        say(f"{retry_failed}: no file in it has failed, there is nothing to do")
-    if retry_failed and not quiet:
-        _say_other_settings(retry_failed, base)
-    base = base | {"folder": os.getcwd()}
-    do = _skip_all
-    if any(job.action == "run" for job in jobs):
-        do, facts, place = _engage_into_one(work) if into_one else engage(work, jobs, engine, workers, ray_address)
-        base = base | facts
-        if not quiet:
-            say(f"{name(base)}, {place}")
-    if dry_run:  # the model, its settings and the device have been checked as well
-        _list_jobs(jobs, quiet)
-    else:
-        _run_jobs(jobs, do, base, json, report, quiet, verbose)
+    if running.report and not running.report.absolute().parent.is_dir():
+        raise UsageError(f"{running.report}: there is no folder for this report", "make it, or choose another --report")
 
 
-def _list_jobs(jobs: list, quiet: bool) -> None:
-    """What a run would do: the outputs on stdout, each once, the rest on stderr. Exits with 1 if an input is missing."""
-    from enhance_cli.batch.inputs import STDIN
-    from enhance_cli.batch.storage import Listings
-
-    there, targets, missing = Listings(), {}, 0
-    for job in jobs:
-        if job.action == "skip":
-            if not quiet:
-                say(f"skip {job.source}: {job.reason}")
-        elif job.problem:
-            missing += 1
-            say(f"error: {job.problem}")
-        elif job.source == STDIN or there.has(job.source):
-            targets |= dict.fromkeys(map(str, job.targets))
-        else:
-            missing += 1
-            say(f"error: {job.source} does not exist: check the name")
-    for target in targets:
-        result(target)
-    raise typer.Exit(int(missing > 0))
-
-
-def _say_other_settings(report, base: dict) -> None:
-    """What the failed files of `report` were to be made with, if that is not what records will say now."""
+def _say_what_is_retried(jobs: "list[Job]", report: os.PathLike, facts: Mapping[str, Any]) -> None:
+    """Tell if there is nothing to retry, and the settings of the failed files that this run does not have."""
     from enhance_cli.batch.reports import other_settings
 
-    if differ := other_settings(report, base):
+    if not jobs:
+        say(f"{report}: no file in it has failed, there is nothing to do")
+    if differ := other_settings(report, facts):
         say(f"{report}: the failed files were to be made with {', '.join(differ)}, which is not what this run does")
 
 
-def engage(work, jobs: list, engine: flags.Engine, workers: int | None, ray_address: str | None) -> tuple:
-    """How the jobs will be done, `do(jobs, base, on_record, reporter, stop) -> Summary`, what records say about it, and where
-    that is, in words.
+def choose_backend(
+    worker: "WorkerSpec", facts: Mapping[str, Any], jobs: "list[Job]", running: Running, *, into_one_file: bool = False
+) -> "Backend":
+    """Return the back end for the jobs, its model loaded. Raises UsageError.
 
-    The model is loaded. `workers` None is one process for each GPU, or none but this one; on Ray every slot there is.
+    `--workers` None is one process for each GPU, or none but this one. On Ray it is every slot there is.
     """
     from enhance_cli.batch.backends import threads
+    from enhance_cli.batch.backends.backend import facts_of
     from enhance_cli.batch.inputs import STDIN
 
-    if engine is flags.Engine.ray:
-        from enhance_cli.batch.backends import ray_cluster
+    count = sum(job.action == "run" for job in jobs)
+    if not count:
+        return threads.SkipsOnly(facts)
+    if into_one_file:
+        from enhance_cli.batch.embeddings.collection import CollectionBackend
 
-        do = lambda jobs, base, on_record, *_: ray_cluster.run(jobs, work, base, on_record, ray_address, workers)
-        return do, _facts_elsewhere(work), "on Ray"
-    devices = _devices(work.device, workers, sum(job.action == "run" for job in jobs))
-    if len(devices) > 1 or (workers or 1) > 1:  # also for a single file, which may kill its worker
-        if any(job.source == STDIN for job in jobs):
-            raise UsageError(
-                f"--workers {workers}: standard input has one reader", "leave --workers away, or name files"
-            )
-        from enhance_cli.batch.backends.processes import run
+        return CollectionBackend(worker, facts)
+    if running.engine is flags.Engine.ray:
+        from enhance_cli.batch.backends.ray_cluster import RayCluster
 
-        share = replace(work, threads=work.threads or max(1, (os.cpu_count() or 1) // len(devices)))
-        do = lambda jobs, base, on_record, *_: run(jobs, share, base, on_record, devices)
-        return do, _facts_elsewhere(work), f"in {len(devices)} {'process' if len(devices) == 1 else 'processes'}"
-    worker, facts = work.load_worker()
+        return RayCluster(worker, {**facts, **facts_of(worker)}, running.ray_address, running.workers)
+    devices = _devices(worker.device, running.workers, count)
+    if len(devices) == 1 and (running.workers or 1) == 1:
+        return threads.Threads(worker, facts)
+    if any(job.source == STDIN for job in jobs):  # several processes, or one for a file that may kill it
+        raise UsageError(
+            f"--workers {running.workers}: standard input has one reader", "leave --workers away, or name files"
+        )
+    from enhance_cli.batch.backends.processes import Processes
 
-    def here(jobs, base, on_record, reporter, stop):
-        one = work.one_by(worker, lambda process: reporter.watch(threads.until(stop, process)))
-        return threads.run(jobs, one, base, on_record, min(worker.lanes, len(jobs)), stop)
-
-    return here, facts, _place(facts)
-
-
-def _engage_into_one(work) -> tuple:
-    """As `engage`, for recordings that go into one file of embeddings."""
-    from enhance_cli.batch.embeddings import collection
-
-    worker, facts = work.load_worker()
-
-    def do(jobs, base, on_record, reporter, stop):
-        return collection.run(jobs, worker, base, on_record, reporter.announce, stop)
-
-    return do, facts, _place(facts)
-
-
-def _place(facts: dict) -> str:
-    return f"on {facts['device']} in {facts['precision']}"
-
-
-def _facts_elsewhere(work) -> dict:
-    """What records say about work that other processes do, each with its device. They load the model themselves; here it is
-    loaded on the CPU, to find what cannot work before they do."""
-    _, facts = replace(work, device="cpu", precision="auto", threads=1).load_worker()
-    return {name: fact for name, fact in facts.items() if name not in ("device", "precision")}
+    share = replace(worker, threads=worker.threads or max(1, (os.cpu_count() or 1) // len(devices)))
+    return Processes(share, {**facts, **facts_of(worker)}, devices)
 
 
 def _devices(device: str, workers: int | None, jobs: int) -> list[str]:
-    """One for each worker process; GPUs are shared out among them."""
+    """Return the device of each worker process. GPUs are shared out among them."""
     cards = []
     if workers != 1 and device in ("auto", "cuda"):
         import torch
@@ -183,24 +215,40 @@ def _devices(device: str, workers: int | None, jobs: int) -> list[str]:
     return [cards[n % len(cards)] if cards else device for n in range(count)]
 
 
-def _run_jobs(jobs: list, do: Callable, base: dict, json, report, quiet, verbose) -> None:
-    """Every job as `engage` said, then exit with the summary's code; `base` are the fields that all records have."""
-    import threading
+def _list_jobs(jobs: "list[Job]", quiet: bool) -> None:
+    """List the outputs on stdout, each once, the rest on stderr, then exit. An input that is missing makes the exit code 1."""
+    from enhance_cli.batch.inputs import STDIN
+    from enhance_cli.batch.storage import Listings
 
+    there, targets, missing = Listings(), {}, 0
+    for job in jobs:
+        if job.action == "skip":
+            if not quiet:
+                say(f"skip {job.source}: {job.reason}")
+        elif job.problem or job.problem:
+            missing += 1
+            say(f"error: {job.problem}")
+        elif job.source == STDIN or there.has(job.source):
+            targets |= dict.fromkeys(map(str, job.targets))
+        else:
+            missing += 1
+            say(f"error: {job.source} does not exist: check the name")
+    for target in targets:
+        result(target)
+    raise typer.Exit(ExitCode.SOME_FAILED if missing else ExitCode.DONE)
+
+
+def _run_jobs(jobs: "list[Job]", backend: "Backend", running: Running) -> None:
+    """Do the jobs, then exit with the code of the summary."""
+    from enhance_cli.batch.backends.backend import Listener
     from enhance_cli.batch.record import ReportWriter
 
     skips = sum(job.action == "skip" for job in jobs)
-    with ReportWriter(report) as written, Reporter(len(jobs), json, quiet, verbose, skips) as reporter:
-        show = lambda record: (written.write(record), reporter.show(record))
-        summary = do(jobs, base, show, reporter, threading.Event())
-    if not quiet and (len(jobs) > 1 or summary.interrupted):
+    talk = {"json": running.json, "quiet": running.quiet, "verbose": running.verbose}
+    with ReportWriter(running.report) as report, Reporter(len(jobs), skips=skips, **talk) as reporter:
+        on_record = lambda record: (report.write(record), reporter.show(record))
+        summary = backend.run(jobs, Listener(on_record, reporter.announce, reporter.watch))
+    if not running.quiet and (len(jobs) > 1 or summary.interrupted):
         counts = f"{summary.done} done, {summary.skipped} skipped, {summary.failed} failed"
         say(f"interrupted: {counts}" if summary.interrupted else counts)
     raise typer.Exit(summary.exit_code)
-
-
-def _skip_all(jobs, base, on_record, *_):
-    """What there is to do when everything is there already."""
-    from enhance_cli.batch.backends import threads
-
-    return threads.run_skips(jobs, base, on_record)

@@ -10,7 +10,6 @@ stage runs as both: the first stage as a stream at 48 kHz, its own network in wi
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from itertools import chain
 
 import numpy as np
@@ -23,40 +22,13 @@ from enhance_cli.models.deep_filter_stream import DeepFilterStream
 from enhance_cli.models.load import Model
 from enhance_cli.models.windowed_denoiser import WindowedDenoiser
 from enhance_cli.tasks.engine import Order, engine_for
+from enhance_cli.tasks.options import DenoiseOptions
 from enhance_cli.tasks.stream import Waiting, measured, resampled
 from enhance_cli.tasks.windows import WindowPlan, cut, join
 
 WINDOW_SECONDS = 5.0  # longer ones are a little faster and take more memory, above all when several run at a time
 UNBOUNDED_WINDOW_SECONDS = 10.0  # for networks whose context has no end
 FADE_SECONDS = 0.5  # on either side of a border, for networks whose context has no end
-
-
-@dataclass(frozen=True)
-class DenoiseOptions:
-    """Choices of the user. None is the model's own default.
-
-    `strength` 0..1 mixes between input and result, `max_attenuation` (dB) leaves that much of the input under the result,
-    `full_band` False cuts the content above the model's band, `batch_size` is in windows times channels, on a GPU.
-    `sampler_args` are the sampler's own settings, such as snr or start. `guide` is "none" or one that the model was trained
-    with. `threads` are of the CPU. `window_seconds` is the length of a window.
-    """
-
-    steps: int | None = None
-    sampler: str | None = None
-    seed: int = 0
-    strength: float = 1.0
-    max_attenuation: float | None = None
-    full_band: bool = True
-    batch_size: int = 1
-    sampler_args: dict = field(default_factory=dict)
-    guide: str | None = None
-    threads: int | None = None
-    window_seconds: float | None = None
-
-    @property
-    def wet(self) -> float:
-        floor = 0.0 if self.max_attenuation is None else 10 ** (-self.max_attenuation / 20)
-        return self.strength * (1 - floor)
 
 
 class Denoiser:

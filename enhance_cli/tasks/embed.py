@@ -6,7 +6,6 @@ neither company nor the number of threads changes a bit of the result.
 """
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -16,22 +15,13 @@ from enhance_cli.audio.energy_gate import loud
 from enhance_cli.audio.resample import resample
 from enhance_cli.errors import AudioError
 from enhance_cli.models.extractor import Extractor
+from enhance_cli.tasks.options import EmbedOptions
 
 SHORTEST = 0.5  # seconds of sound, or of speech with `vad`
 LONGEST = 20.0  # seconds at once, for networks that would take any length
 SILENT = 1e-4  # RMS, -80 dBFS
 BATCH_SECONDS = 40.0
 SPARE = 2  # recordings that are read while others are embedded
-
-
-@dataclass(frozen=True)
-class EmbedOptions:
-    """`segment` in seconds (None: as the network was trained, or the whole recording), `vad` drops what is silent,
-    `normalise` gives segments and result unit length; without it the result is the mean of what the network gave."""
-
-    segment: float | None = None
-    vad: bool = False
-    normalise: bool = True
 
 
 class Embedder:

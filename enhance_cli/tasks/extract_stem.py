@@ -7,7 +7,6 @@ mix; unless the residual, the mix less the stems, is wanted for itself.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -23,6 +22,7 @@ from enhance_cli.models.sampling import sampler_settings
 from enhance_cli.models.stems import StemModel
 from enhance_cli.samplers import SAMPLERS
 from enhance_cli.tasks.engine import Order, engine_for
+from enhance_cli.tasks.options import StemOptions
 from enhance_cli.tasks.stream import Waiting, measured, resampled
 from enhance_cli.tasks.windows import cut, join
 
@@ -30,26 +30,6 @@ RESIDUAL = "residual"
 WINDOW_SECONDS = 10.0
 MARGIN_SECONDS = 1.0  # on either side of a window, for networks whose context has no end
 NOISE_BLOCK = 1 << 16  # samples per generator
-
-
-@dataclass(frozen=True)
-class StemOptions:
-    """What a user may choose; None is the model's own default.
-
-    `stems` are names of the model's, or "all"; `residual` adds the mix less these stems as the last. `sigma` is the noise
-    level that the refinement starts at. `full_band` False cuts what lies above the model's band. `batch_size` is in windows
-    times what the network takes of the file's channels.
-    """
-
-    stems: tuple[str, ...] = ("all",)
-    steps: int | None = None
-    sampler: str | None = None
-    sigma: float | None = None
-    seed: int = 0
-    residual: bool = False
-    full_band: bool = True
-    batch_size: int = 1
-    threads: int | None = None
 
 
 class StemExtractor:
@@ -63,7 +43,7 @@ class StemExtractor:
         self.model, self.options, spec = model, options, model.spec
         self.stems = spec.choose_stems(options.stems)
         self.parts = (*self.stems, RESIDUAL) if options.residual else self.stems
-        self.closes = spec.complete and len(self.stems) == len(spec.stems) and not options.residual
+        self.sums_to_mix = spec.complete and len(self.stems) == len(spec.stems) and not options.residual
         self.steps, self.sampler = spec.choose(options.steps, options.sampler)
         chosen = spec.sigma_for(self.steps) if options.sigma is None else options.sigma
         self.sigma = chosen if self.steps else None
@@ -122,7 +102,7 @@ class StemExtractor:
         stems, gains = (v.reshape(count, channels, -1) for v in (stems, gains))
         if self.options.full_band:
             gains = gains.clip(0, 1)
-            if self.closes:
+            if self.sums_to_mix:
                 gains = (gains + 1e-6) / (gains + 1e-6).sum(axis=0)
             stems = stems + gains * (x - low)
         stems = stems.astype(x.dtype)
@@ -164,9 +144,9 @@ class StemExtractor:
         found = self.model.separate(taken, self.stems, self.sample, self.steps, noise)
         found = found if whole else found.mean(dim=2).unflatten(1, mix.shape[:2])
         found = found[..., : mix.shape[2]] / scale  # (K, W, C, n)
-        if self.closes:
+        if self.sums_to_mix:
             found = found + share_out(found, mix - found.sum(dim=0))
-        gains = _upper_shares(found, mix, self.closes)
+        gains = _upper_shares(found, mix, self.sums_to_mix)
         rows = torch.cat([found, gains, mix[None]]).transpose(0, 1).flatten(1, 2).cpu().numpy()
         return list(rows)
 
@@ -180,10 +160,10 @@ def run(audio: np.ndarray, rate: int, model: StemModel, options: StemOptions = S
     return dict(zip(extractor.parts, rows.reshape(len(extractor.parts), *audio.shape)))
 
 
-def _upper_shares(stems: Tensor, mix: Tensor, closes: bool) -> Tensor:
+def _upper_shares(stems: Tensor, mix: Tensor, sums_to_mix: bool) -> Tensor:
     """Stems (K, ..., n), mix (..., n) -> the share (K, ..., n) of each in the energy of the upper half of the band."""
     energies, whole = (spectra(x)[..., N_FFT // 4 :, :].abs().square().sum(dim=-2) + 1e-12 for x in (stems, mix))
-    shares = energies / (energies.sum(dim=0) if closes else torch.maximum(energies, whole))
+    shares = energies / (energies.sum(dim=0) if sums_to_mix else torch.maximum(energies, whole))
     smooth = torch.nn.functional.interpolate(
         shares.flatten(0, -2)[:, None], size=(shares.shape[-1] - 1) * HOP + 1, mode="linear", align_corners=True
     )

@@ -7,7 +7,6 @@ threads.
 """
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -19,28 +18,12 @@ from enhance_cli.errors import ModelError, UsageError
 from enhance_cli.models.extractor import named
 from enhance_cli.models.load import Model
 from enhance_cli.samplers import SAMPLERS
+from enhance_cli.tasks.options import RepairOptions
 
 TASK = "enhance-embedding"
 ROWS = 512  # at once; the last block is filled up, so that all are computed alike
-FEW = 16  # the same for recordings, which mostly come one by one
+RECORDING_ROWS = 16  # the same for embeddings of recordings, which mostly come one by one
 SHORTEST, LONGEST = 1e-12, 1e18  # lengths of usable vectors
-
-
-@dataclass(frozen=True)
-class RepairOptions:
-    """None is the model's own default.
-
-    `time` is where sampling starts, 0 to 999; of several steps None is the whole published grid. `draws` results with noise
-    of their own are averaged; 0 is one without any noise. `ensemble` 0..1 is the weight of the vector as it came, beside the
-    repaired one. `normalise` "unit" gives results of length one, "keep" of the length of what came in.
-    """
-
-    time: float | None = None
-    steps: int | None = None
-    draws: int = 0
-    seed: int = 0
-    ensemble: float | None = None
-    normalise: str = "unit"
 
 
 class Repairer:
@@ -56,11 +39,11 @@ class Repairer:
         self.steps, sampler = spec.choose(options.steps, None)
         self.ensemble = spec.ensemble if options.ensemble is None else options.ensemble
         if not 0 <= self.ensemble <= 1:
-            raise UsageError(f"--ensemble {self.ensemble:g}: not a share", "choose from 0 to 1")
+            raise UsageError(f"--ensemble {self.ensemble:g}: must be between 0 and 1", "use for example --ensemble 0.2")
         if options.draws < 0:
-            raise UsageError(f"--draws {options.draws}: there are no fewer than none", "choose 0 or more")
+            raise UsageError(f"--draws {options.draws}: must be 0 or more", "use --draws 0 for a result without noise")
         if options.normalise not in ("unit", "keep"):
-            raise UsageError(f"--normalize {options.normalise}: not known", "choose from unit, keep")
+            raise UsageError(f"--normalize {options.normalise}: must be unit or keep", "leave it away for unit")
         start = options.time if options.time is not None or self.steps > 1 else spec.default_time
         model.process.levels(self.steps, start)  # refuses a time or a number of steps that it does not have
         settings = spec.sampler_args.get(sampler, {}) | {"start": start}

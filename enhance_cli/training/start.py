@@ -25,7 +25,8 @@ TASKS = Catalogue(
 
 def run(
     recipe,
-    root: Path,
+    *,
+    data: Path,
     folder: Path | None,
     cache: Path | None,
     device: torch.device,
@@ -33,7 +34,7 @@ def run(
     dry_run: bool = False,
     teacher: Model | None = None,
 ) -> str | None:
-    """Train, or only check everything with `dry_run`.
+    """Train, or only check everything with `dry_run`. The recipe's folders are relative to `data`.
 
     Returns the checkpoint's path, or the dry run's report as JSON.
 
@@ -43,7 +44,7 @@ def run(
     folder = folder or Path("runs") / recipe.model.name
     ranks = Ranks(device)
     with ranks.together():
-        trainer = prepare(recipe, root, folder, cache, device, reporter.report, reporter.log, teacher, ranks)
+        trainer = prepare(recipe, data, folder, cache, device, reporter.report, reporter.log, teacher, ranks)
         if dry_run:
             answer = json.dumps(trainer.dry_run_report(), indent=2)
         else:

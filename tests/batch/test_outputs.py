@@ -59,15 +59,15 @@ def test_template_names_the_model_and_may_make_folders():
     make("rec/day1/x.wav")
     inputs = expand(["rec"], recursive=True)
     fields = {"model": "me/tuned", "steps": 2}
-    assert targets(plan(inputs, "out", "{stem}_{model}_{steps:02d}{ext}", fields=fields)) == [
+    assert targets(plan(inputs, "out", template="{stem}_{model}_{steps:02d}{ext}", fields=fields)) == [
         "out/day1/x_me_tuned_02.wav"
     ]
-    assert targets(plan(inputs, None, "clean/{parent}-{stem}", fields=fields)) == ["rec/day1/clean/day1-x.wav"]
+    assert targets(plan(inputs, None, template="clean/{parent}-{stem}", fields=fields)) == ["rec/day1/clean/day1-x.wav"]
 
 
 def test_the_parent_of_a_file_named_without_its_folder_is_the_folder_one_is_in(folder):
     make("a.wav")
-    assert targets(plan(expand(["a.wav"]), "out", "{parent}-{stem}{ext}")) == [f"out/{folder.name}-a.wav"]
+    assert targets(plan(expand(["a.wav"]), "out", template="{parent}-{stem}{ext}")) == [f"out/{folder.name}-a.wav"]
 
 
 @pytest.mark.parametrize(
@@ -76,13 +76,13 @@ def test_the_parent_of_a_file_named_without_its_folder_is_the_folder_one_is_in(f
 def test_template_that_makes_no_sense_is_refused(template):
     make("a.wav")
     with pytest.raises(UsageError):
-        plan(expand(["a.wav"]), "out", template)
+        plan(expand(["a.wav"]), "out", template=template)
 
 
 def test_unknown_template_field_is_answered_with_the_known_ones():
     make("a.wav")
     with pytest.raises(UsageError, match=r"no field \{nfe\}: use ext, model, parent, stem"):
-        plan(expand(["a.wav"]), None, "{stem}_{nfe}", fields={"model": "m"})
+        plan(expand(["a.wav"]), None, template="{stem}_{nfe}", fields={"model": "m"})
 
 
 def test_what_cannot_be_written_becomes_wav_and_an_asked_extension_wins():

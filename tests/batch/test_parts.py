@@ -60,7 +60,7 @@ def test_names_and_places(inside):
 )
 def test_senseless_plans_are_refused(inside, output, template, word):
     with pytest.raises(UsageError, match=word):
-        plan_parts(expand(["a.wav", "b.wav"] if template else ["a.wav"]), NAMES[:2], output, template)
+        plan_parts(expand(["a.wav", "b.wav"] if template else ["a.wav"]), NAMES[:2], output, template=template)
 
 
 def test_only_what_is_missing_is_written_and_results_are_no_inputs(inside):
@@ -104,7 +104,7 @@ def test_all_parts_appear_or_none(inside):
 def test_parts_sum_to_the_input_sample_for_sample(inside, depth, suffix, scale):
     """With a scale of four the parts clip, and all are lowered by one gain: they then sum to the input times that."""
     job = plan_parts(expand(["a.wav"]), NAMES, "out", extension=f".{suffix}")[0]
-    options = FileOptions(parts=NAMES, closed=True, bit_depth=depth)
+    options = FileOptions(parts=NAMES, last_part_absorbs_rounding=True, bit_depth=depth)
     record = enhance_file(job, split(scale), options)
     read = lambda path: soundfile.read(path, dtype="float64")[0]
     total = sum(read(place) for _, place in job.parts)

@@ -28,7 +28,7 @@ def unchanged(blocks, rate, channels, level):
     return blocks
 
 
-def carry_out(jobs, report="r.jsonl", base=None, options=FileOptions(), process=unchanged):
+def run_with_report(jobs, report="r.jsonl", base=None, options=FileOptions(), process=unchanged):
     """The jobs as a command does them, with a report."""
     with ReportWriter(report) as written:
         return run(jobs, lambda job: enhance_file(job, process, options), base or {}, written.write)
@@ -156,15 +156,15 @@ def test_failed_files_are_done_again_alone_to_the_places_they_were_meant_for():
     whole = Path("in/sub/b.wav").read_bytes()
     Path("in/sub/b.wav").write_bytes(whole[:9000])
     Path("in/sub/c.wav").write_bytes(b"")
-    jobs = plan(expand(["in"], recursive=True), "out", "{stem}_clean{ext}", extension=".flac")
-    assert (carry_out(jobs).done, carry_out(failed_jobs(Path("r.jsonl"), "skip")).failed) == (1, 2)
+    jobs = plan(expand(["in"], recursive=True), "out", template="{stem}_clean{ext}", extension=".flac")
+    assert (run_with_report(jobs).done, run_with_report(failed_jobs(Path("r.jsonl"), "skip")).failed) == (1, 2)
     Path("in/sub/b.wav").write_bytes(whole)
     again = failed_jobs(Path("r.jsonl"), "skip")
     assert [(str(job.source), str(job.target), job.action) for job in again] == [
         ("in/sub/b.wav", "out/sub/b_clean.flac", "run"),
         ("in/sub/c.wav", "out/sub/c_clean.flac", "run"),
     ]
-    assert (carry_out(again).done, carry_out(failed_jobs(Path("r.jsonl"), "skip")).failed) == (1, 1)
+    assert (run_with_report(again).done, run_with_report(failed_jobs(Path("r.jsonl"), "skip")).failed) == (1, 1)
     facts = summary(read([Path("r.jsonl")]).records.values())
     assert (facts["files"], facts["done"], facts["failed"]) == (3, 2, 1)
 
@@ -177,7 +177,7 @@ def test_all_parts_of_a_failed_file_are_done_again():
     jobs = plan_parts(expand(["in"]), ("low", "high"), "out")
     whole = Path("in/a.wav").read_bytes()
     Path("in/a.wav").write_bytes(whole[:5000])
-    assert carry_out(jobs, options=options, process=double).failed == 1
+    assert run_with_report(jobs, options=options, process=double).failed == 1
     Path("in/a.wav").write_bytes(whole)
     Path("out").mkdir()
     zoo.save(Path("out/a_low.wav"), zoo.noise(frames=10))  # somebody made one of them meanwhile
@@ -186,7 +186,7 @@ def test_all_parts_of_a_failed_file_are_done_again():
             failed_jobs(Path("r.jsonl"), "skip", parts=parts)
     again = failed_jobs(Path("r.jsonl"), "skip", parts=("low", "mid", "high"))
     assert again[0].parts == (("high", Path("out/a_high.wav")),)
-    assert carry_out(again, options=options, process=double).done == 1
+    assert run_with_report(again, options=options, process=double).done == 1
     assert soundfile.info("out/a_high.wav").frames == zoo.FRAMES and soundfile.info("out/a_low.wav").frames == 10
 
 
@@ -195,9 +195,9 @@ def test_names_that_are_not_utf8_are_found_again():
     name = os.fsdecode(b"in/caf\xe9.wav")
     Path("in").mkdir()
     Path(name).touch()
-    carry_out(plan(expand(["in"]), "out"))
+    run_with_report(plan(expand(["in"]), "out"))
     zoo.save(Path("x.wav"), zoo.noise()).replace(name)
-    assert carry_out(failed_jobs(Path("r.jsonl"), "skip")).done == 1
+    assert run_with_report(failed_jobs(Path("r.jsonl"), "skip")).done == 1
     assert os.listdir(b"out") == [b"caf\xe9.wav"]
 
 

@@ -20,12 +20,12 @@ from enhance_cli.batch.embeddings.file import save
 from enhance_cli.models.load import Model
 from enhance_cli.models.spec import Spec
 from enhance_cli.networks import NETWORKS
+from enhance_cli.tasks.embedding_pipeline import EmbeddingPipeline
 from enhance_cli.tasks.repair import RepairOptions
-from enhance_cli.tasks.speakers import Speakers
 from enhance_cli.vectors import Vectors, read
 
 
-def speakers(dimension: int, steps: int, precision: str) -> Speakers:
+def speakers(dimension: int, steps: int, precision: str) -> EmbeddingPipeline:
     sizes = {"dimension": dimension}
     spec = Spec(
         "speed", "rdm_mlp", "ddpm", "enhance-embedding", sizes, frontend=None, normalise="unit-rms", max_steps=1000,
@@ -35,7 +35,7 @@ def speakers(dimension: int, steps: int, precision: str) -> Speakers:
     for parameter in network.parameters():
         torch.nn.init.normal_(parameter, std=0.05)
     model = Model(spec, network.eval().requires_grad_(False), torch.device("cpu"), precision)
-    return Speakers(model, RepairOptions(steps=steps))
+    return EmbeddingPipeline(model, RepairOptions(steps=steps))
 
 
 def timed(name: str, count: int, times: int, work) -> None:

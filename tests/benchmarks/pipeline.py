@@ -86,7 +86,7 @@ def pipeline(denoiser: Denoiser, folder: Path, out: Path) -> tuple[float, float]
     jobs = plan(expand([str(folder)]), str(out))
     work = lambda job: enhance_file(job, denoiser.process, FileOptions(measure=False))  # noqa: E731
     started = time.perf_counter()
-    summary = run(jobs, work, {}, lambda record: None, min(denoiser.engine.lanes, len(jobs)))
+    summary = run(jobs, work, {}, lambda record: None, lanes=min(denoiser.engine.lanes, len(jobs)))
     spent = time.perf_counter() - started
     assert summary.done == len(jobs)
     denoiser.engine._run = busy.run

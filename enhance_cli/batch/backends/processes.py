@@ -1,4 +1,4 @@
-"""The loop over the files in worker processes of this machine: as `threads.run`, one process for each GPU or as many as wanted.
+"""The loop over the files in worker processes of this machine: one process for each GPU, or as many as wanted.
 
 What kills a worker (a decoder that crashes, memory that runs out) ends neither the run nor the other files: another worker is
 started, what the dead one had in hand is done again, now one file at a time, and a file that kills a second time is reported.
@@ -15,10 +15,13 @@ from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from enhance_cli.batch.backends import threads
+from enhance_cli.batch.backends.backend import Listener
+from enhance_cli.batch.backends.threads import run_skips
+from enhance_cli.batch.outcome import Summary, discard_outputs, record_of, run_job, sendable
 from enhance_cli.batch.outputs import Job
 from enhance_cli.batch.record import Record
-from enhance_cli.batch.work import Work
+from enhance_cli.batch.safety.interrupts import interruptible, sigterm_as_interrupt
+from enhance_cli.batch.worker import WorkerSpec
 from enhance_cli.errors import EnhanceError
 
 PATIENCE = 20.0  # seconds in which workers put their things in order when the run is interrupted
@@ -37,42 +40,40 @@ class _Worker:
     careful: bool = False  # it has a file that may kill it, and gets no other
 
 
-def run(
-    jobs: Sequence[Job],
-    work: Work,
-    base: Mapping[str, Any],
-    on_record: Callable[[Record], None],
-    devices: Sequence[str],
-) -> threads.Summary:
-    """Do `work` on each job in as many processes as there are `devices` ("cuda:0", "cpu", ...); `base` are the fields of all
-    records.
+class Processes:
+    """The back end of several processes, one for each of `devices` ("cuda:0", "cpu", ...).
 
-    A file on which two workers died is a failed record. Raises EnhanceError if workers cannot load the model; what `on_record`
-    raises ends the run.
+    A file on which two workers died is a failed record. `run` raises EnhanceError if workers cannot load the model.
     """
-    summary = threads.run_skips(jobs, base, on_record)
-    todo = {number: job for number, job in enumerate(jobs) if job.action == "run"}
-    if not todo or summary.interrupted:
-        return summary
 
-    count = summary.counting(on_record)
-    crew = _Crew(work, base, devices[: len(todo)], todo)
-    with threads.sigterm_as_interrupt():
-        try:
-            crew.work_off(count)
-        except KeyboardInterrupt:
-            summary.interrupted = True
-            crew.stop(count)
-        finally:
-            crew.stop()
-    return summary
+    def __init__(self, spec: WorkerSpec, facts: Mapping[str, Any], devices: Sequence[str]):
+        self.spec, self.facts, self.devices = spec, facts, devices
+        self.where = f"in {len(devices)} {'process' if len(devices) == 1 else 'processes'}"
+
+    def run(self, jobs: Sequence[Job], listener: Listener) -> Summary:
+        summary = run_skips(jobs, self.facts, listener.on_record)
+        todo = {number: job for number, job in enumerate(jobs) if job.action == "run"}
+        if not todo or summary.interrupted:
+            return summary
+
+        count = summary.counting(listener.on_record)
+        crew = _Crew(self.spec, self.facts, self.devices[: len(todo)], todo)
+        with sigterm_as_interrupt():
+            try:
+                crew.work_off(count)
+            except KeyboardInterrupt:
+                summary.interrupted = True
+                crew.stop(count)
+            finally:
+                crew.stop()
+        return summary
 
 
 class _Crew:
     """The workers, and the jobs that are left."""
 
-    def __init__(self, work: Work, base: Mapping[str, Any], devices: Sequence[str], todo: Mapping[int, Job]):
-        self.work, self.base, self.left = work, dict(base), dict(todo)
+    def __init__(self, spec: WorkerSpec, facts: Mapping[str, Any], devices: Sequence[str], todo: Mapping[int, Job]):
+        self.spec, self.facts, self.left = spec, dict(facts), dict(todo)
         self.waiting, self.suspects = deque(todo), deque()
         self.tried_again: set[int] = set()
         self.deaths = 0
@@ -95,7 +96,7 @@ class _Crew:
                     self._hear(worker, said, count)
 
     def stop(self, count: Callable[[Record], None] | None = None) -> None:
-        """Let every worker drop what it has in hand; records of files that had just ended still count."""
+        """Let every worker drop the files it has in hand. Records of files that had just ended still count."""
         begun = [worker.hand for worker in self.workers]
         for worker in self.workers:
             with contextlib.suppress(OSError):
@@ -112,13 +113,13 @@ class _Crew:
         self.workers = []
         for hand in begun:
             for job in hand.values():  # without those that have ended meanwhile
-                threads.discard(job)
+                discard_outputs(job)
 
     def _start(self, device: str) -> None:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
-        work = replace(self.work, device=device)
-        process = context.Process(target=serve, args=(theirs, work, self.base), daemon=True)
+        spec = replace(self.spec, device=device)
+        process = context.Process(target=serve, args=(theirs, spec, self.facts), daemon=True)
         process.start()
         theirs.close()  # or we would not see its end
         self.workers.append(_Worker(process, ours, device))
@@ -136,10 +137,10 @@ class _Crew:
                 worker.pipe.send((number, self.left[number]))
 
     def _hear(self, worker: _Worker, said: Any, count: Callable[[Record], None]) -> None:
-        kind, value = said
-        if kind == "refused":
+        message, value = said
+        if message == "refused":
             raise value
-        if kind == "ready":
+        if message == "ready":
             worker.lanes, self.deaths = value, 0
             return
         number, record = value
@@ -148,7 +149,7 @@ class _Crew:
         count(record)
 
     def _bury(self, worker: _Worker, count: Callable[[Record], None]) -> None:
-        """Its files are done again, one at a time; those for which that was the second time have failed."""
+        """Do the files of a dead worker again, one at a time. Those on which a worker died before have failed."""
         worker.pipe.close()
         worker.process.join()
         self.workers.remove(worker)
@@ -157,11 +158,11 @@ class _Crew:
             if self.deaths == MOST_DEATHS:
                 raise EnhanceError("the workers die while they load the model", "use fewer --workers, or --workers 1")
         for number, job in worker.hand.items():
-            threads.discard(job)
+            discard_outputs(job)
             if number in self.tried_again:
                 del self.left[number]
                 reason = f"{job.source}: the worker died twice over this file: look at its memory, and at the file"
-                count(threads.record_of(job, {**self.base, "status": "failed", "reason": reason}))
+                count(record_of(job, {**self.facts, "status": "failed", "reason": reason}))
             else:
                 self.tried_again.add(number)
                 self.suspects.append(number)
@@ -169,31 +170,31 @@ class _Crew:
             self._start(worker.device)
 
 
-def serve(pipe: Connection, work: Work, base: Mapping[str, Any]) -> None:
-    """What a worker process does: load the model, then do the jobs that come through `pipe` until None comes or it ends.
+def serve(pipe: Connection, spec: WorkerSpec, facts: Mapping[str, Any]) -> None:
+    """Load the model in a worker process, then do the jobs that come through `pipe` until None comes or it ends.
 
     Ctrl-C reaches every process of a terminal; what is to be done then is for the parent to say.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     try:
-        worker, facts = work.load_worker()
+        worker, found = spec.load_worker()
     except EnhanceError as error:
         pipe.send(("refused", error))
         return
     stop, inbox, lock = threading.Event(), queue.SimpleQueue(), threading.Lock()
-    one = work.one_by(worker, lambda process: threads.until(stop, process))
-    lanes, base = worker.lanes, {**base, **facts}
+    function = spec.job_function(worker, lambda transform: interruptible(stop, transform))
+    lanes, facts = worker.lanes, {**facts, **found}
 
     def lane() -> None:
         while (item := inbox.get()) is not None and not stop.is_set():
             number, job = item
             try:
-                record = threads.run_one(job, one, base)
+                record = run_job(job, function, facts)
             except KeyboardInterrupt:
                 return
             with lock, contextlib.suppress(OSError):
-                pipe.send(("ended", (number, threads.sendable(record))))
+                pipe.send(("ended", (number, sendable(record))))
 
     try:
         pipe.send(("ready", lanes))

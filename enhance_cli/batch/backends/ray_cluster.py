@@ -1,4 +1,4 @@
-"""The loop over the files, on a Ray cluster: as `threads.run`, with workers on many machines.
+"""The loop over the files on a Ray cluster, with workers on many machines.
 
 Ray Data sends jobs to worker processes that hold the model, one for each slot (a GPU, or `--threads` CPU cores), and brings the
 records back as files end. A job whose worker or machine dies is done again elsewhere; doing one twice gives the same file.
@@ -10,64 +10,71 @@ import logging
 import os
 import pickle
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from enhance_cli.batch.backends import threads
+from enhance_cli.batch.backends.backend import Listener
 from enhance_cli.batch.backends.ray_worker import Slot, Tries
+from enhance_cli.batch.backends.threads import run_skips
 from enhance_cli.batch.inputs import STDIN
+from enhance_cli.batch.outcome import Summary, discard_outputs, record_of
 from enhance_cli.batch.outputs import Job
 from enhance_cli.batch.record import Record
 from enhance_cli.batch.safety.atomic import STDOUT
-from enhance_cli.batch.work import Work
+from enhance_cli.batch.safety.interrupts import sigterm_as_interrupt
+from enhance_cli.batch.worker import WorkerSpec
 from enhance_cli.errors import EnhanceError, UsageError
 
-MOST_TRIES = 1, 3  # of a job whose worker dies: first among others, then one at a time in a worker
+MAX_TRIES = 1, 3  # of a job whose worker dies: first among others, then one at a time in a worker
 LANES_ON_GPU = 8  # files in hand at a time, so that the GPU need not wait for reading and writing
-MOST_BLOCKS = 20_000  # beyond this Ray gets several jobs at a time: each bundle costs its scheduler some milliseconds
+MAX_BLOCKS = 20_000  # beyond this Ray gets several jobs at a time: each bundle costs its scheduler some milliseconds
 
 
-def run(
-    jobs: Sequence[Job],
-    work: Work,
-    base: Mapping[str, Any],
-    on_record: Callable[[Record], None],
-    address: str | None = None,
-    workers: int | None = None,
-) -> threads.Summary:
-    """Do `work` on each job; `base` are the fields of all records. Skipped jobs end first, here, the others as they come.
+class RayCluster:
+    """The back end of a Ray cluster.
 
     `address` None is the cluster in RAY_ADDRESS, else the one that this machine belongs to, else one started for this run.
-    `workers` None takes every slot that the cluster has now; more than that wait for machines to join. A job whose worker dies
-    each time is a failed record. Raises UsageError if Ray is missing or has no slot, EnhanceError if the model cannot be loaded
-    by the workers or the cluster is lost; what `on_record` raises ends the run.
+    `workers` None takes every slot that the cluster has now. More than that wait for machines to join.
     """
-    todo = [job for job in jobs if job.action == "run"]
-    if any(path in (STDIN, STDOUT) for job in todo for path in (job.source, job.target)):
-        raise UsageError("--engine ray cannot use standard input or output", "name files")
-    if work.device not in ("auto", "cpu", "cuda"):
-        raise UsageError(f"--device {work.device}: Ray chooses the GPU", "use --device auto, cuda or cpu")
-    summary = threads.run_skips(jobs, base, on_record)
-    if not todo or summary.interrupted:
-        return summary
 
-    count = summary.counting(on_record)
-    with _Cluster(address) as cluster, threads.sigterm_as_interrupt():
-        left = dict(enumerate(todo))
-        try:
-            for careful in (False, True):  # the second time for those whose workers died
-                for number, record in cluster.records(dict(left), work, base, workers, careful) if left else ():
-                    if record is not None and number in left:
-                        count(_as_asked(left.pop(number), record))
-            for job in left.values():
-                count(_lost(job, base))
-        except KeyboardInterrupt:
-            summary.interrupted = True
-    for job in left.values():
-        threads.discard(job)
-    return summary
+    where = "on Ray"
+
+    def __init__(self, spec: WorkerSpec, facts: Mapping[str, Any], address: str | None, workers: int | None):
+        self.spec, self.facts, self.address, self.workers = spec, facts, address, workers
+
+    def run(self, jobs: Sequence[Job], listener: Listener) -> Summary:
+        """Do the skipped jobs first, here, then the others in the order in which they end.
+
+        A job whose worker dies each time is a failed record. Raises UsageError if Ray is missing or has no slot,
+        EnhanceError if the model cannot be loaded by the workers or the cluster is lost.
+        """
+        todo = [job for job in jobs if job.action == "run"]
+        if any(path in (STDIN, STDOUT) for job in todo for path in (job.source, job.target)):
+            raise UsageError("--engine ray cannot use standard input or output", "name files")
+        if self.spec.device not in ("auto", "cpu", "cuda"):
+            raise UsageError(f"--device {self.spec.device}: Ray chooses the GPU", "use --device auto, cuda or cpu")
+        summary = run_skips(jobs, self.facts, listener.on_record)
+        if not todo or summary.interrupted:
+            return summary
+
+        count = summary.counting(listener.on_record)
+        with _Cluster(self.address) as cluster, sigterm_as_interrupt():
+            left = dict(enumerate(todo))
+            try:
+                for careful in (False, True):  # the second time for those whose workers died
+                    records = cluster.records(dict(left), self.spec, self.facts, self.workers, careful) if left else ()
+                    for number, record in records:
+                        if record is not None and number in left:
+                            count(_as_asked(left.pop(number), record))
+                for job in left.values():
+                    count(_lost(job, self.facts))
+            except KeyboardInterrupt:
+                summary.interrupted = True
+        for job in left.values():
+            discard_outputs(job)
+        return summary
 
 
 class _Cluster:
@@ -114,27 +121,29 @@ class _Cluster:
         self.ours = True
 
     def records(
-        self, jobs: Mapping[int, Job], work: Work, base: Mapping[str, Any], workers: int | None, careful: bool
+        self, jobs: Mapping[int, Job], spec: WorkerSpec, facts: Mapping[str, Any], workers: int | None, careful: bool
     ) -> Iterator[tuple[int, Record | None]]:
-        """Number and record of each job, as it ends; None if its workers died too often. `careful` has one job at a time in a
-        worker, so that one that kills it takes no other along."""
+        """Yield the number and the record of each job as it ends. The record is None if its workers died too often.
+
+        With `careful` a worker has one job at a time, so that a job that kills it takes no other along.
+        """
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-        work, needs, lanes = self._places(work)
+        spec, needs, lanes = self._resources(spec)
         lanes = 1 if careful else lanes
         slots = workers or self._slots(needs)
         numbered = [{"job": pickle.dumps((number, _absolute(job)))} for number, job in jobs.items()]
         self._settle_data_context(slots)
         try:
-            model = Path(work.entry.path)
+            model = Path(spec.entry.path)
             weights = self.ray.put(model.read_bytes()) if model.suffix == ".safetensors" else None
             here = self.ray.get_runtime_context().get_node_id()
             beside = NodeAffinitySchedulingStrategy(here, soft=False)
             tries = self.ray.remote(num_cpus=0)(Tries).options(scheduling_strategy=beside).remote()
-            data = self.ray.data.from_items(numbered, override_num_blocks=min(len(numbered), MOST_BLOCKS))
+            data = self.ray.data.from_items(numbered, override_num_blocks=min(len(numbered), MAX_BLOCKS))
             done = data.map(
                 Slot,
-                fn_constructor_args=(work, dict(base), weights, tries, MOST_TRIES[careful]),
+                fn_constructor_args=(spec, dict(facts), weights, tries, MAX_TRIES[careful]),
                 compute=self.ray.data.ActorPoolStrategy(
                     size=min(slots, len(numbered)),
                     max_concurrent_calls_per_actor=lanes,
@@ -154,21 +163,21 @@ class _Cluster:
             message = f"Ray stopped working ({_line(error)})"
             raise EnhanceError(message, "run the same command again: what is done is skipped") from error
 
-    def _places(self, work: Work) -> tuple[Work, dict[str, float], int]:
-        """The work as the workers are to do it, what Ray is to give each, and how many files each has in hand."""
-        if work.device == "auto":
-            work = replace(work, device="cuda" if self.ray.cluster_resources().get("GPU") else "cpu")
-        if work.device == "cuda":
-            return work, {"num_gpus": 1, "num_cpus": work.threads or 1}, LANES_ON_GPU
-        threads = work.threads or 1
-        return replace(work, threads=threads), {"num_cpus": threads}, threads
+    def _resources(self, spec: WorkerSpec) -> tuple[WorkerSpec, dict[str, float], int]:
+        """Return the spec for the workers, the resources that Ray gives each, and the number of files each has in hand."""
+        if spec.device == "auto":
+            spec = replace(spec, device="cuda" if self.ray.cluster_resources().get("GPU") else "cpu")
+        threads = spec.threads or 1
+        if spec.device == "cuda":
+            return spec, {"num_gpus": 1, "num_cpus": threads}, LANES_ON_GPU
+        return replace(spec, threads=threads), {"num_cpus": threads}, threads
 
     def _slots(self, needs: Mapping[str, float]) -> int:
         names = {"num_cpus": "CPU", "num_gpus": "GPU"}
         there = [node["Resources"] for node in self.ray.nodes() if node["Alive"]]
-        slots = sum(int(min(node.get(names[kind], 0) // count for kind, count in needs.items())) for node in there)
+        slots = sum(int(min(node.get(names[need], 0) // count for need, count in needs.items())) for node in there)
         if not slots:
-            wanted = " and ".join(f"{count:g} {names[kind]}" for kind, count in needs.items())
+            wanted = " and ".join(f"{count:g} {names[need]}" for need, count in needs.items())
             raise UsageError(f"no machine of the Ray cluster has {wanted}", "see `ray status`, and use fewer --threads")
         return slots
 
@@ -212,24 +221,24 @@ def _silent_stderr() -> Iterator[None]:
 
 
 def _absolute(job: Job) -> Job:
-    """Workers have a working folder of their own."""
-    full = lambda place: place.absolute() if isinstance(place, Path) else place
-    parts = tuple((name, full(place)) for name, place in job.parts)
+    """Return the job with absolute paths, since workers have a working folder of their own."""
+    full = lambda path: path.absolute() if isinstance(path, Path) else path
+    parts = tuple((name, full(path)) for name, path in job.parts)
     return replace(job, source=full(job.source), target=full(job.target), parts=parts)
 
 
 def _as_asked(job: Job, record: Record) -> Record:
-    """The record with the names that the user gave."""
+    """Return the record with the names that the user gave."""
     there = _absolute(job)
     if record.reason:
         for given, full in zip((job.source, *job.targets), (there.source, *there.targets)):
             record.reason = record.reason.replace(str(full), str(given))
-    return threads.record_of(job, vars(record))
+    return record_of(job, {field.name: getattr(record, field.name) for field in fields(record)})
 
 
-def _lost(job: Job, base: Mapping[str, Any]) -> Record:
+def _lost(job: Job, facts: Mapping[str, Any]) -> Record:
     reason = f"{job.source}: the worker died each time it had this file: look at its memory, and at the file"
-    return threads.record_of(job, {**base, "status": "failed", "reason": reason})
+    return record_of(job, {**facts, "status": "failed", "reason": reason})
 
 
 def _line(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""What runs inside a Ray worker: a process that holds the model and turns one row (a job) into another (its record)."""
+"""The process of a Ray worker: it holds the model and turns one row (a job) into another (its record)."""
 
 import pickle
 import socket
@@ -11,11 +11,12 @@ from typing import Any
 
 from enhance_cli import __version__
 from enhance_cli.atomic import Busy
-from enhance_cli.batch.backends import threads
+from enhance_cli.batch.backends.threads import run
+from enhance_cli.batch.outcome import sendable
 from enhance_cli.batch.outputs import Job
 from enhance_cli.batch.record import Record
 from enhance_cli.batch.safety.temporary import temporary_folder
-from enhance_cli.batch.work import Work
+from enhance_cli.batch.worker import WorkerSpec
 from enhance_cli.errors import EnhanceError
 
 PATIENCE = 60  # seconds that a worker on a lost machine may go on writing
@@ -33,22 +34,23 @@ class Tries:
 
 
 class Slot:
-    """`weights` refers to the bytes of the model's file in Ray's store: this machine may not have it, or another one there.
+    """One slot of the cluster.
 
-    `tries` is a handle of Tries; a job that was begun more than `most` times, since its workers died, comes back undone.
+    `weights` refers to the bytes of the model's file in Ray's store: this machine may not have the file, or a different one.
+    `tries` is a handle of Tries. A job that was begun more than `max_tries` times, since its workers died, comes back undone.
     """
 
-    def __init__(self, work: Work, base: Mapping[str, Any], weights: Any, tries: Any, most: int):
-        self.refused, self.one, self.base = None, None, dict(base)
-        self.tries, self.most = tries, most
+    def __init__(self, spec: WorkerSpec, facts: Mapping[str, Any], weights: Any, tries: Any, max_tries: int):
+        self.refused, self.function, self.facts = None, None, dict(facts)
+        self.tries, self.max_tries = tries, max_tries
         try:
-            if base["version"] != __version__:
-                message = f"{socket.gethostname()} has enhance {__version__} and this machine {base['version']}"
+            if facts["version"] != __version__:
+                message = f"{socket.gethostname()} has enhance {__version__} and this machine {facts['version']}"
                 raise EnhanceError(message, "install the same version on every machine")
             with temporary_folder() as folder:
-                worker, facts = _with_file(work, weights, folder).load_worker()
-            self.one = work.one_by(worker)
-            self.base |= facts
+                worker, found = _with_file(spec, weights, folder).load_worker()
+            self.function = spec.job_function(worker)
+            self.facts |= found
         except EnhanceError as error:
             self.refused = error
         except Exception as error:  # noqa: BLE001 - told by the driver, once
@@ -65,31 +67,31 @@ class Slot:
         number, job = pickle.loads(row["job"])
         if self.refused:
             return {"ended": pickle.dumps((number, self.refused))}
-        if ray.get(self.tries.begin.remote(number)) > self.most:
+        if ray.get(self.tries.begin.remote(number)) > self.max_tries:
             return {"ended": pickle.dumps((number, None))}
         ended: list[Record] = []
-        if threads.run([job], self._patiently, self.base, ended.append).interrupted:
+        if run([job], self._patiently, self.facts, ended.append).interrupted:
             raise KeyboardInterrupt
-        return {"ended": pickle.dumps((number, threads.sendable(ended[0])))}
+        return {"ended": pickle.dumps((number, sendable(ended[0])))}
 
     def _patiently(self, job: Job) -> Mapping[str, Any]:
         """A machine that Ray has given up may still be at this job, and holds its output until it notices."""
         deadline = time.monotonic() + PATIENCE
         while True:
             try:
-                return self.one(job)
+                return self.function(job)
             except Busy:
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(1)
 
 
-def _with_file(work: Work, weights: Any, folder: Path) -> Work:
-    """`work`, with the model's file in `folder`."""
+def _with_file(spec: WorkerSpec, weights: Any, folder: Path) -> WorkerSpec:
+    """Return `spec` with the model's file in `folder`."""
     if weights is None:
-        return work
+        return spec
     import ray
 
-    path = folder / Path(work.entry.path).name
+    path = folder / Path(spec.entry.path).name
     path.write_bytes(ray.get(weights))
-    return replace(work, entry=replace(work.entry, path=path))
+    return replace(spec, entry=replace(spec.entry, path=path))

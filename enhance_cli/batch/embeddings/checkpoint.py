@@ -16,10 +16,11 @@ from enhance_cli.atomic import locked, unfinished_path
 from enhance_cli.batch.safety.atomic import STDOUT
 
 
-class KeptRows:
-    """The rows for `target`, of threads side by side. Those of a run that made them otherwise than `made_by` says are dropped.
+class EmbeddingCheckpoint:
+    """The embeddings for `target` that have been made so far, by several threads.
 
-    A context manager, which one run at a time can have: it raises Busy in the others. Nothing is kept for standard output.
+    `made_by` describes the network and its settings. Rows of an earlier run with another description are dropped. Used as a
+    context manager, which one run at a time can hold: it raises Busy in the others. Nothing is stored for standard output.
     """
 
     def __init__(self, target: Path, made_by: str):
@@ -28,7 +29,7 @@ class KeptRows:
         self.rows: dict[str, dict] = {}
         self._lock, self._stack = threading.Lock(), contextlib.ExitStack()
 
-    def __enter__(self) -> "KeptRows":
+    def __enter__(self) -> "EmbeddingCheckpoint":
         if self.path is not None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._stack.enter_context(locked(self.path, self.target, wait=False))
@@ -46,18 +47,18 @@ class KeptRows:
 
     def __exit__(self, *_) -> None:
         if self.path is not None and not self.rows:
-            self.discard()
+            self.delete()
         self._stack.close()
 
     def get(self, name: str, now: tuple[int, int] | None) -> tuple[np.ndarray, float] | None:
-        """(row (D,), seconds) of the recording called `name`, unless it has changed since."""
+        """Return the row (D,) and the seconds of the recording called `name`, or None if it has changed since."""
         line = self.rows.get(name)
         if line is None or now is None or tuple(line["state"]) != now:
             return None
         return np.frombuffer(base64.b64decode(line["row"]), np.float32), line["seconds"]
 
     def add(self, name: str, now: tuple[int, int] | None, row: np.ndarray, seconds: float) -> None:
-        """Raises OSError as the file system gives it."""
+        """Store one row. Raises OSError as the file system gives it."""
         if self.path is None or now is None:
             return
         numbers = base64.b64encode(row.astype(np.float32).tobytes()).decode()
@@ -66,8 +67,8 @@ class KeptRows:
             self._write(line)
             self.rows[name] = line
 
-    def discard(self) -> None:
-        """The file has done its duty."""
+    def delete(self) -> None:
+        """Remove the file, once the output holds all of its rows."""
         if self.path is not None:
             self.path.unlink(missing_ok=True)
 

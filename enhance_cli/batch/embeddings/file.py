@@ -1,13 +1,12 @@
 """One file of speaker embeddings, or one recording, from input to output.
 
-Whatever embeds a recording and repairs rows is given. A format that takes two files (.scp and its .ark) gets both or none.
+The pipeline that embeds and repairs is given. A format of two files (.scp and its .ark) gets both or none.
 """
 
 import contextlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -17,59 +16,85 @@ from enhance_cli.batch.outputs import Job
 from enhance_cli.batch.safety.atomic import STDOUT, atomic, spool_stdin
 from enhance_cli.batch.safety.changes import folders_watched, steady
 from enhance_cli.batch.storage import StoredFile
+from enhance_cli.batch.worker import WorkerSpec
 from enhance_cli.errors import AudioError, UsageError, VectorError
 from enhance_cli.vectors import Vectors, files_of, form_of, read, write
 
-Embed = Callable[[Path], tuple[np.ndarray, float]]
-"""A recording -> (embedding (D,), seconds)."""
-Repair = Callable[[np.ndarray, str | None, str], tuple[np.ndarray, np.ndarray]]
-"""Rows (K, D), the id of the extractor that the file names, its name -> (repaired (K, D), which are as they were (K,))."""
-RepairRecorded = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
-"""The same for rows that an Embed gave."""
 DEFAULT_FORM = "npz"
+
+
+class EmbeddingPipeline(Protocol):
+    """Embeds recordings and repairs embeddings (tasks.embedding_pipeline). It serves `lanes` files at a time.
+
+    `extractor_id` is the id of the embeddings. `embedded_by` describes the network and all settings that decide what the
+    embedding of a recording is.
+    """
+
+    extractor_id: str
+    embedded_by: str
+    lanes: int
+
+    def embed_file(self, path: Path) -> tuple[np.ndarray, float]:
+        """Return the embedding (D,) and the seconds of a recording."""
+
+    def repair(self, rows: np.ndarray, found: str | None, what: str) -> tuple[np.ndarray, np.ndarray]:
+        """Return repaired rows (K, D), and which were left as they were (K,).
+
+        `found` is the id of the extractor that the file `what` names.
+        """
+
+    def repair_recorded(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the same for rows that `embed_file` gave."""
 
 
 @dataclass(frozen=True)
 class EmbeddingWorker:
-    """What turns a job's input into its output, `lanes` of them at a time.
+    """Turns the input of a job into its output by `pipeline`, in the format `form` if one was asked for."""
 
-    `extractor` is the id of the embeddings, `embedded_by` all that decides what a recording's embedding is, in words, and
-    `form` the format that was asked for.
-    """
-
-    repair: Repair
-    extractor: str
-    embed: Embed | None = None
-    repair_recorded: RepairRecorded | None = None
+    pipeline: EmbeddingPipeline
     form: str | None = None
-    lanes: int = 1
-    embedded_by: str = ""
 
-    def one(self, job: Job) -> dict[str, Any]:
-        """Repair one file of embeddings, or the embedding of one recording; returns fields of its Record."""
+    @property
+    def lanes(self) -> int:
+        return self.pipeline.lanes
+
+    def process_job(self, job: Job) -> dict[str, Any]:
+        """Repair one file of embeddings, or the embedding of one recording. Returns fields of its Record."""
         if form_of(job.source) is None:
             row, seconds = self.embedding(job)
-            vectors = Vectors([job.relative.as_posix()], row[None], self.extractor)
+            vectors = Vectors([job.relative.as_posix()], row[None], self.pipeline.extractor_id)
             facts = {"seconds_audio": round(seconds, 3)}
-            rows, unusable = self.repair_recorded(vectors.rows)
+            rows, unusable = self.pipeline.repair_recorded(vectors.rows)
         else:
             with steady(job.source):
                 vectors, facts = read(job.source), {}
-            rows, unusable = self.repair(vectors.rows, vectors.extractor, str(job.source))
+            rows, unusable = self.pipeline.repair(vectors.rows, vectors.extractor, str(job.source))
         save(job.target, vectors.replaced(rows), self.form)
         return facts | {"vectors": len(rows), "unusable": [vectors.ids[i] for i in np.flatnonzero(unusable)]}
 
     def embedding(self, job: Job) -> tuple[np.ndarray, float]:
-        """(embedding (D,), seconds) of the job's recording. Raises AudioError."""
+        """Return the embedding (D,) and the seconds of the job's recording. Raises AudioError."""
         if job.source != STDIN:
             with steady(job.source):
-                return self.embed(job.source)
+                return self.pipeline.embed_file(job.source)
         source = spool_stdin()
         try:
-            return self.embed(source)
+            return self.pipeline.embed_file(source)
         except AudioError as error:
             hint = f"{error.hint}; stored embeddings must be a file with a name"
             raise AudioError(error.message.replace(str(source), "standard input"), hint) from error
+
+
+@dataclass(frozen=True)
+class EmbeddingWorkerSpec(WorkerSpec):
+    """A WorkerSpec whose `load` returns an EmbeddingPipeline. `form` is the format asked for."""
+
+    form: str | None = None
+
+    def load_worker(self) -> tuple[EmbeddingWorker, dict[str, Any]]:
+        """Load the models. Returns the worker, and the fields that it adds to all records."""
+        pipeline, facts = super().load_worker()
+        return EmbeddingWorker(pipeline, self.form), facts
 
 
 def save(target: Path, vectors: Vectors, form: str | None = None) -> None:
@@ -78,8 +103,8 @@ def save(target: Path, vectors: Vectors, form: str | None = None) -> None:
     if target == STDOUT and form == "scp":
         raise VectorError("an .scp and its .ark cannot both go to standard output", "use --format ark")
     with folders_watched([target]), contextlib.ExitStack() as stack:
-        parts = [stack.enter_context(atomic(path)) for path in files_of(target)]  # the last is in its place first
-        write(parts, vectors, form, target)
+        unfinished = [stack.enter_context(atomic(path)) for path in files_of(target)]  # the last is renamed first
+        write(unfinished, vectors, form, target)
 
 
 def refuse_lost_archives(jobs: list[Job], existing: str) -> None:
@@ -88,11 +113,11 @@ def refuse_lost_archives(jobs: list[Job], existing: str) -> None:
     An .ark whose .scp a killed run did not live to finish does not count. An .scp in object storage is refused as well: it
     names its .ark by a path.
     """
-    places = {path for job in jobs for path in (job.source, job.target)} - {STDIN}
-    for path in places:
+    paths = {path for job in jobs for path in (job.source, job.target)} - {STDIN}
+    for path in paths:
         if isinstance(path, StoredFile) and form_of(path) == "scp":
             raise UsageError(f"{path}: an .scp cannot be in object storage", "use .ark, here with --format ark")
-    taken = {path.resolve(): path for path in places if isinstance(path, Path)}
+    taken = {path.resolve(): path for path in paths if isinstance(path, Path)}
     for job in jobs:
         for archive in files_of(job.target)[1:] if job.action == "run" else []:
             if archive.resolve() in taken:

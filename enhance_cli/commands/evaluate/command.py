@@ -12,7 +12,7 @@ from enhance_cli import flags
 from enhance_cli.commands.evaluate.speech import COUNTS, METRICS, evaluate_speech
 from enhance_cli.commands.evaluate.stems import evaluate_stems
 from enhance_cli.commands.evaluate.table import step_counts
-from enhance_cli.errors import UsageError
+from enhance_cli.errors import ExitCode, UsageError
 
 
 class Task(str, Enum):
@@ -95,4 +95,4 @@ def evaluate(
     else:
         failed = evaluate_speech(clean, estimates or [], noisy, metrics, model or [], counts, device, as_json)
     if failed:
-        raise typer.Exit(1)
+        raise typer.Exit(ExitCode.SOME_FAILED)

@@ -87,7 +87,7 @@ def audio_files(folder: Path, recursive: bool) -> dict[PurePath, Path]:
     from enhance_cli.batch.inputs import expand
 
     files: dict[PurePath, Path] = {}
-    for item in expand([str(folder)], recursive):
+    for item in expand([str(folder)], recursive=recursive):
         twin = files.setdefault(item.relative.with_suffix(""), item.path)
         if twin != item.path:
             raise UsageError(f"{twin} and {item.path} differ in their extension only", "keep one of them")

@@ -13,7 +13,7 @@ from enhance_cli.commands.verify.decision import decide, rule
 from enhance_cli.commands.verify.embeddings import files_named, in_files, in_store
 from enhance_cli.commands.verify.error_rates import score
 from enhance_cli.commands.verify.trials import listed, pair
-from enhance_cli.errors import UsageError
+from enhance_cli.errors import ExitCode, UsageError
 
 
 def verify(
@@ -83,9 +83,11 @@ def verify(
     """
     from enhance_cli.models import registry
     from enhance_cli.models.spec import read_spec
+    from enhance_cli.tasks.loading import load_embedding_pipeline
+    from enhance_cli.tasks.options import EmbedOptions, PipelineOptions, RepairOptions
 
     if trials and sides:
-        raise UsageError("--trials and a pair are two tasks", "give one of them")
+        raise UsageError("--trials and a pair cannot be given together", "leave one of them away")
     if trials and (threshold is not None or uncertain):
         raise UsageError("--threshold and --uncertain decide a pair, and --trials finds them", "leave them away")
     if plot and not trials:
@@ -100,31 +102,17 @@ def verify(
         found = in_store(vectors, wanted.names, trials)
     else:
         paths = files_named(wanted.names, root, trials)
-    options = {"time": time, "steps": steps, "draws": draws, "seed": seed, "ensemble": ensemble}
-    speakers = _load(entry, (device, precision, threads), options, extractor, {"segment": segment, "vad": vad})
+    repair = RepairOptions(time, steps, draws, seed, ensemble)
+    options = PipelineOptions(repair, extractor, EmbedOptions(segment, vad))
+    pipeline, _ = load_embedding_pipeline(entry, options, device=device, precision=precision, threads=threads)
     if not vectors:
-        found = in_files(paths, speakers)
-    raw, repaired, missing = found.repaired(speakers, wanted.names)
+        found = in_files(paths, pipeline)
+    raw, repaired, missing = found.repaired(pipeline, wanted.names)
     if not trials:
         if missing:
-            raise typer.Exit(1)
+            raise typer.Exit(ExitCode.SOME_FAILED)
         decide(wanted, raw, repaired, by, spec.name, json)
         return
     score(wanted, raw, repaired, missing, bootstrap, seed, plot, json)
     if missing:
-        raise typer.Exit(1)
-
-
-def _load(entry, places: tuple, options: dict, extractor: str | None, embedding: dict):
-    """torch is imported here."""
-    from enhance_cli.models.device import pick_device, pick_precision, set_threads
-    from enhance_cli.models.load import load_file
-    from enhance_cli.tasks.embed import EmbedOptions
-    from enhance_cli.tasks.repair import RepairOptions
-    from enhance_cli.tasks.speakers import Speakers
-
-    device, precision, threads = places
-    set_threads(threads)
-    place = pick_device(device)
-    loaded = load_file(entry.path, place, pick_precision(precision, place), entry.sha256)
-    return Speakers(loaded, RepairOptions(**options), extractor, EmbedOptions(**embedding))
+        raise typer.Exit(ExitCode.SOME_FAILED)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Found:
-    """`rows` (K, D) float32, one for each name, zero at the places that are `missing`.
+    """`rows` (K, D) float32, one for each name, zero at the indices in `missing`.
 
     `extractor` is the id that their file names, if it does, and `what` that file is called.
     """
@@ -26,17 +26,17 @@ class Found:
     what: str
     missing: set[int] = field(default_factory=set)
 
-    def repaired(self, speakers, names: list[str]) -> "tuple[np.ndarray, np.ndarray, set[int]]":
-        """Unit vectors (K, D) before and after, and the places of those that could not be had or used, each said why.
+    def repaired(self, pipeline, names: list[str]) -> "tuple[np.ndarray, np.ndarray, set[int]]":
+        """Unit vectors (K, D) before and after, and the indices of those that cannot be used, each reported.
 
         Raises VectorError if the model is not for these embeddings.
         """
         import numpy as np
 
-        after, unusable = speakers.repair(self.rows, self.extractor, self.what)
+        after, unusable = pipeline.repair(self.rows, self.extractor, self.what)
         unusable = set(np.flatnonzero(unusable).tolist()) - self.missing
-        for place in sorted(unusable):
-            say(f"error: {names[place]}: the embedding is zero or not finite: embed it anew")
+        for index in sorted(unusable):
+            say(f"error: {names[index]}: the embedding is zero or not finite: embed it anew")
         return _unit(self.rows), _unit(after), self.missing | unusable
 
 
@@ -47,11 +47,11 @@ def in_store(path: Path, names: list[str], listing: Path | None) -> Found:
     from enhance_cli.vectors import read
 
     stored = read(path)
-    places = {name: place for place, name in enumerate(stored.ids)}
-    if unknown := [name for name in names if name not in places]:
+    indices = {name: index for index, name in enumerate(stored.ids)}
+    if unknown := [name for name in names if name not in indices]:
         raise _missing(unknown, listing, f"is not in {path}")
     with np.errstate(over="ignore"):  # beyond single precision is not finite, which is said later
-        rows = stored.rows[[places[name] for name in names]].astype(np.float32)
+        rows = stored.rows[[indices[name] for name in names]].astype(np.float32)
     return Found(rows, stored.extractor, str(path))
 
 
@@ -67,7 +67,7 @@ def files_named(names: list[str], root: Path | None, listing: Path | None) -> li
     return paths
 
 
-def in_files(paths: list[Path], speakers) -> Found:
+def in_files(paths: list[Path], pipeline) -> Found:
     """The embeddings stored in these files, and those of recordings, as many at a time as keep the device busy.
 
     Raises VectorError if stored ones are of different extractors, ModelError if the network for recordings is not here.
@@ -77,43 +77,43 @@ def in_files(paths: list[Path], speakers) -> Found:
 
     from enhance_cli.vectors import form_of
 
-    found = Found(np.zeros((len(paths), speakers.repairer.dimension), np.float32), None, "the embeddings")
+    found = Found(np.zeros((len(paths), pipeline.repairer.dimension), np.float32), None, "the embeddings")
     recordings, stored = [], []
-    for place, path in enumerate(paths):
-        (recordings if form_of(path) is None else stored).append(place)
-    _read_stored(paths, stored, speakers, found)
+    for index, path in enumerate(paths):
+        (recordings if form_of(path) is None else stored).append(index)
+    _read_stored(paths, stored, pipeline, found)
     if not recordings:
         return found
 
-    def embed(place: int) -> "np.ndarray | AudioError":
+    def embed(index: int) -> "np.ndarray | AudioError":
         try:
-            return speakers.embed_file(paths[place])[0]
+            return pipeline.embed_file(paths[index])[0]
         except AudioError as error:
             return error
 
-    pool = ThreadPoolExecutor(speakers.load_extractor().lanes)
+    pool = ThreadPoolExecutor(pipeline.load_extractor().lanes)
     try:
         results = track(
             pool.map(embed, recordings), "Embedding", len(recordings), console=talk(), transient=True,
             disable=not talk().is_terminal,
         )  # fmt: skip
-        for place, row in zip(recordings, results, strict=True):
+        for index, row in zip(recordings, results, strict=True):
             if isinstance(row, AudioError):
-                _leave_out(found, place, row)
+                _leave_out(found, index, row)
             else:
-                found.rows[place] = row
+                found.rows[index] = row
     finally:
         pool.shutdown(wait=False, cancel_futures=True)  # after Ctrl-C nobody waits for the rest of the list
     return found
 
 
-def _read_stored(paths: list[Path], places: list[int], speakers, found: Found) -> None:
+def _read_stored(paths: list[Path], indices: list[int], pipeline, found: Found) -> None:
     """Fill in the rows of files of one embedding each, and their extractor."""
     from enhance_cli.vectors import read
 
     extractors = {}
-    for place in places:
-        path = paths[place]
+    for index in indices:
+        path = paths[index]
         try:
             stored = read(path)
             if len(stored.rows) > 1:
@@ -123,10 +123,10 @@ def _read_stored(paths: list[Path], places: list[int], speakers, found: Found) -
             if stored.extractor:
                 extractors[stored.extractor] = str(path)
             if stored.rows.shape[1] != found.rows.shape[1]:
-                speakers.repair(stored.rows, stored.extractor, str(path))  # says that it is another dimension
-            found.rows[place] = stored.rows[0]
+                pipeline.repair(stored.rows, stored.extractor, str(path))  # says that it is another dimension
+            found.rows[index] = stored.rows[0]
         except VectorError as error:
-            _leave_out(found, place, error)
+            _leave_out(found, index, error)
     if len(extractors) > 1:
         said = " and ".join(f"{what} of {extractor}" for extractor, what in list(extractors.items())[:2])
         raise VectorError(f"these are embeddings of different extractors: {said}", "compare those of one")
@@ -134,9 +134,9 @@ def _read_stored(paths: list[Path], places: list[int], speakers, found: Found) -
         ((found.extractor, found.what),) = extractors.items()
 
 
-def _leave_out(found: Found, place: int, error: EnhanceError) -> None:
+def _leave_out(found: Found, index: int, error: EnhanceError) -> None:
     say(f"error: {error}")
-    found.missing.add(place)
+    found.missing.add(index)
 
 
 def _missing(names: list[str], listing: Path | None, why: str) -> UsageError:

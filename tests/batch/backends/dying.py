@@ -24,13 +24,13 @@ class Copier:
             yield block
 
 
-def load(entry, device, precision, threads, refuse=False):
+def load(entry, refuse, *, device, precision, threads):
     if refuse:
         raise ModelError("this model is not for workers", "take another")
     return Copier(), {"device": device, "precision": "fp32"}
 
 
-def load_slowly(entry, device, precision, threads):
+def load_slowly(entry, options, *, device, precision, threads):
     Path("loading.part").write_text(str(os.getpid()))
     Path("loading.part").rename("loading")
     while not Path("go on").exists():
@@ -38,5 +38,5 @@ def load_slowly(entry, device, precision, threads):
     return Copier(), {}
 
 
-def load_and_die(entry, device, precision, threads):
+def load_and_die(entry, options, *, device, precision, threads):
     os._exit(7)

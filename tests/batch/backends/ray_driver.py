@@ -1,7 +1,7 @@
 """A driver for tests of the Ray engine: a copy of every input, by workers that need no torch and have accidents by file name.
 
-`python -m tests.batch.backends.ray_driver ADDRESS KIND IN... -o OUT` prints the records as JSON lines. KIND is `copy`, or
-`refuse` for a worker that refuses the model.
+`python -m tests.batch.backends.ray_driver ADDRESS ACCIDENT IN... -o OUT` prints the records as JSON lines.
+ACCIDENT is `copy`, or `refuse` for a worker that refuses the model.
 """
 
 import os
@@ -11,9 +11,10 @@ from types import SimpleNamespace
 
 from enhance_cli import __version__
 from enhance_cli.batch import inputs, outputs
-from enhance_cli.batch.backends import ray_cluster
+from enhance_cli.batch.backends.backend import Listener
+from enhance_cli.batch.backends.ray_cluster import RayCluster
 from enhance_cli.batch.files import FileOptions
-from enhance_cli.batch.work import Work
+from enhance_cli.batch.worker import WorkerSpec
 from enhance_cli.console import result
 from enhance_cli.errors import ModelError
 
@@ -25,19 +26,19 @@ def copy(blocks, rate, channels, level):
         yield block
 
 
-def load(entry, device, precision, threads, kind):
-    if kind == "refuse":
+def load(entry, accident, *, device, precision, threads):
+    if accident == "refuse":
         raise ModelError(f"{entry.name}: this model is refused", "choose another")
     return SimpleNamespace(process=copy), {"device": device}
 
 
-def main(address: str, kind: str, *words: str) -> None:
+def main(address: str, accident: str, *words: str) -> None:
     files, folder = words[:-2], words[-1]
     jobs = outputs.plan(inputs.expand(files), folder)
     entry = SimpleNamespace(name="copier", path="no file")
-    work = Work(load, entry, settings={"kind": kind}, options=FileOptions())
-    base = {"model": "copier", "version": __version__}
-    summary = ray_cluster.run(jobs, work, base, lambda record: result(record.to_json()), address)
+    spec = WorkerSpec(load, entry, accident, FileOptions())
+    backend = RayCluster(spec, {"model": "copier", "version": __version__}, address, None)
+    summary = backend.run(jobs, Listener(lambda record: result(record.to_json())))
     sys.exit(summary.exit_code)
 
 

@@ -12,14 +12,15 @@ import numpy as np
 import pytest
 import soundfile
 
-from enhance_cli.batch.backends.processes import run
+from enhance_cli.batch.backends.backend import Listener
+from enhance_cli.batch.backends.processes import Processes
 from enhance_cli.batch.files import FileOptions
 from enhance_cli.batch.inputs import expand
 from enhance_cli.batch.outputs import plan
-from enhance_cli.batch.work import Work
-from enhance_cli.commands.running import engage
+from enhance_cli.batch.worker import WorkerSpec
+from enhance_cli.commands.running import choose_backend
 from enhance_cli.errors import EnhanceError, ModelError
-from enhance_cli.flags import Engine
+from enhance_cli.flag_groups import Running
 from tests import audio_zoo as zoo
 from tests.batch.backends import dying
 
@@ -39,8 +40,12 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-def work(load=dying.load, **settings):
-    return Work(load, None, settings=settings, options=FileOptions(measure=False))
+def spec(load=dying.load, refuse=False):
+    return WorkerSpec(load, None, refuse, FileOptions(measure=False))
+
+
+def run(jobs, spec, on_record, devices):
+    return Processes(spec, BASE, devices).run(jobs, Listener(on_record))
 
 
 def outputs(folder):
@@ -57,7 +62,7 @@ def deadly(folder, name, peak):
 def test_a_file_that_kills_is_tried_twice_and_reported_and_the_others_are_done(folder):
     deadly(folder, "5.wav", 0.875)
     records = []
-    summary = run(plan(expand(["in"]), "out"), work(), BASE, records.append, ["cpu", "cpu"])
+    summary = run(plan(expand(["in"]), "out"), spec(), records.append, ["cpu", "cpu"])
     assert (summary.done, summary.failed, summary.exit_code) == (7, 1, 1)
     assert outputs(folder) == {f"{n}.wav": (4000,) for n in range(8) if n != 5}
     (failed,) = [record for record in records if record.status == "failed"]
@@ -69,7 +74,7 @@ def test_a_file_that_kills_is_tried_twice_and_reported_and_the_others_are_done(f
 def test_a_worker_that_is_killed_once_costs_nothing(folder):
     deadly(folder, "3.wav", 0.75)
     records = []
-    summary = run(plan(expand(["in"]), "out"), work(), BASE, records.append, ["cpu", "cpu"])
+    summary = run(plan(expand(["in"]), "out"), spec(), records.append, ["cpu", "cpu"])
     assert (summary.done, summary.failed) == (8, 0) and (folder / "died").exists()
     assert sorted(r.input for r in records) == [f"in/{n}.wav" for n in range(8)] and len(outputs(folder)) == 8
 
@@ -80,7 +85,7 @@ def test_a_failure_is_that_of_the_file_and_what_is_there_is_skipped(folder):
     (folder / "out" / "2.wav").write_bytes((folder / "in" / "2.wav").read_bytes())
     records = {}
     jobs = plan(expand(["in"]), "out")
-    summary = run(jobs, work(), BASE, lambda r: records.setdefault(Path(r.input).name, r), ["cpu"])
+    summary = run(jobs, spec(), lambda r: records.setdefault(Path(r.input).name, r), ["cpu"])
     assert (summary.done, summary.skipped, summary.failed) == (7, 1, 1)
     assert "not audio" in records["text.wav"].reason and "Traceback" in str(records["text.wav"].error)
 
@@ -88,13 +93,13 @@ def test_a_failure_is_that_of_the_file_and_what_is_there_is_skipped(folder):
 @pytest.mark.parametrize(
     ("how", "error", "said"),
     [
-        (work(refuse=True), ModelError, "not for workers"),
-        (work(dying.load_and_die), EnhanceError, "die while they load"),
+        (spec(refuse=True), ModelError, "not for workers"),
+        (spec(dying.load_and_die), EnhanceError, "die while they load"),
     ],
 )
 def test_workers_without_a_model_end_the_run(folder, how, error, said):
     with pytest.raises(error, match=said):
-        run(plan(expand(["in"]), "out"), how, BASE, lambda record: None, ["cpu", "cpu"])
+        run(plan(expand(["in"]), "out"), how, lambda record: None, ["cpu", "cpu"])
     assert not list((folder / "out").glob("*"))
 
 
@@ -135,12 +140,13 @@ def test_a_worker_whose_parent_is_killed_while_it_loads_ends_too(folder, start_p
     code = """
 from enhance_cli.batch.outputs import plan
 from enhance_cli.batch.inputs import expand
-from enhance_cli.batch.work import Work
-from enhance_cli.batch.backends.processes import run
+from enhance_cli.batch.backends.backend import Listener
+from enhance_cli.batch.worker import WorkerSpec
+from enhance_cli.batch.backends.processes import Processes
 from tests.batch.backends import dying
 
 if __name__ == "__main__":
-    run(plan(expand(["in"]), "out"), Work(dying.load_slowly, None), {}, print, ["cpu"])
+    Processes(WorkerSpec(dying.load_slowly, None), {}, ["cpu"]).run(plan(expand(["in"]), "out"), Listener(print))
 """
     (folder / "run.py").write_text(code)
     with start_python("run.py", start_new_session=True) as process:
@@ -170,6 +176,6 @@ def alive(process):
 def test_a_single_file_that_kills_is_reported_where_workers_are_asked_for(folder):
     deadly(folder, "5.wav", 0.875)
     jobs, records = plan(expand(["in/5.wav"]), "out"), []
-    do, _, place = engage(work(), jobs, Engine.local, 2, None)
-    do(jobs, BASE, records.append, None, None)
-    assert place == "in 1 process" and "died twice" in records[0].reason
+    backend = choose_backend(spec(), BASE, jobs, Running(workers=2))
+    backend.run(jobs, Listener(records.append))
+    assert backend.where == "in 1 process" and "died twice" in records[0].reason

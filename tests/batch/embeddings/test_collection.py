@@ -1,16 +1,18 @@
 """Many recordings into one file of embeddings: killed, gone on with, added to; nothing embedded twice, nothing lost."""
 
 import os
-import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from enhance_cli.batch.embeddings.checkpoint import KeptRows
-from enhance_cli.batch.embeddings.collection import plan_into_one, run
+from enhance_cli.batch.backends.backend import Listener
+from enhance_cli.batch.embeddings.checkpoint import EmbeddingCheckpoint
+from enhance_cli.batch.embeddings.collection import CollectionBackend, plan_into_one_file
 from enhance_cli.batch.embeddings.file import EmbeddingWorker, refuse_lost_archives
 from enhance_cli.batch.inputs import expand
 from enhance_cli.batch.outputs import plan
+from enhance_cli.batch.worker import WorkerSpec
 from enhance_cli.errors import AudioError, VectorError
 from enhance_cli.vectors import SUFFIXES, read
 
@@ -44,12 +46,24 @@ def embed_all(folder):
             return np.full(3, number, np.float32) / 3, 1.0
 
         repair = lambda rows, *_: (rows + 1, ~rows.any(axis=1))
-        worker = EmbeddingWorker(repair, extractor, embed, repair, embedded_by=embedded_by)
+        worker = EmbeddingWorker(
+            SimpleNamespace(
+                embed_file=embed,
+                repair=repair,
+                repair_recorded=repair,
+                extractor_id=extractor,
+                embedded_by=embedded_by,
+                lanes=1,
+            )
+        )
         found = expand(["in"])
-        (job,) = plan(found[:1], output, None, "enhanced", existing, None, {}, SUFFIXES, ".npz")
+        kinds = {"writable": SUFFIXES, "fallback": ".npz"}
+        (job,) = plan(found[:1], output, suffix="enhanced", existing=existing, **kinds)
         refuse_lost_archives([job], existing)
         records = []
-        summary = run(plan_into_one(found, job), worker, BASE, records.append, lambda record: None, threading.Event())
+        facts = {"device": "cpu", "precision": "fp32"}
+        backend = CollectionBackend(WorkerSpec(lambda entry, options, **_: (worker, facts), None), BASE)
+        summary = backend.run(plan_into_one_file(found, job), Listener(records.append))
         return summary, {record.relative: record for record in records}, embedded
 
     return go
@@ -115,7 +129,10 @@ def test_recordings_of_which_the_file_holds_none_are_added_too(embed_all, folder
 
 
 def test_two_runs_do_not_work_on_one_file_at_once(embed_all, folder):
-    with KeptRows(folder / "all.npz", "ours"), pytest.raises(AudioError, match="another run is writing this file"):
+    with (
+        EmbeddingCheckpoint(folder / "all.npz", "ours"),
+        pytest.raises(AudioError, match="another run is writing this file"),
+    ):
         embed_all()
     assert embed_all()[0].done == 6
 

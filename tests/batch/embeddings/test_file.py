@@ -3,6 +3,7 @@
 import shutil
 import sys
 from pathlib import Path, PurePath
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -33,8 +34,9 @@ def record(tmp_path, monkeypatch):
             happen()
             return ROWS[0], 1.0
 
-        worker, records = EmbeddingWorker(leave, "ours", embed, leave), []
-        run([Job(Path(source), PurePath(source), Path("out", target))], worker.one, {}, records.append)
+        pipeline = SimpleNamespace(embed_file=embed, repair=leave, repair_recorded=leave, extractor_id="ours")
+        worker, records = EmbeddingWorker(pipeline), []
+        run([Job(Path(source), PurePath(source), Path("out", target))], worker.process_job, {}, records.append)
         left = sorted(path.name for path in Path("out").iterdir()) if Path("out").exists() else []
         return records[0], left
 

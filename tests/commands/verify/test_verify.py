@@ -13,7 +13,7 @@ import enhance_cli
 from enhance_cli.commands.verify.embeddings import in_files
 from enhance_cli.metrics import eer, min_dcf
 from enhance_cli.models.load import load_file
-from enhance_cli.tasks.speakers import Speakers
+from enhance_cli.tasks.embedding_pipeline import EmbeddingPipeline
 from enhance_cli.vectors import Vectors, files_of, write
 from tests import audio_zoo as zoo
 
@@ -202,7 +202,7 @@ def test_a_silent_and_a_short_recording(enhance, repair_model, speech):
 
 def test_recordings_are_embedded_side_by_side_with_the_bits_of_one_after_the_other(repair_model, speech):
     paths = [speech / kind / f"{name}.flac" for kind in ("clean", "noisy") for name in FILES]
-    speakers = Speakers(load_file(repair_model, torch.device("cpu")))
+    speakers = EmbeddingPipeline(load_file(repair_model, torch.device("cpu")))
     alone = np.stack([speakers.embed_file(path)[0] for path in paths])
     both, embed_file = threading.Barrier(2), speakers.embed_file
     speakers.embed_file = lambda path: (both.wait(timeout=60), embed_file(path))[1]  # breaks unless two are in hand

@@ -1,0 +1,51 @@
+"""The form that all back ends share: told what records say and where files are worked on, they do the jobs of a batch."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from enhance_cli.batch.files import Transform
+from enhance_cli.batch.outcome import Summary
+from enhance_cli.batch.outputs import Job
+from enhance_cli.batch.record import Record
+from enhance_cli.batch.worker import WorkerSpec
+
+
+@dataclass(frozen=True)
+class Listener:
+    """Callbacks of a run. What they raise ends it.
+
+    `on_record` gets each record as its file ends, in the main thread. `on_embedded` gets a record whose file has been read
+    but whose output is written later. `watch` returns a transform that reports progress.
+    """
+
+    on_record: Callable[[Record], None]
+    on_embedded: Callable[[Record], None] = lambda record: None
+    watch: Callable[[Transform], Transform] = lambda transform: transform
+
+
+class Backend(Protocol):
+    """Does jobs: in threads, in processes, on a Ray cluster, or into one file of embeddings.
+
+    `facts` are the fields that all records have, `where` tells the user the device or the machines. `run` returns when all
+    jobs have ended, or after Ctrl-C, with nothing unfinished left behind.
+    """
+
+    facts: Mapping[str, Any]
+    where: str
+
+    def run(self, jobs: Sequence[Job], listener: Listener) -> Summary: ...
+
+
+def where_of(facts: Mapping[str, Any]) -> str:
+    """Return "on DEVICE in PRECISION" for a worker in this process."""
+    return f"on {facts['device']} in {facts['precision']}"
+
+
+def facts_of(spec: WorkerSpec) -> dict[str, Any]:
+    """Return the fields of records whose files are worked on elsewhere, where the device may be another.
+
+    Workers load the model themselves. It is loaded here too, on the CPU, to refuse wrong settings before any worker starts.
+    """
+    _, facts = replace(spec, device="cpu", precision="auto", threads=1).load_worker()
+    return {name: fact for name, fact in facts.items() if name not in ("device", "precision")}

@@ -1,0 +1,120 @@
+"""From one job to its record: done, or failed for a reason that the user understands. And the count of all records."""
+
+import errno
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from enhance_cli.batch.outputs import Job
+from enhance_cli.batch.record import Record
+from enhance_cli.batch.safety.atomic import STDOUT, discard_unfinished
+from enhance_cli.errors import EnhanceError, ExitCode, NothingToDo, UsageError
+
+NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+JobFunction = Callable[[Job], Mapping[str, Any]]
+"""Takes a job and returns fields of its Record. Any exception is the reason why the job failed."""
+
+
+@dataclass
+class Summary:
+    """Count how many files ended how. `flawed` files are done, but a part of them was left as it was."""
+
+    done: int = 0
+    skipped: int = 0
+    failed: int = 0
+    flawed: int = 0
+    interrupted: bool = False
+
+    def counting(self, on_record: Callable[[Record], None]) -> Callable[[Record], None]:
+        """Return `on_record`, extended so that every record is counted here first."""
+
+        def count(record: Record) -> None:
+            setattr(self, record.status, getattr(self, record.status) + 1)
+            self.flawed += bool(record.unusable)
+            on_record(record)
+
+        return count
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """Return how the command ends. A skipped file counts as done, a flawed one as failed."""
+        if self.interrupted:
+            return ExitCode.INTERRUPTED
+        return ExitCode.SOME_FAILED if self.failed + self.flawed else ExitCode.DONE
+
+
+def record_of(job: Job, fields: Mapping[str, Any]) -> Record:
+    """Return a record with these fields and the names of the job's files."""
+    if job.parts:
+        names = {"outputs": {name: str(target) for name, target in job.parts}}
+    else:
+        names = {"output": str(job.target)}
+    names |= {"input": str(job.source), "relative": job.relative.as_posix(), "track": job.track}
+    return Record(**{**fields, **names})
+
+
+def run_job(job: Job, function: JobFunction, base: Mapping[str, Any]) -> Record:
+    """Call `function` on the job and return the record, whose fields are those in `base` and those that it returned.
+
+    An exception makes a failed record. Only KeyboardInterrupt and the like get through. Raises AttributeError for a field
+    that a Record does not have.
+    """
+    record = record_of(job, base)
+    if job.action == "skip":
+        record.status, record.reason = "skipped", job.reason
+        return record
+    started, fields = time.perf_counter(), {}
+    try:
+        fields = function(job)
+        record.status = "done"
+    except NothingToDo as reason:
+        record.status, record.reason = "skipped", str(reason)
+    except Exception as error:  # noqa: BLE001 - whatever it is, it must not stop the other files
+        record.status, record.reason, record.error = "failed", explain(error, job), error
+    for name, value in fields.items():
+        setattr(record, name, value)
+    record.seconds_work = round(time.perf_counter() - started, 3)
+    record.ended = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+    return record
+
+
+class RemoteError(Exception):
+    """Hold the traceback of an error in another process as text."""
+
+
+def sendable(record: Record) -> Record:
+    """Return the record with its error as text: some exceptions cannot be pickled."""
+    if record.error is not None:
+        record.error = RemoteError("".join(traceback.format_exception(record.error)).rstrip())
+    return record
+
+
+def discard_outputs(job: Job) -> None:
+    """Remove the unfinished outputs that a killed process left of the job."""
+    for target in job.targets:
+        if isinstance(target, Path):
+            discard_unfinished(target)
+
+
+def explain(error: Exception, job: Job) -> str:
+    """Return one line for the user that names the file, the reason and the remedy."""
+    if isinstance(error, UsageError):  # about what was asked for, which does not fit this file
+        return f"{job.source}: {error}"
+    if isinstance(error, EnhanceError):
+        return str(error)
+    if isinstance(error, BrokenPipeError) and job.target == STDOUT:
+        return "standard output: its reader has gone: look at the command behind the pipe"
+    if isinstance(error, OSError) and error.errno in NO_SPACE:
+        target = "standard output" if job.target == STDOUT else job.target
+        return f"{target}: there is no room for this file: free some space or choose another place with -o"
+    if isinstance(error, OSError):
+        return f"{error.filename or job.source}: {error.strerror or error}: check the name and its permissions"
+    if isinstance(error, MemoryError):
+        return f"{job.source}: out of memory: close other programs or use a smaller --batch-size"
+    details = " ".join(f"{type(error).__name__}: {error}".split())
+    return f"{job.source}: unexpected {details}: please report this, with what --verbose prints"

@@ -1,0 +1,148 @@
+"""Flags that commands take together, as dataclasses, and the decorator that lets a command take one as a single parameter."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass
+from functools import wraps
+from pathlib import Path
+from typing import get_type_hints
+
+from enhance_cli import flags
+
+
+@dataclass(frozen=True)
+class FileFlags:
+    """Which files: the panel "Files"."""
+
+    recursive: flags.Recursive = False
+    shard: flags.Shard = None
+    retry_failed: flags.RetryFailed = None
+
+
+@dataclass(frozen=True)
+class AudioFileFlags(FileFlags):
+    """Which files, and which part of each."""
+
+    start: flags.Start = 0.0
+    duration: flags.Duration = None
+    track: flags.Track = None
+    channel: flags.Channel = None
+
+
+@dataclass(frozen=True)
+class OutputFlags:
+    """Where results go: the panel "Output"."""
+
+    output: flags.Output = None
+    name: flags.NameTemplate = None
+    existing: flags.OnExisting = flags.Existing.skip
+
+
+@dataclass(frozen=True)
+class AudioOutputFlags(OutputFlags):
+    """Where audio goes, and its format."""
+
+    format: flags.Format = None
+    bit_depth: flags.Bits = None
+    dither: flags.DitherChoice = flags.Dither.tpdf
+    sample_rate: flags.SampleRate = None
+    loudness: flags.Loudness = "keep"
+    plot: flags.Plot = False
+
+
+@dataclass(frozen=True)
+class StemOutputFlags(AudioOutputFlags):
+    """Where the stems of a mix go, and their format."""
+
+    name: flags.PartTemplate = None
+
+
+@dataclass(frozen=True)
+class VectorOutputFlags(OutputFlags):
+    """Where speaker embeddings go, and their format."""
+
+    format: flags.VectorFormat = None
+
+
+@dataclass(frozen=True)
+class Running:
+    """Where and how to run, and what to tell: the panel "Running"."""
+
+    device: flags.Device = "auto"
+    precision: flags.Precision = "auto"
+    threads: flags.Threads = None
+    workers: flags.Workers = None
+    engine: flags.EngineChoice = flags.Engine.local
+    ray_address: flags.RayAddress = None
+    dry_run: flags.DryRun = False
+    json: flags.Json = False
+    report: flags.ReportFile = None
+    quiet: flags.Quiet = False
+    verbose: flags.Verbose = False
+
+    @property
+    def measures(self) -> bool:
+        """Tell whether somebody will read the loudness of inputs and outputs."""
+        return bool(self.json or self.report or self.verbose)
+
+
+@dataclass(frozen=True)
+class CorrectorFlags:
+    """Settings of SGMSE's predictor-corrector sampler: the panel "Expert"."""
+
+    corrector_steps: flags.CorrectorSteps = None
+    snr: flags.Snr = None
+    sampler_start: flags.SamplerStart = None
+
+    @property
+    def sampler_args(self) -> dict[str, float]:
+        """Return the settings that were given, by the names that samplers have for them."""
+        given = {"corrector_steps": self.corrector_steps, "snr": self.snr, "start": self.sampler_start}
+        return {name: value for name, value in given.items() if value is not None}
+
+
+@dataclass(frozen=True)
+class TrainingFlags:
+    """Flags of `train` and `distill`."""
+
+    data: flags.Data = Path(".")
+    run: flags.RunFolder = None
+    cache: flags.PackedAudio = None
+    settings: flags.Settings = None
+    device: flags.Device = "auto"
+    threads: flags.Threads = None
+    dry_run: flags.DryTraining = False
+    quiet: flags.Quiet = False
+    verbose: flags.Verbose = False
+
+
+def grouped(command: Callable) -> Callable:
+    """Return `command` with each parameter that is a dataclass of flags replaced by the fields of that dataclass.
+
+    Typer then sees one flag a field, in order. The dataclasses are built from the values when the command is called.
+    """
+    hints = get_type_hints(command, include_extras=True)
+    groups = {name: hint for name, hint in hints.items() if is_dataclass(hint)}
+    parameters = []
+    for name, parameter in inspect.signature(command).parameters.items():
+        if name not in groups:
+            parameters.append(parameter.replace(annotation=hints[name], kind=parameter.KEYWORD_ONLY))
+            continue
+        types = get_type_hints(groups[name], include_extras=True)
+        parameters += [
+            inspect.Parameter(field.name, parameter.KEYWORD_ONLY, default=field.default, annotation=types[field.name])
+            for field in fields(groups[name])
+        ]
+
+    @wraps(command)
+    def expanded(**values):
+        packed = {
+            name: group(**{field.name: values.pop(field.name) for field in fields(group)})
+            for name, group in groups.items()
+        }
+        return command(**packed, **values)
+
+    del expanded.__wrapped__
+    expanded.__signature__ = inspect.Signature(parameters)
+    expanded.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return expanded

@@ -1,0 +1,117 @@
+"""From recordings or stored embeddings to repaired ones: a repair model and the speaker network it was trained for.
+
+A model repairs the embeddings of one extractor only. Both headers hold the id of the extractor. The ids are compared here
+before anything is computed.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from enhance_cli.audio.channels import to_mono
+from enhance_cli.audio.read import open_audio
+from enhance_cli.errors import AudioError, EnhanceError, ModelError, VectorError
+from enhance_cli.models import registry
+from enhance_cli.models.extractor import TASK as EXTRACTOR_TASK
+from enhance_cli.models.extractor import Extractor, load_extractor, named
+from enhance_cli.models.load import Model
+from enhance_cli.models.spec import read_spec
+from enhance_cli.tasks.embed import Embedder
+from enhance_cli.tasks.options import EmbedOptions, RepairOptions
+from enhance_cli.tasks.repair import RECORDING_ROWS, Repairer
+
+
+class EmbeddingPipeline:
+    """A repair model and its speaker network, for recordings and for stored embeddings, from several threads at once.
+
+    `extractor` is the name, id or file of the speaker network, which stored embeddings are taken to be made with too. None is
+    the one that the model was trained for. The network itself is loaded with the first recording, or by `load_extractor`.
+    Raises ModelError if it does not match the model.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        options: RepairOptions = RepairOptions(),
+        extractor: str | None = None,
+        embedding: EmbedOptions = EmbedOptions(),
+    ):
+        self.repairer, self.extractor_name, self.embedding = Repairer(model, options), extractor, embedding
+        self.extractor_id = self.repairer.extractor_id
+        self.given_id = extractor_id(extractor) if extractor else None
+        if self.given_id:
+            self.repairer.check_extractor(self.given_id)
+        self._embedder: Embedder | None = None
+
+    def load_extractor(self) -> Embedder:
+        """Load the speaker network, once. Raises ModelError if it is not here."""
+        if self._embedder is None:
+            network = extractor_for(self.repairer, self.extractor_name, self.repairer.model.device)
+            self._embedder = Embedder(network, self.embedding)
+        return self._embedder
+
+    @property
+    def lanes(self) -> int:
+        """Return how many files at a time keep the device busy."""
+        return self._embedder.lanes if self._embedder else 1
+
+    @property
+    def embedded_by(self) -> str:
+        """Describe the speaker network and all settings that decide what the embedding of a recording is."""
+        network = self.load_extractor().extractor
+        return f"{network.spec.to_metadata()} {self.embedding} on {network.device.type}"
+
+    def embed_file(self, path: Path) -> tuple[np.ndarray, float]:
+        """Return the embedding (D,) and the seconds of the recording at `path`. Raises AudioError that names it."""
+        with open_audio(path) as audio:
+            rate = audio.info.rate
+            wave = to_mono(audio.blocks())
+        try:
+            return self.load_extractor().embed(wave[None], rate), len(wave) / rate
+        except AudioError as error:
+            raise AudioError(f"{path}: {error.message}", error.hint) from error
+
+    def repair(self, rows: np.ndarray, found: str | None = None, what: str = "") -> tuple[np.ndarray, np.ndarray]:
+        """Repair embeddings (K, D).
+
+        `found` is the id of the extractor that their file `what` names. Returns float32 (K, D), and bool (K,) for rows that
+        are unusable and were left as they were. Raises VectorError if the model is not for these embeddings.
+        """
+        if found and self.given_id and found != self.given_id:
+            raise VectorError(
+                f"{what}: these are embeddings of {found}, not of {self.given_id}", "leave --extractor away"
+            )
+        try:
+            if found:
+                self.repairer.check_extractor(found)
+            return self.repairer.run(rows)
+        except EnhanceError as error:
+            raise VectorError(f"{what}: {error.message}", error.hint) from error
+
+    def repair_recorded(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Repair embeddings (K, D) of the speaker network loaded here. A row has the same bits in any company."""
+        return self.repairer.run(rows, RECORDING_ROWS)
+
+
+def extractor_id(name: str) -> str:
+    """Return the id of the extractor with that name, id or file. Raises ModelError."""
+    known = [e for e in [*registry.entries(), *registry.published()] if e.task == EXTRACTOR_TASK]
+    for entry in known:
+        if name in (entry.name, entry.extractor):
+            return entry.extractor
+    spec = read_spec(registry.find(name, EXTRACTOR_TASK).path)
+    if spec.task != EXTRACTOR_TASK or "id" not in spec.extractor:
+        raise ModelError(f"{name}: not a speaker network but a model for {spec.task}", "see `enhance models list`")
+    return spec.extractor["id"]
+
+
+def extractor_for(repairer: Repairer, name: str | None, device: torch.device) -> Extractor:
+    """Return the extractor called `name`, or the one that the model was trained for. Raises ModelError."""
+    wanted = repairer.extractor_id
+    if name is None and named(wanted) == wanted:
+        raise ModelError(
+            f"{repairer.model.spec.name} needs the extractor {wanted}, which has no name here",
+            "give its file with --extractor, or use stored embeddings",
+        )
+    return load_extractor(name or wanted, device)

@@ -1,6 +1,7 @@
 """The house rules of the package: who imports whom, what `--help` may load, and that every catalogue matches its folder."""
 
 import ast
+import inspect
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from enhance_cli.metrics import METRICS
 from enhance_cli.networks import NETWORKS
 from enhance_cli.processes import PROCESSES
 from enhance_cli.samplers import SAMPLERS
+from enhance_cli.training.tasks import TASKS
 from enhance_cli.vectors import READERS, WRITERS
 
 PACKAGE = Path(__import__("enhance_cli").__file__).parent
@@ -154,6 +156,39 @@ def test_every_file_has_an_entry_and_every_entry_loads(folder, catalogues):
     for catalogue in catalogues:
         for name in catalogue:
             assert callable(catalogue[name])
+
+
+@pytest.mark.parametrize("catalogue", [SAMPLERS, LOSSES], ids=["samplers", "losses"])
+def test_settings_are_keyword_only(catalogue):
+    """Recipes, model headers and flags name them, so nothing may count on their order."""
+    for name in catalogue:
+        for parameter in inspect.signature(catalogue[name]).parameters.values():
+            optional = parameter.default is not parameter.empty and parameter.name != "distance"
+            assert not optional or parameter.kind == parameter.KEYWORD_ONLY, f"{name}: {parameter.name}"
+
+
+def test_every_training_task_is_in_the_one_table():
+    assert {member.split(".")[0] for member in TASKS.members.values()} == {
+        path.parent.name for path in (PACKAGE / "training").glob("*/task.py")
+    }
+
+
+def calls(path: Path, names: set[str]) -> list[ast.Call]:
+    """Return the calls of functions and methods with these names."""
+    found = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+    return [call for call in found if ast.unparse(call.func) in names]
+
+
+def test_files_are_renamed_in_one_place():
+    """enhance_cli/atomic.py knows about kills, two runs at once and systems without locks. The other is a lock file."""
+    renaming = {p for p in PACKAGE.rglob("*.py") if calls(p, {"os.replace", "os.rename", "shutil.move"})}
+    assert {p.relative_to(PACKAGE).as_posix() for p in renaming} == {"atomic.py", "batch/safety/temporary.py"}
+
+
+def test_exit_codes_have_names():
+    for path in PACKAGE.rglob("*.py"):
+        for call in calls(path, {"typer.Exit", "sys.exit", "os._exit"}):
+            assert not any(isinstance(argument, ast.Constant) for argument in call.args), f"{path}: {ast.unparse(call)}"
 
 
 def test_help_does_not_load_heavy_packages():

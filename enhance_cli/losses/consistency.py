@@ -21,6 +21,7 @@ def loss(
     distance: Distance,
     teacher: Estimate,
     average: Estimate,
+    *,
     grid: int = 18,
 ) -> Tensor:
     """Return the mean consistency loss of a batch (see data_prediction.loss for the shared arguments).

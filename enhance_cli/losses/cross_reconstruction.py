@@ -19,6 +19,7 @@ def loss(
     y: Tensor,
     noise: Draw,
     distance: Distance | None = None,
+    *,
     cosine: float = 0.1,
     near: float = 0.5,
     near_end: float = 200,

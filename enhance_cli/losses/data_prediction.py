@@ -17,6 +17,7 @@ def loss(
     y: Tensor,
     noise: Draw,
     distance: Distance,
+    *,
     at_end: float = 0.5,
     t_eps: float = 0.02,
 ) -> Tensor:

@@ -21,6 +21,7 @@ def loss(
     noise: Draw,
     distance: Distance,
     sample: Sampler,
+    *,
     steps: int = 3,
     fewest: int = 1,
     squared: bool = False,

@@ -1,6 +1,6 @@
 """The settings of a sampler for a model: the model's own under the user's."""
 
-from inspect import signature
+from inspect import Parameter, signature
 
 from enhance_cli.errors import UsageError
 from enhance_cli.models.spec import Spec
@@ -21,7 +21,8 @@ def sampler_settings(spec: Spec, sampler: str, given: dict, flags: dict[str, str
             f"--sampler {sampler}: its formulas do not hold for the process {spec.process}",
             f"choose from {', '.join(fitting)}",
         )
-    known = list(signature(SAMPLERS[sampler]).parameters)[5:]  # after estimate, process, y, steps, noise
+    parameters = signature(SAMPLERS[sampler]).parameters.values()
+    known = [parameter.name for parameter in parameters if parameter.kind == Parameter.KEYWORD_ONLY]
     for name in given:
         if name not in known:
             flag = flags.get(name, "--" + name.replace("_", "-"))

@@ -20,6 +20,7 @@ def sample(
     y: Tensor,
     steps: int,
     noise: Draw,
+    *,
     call_at: str = "earlier",
     eps: float = 0.0,
     start: float | None = None,

@@ -14,7 +14,14 @@ from enhance_cli.errors import UsageError
 
 
 def sample(
-    estimate: Estimate, process: Bridge, y: Tensor, steps: int, noise: Draw, call_at: str = "earlier", eps: float = 0.0
+    estimate: Estimate,
+    process: Bridge,
+    y: Tensor,
+    steps: int,
+    noise: Draw,
+    *,
+    call_at: str = "earlier",
+    eps: float = 0.0,
 ) -> Tensor:
     """Return the clean estimate after exactly `steps` calls of `estimate(x, y, t)`.
 

@@ -18,6 +18,7 @@ def sample(
     y: Tensor,
     steps: int,
     noise: Draw,
+    *,
     start: float | None = None,
     renoise: str = "every",
     limit: float | None = None,

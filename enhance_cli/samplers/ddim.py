@@ -14,6 +14,7 @@ def sample(
     y: Tensor,
     steps: int,
     noise: Draw,
+    *,
     start: float | None = None,
     limit: float | None = None,
 ) -> Tensor:

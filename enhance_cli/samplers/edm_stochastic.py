@@ -18,6 +18,7 @@ def sample(
     y: Tensor,
     steps: int,
     noise: Draw,
+    *,
     start: float | None = None,
     churn: float = 0.0,
     rounds: int = 1,

@@ -9,7 +9,7 @@ from enhance_cli.contracts import Draw, Estimate, Process
 
 
 def sample(
-    estimate: Estimate, process: Process, y: Tensor, steps: int, noise: Draw, start: float | None = None
+    estimate: Estimate, process: Process, y: Tensor, steps: int, noise: Draw, *, start: float | None = None
 ) -> Tensor:
     """Return the clean estimate after exactly `steps` calls of `estimate(x, y, t)`, with one draw of `noise()` for the
     start.

@@ -24,6 +24,7 @@ def sample(
     y: Tensor,
     steps: int,
     noise: Draw,
+    *,
     corrector: str = "ald",
     corrector_steps: int = 1,
     snr: float = 0.5,

@@ -11,7 +11,7 @@ from enhance_cli.contracts import Draw, Estimate, Process
 
 
 def sample(
-    estimate: Estimate, process: Process, y: Tensor, steps: int, noise: Draw, start: float | None = None
+    estimate: Estimate, process: Process, y: Tensor, steps: int, noise: Draw, *, start: float | None = None
 ) -> Tensor:
     """Return the clean estimate after 2 steps - 1 calls of `estimate(x, y, t)`, with one draw of `noise()` for the
     start.

@@ -17,26 +17,25 @@ from enhance_cli.processes import PROCESSES
 from enhance_cli.samplers import PAIRINGS, SAMPLERS, calls
 from enhance_cli.training.denoise.recipe import DISTANCE
 from enhance_cli.training.stage import Stage
-from enhance_cli.training.stems.objective import LOSSES as STEM_LOSSES
+from enhance_cli.training.task import Task
+from enhance_cli.training.tasks import TASKS
 from enhance_cli.training.toml_values import Origins, build, out_of_range, unknown_key
 
 NETWORK_ARGS = ("model", "network_args")
-SAMPLER_HAS, LOSS_HAS = 5, 6  # arguments that every sampler and every loss gets and no recipe sets
-INJECTED_ARGUMENTS = {"teacher", "average", "sample"}  # arguments of losses that training brings itself
 
 
 def check(recipe, origins: Origins) -> None:
     """Check all names and arguments of `recipe`. Raises UsageError."""
-    model = recipe.model
-    stems = bool(model.stems)
-    _names(_known(NETWORKS, model.network, origins, ("model", "network")), model.network_args, origins, NETWORK_ARGS)
-    if not stems:  # these have samplers for the refiner alone, which not all have
+    model, task = recipe.model, TASKS[recipe.model.task]
+    network = _known(NETWORKS, model.network, origins, ("model", "network"))
+    _check_settings(network, model.network_args, origins, NETWORK_ARGS)
+    if not task.of_waveforms:  # these have samplers for the refiner alone, which not all have
         _model(model, origins)
     for number, stage in enumerate(recipe.stage):
         path = ("stage", number)
         try:
-            (_stem_stage if stems else _stage)(stage, model, origins, path)
-            _distances(getattr(stage, "distance", {}), not stems, origins, (*path, "distance"))
+            (_stage if task.losses is LOSSES else _own_loss)(stage, model, task, origins, path)
+            _distances(getattr(stage, "distance", {}), not task.of_waveforms, origins, (*path, "distance"))
         except OutOfRange as error:
             raise out_of_range(error, origins, path) from error
 
@@ -52,7 +51,8 @@ def _model(model: Spec, origins: Origins) -> None:
             sampler = _known(SAMPLERS, name, origins, at("samplers"))
             if model.process not in PAIRINGS[name]:
                 raise OutOfRange("samplers", f"the formulas of {name} do not hold for the process {model.process}")
-            _names(sampler, model.sampler_args.get(name, {}), origins, (*at("sampler_args"), name), SAMPLER_HAS)
+            given = model.sampler_args.get(name, {})
+            _check_settings(sampler, given, origins, (*at("sampler_args"), name), keyword_only=True)
         if not 1 <= model.default_steps <= model.max_steps:
             raise OutOfRange("default_steps", f"{model.default_steps} is not 1 to {model.max_steps}, the max_steps")
         if model.sample_rate < 1:
@@ -61,11 +61,11 @@ def _model(model: Spec, origins: Origins) -> None:
         raise out_of_range(error, origins, ("model",)) from error
 
 
-def _stage(stage: Stage, model: Spec, origins: Origins, path: tuple) -> None:
+def _stage(stage: Stage, model: Spec, _task: type[Task], origins: Origins, path: tuple) -> None:
     loss = _known(LOSSES, stage.loss, origins, (*path, "loss"))
     if model.process not in LOSS_PAIRINGS[stage.loss]:
         raise OutOfRange("loss", f"the formulas of {stage.loss} do not hold for the process {model.process}")
-    _names(loss, stage.loss_args, origins, (*path, "loss_args"), LOSS_HAS, INJECTED_ARGUMENTS)
+    _check_settings(loss, stage.loss_args, origins, (*path, "loss_args"), keyword_only=True)
     if signature(loss).parameters["distance"].default is None and getattr(stage, "distance", DISTANCE) != DISTANCE:
         raise OutOfRange("distance", f"{stage.loss} takes none, it is a distance of its own")
     if stage.loss == "reverse_process":
@@ -75,11 +75,12 @@ def _stage(stage: Stage, model: Spec, origins: Origins, path: tuple) -> None:
             raise OutOfRange("loss", f"{stage.loss} needs a sampler of one call per step, {advice}")
 
 
-def _stem_stage(stage: Stage, _model: Spec, origins: Origins, path: tuple) -> None:
-    if stage.loss not in STEM_LOSSES:
-        raise OutOfRange("loss", f"{stage.loss!r} does not train stems; choose from {', '.join(STEM_LOSSES)}")
-    loss, brought = STEM_LOSSES[stage.loss]
-    _names(loss, stage.loss_args, origins, (*path, "loss_args"), brought)
+def _own_loss(stage: Stage, model: Spec, task: type[Task], origins: Origins, path: tuple) -> None:
+    """Check a stage of a task with losses of its own."""
+    if stage.loss not in task.losses:
+        known = ", ".join(task.losses)
+        raise OutOfRange("loss", f"{stage.loss!r} is not a loss for {model.task}; choose from {known}")
+    _check_settings(task.losses[stage.loss], stage.loss_args, origins, (*path, "loss_args"), keyword_only=True)
 
 
 def _distances(weights: dict, spectral: bool, origins: Origins, path: tuple) -> None:
@@ -98,14 +99,14 @@ def _known(catalogue, name: str, origins: Origins, path: tuple):
         raise UsageError(f"{origins.of(path)}: {error.message}", error.hint) from error
 
 
-def _names(
-    function: Callable, given: dict, origins: Origins, path: tuple, skip: int = 0, never: set[str] = frozenset()
+def _check_settings(
+    function: Callable, given: dict, origins: Origins, path: tuple, *, keyword_only: bool = False
 ) -> None:
-    """Check that every key of `given` is an argument of `function` after the first `skip` and not in `never`."""
-    parameters = list(signature(function).parameters.values())[skip:]
+    """Check that every key of `given` is a parameter of `function`, or one of those that are `keyword_only`."""
+    parameters = signature(function).parameters.values()
     if any(parameter.kind == Parameter.VAR_KEYWORD for parameter in parameters):
         return
-    known = {parameter.name for parameter in parameters} - never
+    known = {p.name for p in parameters if not keyword_only or p.kind == Parameter.KEYWORD_ONLY}
     for key in given:
         if key not in known:
             raise unknown_key(key, known, origins, (*path, key))

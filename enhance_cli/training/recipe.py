@@ -11,9 +11,7 @@ from typing import Any
 from enhance_cli.data.ranges import OutOfRange
 from enhance_cli.errors import UsageError
 from enhance_cli.training import arguments
-from enhance_cli.training.denoise.recipe import Recipe
-from enhance_cli.training.repair.recipe import RepairRecipe
-from enhance_cli.training.stems.recipe import StemRecipe
+from enhance_cli.training.tasks import TASKS
 from enhance_cli.training.toml_values import Origins, build, out_of_range
 
 try:
@@ -22,8 +20,10 @@ except ModuleNotFoundError:  # Python 3.10
     import tomli as tomllib
 
 
-def load(name: str, overrides: list[str] = (), model: dict | None = None) -> Recipe | RepairRecipe | StemRecipe:
-    """Return a recipe by file path or by the name of a shipped one, with `section.key=value` overrides (TOML values).
+def load(name: str, overrides: list[str] = (), model: dict | None = None) -> Any:
+    """Return a recipe, of the task's `recipe_class`, by file path or by the name of a shipped one.
+
+    `overrides` are of the form `section.key=value`, with TOML values.
 
     `model`: values for the recipe's model section where it has none, as a student's is its teacher's. Pairs or shards
     replace all data of the recipe's base, and the reverse.
@@ -51,12 +51,11 @@ def load(name: str, overrides: list[str] = (), model: dict | None = None) -> Rec
 
 def _recipe_class(tables: dict, origins: Origins) -> type:
     """Return the dataclass for a recipe of this task. Raises UsageError."""
-    classes = {"denoise": Recipe, "enhance-embedding": RepairRecipe, "extract-stem": StemRecipe}
     task = tables["model"].get("task", "denoise")
-    if task not in classes:
+    if task not in TASKS:
         where = origins.of(("model", "task"))
-        raise UsageError(f"{where}: model.task: {task!r} cannot be trained", f"choose from {', '.join(classes)}")
-    return classes[task]
+        raise UsageError(f"{where}: model.task: {task!r} cannot be trained", f"choose from {', '.join(TASKS)}")
+    return TASKS[task].recipe_class
 
 
 def _replaces_data(keys: list[str], under: dict) -> bool:

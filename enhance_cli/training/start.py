@@ -5,22 +5,12 @@ from pathlib import Path
 
 import torch
 
-from enhance_cli.catalogue import Catalogue
 from enhance_cli.models import registry
 from enhance_cli.models.load import Model, load_file
 from enhance_cli.models.spec import read_spec
 from enhance_cli.training.loop import Trainer
 from enhance_cli.training.parallel import Ranks
-
-TASKS = Catalogue(
-    "task of training",
-    __package__,
-    {
-        "denoise": "denoise.task:Denoising",
-        "enhance-embedding": "repair.task:Repair",
-        "extract-stem": "stems.task:StemExtraction",
-    },
-)
+from enhance_cli.training.tasks import TASKS
 
 
 def run(
@@ -58,8 +48,8 @@ def load_teacher(entry: registry.Entry, device: torch.device) -> Model:
 
     Raises ModelError, and UsageError for a model of a task that is not trained here.
     """
-    kind = TASKS[read_spec(entry.path).task].wraps
-    return load_file(entry.path, device, sha256=entry.sha256, fold=False, kind=kind)
+    wraps = TASKS[read_spec(entry.path).task].wraps
+    return load_file(entry.path, device, sha256=entry.sha256, fold=False, kind=wraps)
 
 
 def prepare(

@@ -5,7 +5,7 @@ The loop (training.loop) does the rest for all tasks.
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
 
@@ -13,7 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from enhance_cli.catalogue import Catalogue
 from enhance_cli.errors import UsageError
+from enhance_cli.losses import LOSSES
 from enhance_cli.models import registry
 from enhance_cli.models.load import Model, begin_from, load_network
 from enhance_cli.models.spec import Spec
@@ -31,6 +33,9 @@ class Task(ABC):
     length of an item of audio, None for other items.
     """
 
+    recipe_class: type  # the dataclass of its recipes
+    losses: Mapping[str, Callable] | Catalogue = LOSSES  # by name, their settings are keyword-only parameters
+    of_waveforms = False  # whether distances compare waveforms rather than spectrograms
     wraps: type[Model] = Model
     may_lack: tuple[str, ...] = ()  # beginnings of the names of weights that the model a run starts from may lack
     best_of_all_stages = False  # else a later stage supersedes what those before it exported

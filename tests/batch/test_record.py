@@ -6,10 +6,13 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path, PurePath
 
 import numpy as np
 import pytest
 
+from enhance_cli.batch.backends.threads import run
+from enhance_cli.batch.outputs import Job
 from enhance_cli.batch.record import Record, ReportWriter
 from enhance_cli.errors import AudioError
 
@@ -82,3 +85,16 @@ def test_without_a_path_nothing_is_written(tmp_path, monkeypatch, capfd):
     with ReportWriter(None) as report:
         report.write(Record(input="a.wav", status="done"))
     assert not list(tmp_path.iterdir()) and capfd.readouterr() == ("", "")
+
+
+def test_a_field_that_a_record_does_not_have_is_refused():
+    """Else a misspelt one would silently be missing from every report."""
+    record = Record(input="a.wav")
+    with pytest.raises(AttributeError):
+        record.loudnes_after = -20.0
+
+
+def test_a_worker_that_returns_an_unknown_field_ends_the_run():
+    job = Job(Path("a.wav"), PurePath("a.wav"), Path("out/a.wav"))
+    with pytest.raises(AttributeError, match="loudnes_after"):
+        run([job], lambda job: {"loudnes_after": -20.0}, {}, lambda record: None)

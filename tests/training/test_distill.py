@@ -36,7 +36,8 @@ def teacher(recipe_file, corpus_root, tmp_path):
     import torch
 
     recipe = load(str(recipe_file), ["stage.0.steps=20"])
-    return run(recipe, corpus_root, tmp_path / "teacher", tmp_path / "cache", torch.device("cpu"), Quiet())
+    folders = {"data": corpus_root, "folder": tmp_path / "teacher", "cache": tmp_path / "cache"}
+    return run(recipe, **folders, device=torch.device("cpu"), reporter=Quiet())
 
 
 def test_a_student_starts_as_its_teacher_and_does_in_one_call_what_denoise_can_run(

@@ -106,7 +106,8 @@ def train(root, text, name, settings=(), teacher=None):
     (root / f"{name}.toml").write_text(text + COMMON)
     recipe = load(str(root / f"{name}.toml"), list(settings))
     reporter = Silent()
-    path = run(recipe, root, root / name, root / "cache", torch.device("cpu"), reporter, teacher=teacher)
+    folders = {"data": root, "folder": root / name, "cache": root / "cache"}
+    path = run(recipe, **folders, device=torch.device("cpu"), reporter=reporter, teacher=teacher)
     return path, reporter.last
 
 

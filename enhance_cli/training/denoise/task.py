@@ -18,6 +18,7 @@ from enhance_cli.training.task import Task
 class Denoising(Task):
     """A network that is the same as the `teacher`'s starts from its weights."""
 
+    recipe_class = Recipe
     may_lack = ("guides.", "state_head.")
 
     def __init__(self, recipe: Recipe, device: torch.device, teacher: Model | None = None):

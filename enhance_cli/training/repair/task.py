@@ -29,6 +29,7 @@ from enhance_cli.training.task import Task
 class Repair(Task):
     """Train a repair. Scores are equal error rates in percent (metrics.condition_eer)."""
 
+    recipe_class = RepairRecipe
     best_of_all_stages = True
 
     def __init__(self, recipe: RepairRecipe, device: torch.device, teacher=None):

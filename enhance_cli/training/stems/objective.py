@@ -44,7 +44,7 @@ class Objective:
 
     def loss(self, stage: StemStage, mixes: Tensor, stems: Tensor) -> Tensor:
         """Return the loss, a scalar, for mixes (B, 1, N) and stems (B, K, N)."""
-        function = partial(LOSSES[stage.loss][0], self, stage, **stage.loss_args)
+        function = partial(STEM_LOSSES[stage.loss], self, stage, **stage.loss_args)
         if stage.loss == "extraction":
             return function(mixes, stems)
         label, x0 = self.pick(stems)
@@ -62,7 +62,7 @@ class Objective:
         """Return the distance of waveforms (B, C, N), with errors in units of `unit` (B, 1, 1)."""
         return sum(w * DISTANCES[name](estimate / unit, target / unit, None) for name, w in stage.distance.items())
 
-    def extraction(self, stage: StemStage, mixes: Tensor, stems: Tensor, shared: float = 0.0) -> Tensor:
+    def extraction(self, stage: StemStage, mixes: Tensor, stems: Tensor, *, shared: float = 0.0) -> Tensor:
         """Return the loss of the extractor, relative to the level of the mixes, which differs by design.
 
         shared: share of the batches in which the rest of mixes without other sources is first distributed over the
@@ -81,7 +81,7 @@ class Objective:
         return self.distance(stage, found, stems, unit)
 
     def refinement(
-        self, stage: StemStage, x0: Tensor, first: Tensor, label, features, mean=-3.0, spread=1.0, estimates=0.5
+        self, stage: StemStage, x0: Tensor, first: Tensor, label, features, *, mean=-3.0, spread=1.0, estimates=0.5
     ) -> Tensor:
         """Return the loss of the refiner. ln sigma is normal with mean `mean` and standard deviation `spread`."""
         sigma = (mean + spread * torch.randn(len(x0), device=x0.device)).exp()
@@ -96,6 +96,7 @@ class Objective:
         first: Tensor,
         label,
         features,
+        *,
         grid: int = 18,
         start: float = 1.0,
         longest: int = 6,
@@ -125,7 +126,9 @@ class Objective:
         loss = self.distance(stage, found, target, self.unit(at(times[0])))
         if not denoising:
             return loss
-        return loss + denoising * self.refinement(stage, x0, first, label, features, mean, spread, estimates)
+        return loss + denoising * self.refinement(
+            stage, x0, first, label, features, mean=mean, spread=spread, estimates=estimates
+        )
 
     def estimate(self, model: StemModel, x: Tensor, t: Tensor, label: Tensor, features) -> Tensor:
         """Return the estimate of the refiner with the model's own preconditioning."""
@@ -144,8 +147,8 @@ class Objective:
         return (sigma * sd / (sigma**2 + sd**2).sqrt()).clamp_min(MIN_C_OUT)[:, None, None]
 
 
-LOSSES = {  # and how many arguments each gets that no recipe sets
-    "extraction": (Objective.extraction, 4),
-    "refinement": (Objective.refinement, 6),
-    "consistency": (Objective.consistency, 6),
+STEM_LOSSES = {  # their settings in a recipe are keyword-only parameters
+    "extraction": Objective.extraction,
+    "refinement": Objective.refinement,
+    "consistency": Objective.consistency,
 }

@@ -18,7 +18,7 @@ from enhance_cli.models.spec import Spec
 from enhance_cli.models.stems import StemModel
 from enhance_cli.samplers import SAMPLERS
 from enhance_cli.training.stems import card
-from enhance_cli.training.stems.objective import Objective
+from enhance_cli.training.stems.objective import STEM_LOSSES, Objective
 from enhance_cli.training.stems.recipe import StemRecipe, StemStage
 from enhance_cli.training.stems.validation import score
 from enhance_cli.training.task import Task
@@ -30,6 +30,9 @@ class StemExtraction(Task):
     Scores are SI-SDR improvements of the extractor, or of the refiner with the default sampler and steps.
     """
 
+    recipe_class = StemRecipe
+    losses = STEM_LOSSES
+    of_waveforms = True
     wraps = StemModel
     may_lack = ("refiner.",)
     best_of_all_stages = True

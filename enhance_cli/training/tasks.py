@@ -1,0 +1,13 @@
+"""The table of training tasks: one class each, which knows its recipe, its losses and its data (training.task.Task)."""
+
+from enhance_cli.catalogue import Catalogue
+
+TASKS = Catalogue(
+    "task of training",
+    __package__,
+    {
+        "denoise": "denoise.task:Denoising",
+        "enhance-embedding": "repair.task:Repair",
+        "extract-stem": "stems.task:StemExtraction",
+    },
+)

@@ -129,9 +129,9 @@ class Reporter:
             if key is not None:
                 self.in_hand[key] = share, seconds
             hand = list(self.in_hand.values())
-            part = sum(share for share, _ in hand)
-            self.reached = min(max(self.reached, self.finished + part), self.total)
-            line = self._standing(self.worked + part, self.seconds + sum(seconds for _, seconds in hand))
+            begun = sum(share for share, _ in hand)
+            self.reached = min(max(self.reached, self.finished + begun), self.total)
+            line = self._standing(self.worked + begun, self.seconds + sum(seconds for _, seconds in hand))
             due = time.monotonic() - self.said >= self.SECONDS and self.finished < self.total
             if due:
                 self.said = time.monotonic()

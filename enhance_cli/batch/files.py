@@ -98,7 +98,7 @@ def enhance_file(job: Job, process: Transform, options: FileOptions = FileOption
         heard = options.measure or wanted
         after = {n: Meter(fmt.rate, info.channels, heard, true_peak=wanted, layout=info.layout) for n in names}
         with contextlib.ExitStack() as stack:
-            unfinished = {name: stack.enter_context(atomic(place)) for name, place in job.parts or [("", job.target)]}
+            unfinished = {name: stack.enter_context(atomic(path)) for name, path in job.parts or [("", job.target)]}
             stack.enter_context(folders_watched(job.targets))
             # On the disk of the target: the usual folder for temporary files may be small, or memory.
             folder = None if job.target == STDOUT else job.target.parent
@@ -107,8 +107,8 @@ def enhance_file(job: Job, process: Transform, options: FileOptions = FileOption
                 cleaned = process(blocks, info.rate, info.channels, before)
                 cleaned = _checked(cleaned, job.source, info.rate, before.frames)
                 for block in _at_rate(cleaned, info.rate, fmt.rate, len(names) * info.channels):
-                    for meter, part in zip(after.values(), np.split(block, len(names))):
-                        meter.push(part)
+                    for meter, rows in zip(after.values(), np.split(block, len(names))):
+                        meter.push(rows)
                     spool.write(block)
                 gain, level_notes = choose_gain(before, list(after.values()), fmt, options.loudness)
                 notes = [*audio.notes, *fmt.notes, *level_notes]
@@ -139,7 +139,7 @@ def enhance_file(job: Job, process: Transform, options: FileOptions = FileOption
                         f"{fmt.container} is lossy: the outputs add up to the input but for what its codec loses"
                     )
             length = resampled_length(before.frames, info.rate, fmt.rate)
-            for (name, path), place in zip(unfinished.items(), job.targets):
+            for (name, path), target in zip(unfinished.items(), job.targets):
                 level = after[name].loudness
                 change = Change(
                     options.start, length / fmt.rate, fmt.bits or depth(fmt.subtype), decibels(gain),
@@ -148,11 +148,11 @@ def enhance_file(job: Job, process: Transform, options: FileOptions = FileOption
                 tags_lost = copy_tags(source, path, options.start, info=info, change=change)
                 if options.command:
                     write_mark(path, options.command)
-                _check_written(path, place, fmt, length)
+                _check_written(path, target, fmt, length)
             check_unchanged(source, before_reading)
     if options.plot:
-        for place in job.targets:
-            _plot(source, place)
+        for target in job.targets:
+            _plot(source, target)
     measured = {"seconds_audio": round(before.frames / info.rate, 3), "rate": info.rate, "channels": info.channels}
     measured |= {f"{name}_before": value for name, value in _level(before, 1.0).items()}
     measured |= {"gain": _rounded(decibels(gain)), "notes": notes, "tags_lost": tags_lost}
@@ -295,9 +295,9 @@ def _at_rate(blocks: Blocks, rate_in: int, rate_out: int, channels: int) -> Bloc
     yield resampler.push(np.zeros((channels, 0), np.float32), last=True)
 
 
-def _check_written(part: Path, target: Path, fmt: OutputFormat, expected: int) -> None:
+def _check_written(unfinished: Path, target: Path, fmt: OutputFormat, expected: int) -> None:
     """Read the finished file's header back: a disk or a tag writer may have damaged what was sent to it."""
-    with open_audio(part) as written:
+    with open_audio(unfinished) as written:
         exact = fmt.subtype in FLOATS or fmt.subtype.startswith(("PCM", "ALAC"))  # the others pad to whole packets
         if exact and written.info.frames not in (expected, None):
             message = f"{target}: {written.info.frames} of {expected} samples were written"
@@ -312,14 +312,14 @@ def _errors_in_the_users_names(job: Job, source: Path, before: tuple[int, int] |
         yield
     except (EnhanceError, OSError) as error:
         check_unchanged(source, before)
-        for place in job.targets:
+        for target in job.targets:
             if isinstance(error, EnhanceError):
-                error.message = error.message.replace(str(unfinished_path(place)), str(place))
-            elif error.filename is not None and Path(os.fsdecode(error.filename)) == unfinished_path(place):
-                error.filename = str(place)
+                error.message = error.message.retarget(str(unfinished_path(target)), str(target))
+            elif error.filename is not None and Path(os.fsdecode(error.filename)) == unfinished_path(target):
+                error.filename = str(target)
         if source != job.source and isinstance(error, EnhanceError):
             known = "standard input" if job.source == STDIN else str(job.source)
-            error.message = error.message.replace(str(source), known)
+            error.message = error.message.retarget(str(source), known)
         raise
 
 
@@ -328,8 +328,8 @@ def _plot(source: Path, target: Path) -> None:
 
     # The whole name is kept: take.wav and take.flac in one folder get two pictures.
     try:
-        with atomic(target.with_name(target.name + ".png")) as part:
-            spectrograms(source, target, part)
+        with atomic(target.with_name(target.name + ".png")) as unfinished:
+            spectrograms(source, target, unfinished)
     except OSError as error:
         message = f"{target}: written, but its picture was not ({error.strerror})"
         raise AudioError(message, "run again without --plot") from error

@@ -18,7 +18,7 @@ def choose_gain(
         return _to_loudness(after[0] if len(after) == 1 else before, after, loudness)
     # Floats hold any level. A lossy source may decode to a little over full scale, and encodes back the same.
     clips = fmt.subtype not in FLOATS and (fmt.subtype not in LOSSY or before.peak <= 1.0)
-    peak = max(part.peak for part in after)
+    peak = max(meter.peak for meter in after)
     if clips and peak > 1.0:
         gain = 0.999 / peak
         return gain, [f"level lowered by {-decibels(gain):.2f} dB, or peaks would be clipped"]
@@ -29,7 +29,7 @@ def _to_loudness(measured: Meter, after: list[Meter], loudness: float) -> tuple[
     if measured.loudness is None:
         return 1.0, ["level left as it is: loudness is not defined for silence or less than 0.4 s"]
     wanted = 10 ** ((loudness - measured.loudness) / 20)
-    peak = max(part.true_peak for part in after)
+    peak = max(meter.true_peak for meter in after)
     limit = TRUE_PEAK_CEILING / peak if peak else math.inf
     if wanted <= limit:
         return wanted, []

@@ -174,10 +174,10 @@ def _expand_folder(
     folder: Path, recursive: bool, searched: frozenset[str], what: str, refusals: list[UsageError]
 ) -> Iterator[Input]:
     files, videos, closed = [], 0, []
-    for place, folders, names in os.walk(folder, onerror=closed.append):
+    for parent, folders, names in os.walk(folder, onerror=closed.append):
         # Hidden files are left out: "._take.wav" of macOS is not audio, and our own unfinished files are
         # hidden.
-        files += [Path(place, name) for name in names if not name.startswith(".") and _suffix(name) in searched]
+        files += [Path(parent, name) for name in names if not name.startswith(".") and _suffix(name) in searched]
         folders[:] = [name for name in folders if not name.startswith(".")] if recursive else []
         videos += sum(_suffix(name) in VIDEO_SUFFIXES for name in names)
     for error in closed:

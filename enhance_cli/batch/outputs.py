@@ -26,7 +26,7 @@ Existing = Literal["skip", "overwrite", "newer", "error"]
 class Job:
     """One input with its output; `target` is `-` for standard output, `reason` says why a job is skipped.
 
-    Where one input has several outputs, `parts` are those to be written, (name, place) each, and `target` is the first.
+    Where one input has several outputs, `parts` are those to be written, (name, path) each, and `target` is the first.
     `track` is the number of the sound track that is taken, if it is one of several, `problem` why the
     input is no file at all. `beside` says that results lie beside their inputs, under names of the program's own.
     """
@@ -44,7 +44,7 @@ class Job:
     @property
     def targets(self) -> tuple[Path, ...]:
         """All places that this job writes to."""
-        return tuple(place for _, place in self.parts) or (self.target,)
+        return tuple(path for _, path in self.parts) or (self.target,)
 
 
 def plan(
@@ -75,8 +75,7 @@ def plan(
         targets = [locate(output)]
     else:
         pattern = template or (f"{{stem}}_{suffix}{{ext}}" if output is None else "{stem}{ext}")
-        kinds = writable, fallback
-        targets = [_target(item, output, pattern, extension, fields or {}, *kinds) for item in inputs]
+        targets = [_target(item, output, pattern, extension, fields or {}, writable, fallback) for item in inputs]
     jobs = [
         Job(item.path, item.relative, target, track=item.track, problem=item.problem)
         for item, target in zip(inputs, targets, strict=True)
@@ -103,8 +102,8 @@ def plan_parts(
     to_stdout = output == "-" or (output is None and any(item.path == STDIN for item in inputs))
     if to_stdout or (output is not None and _is_one_file(output, inputs, WRITABLE_SUFFIXES)):
         if len(parts) > 1:
-            place = "to standard output" if to_stdout else f"into one file, {output}"
-            raise UsageError(f"{len(parts)} parts of a file cannot go {place}", "ask for one, or give a folder with -o")
+            where = "to standard output" if to_stdout else f"into one file, {output}"
+            raise UsageError(f"{len(parts)} parts of a file cannot go {where}", "ask for one, or give a folder with -o")
         jobs = plan(
             inputs,
             output,
@@ -132,9 +131,9 @@ def plan_parts(
 
 def check(jobs: Sequence[Job], inputs: Sequence[Input], existing: Existing) -> list[Job]:
     """Jobs whose places are known already, held to what `plan` and `plan_parts` promise. Raises UsageError as they do."""
-    split = [[replace(job, target=place, parts=((n, place),)) for n, place in job.parts] or [job] for job in jobs]
-    singles = iter(_checked([single for part in split for single in part], inputs, False, existing))
-    return [_together([next(singles) for _ in part]) for part in split]
+    split = [[replace(job, target=path, parts=((n, path),)) for n, path in job.parts] or [job] for job in jobs]
+    singles = iter(_checked([single for jobs in split for single in jobs], inputs, False, existing))
+    return [_together([next(singles) for _ in jobs]) for jobs in split]
 
 
 def _checked(jobs: list[Job], inputs: Sequence[Input], beside: bool, existing: str) -> list[Job]:
@@ -263,10 +262,10 @@ def _refuse_collisions(jobs: Sequence[Job]) -> None:
     folded: dict[str, Job] = {}
     for job in jobs:
         if job.action == "run":
-            place = unicodedata.normalize("NFC", os.path.realpath(job.target))
-            other = seen.setdefault(place, job)
+            real = unicodedata.normalize("NFC", os.path.realpath(job.target))
+            other = seen.setdefault(real, job)
             if other is job:
-                other = folded.setdefault(place.casefold(), job)
+                other = folded.setdefault(real.casefold(), job)
                 if other is job or _knows_case(job.target.parent):
                     continue
             message = f"{other.source} and {job.source} would both be written to {job.target}"
@@ -326,10 +325,12 @@ def _refuse_unwritable(jobs: Sequence[Job]) -> None:
 
 
 def _check_folder(folder: Path) -> None:
-    place = folder
-    while not os.path.lexists(place):
-        place = place.parent
-    if not os.path.isdir(place):
-        raise UsageError(f"{place}: this is not a folder, so nothing can be written into it", "choose another with -o")
-    if not os.access(place, os.W_OK | os.X_OK):
-        raise UsageError(f"{place}: nothing can be written into this folder", "choose another with -o")
+    existing = folder
+    while not os.path.lexists(existing):
+        existing = existing.parent
+    if not os.path.isdir(existing):
+        raise UsageError(
+            f"{existing}: this is not a folder, so nothing can be written into it", "choose another with -o"
+        )
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise UsageError(f"{existing}: nothing can be written into this folder", "choose another with -o")

@@ -157,7 +157,7 @@ def _spread(levels: list[float | None]) -> list[float] | None:
     if not known:
         return None
     tenths = statistics.quantiles(known, n=10, method="inclusive") if len(known) > 1 else known * 9
-    return [round(tenths[place], 2) for place in (0, 4, 8)]
+    return [round(tenths[index], 2) for index in (0, 4, 8)]
 
 
 def failed_jobs(
@@ -184,11 +184,11 @@ def failed_jobs(
     jobs = []
     for record in records:
         folder = record.get("folder")
-        places = tuple((name, _real(place, folder)) for name, place in (record.get("outputs") or {}).items())
-        target = places[0][1] if places else _real(record.get("output") or "-", folder)
+        parts_of_job = tuple((name, _real(path, folder)) for name, path in (record.get("outputs") or {}).items())
+        target = parts_of_job[0][1] if parts_of_job else _real(record.get("output") or "-", folder)
         source = _real(record["input"], folder)
         if record["status"] == "failed" and STDIN not in (source, target):
-            if not places and inputs_of[record["output"]] > 1:
+            if not parts_of_job and inputs_of[record["output"]] > 1:
                 hint = "run the command that wrote it again, which does what is missing"
                 raise UsageError(f"{path}: {target} is made of several inputs at once", hint)
             if Path(target).suffix.lower() not in writable:
@@ -196,8 +196,8 @@ def failed_jobs(
                     f"{path}: {target} is not what this command makes", "use the one that wrote the report"
                 )
             relative = PurePath(record.get("relative") or source)
-            jobs.append(Job(source, relative, target, parts=places, track=record.get("track")))
-            wanted = [name for name, _ in places]
+            jobs.append(Job(source, relative, target, parts=parts_of_job, track=record.get("track")))
+            wanted = [name for name, _ in parts_of_job]
             if bool(parts) != bool(wanted) or not set(wanted) <= set(parts):
                 what = ", ".join(wanted) or "one file"
                 hint = "use the command that wrote the report, with its --stem and --residual"

@@ -67,11 +67,11 @@ def evaluate_embedding(
     from enhance_cli.tasks.repair import Repairer, RepairOptions
 
     set_threads(threads)
-    place = pick_device(device)
+    chosen = pick_device(device)
     entry = registry.find(model, "enhance-embedding")
-    loaded = load_file(entry.path, place, sha256=entry.sha256)
+    loaded = load_file(entry.path, chosen, sha256=entry.sha256)
     repairer, both = (Repairer(loaded, RepairOptions(ensemble=share)) for share in (0.0, ensemble))
-    network = extractor_for(repairer, extractor, place)
+    network = extractor_for(repairer, extractor, chosen)
     repairer.check_extractor(network.id)
     embedder, clean_up = Embedder(network), _denoiser(denoiser, RATE)
     recordings = RepairTestSet(speech, noise, music or [], rooms, cache, say)

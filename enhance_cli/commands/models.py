@@ -180,8 +180,8 @@ def convert(
     from enhance_cli.models.convert.file import convert_file
 
     spec = convert_file(file, output.stem, output, source.value, licence, half=half, extractor=extractor)
-    kind = f"embeddings {spec.extractor['id']}" if spec.extractor else spec.process
-    say(f"{output.stem}: {spec.network}, {kind}, {spec.sample_rate} Hz")
+    process = f"embeddings {spec.extractor['id']}" if spec.extractor else spec.process
+    say(f"{output.stem}: {spec.network}, {process}, {spec.sample_rate} Hz")
     result(str(output))
 
 

@@ -28,11 +28,11 @@ def plan_jobs(
     *,
     parts: Sequence[str] = (),
     fields: Mapping[str, Any],
-    **kinds: Any,
+    **more: Any,
 ) -> "list[Job]":
     """Return the jobs for audio `files`, or those of the report given with --retry-failed, of the shard asked for.
 
-    `plan` is outputs.plan or outputs.plan_parts, with further arguments in `kinds`. `parts` are the names of several outputs
+    `plan` is outputs.plan or outputs.plan_parts, with further arguments in `more`. `parts` are the names of several outputs
     of a file, `fields` those of a name template. Raises UsageError.
     """
     from enhance_cli.audio.formats import extension_for
@@ -48,17 +48,17 @@ def plan_jobs(
         existing=writing.existing.value,
         extension=extension_for(writing.format),
         fields=fields,
-        **kinds,
+        **more,
     )
     return in_shard(jobs, where)
 
 
-def jobs_to_retry(files: Sequence[str] | None, where: FileFlags, writing: OutputFlags, **kinds: Any) -> "list[Job]":
+def jobs_to_retry(files: Sequence[str] | None, where: FileFlags, writing: OutputFlags, **more: Any) -> "list[Job]":
     """Return the failed jobs of the report given with --retry-failed. Raises UsageError."""
     from enhance_cli.batch.reports import failed_jobs
 
     given = (files, writing.output, writing.name)
-    return failed_jobs(where.retry_failed, writing.existing.value, given=given, **kinds)
+    return failed_jobs(where.retry_failed, writing.existing.value, given=given, **more)
 
 
 def in_shard(jobs: "list[Job]", where: FileFlags) -> "list[Job]":
@@ -81,7 +81,8 @@ def file_options(
 ) -> "FileOptions":
     """Return how every audio file is read and its results are written.
 
-    `command` marks the results. Raises UsageError for a picture of standard output, and for a format that none of the outputs can have.
+    `command` marks the results.
+    Raises UsageError for a picture of standard output, and for a format that none of the outputs can have.
     """
     from enhance_cli.audio.formats import refuse_impossible
     from enhance_cli.batch.files import FileOptions

@@ -21,7 +21,7 @@ SHORTEST = 0.5  # seconds of sound, or of speech with `vad`
 LONGEST = 20.0  # seconds at once, for networks that would take any length
 SILENT = 1e-4  # RMS, -80 dBFS
 BATCH_SECONDS = 40.0
-SPARE = 2  # recordings that are read while others are embedded
+SPARE_LANES = 2  # recordings that are read while others are embedded
 
 
 class Embedder:
@@ -32,7 +32,7 @@ class Embedder:
         seconds = options.segment or extractor.spec.window_seconds or LONGEST
         self.segment = round(seconds * extractor.sample_rate)
         count = torch.get_num_threads() if extractor.device.type == "cpu" else 1
-        self.lanes = count + SPARE
+        self.lanes = count + SPARE_LANES
         self._threads = ThreadPoolExecutor(count, "embedding", torch.set_num_threads, (1,))
 
     def embed(self, audio: np.ndarray, rate: int) -> np.ndarray:

@@ -35,7 +35,7 @@ class Order:
     given: Any
 
 
-MOST_SPARE = 15  # files
+MAX_SPARE_LANES = 15
 
 
 class Engine:
@@ -56,7 +56,7 @@ class Engine:
     ):
         self._run, self._together, self._ahead, self._longest = run, together, threads * together, longest
         spare = max(together, 2, threads // 4)  # files that are being read or written meanwhile, or fill up a batch
-        self.lanes = threads + min(spare, MOST_SPARE)
+        self.lanes = threads + min(spare, MAX_SPARE_LANES)
         self._waiting: deque[tuple[Order, Future]] = deque()
         self._lock = threading.Lock()
         setting = {} if torch_threads is None else {"initializer": torch.set_num_threads, "initargs": (torch_threads,)}
@@ -147,7 +147,7 @@ def _unfilled(window: Window, future: Future) -> tuple[Window, np.ndarray]:
     return window, future.result()[:, : window.audio.shape[1]]
 
 
-LIGHT = 12_000_000  # parameters
+MAX_PARAMETERS_FOR_PARALLEL_WINDOWS = 12_000_000
 
 
 def engine_for(
@@ -165,5 +165,5 @@ def engine_for(
     if model.device.type != "cpu":
         return Engine(run, threads=2, together=batch_size, longest=longest)
     count = torch.get_num_threads() if threads is None else min(threads, os.cpu_count() or 1)
-    light = sum(p.numel() for p in model.network.parameters()) <= LIGHT
+    light = sum(p.numel() for p in model.network.parameters()) <= MAX_PARAMETERS_FOR_PARALLEL_WINDOWS
     return Engine(run, count, torch_threads=1) if light else Engine(run, 1, torch_threads=count)

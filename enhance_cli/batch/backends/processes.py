@@ -25,7 +25,7 @@ from enhance_cli.batch.worker import WorkerSpec
 from enhance_cli.errors import EnhanceError
 
 PATIENCE = 20.0  # seconds in which workers put their things in order when the run is interrupted
-MOST_DEATHS = 3  # of workers one after the other that have not even loaded the model
+MAX_DEATHS = 3  # of workers one after the other that have not even loaded the model
 
 
 @dataclass
@@ -155,7 +155,7 @@ class _Crew:
         self.workers.remove(worker)
         if not worker.lanes:
             self.deaths += 1
-            if self.deaths == MOST_DEATHS:
+            if self.deaths == MAX_DEATHS:
                 raise EnhanceError("the workers die while they load the model", "use fewer --workers, or --workers 1")
         for number, job in worker.hand.items():
             discard_outputs(job)

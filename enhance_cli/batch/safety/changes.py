@@ -1,4 +1,4 @@
-"""What may move under a run: an input that changes or disappears while it is read, an output folder that vanishes."""
+"""Changes during a run: an input that changes or disappears while it is read, an output folder that vanishes."""
 
 import contextlib
 from collections.abc import Iterable, Iterator
@@ -9,7 +9,7 @@ from enhance_cli.errors import AudioError, EnhanceError
 
 
 def state(source: Path) -> tuple[int, int] | None:
-    """What tells one content of a file from the next; None if it is not there."""
+    """Return size and modification time, which differ between two contents of a file. None if it is not there."""
     try:
         status = source.stat()
     except OSError:
@@ -18,16 +18,15 @@ def state(source: Path) -> tuple[int, int] | None:
 
 
 def check_unchanged(source: Path, before: tuple[int, int] | None) -> None:
-    """Raises AudioError if `source` is no longer what it was when its state was taken."""
+    """Raise AudioError if `source` has changed or disappeared since its state was `before`."""
     if state(source) != before:
-        what = "changed" if source.exists() else "disappeared"
-        raise AudioError(f"{source}: this file {what} while it was read", "run again when nothing else works on it")
+        happened = "changed" if source.exists() else "disappeared"
+        raise AudioError(f"{source}: this file {happened} while it was read", "run again when nothing else works on it")
 
 
 @contextlib.contextmanager
 def steady(source: Path) -> Iterator[None]:
-    """Raises AudioError if `source` is not at the end of the block what it was at its beginning, also in place of errors, which
-    may have come of that."""
+    """Raise AudioError if `source` changes during the block. Errors of the block are replaced too, which may come of that."""
     before = state(source)
     try:
         yield
@@ -38,12 +37,12 @@ def steady(source: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def folders_watched(places: Iterable[Path]) -> Iterator[None]:
-    """Whatever follows from an output folder that vanishes says that it did. Raises AudioError."""
+def folders_watched(targets: Iterable[Path]) -> Iterator[None]:
+    """Replace errors caused by a missing output folder by an AudioError that says so."""
     try:
         yield
     except (EnhanceError, OSError) as error:
-        for place in places:
-            if place != STDOUT and not place.parent.is_dir():
-                raise AudioError(f"{place}: its folder has disappeared", "run again once it is there") from error
+        for target in targets:
+            if target != STDOUT and not target.parent.is_dir():
+                raise AudioError(f"{target}: its folder has disappeared", "run again once it is there") from error
         raise

@@ -54,8 +54,8 @@ def score(wanted: "Trials", raw, repaired, missing: set[int], draws: int, seed: 
     elif draws:
         measure = lambda *rates: (eer.rate(*rates), min_dcf.cost(*rates))
         drawn = bootstrap(list(systems.values()), measure, sides, draws, seed)
-        for place, row in enumerate(rows):
-            row["eer_interval"], row["min_dcf_interval"] = (interval(drawn[:, place, which]) for which in (0, 1))
+        for system, row in enumerate(rows):
+            row["eer_interval"], row["min_dcf_interval"] = (interval(drawn[:, system, which]) for which in (0, 1))
         if (drawn[:, 0, 0] > 0).all():
             rows[1]["eer_change_interval"] = interval(drawn[:, 1, 0] / drawn[:, 0, 0] - 1)
     if plot:
@@ -72,11 +72,11 @@ def _plot(systems: dict, plot: Path) -> None:
     from enhance_cli.metrics.det import draw
 
     try:
-        with atomic(plot) as part:
-            draw(systems, part)
+        with atomic(plot) as unfinished:
+            draw(systems, unfinished)
     except OSError as error:
         raise EnhanceError(
-            f"{plot}: the picture cannot be written ({error.strerror})", "choose another place"
+            f"{plot}: the picture cannot be written ({error.strerror})", "choose another file"
         ) from error
 
 

@@ -13,7 +13,7 @@ TARGETS, OTHERS = {"1", "target", "same", "true"}, {"0", "nontarget", "imp", "im
 
 @dataclass
 class Trials:
-    """Pairs (K, 2) of places in `names`, and which of them are of one speaker (K,). A list is from the file `path`."""
+    """Pairs (K, 2) of indices into `names`, and which of them are of one speaker (K,). A list is from the file `path`."""
 
     names: list[str]
     pairs: list[tuple[int, int]]
@@ -34,22 +34,22 @@ def listed(path: Path) -> Trials:
         text = path.read_bytes().decode("utf-8-sig", "surrogateescape")
     except OSError as error:
         raise UsageError(f"{path}: this list cannot be read ({error.strerror})", "check its name") from error
-    places: dict[str, int] = {}
+    indices: dict[str, int] = {}
     trials = Trials([], [], [], path)
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip() or line.startswith("#"):
             continue
-        parts = [part.strip() for part in (line.split("\t") if "\t" in line else line.split())]
-        if len(parts) == 3 and parts[0].lower() not in TARGETS | OTHERS:
-            parts = [parts[2], *parts[:2]]  # Kaldi's order
-        if len(parts) != 3 or parts[0].lower() not in TARGETS | OTHERS:
+        fields = [field.strip() for field in (line.split("\t") if "\t" in line else line.split())]
+        if len(fields) == 3 and fields[0].lower() not in TARGETS | OTHERS:
+            fields = [fields[2], *fields[:2]]  # Kaldi's order
+        if len(fields) != 3 or fields[0].lower() not in TARGETS | OTHERS:
             raise UsageError(f"{path}: line {number} is not a trial", "write 1 or 0, then two paths or ids")
-        trials.targets.append(parts[0].lower() in TARGETS)
-        trials.pairs.append(tuple(places.setdefault(name, len(places)) for name in parts[1:]))
+        trials.targets.append(fields[0].lower() in TARGETS)
+        trials.pairs.append(tuple(indices.setdefault(name, len(indices)) for name in fields[1:]))
     if not trials.pairs:
         raise UsageError(f"{path}: there are no trials in it", "write 1 or 0, then two paths or ids, a line each")
     if len(set(trials.targets)) == 1:
         kind = "one speaker" if trials.targets[0] else "two speakers"
         raise UsageError(f"{path}: all trials are of {kind}", "an error rate needs both kinds")
-    trials.names = list(places)
+    trials.names = list(indices)
     return trials

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 SKELETON = re.compile(r"```(?:python|toml)\n# (?P<file>[\w./]+)(?:, (?P<where>[^\n]*))?\n(?P<text>.*?)```", re.DOTALL)
 ANCHORS = {  # lines behind which a skeleton goes that is not for the inside of a dictionary

@@ -1,4 +1,4 @@
-"""A file for parsers that believe what a damaged header says: a length beyond its end costs no memory."""
+"""Protect parsers from damaged headers: a length beyond the end of the file costs no memory."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ MOST = 64 << 20  # bytes read at once: more than any picture or description need
 
 
 class BoundedFile:
-    """An open file that gives at most what it holds, and at most MOST bytes, at a time."""
+    """Read an open file, at most as much as it holds and at most MOST bytes at a time."""
 
     def __init__(self, file: BinaryIO):
         self._file = file

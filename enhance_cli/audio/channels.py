@@ -1,7 +1,7 @@
-"""Which loudspeaker each channel is for, and the order in which every container wants its channels.
+"""Assign a loudspeaker to each channel, and order channels as each container wants them.
 
-A layout is a tuple of loudspeakers in the order of the channels, named as FFmpeg and SMPTE ST 2036 name them. Samples keep
-the order of the file that they come from. Only a writer turns them into the order of its container.
+A layout is a tuple of loudspeakers in the order of the channels, named as FFmpeg and SMPTE ST 2036 name them. Samples
+keep the order of the file that they come from. Only a writer turns them into the order of its container.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ COMMENT = re.compile(r"CHAPTER\d{1,3}(?:NAME|URL)?", re.IGNORECASE)
 
 
 def read_chapters(file: mutagen.FileType | None) -> tuple[Chapter, ...]:
-    """Return the chapters in the tags of an open file; the last one without a known end ends at infinity."""
+    """Return the chapters in the tags of an open file. The last one without a known end ends at infinity."""
     if isinstance(file, mp3.MP3):
         frames = file.tags.getall("CHAP") if file.tags else []
         spans = [(frame.start_time / 1000, frame.end_time / 1000, _title(frame)) for frame in frames]
@@ -49,7 +49,7 @@ def cut(chapters: Sequence[Chapter], start: float, duration: float | None) -> tu
 def write_chapters(
     path: Path, file: mutagen.FileType | None, chapters: Sequence[Chapter], wave: bool, rate: int
 ) -> bool:
-    """Write chapters to an output that is not M4A; returns whether it can hold them. `wave` says that it is a WAV."""
+    """Write chapters to an output that is not M4A. Returns whether it can hold them. `wave`: whether it is a WAV."""
     if wave:
         count = len(chapters)
         points = b"".join(
@@ -85,7 +85,7 @@ def write_chapters(
 
 
 def copy_cue_sheet(old: mutagen.FileType | None, new: mutagen.FileType | None, same_time: bool) -> bool:
-    """Copy the cue sheet of a FLAC to another of the same length and rate; returns False if one cannot be kept."""
+    """Copy the cue sheet of a FLAC to another of the same length and rate. Returns False if one cannot be kept."""
     sheet = getattr(old, "cuesheet", None)
     if sheet is None:
         return True

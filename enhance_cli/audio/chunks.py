@@ -1,8 +1,8 @@
-"""Walks the chunks of WAV (RIFF), RF64/BW64, W64, AIFF and CAF files, whose layouts differ only in detail.
+"""Walk the chunks of WAV (RIFF), RF64/BW64, W64, AIFF and CAF files, whose layouts differ only in detail.
 
-It serves two needs that libsndfile leaves open: what the header *promises* (libsndfile quietly reads a
-truncated file to where it breaks off), and which chunks besides the audio there are (Broadcast-WAV, cues,
-tags) so that they can be copied.
+It serves two needs that libsndfile does not: the length that the header promises (libsndfile reads a truncated file to
+where it breaks off without an error), and the chunks besides the audio (Broadcast WAV, cues, tags), so that they can be
+copied.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _HEADER_SLACK = 64  # bytes: some programs count the header into a length
 
 @dataclass(frozen=True)
 class Chunk:
-    """One chunk: four-letter name, offset of its payload and the payload's promised size in bytes."""
+    """Describe one chunk: four-letter name, offset of its payload and the payload's promised size in bytes."""
 
     name: bytes
     start: int
@@ -35,9 +35,9 @@ class Chunk:
 
 @dataclass(frozen=True)
 class Form:
-    """All chunks of a file. `kind` is RIFF, RF64, W64, AIFF or CAF; `order` is the struct prefix for its byte order.
+    """Hold all chunks of a file. `kind`: RIFF, RF64, W64, AIFF or CAF. `order`: struct prefix of its byte order.
 
-    `end` is where the last chunk ends by its header, and `streamed` says that the length of the audio was never filled in.
+    `end`: where the last chunk ends by its header. `streamed`: the length of the audio was never filled in.
     """
 
     kind: str
@@ -52,8 +52,10 @@ class Form:
 
 @dataclass(frozen=True)
 class Promise:
-    """What a header says: rate (Hz), channels, bytes per sample of all channels (0 = varies), and the audio's
-    size in bytes as promised and as the file holds it."""
+    """Hold the promises of a header: rate (Hz), channels, bytes per sample of all channels (0 = varies), and two sizes.
+
+    The sizes are those of the audio in bytes, as promised and as the file holds it.
+    """
 
     rate: float
     channels: int
@@ -67,8 +69,9 @@ class Promise:
 
 
 def walk(file: BinaryIO) -> Form | None:
-    """The chunks of an open file, or None if it is not of this family. Stops at the first thing that is no
-    chunk.
+    """Return the chunks of an open file, or None if it is not of this family.
+
+    Stops at the first thing that is no chunk.
     """
     end = file.seek(0, 2)
     file.seek(0)
@@ -149,14 +152,14 @@ def _large_sizes(ds64: bytes) -> dict[bytes, int]:
 
 
 def read_payload(file: BinaryIO, chunk: Chunk, skip: int = 0) -> bytes:
-    """A chunk's payload from byte `skip` on, as much of it as the file holds and BoundedFile gives."""
+    """Return a chunk's payload from byte `skip` on, as much of it as the file holds and BoundedFile gives."""
     bounded = BoundedFile(file)
     bounded.seek(chunk.start + skip)
     return bounded.read(max(chunk.size - skip, 0))
 
 
 def promise(file: BinaryIO) -> Promise | None:
-    """What the header promises, or None for other families and headers without a format or data chunk."""
+    """Return the promises of the header, or None for other families and headers without a format or data chunk."""
     form = walk(file)
     if form is None:
         return None

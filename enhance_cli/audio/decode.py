@@ -1,8 +1,8 @@
-"""Reads what libsndfile cannot (m4a, AAC, video, Matroska, WavPack, ...) by FFmpeg's libraries in a process of its own.
+"""Read formats that libsndfile cannot (m4a, AAC, video, Matroska, WavPack, ...) by FFmpeg in a process of its own.
 
-Audio comes as float blocks (C, n) in constant memory. How long a track is, only decoding tells. An MP4 file says where its
-sound ends inside the last packet; FFmpeg leaves that padding in, so it is cut here. A decoder process serves one file after
-the other: the first file of a run waits about a third of a second for it, the others do not.
+Audio comes as float blocks (C, n) in constant memory. The length of a track is only known after decoding. An MP4 file
+says where its sound ends inside the last packet. FFmpeg leaves that padding in, so it is cut here. A decoder process
+serves one file after the other: the first file of a run waits about a third of a second for it, the others do not.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ def _whole_bytes(bits: int) -> int:
 
 
 def _as_claimed(path: Path, pieces: Iterator[np.ndarray], claimed: int, padding: int) -> Iterator[np.ndarray]:
-    """Cut what follows sample `claimed`, if it is no more than `padding`. Raises AudioError if much is missing."""
+    """Cut the samples after `claimed`, if they are no more than `padding`. Raises AudioError if many are missing."""
     done = 0
     beyond: list[np.ndarray] = []
     for piece in pieces:
@@ -170,7 +170,7 @@ def _as_claimed(path: Path, pieces: Iterator[np.ndarray], claimed: int, padding:
 
 
 class _Decoder:
-    """A decoder process that waits for requests."""
+    """Run a decoder process that waits for requests."""
 
     def __init__(self):
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
@@ -193,7 +193,7 @@ class _Decoder:
         return (kind, data) if len(data) == length else None
 
     def end(self) -> int:
-        """Kill the process and return what it ended with."""
+        """Kill the process and return its exit code."""
         with contextlib.suppress(OSError):
             self.process.stdin.close()
         self.process.kill()
@@ -206,7 +206,7 @@ _lock = threading.Lock()
 
 
 def _messages(path: Path, request: dict) -> Iterator[tuple[bytes, bytes]]:
-    """Yield what a decoder answers up to the end or a failure. Raises AudioError if it dies on the way."""
+    """Yield the answers of a decoder up to the end or a failure. Raises AudioError if it dies on the way."""
     decoder = _taken(request)
     reusable = False
     try:

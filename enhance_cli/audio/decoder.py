@@ -1,8 +1,8 @@
-"""The process that decodes by FFmpeg's libraries, so that a file that crashes one of them costs that file and nothing else.
+"""Decode by FFmpeg's libraries in a process of its own, so that a file that crashes one of them costs only that file.
 
-It is run as a program. Requests come as lines of JSON on standard input; for each there follow messages on standard
-output: a type (1 byte), a length (4 bytes, little endian), and so many bytes. The types are H, a JSON object that describes
-the file; S, interleaved float samples; N, a note; F, a failure in words; E, the end. The process ends with its input, and
+It is run as a program. Requests are lines of JSON on standard input. The answers are messages on standard output: a
+type (1 byte), a length (4 bytes, little endian), and so many bytes. The types are H, a JSON object that describes the
+file, S, interleaved float samples, N, a note, F, a failure in words, E, the end. The process ends with its input, and
 it ends itself after SECONDS of work without a message, or if it takes more than MEMORY.
 """
 
@@ -121,7 +121,7 @@ def _facts(container, stream, frame, flags: bytes) -> dict:
 
 
 def _bits(codec, format_, flags: bytes) -> int:
-    """Return how many bits of a sample the file stores; FFmpeg gives 24 of them in 32."""
+    """Return the number of bits of a sample that the file stores. FFmpeg gives 24 of them in 32."""
     name, extra = codec.name, bytes(codec.extradata or b"")
     if format_.name in _DEPTHS:
         return _DEPTHS[format_.name]
@@ -142,10 +142,10 @@ def _bits(codec, format_, flags: bytes) -> int:
 
 
 def _origin(container, stream) -> float | None:
-    """Return the time in seconds, as the container counts, at which the recording begins; None if it has no usable times.
+    """Return the time in seconds, as the container counts, at which the recording begins, or None without usable times.
 
-    In MP4 and Matroska that is zero, also if the sound begins later, but not where it alone begins after a minute: that was
-    cut out of a stream.
+    In MP4 and Matroska that is zero, also if the sound begins later, but not where it alone begins after a minute,
+    since it was then cut out of a stream.
     """
     name = container.format.name.split(",")[0]
     if name not in TIMED:
@@ -184,7 +184,7 @@ def _decode(container, stream, first, frames: Iterator, facts: dict, out) -> Non
 
 
 class Clock:
-    """Places frames by their time stamps: how much silence belongs before each, and what lies before the beginning."""
+    """Place frames by their time stamps: silence before each, and samples before the beginning."""
 
     def __init__(self, container, stream, rate: int):
         self.position = 0  # samples since the beginning
@@ -225,7 +225,7 @@ class Clock:
             self._holes, self._filled = self._holes + 1, self._filled + gap
 
     def notes(self) -> Iterator[str]:
-        """Yield in words what was done about time stamps."""
+        """Yield notes on corrections of time stamps."""
         if self._late:
             yield f"the sound begins {self._late / self._rate:.3f} s after the picture or the file: silence was put in front"
         if self._holes:
@@ -235,7 +235,7 @@ class Clock:
 
 
 class Source:
-    """A part of a file for FFmpeg, which learns by a negative number that there is nothing where it wants to go."""
+    """Provide a part of a file to FFmpeg. A seek beyond its ends is answered with a negative number."""
 
     def __init__(self, file, start: int, end: int):
         self._file, self._start, self._length, self._at = file, start, end - start, 0
@@ -268,7 +268,7 @@ def _send(out, kind: bytes, data) -> None:
 
 
 def _restart_watch() -> None:
-    """Give the work up to the next message SECONDS; the signal then ends the process, even in a loop of a library."""
+    """Give the work up to the next message SECONDS. The signal then ends the process, even in a loop of a library."""
     if hasattr(signal, "setitimer"):
         signal.setitimer(signal.ITIMER_PROF, SECONDS)
 

@@ -1,4 +1,4 @@
-"""Apply what DeepFilterNet estimates to a spectrogram: gains for bands, and complex filters over time for the low bins."""
+"""Apply DeepFilterNet's estimates to a spectrogram: gains for bands, and complex filters over time for the low bins."""
 
 import numpy as np
 

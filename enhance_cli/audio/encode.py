@@ -1,9 +1,9 @@
-"""Writes by FFmpeg's libraries what libsndfile does not write, or not well: AAC and Apple Lossless in M4A, FLAC in Ogg, MP3.
+"""Write formats by FFmpeg's libraries that libsndfile does not write, or not well: M4A, FLAC in Ogg, MP3.
 
-Samples are handed over interleaved: PyAV miscounts the planes of 8 and more channels. The time scale of an M4A is set to its
-sample rate, so that it can state its length to the sample. An MP3 says in its first frame how many samples the encoder put
-in front and behind, at every bit rate; libsndfile leaves that out at low ones. LAME turns the level down by up to 0.45 dB,
-which is made good here.
+Samples are handed over interleaved, since PyAV miscounts the planes of 8 and more channels. The time scale of an M4A is
+set to its sample rate, so that it can state its length to the sample. An MP3 says in its first frame how many samples
+the encoder put in front and behind, at every bit rate. libsndfile leaves that out at low ones. LAME turns the level
+down by up to 0.45 dB, which is compensated here.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def is_encoded_here(fmt: OutputFormat) -> bool:
 
 
 class Encoder:
-    """A file being encoded: `write` (C, n) blocks, then `close`. Raises AudioError where the encoder or the disk refuses."""
+    """Encode a file: `write` (C, n) blocks, then `close`. Raises AudioError where the encoder or the disk refuses."""
 
     def __init__(self, path: Path, fmt: OutputFormat, channels: int):
         import av
@@ -98,7 +98,7 @@ class Encoder:
 
 
 class _Sink:
-    """A file for FFmpeg that writes all it is given or raises."""
+    """Write to a file for FFmpeg, all bytes or an exception."""
 
     def __init__(self, file):
         self._file = file
@@ -144,6 +144,6 @@ _LAME_SCALES = ((176, 0.95), (208, 0.97), (240, 0.98))  # up to so many kb/s, th
 
 
 def _lame_gain(fmt: OutputFormat) -> float:
-    """Return the factor that makes good what LAME's presets for constant bit rates take away (lame 3.100, presets.c)."""
+    """Return the factor that compensates LAME's presets for constant bit rates (lame 3.100, presets.c)."""
     kilobits = fmt.bitrate / 1000
     return 1 / next((scale for most, scale in _LAME_SCALES if kilobits < most), 1.0)

@@ -1,7 +1,7 @@
-"""Where a recording is loud enough to be speech: a gate by the energy of frames, for `enhance-embedding --vad`.
+"""Find the parts of a recording that are loud enough to be speech, for `enhance-embedding --vad`.
 
-It drops the pauses of a recording and takes no loud noise for what it is; how probable a voice is in noise, for
-`denoise --guide vad`, is measured by audio.voice_activity.
+This gate by the energy of frames drops the pauses of a recording and cannot tell loud noise from speech. The
+probability of a voice in noise, for `denoise --guide vad`, is measured by audio.voice_activity.
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""The spectrogram and the features of DeepFilterNet: 48 kHz, frames of 960 samples every 480, 32 ERB bands.
+"""Compute the spectrogram and the features of DeepFilterNet: 48 kHz, frames of 960 samples every 480, 32 ERB bands.
 
 Frame t covers the samples 480 (t - 1) to 480 (t + 1) - 1, so that 480 zeros stand before the signal. With the Vorbis
 window for analysis and synthesis the frames add up to the signal. Running means of the level (time constant 1 s) take
@@ -31,14 +31,10 @@ def analyze(signal: np.ndarray) -> np.ndarray:
 
 
 def synthesize(spectra: np.ndarray, tail: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Overlap and add the frames of spectra (C, T, 481).
+    """Overlap and add the frames of spectra (C, T, 481), complex64.
 
-    Args:
-        spectra: complex64.
-        tail: second half of the frame before, (C, 480); zeros at the start.
-
-    Returns:
-        the signal (C, 480 T), from the first sample of the first frame on, and the new tail.
+    tail: second half of the frame before, (C, 480), zeros at the start. Returns the signal (C, 480 T), from the first
+    sample of the first frame on, and the new tail.
     """
     frames = fft.irfft(spectra, FRAME, axis=-1) * (FRAME * window())
     first, second = frames[..., :HOP], frames[..., HOP:]

@@ -1,4 +1,4 @@
-"""The number of the last sample of a FLAC from its last frame, to be held against what its header counts (RFC 9639)."""
+"""Find the number of the last sample of a FLAC from its last frame, to compare with its header (RFC 9639)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def counts_less(file: BinaryIO, start: int, end: int) -> bool:
 
 
 def _last_samples(tail: bytes, largest: int) -> list[int]:
-    """Return where the last frame in `tail` ends, in samples; [] if there is none."""
+    """Return where the last frame in `tail` ends, in samples, or [] if there is none."""
     at = len(tail)
     while (at := tail.rfind(b"\xff", 0, at)) >= 0:
         ends = _end_of_frame(tail[at : at + 16], largest)

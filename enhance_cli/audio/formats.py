@@ -1,8 +1,7 @@
-"""Decides what an output file shall be: the same container, sample type and rate as its input, unless asked
-otherwise.
+"""Choose the format of an output file: container, sample type and rate of its input, unless asked otherwise.
 
-What a format cannot hold is refused here, with a sentence, before any work; only a rate that nobody named
-is moved to the nearest legal one (MP3 and Opus know few).
+Requests that a format cannot hold are refused here, with a sentence, before any work. Only a rate that nobody named is
+moved to the nearest legal one (MP3 and Opus know few).
 """
 
 from __future__ import annotations
@@ -50,12 +49,12 @@ _MOST_CHANNELS = {"MP3": 2, "FLAC": 8, "M4A": 8}
 
 @dataclass(frozen=True)
 class OutputFormat:
-    """A format that can be written: libsndfile's names (and M4A), rate in Hz, bits per second for lossy subtypes.
+    """Describe a format to write: libsndfile's names (and M4A), rate in Hz, bits per second for lossy subtypes.
 
-    `order` lists the channels as they are written, if not as they come, and `layout` their loudspeakers in that order. `mask`
-    and `ambisonic` go into a WAVE_FORMAT_EXTENSIBLE header. `bits` are those of an integer sample that are used, where that is
-    fewer than its subtype has. `chapters` are written by an encoder that has a place for them. `dither` asks for
-    noise of a triangular distribution (TPDF) before rounding. `notes` say in words what of the input is not kept.
+    `order`: channels as they are written, if not as they come. `layout`: their loudspeakers in that order. `mask`,
+    `ambisonic`: for a WAVE_FORMAT_EXTENSIBLE header. `bits`: used bits of an integer sample, where fewer than its
+    subtype has. `chapters`: written by an encoder that has a place for them. `dither`: add noise of a triangular
+    distribution (TPDF) before rounding. `notes`: properties of the input that are not kept.
     """
 
     container: str
@@ -79,9 +78,7 @@ def can_write(extension: str) -> bool:
 
 
 def extension_for(name: str | None) -> str | None:
-    """What --format says -> the extension of its files (".flac"). Raises UsageError for a format that cannot
-    be written.
-    """
+    """Return the extension (".flac") for a value of --format. Raises UsageError for a format that cannot be written."""
     if name is None:
         return None
     if not can_write(name):
@@ -96,10 +93,10 @@ def output_format(
     bit_depth: str | None = None,
     rate: int | None = None,
 ) -> OutputFormat:
-    """The format for an output made from `info`, named `extension` (".wav"; None: as the container likes).
+    """Return the format for an output made from `info`, named `extension` (".wav", None: as the container likes).
 
-    `container` as in --format, `bit_depth` 16, 24, 32 or float, `rate` in Hz; None keeps what the input has.
-    Raises UsageError for what the format cannot hold, and for formats that cannot be written.
+    `container`: as in --format. `bit_depth`: 16, 24, 32 or float. `rate`: in Hz. None keeps the input's. Raises
+    UsageError for values that the format cannot hold, and for formats that cannot be written.
     """
     target = _target(info, extension, container)
     subtype = _subtype(info, target, bit_depth)
@@ -163,7 +160,7 @@ def _unnamed(container: str, layout: Layout) -> str:
 
 
 def _losses(info: AudioInfo, container: str, subtype: str) -> list[str]:
-    """Return in words what of container, codec and depth is not kept."""
+    """Return notes on the parts of container, codec and depth that are not kept."""
     notes = []
     new = {"WAVEX": "WAV", "RF64": "WAV"}.get(container, container)
     own = {"WAVEX": "WAV", "RF64": "WAV"}.get(info.container, info.container)
@@ -180,7 +177,7 @@ def _losses(info: AudioInfo, container: str, subtype: str) -> list[str]:
 
 
 def refuse_impossible(extension: str | None, container: str | None, bit_depth: str | None, rate: int | None) -> None:
-    """Raises UsageError for a wish (as in `output_format`) that fails whatever the input is."""
+    """Raise UsageError for a request (as in `output_format`) that fails whatever the input is."""
     target = CONTAINERS.get((container or extension or "").lower().lstrip("."))
     if target is None:  # as the input is
         return
@@ -189,7 +186,7 @@ def refuse_impossible(extension: str | None, container: str | None, bit_depth: s
 
 
 def _target(info: AudioInfo, extension: str | None, container: str | None) -> str:
-    """The container to write; OPUS stands for Opus in OGG."""
+    """Return the container to write. OPUS stands for Opus in OGG."""
     own = "OPUS" if info.subtype == "OPUS" and info.container == "OGG" else info.container
     own = "M4A" if own == "MP4" and extension and extension.lower() in (".m4a", ".m4b") else own
     by_name = CONTAINERS.get(extension.lower().lstrip(".")) if extension else None

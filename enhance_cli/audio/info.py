@@ -1,4 +1,4 @@
-"""The description of a sound file, made once when it is opened: what it holds and what has been found out about it."""
+"""Describe a sound file, once when it is opened."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ LOSSY = frozenset({"VORBIS", "OPUS", "MPEG_LAYER_I", "MPEG_LAYER_II", "MPEG_LAYE
 
 @dataclass(frozen=True)
 class Track:
-    """One sound track of a file: its number from 1, codec, channels, and language and title where they are known."""
+    """Describe one sound track of a file: its number from 1, codec, channels, and language and title where they are
+    known.
+    """
 
     number: int
     codec: str
@@ -30,7 +32,7 @@ class Track:
 
 @dataclass(frozen=True)
 class Chapter:
-    """A named part of a recording, from `start` to `end` in seconds."""
+    """Name a part of a recording, from `start` to `end` in seconds."""
 
     start: float
     end: float
@@ -39,12 +41,12 @@ class Chapter:
 
 @dataclass(frozen=True)
 class AudioInfo:
-    """Facts about one file.
+    """Hold facts about one file.
 
-    `frames` counts samples of one channel, None where only decoding can tell. `layout` names the loudspeaker of each
-    channel where the file does. `mask` is the channel mask as a WAVE_FORMAT_EXTENSIBLE header has it. `bits` are the bits of
-    an integer sample that are used, where that is fewer than its subtype has. `tags` are the texts of containers that only
-    FFmpeg reads. `notes` say in words what was not as the header says.
+    `frames`: samples of one channel, None where only decoding can tell. `layout`: loudspeaker of each channel, where
+    the file states it. `mask`: channel mask of a WAVE_FORMAT_EXTENSIBLE header. `bits`: used bits of an integer sample,
+    where fewer than its subtype has. `tags`: texts of containers that only FFmpeg reads. `notes`: deviations from the
+    header, in words.
     """
 
     path: Path

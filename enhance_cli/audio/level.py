@@ -1,9 +1,8 @@
-"""Measures how loud a signal is while it streams by, in fixed memory: peak, true peak, integrated loudness,
-active level.
+"""Measure the level of a streaming signal in fixed memory: peak, true peak, integrated loudness, active level.
 
-Loudness follows ITU-R BS.1770-4 (K-weighting, 400 ms windows, absolute and relative gate) with the filters
-of pyloudnorm; the windows are kept as a fine histogram instead of a list. True peak is the peak of the
-signal oversampled four times.
+Loudness follows ITU-R BS.1770-4 (K-weighting, 400 ms windows, absolute and relative gate) with the filters of
+pyloudnorm. The windows are kept as a fine histogram instead of a list. True peak is the peak of the signal oversampled
+four times.
 """
 
 from __future__ import annotations
@@ -21,10 +20,10 @@ _BIN = 0.05  # LU; loudness windows are counted from -70 (the absolute gate) to 
 
 
 class Meter:
-    """Push (C, n) blocks, then read the properties; they may also be read on the way.
+    """Measure (C, n) blocks that are pushed. The properties may be read at any time.
 
-    `layout` says which loudspeaker each channel is for, as loudness weighs them by it.
-    Without `loudness` there is none, and SciPy, which takes a second to import, is not needed; nor without `true_peak`.
+    `layout`: loudspeaker of each channel, by which loudness weighs them. Without `loudness`, SciPy, which takes a
+    second to import, is not needed. The same holds for `true_peak`.
     """
 
     def __init__(
@@ -78,7 +77,7 @@ class Meter:
 
     @property
     def true_peak(self) -> float:
-        """Peak between the samples, linear; never below `peak`. Only if asked for at the beginning."""
+        """Return the peak between the samples, linear and never below `peak`. Only if asked for at the beginning."""
         if self._true_peak is None:
             raise ValueError("Meter(..., true_peak=True) measures true peak")
         return max(self.peak, self._true_peak.value())
@@ -105,14 +104,14 @@ class Meter:
 
     @property
     def noise_floor(self) -> float | None:
-        """Level in dBFS that a tenth of the 20 ms frames stay below: what is heard in the pauses. None below -120."""
+        """Return the level in dBFS that a tenth of the 20 ms frames stay below, as heard in pauses. None below -120."""
         below = np.cumsum(self._levels)
         index = int(np.searchsorted(below, 0.1 * below[-1])) if below[-1] else 0
         return -120 + (index - 0.5) / 4 if index else None
 
 
 class _Loudness:
-    """Integrated loudness of what is pushed, over a histogram of 400 ms windows that begin every 100 ms."""
+    """Measure integrated loudness over a histogram of 400 ms windows that begin every 100 ms."""
 
     def __init__(self, rate: int, channels: int, layout: Layout | None):
         from scipy.signal import sosfilt
@@ -156,7 +155,7 @@ class _Loudness:
 
 
 class _Slices:
-    """Sums a stream of values over consecutive slices; slice k ends at sample int((k + 1) * length)."""
+    """Sum a stream of values over consecutive slices. Slice k ends at sample int((k + 1) * length)."""
 
     def __init__(self, length: float):
         self.length = length
@@ -164,7 +163,7 @@ class _Slices:
         self._sum = 0.0
 
     def push(self, values: np.ndarray) -> np.ndarray:
-        """The sums of the slices that these values complete."""
+        """Return the sums of the slices that these values complete."""
         end = self._position + len(values)
         count = int((end + 1) / self.length) - self._done + 1
         edges = ((self._done + 1 + np.arange(max(count, 0))) * self.length).astype(np.int64)
@@ -214,7 +213,7 @@ def _loudness(energy):
 
 
 def _k_weighting(rate: int) -> np.ndarray:
-    """The two second-order sections of BS.1770 at this rate, as pyloudnorm designs them."""
+    """Return the two second-order sections of BS.1770 at this rate, as pyloudnorm designs them."""
     from pyloudnorm import IIRfilter
 
     shelf = IIRfilter(4.0, 1 / math.sqrt(2), 1500.0, rate, "high_shelf")

@@ -24,7 +24,7 @@ SMOOTHING = 3  # slots
 
 @dataclass(frozen=True)
 class LevelTrack:
-    """The level that a model is told of each channel: one (C,) for the whole recording, or one for every slot (C, K)."""
+    """Hold the level of each channel for a model: one (C,) for the whole recording, or one for every slot (C, K)."""
 
     overall: np.ndarray
     slots: np.ndarray | None = None

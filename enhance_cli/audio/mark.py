@@ -1,7 +1,7 @@
-"""The mark that an output carries: which command made it, so that no later run takes it for one of its inputs.
+"""Mark outputs with the command that made them, so that no later run takes them for inputs.
 
-A comment ENHANCED_BY in FLAC and Ogg, a field of that name in ID3 and M4A, a chunk `enhB` in WAV, AIFF and CAF. AU and W64 have
-no place for it.
+A comment ENHANCED_BY in FLAC and Ogg, a field of that name in ID3 and M4A, a chunk `enhB` in WAV, AIFF and CAF. AU and
+W64 have no place for it.
 """
 
 from __future__ import annotations

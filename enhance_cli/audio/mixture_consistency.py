@@ -1,4 +1,4 @@
-"""What no stem holds, shared out among them so that they sum to the mix: by how large they are in each bin of short spectra.
+"""Distribute the rest of a mix over its stems so that they sum to it, by their magnitudes in each bin of short spectra.
 
 (Wisdom et al., 2019, "Differentiable consistency constraints for improved deep speech enhancement".)
 """
@@ -10,7 +10,10 @@ N_FFT, HOP = 2048, 512
 
 
 def share_out(stems: Tensor, rest: Tensor) -> Tensor:
-    """Stems (K, ..., n), what is left over of their mix (..., n) -> each stem's share of it, which sum to it exactly."""
+    """Return the share (K, ..., n) of each of the stems (K, ..., n) in `rest` (..., n).
+
+    The shares sum to it exactly.
+    """
     sizes = spectra(stems).abs() + 1e-6
     parts = sizes / sizes.sum(dim=0) * spectra(rest)
     window = torch.hann_window(N_FFT, device=rest.device)

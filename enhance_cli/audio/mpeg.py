@@ -1,7 +1,8 @@
-"""The length of an MP3 from its frame headers. libsndfile only estimates it.
+"""Count the length of an MP3 from its frame headers. libsndfile only estimates it.
 
-A Xing, Info or VBRI header in the first frame states the number of frames. Without one libsndfile divides the size of the
-file, tags included, by that of the first frame: a little too long at a constant bitrate, and anything at a varying one.
+A Xing, Info or VBRI header in the first frame states the number of frames. Without one libsndfile divides the size of
+the file, tags included, by that of the first frame: a little too long at a constant bitrate, and anything at a varying
+one.
 """
 
 from collections.abc import Iterator

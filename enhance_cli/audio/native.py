@@ -1,4 +1,4 @@
-"""Reads what libsndfile reads, from a whole file or from one section of it, and what its header says about loudspeakers."""
+"""Read files by libsndfile, whole or one section of them, with the loudspeakers of the header."""
 
 from __future__ import annotations
 
@@ -39,7 +39,8 @@ class CountError(soundfile.SoundFileError):
 def open_native(path: Path, section: Section) -> tuple[AudioInfo, Decode]:
     """Open a section of a file by libsndfile.
 
-    Raises SoundFileError for what it does not read, and CountError, one of these, where it does not find all samples.
+    Raises SoundFileError for formats it does not read, and CountError, one of these, where it does not find all
+    samples.
     """
     opened = _opener(path, section)
     with opened() as sound:
@@ -145,7 +146,7 @@ def _dtype(subtype: str) -> str:
 
 
 def _go_to(sound: soundfile.SoundFile, first: int) -> None:
-    """Go from the beginning to sample `first`; in GSM 6.10 and its like only by decoding what lies before."""
+    """Go from the beginning to sample `first`, in GSM 6.10 and its like only by decoding the samples before."""
     if sound.seekable():
         sound.seek(first)
         return

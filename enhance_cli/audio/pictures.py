@@ -29,7 +29,7 @@ def read_pictures(file: mutagen.FileType | None) -> list[flac.Picture]:
 
 
 def write_pictures(file: mutagen.FileType | None, pictures: list[flac.Picture]) -> bool:
-    """Add pictures to a file without saving it; returns whether it can hold all of them."""
+    """Add pictures to a file without saving it. Returns whether it can hold all of them."""
     if not pictures:
         return True
     if isinstance(file, flac.FLAC):

@@ -17,8 +17,8 @@ _COLUMNS = 1600  # no picture shows more
 
 
 def spectrograms(before: Path, after: Path, picture: Path, seconds: float = 30) -> None:
-    """Write `picture` (PNG): spectrograms of the first `seconds` of both files; time in s, frequency in kHz,
-    level in dB.
+    """Write `picture` (PNG): spectrograms of the first `seconds` of both files, time in s, frequency in kHz, level in
+    dB.
 
     Raises AudioError if a file cannot be read.
     """

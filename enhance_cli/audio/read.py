@@ -1,8 +1,8 @@
-"""Opens any sound file and yields it in blocks, in constant memory, by libsndfile or (see decode.py) by FFmpeg.
+"""Open any sound file and yield it in blocks, in constant memory, by libsndfile or (see decode.py) by FFmpeg.
 
-Decides by content, never by the name, and believes the bytes rather than the header: recordings joined end to end are read one
-after the other, and samples behind what a header counts are read too. A file that is damaged says so before any work is done
-on it: libsndfile itself would read a truncated recording to where it breaks off and call it complete.
+The content decides, never the name, and bytes count more than the header: recordings joined end to end are read one
+after the other, and samples beyond the count of a header are read too. A damaged file is refused before any work is
+done on it, since libsndfile itself would read a truncated recording to where it breaks off and call it complete.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ LOWEST_RATE, HIGHEST_RATE, MOST_CHANNELS = 1000, 768_000, 64
 def open_audio(path: str | os.PathLike, track: str | None = None) -> AudioFile:
     """Open a sound file. Its `.info` is known, and it can be read, when this returns.
 
-    `track` is the number (from 1) or the language of a sound track, None the one a player would take. Raises AudioError for
-    what is missing, unreadable, empty, not audio, truncated, or absurd (rate, channels).
+    `track`: number (from 1) or language of a sound track, None for the one that a player would take. Raises AudioError
+    for a file that is missing, unreadable, empty, not audio, truncated, or absurd (rate, channels).
     """
     path = Path(path)
     _check_there(path)
@@ -41,7 +41,7 @@ def open_audio(path: str | os.PathLike, track: str | None = None) -> AudioFile:
 
 
 class AudioFile:
-    """An open sound file: `info`, and `blocks()` as often as wanted. A context manager that closes what is left open."""
+    """Hold an open sound file: `info`, and `blocks()` as often as wanted. A context manager that closes it."""
 
     def __init__(self, info: AudioInfo, decode: Decode, notes: list[str] | None = None):
         self.info = info
@@ -51,7 +51,7 @@ class AudioFile:
 
     @property
     def notes(self) -> list[str]:
-        """What was not as the header or the time stamps say; complete when the file has been read to its end."""
+        """Return deviations from the header or the time stamps, complete when the file has been read to its end."""
         return [*self.info.notes, *self._notes]
 
     def blocks(self, frames: int = 65536, start: float = 0.0, duration: float | None = None) -> Iterator[np.ndarray]:

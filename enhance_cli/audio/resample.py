@@ -10,14 +10,12 @@ import soxr
 
 
 def resampled_length(n: int, rate_in: int, rate_out: int) -> int:
-    """How many samples `n` samples become; half a sample rounds up."""
+    """Return the number of samples that `n` samples become. Half a sample rounds up."""
     return (2 * n * rate_out + rate_in) // (2 * rate_in)
 
 
 class Resampler:
-    """Streams (C, n) blocks from `rate_in` to `rate_out` (Hz); what it returns, joined, is the whole signal
-    resampled.
-    """
+    """Resample (C, n) blocks from `rate_in` to `rate_out` (Hz). Its results, joined, are the whole signal."""
 
     def __init__(self, rate_in: int, rate_out: int, channels: int, quality: str = "VHQ"):
         self.rate_in, self.rate_out, self.channels = rate_in, rate_out, channels
@@ -27,8 +25,9 @@ class Resampler:
             self._stream = soxr.ResampleStream(rate_in, rate_out, channels, "float32", quality)
 
     def push(self, block: np.ndarray, last: bool = False) -> np.ndarray:
-        """Take (C, n) samples, give the (C, m) that are ready; with `last`, all the rest. Nothing may follow
-        `last`.
+        """Take (C, n) samples and return the (C, m) that are ready, with `last` all the rest.
+
+        Nothing may follow `last`.
         """
         if self._stream is None:
             return block
@@ -47,6 +46,6 @@ def resample(audio: np.ndarray, rate_in: int, rate_out: int) -> np.ndarray:
 
 
 def _fit(block: np.ndarray, length: int) -> np.ndarray:
-    """soxr rounds its total length in its own way: one sample more or less at the very end."""
+    """Return the block with exactly `length` samples. soxr rounds its total length in its own way."""
     missing = length - block.shape[1]
     return np.pad(block, ((0, 0), (0, missing))) if missing > 0 else block[:, :length]

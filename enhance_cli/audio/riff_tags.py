@@ -32,7 +32,9 @@ def can_copy(source: Form | None, target: Form | None) -> bool:
 
 
 def copy_chunks(source: Path, target: Path, change: Change = Change()) -> list[str]:
-    """Copy the chunks of `source` to `target`, made true where they describe the samples; returns the names of those left out.
+    """Copy the chunks of `source` to `target`, corrected where they describe the samples.
+
+    Returns the names of those left out.
 
     They are appended, except for bext, which the standard wants in front of the samples.
     """

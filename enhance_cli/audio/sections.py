@@ -43,10 +43,10 @@ class Raw:
 
 @dataclass(frozen=True)
 class Section:
-    """One recording: bytes `start` to `end` of the file; `raw` where its header counts less than is there.
+    """Locate one recording: bytes `start` to `end` of the file. `raw`: its header counts less than there is.
 
-    `understated` says of a compressed recording that its header counts less. `left` are bytes that are neither sound nor
-    a known chunk.
+    `understated`: the header of a compressed recording counts less. `left`: bytes that are neither sound nor a known
+    chunk.
     """
 
     start: int
@@ -57,7 +57,7 @@ class Section:
 
 
 class Window:
-    """A part of an open file, for readers that take file objects."""
+    """Read a part of an open file, for readers that take file objects."""
 
     def __init__(self, file: BinaryIO, start: int, end: int):
         self._file, self._start, self._length, self._at = file, start, end - start, 0
@@ -79,7 +79,7 @@ class Window:
 
 
 def find_sections(path: Path) -> list[Section]:
-    """Return the recordings in a file, in order; one that covers the file where nothing else is known."""
+    """Return the recordings in a file, in order, or one that covers the file if nothing else is known."""
     size = path.stat().st_size
     sections: list[Section] = []
     with open(path, "rb") as file:

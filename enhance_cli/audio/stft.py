@@ -23,7 +23,7 @@ def make_window(name: str, n_fft: int, device: torch.device) -> Tensor:
 
 @dataclass(frozen=True)
 class Frontend:
-    """STFT, the same window both ways, and magnitude compression. `pad_mode`: what the signal is outside."""
+    """Set an STFT with the same window both ways, and magnitude compression. `pad_mode`: signal beyond the ends."""
 
     n_fft: int = 512
     hop: int = 256

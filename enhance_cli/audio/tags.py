@@ -1,9 +1,7 @@
-"""Carries title, artist, pictures, time code and whatever else a file says about itself to the file made
-from it.
+"""Carry title, artist, pictures, time code and other descriptions of a file to the file made from it.
 
-Between files of one kind everything is copied; between kinds the common fields below are; the rest is
-named, so that the user can be told. Files are recognised by content, since an output is tagged before it
-gets its name.
+Between files of one kind everything is copied. Between kinds the common fields below are, and the rest is named, so
+that the user can be told. Files are recognized by content, since an output is tagged before it gets its name.
 """
 
 from __future__ import annotations
@@ -57,11 +55,11 @@ _OF_THE_FILE = {
 def copy_tags(
     source: Path, target: Path, start: float = 0.0, *, info: AudioInfo | None = None, change: Change | None = None
 ) -> list[str]:
-    """Copy what `source` says about itself to `target`, an audio file that begins `start` s into it.
+    """Copy the descriptions in `source` to `target`, an audio file that begins `start` s into it.
 
-    `info` is the description of `source`, whose chapters and texts are taken where only FFmpeg reads them, and `change` says
-    how the samples differ. Returns the names of what could not be carried (none: []). Raises AudioError if `target` cannot be
-    written.
+    `info`: description of `source`, whose chapters and texts are taken where only FFmpeg reads them. `change`:
+    difference of the samples. Returns the names of fields that could not be carried (none: []). Raises AudioError if
+    `target` cannot be written.
     """
     change = change or Change(start)
     try:
@@ -109,7 +107,7 @@ def _same_length(old: mutagen.FileType | None, new: mutagen.FileType | None) -> 
 
 
 def _copy_texts(source, target, before, after, old, new, info, change) -> list[str]:
-    """Carry texts and pictures; returns the names of those that could not be."""
+    """Carry texts and pictures. Returns the names of those that could not be."""
     named = info is not None and info.tags and not (old is not None and old.tags)
     if before is None and not named and not (old and (old.tags or getattr(old, "pictures", None))):
         return _annotation(source) + _from_ape(source, target, after, new, {})
@@ -135,7 +133,7 @@ def _copy_texts(source, target, before, after, old, new, info, change) -> list[s
 
 
 def _from_ffmpeg(info: AudioInfo) -> tuple[dict[str, list[str]], list[str]]:
-    """Return the common fields of what FFmpeg has read, and the names of the rest."""
+    """Return the common fields that FFmpeg has read, and the names of the rest."""
     fields: dict[str, list[str]] = {}
     lost = []
     for key, text in info.tags.items():
@@ -149,7 +147,7 @@ def _from_ffmpeg(info: AudioInfo) -> tuple[dict[str, list[str]], list[str]]:
 
 
 def _from_ape(source: Path, target: Path, form: Form | None, new: mutagen.FileType | None, frames) -> list[str]:
-    """Carry of an APEv2 tag, which MP3 files of some programs have, what does not stand in their ID3 `frames` too."""
+    """Carry the items of an APEv2 tag, which MP3 files of some programs have, that are not in their ID3 `frames` too."""
     try:
         tags = apev2.APEv2(source)
     except mutagen.MutagenError:
@@ -199,7 +197,7 @@ def _copy_all(old: mutagen.FileType, new: mutagen.FileType, change: Change) -> l
 def _read(
     path: Path, form: Form | None, file: mutagen.FileType | None, change: Change
 ) -> tuple[dict[str, list[str]], list[str]]:
-    """The common fields of a file, and the names of all else it says."""
+    """Return the common fields of a file, and the names of all others."""
     if form is not None:
         return _read_info(path, form)
     if file is None or not file.tags:
@@ -257,7 +255,7 @@ def _decode(text: bytes) -> str:
 
 
 def _write(path: Path, form: Form | None, file: mutagen.FileType | None, fields: dict[str, list[str]]) -> list[str]:
-    """Write the common fields to a file of any kind; returns the names of those it has no place for."""
+    """Write the common fields to a file of any kind. Returns the names of those it has no place for."""
     if not fields:
         return []
     if form is not None and form.kind in ("RIFF", "RF64"):

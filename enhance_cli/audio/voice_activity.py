@@ -1,12 +1,12 @@
-"""Where somebody speaks: the probability of a voice in every frame of a noisy recording, without a trained network.
+"""Estimate the probability of a voice in every frame of a noisy recording, without a trained network.
 
-Of every frame three things are measured: how far the third of its bands that do so most rise above their own noise floor
-(the lowest they fall within a second), the same for its surroundings, and how periodic the signal gets within a quarter
-of a second at pitches of voices. A logistic function of these is the probability; tests/benchmarks/fit_voice_activity.py
-fitted its weights on mixtures of speech and noise. Nothing farther away than CONTEXT_SECONDS matters, so every excerpt
-with that much around it gives what the whole file gives.
+Three things are measured of every frame: how far the third of its bands that do so most rise above their own noise
+floor (the lowest they fall within a second), the same for its surroundings, and how periodic the signal gets within a
+quarter of a second at pitches of voices. A logistic function of these is the probability.
+tests/benchmarks/fit_voice_activity.py fitted its weights on mixtures of speech and noise. Nothing farther away than
+CONTEXT_SECONDS matters, so every excerpt with that much around it gives the values of the whole file.
 
-This is for `denoise --guide vad`; the pauses that `enhance-embedding --vad` drops are found by audio.energy_gate.
+This is for `denoise --guide vad`. The pauses that `enhance-embedding --vad` drops are found by audio.energy_gate.
 """
 
 from functools import lru_cache
@@ -65,10 +65,10 @@ def band_matrix(n: int, rate: int) -> Tensor:
 
 
 def mean(x: Tensor, reach: int) -> Tensor:
-    """Moving average over `reach` frames to either side, fewer at the ends. (B, T, K) -> same."""
+    """Return the moving average of x (B, T, K) over `reach` frames on either side, fewer at the ends."""
     return F.avg_pool1d(x.transpose(1, 2), 2 * reach + 1, 1, reach, count_include_pad=False).transpose(1, 2)
 
 
 def highest(x: Tensor, reach: int) -> Tensor:
-    """The largest value within `reach` frames. (B, T, K) -> same."""
+    """Return the largest value of x (B, T, K) within `reach` frames."""
     return F.max_pool1d(x.transpose(1, 2), 2 * reach + 1, 1, reach).transpose(1, 2)

@@ -1,6 +1,6 @@
-"""Makes true what chunks of Broadcast WAV say about its samples: time code, rate and depth, and loudness in bext.
+"""Correct the statements of Broadcast WAV chunks about their samples: time code, rate and depth, loudness in bext.
 
-EBU Tech 3285 (bext) and the iXML specification, version 3. What is true already stays as it is, byte by byte.
+EBU Tech 3285 (bext) and the iXML specification, version 3. Correct statements stay as they are, byte by byte.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ _NOT_SET = 0x7FFF
 
 @dataclass(frozen=True)
 class Change:
-    """How the samples of an output differ from those of its source.
+    """Describe how the samples of an output differ from those of its source.
 
-    `start` is where it begins in the source, in seconds, `duration` its length in seconds. `bits` is its depth, None where it
-    has none, `gain` in dB what its level was turned by, and `loudness` its integrated loudness in LUFS if it is known.
+    `start`: its beginning in the source, in seconds. `duration`: its length in seconds. `bits`: its depth, None where
+    it has none. `gain`: change of its level in dB. `loudness`: its integrated loudness in LUFS if it is known.
     """
 
     start: float = 0.0

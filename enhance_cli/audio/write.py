@@ -41,17 +41,17 @@ _PIECE = 16384  # samples at a time: libvorbis keeps what it is given on the sta
 
 
 class _Unsynced(soundfile.SoundFile):
-    """What is closed here is not finished yet: whoever gives it its name has the disk take it, and waits for that once."""
+    """Close files without waiting for the disk. The rename that follows syncs them, once."""
 
     def flush(self) -> None:
         pass
 
 
 class AudioWriter:
-    """A file being written: `write` blocks of (C, n) floats; complete when closed. A context manager.
+    """Write a file from blocks of (C, n) floats. It is complete when closed. A context manager.
 
-    `frames`, where known, decides between WAV and RF64. Raises AudioError for a full disk and the like, for a
-    format whose encoder is missing, and if the file that results does not hold what was written.
+    `frames`, where known, decides between WAV and RF64. Raises AudioError for a full disk and the like, for a format
+    whose encoder is missing, and if the resulting file does not hold all samples.
     """
 
     def __init__(self, path: str | os.PathLike, fmt: OutputFormat, channels: int, frames: int | None = None):
@@ -83,7 +83,7 @@ class AudioWriter:
         )
 
     def write(self, block: np.ndarray) -> None:
-        """Append (C, n) samples; beyond full scale they are clipped if the format holds integers."""
+        """Append (C, n) samples. Beyond full scale they are clipped if the format holds integers."""
         if self.format.order is not None:
             block = block[list(self.format.order)]
         for begin in range(0, block.shape[1], _PIECE):
@@ -153,7 +153,7 @@ class AudioWriter:
 
 
 def as_read(block: np.ndarray, fmt: OutputFormat) -> np.ndarray:
-    """Return (C, n) samples as they come back from a file of that format, float64; lossy ones are unchanged."""
+    """Return (C, n) samples as they come back from a file of that format, float64. Lossy ones are unchanged."""
     if fmt.subtype in _FLOATS or fmt.subtype == "AAC":
         return block.astype(np.float32 if fmt.subtype == "FLOAT" else block.dtype).astype(np.float64)
     whole = quantise(block, fmt.bits or depth(fmt.subtype) or 16)
@@ -166,7 +166,7 @@ def _container(container: str, frame_bytes: int, frames: int | None) -> str:
 
 
 def _block_length(fmt: OutputFormat, channels: int) -> int:
-    """Samples of one block, found by writing one."""
+    """Return the number of samples of one block, found by writing one."""
     with io.BytesIO() as file:
         soundfile.write(file, np.zeros((1, channels)), fmt.rate, fmt.subtype, format=fmt.container)
         file.seek(0)
@@ -187,7 +187,7 @@ def _compression(fmt: OutputFormat, channels: int) -> float | None:
 
 
 def _clear_peak_time(path: Path) -> None:
-    """libsndfile notes the time of day beside a float file's peak: equal runs would give unequal files."""
+    """Clear the time of day beside a float file's peak, with which equal runs would give unequal files."""
     with open(path, "r+b") as file:
         form = chunks.walk(file)
         peak = form.find(b"PEAK") if form else None

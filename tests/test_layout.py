@@ -158,6 +158,19 @@ def test_every_file_has_an_entry_and_every_entry_loads(folder, catalogues):
             assert callable(catalogue[name])
 
 
+@pytest.mark.parametrize(
+    "wing, others",
+    [("safety", set()), ("backends", {"safety"}), ("embeddings", {"safety", "backends"}), ("", {"safety"})],
+)
+def test_wings_of_the_batch_import_only_those_below(wing, others):
+    """Planning ("") knows no back end: a command chooses one. Safety knows nothing of jobs and records."""
+    wings = {path.name for path in (PACKAGE / "batch").iterdir() if path.is_dir()}
+    for path in (PACKAGE / "batch" / wing).glob("*.py"):
+        names = {n.split(".")[2] for n in imported(path) if n.startswith("enhance_cli.batch.")}
+        assert not names & (wings - {wing} - others), f"{path} imports {names}"
+        assert wing != "safety" or names <= {"safety"}, f"{path} imports {names}"
+
+
 @pytest.mark.parametrize("catalogue", [SAMPLERS, LOSSES], ids=["samplers", "losses"])
 def test_settings_are_keyword_only(catalogue):
     """Recipes, model headers and flags name them, so nothing may count on their order."""

@@ -26,10 +26,10 @@ class Network(Protocol):
 
 
 class Estimate(Protocol):
-    """Estimate the clean signal: the network of a model with its parameterization undone."""
+    """Estimate the clean signal: a model bound to an observation (models.load.Model.bind)."""
 
-    def __call__(self, x: Tensor, y: Tensor, t: Tensor) -> Tensor:
-        """Return the clean estimate, shaped like x, for the state x at the times t (B,) and the observation y."""
+    def __call__(self, x: Tensor, t: Time) -> Tensor:
+        """Return the clean estimate, shaped like x, for the state x at the time t, or at times (B,)."""
 
 
 class Process(Protocol):

@@ -87,9 +87,9 @@ def test_every_sampler_says_what_it_runs_with():
 def test_sampler_makes_exactly_the_calls_it_says_at_falling_times(sampler, name, settings, steps, clean, noisy):
     process, times = PROCESSES[name](), []
 
-    def estimate(x, y, t):
-        assert x.shape == y.shape == SHAPE and t.shape == (2,)
-        times.append(float(t[0]))
+    def estimate(x, t):
+        assert x.shape == SHAPE
+        times.append(float(t))
         return clean
 
     result = SAMPLERS[sampler](estimate, process, noisy, steps, draws(process, noisy), **settings)
@@ -110,10 +110,12 @@ def test_sampler_makes_exactly_the_calls_it_says_at_falling_times(sampler, name,
 def test_real_and_complex_states_and_other_batches_give_the_same(sampler, name, settings, clean, noisy):
     process = PROCESSES[name]()
     whole = lambda v: torch.complex(v[:, 0], v[:, 1])
-    time = lambda t, x: t.reshape(-1, *[1] * (x.dim() - 1))
-    estimate = lambda x, y, t: 0.6 * x + 0.3 * y - 0.1 * time(t, x) * x + 0.05
+    estimate = lambda x, y, t: 0.6 * x + 0.3 * y - 0.1 * t * x + 0.05
     as_complex = lambda x, y, t: estimate(x, y, t) + 0.05j
-    run = lambda estimate, y, noise: SAMPLERS[sampler](estimate, process, y, 3, noise, **settings)
+
+    def run(estimate, y, noise):
+        return SAMPLERS[sampler](lambda x, t: estimate(x, y, t), process, y, 3, noise, **settings)
+
     real, source = run(estimate, noisy, draws(process, noisy)), draws(process, noisy)
     assert torch.allclose(whole(real), run(as_complex, whole(noisy), lambda: whole(source())), atol=1e-5)
     source = draws(process, noisy)
@@ -125,8 +127,8 @@ def test_intermediate_states_stay_on_the_path_of_a_perfect_estimate(sampler, nam
     """With the true x0 as estimate every visited state has the process's own mean and spread around it."""
     process, states = PROCESSES[name](), []
 
-    def estimate(x, y, t):
-        states.append((float(t[0]), x))
+    def estimate(x, t):
+        states.append((float(t), x))
         return clean
 
     noise = draws(process, noisy, seed=5)
@@ -151,9 +153,10 @@ def toy(sampler, process, steps, **settings):
     """(mean, variance) of 20000 samples."""
     y = torch.full((2, 2, 50, 100), NOISY, dtype=torch.float64)
 
-    def estimate(x, y, t):
-        a, b = (c.reshape(-1, 1, 1, 1) for c in process.coefficients(t))
-        spread = (process.std(t) * process.noise_scale).reshape(-1, 1, 1, 1) ** 2
+    def estimate(x, t):
+        t = torch.tensor(t, dtype=torch.float64)
+        a, b = process.coefficients(t)
+        spread = (process.std(t) * process.noise_scale) ** 2
         total = (a**2 * VARIANCE + spread).clamp_min(1e-30)
         return MEAN + a * VARIANCE / total * (x - a * MEAN - b * y)
 
@@ -235,4 +238,4 @@ def test_one_predictor_step_is_off_by_the_known_amount(name, start):
 def test_senseless_settings_are_refused_with_a_sentence(sampler, name, settings, word, noisy):
     process = PROCESSES[name]()
     with pytest.raises(UsageError, match=word):
-        SAMPLERS[sampler](lambda x, y, t: x, process, noisy, 2, draws(process, noisy), **settings)
+        SAMPLERS[sampler](lambda x, t: x, process, noisy, 2, draws(process, noisy), **settings)

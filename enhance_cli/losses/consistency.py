@@ -34,9 +34,9 @@ def loss(
     t, r = times[index], times[index + 1]
     x = process.sample(x0, y, t, noise())
     with torch.no_grad():
-        end = teacher(x, y, t)
+        end = teacher(x, t)
         x_r = process.deterministic_step(x, end, y, t, r)
-        later = average(x_r, y, r.clamp_min(float(times[-2])))  # the last is not used
+        later = average(x_r, r.clamp_min(float(times[-2])))  # the last is not used
         last = (index == grid - 1).reshape(-1, *[1] * (y.dim() - 1))
         aim = torch.where(last, end, later)
-    return distance(estimate(x, y, t), aim)
+    return distance(estimate(x, t), aim)

@@ -26,11 +26,11 @@ def loss(
 ) -> Tensor:
     """Return the mean loss of a batch of embeddings.
 
-    `estimate(x, y, t)` -> clean. x0, y: (B, D). `noise()`: standard normal like y. `distance`: ignored. `cosine`:
+    `estimate(x, t)` -> clean. x0, y: (B, D). `noise()`: standard normal like y. `distance`: ignored. `cosine`:
     weight of the cosine term.
     """
     share, when = torch.rand(2, y.shape[0], device=y.device)
     last = torch.where(share < near, min(near_end, process.t_max), process.t_max)
     t = (when * (last + 1)).floor()
-    found = estimate(process.sample(y, y, t, noise()), y, t)
+    found = estimate(process.sample(y, y, t, noise()), t)
     return (found - x0).abs().mean() + cosine * (1 - cosine_similarity(found, x0, dim=1)).mean()

@@ -23,11 +23,11 @@ def loss(
 ) -> Tensor:
     """Return the mean distance between estimates and clean spectrograms of a batch.
 
-    `estimate(x, y, t)` -> clean. x0, y: (B, 2, T, F). `noise()`: standard normal like y. `distance(a, b)` -> scalar.
+    `estimate(x, t)` -> clean. x0, y: (B, 2, T, F). `noise()`: standard normal like y. `distance(a, b)` -> scalar.
     Items that are not at the end have a t from `t_eps` to 1. The default is not the process's t_eps (0.03 as in
     published bridges), because models here were trained a little closer to the clean end.
     """
     batch = y.shape[0]
     t = t_eps + (1 - t_eps) * torch.rand(batch, device=y.device)
     t = torch.where(torch.rand(batch, device=y.device) < at_end, torch.ones_like(t), t)
-    return distance(estimate(process.sample(x0, y, t, noise()), y, t), x0)
+    return distance(estimate(process.sample(x0, y, t, noise()), t), x0)

@@ -20,5 +20,5 @@ def loss(
     """
     t = process.t_eps + (process.t_max - process.t_eps) * torch.rand(y.shape[0], device=y.device)
     x = process.sample(x0, y, t, noise())
-    error = (x0 - estimate(x, y, t)) / t.reshape(-1, *[1] * (y.dim() - 1))
+    error = (x0 - estimate(x, t)) / t.reshape(-1, *[1] * (y.dim() - 1))
     return error.square().flatten(1).sum(1).mean() / 2

@@ -10,7 +10,7 @@ import random
 import torch
 from torch import Tensor
 
-from enhance_cli.contracts import Distance, Draw, Estimate, Process, Sampler
+from enhance_cli.contracts import Distance, Draw, Estimate, Process, Sampler, Time
 
 
 def loss(
@@ -35,11 +35,11 @@ def loss(
     count = random.randint(fewest, steps)
     calls = 0
 
-    def last_call_only(x: Tensor, y: Tensor, t: Tensor) -> Tensor:
+    def last_call_only(x: Tensor, t: Time) -> Tensor:
         nonlocal calls
         calls += 1
         with torch.set_grad_enabled(calls == count):
-            return estimate(x.detach(), y, t)
+            return estimate(x.detach(), t)
 
     result = sample(last_call_only, process, y, count, noise)
     if calls != count:

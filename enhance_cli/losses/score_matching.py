@@ -20,6 +20,6 @@ def loss(
     t = process.t_eps + (process.t_max - process.t_eps) * torch.rand(y.shape[0], device=y.device)
     z = noise()
     x = process.sample(x0, y, t, z)
-    score = process.score(x, estimate(x, y, t), y, t)
+    score = process.score(x, estimate(x, t), y, t)
     std = process.std(t).reshape(-1, *[1] * (y.dim() - 1))
     return (std * score + z).square().flatten(1).sum(1).mean() / 2

@@ -12,6 +12,7 @@ from torch.nn.functional import pad
 
 from enhance_cli.atomic import replace_file
 from enhance_cli.audio.stft import Frontend
+from enhance_cli.contracts import Estimate, Time
 from enhance_cli.errors import ModelError
 from enhance_cli.models import registry
 from enhance_cli.models.device import autocast
@@ -26,8 +27,8 @@ STREAMING_NETWORK = "deepfilternet"
 class Model:
     """Hold a network ready to sample with.
 
-    Call `estimate(x, y, t)` on compressed spectrograms (B, 2, T, F), or on speaker embeddings (B, D), which have no
-    front end. `process`: None for networks that are called once. `extractor`: network with memory that runs as a stream
+    Bind it to an observation: compressed spectrograms (B, 2, T, F), or speaker embeddings (B, D), which have no front
+    end. `process`: None for networks that are called once. `extractor`: network with memory that runs as a stream
     (the model's own or that of its first stage), or None.
     """
 
@@ -39,21 +40,15 @@ class Model:
         self.prediction = Prediction(**spec.prediction)
         self.extractor = network if spec.network == STREAMING_NETWORK else None
 
-    def estimate(self, x: Tensor, y: Tensor, t: Tensor, guide: Tensor | None = None) -> Tensor:
-        """Return the clean estimate for the state x at time t (B,), with a guide (B, 1, T) for networks that take one.
-
-        Sampler arithmetic stays in fp32 whatever the precision.
-        """
-        network = self.network if guide is None else partial(self.network, guide=guide)
-        return self.prediction.estimate(partial(self._call, network), self.process, x, y, t)
-
     def bind(
         self, noisy: Tensor, *, guide: Tensor | None = None, first: Tensor | None = None
-    ) -> tuple[Tensor, Callable[[Tensor, Tensor, Tensor], Tensor]]:
-        """Return where sampling starts, and `estimate(x, start, t)` for this observation.
+    ) -> tuple[Tensor, Estimate]:
+        """Return where sampling starts, and `estimate(x, t)` for this observation.
+
+        The time t is a number, or (B,). Sampler arithmetic stays in fp32 whatever the precision.
 
         Args:
-            noisy: compressed spectrogram (B, 2, T, F).
+            noisy: compressed spectrogram (B, 2, T, F), or embeddings (B, D).
             guide: (B, 1, T), for networks that take one.
             first: the estimate of the first stage, for models that have one.
 
@@ -61,12 +56,18 @@ class Model:
         """
         centre = getattr(self.network, "centre", None)
         if centre is not None:
-            network = partial(self._call, partial(self.network, noisy=noisy))
-            return self._call(centre, noisy), partial(self.prediction.estimate, network, self.process)
-        estimate = self.estimate if guide is None else partial(self.estimate, guide=guide)
-        if first is None:
-            return noisy, estimate
-        return first, lambda x, _, t: estimate(x, noisy, t)
+            start = self._call(centre, noisy)
+            return start, self._estimate(partial(self.network, noisy=noisy), start)
+        network = self.network if guide is None else partial(self.network, guide=guide)
+        return noisy if first is None else first, self._estimate(network, noisy)
+
+    def _estimate(self, network: Callable[..., Tensor], y: Tensor) -> Estimate:
+        """Return `estimate(x, t)` by `network(x, y, t)`, where y is the end of the process or the observation."""
+
+        def estimate(x: Tensor, t: Time) -> Tensor:
+            return self.prediction.estimate(partial(self._call, network), self.process, x, y, times_like(t, x))
+
+        return estimate
 
     def sample(self, sampler: Callable, noisy: Tensor, steps: int, noise: Callable, **conditions: Tensor) -> Tensor:
         """Run `sampler` on the noisy spectrogram (B, 2, T, F) with the conditions of `bind`."""
@@ -84,6 +85,11 @@ class Model:
     def _call(self, network: Callable, *inputs) -> Tensor:
         with autocast(self.device, self.precision):
             return network(*inputs).float()
+
+
+def times_like(t: Time, x: Tensor) -> Tensor:
+    """Return the times (B,) of the items of x (B, ...): t for all of them, or t itself if it is (B,)."""
+    return t if isinstance(t, Tensor) else x.real.new_full(x.shape[:1], t)
 
 
 def load_file(

@@ -25,12 +25,11 @@ class StemModel(Model):
     """Hold a model file with the task "extract-stem", ready to run."""
 
     def bind(self, mix: Tensor, stem: str) -> tuple[Tensor, Callable]:
-        """Return the extractor's estimate of `stem` in mix (B, C, N), and the refiner's `estimate(x, y, t)` for both."""
+        """Return the extractor's estimate of `stem` in mix (B, C, N), and the refiner's `estimate(x, t)` for both."""
         index = torch.tensor(self.spec.stems.index(stem), device=mix.device)
         label = one_hot(index, len(self.spec.stems)).float().expand(mix.shape[0], -1)
         first, features = self.extract(mix, label)
-        refine = lambda x, _, t: self.refine(x, t, label, features)
-        return first, partial(self.prediction.estimate, refine, self.process)
+        return first, self._estimate(partial(self._refined, label=label, features=features), first)
 
     def separate(
         self, mix: Tensor, stems: Sequence[str], sampler: Callable | None, steps: int, noise: Callable[[], Callable]
@@ -65,6 +64,9 @@ class StemModel(Model):
         with autocast(self.device, self.precision):
             every = self.network.extract_all(mix)
         return None if every is None else every.float()
+
+    def _refined(self, x: Tensor, _: Tensor, t: Tensor, *, label: Tensor, features: Sequence) -> Tensor:
+        return self.network(x, t, label, features)
 
     def refine(self, x: Tensor, t: Tensor, label: Tensor, features: Sequence) -> Tensor:
         """Return the refiner's output for the scaled state x (B, C, N) at t (B,), with the `features` of `extract`."""

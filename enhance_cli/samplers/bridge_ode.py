@@ -25,7 +25,7 @@ def sample(
     eps: float = 0.0,
     start: float | None = None,
 ) -> Tensor:
-    """Return the clean estimate after exactly `steps` calls of `estimate(x, y, t)`. `noise` is not used.
+    """Return the clean estimate after exactly `steps` calls of `estimate(x, t)`. `noise` is not used.
 
     `call_at`: "earlier" calls the network at the time where a step begins, "later" where it ends, as the published
     implementation of SGMSE+ does. `eps`: constant added to the denominators and to sigma_1^2 - sigma_t^2, 1e-8 in the
@@ -38,7 +38,7 @@ def sample(
     x = y
     times = process.levels(steps, start)
     for r, t in zip(times, times[1:]):
-        x0 = estimate(x, y, y.real.new_full(y.shape[:1], r if call_at == "earlier" else t))
+        x0 = estimate(x, r if call_at == "earlier" else t)
         if t == 0:
             return x0
         carry, clean, noisy = _published(process, r, t, eps) if eps else _exact(process, r, t)

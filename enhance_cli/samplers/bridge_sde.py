@@ -23,7 +23,7 @@ def sample(
     call_at: str = "earlier",
     eps: float = 0.0,
 ) -> Tensor:
-    """Return the clean estimate after exactly `steps` calls of `estimate(x, y, t)`.
+    """Return the clean estimate after exactly `steps` calls of `estimate(x, t)`.
 
     `noise()` is drawn once per step except the last. `call_at` and `eps` are those of bridge_ode, except that `eps`
     only enters denominators far from zero here.
@@ -34,7 +34,7 @@ def sample(
     times = process.levels(steps)
     small = eps / process.scale**2
     for r, t in zip(times, times[1:]):
-        x0 = estimate(x, y, y.real.new_full(y.shape[:1], r if call_at == "earlier" else t))
+        x0 = estimate(x, r if call_at == "earlier" else t)
         if t == 0:
             return x0
         alpha = process.alpha(t)

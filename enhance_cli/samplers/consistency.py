@@ -23,7 +23,7 @@ def sample(
     renoise: str = "every",
     limit: float | None = None,
 ) -> Tensor:
-    """Return the clean estimate after exactly `steps` calls of `estimate(x, y, t)`.
+    """Return the clean estimate after exactly `steps` calls of `estimate(x, t)`.
 
     `noise()` is drawn once for the start and once between two calls. `start`: time to start from. `limit`: bound on the
     magnitude of every value of the result. `renoise`: "legacy" adds no noise before the last call, as the published
@@ -34,7 +34,7 @@ def sample(
     times = process.consistency_times(steps, start)
     x = process.start(y, noise(), times[0])
     for call, (r, t) in enumerate(zip(times, times[1:]), 1):
-        x0 = estimate(x, y, y.real.new_full(y.shape[:1], r))
+        x0 = estimate(x, r)
         if call < steps:
             last = renoise == "legacy" and call == steps - 1
             x = x0 if last else process.renoise(x0, y, y.real.new_full(y.shape[:1], t), noise())

@@ -18,7 +18,7 @@ def sample(
     start: float | None = None,
     limit: float | None = None,
 ) -> Tensor:
-    """Return the clean estimate after exactly `steps` calls of `estimate(x, y, t)`.
+    """Return the clean estimate after exactly `steps` calls of `estimate(x, t)`.
 
     `noise()` is drawn once. `start`: first time, by default that of the process's published grid. `limit`: bound on the
     magnitude of every value of each estimate.
@@ -27,7 +27,7 @@ def sample(
     x = process.start(y, noise(), times[0])
     for t, s in zip(times, times[1:]):
         now, then = (y.real.new_full(y.shape[:1], time) for time in (t, s))
-        x0 = estimate(x, y, now)
+        x0 = estimate(x, t)
         if limit is not None:
             x0 = x0.clamp(-limit, limit)
         x = x0 if s == process.t_clean else process.deterministic_step(x, x0, y, now, then)

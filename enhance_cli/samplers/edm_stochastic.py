@@ -24,7 +24,7 @@ def sample(
     rounds: int = 1,
     limit: float | None = None,
 ) -> Tensor:
-    """Return the clean estimate after steps * rounds calls of `estimate(x, y, t)`.
+    """Return the clean estimate after steps * rounds calls of `estimate(x, t)`.
 
     `noise()` is drawn once for the start, then in each round once for the churn (if it is not 0) and, except in the
     last round of a step, once to go back up. `start`: noise level to start from. `limit`: bound on the magnitude of
@@ -38,7 +38,7 @@ def sample(
         for left in reversed(range(rounds)):
             if gamma:
                 x = x + sqrt(raised**2 - here**2) * noise()
-            x0 = estimate(x, y, y.real.new_full(y.shape[:1], raised))
+            x0 = estimate(x, raised)
             x0 = x0 if limit is None else x0.clamp(-limit, limit)
             x = x + (then - raised) / raised * (x - x0)
             if left:

@@ -11,12 +11,12 @@ from enhance_cli.contracts import Draw, Estimate, Process
 def sample(
     estimate: Estimate, process: Process, y: Tensor, steps: int, noise: Draw, *, start: float | None = None
 ) -> Tensor:
-    """Return the clean estimate after exactly `steps` calls of `estimate(x, y, t)`, with one draw of `noise()` for the
+    """Return the clean estimate after exactly `steps` calls of `estimate(x, t)`, with one draw of `noise()` for the
     start.
     """
     times = process.levels(steps, start)
     x = process.start(y, noise(), times[0])
     for r, t in zip(times, times[1:]):
-        x0 = estimate(x, y, y.real.new_full(y.shape[:1], r))
+        x0 = estimate(x, r)
         x = x0 + t / r * (x - x0)
     return x

@@ -23,7 +23,7 @@ def sample(
     churn: float = 0.0,
     limit: float | None = None,
 ) -> Tensor:
-    """Return the clean estimate after 2 steps - 1 calls of `estimate(x, y, t)`.
+    """Return the clean estimate after 2 steps - 1 calls of `estimate(x, t)`.
 
     `noise()` is drawn once for the start and, with `churn`, once per step. `start`: noise level to start from. `limit`:
     bound on the magnitude of every value of each estimate.
@@ -35,17 +35,17 @@ def sample(
         raised = here * (1 + gamma)
         if gamma:
             x = x + sqrt(raised**2 - here**2) * noise()
-        x = step(estimate, x, y, raised, then, limit)
+        x = step(estimate, x, raised, then, limit=limit)
     return x
 
 
-def step(estimate: Estimate, x: Tensor, y: Tensor, t: float, r: float, limit: float | None = None) -> Tensor:
+def step(estimate: Estimate, x: Tensor, t: float, r: float, *, limit: float | None = None) -> Tensor:
     """Return the state x moved from level t to level r by one Heun step, as the teacher of a consistency distillation
     does.
     """
 
     def slope(x: Tensor, t: float) -> Tensor:
-        x0 = estimate(x, y, y.real.new_full(y.shape[:1], t))
+        x0 = estimate(x, t)
         return (x - (x0 if limit is None else x0.clamp(-limit, limit))) / t
 
     first = slope(x, t)

@@ -31,7 +31,7 @@ def sample(
     start: float | None = None,
     shared_step: bool = False,
 ) -> Tensor:
-    """Return the clean estimate after steps * (1 + corrector_steps) calls of `estimate(x, y, t)`.
+    """Return the clean estimate after steps * (1 + corrector_steps) calls of `estimate(x, t)`.
 
     `noise()` is drawn once for the start, then in each step once per correction and once for the predictor. `start`:
     time to start from, by default the process's own. `shared_step`: compute the step size of "langevin" from norms
@@ -45,7 +45,7 @@ def sample(
     for r, t in zip(times, times[1:]):
         now = y.real.new_full(y.shape[:1], r)
         for _ in range(0 if corrector == "none" else corrector_steps):
-            score, z = process.score(x, estimate(x, y, now), y, now), noise()
+            score, z = process.score(x, estimate(x, r), y, now), noise()
             if corrector == "ald":
                 e = 2 * (snr * process.std(now)) ** 2
             else:
@@ -55,7 +55,7 @@ def sample(
             e = _like(e, y)
             x = x + e * score + (2 * e).sqrt() * z
         g = _like(process.diffusion(now), y)
-        score = process.score(x, estimate(x, y, now), y, now)
+        score = process.score(x, estimate(x, r), y, now)
         x = x - (process.drift(x, y, now) - g**2 * score) * (r - t)
         if t != times[-1]:
             x = x + g * sqrt(r - t) * noise()

@@ -13,14 +13,14 @@ from enhance_cli.contracts import Draw, Estimate, Process
 def sample(
     estimate: Estimate, process: Process, y: Tensor, steps: int, noise: Draw, *, start: float | None = None
 ) -> Tensor:
-    """Return the clean estimate after 2 steps - 1 calls of `estimate(x, y, t)`, with one draw of `noise()` for the
+    """Return the clean estimate after 2 steps - 1 calls of `estimate(x, t)`, with one draw of `noise()` for the
     start.
     """
 
     def slope(x: Tensor, t: float) -> Tensor:
         now = y.real.new_full(y.shape[:1], t)
         g = process.diffusion(now).reshape(-1, *[1] * (y.dim() - 1))
-        return process.drift(x, y, now) - g**2 / 2 * process.score(x, estimate(x, y, now), y, now)
+        return process.drift(x, y, now) - g**2 / 2 * process.score(x, estimate(x, t), y, now)
 
     times = process.levels(steps, start)
     x = process.start(y, noise(), times[0])

@@ -94,17 +94,15 @@ class Repairer:
         bad = ~((length > SHORTEST) & (length < LONGEST))
         unit = vectors / length.masked_fill(bad, torch.inf)
         y = unit * self.dimension**0.5 if self.model.spec.normalise == "unit-rms" else vectors
-        draws = [self.sample(self._estimate, self.model.process, y, self.steps, n) for n in self._noises(y)]
+        _, bound = self.model.bind(y)
+        estimate = lambda x, t: bound(x, x.new_full((1,), t))  # all rows are at one time, which is embedded once
+        draws = [self.sample(estimate, self.model.process, y, self.steps, noise) for noise in self._noises(y)]
         repaired = normalize(torch.stack(draws).sum(dim=0) if len(draws) > 1 else draws[0], dim=1)
         if self.ensemble:
             repaired = normalize(self.ensemble * unit + (1 - self.ensemble) * repaired, dim=1)
         if self.options.normalise == "keep":
             repaired = repaired * length
         return torch.where(bad, vectors, repaired) if bad.any() else repaired, bad
-
-    def _estimate(self, x: Tensor, y: Tensor, t: Tensor) -> Tensor:
-        """All rows are at the same time, which is therefore embedded once."""
-        return self.model.estimate(x, y, t[:1])
 
     def _noises(self, y: Tensor) -> list:
         """What the sampler draws from, once for every draw: the same D numbers (1, D) for all rows."""

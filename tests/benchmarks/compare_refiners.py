@@ -1,8 +1,8 @@
 """Train variants of denoise-48k for a few minutes each and print how they do on its held-out mixtures.
 
-    python tests/benchmarks/compare_refiners.py --data CORPUS --work FOLDER [--batches 80] [--variant NAME ...]
+    python tests/benchmarks/compare_refiners.py --data CORPUS --work FOLDER --start MODEL [--batches 60] [--variant NAME ...]
 
-Every variant is `enhance train denoise-48k` with the settings shown. All begin with the weights of denoise-s. Variants
+Every variant is `enhance train denoise-48k` with the settings shown, from the weights of the model --start on. Variants
 whose batches cost more get fewer of them, so that the minutes are about equal. A variant that was stopped goes on.
 """
 
@@ -32,7 +32,8 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--cache", type=Path)
-    parser.add_argument("--batches", type=int, default=80)
+    parser.add_argument("--start", required=True)
+    parser.add_argument("--batches", type=int, default=60)
     parser.add_argument("--variant", action="append", choices=list(VARIANTS))
     arguments = parser.parse_args()
     table = Table("variant", "batches", "minutes", "PESQ", "ESTOI", "SI-SDR dB")
@@ -47,7 +48,8 @@ def main() -> None:
 def trained(arguments, name: str, settings: list[str], batches: int) -> dict:
     """Train a variant and return the last line of its metrics."""
     run = arguments.work / name.replace(" ", "-")
-    common = [f"stage.0.steps={batches}", f"train.validate_every={batches}", "stage.0.warmup=10", "stage.0.ema=0.97"]
+    common = [f"stage.0.steps={batches}", f"train.validate_every={batches}", "stage.0.warmup=5", "stage.0.ema=0.95"]
+    common += ["stage.0.lr=3e-4", f'train.start="{arguments.start}"']
     command = [sys.executable, "-m", "enhance_cli", "train", "denoise-48k", "--data", arguments.data, "--run", run]
     command += ["--cache", arguments.cache or arguments.work / "cache", "--threads", "1"]
     for setting in [*common, *settings]:

@@ -40,16 +40,16 @@ def test_perfect_network_has_no_loss_and_any_other_has(name, process, pair):
         torch.manual_seed(0)  # the same times and draws every time
         return float(LOSSES[name](estimate, process, x0, y, lambda: draw(process)))
 
-    assert value(lambda x, y, t: x0) == pytest.approx(0, abs=1e-8)
-    assert value(lambda x, y, t: x0 + 0.01) > 1e-3
-    assert value(lambda x, y, t: y) > value(lambda x, y, t: 0.9 * x0 + 0.1 * y)
+    assert value(lambda x, t: x0) == pytest.approx(0, abs=1e-8)
+    assert value(lambda x, t: x0 + 0.01) > 1e-3
+    assert value(lambda x, t: y) > value(lambda x, t: 0.9 * x0 + 0.1 * y)
 
 
 @pytest.mark.parametrize("name, process", PUBLISHED)
 def test_times_are_those_of_the_process(name, process, pair):
     process, (x0, y), times = PROCESSES[process](), pair, []
 
-    def estimate(x, y, t):
+    def estimate(x, t):
         times.extend(t.tolist())
         return x0
 
@@ -63,7 +63,7 @@ def test_times_of_data_prediction_reach_from_its_own_t_eps_to_the_noisy_end(sett
     process, (x0, y), times = PROCESSES["schroedinger_bridge_ve"](), pair, []
     distance = lambda a, b: (a - b).abs().mean()
 
-    def estimate(x, y, t):
+    def estimate(x, t):
         times.extend(t.tolist())
         return x0
 
@@ -78,7 +78,7 @@ def test_score_matching_is_half_the_squared_error_of_the_scaled_score(pair):
     t, z = torch.full((3,), 0.5), draw(process)
     s = -3 * torch.randn(SHAPE, generator=torch.Generator().manual_seed(4))
 
-    def estimate(x, y, t):
+    def estimate(x, t):
         a, b = (c[:, None, None, None] for c in process.coefficients(t))
         return (x + process.std(t)[:, None, None, None] ** 2 * s - b * y) / a
 
@@ -90,7 +90,7 @@ def test_flow_matching_is_half_the_squared_error_of_the_velocity(pair):
     process, (x0, y), z = PROCESSES["flow_matching"](t_eps=0.4, t_max=0.4), pair, torch.randn(SHAPE)
     v = torch.randn(SHAPE, generator=torch.Generator().manual_seed(4))
     expected = 0.5 * (v - (y - x0 + process.sigma_max * z)).square().sum() / 3
-    loss = LOSSES["flow_matching"](lambda x, y, t: x - 0.4 * v, process, x0, y, lambda: z)
+    loss = LOSSES["flow_matching"](lambda x, t: x - 0.4 * v, process, x0, y, lambda: z)
     assert float(loss) == pytest.approx(float(expected), 1e-5)
 
 
@@ -100,8 +100,8 @@ def test_published_crp_trains_the_last_call_only(steps, pair):
     process, (x0, y), tracked = PROCESSES["bbed"](), pair, []
     weight = torch.full((1,), 0.8, requires_grad=True)
 
-    def estimate(x, y, t):
-        tracked.append((float(t[0]), x.detach().clone(), torch.is_grad_enabled(), x.requires_grad))
+    def estimate(x, t):
+        tracked.append((float(t), x.detach().clone(), torch.is_grad_enabled(), x.requires_grad))
         return weight * y
 
     loss = LOSSES["reverse_process"](
@@ -129,7 +129,7 @@ def test_reverse_process_draws_the_number_of_steps_and_takes_a_distance(pair):
 
     for _ in range(60):
         value = LOSSES["reverse_process"](
-            lambda x, y, t: x0, process, x0, y, lambda: draw(process), lambda a, b: torch.tensor(7.0), sample,
+            lambda x, t: x0, process, x0, y, lambda: draw(process), lambda a, b: torch.tensor(7.0), sample,
             steps=4, fewest=2,
         )  # fmt: skip
         assert value == 7.0
@@ -140,7 +140,7 @@ def test_reverse_process_refuses_samplers_with_more_calls_than_steps(pair):
     process, sample = PROCESSES["bbed"](), partial(SAMPLERS["predictor_corrector"], corrector="ald")
     with pytest.raises(ValueError, match="4 calls in 2 steps"):
         LOSSES["reverse_process"](
-            lambda x, y, t: y, process, *pair, lambda: draw(process), None, sample, steps=2, fewest=2
+            lambda x, t: x, process, *pair, lambda: draw(process), None, sample, steps=2, fewest=2
         )
 
 

@@ -56,14 +56,14 @@ def test_distance_is_smallest_at_the_target_and_finite_for_silence(name):
 @pytest.mark.parametrize("name", list(LOSSES))
 def test_loss_reaches_the_network(name):
     weight = torch.ones(1, requires_grad=True)
-    constant = lambda x, y, t: 0.3 * x
+    constant = lambda x, t: 0.3 * x
     extras = {
         "reverse_process": {"sample": sample, "steps": 3},
         "consistency": {"teacher": constant, "average": constant},
     }
-    extra = extras.get(name, {})
+    extra, y = extras.get(name, {}), spectra(1)
     loss = LOSSES[name](
-        lambda x, y, t: weight * 0.5 * (x + y), BrownianBridge(), spectra(0), spectra(1), lambda: torch.randn_like(spectra(1)),
+        lambda x, t: weight * 0.5 * (x + y), BrownianBridge(), spectra(0), y, lambda: torch.randn_like(y),
         partial(DISTANCES["hybrid_spectral"], frontend=FRONTEND), **extra,
     )  # fmt: skip
     loss.backward()
@@ -74,9 +74,9 @@ def test_reverse_process_backpropagates_through_the_last_call_only(monkeypatch):
     monkeypatch.setattr("enhance_cli.losses.reverse_process.random.randint", lambda low, high: high)
     tracked = []
 
-    def estimate(x, y, t):
-        tracked.append((float(t[0]), torch.is_grad_enabled(), x.requires_grad))
-        return y * torch.ones(1, requires_grad=True)
+    def estimate(x, t):
+        tracked.append((float(t), torch.is_grad_enabled(), x.requires_grad))
+        return spectra(1) * torch.ones(1, requires_grad=True)
 
     LOSSES["reverse_process"](
         estimate, BrownianBridge(), spectra(0), spectra(1), None, lambda a, b: (a - b).square().mean(), sample, steps=3
@@ -101,18 +101,18 @@ def test_consistency_asks_the_average_one_step_further_on_the_teachers_path(proc
     process, (x0, y) = PROCESSES[process](), (spectra(0), spectra(1))
     asked = []
 
-    def average(x, y, t):
+    def average(x, t):
         asked.append((x, t))
         return x0
 
-    def student(x, y, t):
+    def student(x, t):
         asked.append((x, t))
         return x0 + 0
 
     distance = lambda estimate, aim: (estimate - aim).abs().max()
     draw = lambda: process.noise_scale * torch.randn(x0.shape)
     for _ in range(20):
-        loss = LOSSES["consistency"](student, process, x0, y, draw, distance, lambda x, y, t: x0, average, grid=6)
+        loss = LOSSES["consistency"](student, process, x0, y, draw, distance, lambda x, t: x0, average, grid=6)
         assert float(loss) == 0
         (further, r), (state, t) = asked[-2:]
         assert (r <= t).all() and (t - r < 0.25).all()
@@ -129,7 +129,7 @@ def test_the_last_step_of_consistency_is_anchored_at_the_teacher_and_the_others_
     process, (x0, y), grid = PROCESSES["brownian_bridge"](), (spectra(0, 64), spectra(1, 64)), 4
     last, times, aims = process.levels(grid)[grid - 1], [], []
 
-    def student(x, y, t):
+    def student(x, t):
         times.extend(t.tolist())
         return x
 
@@ -137,7 +137,7 @@ def test_the_last_step_of_consistency_is_anchored_at_the_teacher_and_the_others_
         aims.extend(aim.mean(dim=(1, 2, 3)).tolist())
         return aim.mean()
 
-    constant = lambda value: lambda x, y, t: torch.full_like(x, value)
+    constant = lambda value: lambda x, t: torch.full_like(x, value)
     draw = lambda: process.noise_scale * torch.randn_like(x0)
     LOSSES["consistency"](student, process, x0, y, draw, distance, constant(1.0), constant(-1.0), grid=grid)
     assert aims == [1.0 if t == pytest.approx(last) else -1.0 for t in times]

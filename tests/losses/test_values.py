@@ -86,7 +86,7 @@ def test_hybrid_spectral_is_the_weighted_sum_of_magnitudes_spectra_and_si_snr():
 def test_times_of_data_prediction_never_lie_beyond_the_noisy_end():
     times = []
 
-    def estimate(x, y, t):
+    def estimate(x, t):
         times.extend(t.tolist())
         return x
 

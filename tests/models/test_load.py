@@ -47,7 +47,7 @@ def test_a_loaded_model_estimates_what_the_saved_network_did(tiny_model, tiny_ne
     assert not model.network.training and not any(p.requires_grad for p in model.network.parameters())
     y, t = spectrum(), torch.tensor([0.7])
     with torch.inference_mode():
-        torch.testing.assert_close(model.estimate(y, y, t), tiny_network(y, y, t), rtol=0.01, atol=0.003)
+        torch.testing.assert_close(model.bind(y)[1](y, t), tiny_network(y, y, t), rtol=0.01, atol=0.003)
 
 
 def spectrum() -> torch.Tensor:
@@ -56,7 +56,7 @@ def spectrum() -> torch.Tensor:
 
 def test_the_estimate_is_single_precision_whatever_the_network_runs_in(tiny_model):
     y, t = spectrum(), torch.ones(1)
-    exact, rough = (load_file(tiny_model, CPU, precision).estimate(y, y, t) for precision in ("fp32", "bf16"))
+    exact, rough = (load_file(tiny_model, CPU, precision).bind(y)[1](y, t) for precision in ("fp32", "bf16"))
     assert exact.dtype == rough.dtype == torch.float32
     assert 0 < (exact - rough).abs().max() < 0.1 * exact.abs().max()
 

@@ -38,12 +38,13 @@ def test_predictor_corrector(item):
     process, times = PROCESSES[name](), []
     y, x0 = torch.from_numpy(golden["y"]), torch.from_numpy(golden["mu0"])
 
-    def estimate(x, y, t):
+    def estimate(x, t):
         """The item's score, that of Gaussian data with mean x0 and variance 0.04, as an estimate.
 
         In double precision, so that it becomes the same score again; states and draws are single, as published.
         """
-        times.append(float(t[0]))
+        times.append(t)
+        t = x.real.new_full(x.shape[:1], t)
         a, b, std = (c.double().reshape(-1, 1, 1, 1) for c in (*process.coefficients(t), process.std(t)))
         score = (a * x0 + b * y - x) / (a**2 * 0.04 + std**2)
         return (x + std**2 * score - b * y) / a
@@ -61,9 +62,9 @@ def test_predictor_corrector(item):
 def bridge(item, y, **settings):
     times = []
 
-    def estimate(x, y, t):
-        times.append(float(t[0]))
-        t = t.reshape(-1, 1, 1, 1)
+    def estimate(x, t):
+        times.append(t)
+        t = torch.tensor(t)
         return (0.9 - 0.4 * t) * x + 0.2 * t * y + 0.05
 
     kind, call, steps = item.removeprefix("sampler_sb_").split("_")

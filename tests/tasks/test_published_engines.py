@@ -66,7 +66,7 @@ def test_the_estimate_has_the_published_sign_and_scale(name):
     model = published(name)
     x, y = (parts(cnormal(f"e2e_{c}", (1, 1, 256, 64), 0.3)) for c in "xy")
     t = torch.tensor([0.35])
-    estimate = model.estimate(x, y, t)
+    estimate = model.bind(y)[1](x, t)
     result = estimate if model.prediction.kind == "data" else model.process.score(x, estimate, y, t)
     assert rel_l2(whole(result)[..., ::4, ::4], arrays["fwd_sub"]) < item["tolerance"]["rel_l2"]
 
@@ -128,6 +128,6 @@ def test_a_regenerating_model_samples_around_its_first_estimate_and_sees_the_noi
 
     def sampler(estimate, process, y, steps, noise):
         assert torch.equal(y, first)
-        return estimate(noisy + 1, y, t)
+        return estimate(noisy + 1, t)
 
     assert torch.equal(model.sample(sampler, noisy, 1, None), network(noisy + 1, first, t, noisy))

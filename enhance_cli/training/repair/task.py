@@ -58,7 +58,7 @@ class Repair(Task):
         """Return the loss of unit vectors (B, D)."""
         x0, y, process = unit_rms(targets), unit_rms(inputs), self.model.process
         noise = lambda: process.noise_scale * torch.randn_like(y)
-        return LOSSES[stage.loss](self.model.estimate, process, x0, y, noise, None, **stage.loss_args)
+        return LOSSES[stage.loss](self.model.bind(y)[1], process, x0, y, noise, None, **stage.loss_args)
 
     def scores(self, step: int) -> dict[str, float]:
         return error_rates(self.repaired(self.trials), self.speakers, CONDITIONS)
@@ -70,7 +70,7 @@ class Repair(Task):
         """
         y = unit_rms(torch.from_numpy(vectors.reshape(-1, vectors.shape[-1])).to(self.device))
         t = y.new_full(y.shape[:1], float(self.recipe.model.default_time))
-        estimate = self.averaged.estimate(self.averaged.process.mean(y, y, t), y, t)
+        estimate = self.averaged.bind(y)[1](self.averaged.process.mean(y, y, t), t)
         return torch.nn.functional.normalize(estimate, dim=1).cpu().numpy().reshape(vectors.shape)
 
     def quality(self, scores: dict[str, float]) -> float:

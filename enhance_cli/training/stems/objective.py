@@ -118,9 +118,10 @@ class Objective:
         x = base + times[0] * torch.randn_like(x0)
         at = lambda t: x0.new_full((len(x0),), t)
         with torch.no_grad():
-            moved, teach = x, partial(self.estimate, self.teacher, label=label, features=features)
+            moved = x
+            teach = lambda x, t: self.estimate(self.teacher, x, at(t), label, features)
             for t, r in zip(times, times[1:]):
-                moved = heun.step(lambda x, _, t: teach(x, t), moved, moved, t, r)
+                moved = heun.step(teach, moved, t, r)
             target = self.estimate(self.averaged, moved, at(times[-1]), label, features)
         found = self.estimate(self.model, x, at(times[0]), label, features)
         loss = self.distance(stage, found, target, self.unit(at(times[0])))

@@ -35,8 +35,9 @@ check: $(READY)  ## lint, formatting, types and spelling
 	$(BIN)/mypy
 	$(BIN)/codespell
 
-docs: $(READY)  ## write docs/cli.md and the manual page from the help texts
+docs: $(READY)  ## write docs/cli.md and the manual page from the help texts, docs/formats.md from files
 	$(BIN)/python tools/cli_docs.py
+	$(BIN)/python tools/formats_docs.py
 
 bench: $(READY)  ## speed, memory and quality against other denoisers (PAIRS="folders with noisy/ and clean/")
 	$(BIN)/python tests/benchmarks/denoise_peers.py $(PAIRS)

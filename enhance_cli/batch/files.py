@@ -314,12 +314,12 @@ def _errors_in_the_users_names(job: Job, source: Path, before: tuple[int, int] |
         check_unchanged(source, before)
         for target in job.targets:
             if isinstance(error, EnhanceError):
-                error.message = error.message.retarget(str(unfinished_path(target)), str(target))
+                error.message = error.message.replace(str(unfinished_path(target)), str(target))
             elif error.filename is not None and Path(os.fsdecode(error.filename)) == unfinished_path(target):
                 error.filename = str(target)
         if source != job.source and isinstance(error, EnhanceError):
             known = "standard input" if job.source == STDIN else str(job.source)
-            error.message = error.message.retarget(str(source), known)
+            error.message = error.message.replace(str(source), known)
         raise
 
 

@@ -5,7 +5,7 @@ import signal
 
 
 def main() -> None:
-    """Run the command line. What takes long to load is loaded when these signals are understood."""
+    """Run the command line. Slow imports happen only after these signals are handled."""
     try:
         signal.signal(signal.SIGTERM, _interrupt)
         if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup sets it

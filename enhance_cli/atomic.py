@@ -1,7 +1,7 @@
-"""Files that are replaced whole: written under a hidden name beside their target, and renamed when they are complete.
+"""Replace files atomically: write under a hidden name beside the target, and rename when the file is complete.
 
-A killed run leaves the earlier file as it was. The hidden name is always the same, so the next run writes over the remains.
-It is locked while a run writes to it: of two runs that write the same target, the second waits or fails.
+A killed run leaves the earlier file as it was. The hidden name is always the same, so the next run writes over the
+remains. It is locked while a run writes to it: of two runs that write the same target, the second waits or fails.
 """
 
 import contextlib

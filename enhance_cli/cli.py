@@ -1,4 +1,4 @@
-"""The table of commands, and the one place where errors become a line on stderr and an exit code."""
+"""Define the table of commands, and turn errors into a line on stderr and an exit code."""
 
 import atexit
 import inspect

@@ -1,7 +1,7 @@
-"""State what networks, processes, samplers, losses and metrics may expect of each other.
+"""State the contracts between networks, processes, samplers, losses and metrics.
 
-The protocols are for readers and type checkers, and nothing here runs. B: batch size. Shapes (B, ...) are those of a model:
-spectrograms (B, 2, T, F), waveforms (B, C, N) or speaker embeddings (B, D).
+The protocols are for readers and type checkers, and nothing here runs. B: batch size. Shapes (B, ...) are those of a
+model: spectrograms (B, 2, T, F), waveforms (B, C, N) or speaker embeddings (B, D).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ TimeT = TypeVar("TimeT", "Tensor", float)
 
 
 class Network(Protocol):
-    """Map a noisy state to what the model predicts. Pure torch: no files, no flags and no choice of a device inside."""
+    """Map a noisy state to the model's prediction. Pure torch: no files, no flags and no choice of a device inside."""
 
     def __call__(self, x: Tensor, y: Tensor, t: Tensor, **conditions: Tensor) -> Tensor:
         """Return the prediction, shaped like x, for the state x at the times t (B,) and the observation y."""
@@ -33,7 +33,7 @@ class Estimate(Protocol):
 
 
 class Process(Protocol):
-    """A Gaussian path from clean to noisy (processes.process documents each method)."""
+    """Describe a Gaussian path from clean to noisy (processes.process documents each method)."""
 
     @property
     def noise_scale(self) -> float: ...
@@ -57,7 +57,7 @@ class Process(Protocol):
 
 
 class Bridge(Process, Protocol):
-    """A process that is y itself at t = 1 (processes.process.Bridge)."""
+    """Describe a process that is y itself at t = 1 (processes.process.Bridge)."""
 
     @property
     def scale(self) -> float: ...
@@ -77,6 +77,6 @@ class Frontend(Protocol):
 
     @property
     def hop(self) -> int: ...
-    def analyse(self, wave: Tensor) -> Tensor: ...
-    def synthesise(self, compressed: Tensor, samples: int) -> Tensor: ...
+    def analyze(self, wave: Tensor) -> Tensor: ...
+    def synthesize(self, compressed: Tensor, samples: int) -> Tensor: ...
     def recompress(self, compressed: Tensor, exponent: float) -> tuple[Tensor, Tensor]: ...

@@ -4,7 +4,7 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """How a command ends, for scripts."""
+    """List the ways in which a command ends, for scripts."""
 
     DONE = 0  # files that were skipped count as done
     SOME_FAILED = 1
@@ -14,7 +14,7 @@ class ExitCode(IntEnum):
 
 
 class EnhanceError(Exception):
-    """Something went wrong that the user can understand: `message` tells the reason, `hint` the remedy."""
+    """Report an error that the user can act on: `message`, and in `hint` the remedy."""
 
     exit_code = ExitCode.SOME_FAILED
 
@@ -28,24 +28,24 @@ class EnhanceError(Exception):
 
 
 class AudioError(EnhanceError):
-    """A file that cannot be read or written; the rest of the batch goes on."""
+    """Report a file that cannot be read or written. The rest of the batch continues."""
 
 
 class NothingToDo(EnhanceError):
-    """An input that is left out for a reason that only its content tells. It counts as skipped."""
+    """Report an input that is left out for a reason found in its content. It counts as skipped."""
 
 
 class VectorError(EnhanceError):
-    """Stored embeddings that cannot be read, used or written; the rest of the batch goes on."""
+    """Report stored embeddings that cannot be read, used or written. The rest of the batch continues."""
 
 
 class UsageError(EnhanceError):
-    """The command asks for something senseless; nothing has been done yet."""
+    """Report wrong use of a command. Nothing has been done yet."""
 
     exit_code = ExitCode.WRONG_USE
 
 
 class ModelError(EnhanceError):
-    """A model that is missing, refused or cannot do what was asked."""
+    """Report a model that is missing, refused or cannot do the task."""
 
     exit_code = ExitCode.MODEL_REFUSED

@@ -1,4 +1,4 @@
-"""Flags that commands take together, as dataclasses, and the decorator that lets a command take one as a single parameter."""
+"""Group the flags that commands share in dataclasses, which the decorator `grouped` expands into flags."""
 
 import inspect
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from enhance_cli import flags
 
 @dataclass(frozen=True)
 class FileFlags:
-    """Which files: the panel "Files"."""
+    """Select files: the panel "Files"."""
 
     recursive: flags.Recursive = False
     shard: flags.Shard = None
@@ -21,7 +21,7 @@ class FileFlags:
 
 @dataclass(frozen=True)
 class AudioFileFlags(FileFlags):
-    """Which files, and which part of each."""
+    """Select files, and the part of each to process."""
 
     start: flags.Start = 0.0
     duration: flags.Duration = None
@@ -31,7 +31,7 @@ class AudioFileFlags(FileFlags):
 
 @dataclass(frozen=True)
 class OutputFlags:
-    """Where results go: the panel "Output"."""
+    """Set the outputs: the panel "Output"."""
 
     output: flags.Output = None
     name: flags.NameTemplate = None
@@ -40,7 +40,7 @@ class OutputFlags:
 
 @dataclass(frozen=True)
 class AudioOutputFlags(OutputFlags):
-    """Where audio goes, and its format."""
+    """Set the outputs for audio, and its format."""
 
     format: flags.Format = None
     bit_depth: flags.Bits = None
@@ -52,21 +52,21 @@ class AudioOutputFlags(OutputFlags):
 
 @dataclass(frozen=True)
 class StemOutputFlags(AudioOutputFlags):
-    """Where the stems of a mix go, and their format."""
+    """Set the outputs for the stems of a mix, and their format."""
 
     name: flags.PartTemplate = None
 
 
 @dataclass(frozen=True)
 class VectorOutputFlags(OutputFlags):
-    """Where speaker embeddings go, and their format."""
+    """Set the outputs for speaker embeddings, and their format."""
 
     format: flags.VectorFormat = None
 
 
 @dataclass(frozen=True)
 class Running:
-    """Where and how to run, and what to tell: the panel "Running"."""
+    """Set where and how to run, and the messages: the panel "Running"."""
 
     device: flags.Device = "auto"
     precision: flags.Precision = "auto"
@@ -103,7 +103,7 @@ class CorrectorFlags:
 
 @dataclass(frozen=True)
 class TrainingFlags:
-    """Flags of `train` and `distill`."""
+    """Hold the flags of `train` and `distill`."""
 
     data: flags.Data = Path(".")
     run: flags.RunFolder = None

@@ -1,4 +1,4 @@
-"""Flags that commands share: each spelled, bounded and described once, in a panel of `--help`."""
+"""Define the flags that commands share: each spelled, bounded and described once, in a panel of `--help`."""
 
 from enum import Enum
 from pathlib import Path

@@ -38,14 +38,14 @@ class Frontend:
             if value not in known:
                 raise ValueError(f"front end: {value!r} is none of {', '.join(known)}")
 
-    def analyse(self, wave: Tensor) -> Tensor:
+    def analyze(self, wave: Tensor) -> Tensor:
         """(B, N) -> compressed (B, 2, T, F)."""
         window = make_window(self.window, self.n_fft, wave.device)
         pad_mode = self.pad_mode if wave.shape[-1] > self.n_fft // 2 else "constant"  # too short for a mirror image
         spectrum = torch.stft(wave, self.n_fft, self.hop, window=window, pad_mode=pad_mode, return_complex=True)
         return self.compress(torch.view_as_real(spectrum).permute(0, 3, 2, 1))
 
-    def synthesise(self, compressed: Tensor, samples: int) -> Tensor:
+    def synthesize(self, compressed: Tensor, samples: int) -> Tensor:
         """Compressed (B, 2, T, F) -> (B, samples)."""
         spectrum = torch.view_as_complex(self.expand(compressed.float()).permute(0, 3, 2, 1).contiguous())
         window = make_window(self.window, self.n_fft, compressed.device)

@@ -1,4 +1,4 @@
-"""Many files, safely: which files come in, where each goes, one atomic write per file, one record per file.
+"""Process many files safely: inputs, outputs, one atomic write per file, one record per file.
 
 Nothing here knows about models: a back end is given a function that loads the worker.
 """

@@ -1,8 +1,8 @@
-"""One file from input to output in constant memory: measure, process, set the level, write, copy the tags.
+"""Process one file from input to output in constant memory: measure, transform, set the level, write, copy the tags.
 
-The first pass over the source finds its exact length, its level and any damage; the second feeds the process, and reads a
-long source again. The result waits in an unnamed temporary file, because the one gain for the whole file is known only at
-its end. Audio blocks are (C, n) arrays, full scale is 1.
+The first pass over the source finds its exact length, its level and any damage. The second feeds the transform, and
+reads a long source again. The result waits in an unnamed temporary file, because the one gain for the whole file is
+known only at its end. Audio blocks are (C, n) arrays, full scale is 1.
 """
 
 import contextlib
@@ -48,14 +48,14 @@ CALL_RATE = 8000  # Hz: stereo at this rate comes from telephone systems
 
 @dataclass(frozen=True)
 class FileOptions:
-    """Which part of the input to take, and how to write the result. None means "as the input is".
+    """Set the part of the input to take, and the format of the result. None means "as the input is".
 
-    `start` and `duration` are in seconds, `sample_rate` in Hz, `loudness` in LUFS. `measure` asks for the loudness of
-    input and output in the record. Without it short files are done sooner. `parts` are the names of the transform's results,
-    if it gives several. `last_part_absorbs_rounding` is for parts that sum to the input: the last one is the input less the
-    others as they are read back, after rounding to the format. `track` is the number or language of the sound track that is
-    taken. `channels` is the number (from 1) of the channel that is taken, or "mix" for their mean. `dither` is none or tpdf.
-    `command` marks the outputs. Inputs that it has marked are left out where results lie beside their inputs.
+    `start`, `duration`: in seconds. `sample_rate`: in Hz. `loudness`: in LUFS. `measure`: put the loudness of input and
+    output into the record. Without it short files are done sooner. `parts`: names of the transform's results, if it
+    gives several. `last_part_absorbs_rounding`: for parts that sum to the input. The last one is then the input less
+    the others as they are read back, after rounding to the format. `track`: number or language of the sound track to
+    take. `channels`: number (from 1) of the channel to take, or "mix" for their mean. `dither`: none or tpdf.
+    `command`: mark for the outputs. Inputs with this mark are left out where results are written beside their inputs.
     """
 
     start: float = 0.0
@@ -75,12 +75,11 @@ class FileOptions:
 
 
 def enhance_file(job: Job, process: Transform, options: FileOptions = FileOptions()) -> dict[str, Any]:
-    """Run `process` over one file and write the result; returns the measured fields of its `Record`.
+    """Transform one file by `process`, write the result, and return the measured fields of its `Record`.
 
-    Of several parts those that stand in the job are written, all or none, with one gain for all. Raises AudioError for
-    input that cannot be read and output that cannot be written or is not finite or not as long as the input,
-    UsageError for a format that cannot be written, NothingToDo for an output of an earlier run. In all cases nothing is left
-    at the target.
+    Parts that are in the job are written, all or none, with one gain for all. Raises AudioError for input that cannot
+    be read and output that cannot be written or is not finite or not as long as the input, UsageError for a format that
+    cannot be written, NothingToDo for an output of an earlier run. In all cases nothing is left at the target.
     """
     source = _regular(job.source)
     if job.beside and options.command and read_mark(source) == options.command:
@@ -165,7 +164,7 @@ def enhance_file(job: Job, process: Transform, options: FileOptions = FileOption
 
 
 def _regular(source: Path) -> Path:
-    """Return a file that can be read twice: the input itself, or what a pipe gives, kept in a temporary one."""
+    """Return a file that can be read twice: the input itself, or a temporary copy of the data from a pipe."""
     if source == STDIN:
         return spool_stdin()
     with contextlib.suppress(OSError):
@@ -195,7 +194,7 @@ def _loudness_of(path: Path) -> float | None:
 
 
 def _level(meter: Meter, gain: float) -> dict[str, float | None]:
-    """What a record says of the level of what was measured, made `gain` times as loud."""
+    """Return the level fields of a record for the measured signal, made `gain` times as loud."""
     return {
         "loudness": _rounded(meter.loudness, decibels(gain)),
         "peak": _rounded(decibels(meter.peak * gain)),
@@ -227,7 +226,7 @@ def _write(
 
 
 class _Spool:
-    """Blocks written once and read back once; the file has no name, so that a kill leaves nothing.
+    """Store blocks once and read them back once. The file has no name, so a kill leaves nothing.
 
     Samples are kept in the type of the first block: float64 sources (32-bit integers) must survive unchanged.
     """
@@ -253,7 +252,7 @@ def _blocks(audio: AudioFile, options: FileOptions) -> Blocks:
 
 
 def _measured(audio: AudioFile, options: FileOptions) -> tuple[Meter, Blocks]:
-    """The level of all that is asked for, and the same once more."""
+    """Return the level of all samples asked for, and the blocks once more."""
     wanted = options.loudness is not None
     loudness = options.measure or (wanted and len(options.parts) > 1)
     meter = Meter(audio.info.rate, audio.info.channels, loudness=loudness, layout=audio.info.layout)
@@ -268,9 +267,7 @@ def _measured(audio: AudioFile, options: FileOptions) -> tuple[Meter, Blocks]:
 
 
 def _checked(blocks: Blocks, source: Path, rate: int, expected: int) -> Blocks:
-    """The same blocks; raises AudioError at a value that is not finite and when their total is not
-    `expected`.
-    """
+    """Yield the same blocks. Raises AudioError at a value that is not finite and when their total is not `expected`."""
     frames = 0
     for block in blocks:
         finite = np.isfinite(block).all(axis=0)
@@ -296,7 +293,7 @@ def _at_rate(blocks: Blocks, rate_in: int, rate_out: int, channels: int) -> Bloc
 
 
 def _check_written(unfinished: Path, target: Path, fmt: OutputFormat, expected: int) -> None:
-    """Read the finished file's header back: a disk or a tag writer may have damaged what was sent to it."""
+    """Read the finished file's header back, since a disk or a tag writer may have damaged it. Raises AudioError."""
     with open_audio(unfinished) as written:
         exact = fmt.subtype in FLOATS or fmt.subtype.startswith(("PCM", "ALAC"))  # the others pad to whole packets
         if exact and written.info.frames not in (expected, None):
@@ -306,8 +303,10 @@ def _check_written(unfinished: Path, target: Path, fmt: OutputFormat, expected: 
 
 @contextlib.contextmanager
 def _errors_in_the_users_names(job: Job, source: Path, before: tuple[int, int] | None) -> Iterator[None]:
-    """Errors name the files that the user knows, not the temporary ones that stand in for them; whatever follows from an input
-    that changes says that it did."""
+    """Make errors name the files that the user knows, not the temporary ones.
+
+    An error that follows from a changed input says so.
+    """
     try:
         yield
     except (EnhanceError, OSError) as error:

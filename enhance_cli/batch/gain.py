@@ -1,4 +1,4 @@
-"""The one gain for a whole file, chosen when all of its result is known, and in words why it is not what one would expect."""
+"""Choose the one gain for a whole file when all of its result is known, with notes if it is not the expected one."""
 
 import math
 
@@ -13,7 +13,10 @@ TRUE_PEAK_CEILING = 10 ** (-1 / 20)  # -1 dBTP, as EBU R 128 and the streaming s
 def choose_gain(
     before: Meter, after: list[Meter], fmt: OutputFormat, loudness: float | None
 ) -> tuple[float, list[str]]:
-    """(factor, notes). Several parts share one gain, so that they still fit together; `loudness` (LUFS) is then the mix's."""
+    """Return (factor, notes).
+
+    Several parts share one gain, so that they still sum up. `loudness` (LUFS) is then the mix's.
+    """
     if loudness is not None:
         return _to_loudness(after[0] if len(after) == 1 else before, after, loudness)
     # Floats hold any level. A lossy source may decode to a little over full scale, and encodes back the same.

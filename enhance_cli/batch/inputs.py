@@ -1,8 +1,8 @@
-"""From the words on the command line to a list of files.
+"""Expand the words on the command line to a list of files.
 
-A word may be a file, a folder, a quoted glob, `@list.txt`, or `-` for standard input; files and folders may be in object
-storage. Each file remembers its path below the folder it was found in, so that an output folder can repeat the tree and
-`--shard` can split it.
+A word may be a file, a folder, a quoted glob, `@list.txt`, or `-` for standard input. Files and folders may be in
+object storage. Each file keeps its path below the folder in which it was found, so that an output folder can repeat the
+tree and `--shard` can split it.
 """
 
 import glob
@@ -28,11 +28,10 @@ WRITABLE_SUFFIXES = frozenset(f".{extension}" for extension in CONTAINERS)
 
 @dataclass(frozen=True)
 class Input:
-    """One file to work on.
+    """Describe one input file.
 
-    `relative` is its path below the folder argument it came from, or its bare name. `named` is False for
-    files that a folder or a glob turned up: the user never wrote their names, so outputs of an earlier run
-    may be among them.
+    `relative`: path below the folder argument, or the bare name. `named`: False for files from a folder or a glob. The
+    user did not write their names, so outputs of an earlier run may be among them.
     """
 
     path: Path | StoredFile
@@ -50,21 +49,21 @@ def expand(
     *,
     recursive: bool = False,
     searched: frozenset[str] = AUDIO_SUFFIXES,
-    what: str = "audio files",
+    noun: str = "audio files",
 ) -> list[Input]:
-    """Return all files that the arguments mean, in order, each once.
+    """Return all files for the arguments, in order, each once.
 
-    Folders are searched for files with a suffix in `searched`. `what` names such files in messages. An argument that means no
-    file is listed as well, with its problem: it fails later, with the rest of the batch done. That is a missing file, a folder
-    without such files or that cannot be read, a glob without a match, a list that cannot be read. Raises UsageError if nothing
-    else is asked for, and for no input at all.
+    `searched`: suffixes that folders are searched for. `noun`: word for such files in messages. An argument without a
+    file is listed as well, with its problem, and fails later, with the rest of the batch done: a missing file, a folder
+    without such files or that cannot be read, a glob without a match, a list that cannot be read. Raises UsageError if
+    all arguments are such, and for no input at all.
     """
     found: dict[str, Input] = {}
     refusals: list[UsageError] = []
     for argument in arguments:
         is_list = argument.startswith("@") and not os.path.lexists(argument)
         for item in _or_problem(
-            _expand_list if is_list else _expand_one, argument, recursive, searched, what, refusals
+            _expand_list if is_list else _expand_one, argument, recursive, searched, noun, refusals
         ):
             key = "-" if item.path == STDIN else os.path.abspath(item.path)
             found.setdefault(f"{key}\0problem" if item.problem else key, item)
@@ -80,12 +79,12 @@ def _or_problem(
     argument: str,
     recursive: bool,
     searched: frozenset[str],
-    what: str,
+    noun: str,
     refusals: list[UsageError],
 ) -> Iterator[Input]:
-    """Yield the files that one argument means; if it means none, add why to `refusals` and yield it as a problem."""
+    """Yield the files for one argument. If there is none, add the reason to `refusals` and yield it as a problem."""
     try:
-        yield from expand_this(argument, recursive, searched, what, refusals)
+        yield from expand_this(argument, recursive, searched, noun, refusals)
     except UsageError as refusal:
         refusals.append(refusal)
         path = Path(argument or ".")
@@ -133,7 +132,7 @@ def _hash(relative: PurePath) -> int:
 
 
 def _expand_list(
-    argument: str, recursive: bool, searched: frozenset[str], what: str, refusals: list[UsageError]
+    argument: str, recursive: bool, searched: frozenset[str], noun: str, refusals: list[UsageError]
 ) -> Iterator[Input]:
     listing = argument[1:]
     try:
@@ -147,23 +146,23 @@ def _expand_list(
         lines = [line.rstrip("\r") for line in text.split("\n")]
         lines = [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
     for line in lines:
-        yield from _or_problem(_expand_one, line, recursive, searched, what, refusals)
+        yield from _or_problem(_expand_one, line, recursive, searched, noun, refusals)
 
 
 def _expand_one(
-    argument: str, recursive: bool, searched: frozenset[str], what: str, refusals: list[UsageError]
+    argument: str, recursive: bool, searched: frozenset[str], noun: str, refusals: list[UsageError]
 ) -> Iterator[Input]:
     if not argument:
         raise UsageError("an input has an empty name", "check the variables in your command")
     path = locate(argument)
     if isinstance(path, StoredFile):
-        yield from _expand_stored(path, recursive, searched, what)
+        yield from _expand_stored(path, recursive, searched, noun)
         return
     argument = str(path) if is_url(argument) else argument
     if argument == "-":
         yield Input(STDIN, PurePath("stdin.wav"))
     elif os.path.isdir(path):  # unlike Path.is_dir it never raises, whatever the name
-        yield from _expand_folder(path, recursive, searched, what, refusals)
+        yield from _expand_folder(path, recursive, searched, noun, refusals)
     elif glob.has_magic(argument) and not os.path.lexists(path):  # a file may really be called "take[1].wav"
         yield from _expand_glob(argument)
     else:
@@ -171,7 +170,7 @@ def _expand_one(
 
 
 def _expand_folder(
-    folder: Path, recursive: bool, searched: frozenset[str], what: str, refusals: list[UsageError]
+    folder: Path, recursive: bool, searched: frozenset[str], noun: str, refusals: list[UsageError]
 ) -> Iterator[Input]:
     files, videos, closed = [], 0, []
     for parent, folders, names in os.walk(folder, onerror=closed.append):
@@ -189,7 +188,7 @@ def _expand_folder(
         hint = "name another folder" if recursive else "add --recursive to look into its sub-folders"
         if videos:
             hint = f"its videos are left out unless they are named, as by '{folder / '*.mp4'}'"
-        raise UsageError(f"{folder}: there are no {what} in this folder", hint)
+        raise UsageError(f"{folder}: there are no {noun} in this folder", hint)
     for path in sorted(files):
         yield Input(path, path.relative_to(folder), named=False)
 
@@ -206,7 +205,7 @@ def _expand_glob(pattern: str) -> Iterator[Input]:
         yield Input(path, path.relative_to(root), named=False)
 
 
-def _expand_stored(stored: StoredFile, recursive: bool, searched: frozenset[str], what: str) -> Iterator[Input]:
+def _expand_stored(stored: StoredFile, recursive: bool, searched: frozenset[str], noun: str) -> Iterator[Input]:
     if glob.has_magic(stored.url):
         found = files_like(stored)
         if not found:
@@ -218,7 +217,7 @@ def _expand_stored(stored: StoredFile, recursive: bool, searched: frozenset[str]
         found = [(file, below) for file, below in files_below(stored, recursive) if _suffix(below.name) in searched]
         if not found:
             hint = "name another folder" if recursive else "add --recursive to look into its sub-folders"
-            raise UsageError(f"{stored}: there are no {what} in this folder", hint)
+            raise UsageError(f"{stored}: there are no {noun} in this folder", hint)
     for file, below in found:
         yield Input(file, below, named=False)
 

@@ -1,4 +1,4 @@
-"""From one job to its record: done, or failed for a reason that the user understands. And the count of all records."""
+"""Turn the end of a job into its record, done or failed with a reason, and count all records."""
 
 import errno
 import time

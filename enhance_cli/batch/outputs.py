@@ -1,7 +1,6 @@
-"""Where each result goes, decided and checked for the whole batch before any work starts.
+"""Choose and check the outputs of a whole batch before any work starts.
 
-After `plan` has returned, no output can overwrite an input or another output, and every name and
-folder is usable.
+After `plan` has returned, no output can overwrite an input or another output, and every name and folder is usable.
 """
 
 import os
@@ -24,11 +23,11 @@ Existing = Literal["skip", "overwrite", "newer", "error"]
 
 @dataclass(frozen=True)
 class Job:
-    """One input with its output; `target` is `-` for standard output, `reason` says why a job is skipped.
+    """Describe one input with its output. `target`: `-` for standard output. `reason`: why a job is skipped.
 
     Where one input has several outputs, `parts` are those to be written, (name, path) each, and `target` is the first.
-    `track` is the number of the sound track that is taken, if it is one of several, `problem` why the
-    input is no file at all. `beside` says that results lie beside their inputs, under names of the program's own.
+    `track`: number of the sound track to take, if it is one of several. `problem`: reason why the input is no file.
+    `beside`: results are written beside their inputs, under names that the program chose.
     """
 
     source: Path | StoredFile
@@ -59,15 +58,15 @@ def plan(
     writable: frozenset[str] = WRITABLE_SUFFIXES,
     fallback: str = ".wav",
 ) -> list[Job]:
-    """One job per input, in order.
+    """Return one job per input, in order.
 
-    Without `output` a result lies beside its input as `{stem}_{suffix}{ext}`. `output` is a file if there is
-    one input and the name ends like audio, else a folder that repeats the relative paths. `template` renames
-    within that folder, with the fields stem, ext, suffix (of the input, without its dot), parent (the name of the input's
-    folder) and those in `fields`. `extension` (".flac") replaces the input's; inputs that do not end in one of `writable`
-    get `fallback`. With `existing` "newer" outputs that are older than their inputs are made again.
-    Raises UsageError if two inputs share an output, an output is an input, an output cannot be written, or
-    `existing` is "error" and one is there.
+    Without `output` a result is written beside its input as `{stem}_{suffix}{ext}`. `output` is a file if there is one
+    input and the name ends like audio, else a folder that repeats the relative paths. `template` renames within that
+    folder, with the fields stem, ext, suffix (of the input, without its dot), parent (the name of the input's folder)
+    and those in `fields`. `extension` (".flac") replaces the input's. Inputs that do not end in one of `writable` get
+    `fallback`. With `existing` "newer" outputs that are older than their inputs are made again. Raises UsageError if
+    two inputs share an output, an output is an input, an output cannot be written, or `existing` is "error" and one
+    exists.
     """
     if output == "-" or (output is None and any(item.path == STDIN for item in inputs)):
         return _to_stdout(inputs)
@@ -94,10 +93,10 @@ def plan_parts(
     extension: str | None = None,
     fields: Mapping[str, Any] | None = None,
 ) -> list[Job]:
-    """One job per input, in order, which writes each of `parts` to a place of its own.
+    """Return one job per input, in order, with an output of its own for each of `parts`.
 
-    As `plan`, with {part} as a further field, names `{stem}_{part}{ext}` unless `template` says otherwise, and one file or
-    standard output for a single part only. Parts that are there already are left out; a job is skipped if all are.
+    As `plan`, with {part} as a further field, names `{stem}_{part}{ext}` unless `template` says otherwise, and one file
+    or standard output for a single part only. Parts that exist are left out. A job is skipped if all do.
     """
     to_stdout = output == "-" or (output is None and any(item.path == STDIN for item in inputs))
     if to_stdout or (output is not None and _is_one_file(output, inputs, WRITABLE_SUFFIXES)):
@@ -130,14 +129,20 @@ def plan_parts(
 
 
 def check(jobs: Sequence[Job], inputs: Sequence[Input], existing: Existing) -> list[Job]:
-    """Jobs whose places are known already, held to what `plan` and `plan_parts` promise. Raises UsageError as they do."""
+    """Return jobs whose outputs are known already, with the guarantees of `plan` and `plan_parts`.
+
+    Raises UsageError.
+    """
     split = [[replace(job, target=path, parts=((n, path),)) for n, path in job.parts] or [job] for job in jobs]
     singles = iter(_checked([single for jobs in split for single in jobs], inputs, False, existing))
     return [_together([next(singles) for _ in jobs]) for jobs in split]
 
 
 def _checked(jobs: list[Job], inputs: Sequence[Input], beside: bool, existing: str) -> list[Job]:
-    """`beside`: the results lie beside their inputs, under names that say what they are."""
+    """Return the jobs after all checks.
+
+    `beside`: results are written beside their inputs, under names that tell them.
+    """
     sound = [replace(job, beside=beside) for job in jobs if not job.problem]
     sound = _set_earlier_outputs_aside(sound, inputs, beside=beside, existing=existing)
     _refuse_collisions(sound)
@@ -216,10 +221,10 @@ def _render(template: str, known: Mapping[str, Any]) -> str:
 
 
 def _set_earlier_outputs_aside(jobs: list[Job], inputs: Sequence[Input], beside: bool, existing: str) -> list[Job]:
-    """Skip inputs that are outputs of an earlier run; refuse a plan that would overwrite any other input.
+    """Skip inputs that are outputs of an earlier run, and refuse a plan that would overwrite any other input.
 
-    Results beside their inputs turn up as inputs when the same command runs again. Without this such a run
-    could not be resumed, or would make a_denoised_denoised.wav.
+    Results beside their inputs are found as inputs when the same command runs again. Without this such a run could not
+    be resumed, or would make a_denoised_denoised.wav.
     """
     by_path = {os.path.abspath(item.path): item for item in inputs if item.path != STDIN}
     by_stem = {os.path.splitext(path)[0]: item for path, item in by_path.items() if not item.named}

@@ -1,5 +1,4 @@
-"""One record per input file, written as soon as that file has ended, so that a killed run still has its
-report.
+"""Write one record per input file as soon as that file has ended, so that a killed run still has its report.
 
 A record is one line of JSON with the same keys whether the file was done, skipped or failed.
 """
@@ -18,14 +17,15 @@ from enhance_cli.errors import AudioError
 
 @dataclass(slots=True)
 class Record:
-    """What happened to one file. Times are in seconds, loudness in LUFS, peaks and noise floors in dBFS, `gain` in dB.
+    """Describe the result of one file, with times in seconds, loudness in LUFS, peaks and noise floors in dBFS, gain in
+    dB.
 
-    `relative` is the input's path below the folder that was named, `folder` the working folder of the run, which relative paths
-    start from, `track` the sound track that was taken of several, `ended` a date and time (ISO 8601, UTC). None means "not
-    known" or "not defined", as the loudness of silence. `gain` is what was applied to the whole file after the model, and
-    `notes` says why in words; `error` is the exception behind a failure and stays out of the JSON. Where one input has several
-    outputs they stand by name in `outputs`, and `parts` has the levels of each. Of speaker embeddings `vectors` is how many the
-    file holds, `unusable` the ids of those left as they were.
+    None means "not known" or "not defined", as the loudness of silence. `relative`: input path below the folder that
+    was named. `folder`: working folder of the run, from which relative paths start. `track`: sound track that was taken
+    of several. `ended`: date and time (ISO 8601, UTC). `gain`: factor applied to the whole file after the model, with
+    the reasons in `notes`. `error`: exception behind a failure, not in the JSON. `outputs`: several outputs of one
+    input by name, with their levels in `parts`. `vectors`: number of speaker embeddings in the file. `unusable`: ids of
+    those left as they were.
     """
 
     input: str | None = None
@@ -74,7 +74,7 @@ class Record:
 
 
 def printable(text: object) -> str:
-    """`text` in a form that every UTF-8 stream accepts; file names may hold bytes that are not UTF-8."""
+    """Return `text` in a form that every UTF-8 stream accepts. File names may hold bytes that are not UTF-8."""
     return str(text).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
@@ -93,7 +93,7 @@ def _plain(value: Any) -> Any:
 
 
 class ReportWriter:
-    """A file of records, one JSON line each, appended to what is there. With the path None it does nothing.
+    """Append records to a file, one JSON line each. With the path None it does nothing.
 
     Raises AudioError when the file cannot be written.
     """
@@ -129,7 +129,7 @@ class ReportWriter:
                 raise self._failure(error) from error
 
     def _end_broken_line(self) -> None:
-        """A machine that went down in mid-line must not spoil the first record after it."""
+        """End a line that a crash cut short, so that it does not spoil the next record."""
         if self._file.seek(0, os.SEEK_END) > 0:
             self._file.seek(-1, os.SEEK_END)
             if self._file.read(1) != b"\n":

@@ -1,4 +1,4 @@
-"""Reports read back: what became of every file, by its last record, and the failed ones as jobs to be done again.
+"""Read reports: the last record of every file, and the failed ones as jobs.
 
 A report may come from runs that were killed, from several runs one after the other, or from shards that wrote one each.
 """
@@ -27,17 +27,19 @@ _ESCAPED = re.compile(r"\\udc([89a-f][0-9a-f])")  # how `printable` writes a byt
 
 @dataclass
 class ReadReports:
-    """`records` by input, in order of first appearance; `broken` names the lines that are no records, "FILE line N"."""
+    """Hold `records` by input, in order of first appearance, and in `broken` the lines that are no records, "FILE line
+    N".
+    """
 
     records: dict[str, dict[str, Any]] = field(default_factory=dict)
     broken: list[str] = field(default_factory=list)
 
 
 def read(paths: Iterable[Path]) -> ReadReports:
-    """The last record of every input; only that a file was skipped never replaces that it was done.
+    """Return the last record of every input, except that a skip never replaces an earlier "done".
 
-    A line that a crash broke off is left out and named. Raises UsageError for a file that cannot be read or is no report, and
-    if there is no record at all; a shard that had no files has left an empty report.
+    A line that a crash cut short is left out and named. Raises UsageError for a file that cannot be read or is no
+    report, and if there is no record at all. A shard without files leaves an empty report.
     """
     found, path = ReadReports(), None
     for path in paths:
@@ -92,12 +94,12 @@ def _identity(record: dict[str, Any]) -> str:
 
 
 def summary(records: Iterable[dict[str, Any]]) -> dict[str, Any]:
-    """Counts, reasons, hours, real-time factor and loudness (LUFS: the tenth, median and ninetieth of 100 files in order).
+    """Return counts, reasons, hours, real-time factor and loudness (LUFS: 10 %, 50 % and 90 % quantile).
 
-    Work is summed over files, so that those done side by side count each. In `hours_passed` every moment counts once in which
-    some file was worked on, here or in another shard; the real-time factor is this time (else work) by audio.
-    `loudness_after` has one entry, "", or one for each part. What is not known is None. `unusable` names, by input, the
-    embeddings of files done that are zero or not finite and went out as they came.
+    Work is summed over files, so that those done side by side count each. In `hours_passed` every moment counts once in
+    which some file was in progress, here or in another shard. The real-time factor is this time (else work) over audio.
+    `loudness_after` has one entry, "", or one for each part. Unknown values are None. `unusable` has, by input, the
+    embeddings of files done that are zero or not finite and were left as they were.
     """
     records = list(records)
     by_status = {status: [r for r in records if r["status"] == status] for status in STATUSES}
@@ -125,7 +127,9 @@ def summary(records: Iterable[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _passed(records: list[dict[str, Any]]) -> float | None:
-    """Seconds in which at least one of these files was worked on; None if a record does not say when that was."""
+    """Return the seconds in which at least one of these files was in progress, or None if a record does not have its
+    times.
+    """
     if not records or not all(r.get("ended") for r in records):
         return None
     ends = [datetime.fromisoformat(r["ended"]).timestamp() for r in records]
@@ -168,13 +172,13 @@ def failed_jobs(
     parts: Sequence[str] = (),
     writable: frozenset[str] = WRITABLE_SUFFIXES,
 ) -> list[Job]:
-    """The failed files of a report as jobs, each with the outputs it was meant to have. Paths are as the first run saw them.
+    """Return the failed files of a report as jobs with their original outputs. Paths are as the first run saw them.
 
-    Outputs that are there are left alone or refused as `existing` says. Standard input and output cannot be had again.
-    `parts` are the names of what this run makes of a file, if it makes several things; `writable` are the suffixes of what it
-    makes. Raises UsageError if nothing failed, if the outputs are to hold something else, or what came of several inputs, for
-    places that cannot be written, and if any of `given` (inputs, an output folder, a name template) is there: the report says
-    all that.
+    Outputs that exist are left alone or refused as `existing` says. Standard input and output are not available again.
+    `parts`: names of the parts that this run makes of a file, if several. `writable`: suffixes of its outputs. Raises
+    UsageError if nothing failed, if the outputs are of another kind, or belong to several inputs, for outputs that
+    cannot be written, and if any of `given` (inputs, an output folder, a name template) is given, since the report has
+    all of them.
     """
     if any(given):
         hint = "leave IN, --output and --name away"
@@ -209,16 +213,16 @@ def failed_jobs(
 
 
 def other_settings(path: Path, base: dict[str, Any]) -> list[str]:
-    """What the failed records of a report were to be made with, where that is not what `base` says: "steps 4", ..."""
+    """Return the settings of the failed records that differ from `base`: "steps 4", ..."""
     failed = [r for r in read([path]).records.values() if r["status"] == "failed"]
     said = {(name, json.dumps(r[name])) for r in failed for name in SETTINGS if name in r and name in base}
     return sorted(f"{name} {value.strip(chr(34))}" for name, value in said if json.loads(value) != base[name])
 
 
 def _real(name: str, folder: str | None) -> Path | StoredFile:
-    """Return the path that a record's text means: bytes that are not UTF-8 stand in it as escapes.
+    """Return the path for a record's text, in which bytes that are not UTF-8 are escaped.
 
-    A relative one starts from `folder`, if that is not the working folder now.
+    A relative path starts from `folder`, if that is not the working folder now.
     """
     if is_url(name):
         return locate(name)

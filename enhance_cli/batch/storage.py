@@ -1,6 +1,6 @@
-"""Files in object storage (s3://, gs://), by fsspec: named, listed, fetched and put.
+"""Name, list, fetch and put files in object storage (s3://, gs://), by fsspec.
 
-An upload appears whole or not at all: that is what a PUT promises. file:// is another way to write a path.
+An upload appears whole or not at all, as a PUT guarantees. file:// is another way to write a path.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ ASK = "check the name, the network and the credentials"
 
 @dataclass(frozen=True, order=True)
 class StoredFile:
-    """An object, or a folder of them, with as much of pathlib's manners as a plan of inputs and outputs needs."""
+    """Name an object or a folder of objects, with the part of pathlib's interface that planning needs."""
 
     url: str
 
@@ -64,7 +64,7 @@ def is_url(text: str) -> bool:
 
 
 def locate(text: str) -> Path | StoredFile:
-    """What a word on the command line names. Raises UsageError for a storage that is not known here."""
+    """Return the path or stored file for a word on the command line. Raises UsageError for an unknown storage."""
     match = URL.match(text)
     if match is None:
         return Path(text)
@@ -78,7 +78,7 @@ def locate(text: str) -> Path | StoredFile:
 
 
 def files_below(folder: StoredFile, recursive: bool) -> list[tuple[StoredFile, PurePosixPath]]:
-    """Files with their paths below `folder`, sorted, hidden ones left out; if it is itself a file, that one by its name.
+    """Return files with their paths below `folder`, sorted, without hidden ones, or `folder` itself if it is a file.
 
     Raises UsageError if the storage cannot be asked.
     """
@@ -88,7 +88,7 @@ def files_below(folder: StoredFile, recursive: bool) -> list[tuple[StoredFile, P
 
 
 def files_like(pattern: StoredFile) -> list[tuple[StoredFile, PurePosixPath]]:
-    """As `files_below`, for a glob; the paths are those below the folder before the first wildcard."""
+    """Return the files for a glob as `files_below` does, with paths below the folder before the first wildcard."""
     parts = _key(pattern).split("/")
     fixed = next(i for i, part in enumerate(parts) if glob.has_magic(part))
     with _asking(pattern):
@@ -99,13 +99,13 @@ def files_like(pattern: StoredFile) -> list[tuple[StoredFile, PurePosixPath]]:
 
 
 class Listings:
-    """Which files are there already: every folder is listed once, however many of its files are asked for."""
+    """Tell which files exist. Every folder is listed once, however many of its files are asked for."""
 
     def __init__(self):
         self._names: dict[StoredFile, frozenset[str]] = {}
 
     def has(self, file: Path | StoredFile) -> bool:
-        """Raises UsageError if the storage cannot be asked, or has no such bucket."""
+        """Return whether the file exists. Raises UsageError if the storage cannot be asked, or has no such bucket."""
         if not isinstance(file, StoredFile):
             return os.path.exists(file)
         folder = file.parent
@@ -131,7 +131,7 @@ def fetch(file: StoredFile, path: Path) -> None:
 
 
 def put(path: Path, file: StoredFile) -> None:
-    """Send what lies at `path` to its place. Raises AudioError."""
+    """Send the file at `path` to storage. Raises AudioError."""
     with _moving(file, "written"):
         _system(file).put_file(str(path), file.url)
 

@@ -1,4 +1,4 @@
-"""A job on stored files, done on local ones: the source is fetched first, the results are put in their places at the end."""
+"""Do a job of stored files on local ones: fetch the source first, put the results at the end."""
 
 import contextlib
 from collections.abc import Iterator
@@ -13,10 +13,10 @@ from enhance_cli.errors import EnhanceError
 
 @contextlib.contextmanager
 def fetched(job: Job) -> Iterator[Job]:
-    """The same job with local files in place of stored ones; a job without stored files comes back as it is.
+    """Provide the job with local files in place of stored ones. A job without stored files is returned unchanged.
 
-    What lies at the targets when the block ends well is sent to storage. Raises AudioError if something cannot be fetched or
-    put; errors of the block name the files as the job does.
+    The files at the targets when the block ends well are sent to storage. Raises AudioError if something cannot be
+    fetched or put. Errors of the block name the files as the job does.
     """
     stored = dict.fromkeys(file for file in (job.source, *job.targets) if isinstance(file, StoredFile))
     if not stored:

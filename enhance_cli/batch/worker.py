@@ -1,4 +1,4 @@
-"""What a batch does with every file, in a form that can be sent to another process or another machine."""
+"""Specify the work on every file of a batch, in a form that can be sent to another process or another machine."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ from enhance_cli.errors import AudioError
 
 @dataclass(frozen=True)
 class WorkerSpec:
-    """All that is needed to load a worker. It can be pickled.
+    """Hold everything needed to load a worker. It can be pickled.
 
-    `load(entry, options, device=..., precision=..., threads=...)` is a function at the top of a module. It returns the worker
-    and the fields that it adds to all records. `entry` names the model, whose file is at `entry.path`. `options` is the
-    options object of the task. With `file_options` the worker has a `process` for `enhance_file`, without them a `process_job`
-    (see JobFunction). Its `lanes` is how many files it works on at a time.
+    `load(entry, options, device=..., precision=..., threads=...)`: function at the top of a module that returns the
+    worker and the fields that it adds to all records. `entry`: names the model, whose file is at `entry.path`.
+    `options`: options object of the task. `file_options`: with them the worker has a `process` for `enhance_file`,
+    without them a `process_job` (see JobFunction). Its `lanes` is the number of files it works on at a time.
     """
 
     load: Callable[..., tuple[Any, dict[str, Any]]]

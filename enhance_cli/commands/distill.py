@@ -17,9 +17,9 @@ def distill(
     teacher: Annotated[str, typer.Option("--teacher", help="Name or .safetensors file of the model to learn from.")],
     training: TrainingFlags = TrainingFlags(),
 ) -> None:
-    """Teach a model of few steps what a model of many steps does. Prints the path of the checkpoint.
+    """Teach a model of few steps the results of a model of many steps. Prints the path of the checkpoint.
 
-    The student is of the teacher's kind and starts from its weights, unless the recipe names another network.
+    The student has the teacher's network and starts from its weights, unless the recipe names another network.
     """
     from enhance_cli.models import registry
     from enhance_cli.models.device import pick_device, set_threads

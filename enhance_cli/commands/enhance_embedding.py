@@ -87,7 +87,10 @@ def enhance_embedding(
 
 
 def _refuse_other_files(output: str | None, format: str | None) -> None:
-    """Raises UsageError for the name of a file that does not hold embeddings, or not in `format`; a folder may have any."""
+    """Raise UsageError for the name of a file that does not hold embeddings, or not in `format`.
+
+    A folder may have any name.
+    """
     from enhance_cli.batch.inputs import AUDIO_SUFFIXES
     from enhance_cli.batch.storage import is_url
     from enhance_cli.vectors import FORMS, form_of
@@ -116,7 +119,7 @@ def _plan(files: list[str], where: FileFlags, writing: VectorOutputFlags, model:
         files,
         recursive=where.recursive,
         searched=inputs.AUDIO_SUFFIXES | SUFFIXES,
-        what="audio files or embeddings",
+        noun="audio files or embeddings",
     )
     found = _without_archives_of_lists(found)
     is_file = writing.output is not None and form_of(writing.output) is not None and not Path(writing.output).is_dir()

@@ -46,12 +46,10 @@ def evaluate_embedding(
 ) -> None:
     """Measure how well speakers are told apart before and after repair.
 
-    Prints equal error rates (EER) in percent, lower is better, with 95 %
-    intervals from drawing the speakers again (from ten speakers on: those of a
-    few would say nothing), and the change against raw.
-    In the row "noise" both recordings of a trial are noisy, in "clean-noise" one
-    of them, in "crossed" they are bad in different ways; "degraded" is the mean
-    of all rows but "clean".
+    Prints equal error rates (EER) in percent, lower is better, with 95 % intervals from drawing the speakers again
+    (from ten speakers on, since those of a few would mean little), and the change against raw. In the row "noise" both
+    recordings of a trial are noisy, in "clean-noise" one of them, in "crossed" they are degraded in different ways.
+    "degraded" is the mean of all rows but "clean".
     """
     from rich.progress import track
 
@@ -101,7 +99,7 @@ def evaluate_embedding(
 
 
 def _refuse_missing(**folders: list[Path]) -> None:
-    """Raises UsageError for a folder, of those that each flag names, that is not there or has no file below it."""
+    """Raise UsageError for a folder of a flag that does not exist or has no file below it."""
     for flag, named in folders.items():
         for folder in named:
             if not folder.is_dir():

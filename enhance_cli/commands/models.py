@@ -1,4 +1,4 @@
-"""`enhance models`: what there is, what a model says about itself, where it lies, and bringing in those of others."""
+"""Run `enhance models`: list, show, locate, fetch, convert and check models."""
 
 import json as json_module
 import sys
@@ -61,7 +61,7 @@ def list_models(
 
 
 def _describe(entry) -> dict:
-    """One row of the list; the size is that of the model here, or of the original elsewhere."""
+    """Return one row of the list. The size is that of the model here, or of the original elsewhere."""
     from enhance_cli.models.convert import STEPS
     from enhance_cli.models.spec import read_spec
 
@@ -103,9 +103,10 @@ def _describe(entry) -> dict:
 
 @models.command()
 def show(name: Name) -> None:
-    """The whole header of a model as JSON: network, steps, samplers, training data, metrics, provenance.
+    """Print the whole header of a model as JSON: network, steps, samplers, training data, metrics, provenance.
 
-    Of a published model that is not here yet, what is known of it, and what is not and will be pinned by the first pull.
+    Of a published model that is not here yet, it prints the known facts, and the unknown ones that the first pull will
+    pin.
     """
     from dataclasses import asdict
 
@@ -133,11 +134,11 @@ def path(name: Name) -> None:
 def pull(
     names: Annotated[list[str], typer.Argument(metavar="NAME", help="Published models; see `enhance models list`.")],
     delete_original: Annotated[
-        bool, typer.Option("--delete-original", help="Keep only the converted model, not what was downloaded.")
+        bool, typer.Option("--delete-original", help="Keep only the converted model, not the downloaded file.")
     ] = False,
     half: Half = False,
 ) -> None:
-    """Download published models, check them, and convert them once. What is here already is left alone."""
+    """Download published models, check them, and convert them once. Models that are here already are left alone."""
     from enhance_cli.models.pull import pull as run
 
     for name in names:
@@ -153,7 +154,7 @@ def remove(
         bool, typer.Option("--forget", help="Also forget the pinned SHA-256, so that a changed file is trusted again.")
     ] = False,
 ) -> None:
-    """Delete a pulled model. What ships with the program stays."""
+    """Delete a pulled model. Models that ship with the program stay."""
     from enhance_cli.models.pull import remove as run
 
     for gone in run(name, forget):

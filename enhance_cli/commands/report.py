@@ -1,4 +1,4 @@
-"""`enhance report`: what became of the files of one or more runs, from the records that --report has written."""
+"""Run `enhance report`: sum up the records of one or more runs that --report has written."""
 
 from pathlib import Path
 from typing import Annotated
@@ -36,7 +36,7 @@ def report(files: Files, json: Whole = False, quiet: flags.Quiet = False) -> Non
 
 
 def _lines(facts: dict) -> list[str]:
-    """The summary for people."""
+    """Return the summary for people."""
     counts = ", ".join(f"{facts[status]:,} {status}" for status in ("done", "skipped", "failed"))
     lines = [f"{facts['files']:,} {'file' if facts['files'] == 1 else 'files'}: {counts}"]
     if facts["real_time_factor"]:

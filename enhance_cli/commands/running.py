@@ -1,4 +1,4 @@
-"""The steps that commands on many files share: plan the jobs, choose where they are done, and do them, one record a file."""
+"""Plan, back end and records of commands on many files: plan the jobs, choose where they are done, and do them."""
 
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -133,10 +133,10 @@ def run_batch(
     retry_failed: os.PathLike | None = None,
     into_one_file: bool = False,
 ) -> None:
-    """Do the jobs as the flags say, then exit with the code of the summary. With --dry-run only list what would be done.
+    """Do the jobs as the flags say, then exit with the code of the summary. With --dry-run only list the outputs.
 
-    `facts` are the fields that all records have, and `describe(facts)` names the model once it is loaded. With `into_one_file`
-    all jobs have one output. Raises UsageError for flags that exclude each other.
+    `facts`: fields that all records have. `describe(facts)`: names the model once it is loaded. `into_one_file`: all
+    jobs have one output. Raises UsageError for flags that exclude each other.
     """
     _refuse_misuse(jobs, running)
     if retry_failed and not running.quiet:

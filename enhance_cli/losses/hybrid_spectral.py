@@ -20,7 +20,7 @@ def distance(estimate: Tensor, target: Tensor, frontend: Frontend) -> Tensor:
         frontend.recompress(c.float(), EXPONENT) for c in (estimate, target)
     )
     samples = (estimate.shape[2] - 1) * frontend.hop
-    waves = (frontend.synthesise(c, samples) for c in (estimate, target))
+    waves = (frontend.synthesize(c, samples) for c in (estimate, target))
     return (
         MAGNITUDE * (magnitude - true_magnitude).square().mean()
         + COMPLEX * (spectrum - true_spectrum).square().sum(dim=1).mean()

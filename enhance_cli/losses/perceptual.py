@@ -22,7 +22,7 @@ def distance(estimate: Tensor, target: Tensor, frontend: Frontend) -> Tensor:
     silent, as PESQ is not defined for silence. Raises UsageError where torch-pesq is not installed.
     """
     samples = (estimate.shape[2] - 1) * frontend.hop
-    estimate, target = (frontend.synthesise(c.float(), samples) for c in (estimate, target))
+    estimate, target = (frontend.synthesize(c.float(), samples) for c in (estimate, target))
     voiced = torch.minimum(estimate.square().mean(dim=1), target.square().mean(dim=1)) > 1e-8
     if not voiced.any():
         return 0.0 * estimate.sum()

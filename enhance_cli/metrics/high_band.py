@@ -17,7 +17,7 @@ EMPTY = -70.0  # dB of the whole signal: dither of 16 bits and the skirts of res
 def band_pass(audio: np.ndarray, rate: int, *, window: str = "hamming") -> np.ndarray:
     """Return the band of `audio` (N,) at `rate` Hz as (N + 512,), through a linear-phase filter of 513 taps.
 
-    `window` shapes the taps: the usual one leaves what lies outside about 60 dB down.
+    `window` shapes the taps. With the default one other bands are about 60 dB down.
     """
     edges = [LOW, HIGH] if rate / 2 > HIGH else [LOW]
     return oaconvolve(audio.astype(np.float64), firwin(TAPS, edges, pass_zero=False, window=window, fs=rate))

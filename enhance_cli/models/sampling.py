@@ -1,4 +1,4 @@
-"""The settings of a sampler for a model: the model's own under the user's."""
+"""Merge the settings of a sampler: the model's own under the user's."""
 
 from inspect import Parameter, signature
 

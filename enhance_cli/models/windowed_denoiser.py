@@ -1,4 +1,4 @@
-"""A denoising model over windows of waveforms, with NumPy arrays on its outside: the torch half of tasks.denoise."""
+"""Run a denoising model over windows of waveforms given as NumPy arrays: the torch half of tasks.denoise."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -25,7 +25,10 @@ class WindowedDenoiser:
     def __init__(
         self, model: Model, *, steps: int | None, sampler: str | None, sampler_args: dict, guide: str | None, seed: int
     ):
-        """Raises UsageError if the model does not allow the steps, the sampler, its settings or the guide."""
+        """Prepare the sampler.
+
+        Raises UsageError for steps, sampler, settings or guide that the model does not allow.
+        """
         spec, hop = model.spec, model.frontend.hop
         self.model, self.seed, self.rate, self.hop = model, seed, spec.sample_rate, hop
         self.steps, name = spec.choose(steps, sampler)
@@ -55,10 +58,10 @@ class WindowedDenoiser:
         factor = torch.from_numpy(np.concatenate(scales).astype(np.float32))
         padded = send(torch.nn.functional.pad(audio * factor, (0, -samples % self.hop)), self.model.device)
         frontend = self.model.frontend
-        y = frontend.analyse(padded)
+        y = frontend.analyze(padded)
         conditions = {"guide": self.guide(padded)} if self.guide else {}
         estimate = self._estimate(y, self._frames(starts, channels), **conditions)
-        change = frontend.synthesise(estimate, samples) - frontend.synthesise(y, samples)
+        change = frontend.synthesize(estimate, samples) - frontend.synthesize(y, samples)
         rise = self._upper_gain(estimate[:, :, : y.shape[2]], y, samples) - 1
         result = torch.stack([change.cpu() / factor, audio, rise.cpu()]).unflatten(1, (len(windows), channels))
         return [result[:, i].flatten(0, 1).numpy() for i in range(len(windows))]
@@ -77,11 +80,11 @@ class WindowedDenoiser:
         samples = windows[0].shape[1]
         audio = torch.from_numpy(np.stack(windows).astype(np.float32))
         padded = send(torch.nn.functional.pad(audio, (0, -samples % self.hop)), self.model.device)
-        noisy, first = (self.model.frontend.analyse(part.flatten(0, 1)) for part in padded.chunk(2, dim=1))
+        noisy, first = (self.model.frontend.analyze(part.flatten(0, 1)) for part in padded.chunk(2, dim=1))
         estimate = self._estimate(noisy, self._frames(starts, padded.shape[1] // 2), first=first)
         silent = (noisy == 0).all(dim=3, keepdim=True).all(dim=1, keepdim=True)
         estimate = torch.where(silent, first, estimate[:, :, : first.shape[2]])  # digital silence stays what it is
-        synthesise = self.model.frontend.synthesise
+        synthesise = self.model.frontend.synthesize
         change = synthesise(estimate, samples) - synthesise(first, samples)
         return list(change.cpu().unflatten(0, (len(windows), -1)).numpy())
 

@@ -1,12 +1,13 @@
-"""Denoising a stream: out = x + wet * (change in the model's band + (g - 1) * content above that band).
+"""Denoise a stream: out = x + wet * (change in the model's band + (g - 1) * content above that band).
 
-The signal is brought to the model's rate. What the model changed (clean estimate less its own input, both through the
-same synthesis) is brought back to the file's rate and added to the untouched input. A model that changes nothing
-therefore returns the input sample for sample, at any rate and length. What lies above the model's band follows with the
-gain g that the model gave the top of its own band, moment by moment.
+The signal is brought to the model's rate. The change (clean estimate less its own input, both through the same
+synthesis) is brought back to the file's rate and added to the untouched input. A model that changes nothing therefore
+returns the input sample for sample, at any rate and length. The content above the model's band follows with the gain g
+that the model gave the top of its own band, moment by moment.
 
 Networks with a finite context run in windows, networks with memory as a stream with their state. A model with a first
-stage runs as both: the first stage as a stream at 48 kHz, its own network in windows that refine what lies in its band.
+stage runs as both: the first stage as a stream at 48 kHz, its own network in windows that refine the band below its own
+Nyquist frequency.
 """
 
 from collections.abc import Iterable, Iterator
@@ -37,7 +38,7 @@ class Denoiser:
     """
 
     def __init__(self, model: Model, options: DenoiseOptions = DenoiseOptions()):
-        """Raises UsageError if the model does not allow the steps, the sampler, its settings or the guide."""
+        """Prepare the model. Raises UsageError for steps, sampler, settings or guide that the model does not allow."""
         self.spec, self.options = model.spec, options
         self.extractor = model.extractor
         self.windowed = None

@@ -1,8 +1,7 @@
-"""From a recording to one speaker embedding: mono, at the network's rate, without its silence if wanted, in overlapping
-segments whose embeddings are averaged.
+"""Turn a recording into one speaker embedding: mono, at the network's rate, in overlapping segments that are averaged.
 
-Segments of a recording are embedded some at a time, with one CPU thread, and so are those of other recordings beside them:
-neither company nor the number of threads changes a bit of the result.
+Silence is removed if wanted. Segments are embedded some at a time, with one CPU thread, and so are those of other
+recordings beside them: neither other recordings nor the number of threads change a bit of the result.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -25,7 +24,7 @@ SPARE_LANES = 2  # recordings that are read while others are embedded
 
 
 class Embedder:
-    """`embed` a recording; one Embedder serves many, from several threads at once. `lanes` of them keep it busy."""
+    """Embed recordings, from several threads at once. `lanes`: number of recordings that keep it busy."""
 
     def __init__(self, extractor: Extractor, options: EmbedOptions = EmbedOptions()):
         self.extractor, self.options = extractor, options
@@ -36,7 +35,10 @@ class Embedder:
         self._threads = ThreadPoolExecutor(count, "embedding", torch.set_num_threads, (1,))
 
     def embed(self, audio: np.ndarray, rate: int) -> np.ndarray:
-        """(C, N) at `rate` -> (D,) float32. Raises AudioError for what is too short or silent."""
+        """Return the embedding (D,) float32 of `audio` (C, N) at `rate`.
+
+        Raises AudioError if it is too short or silent.
+        """
         wave = torch.from_numpy(self.prepare(audio, rate))
         length = min(len(wave), self.segment)
         rows = max(1, int(BATCH_SECONDS * self.extractor.sample_rate) // length)

@@ -1,7 +1,7 @@
-"""From recordings or stored embeddings to repaired ones: a repair model and the speaker network it was trained for.
+"""Turn recordings or stored embeddings into repaired ones: a repair model and the speaker network it was trained for.
 
-A model repairs the embeddings of one extractor only. Both headers hold the id of the extractor. The ids are compared here
-before anything is computed.
+A model repairs the embeddings of one extractor only. Both headers hold the id of the extractor. The ids are compared
+here before anything is computed.
 """
 
 from pathlib import Path
@@ -23,11 +23,12 @@ from enhance_cli.tasks.repair import RECORDING_ROWS, Repairer
 
 
 class EmbeddingPipeline:
-    """A repair model and its speaker network, for recordings and for stored embeddings, from several threads at once.
+    """Hold a repair model and its speaker network, for recordings and for stored embeddings, from several threads at
+    once.
 
-    `extractor` is the name, id or file of the speaker network, which stored embeddings are taken to be made with too. None is
-    the one that the model was trained for. The network itself is loaded with the first recording, or by `load_extractor`.
-    Raises ModelError if it does not match the model.
+    `extractor`: name, id or file of the speaker network, also of stored embeddings. None is the one that the model was
+    trained for. The network itself is loaded with the first recording, or by `load_extractor`. Raises ModelError if it
+    does not match the model.
     """
 
     def __init__(
@@ -58,7 +59,7 @@ class EmbeddingPipeline:
 
     @property
     def embedded_by(self) -> str:
-        """Describe the speaker network and all settings that decide what the embedding of a recording is."""
+        """Describe the speaker network and all settings on which the embedding of a recording depends."""
         network = self.load_extractor().extractor
         return f"{network.spec.to_metadata()} {self.embedding} on {network.device.type}"
 
@@ -72,22 +73,22 @@ class EmbeddingPipeline:
         except AudioError as error:
             raise AudioError(f"{path}: {error.message}", error.hint) from error
 
-    def repair(self, rows: np.ndarray, found: str | None = None, what: str = "") -> tuple[np.ndarray, np.ndarray]:
+    def repair(self, rows: np.ndarray, found: str | None = None, source: str = "") -> tuple[np.ndarray, np.ndarray]:
         """Repair embeddings (K, D).
 
-        `found` is the id of the extractor that their file `what` names. Returns float32 (K, D), and bool (K,) for rows that
+        `found`: id of the extractor that their file `source` names. Returns float32 (K, D), and bool (K,) for rows that
         are unusable and were left as they were. Raises VectorError if the model is not for these embeddings.
         """
         if found and self.given_id and found != self.given_id:
             raise VectorError(
-                f"{what}: these are embeddings of {found}, not of {self.given_id}", "leave --extractor away"
+                f"{source}: these are embeddings of {found}, not of {self.given_id}", "leave --extractor away"
             )
         try:
             if found:
                 self.repairer.check_extractor(found)
             return self.repairer.run(rows)
         except EnhanceError as error:
-            raise VectorError(f"{what}: {error.message}", error.hint) from error
+            raise VectorError(f"{source}: {error.message}", error.hint) from error
 
     def repair_recorded(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Repair embeddings (K, D) of the speaker network loaded here. A row has the same bits in any company."""

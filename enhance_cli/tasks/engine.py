@@ -1,9 +1,9 @@
-"""Windows of many files on one device: whoever has windows hands them in, and gets the results back in order.
+"""Compute windows of many files on one device: callers hand in windows and receive the results in order.
 
-A few threads take what waits, up to `together` windows of one shape at a time, whatever file they belong to. On a GPU two
-threads fill batches by turns, so that one is on its way while the other is computed, and windows are filled up with silence to
-few lengths, so that short files share them; on a CPU several threads take a window each and torch computes each with one
-thread, so that neither the company of a window nor the number of threads changes a bit of its result.
+A few threads take waiting windows, up to `together` of one shape at a time, whatever file they belong to. On a GPU two
+threads fill batches in turn, so that one is in transfer while the other is computed, and windows are padded with
+silence to few lengths, so that short files share them. On a CPU several threads take a window each and torch computes
+each with one thread, so that neither other windows nor the number of threads change a bit of a result.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Order:
-    """A window to be run, and what else its task has to know about the file (`given`)."""
+    """Hold a window to compute, and the facts about the file that its task needs (`given`)."""
 
     window: Window
     given: Any
@@ -63,9 +63,9 @@ class Engine:
         self._threads = ThreadPoolExecutor(threads, "windows", **setting)
 
     def map(self, orders: Iterable[Order]) -> Iterator[tuple[Window, np.ndarray]]:
-        """Every window with its result, in order. As many orders are taken ahead as keep the engine busy, and no more.
+        """Yield every window with its result, in order. As many orders are taken ahead as keep the engine busy.
 
-        Raises what `run` raised. May be called from several threads at once.
+        Raises the exceptions of `run`. May be called from several threads at once.
         """
         asked: deque[tuple[Window, Future]] = deque()
         try:
@@ -84,12 +84,14 @@ class Engine:
                 future.cancel()
 
     def call(self, function: Callable, *arguments: Any) -> Any:
-        """Return what `function` returns for the arguments, computed in one of the engine's threads."""
+        """Return the result of `function` for the arguments, computed in one of the engine's threads."""
         return self._threads.submit(function, *arguments).result()
 
     def _serve(self) -> None:
-        """Run what waits first, and what of the same shape waits with it. There is one call for each order, so that some find
-        nothing left to do."""
+        """Take the oldest waiting window and all others of the same shape, up to the batch size, and compute them.
+
+        One call is submitted per window, so a call may find the queue empty.
+        """
         taken = self._take()
         for future, result in zip((future for _, future in taken), self._results([order for order, _ in taken])):
             if isinstance(result, BaseException):
@@ -111,7 +113,10 @@ class Engine:
         return taken
 
     def _results(self, orders: list[Order]) -> list[np.ndarray | BaseException]:
-        """A failure of several together is looked into one by one, so that no file fails for the sake of another."""
+        """Return the results.
+
+        If several fail together they are tried one by one, so that no file fails because of another.
+        """
         if not orders:
             return []
         try:
@@ -133,8 +138,10 @@ class Engine:
 
 
 def filled(order: Order, longest: int) -> Order:
-    """The window with silence behind it, up to one of eight lengths an octave, or `longest`. What it is filled up to depends on
-    nothing but its own length, and so does what the network makes of it."""
+    """Return the order with its window padded with silence to one of eight lengths an octave, or to `longest`.
+
+    The padded length depends on the window's own length only, and so does the result.
+    """
     samples = order.window.audio.shape[1]
     if samples >= longest:
         return order
@@ -157,10 +164,11 @@ def engine_for(
     longest: int,
     threads: int | None = None,
 ) -> Engine:
-    """The engine that suits the model and its device; `threads` CPU threads, None: as many as torch would take.
+    """Return the engine that suits the model and its device. `threads`: CPU threads, None for torch's own number.
 
-    `batch_size` and `longest`, the samples of a whole window, are for GPUs. On a CPU windows of a small network run side by
-    side, one thread each; a large one, which is slow even for a single window, has all threads for one window at a time.
+    `batch_size` and `longest` (samples of a whole window) are for GPUs. On a CPU windows of a small network run side by
+    side, one thread each. A large one, which is slow even for a single window, has all threads for one window at a
+    time.
     """
     if model.device.type != "cpu":
         return Engine(run, threads=2, together=batch_size, longest=longest)

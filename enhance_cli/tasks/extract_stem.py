@@ -1,9 +1,9 @@
-"""Extracting stems from a stream: each stem's rows (K C, n) for blocks (C, n) of the mix, of the same length in all.
+"""Extract stems from a stream: each stem's rows (K C, n) for blocks (C, n) of the mix, of the same length in all.
 
-The mix is brought to the model's rate and separated in windows; the estimates are brought back to the file's rate. What lies
-above the model's band is shared out by the energies that the stems have in the upper half of it. Where all stems of a model
-that knows the whole mix are asked for, what is left over is shared out too (audio.mixture_consistency), and they sum to the
-mix; unless the residual, the mix less the stems, is wanted for itself.
+The mix is brought to the model's rate and separated in windows. The estimates are brought back to the file's rate. The
+content above the model's band is distributed by the energies that the stems have in the upper half of it. Where all
+stems of a model that knows the whole mix are asked for, the rest is distributed too (audio.mixture_consistency), and
+they sum to the mix, unless the residual, the mix less the stems, is wanted for itself.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -33,8 +33,7 @@ NOISE_BLOCK = 1 << 16  # samples per generator
 
 
 class StemExtractor:
-    """`process` is what batch.files.enhance_file wants, with as many results as `parts`; one StemExtractor serves many files,
-    also at the same time.
+    """Extract stems from many files, also at the same time. `process` returns as many results as `parts`.
 
     Raises UsageError if the model does not have the stems, the steps, the sampler or the noise level.
     """
@@ -72,7 +71,7 @@ class StemExtractor:
         return self.engine.lanes
 
     def process(self, blocks: Iterable[np.ndarray], rate: int, channels: int, level: Meter) -> Iterator[np.ndarray]:
-        """Blocks (C, n) at `rate` in; (parts C, m) out, each part's channels together, as many samples in all.
+        """Yield (parts C, m) for blocks (C, n) at `rate`, each part's channels together, as many samples in all.
 
         `level` measured the whole file.
         """
@@ -96,7 +95,7 @@ class StemExtractor:
             yield self._assemble(x, tail)
 
     def _assemble(self, x: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """The parts from the mix x (C, n) and what `_estimates` gave for it."""
+        """Return the parts from the mix x (C, n) and the rows of `_estimates` for it."""
         count, channels = len(self.stems), x.shape[0]
         stems, gains, low = np.split(rows, [count * channels, 2 * count * channels])
         stems, gains = (v.reshape(count, channels, -1) for v in (stems, gains))
@@ -111,14 +110,16 @@ class StemExtractor:
         return stems.reshape(-1, x.shape[1])
 
     def _scale(self, level: Meter) -> float:
-        """How much louder the model hears the file; one factor for all channels, so that sources keep their places."""
+        """Return the factor on the file for the model, one for all channels, so that sources keep their places."""
         spec, active = self.model.spec, level.active_levels
         if spec.normalise == "level" and active.any():
             return spec.level / float(np.sqrt(np.mean(np.square(active[active > 0]))))
         return 1 / max(level.peak, 1.0)
 
     def _estimates(self, blocks: Iterable[np.ndarray], rate: int, channels: int, scale: float) -> Iterator[np.ndarray]:
-        """(K C stems, K C shares of what lies above the band, C mix in the band; m) at the file's rate."""
+        """Yield (K C stems, K C shares of the content above the band, C mix in the band, each m samples) at the file's
+        rate.
+        """
         own_rate = self.model.spec.sample_rate
         down, up = (
             Resampler(rate, own_rate, channels),
@@ -131,7 +132,7 @@ class StemExtractor:
 
     @torch.inference_mode()
     def _run(self, orders: list[Order]) -> list[np.ndarray]:
-        """The rows of every window, which is as many times louder for the model as the order gives for its file."""
+        """Return the rows of every window, whose order gives the factor on its file."""
         spec, device = self.model.spec, self.model.device
         batch = [order.window for order in orders]
         mix = send(torch.from_numpy(np.stack([w.audio for w in batch]).astype(np.float32)), device)  # (W, C, n)

@@ -1,4 +1,4 @@
-"""What a user may choose for each task. None is the model's own default. Nothing heavy is imported here."""
+"""Define the choices of a user for each task. None is the model's own default. Nothing heavy is imported here."""
 
 from dataclasses import dataclass, field
 

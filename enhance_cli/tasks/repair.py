@@ -1,9 +1,9 @@
-"""Repairing speaker embeddings: vectors (K, D) in, the vectors of the same speakers without what the recording did out.
+"""Repair speaker embeddings (K, D): return embeddings of the same speakers with the effect of the recording removed.
 
-Every vector is brought to the length sqrt(D), noise is added as the diffusion process has it at the chosen time, and the
-network estimates the clean vector, in one step or in several of DDIM. The same noise serves all vectors, blocks of a fixed
-size are computed with one thread each, so the result for a vector depends neither on those beside it nor on the number of
-threads.
+Every vector is brought to the length sqrt(D), noise is added as the diffusion process has it at the chosen time, and
+the network estimates the clean vector, in one step or in several of DDIM. The same noise serves all vectors, and blocks
+of a fixed size are computed with one thread each, so the result for a vector depends neither on those beside it nor on
+the number of threads.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -27,7 +27,7 @@ SHORTEST, LONGEST = 1e-12, 1e18  # lengths of usable vectors
 
 
 class Repairer:
-    """`repair` many vectors with one model. Raises UsageError or ModelError for what the model cannot do."""
+    """Repair many vectors with one model. Raises UsageError or ModelError for options that the model cannot do."""
 
     def __init__(self, model: Model, options: RepairOptions = RepairOptions()):
         spec = model.spec
@@ -52,7 +52,7 @@ class Repairer:
         self._threads = ThreadPoolExecutor(count, "repair", torch.set_num_threads, (1,))
 
     def check_extractor(self, extractor_id: str) -> None:
-        """Raises ModelError unless the model was trained on embeddings of that kind."""
+        """Raise ModelError unless the model was trained on embeddings of that extractor."""
         if extractor_id != self.extractor_id:
             raise ModelError(
                 f"{self.model.spec.name} repairs embeddings of {self.extractor_id}, not of {extractor_id}",
@@ -64,9 +64,12 @@ class Repairer:
         return self.run(vectors)[0]
 
     def run(self, vectors: np.ndarray, together: int = ROWS) -> tuple[np.ndarray, np.ndarray]:
-        """(K, D) -> (repaired (K, D) float32, which are unusable and as they were (K,) bool): rows with a number that is not
-        finite, or whose length is zero or beyond single precision. `together` are computed at once; for another number the
-        last bits may differ. Raises ModelError for another D."""
+        """Return (repaired (K, D) float32, unusable (K,) bool) for vectors (K, D).
+
+        Unusable rows have a number that is not finite, or a length that is zero or beyond single precision, and are
+        left as they were. `together` rows are computed at once. For another number the last bits may differ. Raises
+        ModelError for another D.
+        """
         if vectors.ndim != 2 or vectors.shape[1] != self.dimension:
             raise ModelError(
                 f"vectors of shape {list(vectors.shape)}: {self.model.spec.name} repairs {self.dimension} numbers each",
@@ -105,7 +108,7 @@ class Repairer:
         return torch.where(bad, vectors, repaired) if bad.any() else repaired, bad
 
     def _noises(self, y: Tensor) -> list:
-        """What the sampler draws from, once for every draw: the same D numbers (1, D) for all rows."""
+        """Return the noise sources of the sampler, one for every draw: the same D numbers (1, D) for all rows."""
         if not self.options.draws:
             return [lambda: y.new_zeros(())]
         generator = torch.Generator().manual_seed(self.options.seed)

@@ -12,7 +12,7 @@ from enhance_cli.errors import AudioError, UsageError
 
 
 def measured(audio: np.ndarray, rate: int) -> Meter:
-    """The level of a whole recording (C, N), full scale 1, that did not come from a file.
+    """Return the level of a whole recording (C, N), full scale 1, that did not come from a file.
 
     Raises UsageError for audio of another shape, AudioError for samples that are not finite.
     """
@@ -34,7 +34,7 @@ def resampled(blocks: Iterable[np.ndarray], resampler: Resampler, channels: int)
 
 
 class Waiting:
-    """The input that has been read but whose result is not there yet."""
+    """Hold the input that has been read but whose result is not there yet."""
 
     def __init__(self):
         self.held: deque[np.ndarray] = deque()
@@ -47,7 +47,7 @@ class Waiting:
             yield block
 
     def take(self, count: int) -> np.ndarray:
-        """The next `count` samples (C, count), of which there must be as many."""
+        """Return the next `count` samples (C, count), which must be there."""
         parts, missing = [], count
         self.samples -= count
         while missing:

@@ -1,8 +1,8 @@
-"""A stream of audio cut into windows that carry enough of their surroundings for the model.
+"""Cut a stream of audio into windows with enough context for the model, and join their results.
 
-Every window has a core and up to `margin` samples of context on either side (less at the ends of the file). Cores tile the
-file: with a margin as large as the model's context, the cores joined are the file processed whole. Where a model's context
-has no end, neighbours fade into each other around the border of their cores instead.
+Every window has a core and up to `margin` samples of context on either side (less at the ends of the file). Cores tile
+the file: with a margin as large as the model's receptive field, the cores joined are the file processed whole. For a
+model without a finite receptive field, neighbors fade into each other around the border of their cores instead.
 """
 
 from collections.abc import Iterable, Iterator
@@ -13,7 +13,10 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Window:
-    """`audio` (C, n); its samples [skip, skip + length) are the core; `start` is the position of `audio` in the file."""
+    """Hold `audio` (C, n).
+
+    Its samples [skip, skip + length) are the core, and `start` is the position of `audio` in the file.
+    """
 
     audio: np.ndarray
     start: int
@@ -23,7 +26,9 @@ class Window:
 
 @dataclass(frozen=True)
 class WindowPlan:
-    """How a stream is cut, in samples: `core` and `margin` of the windows, and `fade` on either side of a border."""
+    """Describe how a stream is cut, in samples: `core` and `margin` of the windows, and `fade` on either side of a
+    border.
+    """
 
     core: int
     margin: int
@@ -49,7 +54,7 @@ class WindowPlan:
 
 
 def cut(blocks: Iterable[np.ndarray], core: int, margin: int) -> Iterator[Window]:
-    """Windows over a stream of (C, n) blocks, in order; memory holds one window and one block."""
+    """Yield windows over a stream of (C, n) blocks, in order. Memory holds one window and one block."""
     held: list[np.ndarray] = []
     start = position = available = 0  # of the held audio, of the next core, end of the held audio: all in the file
     for block in blocks:
@@ -80,7 +85,7 @@ def _joined(blocks: list[np.ndarray]) -> np.ndarray:
 
 
 def join(done: Iterable[tuple[Window, np.ndarray]], fade: int = 0) -> Iterator[np.ndarray]:
-    """The results (R, n) of consecutive windows as one stream; each covers its window's whole `audio`.
+    """Yield the results (R, n) of consecutive windows as one stream. Each covers its window's whole `audio`.
 
     Around every border the one window's result fades linearly into the other's, over `fade` samples on either side as
     far as the margins reach.

@@ -1,4 +1,4 @@
-"""The table of training tasks: one class each, which knows its recipe, its losses and its data (training.task.Task)."""
+"""List the training tasks: one class each, with its recipe, its losses and its data (training.task.Task)."""
 
 from enhance_cli.catalogue import Catalogue
 

@@ -25,29 +25,29 @@ def test_published_front_ends(item):
     tone = torch.from_numpy(wave(item.replace("frontend", "wave"), samples, about["sr"]))
     assert rel_l2(tone[::101], arrays["wave_sub"]) < 1e-6
 
-    compressed = frontend.analyse((tone / tone.abs().max())[None])
+    compressed = frontend.analyze((tone / tone.abs().max())[None])
     ours, every = whole(compressed), about["shape"][1] // arrays["comp_sub"].shape[1]
     assert ours.shape == tuple(about["shape"])
     assert rel_l2(ours[:, ::every, ::4], arrays["comp_sub"]) < tolerance
     assert rel_l2(whole(frontend.expand(compressed))[:, ::every, ::4], arrays["stft_sub"]) < tolerance
 
     gain = torch.from_numpy(arrays["gain"]).reshape(1, 1, 1, -1)
-    assert rel_l2(frontend.synthesise(compressed * gain, samples)[0, ::37], arrays["mod_sub"]) < 3 * tolerance
+    assert rel_l2(frontend.synthesize(compressed * gain, samples)[0, ::37], arrays["mod_sub"]) < 3 * tolerance
 
 
 @pytest.mark.parametrize("frontend", [Frontend(), *PUBLISHED.values()], ids=["ours", *PUBLISHED])
 @pytest.mark.parametrize("samples", [1, 200, 255, 256, 768, 5000])
 def test_there_and_back_whatever_the_length(frontend, samples):
     sound = 0.3 * torch.randn(2, samples, generator=torch.Generator().manual_seed(0))
-    spectrum = frontend.analyse(sound)
+    spectrum = frontend.analyze(sound)
     assert spectrum.shape == (2, 2, samples // frontend.hop + 1, frontend.n_fft // 2 + 1)
-    assert torch.allclose(frontend.synthesise(spectrum, samples), sound, atol=2e-6)
+    assert torch.allclose(frontend.synthesize(spectrum, samples), sound, atol=2e-6)
 
 
 def test_silence_stays_silence_and_has_gradients():
     for frontend in (Frontend(), *PUBLISHED.values()):
         silence = torch.zeros(1, 4000, requires_grad=True)
-        back = frontend.synthesise(frontend.analyse(silence), 4000)
+        back = frontend.synthesize(frontend.analyze(silence), 4000)
         assert not back.any()
         back.sum().backward()
         assert torch.isfinite(silence.grad).all()
@@ -56,7 +56,7 @@ def test_silence_stays_silence_and_has_gradients():
 @pytest.mark.parametrize("frontend", [Frontend(), *PUBLISHED.values()], ids=["ours", *PUBLISHED])
 def test_recompress_gives_the_magnitudes_to_another_power(frontend):
     sound = 0.3 * torch.randn(1, 4000, generator=torch.Generator().manual_seed(0))
-    compressed = frontend.analyse(sound)
+    compressed = frontend.analyze(sound)
     magnitude = frontend.expand(compressed).square().sum(dim=1, keepdim=True).sqrt()
     other, spectrum = frontend.recompress(compressed, 0.3)
     loud = magnitude > 0.01

@@ -28,7 +28,7 @@ def waves(seed: int, batch: int = 3) -> torch.Tensor:
 
 
 def spectra(seed: int, batch: int = 3) -> torch.Tensor:
-    return FRONTEND.analyse(waves(seed, batch))
+    return FRONTEND.analyze(waves(seed, batch))
 
 
 def test_si_snr_is_the_textbook_value_whatever_the_scale():
@@ -86,9 +86,9 @@ def test_reverse_process_backpropagates_through_the_last_call_only(monkeypatch):
 
 def test_front_end_is_its_own_inverse_and_recompresses_exactly():
     wave = 0.1 * torch.randn(2, 5000, generator=torch.Generator().manual_seed(0))
-    spectrum = FRONTEND.analyse(wave)
+    spectrum = FRONTEND.analyze(wave)
     assert spectrum.shape == (2, 2, 5000 // 256 + 1, 257)
-    padded = FRONTEND.synthesise(FRONTEND.analyse(torch.nn.functional.pad(wave, (0, 120))), 5000)
+    padded = FRONTEND.synthesize(FRONTEND.analyze(torch.nn.functional.pad(wave, (0, 120))), 5000)
     assert torch.allclose(padded, wave, atol=1e-6)
     magnitude, same = FRONTEND.recompress(spectrum, 0.5)
     assert torch.allclose(same * FRONTEND.scale, spectrum, atol=1e-5)
@@ -147,11 +147,11 @@ def test_the_last_step_of_consistency_is_anchored_at_the_teacher_and_the_others_
 def test_perceptual_distance_ranks_as_pesq_does():
     clean, noisy = (soundfile.read(PAIRS / side / "p232_328.flac", dtype="float32")[0] for side in ("clean", "noisy"))
     samples = clean.size // FRONTEND.hop * FRONTEND.hop
-    target = FRONTEND.analyse(torch.from_numpy(clean[:samples])[None])
+    target = FRONTEND.analyze(torch.from_numpy(clean[:samples])[None])
     distances, scores = [], []
     for share in (0.0, 0.1, 0.3, 1.0):
         mixed = (1 - share) * clean + share * noisy
-        estimate = FRONTEND.analyse(torch.from_numpy(mixed[:samples])[None])
+        estimate = FRONTEND.analyze(torch.from_numpy(mixed[:samples])[None])
         distances.append(float(DISTANCES["perceptual"](estimate, target, FRONTEND)))
         scores.append(metrics.load("pesq")(clean, mixed, 16000))
     assert distances == sorted(distances) and scores == sorted(scores, reverse=True)
@@ -161,7 +161,7 @@ def test_perceptual_distance_of_pauses_has_a_finite_gradient():
     target = waves(1)
     target[1:, 8192:] = 0
     estimate = (target + 0.01 * waves(2) * (target != 0)).requires_grad_()
-    DISTANCES["perceptual"](FRONTEND.analyse(estimate), FRONTEND.analyse(target), FRONTEND).backward()
+    DISTANCES["perceptual"](FRONTEND.analyze(estimate), FRONTEND.analyze(target), FRONTEND).backward()
     assert estimate.grad.isfinite().all() and estimate.grad[0].any()
 
 

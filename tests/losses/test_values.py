@@ -70,7 +70,7 @@ def test_si_snr_is_taken_of_every_item_by_itself():
 def test_hybrid_spectral_is_the_weighted_sum_of_magnitudes_spectra_and_si_snr():
     """By the waveforms: the front end's compression is undone and the exponent 0.3 taken here, in numpy."""
     first, second = ((0.1 * draw(2, 256 * 20, seed=seed)) for seed in (0, 1))
-    estimate, target = (FRONTEND.analyse(wave) for wave in (first + second, first))
+    estimate, target = (FRONTEND.analyze(wave) for wave in (first + second, first))
 
     def compressed(spectrum):
         plain = FRONTEND.expand(spectrum).double().numpy()

@@ -33,4 +33,4 @@ def test_clean_speech_has_the_spread_of_the_published_front_end(name):
 
 def spread(frontend: Frontend, audio: np.ndarray) -> float:
     """Standard deviation of the complex compressed spectrogram."""
-    return float(frontend.analyse(torch.from_numpy(audio)[None]).square().sum(1).mean().sqrt())
+    return float(frontend.analyze(torch.from_numpy(audio)[None]).square().sum(1).mean().sqrt())

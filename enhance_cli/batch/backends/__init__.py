@@ -1,1 +1,1 @@
-"""Where the files of a batch are worked on: threads of this process, other processes of this machine, a Ray cluster."""
+"""Process the files of a batch in threads of this process, in other processes of this machine, or on a Ray cluster."""

@@ -1,4 +1,7 @@
-"""The form that all back ends share: told what records say and where files are worked on, they do the jobs of a batch."""
+"""Define the form that all back ends share.
+
+They are given the common fields of the records and the device, and process the jobs of a batch.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,10 +16,10 @@ from enhance_cli.batch.worker import WorkerSpec
 
 @dataclass(frozen=True)
 class Listener:
-    """Callbacks of a run. What they raise ends it.
+    """Hold the callbacks of a run. An exception that they raise ends it.
 
-    `on_record` gets each record as its file ends, in the main thread. `on_embedded` gets a record whose file has been read
-    but whose output is written later. `watch` returns a transform that reports progress.
+    `on_record` receives each record as its file ends, in the main thread. `on_embedded` receives a record whose file
+    has been read but whose output is written later. `watch` returns a transform that reports progress.
     """
 
     on_record: Callable[[Record], None]

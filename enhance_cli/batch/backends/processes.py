@@ -1,7 +1,8 @@
-"""The loop over the files in worker processes of this machine: one process for each GPU, or as many as wanted.
+"""Process the files in worker processes of this machine: one process for each GPU, or as many as wanted.
 
-What kills a worker (a decoder that crashes, memory that runs out) ends neither the run nor the other files: another worker is
-started, what the dead one had in hand is done again, now one file at a time, and a file that kills a second time is reported.
+A worker that dies (a decoder that crashes, memory that runs out) ends neither the run nor the other files: another
+worker is started, the jobs of the dead one are done again, now one file at a time, and a file that kills a second time
+is reported.
 """
 
 import contextlib
@@ -30,7 +31,7 @@ MAX_DEATHS = 3  # of workers one after the other that have not even loaded the m
 
 @dataclass
 class _Worker:
-    """A process, our end of the pipe to it, how many files it can have in hand (0: it is not ready) and which it has."""
+    """Hold a process, our end of its pipe, the number of files it may have in hand (0: not ready) and those it has."""
 
     process: Any
     pipe: Connection
@@ -41,7 +42,7 @@ class _Worker:
 
 
 class Processes:
-    """The back end of several processes, one for each of `devices` ("cuda:0", "cpu", ...).
+    """Process files in several processes, one for each of `devices` ("cuda:0", "cpu", ...).
 
     A file on which two workers died is a failed record. `run` raises EnhanceError if workers cannot load the model.
     """
@@ -70,7 +71,7 @@ class Processes:
 
 
 class _Crew:
-    """The workers, and the jobs that are left."""
+    """Hold the workers, and the jobs that are left."""
 
     def __init__(self, spec: WorkerSpec, facts: Mapping[str, Any], devices: Sequence[str], todo: Mapping[int, Job]):
         self.spec, self.facts, self.left = spec, dict(facts), dict(todo)
@@ -173,7 +174,7 @@ class _Crew:
 def serve(pipe: Connection, spec: WorkerSpec, facts: Mapping[str, Any]) -> None:
     """Load the model in a worker process, then do the jobs that come through `pipe` until None comes or it ends.
 
-    Ctrl-C reaches every process of a terminal; what is to be done then is for the parent to say.
+    Ctrl-C reaches every process of a terminal, and the parent decides how workers end.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)

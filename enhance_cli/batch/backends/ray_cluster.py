@@ -1,7 +1,8 @@
-"""The loop over the files on a Ray cluster, with workers on many machines.
+"""Process the files on a Ray cluster, with workers on many machines.
 
-Ray Data sends jobs to worker processes that hold the model, one for each slot (a GPU, or `--threads` CPU cores), and brings the
-records back as files end. A job whose worker or machine dies is done again elsewhere; doing one twice gives the same file.
+Ray Data sends jobs to worker processes that hold the model, one for each slot (a GPU, or `--threads` CPU cores), and
+returns the records as files end. A job whose worker or machine dies is done again elsewhere. Doing one twice gives the
+same file.
 """
 
 import contextlib
@@ -33,10 +34,10 @@ MAX_BLOCKS = 20_000  # beyond this Ray gets several jobs at a time: each bundle 
 
 
 class RayCluster:
-    """The back end of a Ray cluster.
+    """Process files on a Ray cluster.
 
-    `address` None is the cluster in RAY_ADDRESS, else the one that this machine belongs to, else one started for this run.
-    `workers` None takes every slot that the cluster has now. More than that wait for machines to join.
+    `address` None is the cluster in RAY_ADDRESS, else the one of this machine, else one started for this run. `workers`
+    None takes every slot that the cluster has now. More than that wait for machines to join.
     """
 
     where = "on Ray"
@@ -78,7 +79,7 @@ class RayCluster:
 
 
 class _Cluster:
-    """A connection to Ray; one that was there before is left open."""
+    """Connect to Ray. A connection that existed before is left open."""
 
     def __init__(self, address: str | None):
         self.address = address
@@ -191,7 +192,7 @@ class _Cluster:
 
 
 class _BytesOnly(io.TextIOBase):
-    """Standard output, where results are written as bytes; Ray prints text there about what it will try again."""
+    """Pass bytes to standard output and drop text, since results are bytes and Ray prints text about its retries there."""
 
     def __init__(self, stream: Any):
         self._stream = stream
@@ -209,7 +210,7 @@ class _BytesOnly(io.TextIOBase):
 
 @contextlib.contextmanager
 def _silent_stderr() -> Iterator[None]:
-    """Ray's own libraries talk there while they start; what goes wrong is raised as well."""
+    """Silence standard error while Ray's own libraries start. Their errors are raised as well."""
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     os.close(nowhere)

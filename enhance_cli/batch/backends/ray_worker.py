@@ -1,4 +1,4 @@
-"""The process of a Ray worker: it holds the model and turns one row (a job) into another (its record)."""
+"""Run a Ray worker: it holds the model and turns one row (a job) into another (its record)."""
 
 import pickle
 import socket
@@ -23,7 +23,7 @@ PATIENCE = 60  # seconds that a worker on a lost machine may go on writing
 
 
 class Tries:
-    """How often each job has been begun. It lives beside the driver, so that it outlives the workers."""
+    """Count how often each job has been begun. It lives beside the driver, so that it outlives the workers."""
 
     def __init__(self):
         self.counts: Counter[int] = Counter()
@@ -34,10 +34,11 @@ class Tries:
 
 
 class Slot:
-    """One slot of the cluster.
+    """Process jobs in one slot of the cluster.
 
-    `weights` refers to the bytes of the model's file in Ray's store: this machine may not have the file, or a different one.
-    `tries` is a handle of Tries. A job that was begun more than `max_tries` times, since its workers died, comes back undone.
+    `weights` refers to the bytes of the model's file in Ray's store, since this machine may not have the file, or a
+    different one. `tries` is a handle of Tries. A job that was begun more than `max_tries` times, since its workers
+    died, comes back undone.
     """
 
     def __init__(self, spec: WorkerSpec, facts: Mapping[str, Any], weights: Any, tries: Any, max_tries: int):
@@ -75,7 +76,10 @@ class Slot:
         return {"ended": pickle.dumps((number, sendable(ended[0])))}
 
     def _patiently(self, job: Job) -> Mapping[str, Any]:
-        """A machine that Ray has given up may still be at this job, and holds its output until it notices."""
+        """Do a job, waiting if its output is locked.
+
+        A machine that Ray has given up may still work on this job, and holds its output until it notices.
+        """
         deadline = time.monotonic() + PATIENCE
         while True:
             try:

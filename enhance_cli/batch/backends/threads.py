@@ -1,7 +1,7 @@
-"""The loop over the files in threads of this process: one bad file never stops the rest, and no failure goes unseen.
+"""Process the files in threads of this process: one bad file never stops the rest, and no failure goes unseen.
 
-Files may be worked on side by side, in threads called lanes, so that reading, computing and writing overlap. Each ends in one
-`Record`, handed to a callback at once.
+Files may be processed side by side, in threads called lanes, so that reading, computing and writing overlap. Each ends
+in one `Record`, handed to a callback at once.
 """
 
 import contextlib
@@ -30,9 +30,9 @@ def run(
 ) -> Summary:
     """Call `function` on each job, `lanes` jobs at a time. Its result and `base` are the fields of the job's record.
 
-    `on_record` is called here, in the order in which files end. What it raises ends the run. Ctrl-C and SIGTERM end the run
-    after `function` has cleaned up: with several lanes `function` raises KeyboardInterrupt when it sees that `stop` is set.
-    A file then in hand gets no record, since it is neither done nor failed.
+    `on_record` is called here, in the order in which files end. Its exceptions end the run. Ctrl-C and SIGTERM end the
+    run after `function` has cleaned up: with several lanes `function` raises KeyboardInterrupt when it sees that `stop`
+    is set. A file then in hand gets no record, since it is neither done nor failed.
     """
     summary = Summary()
     count = summary.counting(on_record)
@@ -58,7 +58,7 @@ def run_skips(jobs: Iterable[Job], base: Mapping[str, Any], on_record: Callable[
 
 
 class Threads:
-    """The back end in this process: one model, and as many files at a time as keep it busy."""
+    """Process files in this process: one model, and as many files at a time as keep it busy."""
 
     def __init__(self, spec: WorkerSpec, facts: Mapping[str, Any]):
         self.spec = spec
@@ -76,7 +76,7 @@ class Threads:
 
 @dataclass(frozen=True)
 class SkipsOnly:
-    """The back end of a batch whose outputs are all there already. It needs no model."""
+    """Record a batch whose outputs all exist. It needs no model."""
 
     facts: Mapping[str, Any]
     where: str = ""

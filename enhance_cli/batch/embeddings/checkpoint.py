@@ -17,10 +17,11 @@ from enhance_cli.batch.safety.atomic import STDOUT
 
 
 class EmbeddingCheckpoint:
-    """The embeddings for `target` that have been made so far, by several threads.
+    """Store the embeddings for `target` that have been made so far, by several threads.
 
-    `made_by` describes the network and its settings. Rows of an earlier run with another description are dropped. Used as a
-    context manager, which one run at a time can hold: it raises Busy in the others. Nothing is stored for standard output.
+    `made_by` describes the network and its settings. Rows of an earlier run with another description are dropped. Used
+    as a context manager, which one run at a time can hold: it raises Busy in the others. Nothing is stored for standard
+    output.
     """
 
     def __init__(self, target: Path, made_by: str):

@@ -1,7 +1,8 @@
-"""Many recordings into one file of embeddings, with their paths as ids.
+"""Embed many recordings into one file of embeddings, with their paths as ids.
 
-The file is written whole, when all have ended. Until then the embeddings are kept in a hidden checkpoint beside it, so that
-the run after a killed one continues. Recordings that the file holds already are left as they are, others are added.
+The file is written atomically when all have ended. Until then the embeddings are kept in a hidden checkpoint beside it,
+so that the run after a killed one continues. Recordings that the file holds already are left as they are, others are
+added.
 """
 
 from collections import Counter
@@ -55,10 +56,10 @@ def plan_into_one_file(found: Sequence[Input], plan: Job) -> list[Job]:
 
 
 class CollectionBackend:
-    """The back end of many recordings into one file, in this process.
+    """Process many recordings into one file, in this process.
 
-    No record says "done" before that file is there. Until then `listener.on_embedded` gets it. `run` raises VectorError if
-    there is a file already to which nothing can be added, Busy if another run works on it.
+    No record says "done" before that file is there. Until then `listener.on_embedded` gets it. `run` raises VectorError
+    if there is a file already to which nothing can be added, Busy if another run works on it.
     """
 
     def __init__(self, spec: WorkerSpec, facts: Mapping[str, Any]):
@@ -101,7 +102,7 @@ class CollectionBackend:
 
 
 class Collection:
-    """The rows of one file, made by several threads."""
+    """Hold the rows of one file, made by several threads."""
 
     def __init__(self, jobs: Sequence[Job], worker: EmbeddingWorker, checkpoint: EmbeddingCheckpoint):
         self.jobs, self.worker, self.checkpoint, self.target = jobs, worker, checkpoint, jobs[0].target

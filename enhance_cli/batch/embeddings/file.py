@@ -1,4 +1,4 @@
-"""One file of speaker embeddings, or one recording, from input to output.
+"""Process one file of speaker embeddings, or one recording, from input to output.
 
 The pipeline that embeds and repairs is given. A format of two files (.scp and its .ark) gets both or none.
 """
@@ -24,10 +24,10 @@ DEFAULT_FORM = "npz"
 
 
 class EmbeddingPipeline(Protocol):
-    """Embeds recordings and repairs embeddings (tasks.embedding_pipeline). It serves `lanes` files at a time.
+    """Embed recordings and repair embeddings (tasks.embedding_pipeline), for `lanes` files at a time.
 
-    `extractor_id` is the id of the embeddings. `embedded_by` describes the network and all settings that decide what the
-    embedding of a recording is.
+    `extractor_id` is the id of the embeddings. `embedded_by` describes the network and all settings on which the
+    embedding of a recording depends.
     """
 
     extractor_id: str
@@ -37,10 +37,10 @@ class EmbeddingPipeline(Protocol):
     def embed_file(self, path: Path) -> tuple[np.ndarray, float]:
         """Return the embedding (D,) and the seconds of a recording."""
 
-    def repair(self, rows: np.ndarray, found: str | None, what: str) -> tuple[np.ndarray, np.ndarray]:
+    def repair(self, rows: np.ndarray, found: str | None, source: str) -> tuple[np.ndarray, np.ndarray]:
         """Return repaired rows (K, D), and which were left as they were (K,).
 
-        `found` is the id of the extractor that the file `what` names.
+        `found`: id of the extractor that the file `source` names.
         """
 
     def repair_recorded(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -87,7 +87,7 @@ class EmbeddingWorker:
 
 @dataclass(frozen=True)
 class EmbeddingWorkerSpec(WorkerSpec):
-    """A WorkerSpec whose `load` returns an EmbeddingPipeline. `form` is the format asked for."""
+    """Specify a worker whose `load` returns an EmbeddingPipeline. `form`: format asked for."""
 
     form: str | None = None
 
@@ -108,9 +108,9 @@ def save(target: Path, vectors: Vectors, form: str | None = None) -> None:
 
 
 def refuse_lost_archives(jobs: list[Job], existing: str) -> None:
-    """Raises UsageError where the .ark that a written .scp needs is an input, another output, or there already.
+    """Raise UsageError where the .ark that a written .scp needs is an input, another output, or exists.
 
-    An .ark whose .scp a killed run did not live to finish does not count. An .scp in object storage is refused as well: it
+    An .ark whose .scp a killed run did not finish does not count. An .scp in object storage is refused as well: it
     names its .ark by a path.
     """
     paths = {path for job in jobs for path in (job.source, job.target)} - {STDIN}

@@ -59,7 +59,7 @@ def discard_unfinished(target: Path, patience: float = 5.0) -> None:
 
 
 def spool_pipe(path: Path) -> Path:
-    """Copy what a named pipe or a `<(command)` gives to a temporary file and return its path.
+    """Copy the data of a named pipe or a `<(command)` to a temporary file and return its path.
 
     Raises AudioError as `spool_stdin` does, OSError as the file system gives it.
     """

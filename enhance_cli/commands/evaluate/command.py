@@ -49,7 +49,7 @@ def evaluate(
             "--model",
             "-m",
             metavar="NAME",
-            help="Also score what this model makes of the --noisy files, or of the mixes; a name or a .safetensors file."
+            help="Also score this model on the --noisy files, or on the mixes: a name or a .safetensors file."
             " May be given several times.",
         ),
     ] = None,
@@ -68,21 +68,17 @@ def evaluate(
 ) -> None:
     """Score cleaned speech, or separated stems, against the originals.
 
-    Higher is better in every column but LSD. With --model, speed is in
-    multiples of real time, loading aside.
+    Higher is better in every column but LSD. With --model, speed is in multiples of real time, without loading.
 
-    Speech: PESQ, ESTOI and SI-SDR compare with the original. OVRL, SIG, BAK and
-    P808 are the parts of DNSMOS, which predicts what listeners would say. SI-SDR
-    is taken at the rate of the original, the others at 16 kHz. Where originals
-    have a band above 8 kHz, two columns are of that band alone: HF, its SI-SDR,
-    and LSD, its log-spectral distance in dB.
+    Speech: PESQ, ESTOI and SI-SDR compare with the original. OVRL, SIG, BAK and P808 are the parts of DNSMOS, which
+    predicts the opinion of listeners. SI-SDR is taken at the rate of the original, the others at 16 kHz. Where
+    originals have a band above 8 kHz, two columns are of that band alone: HF, its SI-SDR, and LSD, its log-spectral
+    distance in dB.
 
-    Stems: a recording is a folder with mixture.wav (or mix.wav), bass.wav,
-    drums.wav and so on. ESTIMATES has the same folders with what was extracted,
-    as bass.wav or mixture_bass.wav. The columns are SI-SDR improvements in dB:
-    of each stem in windows of 4 s where it plays, their mean, the mean with
-    silent stems too as published for Slakh2100 (msdm), and that of whole
-    recordings; the last is the SDR.
+    Stems: a recording is a folder with mixture.wav (or mix.wav), bass.wav, drums.wav and so on. ESTIMATES has the same
+    folders with the extracted stems, as bass.wav or mixture_bass.wav. The columns are SI-SDR improvements in dB: of
+    each stem in windows of 4 s where it plays, their mean, the mean with silent stems too as published for Slakh2100
+    (msdm), and that of whole recordings. The last is the SDR.
     """
     if steps and not model:
         raise UsageError("--steps needs a model to run", "add --model NAME")

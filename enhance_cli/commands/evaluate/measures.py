@@ -1,5 +1,7 @@
-"""The scores of one file of speech: SI-SDR and the band above 8 kHz at the rate of the clean file, the others at 16 kHz, where
-PESQ and DNSMOS are defined. All in mono.
+"""Score one file of speech.
+
+SI-SDR and the band above 8 kHz are scored at the rate of the clean file, the others at 16 kHz, where PESQ and DNSMOS
+are defined. All are in mono.
 """
 
 from collections.abc import Callable
@@ -23,7 +25,7 @@ Mono = tuple["np.ndarray", int]  # (N,) and its rate in Hz
 
 @dataclass(frozen=True)
 class Original:
-    """The clean file called `key`: `own` mono at its own rate, `wide` at 16 kHz (the same where that is its rate)."""
+    """Hold the clean file called `key`: `own` mono at its own rate, `wide` at 16 kHz (the same where that is its rate)."""
 
     key: PurePath
     own: Mono

@@ -1,8 +1,8 @@
-"""`enhance evaluate`: scores folders of cleaned files, or a model at some step counts, against the originals.
+"""Run `enhance evaluate`: score folders of cleaned files, or a model at some step counts, against the originals.
 
-Files are paired by name, extension aside, and mixed to mono. SI-SDR and the scores of the band above 8 kHz are taken at the
-rate of the clean file, the others at 16 kHz, where PESQ and DNSMOS are defined. Every row of the table is the mean over the
-same files; the scores of the high band are over those of them that have one.
+Files are paired by name without extension, and mixed to mono. SI-SDR and the scores of the band above 8 kHz are taken
+at the rate of the clean file, the others at 16 kHz, where PESQ and DNSMOS are defined. Every row of the table is the
+mean over the same files, and over those of them that have a high band for its scores.
 """
 
 from collections.abc import Callable, Sequence
@@ -87,7 +87,7 @@ def _files(folder: Path) -> Files:
 
 
 def _common(originals: Files, folders: list[tuple[str, Files]]) -> tuple[list[PurePath], bool]:
-    """The names that all folders share, and whether clean files had to be left out (one line a folder)."""
+    """Return the names that all folders share, and whether clean files had to be left out (one message per folder)."""
     keys, missing_any = set(originals), False
     for name, files in folders:
         if not keys & set(files):
@@ -122,7 +122,7 @@ def _denoisers(name: str, counts: Sequence[int] | None, device: str, noisy: File
 
 
 def _rows(systems: list[System], seconds: float, has_noisy: bool) -> list[dict]:
-    """Means, the difference to the noisy input (the first system) and the speed of what was computed here."""
+    """Return means, the difference to the noisy input (the first system) and the speed of systems computed here."""
     means = [_means(system.scores) for system in systems]
     rows = []
     for system, mean in zip(systems, means, strict=True):
@@ -154,7 +154,7 @@ def _hint_at_delays(systems: list[System]) -> None:
 
 
 def _print_table(rows: list[dict], seconds: float, high_band: int) -> None:
-    """Print `rows`; `high_band` is the number of files with a band above 8 kHz."""
+    """Print `rows`. `high_band`: number of files with a band above 8 kHz."""
     title = f"Mean of {counted(rows[0]['files'], 'file')}, {seconds:.0f} s"
     if 0 < high_band < rows[0]["files"]:
         title += f"; HF and LSD of {counted(high_band, 'file')}"

@@ -1,7 +1,7 @@
-"""`enhance evaluate --task stems`: scores separated stems, or a model at some step counts, against the true ones.
+"""Run `enhance evaluate --task stems`: score separated stems, or a model at some step counts, against the true ones.
 
-A recording is a folder with a file for the mix ("mixture" or "mix") and one for each stem, extensions aside; its estimates are
-in the folder of the same path below that of a system. Every row of the table is over the same recordings.
+A recording is a folder with a file for the mix ("mixture" or "mix") and one for each stem, extensions aside. Its
+estimates are in the folder of the same path below that of a system. Every row of the table is over the same recordings.
 """
 
 import math
@@ -35,8 +35,10 @@ Stems = dict[str, "np.ndarray"]  # mono (N,) each
 
 @dataclass(frozen=True)
 class Recording:
-    """The true stems (N,) and the mix (C, N), in the folder `place` below that of all: stems are compared with the mean of the
-    mix's channels."""
+    """Hold the true stems (N,) and the mix (C, N) of a recording.
+
+    Stems are compared with the mean of the mix's channels.
+    """
 
     place: PurePath
     mix: "np.ndarray"
@@ -74,7 +76,7 @@ def evaluate_stems(
 
 
 def recordings(truth: Path) -> list[PurePath]:
-    """The folders at or below `truth` that hold audio and something called as a mix, relative to it and sorted.
+    """Return the folders at or below `truth` with audio and a mix, relative to it and sorted.
 
     Raises UsageError if there are none.
     """
@@ -90,7 +92,10 @@ def recordings(truth: Path) -> list[PurePath]:
 
 
 def read(truth: Path, place: PurePath) -> Recording:
-    """Raises AudioError for files that are missing, cannot be read or told apart, or differ in rate or length."""
+    """Return a recording.
+
+    Raises AudioError for files that are missing, cannot be read or told apart, or differ in rate or length.
+    """
     import numpy as np
 
     files = _by_name(truth / place)
@@ -145,7 +150,7 @@ def measure(recording: Recording, estimates: Stems) -> dict[str, dict[str, list[
 
 
 def _by_name(folder: Path) -> dict[str, Path]:
-    """The audio in one recording's folder. What is wrong with it ends that recording only: raises AudioError."""
+    """Return the audio in one recording's folder by name. Raises AudioError, which ends that recording only."""
     try:
         return {str(name): path for name, path in audio_files(folder, recursive=False).items()}
     except UsageError as error:
@@ -153,7 +158,9 @@ def _by_name(folder: Path) -> dict[str, Path]:
 
 
 def _reader(folder: Path) -> Callable:
-    """Estimates lie in FOLDER/RECORDING/STEM.*; a name may begin with that of the mix (mixture_bass.wav)."""
+    """Return a function that reads estimates FOLDER/RECORDING/STEM.*, also with the mix's name in front
+    (mixture_bass.wav).
+    """
     from enhance_cli.audio.resample import resample
 
     if not folder.is_dir():

@@ -1,6 +1,4 @@
-"""What the tables of `enhance evaluate` share: systems that give estimates, the loop that scores all of them on the same
-recordings, and the result as a table or as JSON lines.
-"""
+"""Score systems on the same recordings, and print the result as a table or as JSON lines."""
 
 import json
 import math
@@ -23,7 +21,9 @@ SPEED = "times_real_time"
 
 @dataclass
 class System:
-    """One row: what gives its estimates, what was measured of each recording, and the seconds that computing took."""
+    """Hold one row: the function that gives its estimates, the measures of each recording, and the seconds of
+    computing.
+    """
 
     name: str
     produce: Callable[[Any], tuple[Any, float]]  # reference -> estimate, seconds of work; 0 for files that were there
@@ -36,10 +36,10 @@ class System:
 
 
 def computed(model: str, rate: int, counts: Iterable[int], run: Callable, source: Callable) -> list[System]:
-    """A system for each number of steps: `run(audio (C, N), rate, steps)` of what `source(reference)` gives, timed.
+    """Return a system for each number of steps: `run(audio (C, N), rate, steps)` on `source(reference)`, timed.
 
-    Each first runs on a second of noise, which keeps the costs of a first call out of its speed; silence would never reach
-    the network. Raises UsageError for steps that the model does not do.
+    Each first runs on a second of noise, which keeps the costs of a first call out of its speed. Silence would never
+    reach the network. Raises UsageError for steps that the model does not allow.
     """
     import numpy as np
 
@@ -83,7 +83,10 @@ def allowed_steps(spec: "Spec", counts: Iterable[int], *, warn: bool) -> list[in
 
 
 def audio_files(folder: Path, recursive: bool) -> dict[PurePath, Path]:
-    """The audio in `folder` by relative path without extension. Raises UsageError for none, or two that share a name."""
+    """Return the audio in `folder` by relative path without extension.
+
+    Raises UsageError for none, or two that share a name.
+    """
     from enhance_cli.batch.inputs import expand
 
     files: dict[PurePath, Path] = {}
@@ -111,10 +114,10 @@ def score_all(
     measure: Callable[[Any, Any], dict],
     on_scores: Callable[[System, PurePath, dict], None],
 ) -> tuple[float, bool]:
-    """Score every system on the reference `read` from each place; one that fails in any system is said and counts in none.
+    """Score every system on each reference. One that fails in any system is reported and counts in none.
 
-    `measure(reference, estimate)` gives the scores; a reference knows its `seconds`. Returns the seconds that were scored, and
-    whether something failed.
+    `measure(reference, estimate)` returns the scores. A reference has its `seconds`. Returns the seconds that were
+    scored, and whether something failed.
     """
     from rich.progress import track
 
@@ -137,7 +140,7 @@ def score_all(
 
 
 def say_json(value: dict) -> None:
-    """One line on stdout, with null for what is not finite."""
+    """Print one line of JSON on stdout, with null for values that are not finite."""
 
     def finite(x):
         if isinstance(x, dict):
@@ -150,7 +153,7 @@ def say_json(value: dict) -> None:
 
 
 def print_table(title: str, columns: list[str], rows: list[dict], cells: Callable[[dict], list[str]]) -> None:
-    """A line for each row: the name of its "system", its cells, and the speed where any has one."""
+    """Print a line for each row: the name of its "system", its cells, and the speed where any has one."""
     from rich.box import SIMPLE
     from rich.console import Console
     from rich.markup import escape
@@ -171,6 +174,6 @@ def counted(count: int, thing: str) -> str:
 
 
 def _labels(names: list[str]) -> list[str]:
-    """The last parts of folders, if these tell them apart."""
+    """Return the last parts of folders, if these differ."""
     short = [Path(name).name or name for name in names]
     return short if len(set(short)) == len(names) else names

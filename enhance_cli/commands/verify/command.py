@@ -68,18 +68,15 @@ def verify(
 ) -> None:
     """Compare voices before and after repair: are two of one speaker?
 
-    Of two recordings: both cosine scores, raw and repaired, and the decision.
-    The threshold of a model is that at its equal error rate over speech held out
-    of its training, clean and degraded, and holds for speech like that only: for
-    other voices, rooms or lines it may be far off. Find your own with --trials on
-    pairs of known speakers, and give what it prints with --threshold and
-    --uncertain. Uncertain are scores between that which 5 % of the pairs of one
-    speaker fall short of and that which 5 % of the pairs of two speakers exceed.
+    For two recordings it prints both cosine scores, raw and repaired, and the decision. The threshold of a model is
+    that at its equal error rate over speech held out of its training, clean and degraded. It holds for such speech
+    only. For other voices, rooms or lines it may be far off. Find your own with --trials on pairs of known speakers,
+    and give it with --threshold and --uncertain. Scores are uncertain from the 5 % quantile of the scores of one
+    speaker to the 95 % quantile of those of two speakers.
 
-    With --trials: equal error rate (EER), detection cost (minDCF, at a share of
-    5 % targets), the threshold at the EER and what is uncertain, raw and repaired.
-    EER and minDCF have 95 % intervals from drawing speakers anew. What cannot be
-    read is named and left out, and the exit code is 1.
+    With --trials it prints the equal error rate (EER), the detection cost (minDCF, at a share of 5 % targets), the
+    threshold at the EER and the uncertain range, raw and repaired. EER and minDCF have 95 % intervals from drawing
+    speakers anew. Files that cannot be read are named and left out, and the exit code is 1.
     """
     from enhance_cli.models import registry
     from enhance_cli.models.spec import read_spec

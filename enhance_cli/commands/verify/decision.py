@@ -1,8 +1,7 @@
-"""What `enhance verify` says of one pair: both scores, and the decision with what its threshold rests on.
+"""Print `enhance verify` of one pair: both scores, and the decision with the origin of its threshold.
 
-A threshold holds for speech like that of the trials it was found on. Between the scores that a twentieth of the pairs of one
-speaker fall short of, and a twentieth of those of two speakers exceed (metrics.trials.uncertain_range), a decision is called
-uncertain.
+A threshold holds for speech like that of the trials it was found on. Within the uncertain range of scores
+(metrics.trials.uncertain_range) a decision is called uncertain.
 """
 
 import json as json_module
@@ -18,8 +17,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Rule:
-    """One speaker from the cosine `threshold` on; between the two of `doubt` that is uncertain. `origin` says where the
-    threshold is from."""
+    """Decide for one speaker from the cosine `threshold` on, uncertain within `doubt`.
+
+    `origin`: source of the threshold.
+    """
 
     threshold: float
     doubt: tuple[float, float] | None
@@ -27,8 +28,11 @@ class Rule:
 
 
 def rule(threshold: float | None, doubt: tuple[float, float] | None, spec) -> Rule | None:
-    """As asked, else as the model's header says; None if neither has a threshold. The model's doubt is about its own threshold
-    only. Raises UsageError for a threshold that its doubt does not hold."""
+    """Return the rule asked for, else that of the model's header, or None if neither has a threshold.
+
+    The uncertain range in a header belongs to its own threshold only. Raises UsageError for a threshold outside of its
+    range.
+    """
     training = spec.training
     if threshold is not None:
         origin = "--threshold"
@@ -68,7 +72,7 @@ def decide(wanted: "Trials", raw, repaired, by: Rule | None, model: str, json: b
 
 
 def _trials(training: dict) -> str:
-    """What the threshold in a model's header was found on, in words."""
+    """Describe the trials on which the threshold in a model's header was found."""
     data = training.get("data", {})
     if "trial_speakers" not in data:
         return "speech held out of its training"

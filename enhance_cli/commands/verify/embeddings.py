@@ -1,5 +1,6 @@
-"""Where `enhance verify` has its embeddings from: one file that holds them by their ids, or a file for each, of a recording or
-of one stored embedding. What cannot be had is said and left out.
+"""Read the embeddings for `enhance verify`: from one file by id, or from a file each (recordings or stored embeddings).
+
+Embeddings that are not available are reported and left out.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -16,24 +17,24 @@ if TYPE_CHECKING:
 
 @dataclass
 class Found:
-    """`rows` (K, D) float32, one for each name, zero at the indices in `missing`.
+    """Hold `rows` (K, D) float32, one for each name, zero at the indices in `missing`.
 
-    `extractor` is the id that their file names, if it does, and `what` that file is called.
+    `extractor`: id that their file names, if any. `source`: name of that file for messages.
     """
 
     rows: "np.ndarray"
     extractor: str | None
-    what: str
+    source: str
     missing: set[int] = field(default_factory=set)
 
     def repaired(self, pipeline, names: list[str]) -> "tuple[np.ndarray, np.ndarray, set[int]]":
-        """Unit vectors (K, D) before and after, and the indices of those that cannot be used, each reported.
+        """Return unit vectors (K, D) before and after repair, and the indices of unusable ones, each reported.
 
         Raises VectorError if the model is not for these embeddings.
         """
         import numpy as np
 
-        after, unusable = pipeline.repair(self.rows, self.extractor, self.what)
+        after, unusable = pipeline.repair(self.rows, self.extractor, self.source)
         unusable = set(np.flatnonzero(unusable).tolist()) - self.missing
         for index in sorted(unusable):
             say(f"error: {names[index]}: the embedding is zero or not finite: embed it anew")
@@ -41,7 +42,7 @@ class Found:
 
 
 def in_store(path: Path, names: list[str], listing: Path | None) -> Found:
-    """The embeddings with these ids. Raises UsageError for an id that is not there, VectorError for a file that is unusable."""
+    """Return the embeddings with these ids. Raises UsageError for a missing id, VectorError for an unusable file."""
     import numpy as np
 
     from enhance_cli.vectors import read
@@ -56,7 +57,7 @@ def in_store(path: Path, names: list[str], listing: Path | None) -> Found:
 
 
 def files_named(names: list[str], root: Path | None, listing: Path | None) -> list[Path]:
-    """The files of these names below `root`. Raises UsageError for one that is not there, or is a folder."""
+    """Return the files of these names below `root`. Raises UsageError for one that is missing, or is a folder."""
     paths = [(root or Path()) / name for name in names]
     if folder := next((path for path in paths if path.is_dir()), None):
         where = f"{listing}: " if listing else ""
@@ -68,7 +69,7 @@ def files_named(names: list[str], root: Path | None, listing: Path | None) -> li
 
 
 def in_files(paths: list[Path], pipeline) -> Found:
-    """The embeddings stored in these files, and those of recordings, as many at a time as keep the device busy.
+    """Return the embeddings stored in these files, and those of recordings, as many at a time as keep the device busy.
 
     Raises VectorError if stored ones are of different extractors, ModelError if the network for recordings is not here.
     """
@@ -128,10 +129,10 @@ def _read_stored(paths: list[Path], indices: list[int], pipeline, found: Found) 
         except VectorError as error:
             _leave_out(found, index, error)
     if len(extractors) > 1:
-        said = " and ".join(f"{what} of {extractor}" for extractor, what in list(extractors.items())[:2])
+        said = " and ".join(f"{source} of {extractor}" for extractor, source in list(extractors.items())[:2])
         raise VectorError(f"these are embeddings of different extractors: {said}", "compare those of one")
     if extractors:
-        ((found.extractor, found.what),) = extractors.items()
+        ((found.extractor, found.source),) = extractors.items()
 
 
 def _leave_out(found: Found, index: int, error: EnhanceError) -> None:

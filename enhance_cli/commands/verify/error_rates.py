@@ -1,6 +1,6 @@
-"""What `enhance verify` says of a list: error rates with their intervals, and the threshold to decide a pair by.
+"""Print `enhance verify` of a list: error rates with their intervals, and the threshold to decide a pair by.
 
-Everything is said twice, for the embeddings as they were and as repaired: unit vectors (K, D) each.
+All are given twice, for the embeddings as they were and as repaired: unit vectors (K, D) each.
 """
 
 import json as json_module
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 
 def score(wanted: "Trials", raw, repaired, missing: set[int], draws: int, seed: int, plot, json: bool) -> None:
-    """Print error rates and costs of the list before and after repair, without the trials of what is `missing`.
+    """Print error rates and costs of the list before and after repair, without the trials of `missing` names.
 
-    Raises EnhanceError if no error rate can be told from the others.
+    Raises EnhanceError if too few trials are left.
     """
     import numpy as np
 

@@ -1,4 +1,4 @@
-"""What `enhance verify` compares: a pair, or a list of trials.
+"""Read the trials of `enhance verify`: a pair, or a list.
 
 A trial is two names, of recordings or of stored embeddings, and in a list whether they are of one speaker.
 """
@@ -22,14 +22,14 @@ class Trials:
 
 
 def pair(sides: list[str] | None) -> Trials:
-    """The one trial of two names. Raises UsageError for another number of them."""
+    """Return the one trial of two names. Raises UsageError for another number of them."""
     if len(sides or []) != 2:
         raise UsageError(f"there are {len(sides or [])} voices to compare", "name two, or a list with --trials")
     return Trials(list(dict.fromkeys(sides)), [(0, len(set(sides)) - 1)], [])
 
 
 def listed(path: Path) -> Trials:
-    """Raises UsageError for a list that is empty or has a line that is not a trial."""
+    """Return the trials of a list. Raises UsageError for a list that is empty or has a line that is not a trial."""
     try:
         text = path.read_bytes().decode("utf-8-sig", "surrogateescape")
     except OSError as error:

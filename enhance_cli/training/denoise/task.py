@@ -16,7 +16,7 @@ from enhance_cli.training.task import Task
 
 
 class Denoising(Task):
-    """A network that is the same as the `teacher`'s starts from its weights."""
+    """Train a denoiser. A network that equals the `teacher`'s starts from its weights."""
 
     recipe_class = Recipe
     may_lack = ("guides.", "state_head.")

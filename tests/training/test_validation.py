@@ -23,4 +23,4 @@ def test_a_silent_estimate_among_others_is_no_end_and_does_not_decide_the_mean(p
 def test_mixtures_without_a_voice_are_refused(tmp_path):
     noise = np.random.default_rng(0).standard_normal((2, 8000)).astype(np.float32)
     with pytest.raises(UsageError, match="no voice in any of the mixtures.*raise train.validation_items"):
-        Validation(SimpleNamespace(), noise, np.zeros_like(noise), tmp_path, 0)
+        Validation(SimpleNamespace(), tmp_path, 0, noise, np.zeros_like(noise))

@@ -10,15 +10,16 @@ import typer
 
 from enhance_cli import __version__
 from enhance_cli.cli import app
+from enhance_cli.errors import ExitCode
 
 DOCS = Path(__file__).parents[1] / "docs"
-EXIT_CODES = (
-    (0, "all done (skipped counts as done)"),
-    (1, "some file failed"),
-    (2, "wrong use"),
-    (3, "model missing or refused"),
-    (130, "interrupted"),
-)
+EXIT_CODES = {
+    ExitCode.DONE: "all done (skipped counts as done)",
+    ExitCode.SOME_FAILED: "some file failed",
+    ExitCode.WRONG_USE: "wrong use",
+    ExitCode.MODEL_REFUSED: "model missing or refused",
+    ExitCode.INTERRUPTED: "interrupted",
+}
 Panels = dict[str, list[tuple[str, str]]]
 
 
@@ -58,7 +59,7 @@ def markdown() -> str:
             lines += [f"| `{_cell(option)}` | {_cell(text)} |" for option, text in options]
             lines.append("")
     lines += ["## Exit codes", "", "| code | meaning |", "|---|---|"]
-    lines += [f"| {code} | {meaning} |" for code, meaning in EXIT_CODES]
+    lines += [f"| {code.value} | {meaning} |" for code, meaning in EXIT_CODES.items()]
     return "\n".join(lines) + "\n"
 
 
@@ -78,8 +79,8 @@ def manual() -> str:
             for option, text in options:
                 lines += [".TP", f".B {_roff(option)}", _roff(text)]
     lines.append(".SH EXIT STATUS")
-    for code, meaning in EXIT_CODES:
-        lines += [".TP", f".B {code}", meaning]
+    for code, meaning in EXIT_CODES.items():
+        lines += [".TP", f".B {code.value}", meaning]
     return "\n".join(lines) + "\n"
 
 

@@ -1,7 +1,7 @@
 """Compressed complex spectrograms, the space the speech models work in: c = scale * |S|^exponent * e^(i arg S).
 
 Waveforms are (B, N), spectrograms (B, 2, T, F) with real and imaginary parts, F = n_fft/2 + 1 and T = N/hop + 1
-(frames are centred). Both directions are exact inverses of each other. Some published models have plain Hann windows,
+(frames are centered). Both directions are exact inverses of each other. Some published models have plain Hann windows,
 c = scale * ln(1 + |S|) * e^(i arg S), or a signal that goes on mirrored outside instead of being zero.
 """
 

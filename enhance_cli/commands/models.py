@@ -30,7 +30,7 @@ def list_models(
     task: Annotated[str | None, typer.Option(help="Only models for this task, such as denoise.")] = None,
     json: Json = False,
 ) -> None:
-    """All known models: task, sample rate, size, licence of the weights, steps, where they lie. Asks no network."""
+    """List all known models with task, sample rate, size, licence of the weights, steps, where they lie. Asks no network."""
     from enhance_cli.models.registry import entries, published
 
     known = [*entries(), *published()]

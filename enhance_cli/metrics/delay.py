@@ -7,10 +7,10 @@ compares samples suffers from that, and nothing in the score tells why.
 import numpy as np
 from scipy.fft import next_fast_len
 
-LIMIT = 0.5  # s: later ones are not looked for
-LEAST = 0.0005  # s: shifts below it are within the width of the peak
-CLEARER = 1.2  # times as high as the correlation without a shift
-ALIKE = 0.3  # correlation coefficient
+MAX_DELAY = 0.5  # s: later ones are not looked for
+MIN_DELAY = 0.0005  # s: shifts below it are within the width of the peak
+MIN_PEAK_RATIO = 1.2  # times as high as the correlation without a shift
+MIN_CORRELATION = 0.3  # correlation coefficient
 
 
 def delay(reference: np.ndarray, estimate: np.ndarray, rate: int) -> float:
@@ -23,10 +23,10 @@ def delay(reference: np.ndarray, estimate: np.ndarray, rate: int) -> float:
     size = next_fast_len(2 * reference.size, real=True)
     truth, found = np.fft.rfft(reference, size), np.fft.rfft(estimate, size)
     correlation = np.abs(np.fft.irfft(found * truth.conj(), size))
-    reach = min(round(LIMIT * rate), reference.size - 1)
+    reach = min(round(MAX_DELAY * rate), reference.size - 1)
     lags = np.arange(-reach, reach + 1)
     lag = int(lags[np.argmax(correlation[lags])])
-    alike = ALIKE * np.linalg.norm(reference) * np.linalg.norm(estimate)
-    if abs(lag) < LEAST * rate or correlation[lag] <= max(CLEARER * correlation[0], alike):
+    alike = MIN_CORRELATION * np.linalg.norm(reference) * np.linalg.norm(estimate)
+    if abs(lag) < MIN_DELAY * rate or correlation[lag] <= max(MIN_PEAK_RATIO * correlation[0], alike):
         return 0.0
     return lag / rate

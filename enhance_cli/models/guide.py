@@ -26,12 +26,12 @@ PANNS = "panns"  # the model in weights.toml
 class Guide:
     """Compute the probability of a voice around every frame: wave (B, N) at the model's rate -> (B, 1, N // hop + 1).
 
-    An excerpt that begins at a multiple of `grid` samples gives the values of the whole file, except within `context`
+    An excerpt that begins at a multiple of `grid` samples gives the values of the whole file, except within `margin`
     samples of its ends.
     """
 
     probability: Callable[[Tensor], Tensor]
-    context: int
+    margin: int
     grid: int
 
     def __call__(self, wave: Tensor) -> Tensor:

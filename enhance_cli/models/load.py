@@ -52,11 +52,11 @@ class Model:
             guide: (B, 1, T), for networks that take one.
             first: the estimate of the first stage, for models that have one.
 
-        Sampling starts at `first`, at the initial estimate of a network with a `centre`, or at `noisy`.
+        Sampling starts at `first`, at the initial estimate of a network with an `initial_estimate`, or at `noisy`.
         """
-        centre = getattr(self.network, "centre", None)
-        if centre is not None:
-            start = self._call(centre, noisy)
+        initial_estimate = getattr(self.network, "initial_estimate", None)
+        if initial_estimate is not None:
+            start = self._call(initial_estimate, noisy)
             return start, self._estimate(partial(self.network, noisy=noisy), start)
         network = self.network if guide is None else partial(self.network, guide=guide)
         return noisy if first is None else first, self._estimate(network, noisy)

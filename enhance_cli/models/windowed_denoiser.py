@@ -37,9 +37,9 @@ class WindowedDenoiser:
             model.process.levels(self.steps, settings["start"])  # refuses a time where sampling cannot start
         self.sample: Callable = partial(SAMPLERS[name], **settings)
         self.guide = load_guide(spec.choose_guide(guide), spec.sample_rate, hop, model.device)
-        self.grid, self.guide_reach = (self.guide.grid, self.guide.context) if self.guide else (hop, 0)
-        context = model.network.context
-        self.reach = None if context is None else (context * self.steps + 2) * hop
+        self.grid, self.guide_reach = (self.guide.grid, self.guide.margin) if self.guide else (hop, 0)
+        receptive_field = model.network.receptive_field
+        self.reach = None if receptive_field is None else (receptive_field * self.steps + 2) * hop
 
     @torch.inference_mode()
     def changes(self, windows: Sequence[np.ndarray], starts: Sequence[int], scales: Sequence) -> list[np.ndarray]:

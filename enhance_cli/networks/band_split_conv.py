@@ -70,9 +70,9 @@ class BandSplitConv(nn.Module):
         self.to(memory_format=torch.channels_last)
 
     @property
-    def context(self) -> int:
+    def receptive_field(self) -> int:
         """Return the number of samples on either side that an output sample can depend on."""
-        return sum(layer.context for layer in (*self.blocks, *self.mixers)) * self.hop + self.n_fft
+        return sum(layer.receptive_field for layer in (*self.blocks, *self.mixers)) * self.hop + self.n_fft
 
     def fold(self) -> "BandSplitConv":
         """Fold normalizations for inference (see layers.fold_normalizations)."""
@@ -182,9 +182,9 @@ class FullBand(nn.Module):
         nn.init.zeros_(self.widen.bias)
 
     @property
-    def context(self) -> int:
+    def receptive_field(self) -> int:
         """Return the receptive field on either side, in frames."""
-        return sum(block.context for block in self.temporal)
+        return sum(block.receptive_field for block in self.temporal)
 
     def forward(self, h: Tensor, embedding: Tensor) -> Tensor:
         batch, channels, frames, bands = h.shape

@@ -1,10 +1,10 @@
-"""Convolutional bridge network for speech: the noisy spectrogram, the current state and the time in, the clean estimate out.
+"""Define the convolutional bridge network for speech: noisy spectrogram, current state and time in, clean estimate out.
 
 A frequency-only U-Net over compressed complex spectrograms. The stem folds four bins into channels, every further level
 halves the bands, and the flattened coarsest level runs through a dilated temporal stack that sees all bands at once.
-All layers are dense convolutions with a finite context in time, and batch normalisation is fixed at inference, so a file
-done in windows with `context` frames of margin equals the file done whole. The head gives a complex mask and a residual,
-x0 = mask * y + residual, initialised to the identity (a fresh network returns its input).
+All layers are dense convolutions with a finite receptive field in time, and batch normalization is fixed at inference,
+so a file done in windows with `receptive_field` frames of margin equals the file done whole. The head gives a complex
+mask and a residual, x0 = mask * y + residual, initialized to the identity (a new network returns its input).
 
     denoise-s  1.84 M parameters  1.05 GMAC per second of 16 kHz audio and step (512/256 STFT)
 
@@ -23,7 +23,7 @@ from enhance_cli.networks.layers import ResidualBlock, TemporalBlock, fold_norma
 
 
 class TimeEmbedding(nn.Module):
-    """Process time t (B,) in [0, 1] -> (B, width), from sines of ln t."""
+    """Embed the process time t (B,) in [0, 1] as (B, width), from sines of ln t."""
 
     def __init__(self, width: int, frequencies: int = 16):
         super().__init__()
@@ -36,7 +36,10 @@ class TimeEmbedding(nn.Module):
 
 
 def resample_conv(inputs: int, outputs: int, up: bool) -> nn.Module:
-    """Half or double the bands: a strided convolution, or a 1x3 convolution into two sub-bands that are interleaved."""
+    """Return a layer that halves or doubles the bands.
+
+    It is a strided convolution, or a 1x3 convolution into two sub-bands that are interleaved.
+    """
     if not up:
         return nn.Sequential(
             nn.Conv2d(inputs, outputs, (1, 4), stride=(1, 2), padding=(0, 1), bias=False), nn.BatchNorm2d(outputs)
@@ -47,7 +50,7 @@ def resample_conv(inputs: int, outputs: int, up: bool) -> nn.Module:
 
 
 class InterleaveBands(nn.Module):
-    """(B, K*C, T, F) -> (B, C, T, K*F): sub-pixel upsampling along frequency."""
+    """Upsample along frequency by sub-bands: (B, K*C, T, F) -> (B, C, T, K*F)."""
 
     def __init__(self, factor: int):
         super().__init__()
@@ -73,7 +76,7 @@ class BridgeUNet(nn.Module):
     """forward(x, y, t, guide=None): x, y (B, 2, T, 257) real and imaginary compressed spectra, t (B,) -> clean estimate.
 
     `channels` per level, `blocks` residual blocks per level and side, `dilations` in time of those blocks in turn,
-    `temporal` width and `temporal_dilations` of the full-band stack. The Nyquist bin takes the mask of its neighbour.
+    `temporal` width and `temporal_dilations` of the full-band stack. The Nyquist bin takes the mask of its neighbor.
     `guide` adds attention to a guide (B, 1, T) at the "bottleneck", or at "every" level (guide_attention). `state_mask`
     adds a mask of x to the estimate, for processes whose sampling starts in noise: the network can take it out again.
     """
@@ -126,7 +129,7 @@ class BridgeUNet(nn.Module):
         levels = [f"encoder{n}" for n in range(len(channels))] + [f"decoder{n}" for n in range(len(channels) - 1)]
         widths = dict(zip(levels, [*channels, *channels[:-1]])) if guide == "every" else {}
         widths |= {"bottleneck": temporal} if guide else {}
-        self.guides = nn.ModuleDict({place: GuideAttention(c, self.GUIDE_REACH) for place, c in widths.items()})
+        self.guides = nn.ModuleDict({position: GuideAttention(c, self.GUIDE_REACH) for position, c in widths.items()})
         self.to(memory_format=torch.channels_last)
 
     def fold(self) -> "BridgeUNet":
@@ -134,11 +137,11 @@ class BridgeUNet(nn.Module):
         return fold_normalizations(self)
 
     @property
-    def context(self) -> int:
+    def receptive_field(self) -> int:
         """Frames on either side that an output frame can depend on."""
         stacks = [*self.encoder, *self.decoder, self.temporal]
         guides = sum(attention.reach for attention in self.guides.values())
-        return 2 + sum(block.context for stack in stacks for block in stack) + guides
+        return 2 + sum(block.receptive_field for stack in stacks for block in stack) + guides
 
     def forward(self, x: Tensor, y: Tensor, t: Tensor, guide: Tensor | None = None) -> Tensor:
         embedding = self.embed(t)
@@ -166,8 +169,8 @@ class BridgeUNet(nn.Module):
         state = self.state_head(h).float()
         return estimate + masked(x, state[:, :1], state[:, 1:])
 
-    def guided(self, place: str, h: Tensor, guide: Tensor | None) -> Tensor:
-        return self.guides[place](h, guide) if place in self.guides else h
+    def guided(self, position: str, h: Tensor, guide: Tensor | None) -> Tensor:
+        return self.guides[position](h, guide) if position in self.guides else h
 
     def full_band(self, h: Tensor, embedding: Tensor, guide: Tensor | None) -> Tensor:
         """(B, C, T, F) -> same, through the temporal stack on the F*C features of each frame."""

@@ -26,7 +26,7 @@ class BSRoformer(nn.Module):
     some training programs did.
     """
 
-    context = None  # attention sees the whole of what it is given
+    receptive_field = None  # attention sees the whole of what it is given
 
     def __init__(
         self,

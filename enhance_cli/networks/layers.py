@@ -1,6 +1,6 @@
 """Define the dense, time-dilated convolution blocks of bridge_unet and band_split_conv, and fold them for inference.
 
-Batch normalization is fixed at inference, so a block depends on `context` frames on either side and no more, and its
+Batch normalization is fixed at inference, so a block depends on `receptive_field` frames on either side and no more, and its
 normalizations can be folded into the convolutions before them.
 """
 
@@ -26,7 +26,7 @@ class ResidualBlock(nn.Module):
         self.shift = nn.Linear(embedding, channels)
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
         self.norm2 = nn.BatchNorm2d(channels)
-        self.context = dilation + 1
+        self.receptive_field = dilation + 1
         nn.init.zeros_(self.norm2.weight)
 
     def forward(self, h: Tensor, embedding: Tensor) -> Tensor:
@@ -44,7 +44,7 @@ class TemporalBlock(nn.Module):
         self.shift = nn.Linear(embedding, channels)
         self.conv2 = nn.Conv2d(channels, channels, 1, bias=False)
         self.norm2 = nn.BatchNorm2d(channels)
-        self.context = dilation
+        self.receptive_field = dilation
         nn.init.zeros_(self.norm2.weight)
 
     forward = ResidualBlock.forward

@@ -167,7 +167,7 @@ class NCSNpp(nn.Module):
     trained. `guide` adds attention to a guide (B, 1, T) at the "bottleneck", or at "every" level (guide_attention).
     """
 
-    context = None  # attention: an output frame depends on all input frames
+    receptive_field = None  # attention: an output frame depends on all input frames
     GUIDE_REACH = 64  # frames, 0.5 s
 
     def __init__(

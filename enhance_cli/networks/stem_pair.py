@@ -5,7 +5,7 @@ Both are given the stem as a one-hot vector. Either may be any network with
     forward(x (B, C, N), t (B,) or None, label (B, K), features) -> (B, C, N)
     extract(mix (B, C, N), label (B, K)) -> the estimate (B, C, N), and features for `forward` of the refiner
 
-    context: int or None, number of samples on either side that a result depends on
+    receptive_field: int or None, number of samples on either side that a result depends on
     extract_all(mix) -> (B, K, C, N), if all stems come of one pass
     fold(), if there is something to fold for inference
 
@@ -32,9 +32,12 @@ class StemPair(nn.Module):
         """Return the number of samples on either side that a result of `steps` calls of the refiner depends on, or
         None.
 
-        None stands for a network without a finite receptive field (its `context` is None).
+        None stands for a network without a finite receptive field (its `receptive_field` is None).
         """
-        parts = [self.extractor.context, *([self.refiner.context] * steps if self.refiner is not None else [])]
+        parts = [
+            self.extractor.receptive_field,
+            *([self.refiner.receptive_field] * steps if self.refiner is not None else []),
+        ]
         return None if None in parts else sum(parts)
 
     def extract(self, mix: Tensor, label: Tensor) -> tuple[Tensor, object]:

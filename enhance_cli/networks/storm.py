@@ -1,7 +1,7 @@
 """Define StoRM: a predictive NCSN++ makes a first estimate, a score NCSN++ refines it by diffusion around that
 estimate.
 
-The process runs from the clean signal to `centre(y)`, not to the noisy y, which the score network may see besides.
+The process runs from the clean signal to `initial_estimate(y)`, not to the noisy y, which the score network may see besides.
 (Lemercier et al., 2023, "StoRM: a diffusion-based stochastic regeneration model for speech enhancement and
 dereverberation".)
 """
@@ -19,7 +19,7 @@ class StoRM(nn.Module):
     `denoiser`, `score`: arguments of NCSNpp. `condition`: which of noisy and first estimate the score sees.
     """
 
-    context = None
+    receptive_field = None
 
     def __init__(self, denoiser: dict, score: dict, condition: str = "both"):
         super().__init__()
@@ -28,7 +28,7 @@ class StoRM(nn.Module):
         self.condition = condition
         self.denoiser_net, self.score_net = NCSNpp(**denoiser), NCSNpp(**score)
 
-    def centre(self, noisy: Tensor) -> Tensor:
+    def initial_estimate(self, noisy: Tensor) -> Tensor:
         """Return the first estimate of `noisy` (B, 2, T, F), same shape."""
         return self.denoiser_net(noisy, noisy)
 

@@ -24,7 +24,7 @@ class UNet1d(nn.Module):
     patches. `labels`: length of the one-hot vector. `time`: whether the network is given a noise level.
     """
 
-    context = None  # attention and group normalisation see the whole window
+    receptive_field = None  # attention and group normalization see the whole window
 
     def __init__(
         self,

@@ -16,8 +16,8 @@ from enhance_cli.errors import AudioError
 from enhance_cli.models.extractor import Extractor
 from enhance_cli.tasks.options import EmbedOptions
 
-SHORTEST = 0.5  # seconds of sound, or of speech with `vad`
-LONGEST = 20.0  # seconds at once, for networks that would take any length
+MIN_SECONDS = 0.5  # seconds of sound, or of speech with `vad`
+MAX_SECONDS = 20.0  # seconds at once, for networks that would take any length
 SILENT = 1e-4  # RMS, -80 dBFS
 BATCH_SECONDS = 40.0
 SPARE_LANES = 2  # recordings that are read while others are embedded
@@ -28,7 +28,7 @@ class Embedder:
 
     def __init__(self, extractor: Extractor, options: EmbedOptions = EmbedOptions()):
         self.extractor, self.options = extractor, options
-        seconds = options.segment or extractor.spec.window_seconds or LONGEST
+        seconds = options.segment or extractor.spec.window_seconds or MAX_SECONDS
         self.segment = round(seconds * extractor.sample_rate)
         count = torch.get_num_threads() if extractor.device.type == "cpu" else 1
         self.lanes = count + SPARE_LANES
@@ -56,9 +56,9 @@ class Embedder:
         wave = resample(audio.mean(axis=0, keepdims=True).astype(np.float32), rate, own)[0]
         if not np.isfinite(wave).all():
             raise AudioError("holds numbers that are not finite", "repair the file, or leave it out")
-        if wave.size < SHORTEST * own:
+        if wave.size < MIN_SECONDS * own:
             raise AudioError(
-                f"only {wave.size / own:.2f} s long, too short for a speaker", f"use at least {SHORTEST:g} s"
+                f"only {wave.size / own:.2f} s long, too short for a speaker", f"use at least {MIN_SECONDS:g} s"
             )
         rms = float(np.sqrt(np.mean(np.square(wave, dtype=np.float64))))
         if rms < SILENT:
@@ -67,9 +67,10 @@ class Embedder:
             wave = wave * np.float32(max(1.0, self.extractor.spec.level / rms))
         if self.options.vad:
             wave = wave[loud(wave, own)]
-            if wave.size < SHORTEST * own:
+            if wave.size < MIN_SECONDS * own:
                 raise AudioError(
-                    f"only {wave.size / own:.2f} s of it is speech", f"use at least {SHORTEST:g} s, or leave --vad away"
+                    f"only {wave.size / own:.2f} s of it is speech",
+                    f"use at least {MIN_SECONDS:g} s, or leave --vad away",
                 )
         return wave
 

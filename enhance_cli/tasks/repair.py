@@ -23,7 +23,7 @@ from enhance_cli.tasks.options import RepairOptions
 TASK = "enhance-embedding"
 ROWS = 512  # at once; the last block is filled up, so that all are computed alike
 RECORDING_ROWS = 16  # the same for embeddings of recordings, which mostly come one by one
-SHORTEST, LONGEST = 1e-12, 1e18  # lengths of usable vectors
+MIN_LENGTH, MAX_LENGTH = 1e-12, 1e18  # lengths of usable vectors
 
 
 class Repairer:
@@ -94,7 +94,7 @@ class Repairer:
     def _repair(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
         """(B, D) -> (repaired (B, D), which are unusable (B, 1))."""
         length = vectors.norm(dim=1, keepdim=True)
-        bad = ~((length > SHORTEST) & (length < LONGEST))
+        bad = ~((length > MIN_LENGTH) & (length < MAX_LENGTH))
         unit = vectors / length.masked_fill(bad, torch.inf)
         y = unit * self.dimension**0.5 if self.model.spec.normalise == "unit-rms" else vectors
         _, bound = self.model.bind(y)

@@ -35,16 +35,16 @@ class Origins:
         return self.texts[0][0]
 
 
-def build(kind: type, table: dict, origins: Origins, path: tuple = ()):
+def build(expected: type, table: dict, origins: Origins, path: tuple = ()):
     """Return a dataclass from a TOML table, with names and types checked at all depths. Raises UsageError."""
-    known = {f.name for f in fields(kind)}
+    known = {f.name for f in fields(expected)}
     for key in table:
         if key not in known:
             raise unknown_key(key, known, origins, (*path, key))
-    hints = get_type_hints(kind)
+    hints = get_type_hints(expected)
     values = {key: _convert(hints[key], value, origins, (*path, key)) for key, value in table.items()}
     try:
-        return kind(**values)
+        return expected(**values)
     except TypeError as error:
         missing = str(error).split("argument", 1)[-1].lstrip("s: ")
         raise UsageError(f"{origins.of(path)}: {missing} missing", "add it to the recipe") from error
@@ -65,27 +65,30 @@ def out_of_range(error: ValueError, origins: Origins, path: tuple) -> UsageError
     return UsageError(f"{origins.of(at)}: {_dotted(at)}: {error}", "mend the recipe")
 
 
-def _convert(kind, value, origins: Origins, path: tuple):
-    origin = get_origin(kind)
+def _convert(expected, value, origins: Origins, path: tuple):
+    origin = get_origin(expected)
     if origin is UnionType:  # X | None
-        return None if value is None else _convert(get_args(kind)[0], value, origins, path)
-    if is_dataclass(kind) and isinstance(value, dict):
-        return build(kind, value, origins, path)
+        return None if value is None else _convert(get_args(expected)[0], value, origins, path)
+    if is_dataclass(expected) and isinstance(value, dict):
+        return build(expected, value, origins, path)
     if origin is list and isinstance(value, list):
-        return [_convert(get_args(kind)[0], item, origins, (*path, i)) for i, item in enumerate(value)]
+        return [_convert(get_args(expected)[0], item, origins, (*path, i)) for i, item in enumerate(value)]
     if origin is tuple and isinstance(value, list | tuple):
-        kinds = get_args(kind)
-        if kinds[-1] is ...:
-            kinds = kinds[:1] * len(value)
-        if len(kinds) == len(value):
-            return tuple(_convert(k, item, origins, (*path, i)) for i, (k, item) in enumerate(zip(kinds, value)))
-    if (origin or kind) is dict and isinstance(value, dict):
+        items = get_args(expected)
+        if items[-1] is ...:
+            items = items[:1] * len(value)
+        if len(items) == len(value):
+            return tuple(_convert(k, item, origins, (*path, i)) for i, (k, item) in enumerate(zip(items, value)))
+    if (origin or expected) is dict and isinstance(value, dict):
         return value
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+    if expected is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    if isinstance(kind, type) and isinstance(value, kind) and (kind is bool or not isinstance(value, bool)):
+    if isinstance(expected, type) and isinstance(value, expected) and (expected is bool or not isinstance(value, bool)):
         return value
-    said, wanted = json.dumps(value, default=str), kind.__name__ if isinstance(kind, type) and not origin else kind
+    said, wanted = (
+        json.dumps(value, default=str),
+        expected.__name__ if isinstance(expected, type) and not origin else expected,
+    )
     raise UsageError(f"{origins.of(path)}: {_dotted(path)}: {said} is not of type {wanted}", "mend the value")
 
 

@@ -76,9 +76,9 @@ def _set(table: pa.Table, name: str, values: pa.Array) -> pa.Table:
     return table.set_column(index, table.schema.field(index), values)
 
 
-def _is_list(kind: pa.DataType) -> bool:
-    is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
-    return is_list and pa.types.is_floating(kind.value_type)
+def _is_list(dtype: pa.DataType) -> bool:
+    is_list = pa.types.is_list(dtype) or pa.types.is_large_list(dtype) or pa.types.is_fixed_size_list(dtype)
+    return is_list and pa.types.is_floating(dtype.value_type)
 
 
 def _numbers(table: pa.Table) -> list[str]:
@@ -96,7 +96,7 @@ def _ids(table: pa.Table, columns: list[str], path: Path) -> list[str]:
     others = [name for name in table.column_names if name not in columns and name != EXTRACTOR]
     usual = sorted((n for n in others if n.lower() in ID_NAMES), key=lambda n: ID_NAMES.index(n.lower()))
     texts = [
-        n for n in others if pa.types.is_string(kind := table.schema.field(n).type) or pa.types.is_large_string(kind)
+        n for n in others if pa.types.is_string(dtype := table.schema.field(n).type) or pa.types.is_large_string(dtype)
     ]
     if not usual and len(texts) != 1:
         raise VectorError(f"{path}: there is no id column", "call the column with the ids id")

@@ -69,7 +69,7 @@ def _plain_archive(data: mmap.mmap) -> Vectors | None:
     """Return the embeddings if all are binary vectors of one length and type, as almost always, or else None."""
     first = data.find(b" ") + 1
     head = data[first : first + HEAD]
-    kind, length = _plain_kind(head)
+    dtype, length = _plain_dtype(head)
     if not length:
         return None
     names, values, position, size = [], [], 0, len(data)
@@ -84,27 +84,27 @@ def _plain_archive(data: mmap.mmap) -> Vectors | None:
     names = b" ".join(names).decode().split(" ")
     if any(name != name.strip() for name in names):
         return None
-    rows = np.frombuffer(b"".join(values), kind).reshape(len(names), -1)
+    rows = np.frombuffer(b"".join(values), dtype).reshape(len(names), -1)
     return Vectors(names, rows, layout={"binary": True, "ndim": 1})
 
 
 def _plain_list(positions: list[tuple[str, mmap.mmap, int]]) -> Vectors | None:
     """Return the same for embeddings anywhere in archives, given as (name, archive, offset)."""
     head = positions[0][1][positions[0][2] : positions[0][2] + HEAD] if positions else b""
-    kind, length = _plain_kind(head)
+    dtype, length = _plain_dtype(head)
     if not length or any(data[position : position + HEAD] != head for _, data, position in positions):
         return None
     values = b"".join([data[position + HEAD : position + HEAD + length] for _, data, position in positions])
     if len(values) < len(positions) * length:
         return None
-    rows = np.frombuffer(values, kind).reshape(len(positions), -1)
+    rows = np.frombuffer(values, dtype).reshape(len(positions), -1)
     return Vectors([name for name, _, _ in positions], rows, layout={"binary": True, "ndim": 1})
 
 
-def _plain_kind(head: bytes) -> tuple[np.dtype | None, int]:
+def _plain_dtype(head: bytes) -> tuple[np.dtype | None, int]:
     """Return the type of the numbers of a vector with this head and its length in bytes, (None, 0) for another head."""
-    kind = PLAIN.get(head[:6])
-    return kind, int.from_bytes(head[6:], "little") * kind.itemsize if kind else 0
+    dtype = PLAIN.get(head[:6])
+    return dtype, int.from_bytes(head[6:], "little") * dtype.itemsize if dtype else 0
 
 
 def write_ark(path: Path, vectors: Vectors) -> None:
@@ -143,8 +143,8 @@ def _write(path: Path, vectors: Vectors) -> list[int]:
 
 def _binary_values(rows: np.ndarray, ndim: int) -> Iterator[bytes]:
     number = lambda n: b"\4" + n.to_bytes(4, "little")
-    kind = b"F" if rows.dtype == np.float32 else b"D"
-    head = BINARY + kind + (b"M " + number(1) if ndim == 2 else b"V ") + number(rows.shape[1])
+    dtype = b"F" if rows.dtype == np.float32 else b"D"
+    head = BINARY + dtype + (b"M " + number(1) if ndim == 2 else b"V ") + number(rows.shape[1])
     return (head + row.tobytes() for row in rows.astype(rows.dtype.newbyteorder("<"), copy=False))
 
 
@@ -166,9 +166,9 @@ def _after_blanks(data: mmap.mmap, position: int) -> int:
 
 def _entry(data: mmap.mmap, start: int, path: Path, name: str) -> tuple[np.ndarray, bool, int]:
     """Return the value that begins at `start`, whether it is binary, and its end."""
-    if kind := PLAIN.get(data[start : start + 6]):
+    if dtype := PLAIN.get(data[start : start + 6]):
         size = int.from_bytes(data[start + 6 : start + 10], "little")
-        return np.frombuffer(data, kind, size, start + 10), True, start + 10 + size * kind.itemsize
+        return np.frombuffer(data, dtype, size, start + 10), True, start + 10 + size * dtype.itemsize
     if data[start : start + 2] == BINARY:
         file = BytesIO(data[start:])
         return np.asarray(read_matrix_or_vector(file)), True, start + file.tell()

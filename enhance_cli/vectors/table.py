@@ -33,8 +33,8 @@ class Vectors:
     def checked(self, path: Path) -> "Vectors":
         """Return self. Raises VectorError for an empty table, numbers that are not floats, or a duplicate id."""
         if self.rows.ndim != 2 or self.rows.dtype not in (np.float16, np.float32, np.float64):
-            shape, kind = list(self.rows.shape), self.rows.dtype
-            raise VectorError(f"{path}: {kind} of shape {shape}, not embeddings", "store floats, one row each")
+            shape, dtype = list(self.rows.shape), self.rows.dtype
+            raise VectorError(f"{path}: {dtype} of shape {shape}, not embeddings", "store floats, one row each")
         if not self.rows.size:
             raise VectorError(f"{path}: there are no embeddings in it", "check how it was made")
         if len(self.ids) != len(self.rows):

@@ -27,12 +27,12 @@ def test_a_guide_has_one_value_for_every_frame_of_the_model(hop, samples):
 def test_an_excerpt_that_begins_on_the_grid_gives_what_the_whole_gives(small_cnn14, rate, hop):
     guide = from_network(small_cnn14, rate, hop)
     assert guide.grid % hop == 0
-    first, last = 2 * guide.grid, 2 * guide.grid + 2 * guide.context + 3 * guide.grid
+    first, last = 2 * guide.grid, 2 * guide.grid + 2 * guide.margin + 3 * guide.grid
     random = torch.Generator().manual_seed(1)
     wave = 0.1 * torch.randn(1, last + guide.grid, generator=random)
     whole, part = guide(wave)[0, 0], guide(wave[:, first:last])[0, 0]
     assert whole.shape == (wave.shape[1] // hop + 1,)
-    inside = slice(guide.context // hop + 1, (last - first - guide.context) // hop)
+    inside = slice(guide.margin // hop + 1, (last - first - guide.margin) // hop)
     torch.testing.assert_close(part[inside], whole[first // hop :][inside], rtol=1e-3, atol=1e-4)
     assert whole.std() > 0.02 and (whole.diff() != 0).sum() == len(wave[0]) // round(0.32 * rate) - 1
 

@@ -51,7 +51,7 @@ def test_all_stems_in_one_pass_are_those_taken_one_by_one():
 
 def test_nothing_beyond_the_stated_context_changes_a_sample():
     network = shaken(BandSplitConv(**SMALL))
-    reach = network.context
+    reach = network.receptive_field
     mix = wave(1, 1, 2 * reach + 640)
     other = mix.clone()
     other[..., :64] += 1

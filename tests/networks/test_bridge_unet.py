@@ -33,7 +33,7 @@ def test_any_number_of_frames_keeps_all_257_bins(tiny_network, frames):
 
 @pytest.mark.parametrize("which", ["x", "y"])
 def test_a_frame_depends_on_its_context_and_on_nothing_beyond(tiny_network, which):
-    frames, place, context = 80, 40, tiny_network.context
+    frames, place, context = 80, 40, tiny_network.receptive_field
     x, y, t = spectrum(frames, seed=1), spectrum(frames, seed=2), torch.full((1,), 0.7)
     changed = {"x": x.clone(), "y": y.clone()}
     changed[which][:, :, place] += 1
@@ -52,11 +52,17 @@ def test_context_of_the_shipped_networks_is_what_they_admit():
         network = NETWORKS[part.network](**part.network_args | {"channels": [4, 4, 4, 4], "temporal": 8}).eval()
         for parameter in network.parameters():
             torch.nn.init.normal_(parameter, std=0.3)
-        y = spectrum(4 * network.context + 1).requires_grad_()
-        middle = 2 * network.context
+        y = spectrum(4 * network.receptive_field + 1).requires_grad_()
+        middle = 2 * network.receptive_field
         network(y, y, torch.ones(1))[:, :, middle].sum().backward()
         reached = y.grad.abs().amax(dim=(0, 1, 3)).nonzero().flatten()
-        assert middle - network.context <= reached.min() < middle < reached.max() <= middle + network.context
+        assert (
+            middle - network.receptive_field
+            <= reached.min()
+            < middle
+            < reached.max()
+            <= middle + network.receptive_field
+        )
 
 
 def test_items_of_a_batch_do_not_see_each_other_and_time_matters(tiny_network):

@@ -84,7 +84,7 @@ def test_without_a_guide_a_network_has_nothing_of_it(name, args, bins):
 @torch.inference_mode()
 def test_a_frame_depends_on_its_context_of_signal_and_guide_and_on_nothing_beyond(place):
     network = shaken(NETWORKS["bridge_unet"](**BRIDGE, guide=place))
-    context = network.context
+    context = network.receptive_field
     frames, y, t = 2 * context + 9, normal(1, 2, 2 * context + 9, 257), torch.ones(1)
     middle, guide = frames // 2, track(frames)
     changed_y, changed_guide = y.clone(), guide.clone()

@@ -144,7 +144,7 @@ def test_bf16_stays_close_to_fp32():
 
 
 def test_frames_and_times_at_the_edge(tiny):
-    assert NCSNpp.context is None and tiny.frames_multiple == 2
+    assert NCSNpp.receptive_field is None and tiny.frames_multiple == 2
     with torch.device("meta"):
         assert NCSNpp().frames_multiple == 64
     with torch.inference_mode():

@@ -84,7 +84,7 @@ def test_without_a_guide_windows_are_cut_as_ever(bridge, tiny_model):
 
     tiny = load_file(tiny_model, torch.device("cpu"))
     plan = Denoiser(tiny).plan
-    assert plan.core == 5 * 16000 // 256 * 256 and plan.margin == (tiny.network.context + 2) * 256
+    assert plan.core == 5 * 16000 // 256 * 256 and plan.margin == (tiny.network.receptive_field + 2) * 256
     guided = Denoiser(bridge, DenoiseOptions(guide="none"))
     assert guided.windowed.guide is None and guided.plan.core == plan.core
 
@@ -103,7 +103,7 @@ def test_a_network_without_end_is_guided_too_and_hears_the_same_guide_in_every_w
     whole = heard_by_a_longer_window(score, audio, options, heard)
     denoiser = Denoiser(score, options)
     plan = denoiser.plan
-    assert plan.margin >= plan.fade + denoiser.windowed.guide.context
+    assert plan.margin >= plan.fade + denoiser.windowed.guide.margin
     for number, guide in enumerate(heard):
         first = max(0, number * plan.core - plan.margin) // 128
         begin, end = (

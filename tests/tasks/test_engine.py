@@ -224,7 +224,7 @@ def test_short_files_of_other_lengths_share_a_batch_and_their_company_changes_no
     for n, audio in files.items():
         assert found[n].shape == audio.shape
         np.testing.assert_allclose(found[n], alone[n], atol=1e-6)
-        reach = model.network.context * model.frontend.hop + 1024  # of what lies behind the end of the file
+        reach = model.network.receptive_field * model.frontend.hop + 1024  # of what lies behind the end of the file
         np.testing.assert_allclose(found[n][:, :-reach], wanted[n][:, :-reach], atol=1e-6)
 
 

@@ -151,7 +151,7 @@ def test_what_the_model_cannot_do_is_refused(model, options, word):
 class Blur(torch.nn.Module):
     """A network of finite reach: each stem is the mix shifted by as many samples as its place says, squared."""
 
-    context = 64
+    receptive_field = 64
 
     def extract(self, mix, label):
         shifted = torch.stack([mix.roll(k, -1) for k in range(label.shape[1])], dim=1)

@@ -124,7 +124,7 @@ def test_a_regenerating_model_samples_around_its_first_estimate_and_sees_the_noi
         parts(cnormal("e2e_y", (1, 1, 64, 16), 0.3)),
         torch.ones(1),
     )
-    first = network.centre(noisy)
+    first = network.initial_estimate(noisy)
 
     def sampler(estimate, process, y, steps, noise):
         assert torch.equal(y, first)

@@ -7,7 +7,7 @@ import pytest
 import soundfile
 
 from enhance_cli.errors import UsageError
-from enhance_cli.training.denoise.validation import LEAST, Validation, score_pairs
+from enhance_cli.training.denoise.validation import MIN_SI_SDR_DB, Validation, score_pairs
 
 
 def test_a_silent_estimate_among_others_is_no_end_and_does_not_decide_the_mean(pairs_root):
@@ -16,7 +16,7 @@ def test_a_silent_estimate_among_others_is_no_end_and_does_not_decide_the_mean(p
     noisy, _ = soundfile.read(pairs_root / "valid" / "noisy" / path.name, dtype="float32")
     alone = score_pairs(clean[None], noisy[None], rate)
     scores = score_pairs(np.stack([clean, clean]), np.stack([noisy, np.zeros_like(noisy)]), rate)
-    assert scores["si_sdr"] == pytest.approx((alone["si_sdr"] + LEAST) / 2, abs=1e-3)
+    assert scores["si_sdr"] == pytest.approx((alone["si_sdr"] + MIN_SI_SDR_DB) / 2, abs=1e-3)
     assert scores.get("pesq") == alone.get("pesq")  # not defined for silence
 
 

@@ -36,11 +36,11 @@ def test_storm_keeps_both_networks_and_runs_them(condition, inputs, tmp_path):
     network.load_state_dict(weights)
     x, noisy = torch.randn(2, 1, 2, 8, 16)
     with torch.inference_mode():
-        centre = network.centre(noisy)
-        out = network(x, centre, torch.tensor([0.5]), noisy)
-        assert out.shape == centre.shape == noisy.shape
-        assert torch.equal(network(x, centre, torch.tensor([0.5]), 0 * noisy), out) == (condition == "post_denoiser")
-        assert torch.equal(network(x, 0 * centre, torch.tensor([0.5]), noisy), out) == (condition == "noisy")
+        first = network.initial_estimate(noisy)
+        out = network(x, first, torch.tensor([0.5]), noisy)
+        assert out.shape == first.shape == noisy.shape
+        assert torch.equal(network(x, first, torch.tensor([0.5]), 0 * noisy), out) == (condition == "post_denoiser")
+        assert torch.equal(network(x, 0 * first, torch.tensor([0.5]), noisy), out) == (condition == "noisy")
 
 
 def test_storm_says_which_network_differs_or_is_missing(tmp_path):
@@ -52,8 +52,8 @@ def test_storm_says_which_network_differs_or_is_missing(tmp_path):
     only = named("ema.", "score_net.", **TINY)
     with pytest.raises(ModelError, match="no predictive network"):
         storm.convert(lightning(tmp_path / "x.ckpt", only, only, TINY))
-    centred = storm.convert(storm_file(tmp_path / "x.ckpt", {"centered": True, "spec_factor": 0.15}))[1]
-    assert centred.network_args["score"]["centered"] is True and centred.frontend["scale"] == 0.15
+    centered = storm.convert(storm_file(tmp_path / "x.ckpt", {"centered": True, "spec_factor": 0.15}))[1]
+    assert centered.network_args["score"]["centered"] is True and centered.frontend["scale"] == 0.15
 
 
 @pytest.mark.parametrize("prefix", ["", "dnn.", "module.score_model.dnn."])

@@ -134,7 +134,8 @@ MaxAttenuation = Annotated[
     _option(MODEL, min=0, metavar="DB", help="Take away at most this much noise.", show_default="no limit"),
 ]
 FullBandChoice = Annotated[
-    FullBand, _option(MODEL, "--full-band", help="What lies above the model's band: keep it in proportion, or cut it.")
+    FullBand,
+    _option(MODEL, "--full-band", help="Above the model's band: keep what belongs to the result, or cut it all."),
 ]
 Seed = Annotated[int, _option(MODEL, min=0, help="Seed of stochastic samplers.")]
 

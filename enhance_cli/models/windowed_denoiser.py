@@ -51,7 +51,7 @@ class WindowedDenoiser:
             scales: (C, n) or (C, 1) for each, how many times louder the model hears its samples.
 
         Returns:
-            for each window (3C, n): the change, the window itself, and the gain of the upper half of the band less one.
+            for each window (2C, n): the change, and the window itself.
         """
         channels, samples = windows[0].shape
         audio = torch.from_numpy(np.stack(windows).astype(np.float32)).flatten(0, 1)
@@ -62,8 +62,7 @@ class WindowedDenoiser:
         conditions = {"guide": self.guide(padded)} if self.guide else {}
         estimate = self._estimate(y, self._frames(starts, channels), **conditions)
         change = frontend.synthesize(estimate, samples) - frontend.synthesize(y, samples)
-        rise = self._upper_gain(estimate[:, :, : y.shape[2]], y, samples) - 1
-        result = torch.stack([change.cpu() / factor, audio, rise.cpu()]).unflatten(1, (len(windows), channels))
+        result = torch.stack([change.cpu() / factor, audio]).unflatten(1, (len(windows), channels))
         return [result[:, i].flatten(0, 1).numpy() for i in range(len(windows))]
 
     @torch.inference_mode()
@@ -104,14 +103,3 @@ class WindowedDenoiser:
             padded["first"], _ = self.model.filled(conditions["first"])
         noise = FrameNoise(self.seed, frames, y, self.model.process.noise_scale)
         return self.model.sample(self.sample, y, self.steps, noise, **padded)
-
-    def _upper_gain(self, estimate: Tensor, y: Tensor, samples: int) -> Tensor:
-        """Return the gain (B, samples) of the upper half of the band, from frame energies, linear in between."""
-        half = y.shape[3] // 2
-        # Laid out alike, both are summed in the same order, and what was not changed has a gain of exactly one.
-        bands = (self.model.frontend.expand(c[..., half:].contiguous()) for c in (y, estimate))
-        before, after = (band.square().sum(dim=(1, 3)) for band in bands)
-        gain = ((after + 1e-12) / (before + 1e-12)).sqrt().clamp(max=1.0)
-        smooth = torch.nn.functional.interpolate(gain[:, None], scale_factor=self.model.frontend.hop, mode="linear")
-        offset = self.model.frontend.hop // 2  # frames are centered on multiples of the hop
-        return smooth[:, 0, offset : offset + samples]

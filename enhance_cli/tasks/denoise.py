@@ -1,9 +1,10 @@
-"""Denoise a stream: out = x + wet * (change in the model's band + (g - 1) * content above that band).
+"""Denoise a stream: out = x + wet * (change in the model's band + change above that band).
 
 The signal is brought to the model's rate. The change (clean estimate less its own input, both through the same
 synthesis) is brought back to the file's rate and added to the untouched input. A model that changes nothing therefore
-returns the input sample for sample, at any rate and length. The content above the model's band follows with the gain g
-that the model gave the top of its own band, moment by moment.
+returns the input sample for sample, at any rate and length. Above the band of a model that runs in windows,
+audio.upper_band suppresses noise. Above that of one that runs as a stream, at 48 kHz, the signal follows with the gain
+that the model gave the top of its own band.
 
 Networks with a finite context run in windows, networks with memory as a stream with their state. A model with a first
 stage runs as both: the first stage as a stream at 48 kHz, its own network in windows that refine the band below its own
@@ -19,6 +20,7 @@ from enhance_cli.audio import erb
 from enhance_cli.audio.level import Meter
 from enhance_cli.audio.level_track import LevelTrack
 from enhance_cli.audio.resample import Resampler
+from enhance_cli.audio.upper_band import UpperBand
 from enhance_cli.models.deep_filter_stream import DeepFilterStream
 from enhance_cli.models.load import Model
 from enhance_cli.models.windowed_denoiser import WindowedDenoiser
@@ -30,6 +32,8 @@ from enhance_cli.tasks.windows import WindowPlan, cut, join
 WINDOW_SECONDS = 5.0  # longer ones are a little faster and take more memory, above all when several run at a time
 UNBOUNDED_WINDOW_SECONDS = 10.0  # for networks whose context has no end
 FADE_SECONDS = 0.5  # on either side of a border, for networks whose context has no end
+
+Pair = tuple[np.ndarray, np.ndarray]  # input (C, n) and what belongs to it
 
 
 class Denoiser:
@@ -74,19 +78,41 @@ class Denoiser:
             yield from blocks
             return
         waiting = Waiting()
-        compute = self._stream_changes if self.extractor else self._window_changes
-        for rows in compute(waiting.pass_through(blocks), rate, channels, self._level(level)):
-            count = min(rows.shape[1], waiting.samples)
-            if not count:
-                continue
-            x = waiting.take(count)
-            change = rows[:channels, :count]
-            if len(rows) > channels:
-                low, rise = np.split(rows[channels:, :count], 2)
-                change = change + (rise if self.options.full_band else -1) * (x - low)
+        compute, finish = self._window_changes, self._with_upper_band
+        if self.extractor:
+            compute, finish = self._stream_changes, self._with_gain_above
+        rows = compute(waiting.pass_through(blocks), rate, channels, self._level(level))
+        for x, change in finish(_beside(waiting, rows), rate, channels):
             yield (x + wet * change).astype(x.dtype)
         if waiting.samples:  # resampling there and back may end a sample or two early
             yield waiting.take(waiting.samples)
+
+    def _with_gain_above(self, pairs: Iterable[Pair], rate: int, channels: int) -> Iterator[Pair]:
+        """Yield the input and its whole change, from the input and the rows of `_stream_changes`."""
+        for x, rows in pairs:
+            change = rows[:channels]
+            if len(rows) > channels:
+                low, rise = np.split(rows[channels:], 2)
+                change = change + (rise if self.options.full_band else -1) * (x - low)
+            yield x, change
+
+    def _with_upper_band(self, pairs: Iterable[Pair], rate: int, channels: int) -> Iterator[Pair]:
+        """Yield the input and its whole change, from the input and the rows of `_window_changes`."""
+        edge = self.spec.sample_rate / 2
+        upper = UpperBand(rate, edge, channels) if self.options.full_band and UpperBand.fits(rate, edge) else None
+        inputs, changes = Waiting(), Waiting()
+        end = np.zeros((channels, 0), np.float32), np.zeros((2 * channels, 0), np.float32)
+        for (x, rows), last in chain(((pair, False) for pair in pairs), [(end, True)]):
+            change, low = np.split(rows, 2)
+            if upper is None:
+                if not last:
+                    yield x, (change if self.options.full_band else change - (x - low))
+                continue
+            inputs.add(x)
+            changes.add(change)
+            above = upper.push(x - low, low, change, last)
+            if above.shape[1]:
+                yield inputs.take(above.shape[1]), changes.take(above.shape[1]) + above
 
     def _level(self, level: Meter) -> LevelTrack:
         """Return the level of each channel that is brought to the target of `_scale`.
@@ -108,16 +134,13 @@ class Denoiser:
     def _window_changes(
         self, blocks: Iterable[np.ndarray], rate: int, channels: int, level: LevelTrack
     ) -> Iterator[np.ndarray]:
-        """Yield (3C, m) at the file's rate: the change in the model's band, that band itself, and the gain above it less one.
-
-        Less one, because a resampler returns zeros exactly but not ones, least of all at the ends of the file.
-        """
+        """Yield (2C, m) at the file's rate: the change in the model's band, and that band itself."""
         own_rate = self.spec.sample_rate
-        down, up = Resampler(rate, own_rate, channels), Resampler(own_rate, rate, 3 * channels)
+        down, up = Resampler(rate, own_rate, channels), Resampler(own_rate, rate, 2 * channels)
         windows = cut(resampled(blocks, down, channels), self.plan.core, self.plan.margin)
         for change in join(self.engine.map(Order(window, level) for window in windows), self.plan.fade):
             yield up.push(change)
-        yield up.push(np.zeros((3 * channels, 0), np.float32), last=True)
+        yield up.push(np.zeros((2 * channels, 0), np.float32), last=True)
 
     def _denoise(self, orders: list[Order]) -> list[np.ndarray]:
         windows = [order.window for order in orders]
@@ -132,7 +155,11 @@ class Denoiser:
     def _stream_changes(
         self, blocks: Iterable[np.ndarray], rate: int, channels: int, level: LevelTrack
     ) -> Iterator[np.ndarray]:
-        """Yield the rows of `_window_changes`, at 48 kHz the change (C, m) alone, since there is nothing above the band."""
+        """Yield (3C, m) at the file's rate: the change in the model's band, that band itself, and the gain above it less one.
+
+        Less one, because a resampler returns zeros exactly but not ones, least of all at the ends of the file. At 48 kHz
+        it is the change (C, m) alone, since there is nothing above the band.
+        """
         down = Resampler(rate, erb.RATE, channels)
         top = min(rate / 2, erb.RATE / 2)
         extracted = self._extracted(resampled(blocks, down, channels), channels, level, top)
@@ -181,6 +208,14 @@ class Denoiser:
         yield from _added(waiting, up.push(np.zeros((channels, 0), np.float32), last=True), channels)
         if waiting.samples:
             yield waiting.take(waiting.samples)
+
+
+def _beside(waiting: Waiting, blocks: Iterable[np.ndarray]) -> Iterator[Pair]:
+    """Yield each block of rows with the samples that it belongs to, as far as there are any."""
+    for rows in blocks:
+        count = min(rows.shape[1], waiting.samples)
+        if count:
+            yield waiting.take(count), rows[:, :count]
 
 
 def _added(waiting: Waiting, change: np.ndarray, channels: int) -> Iterator[np.ndarray]:

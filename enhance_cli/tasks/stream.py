@@ -42,9 +42,12 @@ class Waiting:
 
     def pass_through(self, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         for block in blocks:
-            self.held.append(block)
-            self.samples += block.shape[1]
+            self.add(block)
             yield block
+
+    def add(self, block: np.ndarray) -> None:
+        self.held.append(block)
+        self.samples += block.shape[1]
 
     def take(self, count: int) -> np.ndarray:
         """Return the next `count` samples (C, count), which must be there."""

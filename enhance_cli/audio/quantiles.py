@@ -1,0 +1,30 @@
+"""Quantiles of values that arrive one by one, followed by steps up and down (stochastic approximation).
+
+A step up of 2 q s for every larger value and one down of 2 (1 - q) s for every smaller one are in balance at the quantile
+q. Early steps are larger, like those of a mean that forgets nothing.
+"""
+
+import numpy as np
+
+UNKNOWN = -1000.0  # far below any level in dB
+EARLY = 8.0  # the first step, in the unit of the values; the n-th is an n-th of it
+
+
+class Quantiles:
+    """Follow K quantiles in each of C channels."""
+
+    def __init__(self, quantiles: np.ndarray, steps: np.ndarray, channels: int):
+        """`quantiles` (K,) from 0 to 1. `steps` (K,): smallest step at full weight, in the unit of the values."""
+        self._up, self._down, self._steps = 2 * quantiles, 2 * (quantiles - 1), steps
+        self._values = np.full((channels, quantiles.size), UNKNOWN)
+        self._weights = np.zeros((channels, quantiles.size))
+
+    def push(self, values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """Take one value each (C, K), with weights 0..1. Returns the quantiles, UNKNOWN before the first weight."""
+        begun = self._weights > 0
+        self._values = np.where(begun | (weights == 0), self._values, values)
+        self._weights = self._weights + weights
+        steps = weights * np.maximum(self._steps, EARLY / np.maximum(self._weights, 1))
+        moves = np.where(values > self._values, self._up, np.where(values < self._values, self._down, 0.0))
+        self._values = self._values + np.where(weights > 0, steps * moves, 0)
+        return self._values

@@ -10,7 +10,7 @@ COPY pyproject.toml README.md LICENSE LICENSE_weights weights.toml ./
 COPY docs/enhance.1 docs/
 COPY enhance_cli enhance_cli/
 RUN pip install --no-cache-dir uv \
-    && uv pip install --system --no-cache --torch-backend=cpu '.' \
+    && uv pip install --system --no-cache --torch-backend=cpu . \
     && rm -rf /src/enhance_cli
 ENV HOME=/tmp ENHANCE_HOME=/tmp/enhance
 WORKDIR /data

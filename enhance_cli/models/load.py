@@ -74,9 +74,11 @@ class Model:
         start, estimate = self.bind(noisy, **conditions)
         return sampler(estimate, self.process, start, steps, noise)
 
-    def filled(self, y: Tensor, guide: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
-        """(B, 2, T, F) with the frames that fill up `frames_multiple`, as published models are run, and the guide (B, 1, T),
-        which knows nothing of those."""
+    def pad_frames(self, y: Tensor, guide: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """Pad the frame axis of y (B, 2, T, F) to a multiple of `spec.frames_multiple`, as published models are run.
+
+        The guide (B, 1, T) is padded with NaN (unknown). Returns both.
+        """
         missing = -y.shape[2] % self.spec.frames_multiple
         reflect = self.spec.frame_padding == "reflect" and missing < y.shape[2]
         y = pad(y, (0, 0, 0, missing), mode="reflect" if reflect else "constant")

@@ -96,10 +96,10 @@ class WindowedDenoiser:
         `frames` (B) are the positions of the first frames in the file.
         """
         padded = {}
-        y, guide = self.model.filled(y, conditions.get("guide"))
+        y, guide = self.model.pad_frames(y, conditions.get("guide"))
         if guide is not None:
             padded["guide"] = guide
         if "first" in conditions:
-            padded["first"], _ = self.model.filled(conditions["first"])
+            padded["first"], _ = self.model.pad_frames(conditions["first"])
         noise = FrameNoise(self.seed, frames, y, self.model.process.noise_scale)
         return self.model.sample(self.sample, y, self.steps, noise, **padded)

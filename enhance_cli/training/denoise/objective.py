@@ -51,11 +51,11 @@ class Objective:
         """
         model = self.model
         noisy, clean = self.at_level(noisy, clean)
-        y, guide = model.filled(model.frontend.analyze(noisy), self.guide(noisy, stage.unguided))
-        x0, _ = model.filled(model.frontend.analyze(clean))
+        y, guide = model.pad_frames(model.frontend.analyze(noisy), self.guide(noisy, stage.unguided))
+        x0, _ = model.pad_frames(model.frontend.analyze(clean))
         conditions = {} if guide is None else {"guide": guide}
         if first is not None:
-            conditions["first"], _ = model.filled(model.frontend.analyze(first))
+            conditions["first"], _ = model.pad_frames(model.frontend.analyze(first))
 
         def distance(estimate: Tensor, target: Tensor) -> Tensor:
             return sum(w * DISTANCES[name](estimate, target, model.frontend) for name, w in stage.distance.items())

@@ -74,11 +74,11 @@ def enhance(model: Model, noisy: np.ndarray, first: np.ndarray | None = None) ->
     guide = load_guide(spec.choose_guide(None), spec.sample_rate, model.frontend.hop, model.device)
     for index in range(0, len(noisy), 8):
         batch = torch.from_numpy(noisy[index : index + 8]).to(model.device)
-        y, told = model.filled(model.frontend.analyze(batch), guide and guide(batch))
+        y, told = model.pad_frames(model.frontend.analyze(batch), guide and guide(batch))
         conditions = {} if told is None else {"guide": told}
         if first is not None:
             estimates = torch.from_numpy(first[index : index + 8]).to(model.device)
-            conditions["first"], _ = model.filled(model.frontend.analyze(estimates))
+            conditions["first"], _ = model.pad_frames(model.frontend.analyze(estimates))
         draw = lambda: torch.randn(y.shape, generator=generator)  # noqa: B023 - used up before y changes
         noise = lambda: process.noise_scale * draw().to(model.device)  # noqa: B023
         estimate = model.sample(

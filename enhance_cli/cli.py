@@ -2,6 +2,7 @@
 
 import atexit
 import inspect
+import io
 import os
 import sys
 import traceback
@@ -65,6 +66,8 @@ def common(
 
 def main() -> None:
     """Run the command line and exit with an ExitCode."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a console without Unicode, as old ones of Windows, gets escapes
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         code = app(prog_name="enhance", standalone_mode=False)
     except EnhanceError as error:

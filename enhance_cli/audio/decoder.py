@@ -277,7 +277,7 @@ def _bound_memory() -> None:
     if sys.platform == "linux":
         import resource
 
-        with open("/proc/self/statm") as statm:
+        with open("/proc/self/statm", "rb") as statm:
             now = int(statm.read().split()[0]) * resource.getpagesize()
         soft, hard = resource.getrlimit(resource.RLIMIT_AS)
         bound = now + MEMORY

@@ -5,6 +5,7 @@ After `plan` has returned, no output can overwrite an input or another output, a
 
 import os
 import string
+import sys
 import tempfile
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -15,9 +16,11 @@ from typing import Any, Literal
 from enhance_cli.atomic import NAME_MAX
 from enhance_cli.batch.inputs import AUDIO_SUFFIXES, STDIN, VIDEO_SUFFIXES, WRITABLE_SUFFIXES, Input
 from enhance_cli.batch.safety.atomic import STDOUT
+from enhance_cli.batch.safety.names import refused_by_windows
 from enhance_cli.batch.storage import Listings, StoredFile, locate
 from enhance_cli.errors import UsageError
 
+ON_WINDOWS = sys.platform == "win32"
 Existing = Literal["skip", "overwrite", "newer", "error"]
 
 
@@ -324,9 +327,17 @@ def _refuse_unwritable(jobs: Sequence[Job]) -> None:
         if len(os.fsencode(job.target.name)) > NAME_MAX:
             message = f"{job.target.name}: this output name has more than {NAME_MAX} bytes"
             raise UsageError(message, "choose a shorter one with -o or a name template")
+        if ON_WINDOWS:
+            _refuse_on_windows(job.target)
         if job.target.parent not in checked:
             checked.add(job.target.parent)
             _check_folder(job.target.parent)
+
+
+def _refuse_on_windows(target: Path) -> None:
+    for name in target.parts[1 if target.anchor else 0 :]:
+        if name not in (".", "..") and (reason := refused_by_windows(name)):
+            raise UsageError(f"{name}: Windows cannot store this name, {reason}", "use -o or a name template")
 
 
 def _check_folder(folder: Path) -> None:

@@ -99,7 +99,7 @@ def load(sources: list[Source], root: Path, rate: int, cache: Path, log=print, w
     packed, index = cache / f"{digest}.int16", cache / f"{digest}.json"
     if not index.exists():
         _pack(files, sources, rate, packed, index, log)
-    clips = [Clip(*row) for row in json.loads(index.read_text())]
+    clips = [Clip(*row) for row in json.loads(index.read_text(encoding="utf-8"))]
     return Corpus(np.memmap(packed, dtype=np.int16, mode="r"), clips, sources, whole)
 
 
@@ -144,7 +144,7 @@ def _well_scored(source: Source, root: Path) -> set[str] | None:
     """Names in the CSV of scores (column `file`, relative to the CSV) that reach every threshold."""
     if not source.scores:
         return None
-    with open(root / source.scores, newline="") as table:
+    with open(root / source.scores, newline="", encoding="utf-8") as table:
         return {
             row["file"]
             for row in csv.DictReader(table)

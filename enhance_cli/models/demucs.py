@@ -91,7 +91,7 @@ def load_demucs(entry: Entry, device: torch.device) -> DemucsModel:
     import yaml
 
     listing, *paths = fetch(entry)
-    bag = yaml.safe_load(listing.read_text())
+    bag = yaml.safe_load(listing.read_text(encoding="utf-8"))
     network = BagOfModels([load_safetensors_model(path) for path in paths], bag.get("weights"), bag.get("segment"))
     spec = spec_of(entry)
     if tuple(network.sources) != spec.stems or network.samplerate != spec.sample_rate:
@@ -106,7 +106,10 @@ def fetch(entry: Entry) -> list[Path]:
     listing = download.hub_file(entry.source.repo, entry.source.file, entry.source.revision, entry.name)
     return [
         listing,
-        *(_weights(entry, f"{name}.safetensors") for name in yaml.safe_load(listing.read_text())["models"]),
+        *(
+            _weights(entry, f"{name}.safetensors")
+            for name in yaml.safe_load(listing.read_text(encoding="utf-8"))["models"]
+        ),
     ]
 
 

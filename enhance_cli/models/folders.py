@@ -41,7 +41,7 @@ def read_pin(name: str) -> dict:
     """
     path = _pin_path(name)
     try:
-        pin = json.loads(path.read_text())
+        pin = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(pin, dict):
             raise ValueError("not an object")
         return pin

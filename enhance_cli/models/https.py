@@ -75,7 +75,7 @@ def _receive(url: str, unfinished: Path, progress: Progress) -> None:
         _check(answer.url, url)
         if answer.status != 206:
             begin = 0
-            _mark(unfinished).write_text(_identity(answer.headers))
+            _mark(unfinished).write_text(_identity(answer.headers), encoding="utf-8")
         length = answer.headers.get("Content-Length")
         total = begin + int(length) if length and length.isdigit() else None
         with open(unfinished, "ab" if begin else "wb") as file:
@@ -134,7 +134,7 @@ def _size(path: Path) -> int:
 
 
 def _read(path: Path) -> str:
-    return path.read_text() if path.is_file() else ""
+    return path.read_text(encoding="utf-8") if path.is_file() else ""
 
 
 def _mark(unfinished: Path) -> Path:

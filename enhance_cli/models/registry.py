@@ -170,5 +170,5 @@ def _weights_toml() -> str:
     package = Path(str(resources.files("enhance_cli")))
     for path in (package / "weights.toml", package.parent / "weights.toml"):
         if path.is_file():
-            return path.read_text()
+            return path.read_text(encoding="utf-8")
     raise ModelError("weights.toml is missing from the installation", "reinstall enhance-cli")

@@ -4,7 +4,10 @@ Step s of a run of P ranks that accumulate A batches takes the batches s P A to 
 + p A on. So one rank that accumulates two batches learns from the same items as two ranks with one batch each.
 """
 
+import mmap
 from collections.abc import Iterator
+from multiprocessing.reduction import ForkingPickler
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,6 +37,16 @@ def load(source, steps: range, train: TrainPart, ranks: Ranks) -> Iterator[list]
         if isinstance(batches, EnhanceError):
             raise batches
         yield batches
+
+
+def _by_file(array: np.memmap) -> tuple[Any, ...]:
+    """Reduce a mapped file to its name, for workers that are spawned, as on macOS and Windows: they map it themselves."""
+    if isinstance(array.base, mmap.mmap):
+        return np.memmap, (array.filename, array.dtype, "r", array.offset, array.shape)
+    return np.asarray(array).__reduce__()  # a part of one
+
+
+ForkingPickler.register(np.memmap, _by_file)
 
 
 def _batches(source, step: int, train: TrainPart, ranks: Ranks) -> list:

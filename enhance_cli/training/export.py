@@ -20,7 +20,7 @@ def write(path: Path, task: Task, facts: dict) -> None:
         made["teacher"] = task.teacher.spec.name
     spec = replace(task.model.spec, training=facts | made | {"commit": commit()})
     save_model(path, spec, task.averaged.network)
-    path.with_suffix(".md").write_text(task.card(spec))
+    path.with_suffix(".md").write_text(task.card(spec), encoding="utf-8")
 
 
 def commit(file: Path = Path(__file__)) -> str:

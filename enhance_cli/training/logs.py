@@ -21,7 +21,7 @@ class Log:
 
     def write(self, line: dict) -> None:
         """Append a line of metrics and send its numbers to TensorBoard."""
-        with open(self.path, "a") as file:
+        with open(self.path, "a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
         self.draw(line)
 

@@ -99,7 +99,7 @@ def _folder():
 def _read(name: str) -> tuple[str, str]:
     inside = _folder().joinpath(f"{name}.toml")
     if inside.is_file():
-        return inside.read_text(), f"recipe {name}"
+        return inside.read_text(encoding="utf-8"), f"recipe {name}"
     path = Path(name)
     if not path.is_file():
         close = difflib.get_close_matches(name, shipped(), 1)

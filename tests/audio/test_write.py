@@ -1,6 +1,5 @@
 """Writing: exact where the format can be exact, RF64 where WAV ends, and an error instead of a wrong file."""
 
-import resource
 import subprocess
 import sys
 
@@ -184,8 +183,11 @@ def test_a_folder_that_is_not_there_is_named(tmp_path):
         write(tmp_path / "gone" / "x.m4a", zoo.noise(), "M4A", "AAC", bitrate=64_000)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="needs getrusage")
 def test_memory_does_not_grow_with_length(tmp_path):
     """A minute of 192 kHz 8-channel floats is 370 MB; it passes through in blocks."""
+    import resource
+
     block = zoo.noise(8, 65536)
     write(tmp_path / "warm.wav", block, "WAV", "PCM_16")
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -1,10 +1,12 @@
 """A real, tiny training run: the loss falls, the export works, and a killed run goes on as if nothing had happened."""
 
 import json
+import pickle
 import signal
 import subprocess
 import sys
 import time
+from multiprocessing.reduction import ForkingPickler
 
 import numpy as np
 import pytest
@@ -121,6 +123,20 @@ def test_a_setting_that_came_with_a_newer_version_is_no_other_setting(trainer, t
     assert trainer(overrides=short)[0].train().exists()
     with pytest.raises(UsageError, match="begun with mix.codec = 0.06, not 0.5"):
         trainer(overrides=[*short, "mix.codec=0.5"])[0].train()
+
+
+def test_a_worker_that_is_spawned_maps_the_recordings_itself_instead_of_being_sent_them(trainer):
+    """As workers are on macOS and Windows: a corpus may be larger than the memory."""
+    source = trainer()[0].task.source
+    assert source.speech.audio.nbytes > 200_000
+    sent = bytes(ForkingPickler.dumps(source.speech))
+    assert len(sent) < 20_000
+    there = pickle.loads(sent)
+    assert isinstance(there.audio, np.memmap) and np.array_equal(there.audio, source.speech.audio)
+    part = pickle.loads(ForkingPickler.dumps(source.speech.audio[100:200]))
+    assert np.array_equal(part, source.speech.audio[100:200])
+    twin = pickle.loads(ForkingPickler.dumps(source))
+    assert all(np.array_equal(a, b) for a, b in zip(twin.batch(3, 2), source.batch(3, 2), strict=True))
 
 
 def poisoned(made, number: int, value: float) -> None:

@@ -23,7 +23,7 @@ PREFIX, HELD = "enhance-temporary-", "held"
 def temporary_folder() -> Iterator[Path]:
     """Yield an empty folder (but for its lock file), which is removed at the end of the block."""
     _sweep()
-    with tempfile.TemporaryDirectory(prefix=PREFIX) as name, open(Path(name, "new"), "w") as held:
+    with tempfile.TemporaryDirectory(prefix=PREFIX) as name, open(Path(name, "new"), "wb") as held:
         with contextlib.suppress(OSError):  # a file system without locks, where nobody will know that a run is gone
             if fcntl is not None:
                 fcntl.flock(held, fcntl.LOCK_EX)
@@ -36,6 +36,6 @@ def _sweep() -> None:
     """Remove the folders of runs that were killed, once."""
     folders = Path(tempfile.gettempdir()).glob(f"{PREFIX}*")
     for folder in folders if fcntl is not None else ():
-        with contextlib.suppress(OSError), open(folder / HELD, "r+") as held:
+        with contextlib.suppress(OSError), open(folder / HELD, "rb+") as held:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(folder)

@@ -233,9 +233,11 @@ def m4a(folder: Path, frames: int = FRAMES, name: str = "aac.m4a", codec: str = 
     path, rate = folder / name, 48000
     tone = 0.25 * np.sin(2 * np.pi * 440 * np.arange(frames) / rate)
     samples = np.stack([tone, tone / 2]).astype(np.float32)
-    kind = "s16p" if codec == "alac" else "fltp"
-    if kind == "s16p":
+    kind = {"alac": "s16p", "wavpack": "s16p", "flac": "s16", "tta": "s16"}.get(codec, "fltp")
+    if kind != "fltp":
         samples = np.rint(samples * 32768).astype(np.int16)
+    if kind == "s16":
+        samples = np.ascontiguousarray(samples.T).reshape(1, -1)
     with av.open(str(path), "w", format=container) as file:
         stream = file.add_stream(codec, rate=rate, layout="stereo", format=kind)
         stream.bit_rate = 192_000

@@ -10,6 +10,7 @@ has once its libraries are loaded and each kind of file has been read.
 
 import random
 import resource
+import shutil
 import signal
 import struct
 import sys
@@ -23,6 +24,7 @@ from enhance_cli.errors import EnhanceError
 from tests import audio_zoo as zoo
 
 SECONDS, MEMORY = 10, 1 << 30
+FIELD = Path(__file__).parents[1] / "audio_files" / "field"
 FRAMES = 2400
 PLAIN = [  # container, subtype
     ("WAV", "PCM_U8"), ("WAV", "PCM_16"), ("WAV", "PCM_24"), ("WAV", "FLOAT"), ("WAV", "ULAW"), ("WAV", "IMA_ADPCM"),
@@ -42,12 +44,15 @@ def kinds(folder: Path) -> list[Path]:
         path = folder / f"{container}_{subtype}.{'ogg' if container == 'OGG' else container.lower()}"
         files.append(zoo.save(path, zoo.noise(2 if subtype != "GSM610" else 1, FRAMES), rate, container, subtype))
     files += [zoo.broadcast_wav(folder), zoo.streamed_wav(folder), zoo.refused_opus(folder)]
-    try:
-        import av  # noqa: F401
-    except ImportError:
-        return files
-    alac = zoo.m4a(folder, FRAMES, "lossless.m4a", "alac")
-    return [*files, zoo.m4a(folder, FRAMES), alac, zoo.m4a(folder, FRAMES, "film.mkv", container="matroska")]
+    files += [zoo.m4a(folder, FRAMES), zoo.m4a(folder, FRAMES, "lossless.m4a", "alac")]
+    files += [
+        zoo.m4a(folder, FRAMES, "film.mkv", container="matroska"),
+        zoo.m4a(folder, FRAMES, "a.wv", "wavpack", "wv"),
+    ]
+    files += [zoo.m4a(folder, FRAMES, "flac.ogg", "flac", "ogg"), zoo.m4a(folder, FRAMES, "a.tta", "tta", "tta")]
+    for name in ("chained_three_seconds.ogg", "id3_in_front.flac", "header_says_1s_holds_3s.wav", "camera_24bit.mov"):
+        files.append(Path(shutil.copy(FIELD / name, folder / name)))
+    return files
 
 
 # --- ways to damage a file ------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ batches one after the other: batch 0 of four items is batches 0 and 1 of two.
 """
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -13,6 +14,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from enhance_cli.audio.channels import to_mono
+from enhance_cli.audio.read import open_audio
 from enhance_cli.audio.resample import resample
 from enhance_cli.data import shards
 from enhance_cli.data.corpus import SUFFIXES
@@ -20,7 +23,12 @@ from enhance_cli.data.mixing import Mix, active_level
 from enhance_cli.data.shards import SIDES, Location
 from enhance_cli.errors import AudioError, UsageError
 
+Log = Callable[[str], None]
 TOLERANCE = 0.05  # seconds by which the two of a pair may differ in length, as lossy codecs leave them
+
+
+def silent(line: str) -> None:
+    """Say nothing."""
 
 
 @dataclass(frozen=True)
@@ -33,22 +41,24 @@ class Pair:
     frames: int
 
 
-def from_folder(folder: Path) -> list[Pair]:
+def from_folder(folder: Path, log: Log = silent) -> list[Pair]:
     """Return the pairs of `folder`/noisy and `folder`/clean.
 
-    Raises UsageError for missing, empty or unmatched folders.
+    What cannot be used is left out and named in `log`. Raises UsageError for missing and empty folders, and if nothing is left.
     """
     found = {side: _files(folder / side) for side in SIDES}
     names = {name: {side: found[side][name] for side in SIDES if name in found[side]} for name in _union(found)}
-    return _matched(names, str(folder), "every file of noisy/ needs one of the same name in clean/, and the reverse")
+    return _matched(
+        names, str(folder), "every file of noisy/ needs one of the same name in clean/, and the reverse", log
+    )
 
 
-def from_shards(pattern: str, root: Path) -> list[Pair]:
+def from_shards(pattern: str, root: Path, log: Log = silent) -> list[Pair]:
     """Return the pairs of all shards that match `pattern` (see shards.expand). Raises UsageError."""
     names = {
         f"{path}:{key}": sides for path in shards.expand(pattern, root) for key, sides in shards.index(path).items()
     }
-    return _matched(names, pattern, "every KEY.noisy.EXT needs a KEY.clean.EXT in the same shard, and the reverse")
+    return _matched(names, pattern, "every KEY.noisy.EXT needs a KEY.clean.EXT in the same shard, and the reverse", log)
 
 
 class Pairs:
@@ -88,8 +98,12 @@ def read_excerpt(location: Location, start: int, frames: int) -> np.ndarray:
     try:
         with soundfile.SoundFile(location.open()) as file:
             file.seek(start)
-            return file.read(frames, dtype="float32", always_2d=True).mean(axis=1)
+            return to_mono([file.read(frames, dtype="float32", always_2d=True).T])
     except (soundfile.SoundFileError, OSError) as error:
+        if location.size is None:
+            with open_audio(location.path) as file:
+                rate = file.info.rate
+                return to_mono(file.blocks(start=start / rate, duration=frames / rate))
         raise AudioError(f"{location}: cannot be read ({error})", "mend it or take the pair out") from error
 
 
@@ -116,36 +130,52 @@ def _union(found: dict[str, dict]) -> list[str]:
     return sorted(set().union(*found.values()))
 
 
-def _matched(names: dict[str, dict[str, Location]], where: str, hint: str) -> list[Pair]:
-    """Return a pair for every name whose two headers agree. Raises UsageError for those that do not."""
-    alone = [str(location) for sides in names.values() if len(sides) < 2 for location in sides.values()]
-    if alone:
-        raise UsageError(
-            f"{where}: {len(alone)} of {len(names)} recordings have no counterpart ({_first(alone)})", hint
-        )
-    pairs, unlike = [], {"rates": [], "lengths": []}
+def _matched(names: dict[str, dict[str, Location]], where: str, hint: str, log: Log) -> list[Pair]:
+    """Return a pair for every name whose two headers agree. The others are left out and named in `log`, each kind in one line.
+
+    Raises UsageError with the first of these lines if no pair is left.
+    """
+    left_out: dict[str, list[str]] = {"have no counterpart": [], "cannot be read": [], "differ in rate": []}
+    left_out |= {"differ in length": [], "hold nothing": []}
+    pairs = []
     for sides in names.values():
-        noisy, clean = (_header(sides[side]) for side in SIDES)
-        if noisy.samplerate != clean.samplerate:
-            unlike["rates"].append(f"{sides['noisy']} {noisy.samplerate} Hz, clean {clean.samplerate} Hz")
-        elif abs(noisy.frames - clean.frames) > TOLERANCE * noisy.samplerate:
-            unlike["lengths"].append(f"{sides['noisy']} {noisy.duration:.2f} s, clean {clean.duration:.2f} s")
-        elif frames := min(noisy.frames, clean.frames):
-            pairs.append(Pair(sides["noisy"], sides["clean"], noisy.samplerate, frames))
-    for quantity, cases in unlike.items():
+        if len(sides) < 2:
+            left_out["have no counterpart"].append(str(next(iter(sides.values()))))
+            continue
+        try:
+            (rate, frames), (clean_rate, clean_frames) = (_header(sides[side]) for side in SIDES)
+        except AudioError as error:
+            left_out["cannot be read"].append(error.message)
+            continue
+        name = str(sides["noisy"])
+        if rate != clean_rate:
+            left_out["differ in rate"].append(f"{name} {rate} Hz, clean {clean_rate} Hz")
+        elif abs(frames - clean_frames) > TOLERANCE * rate:
+            left_out["differ in length"].append(f"{name} {frames / rate:.2f} s, clean {clean_frames / rate:.2f} s")
+        elif not min(frames, clean_frames):
+            left_out["hold nothing"].append(name)
+        else:
+            pairs.append(Pair(sides["noisy"], sides["clean"], rate, min(frames, clean_frames)))
+    for reason, cases in left_out.items():
         if cases:
-            message = f"{where}: {quantity} differ between noisy and clean in {len(cases)} of {len(names)} pairs"
-            raise UsageError(f"{message} ({cases[0]})", "a pair is the same recording twice, sample for sample")
-    if not pairs:
-        raise UsageError(f"{where}: every recording is empty", "give it recordings with sound in them")
+            line = f"{where}: {len(cases)} of {len(names)} recordings {reason} ({_first(cases)})"
+            if not pairs:
+                raise UsageError(line, hint)
+            log(f"left out: {line}")
     return pairs
 
 
-def _header(location: Location):
+def _header(location: Location) -> tuple[int, int]:
+    """Return the rate in Hz and the samples of one channel. Raises AudioError."""
     try:
-        return soundfile.info(location.open())
+        found = soundfile.info(location.open())
+        return found.samplerate, found.frames
     except (soundfile.SoundFileError, OSError) as error:
-        raise UsageError(f"{location}: cannot be read ({error})", "mend it or take the pair out") from error
+        if location.size is None:  # M4A and others that only FFmpeg reads
+            with open_audio(location.path) as file:
+                frames = file.info.frames
+                return file.info.rate, sum(b.shape[1] for b in file.blocks()) if frames is None else frames
+        raise AudioError(f"{location}: cannot be read ({error})", "mend it or take the pair out") from error
 
 
 def _first(names: list[str]) -> str:

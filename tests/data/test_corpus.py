@@ -116,3 +116,25 @@ def test_missing_and_empty_folders(root):
     assert both.train
     with pytest.raises(UsageError, match="nothing to validate on: change held_out"):
         load(root, Source("speech"))
+
+
+def test_float_speech_above_full_scale_or_very_quiet_is_packed_with_a_gain_of_its_own(tmp_path):
+    from tests import audio_zoo as zoo
+
+    folder = tmp_path / "speech"
+    folder.mkdir()
+    shape = zoo.noise(1, 8000) / np.abs(zoo.noise(1, 8000)).max()
+    for name, gain in (("loud", 8.0), ("quiet", 10 ** (-85 / 20)), ("usual", 0.5)):
+        zoo.save(folder / f"{name}.wav", shape * np.float32(gain), subtype="FLOAT")
+    (folder / "._loud.wav").write_bytes(b"a fork of macOS")
+    (folder / "empty.wav").touch()
+    said = []
+    found = corpus.load(
+        [Source("speech", groups="file", held_out=0.34)], tmp_path, zoo.RATE, tmp_path / "cache", said.append
+    )
+    clips = sorted([*found.train, *found.valid], key=lambda clip: clip.start)
+    assert len(clips) == 3 and any("empty.wav is empty" in line for line in said)
+    for clip in clips:
+        audio = found.audio[clip.start : clip.start + clip.length] / 32768
+        assert np.abs(audio).max() == pytest.approx(0.5, abs=0.001)
+        assert np.allclose(audio, 0.5 * shape[0], atol=1e-4)

@@ -58,9 +58,9 @@ class Paired:
         rate, data = recipe.model.sample_rate, recipe.data
         if data.shards:
             found = {"train": data.shards.train, "valid": data.shards.valid}
-            found = {part: pairs.from_shards(pattern, root) for part, pattern in found.items()}
+            found = {part: pairs.from_shards(pattern, root, log) for part, pattern in found.items()}
         else:
-            found = {part: pairs.from_folder(root / data.pairs / part) for part in ("train", "valid")}
+            found = {part: pairs.from_folder(root / data.pairs / part, log) for part in ("train", "valid")}
         for part, some in found.items():
             if line := corpus.rates_line(part, pairs.rates(some), rate):
                 log(line)

@@ -62,6 +62,21 @@ def send(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
     return tensor.to(device)
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether a GPU ran out of memory."""
+    return isinstance(error, torch.cuda.OutOfMemoryError)
+
+
+def release_memory() -> None:
+    """Give the memory that a GPU keeps for later back to it."""
+    torch.cuda.empty_cache()
+
+
+def threads_to_use(count: int | None) -> int:
+    """Return `count` CPU threads, at most one per core, or for None as many as torch would take."""
+    return torch.get_num_threads() if count is None else min(count, os.cpu_count() or 1)
+
+
 def set_threads(count: int | None) -> None:
     """Let torch use `count` CPU threads, at most one per core, since more are slower. None changes nothing."""
     if count is not None:

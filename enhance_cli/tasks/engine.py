@@ -8,7 +8,6 @@ each with one thread, so that neither other windows nor the number of threads ch
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -17,9 +16,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from enhance_cli.errors import EnhanceError
+from enhance_cli.models.device import is_out_of_memory, release_memory, set_threads, threads_to_use
 from enhance_cli.tasks.windows import Window
 
 if TYPE_CHECKING:
@@ -59,7 +58,7 @@ class Engine:
         self.lanes = threads + min(spare, MAX_SPARE_LANES)
         self._waiting: deque[tuple[Order, Future]] = deque()
         self._lock = threading.Lock()
-        setting = {} if torch_threads is None else {"initializer": torch.set_num_threads, "initargs": (torch_threads,)}
+        setting = {} if torch_threads is None else {"initializer": set_threads, "initargs": (torch_threads,)}
         self._threads = ThreadPoolExecutor(threads, "windows", **setting)
 
     def map(self, orders: Iterable[Order]) -> Iterator[tuple[Window, np.ndarray]]:
@@ -121,16 +120,14 @@ class Engine:
             return []
         try:
             return self._run(orders)
-        except torch.cuda.OutOfMemoryError:
-            fits = len(orders) // 2
         except BaseException as error:  # noqa: BLE001 - it is raised where the result is waited for
-            if len(orders) == 1:
+            fits = len(orders) // 2 if is_out_of_memory(error) else None
+            if fits is None and len(orders) == 1:
                 return [error]
-            fits = None
         # Out here the error has gone, and with it what its traceback held: all that the GPU had of these orders.
         if fits is None:
             return [result for order in orders for result in self._results([order])]
-        torch.cuda.empty_cache()
+        release_memory()
         if not fits:
             return [EnhanceError("not enough GPU memory for one window", "use --device cpu")]
         self._together = min(self._together, fits * orders[0].window.audio.shape[0])  # from now on
@@ -172,6 +169,6 @@ def engine_for(
     """
     if model.device.type != "cpu":
         return Engine(run, threads=2, together=batch_size, longest=longest)
-    count = torch.get_num_threads() if threads is None else min(threads, os.cpu_count() or 1)
+    count = threads_to_use(threads)
     light = sum(p.numel() for p in model.network.parameters()) <= MAX_PARAMETERS_FOR_PARALLEL_WINDOWS
     return Engine(run, count, torch_threads=1) if light else Engine(run, 1, torch_threads=count)

@@ -6,30 +6,22 @@ stems of a model that knows the whole mix are asked for, the rest is distributed
 they sum to the mix, unless the residual, the mix less the stems, is wanted for itself.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from functools import partial
+from collections.abc import Iterable, Iterator
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from enhance_cli.audio.level import Meter
-from enhance_cli.audio.mixture_consistency import HOP, N_FFT, share_out, spectra
 from enhance_cli.audio.resample import Resampler
-from enhance_cli.models.device import send
-from enhance_cli.models.frame_noise import FrameNoise
-from enhance_cli.models.sampling import sampler_settings
 from enhance_cli.models.stems import StemModel
-from enhance_cli.samplers import SAMPLERS
+from enhance_cli.models.windowed_separator import WindowedSeparator
 from enhance_cli.tasks.engine import Order, engine_for
 from enhance_cli.tasks.options import StemOptions
 from enhance_cli.tasks.stream import Waiting, measured, resampled
-from enhance_cli.tasks.windows import cut, join
+from enhance_cli.tasks.windows import WindowPlan, cut, join
 
 RESIDUAL = "residual"
 WINDOW_SECONDS = 10.0
 MARGIN_SECONDS = 1.0  # on either side of a window, for networks whose context has no end
-NOISE_BLOCK = 1 << 16  # samples per generator
 
 
 class StemExtractor:
@@ -39,31 +31,25 @@ class StemExtractor:
     """
 
     def __init__(self, model: StemModel, options: StemOptions = StemOptions()):
-        self.model, self.options, spec = model, options, model.spec
+        self.spec, self.options, spec = model.spec, options, model.spec
         self.stems = spec.choose_stems(options.stems)
         self.parts = (*self.stems, RESIDUAL) if options.residual else self.stems
         self.sums_to_mix = spec.complete and len(self.stems) == len(spec.stems) and not options.residual
-        self.steps, self.sampler = spec.choose(options.steps, options.sampler)
-        chosen = spec.sigma_for(self.steps) if options.sigma is None else options.sigma
-        self.sigma = chosen if self.steps else None
-        self.sample: Callable | None = self._sampler() if self.steps else None
-        multiple = spec.frames_multiple
-        window = round((spec.window_seconds or WINDOW_SECONDS) * spec.sample_rate) // multiple * multiple
-        reach = model.reach(self.steps)
-        if reach is None:
-            self.margin = min(round(MARGIN_SECONDS * spec.sample_rate), window // 4)
-            self.core, self.fade = window - 2 * self.margin, self.margin // 2
-        else:
-            self.margin, self.core, self.fade = -(-(reach + N_FFT) // multiple) * multiple, window, 0
-        whole = self.core + 2 * self.margin
-        self.engine = engine_for(model, self._run, options.batch_size * spec.channels, whole, options.threads)
+        self.windowed = WindowedSeparator(
+            model, self.stems, steps=options.steps, sampler=options.sampler, sigma=options.sigma, seed=options.seed,
+            sums_to_mix=self.sums_to_mix,
+        )  # fmt: skip
+        self.plan = self._plan(self.windowed)
+        batch_size = options.batch_size * spec.channels
+        self.engine = engine_for(model, self._run, batch_size, self.plan.whole, options.threads)
 
-    def _sampler(self) -> Callable:
-        spec = self.model.spec
-        given = {} if self.sigma is None else {"start": self.sigma}
-        settings = sampler_settings(spec, self.sampler, given, {"start": "--sigma"})
-        self.model.process.levels(self.steps, settings.get("start"))  # refuses a level where sampling cannot start
-        return partial(SAMPLERS[self.sampler], **settings)
+    def _plan(self, model: WindowedSeparator) -> WindowPlan:
+        seconds = self.options.window_seconds or self.spec.window_seconds or WINDOW_SECONDS
+        window = round(seconds * model.rate) // model.grid * model.grid
+        if model.reach is not None:
+            return WindowPlan.exact(window, model.reach, grid=model.grid)
+        margin = min(round(MARGIN_SECONDS * model.rate), window // 4)
+        return WindowPlan(window - 2 * margin, margin, margin // 2)
 
     @property
     def lanes(self) -> int:
@@ -111,7 +97,7 @@ class StemExtractor:
 
     def _scale(self, level: Meter) -> float:
         """Return the factor on the file for the model, one for all channels, so that sources keep their places."""
-        spec, active = self.model.spec, level.active_levels
+        spec, active = self.spec, level.active_levels
         if spec.normalise == "level" and active.any():
             return spec.level / float(np.sqrt(np.mean(np.square(active[active > 0]))))
         return 1 / max(level.peak, 1.0)
@@ -120,36 +106,20 @@ class StemExtractor:
         """Yield (K C stems, K C shares of the content above the band, C mix in the band, each m samples) at the file's
         rate.
         """
-        own_rate = self.model.spec.sample_rate
+        own_rate = self.spec.sample_rate
         down, up = (
             Resampler(rate, own_rate, channels),
             Resampler(own_rate, rate, (2 * len(self.stems) + 1) * channels),
         )
-        windows = cut(resampled(blocks, down, channels), self.core, self.margin)
-        for rows in join(self.engine.map(Order(window, scale) for window in windows), self.fade):
+        windows = cut(resampled(blocks, down, channels), self.plan.core, self.plan.margin)
+        for rows in join(self.engine.map(Order(window, scale) for window in windows), self.plan.fade):
             yield up.push(rows)
         yield up.push(np.zeros((up.channels, 0), np.float32), last=True)
 
-    @torch.inference_mode()
     def _run(self, orders: list[Order]) -> list[np.ndarray]:
-        """Return the rows of every window, whose order gives the factor on its file."""
-        spec, device = self.model.spec, self.model.device
-        batch = [order.window for order in orders]
-        mix = send(torch.from_numpy(np.stack([w.audio for w in batch]).astype(np.float32)), device)  # (W, C, n)
-        scale = mix.new_tensor([order.given for order in orders])[:, None, None]
-        padded = torch.nn.functional.pad(mix * scale, (0, -mix.shape[2] % spec.frames_multiple))
-        whole = spec.channels == mix.shape[1]
-        taken = padded if whole else padded.flatten(0, 1)[:, None].expand(-1, spec.channels, -1)
-        starts = [w.start for w in batch for _ in range(taken.shape[0] // len(batch))]
-        noise = lambda: FrameNoise(self.options.seed, starts, taken, self.model.process.noise_scale, NOISE_BLOCK)
-        found = self.model.separate(taken, self.stems, self.sample, self.steps, noise)
-        found = found if whole else found.mean(dim=2).unflatten(1, mix.shape[:2])
-        found = found[..., : mix.shape[2]] / scale  # (K, W, C, n)
-        if self.sums_to_mix:
-            found = found + share_out(found, mix - found.sum(dim=0))
-        gains = _upper_shares(found, mix, self.sums_to_mix)
-        rows = torch.cat([found, gains, mix[None]]).transpose(0, 1).flatten(1, 2).cpu().numpy()
-        return list(rows)
+        windows = [order.window for order in orders]
+        audio, starts = [w.audio for w in windows], [w.start for w in windows]
+        return self.windowed.separate(audio, starts, [order.given for order in orders])
 
 
 def run(audio: np.ndarray, rate: int, model: StemModel, options: StemOptions = StemOptions()) -> dict[str, np.ndarray]:
@@ -159,15 +129,3 @@ def run(audio: np.ndarray, rate: int, model: StemModel, options: StemOptions = S
     rows = np.concatenate(list(extractor.process(iter([audio]), rate, audio.shape[0], level)), axis=1)
     rows = rows.astype(np.result_type(audio.dtype, np.float32), copy=False)
     return dict(zip(extractor.parts, rows.reshape(len(extractor.parts), *audio.shape)))
-
-
-def _upper_shares(stems: Tensor, mix: Tensor, sums_to_mix: bool) -> Tensor:
-    """Stems (K, ..., n), mix (..., n) -> the share (K, ..., n) of each in the energy of the upper half of the band."""
-    energies, whole = (spectra(x)[..., N_FFT // 4 :, :].abs().square().sum(dim=-2) + 1e-12 for x in (stems, mix))
-    shares = energies / (energies.sum(dim=0) if sums_to_mix else torch.maximum(energies, whole))
-    smooth = torch.nn.functional.interpolate(
-        shares.flatten(0, -2)[:, None], size=(shares.shape[-1] - 1) * HOP + 1, mode="linear", align_corners=True
-    )
-    n = stems.shape[-1]
-    smooth = torch.nn.functional.pad(smooth[:, 0], (0, max(0, n - smooth.shape[-1])), mode="replicate")[:, :n]
-    return smooth.unflatten(0, stems.shape[:-1])

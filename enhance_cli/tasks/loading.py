@@ -45,8 +45,9 @@ def load_stem_extractor(
     model = load_stems(entry, chosen, pick_precision(precision, chosen))
     extractor = StemExtractor(model, replace(options, threads=threads))
     facts = {"revision": entry.sha256, "device": str(chosen), "precision": model.precision}
-    if extractor.steps:
-        facts |= {"sampler": extractor.sampler, "sampler_args": {"sigma": extractor.sigma} if extractor.sigma else {}}
+    windowed = extractor.windowed
+    if windowed.steps:
+        facts |= {"sampler": windowed.sampler, "sampler_args": {"sigma": windowed.sigma} if windowed.sigma else {}}
     return extractor, facts
 
 

@@ -38,7 +38,7 @@ class StemOptions:
 
     `stems` are names of the model's, or "all". `residual` adds the mix less these stems as the last part. `sigma` is the noise
     level that the refinement starts at. `full_band` False cuts the signal above the model's band. `batch_size` is in windows
-    times the channels that the network takes at once.
+    times the channels that the network takes at once. `window_seconds` is the length of a window.
     """
 
     stems: tuple[str, ...] = ("all",)
@@ -50,6 +50,7 @@ class StemOptions:
     full_band: bool = True
     batch_size: int = 1
     threads: int | None = None
+    window_seconds: float | None = None
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,7 @@
-"""`enhance`, and `python -m enhance_cli`: Ctrl-C, SIGTERM and SIGHUP end it cleanly with exit code 130 from its start."""
+"""Run `enhance`, and `python -m enhance_cli`.
+
+Ctrl-C, SIGTERM and SIGHUP end it cleanly with exit code 130 from its start.
+"""
 
 import os
 import signal

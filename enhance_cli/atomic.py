@@ -22,7 +22,7 @@ NAME_MAX = 255  # bytes in a file name on every common file system
 
 
 class Busy(AudioError):
-    """Another run is writing this file."""
+    """Report that another run is writing this file."""
 
 
 def unfinished_path(target: Path) -> Path:

@@ -1,4 +1,4 @@
-"""Messages on stderr, results on stdout. rich is imported when something is shown."""
+"""Print messages on stderr, results on stdout. rich is imported when something is shown."""
 
 import sys
 import threading

@@ -1,4 +1,7 @@
-"""Errors a user can act on. Each is one line (the file, the reason, the remedy) and knows its exit code."""
+"""Define the errors that a user can act on.
+
+Each is one line (the file, the reason, the remedy) and has an exit code.
+"""
 
 from enum import IntEnum
 

@@ -88,7 +88,7 @@ class Running:
 
 @dataclass(frozen=True)
 class CorrectorFlags:
-    """Settings of SGMSE's predictor-corrector sampler: the panel "Expert"."""
+    """Set SGMSE's predictor-corrector sampler: the panel "Expert"."""
 
     corrector_steps: flags.CorrectorSteps = None
     snr: flags.Snr = None

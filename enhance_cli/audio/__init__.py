@@ -1,4 +1,4 @@
-"""Sound files and signals, and nothing of models: read, write, resample, measure, carry tags, draw.
+"""Read, write, resample, measure, tag and draw sound files and signals, without models.
 
 Audio is float32 `(C, N)`, full scale -1..1, and always comes in blocks, so that length never costs memory.
 """

@@ -1,7 +1,8 @@
-"""Chapters and cue sheets: read from the tags of a file, cut to the part that was taken, and written to the output.
+"""Read chapters and cue sheets from the tags of a file, cut them to the part that was taken, and write them to the
+output.
 
-M4A gets its chapters from its encoder, MP3 as CHAP frames (ID3v2 Chapter Frame Addendum), FLAC and Ogg as comments named
-CHAPTER001, CHAPTER001NAME, ..., WAV as cue points with labels.
+M4A gets its chapters from its encoder, MP3 as CHAP frames (ID3v2 Chapter Frame Addendum), FLAC and Ogg as comments
+named CHAPTER001, CHAPTER001NAME, ..., WAV as cue points with labels.
 """
 
 from __future__ import annotations

@@ -73,7 +73,7 @@ class OutputFormat:
 
 
 def can_write(extension: str) -> bool:
-    """Whether files of this extension (".wav", any case) can be written."""
+    """Return whether files of this extension (".wav", any case) can be written."""
     return extension.lower().lstrip(".") in CONTAINERS
 
 
@@ -209,9 +209,7 @@ def _target(info: AudioInfo, extension: str | None, container: str | None) -> st
 
 
 def _fits(named: str, container: str) -> bool:
-    """Whether a file with the extension of `named` may hold `container`: .wav also holds RF64, .ogg also
-    Opus.
-    """
+    """Return whether a file with the extension of `named` may hold `container`: .wav also holds RF64, .ogg also Opus."""
     return named == container or (named in _WAVE and container in _WAVE) or (named == "OGG" and container == "OPUS")
 
 
@@ -244,7 +242,7 @@ def _subtype(info: AudioInfo, target: str, bit_depth: str | None) -> str:
 
 
 def _nearest(subtype: str) -> tuple[str, ...]:
-    """Subtypes to try, best first, for samples of `subtype` in a container that does not have it."""
+    """Return subtypes to try, best first, for samples of `subtype` in a container that does not have it."""
     if subtype in ("FLOAT", "DOUBLE"):
         return "FLOAT", "PCM_24", "PCM_16"
     bits = depth(subtype)

@@ -1,6 +1,4 @@
-"""Floats to integers, exactly: the inverse of how libsndfile and FFmpeg turn integers into floats (x /
-2^(b-1)).
-"""
+"""Convert floats to integers exactly: the inverse of libsndfile's and FFmpeg's conversion to floats (x / 2^(b-1))."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ class Meter:
         )
 
     def _count_levels(self, powers: np.ndarray) -> None:
-        """`powers` (C, k) of k frames."""
+        """Count the `powers` (C, k) of k frames."""
         frames = np.concatenate([self._slot_frames, powers], axis=1)
         whole = frames.shape[1] // _SLOT_FRAMES * _SLOT_FRAMES
         self._slots.append(frames[:, :whole].reshape(len(frames), -1, _SLOT_FRAMES).mean(axis=2).astype(np.float32))
@@ -84,12 +84,13 @@ class Meter:
 
     @property
     def loudness(self) -> float | None:
-        """Integrated loudness in LUFS, or None where it is not defined: shorter than 0.4 s, or silence."""
+        """Return the integrated loudness in LUFS, or None where it is not defined: shorter than 0.4 s, or silence."""
         return self._loudness.value() if self._loudness else None
 
     @property
     def active_levels(self) -> np.ndarray:
-        """RMS (linear) of the loud parts of each channel (C,): the energy-weighted mean energy of all 20 ms frames.
+        """Return the RMS (linear) of the loud parts of each channel (C,): the energy-weighted mean energy of all 20 ms
+        frames.
 
         Pauses do not count. Silence, and less than one frame, give 0.0.
         """
@@ -98,7 +99,7 @@ class Meter:
 
     @property
     def track(self) -> LevelTrack:
-        """The level of speech through the recording."""
+        """Return the level of speech through the recording."""
         powers = np.concatenate([*self._slots, np.zeros((len(self._frames), 0), np.float32)], axis=1)
         return follow(powers, self.active_levels)
 
@@ -179,7 +180,7 @@ class _Slices:
 
 
 class _TruePeak:
-    """Peak of the signal at four times its rate, by a 48-tap low pass (12 samples of context)."""
+    """Measure the peak of the signal at four times its rate, by a 48-tap low pass (12 samples of context)."""
 
     _CONTEXT = 12
 

@@ -23,7 +23,7 @@ def share_out(stems: Tensor, rest: Tensor) -> Tensor:
 
 
 def spectra(x: Tensor) -> Tensor:
-    """(..., n) -> (..., F, T) complex."""
+    """Return the complex spectra (..., F, T) of waves (..., n)."""
     window = torch.hann_window(N_FFT, device=x.device)
     flat = torch.stft(x.flatten(0, -2), N_FFT, HOP, window=window, pad_mode="constant", return_complex=True)
     return flat.unflatten(0, x.shape[:-1])

@@ -20,13 +20,13 @@ LOOKED_AT = 50  # frames: an encoder that varies the bitrate has done so by then
 
 
 def states_length(file: BinaryIO) -> bool:
-    """Whether the first frame is a header with the number of frames."""
+    """Return whether the first frame is a header with the number of frames."""
     first = next(frames(file), b"")
     return any(name in first for name in NAMES)
 
 
 def varies(file: BinaryIO) -> bool:
-    """Whether the bitrate is another in one of the first frames than in the very first."""
+    """Return whether the bitrate of one of the first frames differs from that of the very first."""
     indices = {frame[2] >> 4 for _, frame in zip(range(LOOKED_AT), frames(file))}
     return len(indices) > 1
 
@@ -97,7 +97,7 @@ def tag_size(head: bytes) -> int:
 
 
 def frames(file: BinaryIO) -> Iterator[bytes]:
-    """All frames of layer III, one after the other, from behind an ID3 tag to where there is none."""
+    """Yield all frames of layer III, one after the other, from behind an ID3 tag to where there is none."""
     file.seek(0)
     head = file.read(10)
     at = 0

@@ -29,7 +29,7 @@ _MASK = b"WAVEFORMATEXTENSIBLE_CHANNEL_MASK="
 
 
 class CountError(soundfile.SoundFileError):
-    """libsndfile reads another number of samples than the header counts: `held` of `promised`."""
+    """Report that libsndfile reads another number of samples than the header counts: `held` of `promised`."""
 
     def __init__(self, held: int, promised: int):
         super().__init__(f"only {held} of {promised} samples can be read")
@@ -134,8 +134,7 @@ def _frame_bytes(raw) -> int:
 
 
 class _SoundFile(soundfile.SoundFile):
-    """soundfile seeks after every read, which the last one does not survive in a FLAC that does not state its length, as come
-    out of pipes."""
+    """Read without seeking after every read, which fails at the end of a FLAC from a pipe, without a length."""
 
     def seekable(self) -> bool:
         return self.frames < _UNKNOWN and super().seekable()

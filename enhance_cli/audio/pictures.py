@@ -1,4 +1,4 @@
-"""Cover pictures between FLAC, Ogg, MP3 and M4A, which keep them in four ways."""
+"""Carry cover pictures between FLAC, Ogg, MP3 and M4A, which keep them in four ways."""
 
 from __future__ import annotations
 

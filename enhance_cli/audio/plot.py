@@ -1,6 +1,4 @@
-"""Draws a recording before and after: two spectrograms, one above the other, on one colour scale, in one
-PNG.
-"""
+"""Draw a recording before and after: two spectrograms, one above the other, on one color scale, in one PNG."""
 
 from __future__ import annotations
 
@@ -44,7 +42,7 @@ def spectrograms(before: Path, after: Path, picture: Path, seconds: float = 30) 
 
 
 def _levels(path: Path, seconds: float) -> tuple[np.ndarray, float, int]:
-    """Magnitudes (F, T) in dB of the mean of all channels, their length in s, and the rate in Hz."""
+    """Return magnitudes (F, T) in dB of the mean of all channels, their length in s, and the rate in Hz."""
     with open_audio(path) as audio:
         rate = audio.info.rate
         signal = to_mono(audio.blocks(duration=seconds))

@@ -1,7 +1,7 @@
-"""Quantiles of values that arrive one by one, followed by steps up and down (stochastic approximation).
+"""Follow quantiles of values that arrive one by one by steps up and down (stochastic approximation).
 
-A step up of 2 q s for every larger value and one down of 2 (1 - q) s for every smaller one are in balance at the quantile
-q. Early steps are larger, like those of a mean that forgets nothing.
+A step up of 2 q s for every larger value and one down of 2 (1 - q) s for every smaller one are in balance at the
+quantile q. Early steps are larger, like those of a mean that forgets nothing.
 """
 
 import numpy as np
@@ -14,7 +14,7 @@ class Quantiles:
     """Follow K quantiles in each of C channels."""
 
     def __init__(self, quantiles: np.ndarray, steps: np.ndarray, channels: int):
-        """`quantiles` (K,) from 0 to 1. `steps` (K,): smallest step at full weight, in the unit of the values."""
+        """Set `quantiles` (K,) from 0 to 1, and `steps` (K,): smallest step at full weight, in the unit of the values."""
         self._up, self._down, self._steps = 2 * quantiles, 2 * (quantiles - 1), steps
         self._values = np.full((channels, quantiles.size), UNKNOWN)
         self._weights = np.zeros((channels, quantiles.size))

@@ -1,6 +1,5 @@
-"""Resampling by soxr, whole or in a stream, with exact lengths and no delay: sample k of the output is the
-signal at time k / rate_out, and N samples in give exactly round(N * rate_out / rate_in) out, half a
-sample rounded up.
+"""Resample by soxr, whole or in a stream, with exact lengths and no delay: sample k of the output is the signal at time
+k / rate_out, and N samples in give exactly round(N * rate_out / rate_in) out, half a sample rounded up.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ class Resampler:
 
 
 def resample(audio: np.ndarray, rate_in: int, rate_out: int) -> np.ndarray:
-    """(C, N) at `rate_in` -> (C, resampled_length(N)) at `rate_out`, float32."""
+    """Return (C, N) at `rate_in` as (C, resampled_length(N)) at `rate_out`, float32."""
     return Resampler(rate_in, rate_out, audio.shape[0]).push(audio, last=True)
 
 

@@ -1,9 +1,9 @@
-"""Copies every chunk that is not audio from one WAV/RF64 (or AIFF) file to another: Broadcast-WAV
-description and time code, iXML, cue points and their labels, INFO texts, ID3, ADM. They are appended
-after the audio, so that no sample moves.
+"""Copy every chunk that is not audio from one WAV/RF64 (or AIFF) file to another: Broadcast WAV description and time
+code, iXML, cue points and their labels, INFO texts, ID3, ADM. They are appended after the audio, so that no sample
+moves.
 
-Positions are counted in samples: time codes are converted if the rate differs, cues and loops left out if
-rate or length do.
+Positions are counted in samples: time codes are converted if the rate differs, cues and loops left out if rate or
+length do.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _POSITIONS = (b"cue ", b"smpl", b"plst", b"MARK", b"INST")
 
 
 def can_copy(source: Form | None, target: Form | None) -> bool:
-    """Whether chunks of one file can stand in the other."""
+    """Return whether chunks of one file can stand in the other."""
     families = [("RIFF", "RF64"), ("AIFF",), ("CAF",)]
     return bool(source and target) and any(source.kind in f and target.kind in f for f in families)
 
@@ -71,7 +71,7 @@ def append_chunk(target: Path, name: bytes, payload: bytes) -> None:
 
 
 def _compare(old: BinaryIO, new: BinaryIO) -> tuple[float, float, bool]:
-    """Both sample rates, and whether a position in one file is the same in the other."""
+    """Return both sample rates, and whether a position in one file is the same in the other."""
     a, b = promise(old), promise(new)
     if a is None or b is None:
         return 1.0, 1.0, False

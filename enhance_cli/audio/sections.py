@@ -1,7 +1,7 @@
-"""Finds out where in a file recordings lie, by its bytes and not by the lengths in its header.
+"""Find the recordings in a file by its bytes and not by the lengths in its header.
 
-Files joined end to end, chained Ogg streams, tags in front, and headers that count less than is there are seen here, without
-decoding. A file that is as its header says is one section from its first byte to its last.
+Files joined end to end, chained Ogg streams, tags in front, and headers that count less than is there are seen here,
+without decoding. A file that is as its header says is one section from its first byte to its last.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _SLACK = 64  # bytes behind the last chunk that are too few to be sound
 
 @dataclass(frozen=True)
 class Raw:
-    """Samples without a header that could be believed: as soundfile describes them, and where they lie."""
+    """Describe samples without a usable header: as soundfile describes them, and their position."""
 
     subtype: str
     endian: str  # LITTLE or BIG

@@ -1,8 +1,8 @@
-"""Compressed complex spectrograms, the space the speech models work in: c = scale * |S|^exponent * e^(i arg S).
+"""Compute compressed complex spectrograms, the space of the speech models: c = scale * |S|^exponent * e^(i arg S).
 
-Waveforms are (B, N), spectrograms (B, 2, T, F) with real and imaginary parts, F = n_fft/2 + 1 and T = N/hop + 1
-(frames are centered). Both directions are exact inverses of each other. Some published models have plain Hann windows,
-c = scale * ln(1 + |S|) * e^(i arg S), or a signal that goes on mirrored outside instead of being zero.
+Waveforms are (B, N), spectrograms (B, 2, T, F) with real and imaginary parts, F = n_fft/2 + 1 and T = N/hop + 1 (frames
+are centered). Both directions are exact inverses of each other. Some published models have plain Hann windows, c =
+scale * ln(1 + |S|) * e^(i arg S), or a signal that goes on mirrored outside instead of being zero.
 """
 
 from dataclasses import dataclass
@@ -39,14 +39,14 @@ class Frontend:
                 raise ValueError(f"front end: {value!r} is none of {', '.join(known)}")
 
     def analyze(self, wave: Tensor) -> Tensor:
-        """(B, N) -> compressed (B, 2, T, F)."""
+        """Return the compressed spectrogram (B, 2, T, F) of `wave` (B, N)."""
         window = make_window(self.window, self.n_fft, wave.device)
         pad_mode = self.pad_mode if wave.shape[-1] > self.n_fft // 2 else "constant"  # too short for a mirror image
         spectrum = torch.stft(wave, self.n_fft, self.hop, window=window, pad_mode=pad_mode, return_complex=True)
         return self.compress(torch.view_as_real(spectrum).permute(0, 3, 2, 1))
 
     def synthesize(self, compressed: Tensor, samples: int) -> Tensor:
-        """Compressed (B, 2, T, F) -> (B, samples)."""
+        """Return the waveform (B, samples) of a compressed spectrogram (B, 2, T, F)."""
         spectrum = torch.view_as_complex(self.expand(compressed.float()).permute(0, 3, 2, 1).contiguous())
         window = make_window(self.window, self.n_fft, compressed.device)
         return torch.istft(spectrum, self.n_fft, self.hop, window=window, length=samples)
@@ -58,7 +58,7 @@ class Frontend:
         return spectrum * (self.scale * power(spectrum).pow((self.exponent - 1) / 2))
 
     def recompress(self, compressed: Tensor, exponent: float) -> tuple[Tensor, Tensor]:
-        """Another exponent, unscaled: magnitudes |S|^exponent (B, 1, T, F) and the spectrum that has them."""
+        """Return magnitudes |S|^exponent (B, 1, T, F), unscaled, and the spectrum that has them."""
         log = self.transform == "log"
         c = self.expand(compressed) if log else compressed / self.scale
         squared = power(c, floor=1e-8)
@@ -74,5 +74,5 @@ class Frontend:
 
 
 def power(spectrum: Tensor, floor: float = 1e-12) -> Tensor:
-    """|S|^2 of (B, 2, T, F), floored so that powers of it have finite gradients: (B, 1, T, F)."""
+    """Return |S|^2 of (B, 2, T, F) as (B, 1, T, F), floored so that powers of it have finite gradients."""
     return spectrum.square().sum(dim=1, keepdim=True).clamp_min(floor)

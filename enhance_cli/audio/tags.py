@@ -286,6 +286,6 @@ def _info(name: str, text: str) -> bytes:
 
 
 def _pair(text: str) -> tuple[int, int]:
-    """ "3/12" -> (3, 12), as MP4 counts tracks."""
+    """Return (3, 12) for "3/12", as MP4 counts tracks."""
     numbers = [int(part) if part.strip().isdigit() else 0 for part in text.split("/")]
     return numbers[0], numbers[1] if len(numbers) > 1 else 0

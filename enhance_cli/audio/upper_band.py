@@ -1,15 +1,16 @@
-"""Noise suppression above the band of a model, steered by the change that the model made inside its band.
+"""Suppress noise above the band of a model, steered by the change that the model made inside its band.
 
-A spectral gain per band, about an octave's sixth wide, from frames of 21 ms: G = max(1 - L / P, floor), a Wiener gain with
-the power P of the frame and the noise power L. The noise is followed in dB by quantiles (after Stahl, Fischer and Bippus,
-2000): it is the smaller one of the median over the frames in which the model removed nearly everything, and of a low
-quantile over all frames, which voices that the model took for noise cannot raise. It counts as noise only as far as it
-exceeds a natural floor: some dB below the speech in the same band, and below the noise that the model removed next to it.
-So the hiss of a recording stays where the noise has no treble. Bands without a steady noise floor are left alone. Just
-below the model's highest frequency, where resampling has taken away what the model could not clean, its own gain goes on.
+A spectral gain per band, about an octave's sixth wide, from frames of 21 ms: G = max(1 - L / P, floor), a Wiener gain
+with the power P of the frame and the noise power L. The noise is followed in dB by quantiles (after Stahl, Fischer and
+Bippus, 2000): it is the smaller one of the median over the frames in which the model removed nearly everything, and of
+a low quantile over all frames, which voices that the model took for noise cannot raise. It counts as noise only as far
+as it exceeds a natural floor: some dB below the speech in the same band, and below the noise that the model removed
+next to it. So the hiss of a recording stays where the noise has no treble. Bands without a steady noise floor are left
+alone. Just below the model's highest frequency, where resampling has taken away what the model could not clean, its own
+gain goes on.
 
-Everything is a state that goes from frame to frame. Frames lie on a grid from the first sample and are computed in chunks
-of one fixed size, so results do not depend on the sizes of blocks.
+Everything is a state that goes from frame to frame. Frames lie on a grid from the first sample and are computed in
+chunks of one fixed size, so results do not depend on the sizes of blocks.
 """
 
 import numpy as np
@@ -118,7 +119,7 @@ class UpperBand:
         return done.reshape(self._channels, -1)
 
     def _band_powers(self, spectra: np.ndarray) -> np.ndarray:
-        """(C, T, F) -> (C, T, B) mean power of each band."""
+        """Return the mean power of each band, (C, T, B), of (C, T, F)."""
         power = np.square(spectra.real) + np.square(spectra.imag)
         counts = np.diff(np.r_[self._starts, power.shape[2]])
         return np.add.reduceat(power, self._starts, axis=2).astype(np.float64) / counts
@@ -145,7 +146,7 @@ class UpperBand:
         return np.where(excess > 0, np.maximum(wiener, np.sqrt(kept)), 1.0)
 
     def _speech_powers(self, power: np.ndarray) -> np.ndarray:
-        """(C, T, B) -> its running mean, over all frames at first."""
+        """Return the running mean of (C, T, B), over all frames at first."""
         averages = np.empty_like(power)
         slowest = 1 - np.exp(-HOP_SECONDS / SPEECH_SECONDS)
         for t in range(power.shape[1]):
@@ -156,7 +157,7 @@ class UpperBand:
 
 
 def _power(spectra: np.ndarray) -> np.ndarray:
-    """(C, T, F) -> (C, T) mean power."""
+    """Return the mean power (C, T) of (C, T, F)."""
     return (np.square(spectra.real) + np.square(spectra.imag)).mean(axis=2, dtype=np.float64)
 
 

@@ -27,12 +27,12 @@ BIAS = -4.21
 
 
 def voice_probability(wave: Tensor, rate: int, hop: int) -> Tensor:
-    """(B, N) -> (B, N // hop + 1): the probability of a voice around every multiple of `hop`."""
+    """Return the probability of a voice around every multiple of `hop`, (B, N // hop + 1), for waves (B, N)."""
     return torch.sigmoid(features(wave, rate, hop) @ torch.tensor(WEIGHTS, device=wave.device) + BIAS)
 
 
 def features(wave: Tensor, rate: int, hop: int) -> Tensor:
-    """(B, N) -> (B, T, 3): rise above the floor in powers of ten, the same around, and periodicity from 0 to 1."""
+    """Return (B, T, 3) of (B, N): rise above the floor in powers of ten, the same around, and periodicity from 0 to 1."""
     blur, around, syllable, floor = (round(seconds * rate / hop) for seconds in (BLUR, AROUND, SYLLABLE, FLOOR))
     n = 2 * round(FRAME_SECONDS * rate / 2)
     window = torch.hann_window(n, device=wave.device)
@@ -45,7 +45,7 @@ def features(wave: Tensor, rate: int, hop: int) -> Tensor:
 
 
 def periodicity(power: Tensor, window: Tensor, rate: int) -> Tensor:
-    """Power spectra (B, T, bins) -> (B, T, 1), the highest normalised autocorrelation at the pitch of a voice."""
+    """Return the highest normalized autocorrelation at the pitch of a voice, (B, T, 1), of power spectra (B, T, bins)."""
     n = len(window)
     hz = torch.fft.rfftfreq(n, 1 / rate, device=power.device)
     correlation = torch.fft.irfft(power * ((hz > PITCHED[0]) & (hz < PITCHED[1])))
@@ -57,7 +57,7 @@ def periodicity(power: Tensor, window: Tensor, rate: int) -> Tensor:
 
 @lru_cache(maxsize=4)
 def band_matrix(n: int, rate: int) -> Tensor:
-    """(n / 2 + 1, BANDS): means over bands evenly spaced on a mel scale."""
+    """Return (n / 2 + 1, BANDS): means over bands evenly spaced on a mel scale."""
     mel = torch.linspace(*(torch.tensor([LOWEST, HIGHEST]) / 700).log1p().tolist(), BANDS + 1)
     edges, hz = 700 * mel.expm1(), torch.linspace(0, rate / 2, n // 2 + 1)[:, None]
     inside = ((hz >= edges[:-1]) & (hz < edges[1:])).float()

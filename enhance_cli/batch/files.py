@@ -212,7 +212,7 @@ def _write(
     gain: float,
     last_part_absorbs_rounding: bool,
 ) -> None:
-    """Those of the spool's `names` that are among the `unfinished` files, `gain` times as loud."""
+    """Write those of the spool's `names` that are among the `unfinished` files, `gain` times as loud."""
     with contextlib.ExitStack() as stack:
         writers = {n: stack.enter_context(AudioWriter(path, fmt, channels, frames)) for n, path in unfinished.items()}
         for block in spool.blocks():

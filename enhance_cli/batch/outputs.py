@@ -45,7 +45,7 @@ class Job:
 
     @property
     def targets(self) -> tuple[Path, ...]:
-        """All places that this job writes to."""
+        """Return all outputs of this job."""
         return tuple(path for _, path in self.parts) or (self.target,)
 
 
@@ -157,7 +157,7 @@ def _checked(jobs: list[Job], inputs: Sequence[Input], beside: bool, existing: s
 
 
 def _together(jobs: Sequence[Job]) -> Job:
-    """One job out of those for the parts of one input."""
+    """Return one job out of those for the parts of one input."""
     wanted = [job for job in jobs if job.action == "run"] or jobs
     return replace(wanted[0], parts=tuple(part for job in wanted for part in job.parts))
 
@@ -284,8 +284,9 @@ def _refuse_collisions(jobs: Sequence[Job]) -> None:
 
 
 def _knows_case(folder: Path | StoredFile) -> bool:
-    """Whether a.wav and A.WAV are two files there, as they are not on the usual disks of Windows and macOS. False if it cannot
-    be tried."""
+    """Return whether a.wav and A.WAV are two files there, unlike on the usual disks of Windows and macOS, False if
+    unknown.
+    """
     if isinstance(folder, StoredFile):
         return True
     while not folder.exists():

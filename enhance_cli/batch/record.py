@@ -67,7 +67,7 @@ class Record:
     error: BaseException | None = field(default=None, repr=False, compare=False)
 
     def to_json(self) -> str:
-        """One line of valid JSON: NaN and infinity become null, bytes that are not UTF-8 an escape."""
+        """Return one line of valid JSON: NaN and infinity become null, bytes that are not UTF-8 an escape."""
         fields = [item.name for item in dataclasses.fields(self) if item.name != "error"]
         values = {name: _plain(getattr(self, name)) for name in fields}
         return json.dumps(values, ensure_ascii=False, allow_nan=False)

@@ -141,7 +141,7 @@ def _passed(records: list[dict[str, Any]]) -> float | None:
 
 
 def _reasons(records: list[dict[str, Any]]) -> dict[str, list[str]]:
-    """Reason without names and numbers -> inputs, the most frequent first."""
+    """Return the inputs by reason without names and numbers, the most frequent first."""
     found: dict[str, list[str]] = {}
     for record in records:
         found.setdefault(_kind(record), []).append(record["input"])

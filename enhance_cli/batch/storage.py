@@ -147,7 +147,7 @@ def _placed(folder: StoredFile, keys: list[str], root: str) -> list[tuple[Stored
 
 
 def _key(file: StoredFile) -> str:
-    """bucket/path"""
+    """Return bucket/path."""
     return file.url[URL.match(file.url).end() :]
 
 

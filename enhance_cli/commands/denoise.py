@@ -1,4 +1,4 @@
-"""`enhance denoise`: flags in, a checked plan, one model for all files, one record per file out."""
+"""Run `enhance denoise`: flags in, a checked plan, one model for all files, one record per file out."""
 
 from enhance_cli import __version__, flags
 from enhance_cli.commands.running import count_steps, file_options, plan_jobs, run_batch

@@ -1,4 +1,4 @@
-"""`enhance distill`: a teacher that needs many steps in, a student that needs few out."""
+"""Run `enhance distill`: a teacher that needs many steps in, a student that needs few out."""
 
 from dataclasses import asdict
 from pathlib import Path

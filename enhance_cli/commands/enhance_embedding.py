@@ -1,4 +1,5 @@
-"""`enhance enhance-embedding`: recordings or stored embeddings in, repaired embeddings out, one file for each or one for all.
+"""Run `enhance enhance-embedding`: recordings or stored embeddings in, repaired embeddings out, in one file or one
+each.
 
 Rows that cannot be repaired (zero, not finite) go out as they came, are named one by one, and make the exit code 1.
 """

@@ -1,5 +1,5 @@
-"""`enhance evaluate-embedding`: does a repair help to tell speakers apart? Equal error rates of the same recordings, clean and
-made bad in several ways, with raw and with repaired embeddings, with both averaged, and with the recordings denoised first.
+"""Run `enhance evaluate-embedding`: equal error rates of the same recordings, clean and degraded in several ways, with
+raw and with repaired embeddings, with both averaged, and with the recordings denoised first.
 """
 
 import json
@@ -166,7 +166,7 @@ def _print_table(rows: list[dict], systems: list[str], title: str) -> None:
 
 
 def _print_cosines(rows: list[dict]) -> None:
-    """Where a system makes one speaker's embeddings more alike, and yet does not tell speakers apart better."""
+    """Report systems that make one speaker's embeddings more alike and yet do not tell speakers apart better."""
     raw = {row["condition"]: row for row in rows if row["system"] == "raw"}
     for row in rows:
         if row.get("cosine_only"):

@@ -1,4 +1,4 @@
-"""`enhance extract-stem`: mixes in, a file per stem out, by the same plan, manners and records as `denoise`."""
+"""Run `enhance extract-stem`: mixes in, a file per stem out, by the same plan, rules and records as `denoise`."""
 
 from enhance_cli import __version__, flags
 from enhance_cli.commands.running import count_steps, file_options, plan_jobs, run_batch

@@ -124,7 +124,7 @@ def show(name: Name) -> None:
 
 @models.command()
 def path(name: Name) -> None:
-    """Where a model's file lies."""
+    """Print the path of a model's file."""
     from enhance_cli.models.registry import find
 
     result(str(find(name, None).path))

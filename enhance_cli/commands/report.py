@@ -61,7 +61,7 @@ def _lines(facts: dict) -> list[str]:
 
 
 def _unusable(found: dict[str, list[str]]) -> list[str]:
-    """How many embeddings were left as they were, and the first of them by name."""
+    """Return the number of embeddings left as they were, and the first of them by name."""
     named = [f"  {file}: {name}" for file, names in found.items() for name in names]
     if not named:
         return []

@@ -1,4 +1,4 @@
-"""Plan, back end and records of commands on many files: plan the jobs, choose where they are done, and do them."""
+"""Run a command on many files: plan the jobs, choose the back end, do the jobs, write the records."""
 
 import os
 from collections.abc import Callable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""`enhance train`: a recipe in, a checkpoint out. The same command again continues where it stopped."""
+"""Run `enhance train`: a recipe in, a checkpoint out. The same command again continues where it stopped."""
 
 from enhance_cli import flags
 from enhance_cli.console import TrainingReporter, result

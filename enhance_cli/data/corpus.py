@@ -141,7 +141,7 @@ def group(source: Source, path: Path, root: Path) -> str:
 
 
 def _well_scored(source: Source, root: Path) -> set[str] | None:
-    """Names in the CSV of scores (column `file`, relative to the CSV) that reach every threshold."""
+    """Return the names in the CSV of scores (column `file`, relative to the CSV) that reach every threshold."""
     if not source.scores:
         return None
     with open(root / source.scores, newline="", encoding="utf-8") as table:
@@ -191,12 +191,12 @@ def rates_line(where: str, rates: dict[int, int], rate: int) -> str:
 
 
 def read_mono(path: Path, rate: int) -> np.ndarray:
-    """(N,) float32 at `rate`, channels averaged."""
+    """Return a file as (N,) float32 at `rate`, channels averaged."""
     return _read(path, rate)[0]
 
 
 def _read(path: Path, rate: int) -> tuple[np.ndarray, int]:
-    """read_mono, and the rate of the file."""
+    """Return the samples of read_mono, and the rate of the file."""
     with open_audio(path) as file:
         audio = to_mono(file.blocks())
         return resample(audio[None], file.info.rate, rate)[0], file.info.rate

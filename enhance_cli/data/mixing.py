@@ -1,4 +1,4 @@
-"""Noisy and clean training pairs, mixed on the fly: speech, rooms, noises, babble, levels, and damage.
+"""Mix noisy and clean training pairs on the fly: speech, rooms, noises, babble, levels, and damage.
 
 Every batch is a function of (seed, batch number) alone, so a resumed run sees the batches it would have seen.
 """
@@ -17,7 +17,7 @@ WIDE_BAND = 7900.0  # Hz, where a recording at 16 kHz ends
 
 @dataclass(frozen=True)
 class Mix:
-    """Chances and ranges of the mixing, levels in dB.
+    """Set chances and ranges of the mixing, levels in dB.
 
     `lead_in` seconds before every item are mixed as well, for a first stage to settle on, and not trained on. At rates
     above 16 kHz a share `wide_band` of the items ends at 8 kHz, as recordings at 16 kHz do.

@@ -1,4 +1,4 @@
-"""Simulated rooms: image-source impulse responses (pyroomacoustics), each with its early part as the target's room.
+"""Simulate rooms: image-source impulse responses (pyroomacoustics), each with its early part as the target's room.
 
 The direct sound lies at sample 0 of both, so convolving never shifts the target. Early means the direct path and the
 reflections of the next 50 ms, which fuse with it in hearing. Image sources of a low order end after about a tenth of a

@@ -20,7 +20,7 @@ class DeepFilterStream:
     """Clean C channels at 48 kHz, each by itself."""
 
     def __init__(self, network: DeepFilterNet, channels: int, top: float = erb.RATE / 2):
-        """`top`: the frequency in Hz where the signal ends, just below which the gain is told."""
+        """Start a stream. `top`: frequency in Hz where the signal ends, just below which the gain is reported."""
         self._network = network
         self._state = network.initial_state(channels)
         self._features = erb.Features(channels)

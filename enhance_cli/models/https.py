@@ -61,7 +61,7 @@ def _receive_patiently(url: str, unfinished: Path, progress: Progress) -> None:
 
 
 def offline() -> bool:
-    """Whether HF_HUB_OFFLINE is set."""
+    """Return whether HF_HUB_OFFLINE is set."""
     return os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}
 
 

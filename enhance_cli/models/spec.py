@@ -80,7 +80,7 @@ class Spec:
 
     @property
     def working_rate(self) -> int:
-        """The rate in Hz up to which the model hears: that of its first stage, where it has one."""
+        """Return the rate in Hz of the model's input: that of its first stage, if it has one."""
         return FIRST_STAGE_RATE if self.first_stage else self.sample_rate
 
     def choose(self, steps: int | None, sampler: str | None) -> tuple[int, str]:

@@ -73,7 +73,7 @@ def masked(spectrum: Tensor, real: Tensor, imaginary: Tensor) -> Tensor:
 
 
 class BridgeUNet(nn.Module):
-    """forward(x, y, t, guide=None): x, y (B, 2, T, 257) real and imaginary compressed spectra, t (B,) -> clean estimate.
+    """Map x, y (B, 2, T, 257), real and imaginary compressed spectra, and t (B,) to the clean estimate.
 
     `channels` per level, `blocks` residual blocks per level and side, `dilations` in time of those blocks in turn,
     `temporal` width and `temporal_dilations` of the full-band stack. The Nyquist bin takes the mask of its neighbor.
@@ -138,7 +138,7 @@ class BridgeUNet(nn.Module):
 
     @property
     def receptive_field(self) -> int:
-        """Frames on either side that an output frame can depend on."""
+        """Return the number of frames on either side that an output frame can depend on."""
         stacks = [*self.encoder, *self.decoder, self.temporal]
         guides = sum(attention.reach for attention in self.guides.values())
         return 2 + sum(block.receptive_field for stack in stacks for block in stack) + guides
@@ -173,7 +173,7 @@ class BridgeUNet(nn.Module):
         return self.guides[position](h, guide) if position in self.guides else h
 
     def full_band(self, h: Tensor, embedding: Tensor, guide: Tensor | None) -> Tensor:
-        """(B, C, T, F) -> same, through the temporal stack on the F*C features of each frame."""
+        """Pass (B, C, T, F) through the temporal stack on the F*C features of each frame."""
         batch, channels, frames, bands = h.shape
         z = h.permute(0, 2, 3, 1).reshape(batch, 1, frames, bands * channels).permute(0, 3, 2, 1)
         z = self.guided("bottleneck", self.narrow(z), guide)

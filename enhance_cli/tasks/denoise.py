@@ -68,7 +68,7 @@ class Denoiser:
 
     @property
     def lanes(self) -> int:
-        """How many files at a time keep the device busy."""
+        """Return the number of files at a time that keep the device busy."""
         return self.engine.lanes
 
     def process(self, blocks: Iterable[np.ndarray], rate: int, channels: int, level: Meter) -> Iterator[np.ndarray]:

@@ -51,7 +51,10 @@ class Embedder:
         return normalize(normalize(found, dim=1).mean(dim=0), dim=0).numpy()
 
     def prepare(self, audio: np.ndarray, rate: int) -> np.ndarray:
-        """(C, N) at `rate` -> (n,) mono at the network's rate and level, without silence if wanted. Raises AudioError."""
+        """Return (n,) mono at the network's rate and level for (C, N) at `rate`, without silence if wanted.
+
+        Raises AudioError.
+        """
         own = self.extractor.sample_rate
         wave = resample(audio.mean(axis=0, keepdims=True).astype(np.float32), rate, own)[0]
         if not np.isfinite(wave).all():
@@ -75,8 +78,9 @@ class Embedder:
         return wave
 
     def starts(self, samples: int) -> list[int]:
-        """Where the segments begin: evenly spread, each overlapping the next by at least half, from the first sample to the
-        last. One, if there is no more than a segment."""
+        """Return the starts of the segments: evenly spread, each overlapping the next by at least half, from the first
+        sample to the last. One, if there is no more than a segment.
+        """
         if samples <= self.segment:
             return [0]
         count = -(-2 * (samples - self.segment) // self.segment) + 1

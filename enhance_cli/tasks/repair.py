@@ -60,7 +60,10 @@ class Repairer:
             )
 
     def repair(self, vectors: np.ndarray) -> np.ndarray:
-        """(K, D) -> (K, D) float32. Rows that are unusable come back as they were. Raises ModelError for another D."""
+        """Return repaired vectors (K, D) float32 for (K, D).
+
+        Unusable rows are left as they were. Raises ModelError for another D.
+        """
         return self.run(vectors)[0]
 
     def run(self, vectors: np.ndarray, together: int = ROWS) -> tuple[np.ndarray, np.ndarray]:
@@ -92,7 +95,7 @@ class Repairer:
 
     @torch.inference_mode()
     def _repair(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, D) -> (repaired (B, D), which are unusable (B, 1))."""
+        """Return (repaired (B, D), unusable (B, 1)) for (B, D)."""
         length = vectors.norm(dim=1, keepdim=True)
         bad = ~((length > MIN_LENGTH) & (length < MAX_LENGTH))
         unit = vectors / length.masked_fill(bad, torch.inf)

@@ -1,4 +1,4 @@
-"""Shared by tasks on streams of audio: the input that waits for its result, and resampling."""
+"""Share the parts of tasks on streams of audio: the input that waits for its result, and resampling."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -27,7 +27,7 @@ def measured(audio: np.ndarray, rate: int) -> Meter:
 
 
 def resampled(blocks: Iterable[np.ndarray], resampler: Resampler, channels: int) -> Iterator[np.ndarray]:
-    """All of a stream of (C, n) blocks through `resampler`, as float32."""
+    """Yield a stream of (C, n) blocks through `resampler`, to its end, as float32."""
     for block in blocks:
         yield resampler.push(block.astype(np.float32, copy=False))
     yield resampler.push(np.zeros((channels, 0), np.float32), last=True)

@@ -36,7 +36,7 @@ class WindowPlan:
 
     @property
     def whole(self) -> int:
-        """Length of a window with both margins."""
+        """Return the length of a window with both margins."""
         return self.core + 2 * self.margin
 
     @classmethod
@@ -80,7 +80,7 @@ def cut(blocks: Iterable[np.ndarray], core: int, margin: int) -> Iterator[Window
 
 
 def _joined(blocks: list[np.ndarray]) -> np.ndarray:
-    """(C, n) blocks end to end. A long block by itself is not copied again for each of its windows."""
+    """Return (C, n) blocks end to end. A long block by itself is not copied again for each of its windows."""
     return blocks[0] if len(blocks) == 1 else np.concatenate(blocks, axis=1)
 
 

@@ -28,10 +28,10 @@ class Listener:
 
 
 class Backend(Protocol):
-    """Does jobs: in threads, in processes, on a Ray cluster, or into one file of embeddings.
+    """Do jobs: in threads, in processes, on a Ray cluster, or into one file of embeddings.
 
-    `facts` are the fields that all records have, `where` tells the user the device or the machines. `run` returns when all
-    jobs have ended, or after Ctrl-C, with nothing unfinished left behind.
+    `facts` are the fields that all records have, `where` tells the user the device or the machines. `run` returns when
+    all jobs have ended, or after Ctrl-C, with nothing unfinished left behind.
     """
 
     facts: Mapping[str, Any]

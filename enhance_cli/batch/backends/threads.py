@@ -49,7 +49,7 @@ def run(
 
 
 def run_skips(jobs: Iterable[Job], base: Mapping[str, Any], on_record: Callable[[Record], None]) -> Summary:
-    """As `run`, for those of the jobs that are to be skipped."""
+    """Record the jobs that are to be skipped (see `run`)."""
 
     def nothing(job: Job) -> Mapping[str, Any]:
         raise AssertionError(f"{job.source} was to be skipped")

@@ -1,7 +1,7 @@
-"""Embeddings that a run has made so far, in a hidden file beside the one they are for, which a later run reads.
+"""Store the embeddings that a run has made so far in a hidden file beside their target, which a later run reads.
 
-JSON lines. The first tells how they were made. The others hold an id, the state of its recording (safety.changes.state), its
-seconds, and the numbers in base64.
+JSON lines. The first tells how they were made. The others hold an id, the state of its recording
+(safety.changes.state), its seconds, and the numbers in base64.
 """
 
 import base64

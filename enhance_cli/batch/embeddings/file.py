@@ -49,7 +49,7 @@ class EmbeddingPipeline(Protocol):
 
 @dataclass(frozen=True)
 class EmbeddingWorker:
-    """Turns the input of a job into its output by `pipeline`, in the format `form` if one was asked for."""
+    """Turn the input of a job into its output by `pipeline`, in the format `form` if one was asked for."""
 
     pipeline: EmbeddingPipeline
     form: str | None = None

@@ -1,1 +1,1 @@
-"""Outputs that appear whole or not at all, temporary folders that outlive no run, inputs that change while they are read."""
+"""Keep runs safe: outputs appear whole or not at all, temporary folders outlive no run, changed inputs are noticed."""

@@ -1,4 +1,4 @@
-"""Outputs that appear whole or not at all, also on standard output, and standard input kept in a temporary file."""
+"""Write outputs whole or not at all, also on standard output, and keep standard input in a temporary file."""
 
 import atexit
 import contextlib

@@ -1,4 +1,4 @@
-"""Changes during a run: an input that changes or disappears while it is read, an output folder that vanishes."""
+"""Notice changes during a run: an input that changes or disappears while it is read, an output folder that vanishes."""
 
 import contextlib
 from collections.abc import Iterable, Iterator

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: both raise KeyboardInterrupt, also between the blocks of a long file."""
+"""Turn Ctrl-C and SIGTERM into KeyboardInterrupt, also between the blocks of a long file."""
 
 import contextlib
 import signal

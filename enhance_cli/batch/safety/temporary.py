@@ -1,4 +1,4 @@
-"""Temporary folders that a killed run leaves only until the next run.
+"""Make temporary folders that a killed run leaves only until the next run.
 
 Each is locked as long as its process lives. A run that needs one first removes those that are locked no more.
 """

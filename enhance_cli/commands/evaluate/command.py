@@ -1,5 +1,6 @@
-"""`enhance evaluate`: cleaned speech or separated stems, or a model that makes them, in numbers. Exit code 1 if something that
-there is could not be scored.
+"""Run `enhance evaluate`: score cleaned speech or separated stems, or a model that makes them.
+
+Exit code 1 if something could not be scored.
 """
 
 from enum import Enum

@@ -200,7 +200,7 @@ def _extractors(name: str, counts: list[int] | None, device: str) -> list[System
 
 
 def _row(system: System) -> dict:
-    """Means over windows (recordings for "whole" and "sdr") per stem, and the means of these."""
+    """Return means over windows (recordings for "whole" and "sdr") per stem, and the means of these."""
     mean = lambda some: sum(some) / len(some) if some else math.nan
     values: dict[str, dict[str, list[float]]] = {}
     for scores in system.scores:

@@ -31,7 +31,7 @@ class System:
     work: float = 0.0
 
     def speed(self, seconds: float) -> dict[str, float]:
-        """In multiples of real time, if anything was computed."""
+        """Return the speed in multiples of real time, if anything was computed."""
         return {SPEED: seconds / self.work} if self.work else {}
 
 
@@ -98,7 +98,7 @@ def audio_files(folder: Path, recursive: bool) -> dict[PurePath, Path]:
 
 
 def read_whole(path: Path) -> "tuple[np.ndarray, int]":
-    """(C, N) float32 and the rate. Raises AudioError."""
+    """Return a file as (C, N) float32, and its rate. Raises AudioError."""
     import numpy as np
 
     from enhance_cli.audio.read import open_audio

@@ -1,1 +1,1 @@
-"""`enhance verify`: flags in `command`, then the trials, their embeddings, and a decision or error rates."""
+"""Run `enhance verify`: flags in `command`, then the trials, their embeddings, and a decision or error rates."""

@@ -1,4 +1,4 @@
-"""`enhance verify`: are two voices one? Cosine scores before and after repair, of a pair or of a list of trials.
+"""Run `enhance verify`: cosine scores before and after repair, of a pair or of a list of trials.
 
 A list gives equal error rate and detection cost of both, with intervals, and the change that the repair makes.
 """

@@ -13,7 +13,10 @@ TARGETS, OTHERS = {"1", "target", "same", "true"}, {"0", "nontarget", "imp", "im
 
 @dataclass
 class Trials:
-    """Pairs (K, 2) of indices into `names`, and which of them are of one speaker (K,). A list is from the file `path`."""
+    """Hold pairs (K, 2) of indices into `names`, and whether they are of one speaker (K,).
+
+    A list is from the file `path`.
+    """
 
     names: list[str]
     pairs: list[tuple[int, int]]

@@ -1,4 +1,4 @@
-"""DeepFilterNet 3 as published: the archive of three ONNX graphs, or the torch checkpoint.
+"""Read DeepFilterNet 3 as published: the archive of three ONNX graphs, or the torch checkpoint.
 
 `DeepFilterNet3_onnx.tar.gz` holds enc.onnx, erb_dec.onnx and df_dec.onnx, whose normalizations are folded into the
 convolutions and whose GRU weights are Constant nodes. The checkpoint (`model_120.ckpt.best`, also within

@@ -1,4 +1,4 @@
-"""ONNX files parsed as data: the graph and the arrays in it. Nothing is executed, no other file is opened."""
+"""Parse ONNX files as data: the graph and the arrays in it. Nothing is executed, no other file is opened."""
 
 from pathlib import Path
 

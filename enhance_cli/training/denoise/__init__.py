@@ -1,1 +1,1 @@
-"""Training of models that clean speech: mixtures or recordings in pairs in, spectrograms in between."""
+"""Train models that clean speech: mixtures or recordings in pairs in, spectrograms in between."""

@@ -20,7 +20,7 @@ def load(recipe: Recipe, root: Path, cache: Path, log) -> "Mixed | Paired":
 
 
 class Mixed:
-    """Speech and noise, packed in `cache`, and simulated rooms."""
+    """Hold speech and noise, packed in `cache`, and simulated rooms."""
 
     def __init__(self, recipe: Recipe, root: Path, cache: Path, log):
         model, data = recipe.model, recipe.data
@@ -46,13 +46,13 @@ class Mixed:
         }
 
     def statistics(self) -> dict:
-        """Every source's clips, hours, rates and levels (data.statistics)."""
+        """Return every source's clips, hours, rates and levels (data.statistics)."""
         sides = (("speech", self.speech), ("noise", self.noise))
         return {name: statistics.of_corpus(side, self.root, self.rate) for name, side in sides}
 
 
 class Paired:
-    """Pairs in `train` and `valid` below the folder that `data.pairs` names, or in the shards of `data.shards`."""
+    """Read pairs in `train` and `valid` below the folder that `data.pairs` names, or in the shards of `data.shards`."""
 
     def __init__(self, recipe: Recipe, root: Path, log):
         rate, data = recipe.model.sample_rate, recipe.data

@@ -14,7 +14,7 @@ from enhance_cli.training.denoise.recipe import DenoiseStage
 
 
 class Objective:
-    """`averaged` is the model that holds the moving average."""
+    """Compute losses of `model`. `averaged`: model that holds the moving average."""
 
     def __init__(self, model: Model, averaged: Model, teacher: Model | None):
         self.model, self.averaged, self.teacher = model, averaged, teacher
@@ -73,5 +73,5 @@ class Objective:
 
 
 def guides_of(model: Model) -> list[Guide]:
-    """All the guides of a model. Raises ModelError for one whose weights are not here."""
+    """Return all guides of a model. Raises ModelError for one whose weights are not here."""
     return [load_guide(n, model.spec.sample_rate, model.frontend.hop, model.device) for n in model.spec.guides]

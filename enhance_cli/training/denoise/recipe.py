@@ -14,7 +14,7 @@ DISTANCE = {"hybrid_spectral": 1.0}  # where a recipe says nothing
 
 @dataclass(frozen=True)
 class Shards:
-    """webdataset shards to train and to validate on: "pairs-{000..012}.tar", or with * and ? (data.shards)."""
+    """Name webdataset shards to train and to validate on: "pairs-{000..012}.tar", or with * and ? (data.shards)."""
 
     train: str
     valid: str
@@ -46,8 +46,11 @@ class DataPart:
 
 @dataclass(frozen=True)
 class DenoiseStage(Stage):
-    """`distance` has the weights of the distances between estimate and target that are added up. A guided network gets a
-    share `unguided` of its items without the guide, so that it can do without."""
+    """Set a stage.
+
+    `distance`: weights of the distances between estimate and target that are added up. `unguided`: share of the items
+    that a guided network gets without the guide.
+    """
 
     unguided: float = 0.15
     distance: dict = field(default_factory=lambda: dict(DISTANCE))
@@ -59,8 +62,11 @@ class DenoiseStage(Stage):
 
 @dataclass(frozen=True)
 class DenoiseTrain(TrainPart):
-    """Of the `validation_items` mixtures, `samples` are written to the run folder at each validation, to listen to and look
-    at."""
+    """Set how the network is trained.
+
+    `validation_items`: number of mixtures. `samples`: number of them that are written to the run folder at each
+    validation, to listen to and look at.
+    """
 
     validation_items: int = 48
     samples: int = 2

@@ -1,4 +1,4 @@
-"""Training of a denoiser: noisy and clean waveforms, the losses of diffusion models, SI-SDR, ESTOI and PESQ."""
+"""Train a denoiser: noisy and clean waveforms, the losses of diffusion models, SI-SDR, ESTOI and PESQ."""
 
 from pathlib import Path
 
@@ -51,14 +51,14 @@ class Denoising(Task):
         return self.material.statistics()
 
     def loss(self, stage: DenoiseStage, *batch: Tensor) -> Tensor:
-        """Of waveforms (B, N): noisy, clean, and the first stage's estimate where there is one."""
+        """Return the loss of waveforms (B, N): noisy, clean, and the first stage's estimate if there is one."""
         return self.objective.loss(stage, *batch)
 
     def scores(self, step: int) -> dict[str, float]:
         return self.validation.scores(step)
 
     def quality(self, scores: dict[str, float]) -> float:
-        """PESQ plus a tenth of the SI-SDR in dB (0.1 PESQ weighs as much as 1 dB)."""
+        """Return PESQ plus a tenth of the SI-SDR in dB (0.1 PESQ weighs as much as 1 dB)."""
         return scores.get("pesq", 0.0) + 0.1 * scores["si_sdr"]
 
     def early(self, step: int) -> None:

@@ -1,4 +1,4 @@
-"""Validation on held-out speakers and noises: fixed mixtures, the model's default steps, SI-SDR and (where installed) PESQ."""
+"""Validate on held-out speakers and noises: fixed mixtures, default steps, SI-SDR and (where installed) PESQ."""
 
 from functools import cached_property, partial
 from pathlib import Path
@@ -47,11 +47,11 @@ class Validation:
 
     @cached_property
     def first_scores(self) -> dict[str, float]:
-        """The scores of the first stage's estimates."""
+        """Return the scores of the first stage's estimates."""
         return score_pairs(self.clean, self.first, self.model.spec.sample_rate)
 
     def early_samples(self, step: int) -> None:
-        """Something to hear before the first validation."""
+        """Write samples to hear before the first validation."""
         if self.shown > 0:
             first = None if self.first is None else self.first[: self.shown]
             self._show(step, enhance(self.model, self.noisy[: self.shown], first))
@@ -97,7 +97,7 @@ def score_pairs(clean: np.ndarray, enhanced: np.ndarray, rate: int) -> dict[str,
 
 
 def voiced(clean: np.ndarray) -> bool:
-    """Whether there is a voice in (N,)."""
+    """Return whether there is a voice in (N,)."""
     return float(np.abs(clean).max()) > 1e-3
 
 

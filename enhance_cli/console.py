@@ -1,8 +1,10 @@
 """Print messages on stderr, results on stdout. rich is imported when something is shown."""
 
+import re
 import sys
 import threading
 import time
+from collections import Counter
 from contextlib import contextmanager
 from functools import lru_cache
 
@@ -61,6 +63,7 @@ class Reporter:
     """
 
     SECONDS = 30
+    SAME_NOTES = 5  # files of which a note of one kind is said
     NAMED = 10  # embeddings of one file that could not be repaired
 
     def __init__(self, total: int, *, json: bool, quiet: bool, verbose: bool, skips: int = 0):
@@ -72,6 +75,7 @@ class Reporter:
         self.lock = threading.Lock()
         self.named_last = self.failed_last = None
         self.announced: set[int] = set()
+        self.notes: Counter[str] = Counter()  # how many files each kind of note was about
 
     def __enter__(self) -> "Reporter":
         self.started = self.said = time.monotonic()
@@ -87,6 +91,9 @@ class Reporter:
     def __exit__(self, *_) -> None:
         if self.progress:
             self.progress.stop()
+        for kind, count in self.notes.items():
+            if count > self.SAME_NOTES and not self.verbose:
+                say(f"{count - self.SAME_NOTES:,} more files: {kind} (--report FILE.jsonl has all)")
 
     def watch(self, transform):
         """Return `transform` (batch.files.Transform), extended to report progress within a long file."""
@@ -190,7 +197,10 @@ class Reporter:
                 if before is not None and after is not None:
                     say(f"  {what.replace('_', ' ')} {before:.1f} -> {after:.1f} {unit}")
         for note in notes:
-            say(f"{record.input}: {note}")
+            kind = re.sub(r"\d+([.,]\d+)*", "N", note)
+            self.notes[kind] += 1
+            if self.verbose or self.notes[kind] <= self.SAME_NOTES:
+                say(f"{record.input}: {note}")
 
     def _name_unusable(self, record) -> None:
         """Name the embeddings of a file that were left as they were, the first of them if they are many."""

@@ -89,7 +89,9 @@ def _identity(record: dict[str, Any]) -> str:
     if not folder:
         return record["input"]
     places = [record["input"], *((record.get("outputs") or {}).values() or [record.get("output") or "-"])]
-    absolute = [place if is_url(place) or place == "-" else os.path.join(folder, place) for place in places]
+    absolute = [
+        place if is_url(place) or place == "-" else os.path.normpath(os.path.join(folder, place)) for place in places
+    ]
     return "\0".join([*absolute, record.get("track") or ""])
 
 

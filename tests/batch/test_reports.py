@@ -190,6 +190,35 @@ def test_all_parts_of_a_failed_file_are_done_again():
     assert soundfile.info("out/a_high.wav").frames == zoo.FRAMES and soundfile.info("out/a_low.wav").frames == 10
 
 
+def record_of_run(folder, status, **fields):
+    given = {"input": "a.wav", "relative": "a.wav", "output": "out/a.wav", "folder": str(folder), "status": status}
+    return given | fields
+
+
+def test_files_of_one_name_in_different_folders_are_different_and_failures_stay(tmp_path):
+    one, two = tmp_path / "one", tmp_path / "two"
+    write("r.jsonl", record_of_run(one, "failed", reason="x"), record_of_run(two, "done"))
+    found = read([Path("r.jsonl")]).records.values()
+    assert sorted(record["status"] for record in found) == ["done", "failed"]
+    write("o.jsonl", record_of_run(one, "failed", reason="x"), record_of_run(one, "done", output="flac/a.flac"))
+    assert [job.source for job in failed_jobs(Path("o.jsonl"), "skip")] == [one / "a.wav"]
+    write(
+        "d.jsonl",
+        record_of_run(one, "failed", reason="x"),
+        record_of_run(two, "done", input="../one/a.wav", output="../one/out/a.wav"),
+    )
+    assert summary(read([Path("d.jsonl")]).records.values())["failed"] == 0, "the same file, from another folder"
+
+
+def test_failed_files_are_done_again_from_any_folder(tmp_path):
+    (tmp_path / "there").mkdir()
+    zoo.save(tmp_path / "there" / "a.wav", zoo.noise())
+    write("r.jsonl", record_of_run(tmp_path / "there", "failed", reason="x", track="2"))
+    (job,) = failed_jobs(Path("r.jsonl"), "skip")
+    assert (job.source, job.target) == (tmp_path / "there" / "a.wav", tmp_path / "there" / "out" / "a.wav")
+    assert job.track == "2"
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere names are Unicode")
 def test_names_that_are_not_utf8_are_found_again():
     name = os.fsdecode(b"in/caf\xe9.wav")

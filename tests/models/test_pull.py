@@ -3,11 +3,14 @@
 import hashlib
 import json
 import sys
+import threading
+import time
 
 import pytest
 
 from enhance_cli.errors import ModelError
 from enhance_cli.models import folders, pull, registry
+from enhance_cli.models.https import download
 from enhance_cli.models.spec import file_sha256, read_spec
 from tests import golden_numbers as golden
 from tests.models.hub import COMMIT, LocalHub
@@ -172,6 +175,24 @@ def test_an_interrupted_transfer_goes_on_where_it_stopped(plain, server, enhance
     part.write_bytes(CHECKPOINT + b"more")
     part.with_name(part.name + ".etag").write_text(f'"{DIGEST}"')
     assert enhance("models", "pull", "theirs").code == 0, "a part that is too long was not thrown away"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX locks")
+def test_of_two_runs_that_fetch_one_file_the_second_waits_for_the_first(server, tmp_path):
+    """Else both would append to the same unfinished file."""
+    url, target, requests = f"{server.url}/files/tiny.ckpt", tmp_path / "tiny.ckpt", []
+    second = threading.Thread(target=download, args=(url, target))
+
+    def progress(done, total):
+        if not requests:
+            second.start()
+            time.sleep(0.3)
+            requests.append(len(server.requests))
+
+    download(url, target, progress)
+    second.join(20)
+    assert requests == [1] and len(server.requests) == 2
+    assert target.read_bytes() == CHECKPOINT and files(tmp_path) == ["tiny.ckpt"]
 
 
 @pytest.mark.parametrize(

@@ -313,7 +313,7 @@ WRONG = [
     (["x.npz", "--t", "1000"], 2, ""),
     (["x.npz", "--ensemble", "2"], 2, ""),
     (["x.npz", "--normalize", "loud"], 2, ""),
-    (["x.npz", "--format", "xml"], 2, "--format xml: embeddings cannot be written so"),
+    (["x.npz", "--format", "xml"], 2, "--format xml: must be one of npy, npz"),
     (["a.wav", "-o", "b.wav"], 2, "b.wav: embeddings are not audio"),
     (["x.npz", "-o", "x.csv", "--format", "npy"], 2, "x.csv is not named as --format npy is: give one of them"),
     (["x.npz", "-o", "x.json"], 2, "x.json: embeddings cannot be written so: choose from npy, npz"),

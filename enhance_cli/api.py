@@ -124,6 +124,7 @@ class StemExtractor:
         full_band: bool = True,
         batch_size: int = 1,
         threads: int | None = None,
+        window_seconds: float | None = None,
     ):
         from enhance_cli.tasks.extract_stem import StemExtractor
         from enhance_cli.tasks.options import StemOptions
@@ -138,6 +139,7 @@ class StemExtractor:
             full_band=full_band,
             batch_size=batch_size,
             threads=threads,
+            window_seconds=window_seconds,
         )
         self.model = _ready(model, "extract-stem", device, precision)
         self._extractor = StemExtractor(self.model, options)
@@ -278,6 +280,7 @@ def extract_stem(
     full_band: bool = True,
     batch_size: int = 1,
     threads: int | None = None,
+    window_seconds: float | None = None,
 ) -> np.ndarray | dict[str, np.ndarray]:
     """Return stems of `audio` (C, N) or (N,), full scale 1, at `rate` Hz. Arguments as in StemExtractor.
 
@@ -297,6 +300,7 @@ def extract_stem(
         full_band=full_band,
         batch_size=batch_size,
         threads=threads,
+        window_seconds=window_seconds,
     )(audio, rate)
     return found[stem] if isinstance(stem, str) and set(found) == {stem} else found
 

@@ -63,7 +63,7 @@ def enhance_embedding(
     jobs = in_shard(jobs, where)
 
     repair = RepairOptions(time, steps, draws, seed, ensemble, normalize.value)
-    embed = EmbedOptions(segment, vad, normalise=normalize is flags.Length.unit)
+    embed = EmbedOptions(segment, vad, normalize=normalize is flags.Length.unit)
     recordings = any(form_of(job.source) is None for job in jobs)
     worker = EmbeddingWorkerSpec(
         load_embedding_pipeline,

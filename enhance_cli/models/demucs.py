@@ -72,7 +72,7 @@ class DemucsModel:
                 total, weight = total + wanted[:, None, None, None] * found, weight + wanted
         return total / weight[:, None, None, None]
 
-    def reach(self, steps: int) -> None:
+    def receptive_field(self, steps: int) -> None:
         """Return None: the receptive field is not finite."""
 
 

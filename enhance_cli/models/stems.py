@@ -47,9 +47,9 @@ class StemModel(Model):
             found.append(sampler(estimate, self.process, first, steps, noise()) if steps else first)
         return torch.stack(found)
 
-    def reach(self, steps: int) -> int | None:
+    def receptive_field(self, steps: int) -> int | None:
         """Return the number of samples on either side that a result depends on, or None if it is not finite."""
-        return self.network.reach(steps)
+        return self.network.receptive_field(steps)
 
     def extract(self, mix: Tensor, label: Tensor) -> tuple[Tensor, Sequence]:
         """Return the extractor's estimate (B, C, N) for mix (B, C, N) and one-hot label (B, K), and features for the

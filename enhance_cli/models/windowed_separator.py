@@ -46,7 +46,7 @@ class WindowedSeparator:
         self.steps, self.sampler = spec.choose(steps, sampler)
         self.sigma = (spec.sigma_for(self.steps) if sigma is None else sigma) if self.steps else None
         self.sample: Callable | None = self._settings() if self.steps else None
-        reach = model.reach(self.steps)
+        reach = model.receptive_field(self.steps)
         self.reach = None if reach is None else reach + N_FFT
 
     def _settings(self) -> Callable:

@@ -28,7 +28,7 @@ class StemPair(nn.Module):
         self.extractor = _build(extractor)
         self.refiner = None if refiner is None else _build(refiner)
 
-    def reach(self, steps: int) -> int | None:
+    def receptive_field(self, steps: int) -> int | None:
         """Return the number of samples on either side that a result of `steps` calls of the refiner depends on, or
         None.
 

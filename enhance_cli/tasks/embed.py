@@ -46,7 +46,7 @@ class Embedder:
         groups = [starts[first : first + rows] for first in range(0, len(starts), rows)]
         together = lambda group: self.extractor.embed(torch.stack([wave[s : s + length] for s in group]))
         found = torch.cat(list(self._threads.map(together, groups)))
-        if not self.options.normalise:
+        if not self.options.normalize:
             return found.mean(dim=0).numpy()
         return normalize(normalize(found, dim=1).mean(dim=0), dim=0).numpy()
 

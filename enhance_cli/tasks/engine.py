@@ -38,11 +38,11 @@ MAX_SPARE_LANES = 15
 
 
 class Engine:
-    """Runs `run(orders) -> results` for lists of orders with windows of one shape, in `threads` threads.
+    """Run `run(orders) -> results` for lists of orders with windows of one shape, in `threads` threads.
 
-    `together` counts windows times their channels. `torch_threads` is how many threads each of ours may compute with (None:
-    as torch has it). Windows shorter than `longest` are filled up (see `filled`). `lanes` files worked on at a time keep it
-    busy, while some are read or written.
+    `together` counts windows times their channels. `torch_threads` is how many threads each of ours may compute with
+    (None: as torch has it). Windows shorter than `longest` are filled up (see `pad_window`). `lanes` files worked on at
+    a time keep it busy, while some are read or written.
     """
 
     def __init__(
@@ -71,13 +71,13 @@ class Engine:
             for order in orders:
                 future: Future = Future()
                 with self._lock:
-                    self._waiting.append((filled(order, self._longest), future))
+                    self._waiting.append((pad_window(order, self._longest), future))
                 asked.append((order.window, future))
                 self._threads.submit(self._serve)
                 if len(asked) > self._ahead:
-                    yield _unfilled(*asked.popleft())
+                    yield _unpad(*asked.popleft())
             while asked:
-                yield _unfilled(*asked.popleft())
+                yield _unpad(*asked.popleft())
         finally:
             for _, future in asked:
                 future.cancel()
@@ -134,7 +134,7 @@ class Engine:
         return self._results(orders[:fits]) + self._results(orders[fits:])
 
 
-def filled(order: Order, longest: int) -> Order:
+def pad_window(order: Order, longest: int) -> Order:
     """Return the order with its window padded with silence to one of eight lengths an octave, or to `longest`.
 
     The padded length depends on the window's own length only, and so does the result.
@@ -147,7 +147,7 @@ def filled(order: Order, longest: int) -> Order:
     return replace(order, window=replace(order.window, audio=np.pad(order.window.audio, ((0, 0), (0, missing)))))
 
 
-def _unfilled(window: Window, future: Future) -> tuple[Window, np.ndarray]:
+def _unpad(window: Window, future: Future) -> tuple[Window, np.ndarray]:
     return window, future.result()[:, : window.audio.shape[1]]
 
 

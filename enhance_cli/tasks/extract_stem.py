@@ -53,7 +53,7 @@ class StemExtractor:
 
     @property
     def lanes(self) -> int:
-        """How many files at a time keep the device busy."""
+        """Return the number of files at a time that keep the device busy."""
         return self.engine.lanes
 
     def process(self, blocks: Iterable[np.ndarray], rate: int, channels: int, level: Meter) -> Iterator[np.ndarray]:
@@ -123,7 +123,9 @@ class StemExtractor:
 
 
 def run(audio: np.ndarray, rate: int, model: StemModel, options: StemOptions = StemOptions()) -> dict[str, np.ndarray]:
-    """(C, N) at `rate` -> each part's (C, N) by name, the same as the command gives for a file with these samples."""
+    """Return each part's (C, N) by name for (C, N) at `rate`, the same as the command gives for a file with these
+    samples.
+    """
     level = measured(audio, rate)
     extractor = StemExtractor(model, options)
     rows = np.concatenate(list(extractor.process(iter([audio]), rate, audio.shape[0], level)), axis=1)

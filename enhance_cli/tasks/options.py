@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class DenoiseOptions:
-    """Options of tasks.denoise.
+    """Set the options of tasks.denoise.
 
-    `strength` 0..1 mixes between input and result, `max_attenuation` (dB) leaves that much of the input under the result,
-    `full_band` False cuts the signal above the model's band, `batch_size` is in windows times channels, on a GPU.
-    `sampler_args` are settings of the sampler, such as snr or start. `guide` is "none" or one that the model was trained
-    with. `threads` are of the CPU. `window_seconds` is the length of a window.
+    `strength` 0..1 mixes between input and result, `max_attenuation` (dB) leaves that much of the input under the
+    result, `full_band` False cuts the signal above the model's band, `batch_size` is in windows times channels, on a
+    GPU. `sampler_args` are settings of the sampler, such as snr or start. `guide` is "none" or one that the model was
+    trained with. `threads` are of the CPU. `window_seconds` is the length of a window.
     """
 
     steps: int | None = None
@@ -34,11 +34,12 @@ class DenoiseOptions:
 
 @dataclass(frozen=True)
 class StemOptions:
-    """Options of tasks.extract_stem.
+    """Set the options of tasks.extract_stem.
 
-    `stems` are names of the model's, or "all". `residual` adds the mix less these stems as the last part. `sigma` is the noise
-    level that the refinement starts at. `full_band` False cuts the signal above the model's band. `batch_size` is in windows
-    times the channels that the network takes at once. `window_seconds` is the length of a window.
+    `stems` are names of the model's, or "all". `residual` adds the mix less these stems as the last part. `sigma` is
+    the noise level that the refinement starts at. `full_band` False cuts the signal above the model's band.
+    `batch_size` is in windows times the channels that the network takes at once. `window_seconds` is the length of a
+    window.
     """
 
     stems: tuple[str, ...] = ("all",)
@@ -55,12 +56,12 @@ class StemOptions:
 
 @dataclass(frozen=True)
 class RepairOptions:
-    """Options of tasks.repair.
+    """Set the options of tasks.repair.
 
-    `time`: diffusion time to start from (0 to 999). With None and more than one step, the published grid is used. `draws`
-    results, each with its own noise, are averaged. With 0 a single result is made without noise. `ensemble` 0..1 is the
-    weight of the vector as it came, beside the repaired one. `normalise` "unit" gives results of length one, "keep" of the
-    length that came in.
+    `time`: diffusion time to start from (0 to 999). With None and more than one step, the published grid is used.
+    `draws` results, each with its own noise, are averaged. With 0 a single result is made without noise. `ensemble`
+    0..1 is the weight of the vector as it came, beside the repaired one. `normalize` "unit" gives results of length
+    one, "keep" of the length that came in.
     """
 
     time: float | None = None
@@ -68,28 +69,28 @@ class RepairOptions:
     draws: int = 0
     seed: int = 0
     ensemble: float | None = None
-    normalise: str = "unit"
+    normalize: str = "unit"
 
 
 @dataclass(frozen=True)
 class EmbedOptions:
-    """Options of tasks.embed.
+    """Set the options of tasks.embed.
 
-    `segment` in seconds (None: as the network was trained, or the whole recording). `vad` drops silence. `normalise` gives
-    segments and result unit length. Without it the result is the mean of the network's outputs.
+    `segment` in seconds (None: as the network was trained, or the whole recording). `vad` drops silence. `normalize`
+    gives segments and result unit length. Without it the result is the mean of the network's outputs.
     """
 
     segment: float | None = None
     vad: bool = False
-    normalise: bool = True
+    normalize: bool = True
 
 
 @dataclass(frozen=True)
 class PipelineOptions:
-    """Options of tasks.embedding_pipeline.
+    """Set the options of tasks.embedding_pipeline.
 
-    `extractor` is the name, id or file of a speaker network (None: the one that the model was trained for). With `recordings`
-    it is loaded at once, else when the first recording comes.
+    `extractor` is the name, id or file of a speaker network (None: the one that the model was trained for). With
+    `recordings` it is loaded at once, else when the first recording comes.
     """
 
     repair: RepairOptions = RepairOptions()

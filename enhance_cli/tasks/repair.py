@@ -42,8 +42,8 @@ class Repairer:
             raise UsageError(f"--ensemble {self.ensemble:g}: must be between 0 and 1", "use for example --ensemble 0.2")
         if options.draws < 0:
             raise UsageError(f"--draws {options.draws}: must be 0 or more", "use --draws 0 for a result without noise")
-        if options.normalise not in ("unit", "keep"):
-            raise UsageError(f"--normalize {options.normalise}: must be unit or keep", "leave it away for unit")
+        if options.normalize not in ("unit", "keep"):
+            raise UsageError(f"--normalize {options.normalize}: must be unit or keep", "leave it away for unit")
         start = options.time if options.time is not None or self.steps > 1 else spec.default_time
         model.process.levels(self.steps, start)  # refuses a time or a number of steps that it does not have
         settings = spec.sampler_args.get(sampler, {}) | {"start": start}
@@ -106,7 +106,7 @@ class Repairer:
         repaired = normalize(torch.stack(draws).sum(dim=0) if len(draws) > 1 else draws[0], dim=1)
         if self.ensemble:
             repaired = normalize(self.ensemble * unit + (1 - self.ensemble) * repaired, dim=1)
-        if self.options.normalise == "keep":
+        if self.options.normalize == "keep":
             repaired = repaired * length
         return torch.where(bad, vectors, repaired) if bad.any() else repaired, bad
 

@@ -88,4 +88,4 @@ def test_a_pair_holds_both_by_prefix_and_hands_the_maps_over():
         refined = pair(2 * mix, torch.tensor([-1.1]), label, features)
     assert rel_l2(first[0, 0], golden["det"]) < about["tolerance"]["rel_l2"]
     assert rel_l2(refined[0, 0], golden["student"]) < about["tolerance"]["rel_l2"]
-    assert pair.reach(0) is None
+    assert pair.receptive_field(0) is None

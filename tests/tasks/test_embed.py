@@ -75,7 +75,7 @@ def test_segments_cover_the_recording_evenly(speech):
 
 
 def test_without_normalisation_the_mean_of_the_segments_is_given(speech):
-    raw = embedder(normalise=False).embed(speech, 16000)
+    raw = embedder(normalize=False).embed(speech, 16000)
     assert np.linalg.norm(raw) < 0.999
     assert np.allclose(raw / np.linalg.norm(raw), embedder().embed(speech, 16000), atol=1e-5)
 

@@ -13,7 +13,7 @@ from enhance_cli.audio.level import Meter
 from enhance_cli.errors import EnhanceError
 from enhance_cli.models.load import load_file
 from enhance_cli.tasks import denoise
-from enhance_cli.tasks.engine import Engine, Order, engine_for, filled
+from enhance_cli.tasks.engine import Engine, Order, engine_for, pad_window
 from enhance_cli.tasks.windows import Window
 
 
@@ -171,7 +171,7 @@ def test_out_of_memory_inside_the_network_costs_no_file_and_changes_no_result(ti
 )
 def test_windows_are_filled_up_to_few_lengths_and_never_beyond_a_whole_one(samples, length):
     order = orders(1, 0, samples)[0]
-    audio = filled(order, 4000).window.audio
+    audio = pad_window(order, 4000).window.audio
     assert (
         audio.shape == (1, length)
         and not audio[:, samples:].any()

@@ -52,11 +52,11 @@ def test_one_step_without_noise_is_the_published_one(model):
     expected, about = load("seed_rdm_mlp_D192")
     found = Repairer(model).repair(expected["e"])
     assert rel_l2(found, unit(expected["onestep_eps0"])) < about["tolerance"]["rel_l2"]
-    longer = Repairer(model, RepairOptions(normalise="keep")).repair(expected["e"])
+    longer = Repairer(model, RepairOptions(normalize="keep")).repair(expected["e"])
     assert np.allclose(np.linalg.norm(longer, axis=1), np.linalg.norm(expected["e"], axis=1), rtol=1e-5)
 
 
-@pytest.mark.parametrize("options", [{}, {"draws": 3, "seed": 4}, {"steps": 4}, {"ensemble": 0.5, "normalise": "keep"}])
+@pytest.mark.parametrize("options", [{}, {"draws": 3, "seed": 4}, {"steps": 4}, {"ensemble": 0.5, "normalize": "keep"}])
 def test_a_row_does_not_depend_on_the_others(model, vectors, options):
     repairer = Repairer(model, RepairOptions(**options))
     whole = repairer.repair(np.tile(vectors, (ROWS // len(vectors) + 2, 1)))
@@ -113,7 +113,7 @@ def test_rows_that_are_no_vectors_come_back_as_they_were(model, vectors):
 
 
 @pytest.mark.parametrize(
-    "options", [{"ensemble": 1.2}, {"draws": -1}, {"steps": 0}, {"time": 1000}, {"normalise": "no"}]
+    "options", [{"ensemble": 1.2}, {"draws": -1}, {"steps": 0}, {"time": 1000}, {"normalize": "no"}]
 )
 def test_senseless_options_are_refused(model, options):
     with pytest.raises(UsageError):

@@ -1,4 +1,4 @@
-"""Names that Windows does not store, or stores under another name.
+"""Recognize names that Windows does not store, or stores under another name.
 
 Inputs from archives, object storage and other disks may have them, and so may what a name template makes.
 (https://learn.microsoft.com/en-us/windows/win32/fileio/naming-a-file)

@@ -36,7 +36,7 @@ def test_a_plain_file_of_weights_becomes_the_network_it_was(plain, tmp_path):
     mix = 0.1 * torch.randn(1, 2, 9000, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         assert torch.equal(network.extract_all(mix), theirs.extract_all(mix))
-    assert network.reach(0) is None
+    assert network.receptive_field(0) is None
 
 
 def test_the_published_sizes_are_read_off_the_shapes(tmp_path):

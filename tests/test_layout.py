@@ -50,7 +50,7 @@ MAY_IMPORT = {
     "vectors": set(),
     "batch": {"audio", "vectors", ""},  # all machines of a cluster must share the version
     "models": {"networks", "processes", "samplers", "audio"},
-    "tasks": {"models", "samplers", "audio"},
+    "tasks": {"models", "audio"},
     "training": {"losses", "data", "models", "networks", "processes", "metrics", "samplers", "audio"},
     "commands": {
         "batch",
@@ -84,7 +84,7 @@ ONLY_IN = {  # folders and files
     "ray": {"batch"},
     "torch": {
         *("contracts.py", "audio", "networks", "processes", "samplers", "losses"),
-        *("models", "tasks", "training", "commands"),
+        *("models", "training", "commands"),
     },
 }
 

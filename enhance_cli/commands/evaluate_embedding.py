@@ -69,7 +69,7 @@ def evaluate_embedding(
     entry = registry.find(model, "enhance-embedding")
     loaded = load_file(entry.path, chosen, sha256=entry.sha256)
     repairer, both = (Repairer(loaded, RepairOptions(ensemble=share)) for share in (0.0, ensemble))
-    network = extractor_for(repairer, extractor, chosen)
+    network = extractor_for(repairer, extractor)
     repairer.check_extractor(network.id)
     embedder, clean_up = Embedder(network), _denoiser(denoiser, RATE)
     recordings = RepairTestSet(speech, noise, music or [], rooms, cache, say)

@@ -45,7 +45,7 @@ class RepairTestSet:
                 f"{', '.join(map(str, speech))}: trials need two speakers, with two recordings of one",
                 "give folders that hold a folder of recordings for every speaker",
             )
-        responses = rooms.load(room_count, RATE, cache, SEED, log)[0]
+        responses = rooms.load(room_count, RATE, cache, seed=SEED, log=log)[0]
         self.noise, self.music = load(noise, "file"), load(music, "file") if music else None
         self.degrader = Degrader(self.speech, self.noise, self.music, responses, Views(), RATE, SEED)
         self.rooms, self.cache = room_count, cache

@@ -77,6 +77,11 @@ def threads_to_use(count: int | None) -> int:
     return torch.get_num_threads() if count is None else min(count, os.cpu_count() or 1)
 
 
+def threads_for(device: torch.device) -> int:
+    """Return how many threads with one CPU thread each keep `device` busy."""
+    return torch.get_num_threads() if device.type == "cpu" else 1
+
+
 def set_threads(count: int | None) -> None:
     """Let torch use `count` CPU threads, at most one per core, since more are slower. None changes nothing."""
     if count is not None:

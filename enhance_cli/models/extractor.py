@@ -6,8 +6,10 @@ repairs embeddings carries the id of those it was trained on.
 
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from enhance_cli.errors import ModelError
 from enhance_cli.models.load import load_network
@@ -36,6 +38,18 @@ class Extractor:
         per row.
         """
         return self.network(waves.to(self.device, torch.float32)).float().cpu()
+
+    def embed_segments(self, waves: np.ndarray) -> np.ndarray:
+        """Return embeddings (B, D) of waves (B, N), as `embed`."""
+        return self.embed(torch.from_numpy(waves)).numpy()
+
+
+def mean_embedding(embeddings: np.ndarray, *, unit: bool) -> np.ndarray:
+    """Return the mean (D,) of the embeddings (B, D) of a recording, with `unit` of their directions and of length 1."""
+    found = torch.from_numpy(embeddings)
+    if not unit:
+        return found.mean(dim=0).numpy()
+    return normalize(normalize(found, dim=1).mean(dim=0), dim=0).numpy()
 
 
 def load_extractor(name: str | None = None, device: torch.device = torch.device("cpu")) -> Extractor:

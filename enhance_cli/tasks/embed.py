@@ -7,13 +7,12 @@ recordings beside them: neither other recordings nor the number of threads chang
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-import torch
-from torch.nn.functional import normalize
 
 from enhance_cli.audio.energy_gate import loud
 from enhance_cli.audio.resample import resample
 from enhance_cli.errors import AudioError
-from enhance_cli.models.extractor import Extractor
+from enhance_cli.models.device import set_threads, threads_for
+from enhance_cli.models.extractor import Extractor, mean_embedding
 from enhance_cli.tasks.options import EmbedOptions
 
 MIN_SECONDS = 0.5  # seconds of sound, or of speech with `vad`
@@ -30,25 +29,23 @@ class Embedder:
         self.extractor, self.options = extractor, options
         seconds = options.segment or extractor.spec.window_seconds or MAX_SECONDS
         self.segment = round(seconds * extractor.sample_rate)
-        count = torch.get_num_threads() if extractor.device.type == "cpu" else 1
+        count = threads_for(extractor.device)
         self.lanes = count + SPARE_LANES
-        self._threads = ThreadPoolExecutor(count, "embedding", torch.set_num_threads, (1,))
+        self._threads = ThreadPoolExecutor(count, "embedding", set_threads, (1,))
 
     def embed(self, audio: np.ndarray, rate: int) -> np.ndarray:
         """Return the embedding (D,) float32 of `audio` (C, N) at `rate`.
 
         Raises AudioError if it is too short or silent.
         """
-        wave = torch.from_numpy(self.prepare(audio, rate))
+        wave = self.prepare(audio, rate)
         length = min(len(wave), self.segment)
         rows = max(1, int(BATCH_SECONDS * self.extractor.sample_rate) // length)
         starts = self.starts(len(wave))
         groups = [starts[first : first + rows] for first in range(0, len(starts), rows)]
-        together = lambda group: self.extractor.embed(torch.stack([wave[s : s + length] for s in group]))
-        found = torch.cat(list(self._threads.map(together, groups)))
-        if not self.options.normalize:
-            return found.mean(dim=0).numpy()
-        return normalize(normalize(found, dim=1).mean(dim=0), dim=0).numpy()
+        together = lambda group: self.extractor.embed_segments(np.stack([wave[s : s + length] for s in group]))
+        found = np.concatenate(list(self._threads.map(together, groups)))
+        return mean_embedding(found, unit=self.options.normalize)
 
     def prepare(self, audio: np.ndarray, rate: int) -> np.ndarray:
         """Return (n,) mono at the network's rate and level for (C, N) at `rate`, without silence if wanted.

@@ -7,7 +7,6 @@ here before anything is computed.
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from enhance_cli.audio.channels import to_mono
 from enhance_cli.audio.read import open_audio
@@ -48,7 +47,7 @@ class EmbeddingPipeline:
     def load_extractor(self) -> Embedder:
         """Load the speaker network, once. Raises ModelError if it is not here."""
         if self._embedder is None:
-            network = extractor_for(self.repairer, self.extractor_name, self.repairer.model.device)
+            network = extractor_for(self.repairer, self.extractor_name)
             self._embedder = Embedder(network, self.embedding)
         return self._embedder
 
@@ -107,7 +106,7 @@ def extractor_id(name: str) -> str:
     return spec.extractor["id"]
 
 
-def extractor_for(repairer: Repairer, name: str | None, device: torch.device) -> Extractor:
+def extractor_for(repairer: Repairer, name: str | None) -> Extractor:
     """Return the extractor called `name`, or the one that the model was trained for. Raises ModelError."""
     wanted = repairer.extractor_id
     if name is None and named(wanted) == wanted:
@@ -115,4 +114,4 @@ def extractor_for(repairer: Repairer, name: str | None, device: torch.device) ->
             f"{repairer.model.spec.name} needs the extractor {wanted}, which has no name here",
             "give its file with --extractor, or use stored embeddings",
         )
-    return load_extractor(name or wanted, device)
+    return load_extractor(name or wanted, repairer.model.device)

@@ -321,10 +321,12 @@ def enhance_embedding(
     seed: int = 0,
     ensemble: float | None = None,
     normalize: str = "unit",
+    normalise: str | None = None,
 ) -> np.ndarray:
     """Return repaired speaker embeddings (K, D) or (D,), float32. Arguments as in SpeakerRepairer.
 
-    With a `rate` in Hz, `data` is a recording (C, N) or (N,), which is embedded and repaired.
+    With a `rate` in Hz, `data` is a recording (C, N) or (N,), which is embedded and repaired. `normalise` is the spelling of
+    `normalize` in version 0.1.
     """
     repairer = SpeakerRepairer(
         model,
@@ -335,7 +337,7 @@ def enhance_embedding(
         draws=draws,
         seed=seed,
         ensemble=ensemble,
-        normalize=normalize,
+        normalize=normalise or normalize,
         extractor=extractor,
         segment=segment,
         vad=vad,

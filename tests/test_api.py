@@ -118,3 +118,11 @@ def test_a_speaker_repairer_gives_what_the_function_gives(repair_model, audio):
     assert caught[0].filename == __file__
     voice = repairer.embed(audio, RATE)
     assert voice.shape == (256,) and np.linalg.norm(voice) == pytest.approx(1, abs=1e-5)
+
+
+def test_the_former_spelling_of_normalize_still_works(repair_model):
+    rows = 3 * np.random.default_rng(1).standard_normal((4, 256)).astype(np.float32)
+    kept = enhance_cli.enhance_embedding(rows, model=str(repair_model), normalise="keep")
+    np.testing.assert_allclose(np.linalg.norm(kept, axis=1), np.linalg.norm(rows, axis=1), rtol=1e-4)
+    unit = enhance_cli.enhance_embedding(rows, model=str(repair_model))
+    np.testing.assert_allclose(np.linalg.norm(unit, axis=1), 1, rtol=1e-4)

@@ -76,17 +76,15 @@ def test_samplers_compute_nothing_in_double_precision_which_apples_gpus_lack(sam
     y = torch.randn(2, 2, 3, 4, generator=torch.Generator().manual_seed(0))
     process = PROCESSES[process]()
     with Doubles() as doubles:
-        SAMPLERS[sampler](
-            lambda x, y, t: 0.5 * (x + y), process, y, 2, lambda: process.noise_scale * torch.randn_like(y)
-        )
+        SAMPLERS[sampler](lambda x, t: 0.5 * (x + y), process, y, 2, lambda: process.noise_scale * torch.randn_like(y))
     assert doubles.found == []
 
 
 def test_network_and_front_end_compute_nothing_in_double_precision(tiny_network):
     wave, frontend = torch.randn(1, 8000), Frontend()
     with Doubles() as doubles, torch.inference_mode():
-        y = frontend.analyse(wave)
-        frontend.synthesise(tiny_network(y, y, torch.ones(1)), 8000)
+        y = frontend.analyze(wave)
+        frontend.synthesize(tiny_network(y, y, torch.ones(1)), 8000)
     assert doubles.found == []
     with Doubles() as doubles:
         torch.ones(1).double()

@@ -7,6 +7,7 @@ import torch
 from enhance_cli.audio.stft import Frontend
 from enhance_cli.losses import DISTANCES, LOSSES
 from enhance_cli.losses.hybrid_spectral import negative_si_snr
+from enhance_cli.processes import PROCESSES
 from enhance_cli.processes.brownian_bridge import BrownianBridge
 
 FRONTEND = Frontend()
@@ -97,3 +98,27 @@ def test_times_of_data_prediction_never_lie_beyond_the_noisy_end():
     times.clear()
     LOSSES["data_prediction"](estimate, BrownianBridge(), x0, y, noise, lambda a, b: a.mean(), at_end=1.0)
     assert set(times) == {1.0}
+
+
+@pytest.mark.parametrize("near, last", [(0.0, 999), (1.0, 200)])
+def test_cross_reconstruction_trains_every_time_up_to_the_last(near, last):
+    times = []
+
+    def estimate(x, t):
+        times.extend(t.tolist())
+        return x
+
+    y = draw(20_000, 2)
+    LOSSES["cross_reconstruction"](estimate, PROCESSES["ddpm"](), y, y, lambda: torch.zeros_like(y), near=near)
+    assert set(times) == set(range(last + 1))
+
+
+def test_the_perceptual_distance_leaves_out_silent_items_whichever_side_is_silent():
+    pytest.importorskip("torch_pesq")
+    wave, noise = 0.1 * draw(3, 16384), 0.03 * draw(3, 16384, seed=1)
+    distance = lambda e, t: float(DISTANCES["perceptual"](FRONTEND.analyze(e), FRONTEND.analyze(t), FRONTEND))
+    estimate, target = wave + noise, wave.clone()
+    alone = distance(estimate[:1], target[:1])
+    target[1], estimate[2] = 0, 0
+    assert alone > 0 and distance(estimate, target) == pytest.approx(alone, rel=1e-4)
+    assert distance(estimate[1:2], target[1:2]) == 0

@@ -21,6 +21,46 @@ def test_the_limit_of_consistency_bounds_the_result_on_both_sides_and_is_off_by_
     assert torch.equal(run(limit=1.5), (10 * Y).clamp(-1.5, 1.5)) and torch.equal(run(), 10 * Y)
 
 
+def test_the_limit_of_ddim_bounds_every_estimate_on_both_sides():
+    estimate = lambda x, t: 10 * Y
+    found = SAMPLERS["ddim"](estimate, PROCESSES["ddpm"](), Y, 1, zeros, start=50, limit=1.5)
+    assert torch.equal(found, (10 * Y).clamp(-1.5, 1.5))
+
+
+def test_times_of_ddpm_are_whole_steps_from_the_first_to_the_last_that_there_is():
+    process = PROCESSES["ddpm"]()
+    assert process.levels(3) == [666, 333, 0, -1] and process.levels(1000)[0] == 999
+    assert process.levels(1, 0) == [0, -1] and process.levels(1, 999) == [999, -1]
+    assert len(process.levels(11, 10)) == 12
+    for steps, start, message in (
+        (1, -1, "time -1: the process has no such time: choose from 0 to 999"),
+        (12, 10, "12 steps: there are only 11 times to stop at: choose at most 11"),
+    ):
+        with pytest.raises(UsageError) as refused:
+            process.levels(steps, start)
+        assert str(refused.value) == message
+
+
+@pytest.mark.parametrize("name", ["ddpm", "edm", "ouve"])
+def test_no_step_at_all_is_refused(name):
+    with pytest.raises(ValueError, match="^a sampler needs at least one step$"):
+        PROCESSES[name]().levels(0)
+
+
+@pytest.mark.parametrize("start", [1e-4, 11.0])
+def test_edm_starts_above_its_grid_and_not_beyond_it(start):
+    with pytest.raises(UsageError) as refused:
+        PROCESSES["edm"]().levels(2, start)
+    assert str(refused.value) == f"sigma {start:g}: the process does not start there: choose from above 0.0001 to 10"
+
+
+def test_a_deterministic_step_from_where_there_is_no_spread_goes_to_the_mean():
+    """At the noisy end of a bridge: what little x differs from y there would be multiplied without bounds."""
+    process, x0 = PROCESSES["brownian_bridge"](), 0.2 * Y
+    for t, r in ((1.0, 0.5), (torch.ones(2), torch.full((2,), 0.5))):
+        assert torch.allclose(process.deterministic_step(Y + 1e-3, x0, Y, t, r), 0.5 * x0 + 0.5 * Y, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     "sampler, setting, message",
     [

@@ -98,7 +98,8 @@ class Spec:
             )
         if not self.min_steps <= steps <= self.max_steps:
             allowed = f"{self.min_steps} to {self.max_steps}" if self.max_steps > self.min_steps else self.max_steps
-            raise UsageError(f"--steps {steps}: {self.name} takes {allowed} steps", "choose one of these")
+            noun = "step" if allowed == 1 else "steps"
+            raise UsageError(f"--steps {steps}: {self.name} takes {allowed} {noun}", "choose one of these")
         if sampler and sampler not in self.samplers:
             raise UsageError(
                 f"--sampler {sampler}: {self.name} does not run with it", f"choose from {', '.join(self.samplers)}"

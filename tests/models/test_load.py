@@ -8,8 +8,9 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from enhance_cli.errors import EnhanceError, ModelError
+from enhance_cli.errors import EnhanceError, ModelError, UsageError
 from enhance_cli.models.load import load_file, save_model
+from enhance_cli.models.registry import find
 from enhance_cli.models.spec import Spec, file_sha256, read_spec
 
 CPU = torch.device("cpu")
@@ -152,3 +153,12 @@ def test_a_model_file_may_be_read_by_other_users_as_any_file_may(tmp_path, tiny_
 def test_a_header_that_nobody_wrote_for_us_does_not_break_spec(tmp_path):
     with pytest.raises(ModelError):
         Spec.from_metadata({"enhance": "null"}, tmp_path)
+
+
+def test_a_network_that_is_called_once_takes_one_step_and_no_sampler():
+    spec = read_spec(find("deepfilternet3", "denoise").path)
+    assert spec.choose(None, None) == (1, "")
+    with pytest.raises(UsageError, match="--steps 3: deepfilternet3 takes 1 step: choose one of these"):
+        spec.choose(3, None)
+    with pytest.raises(UsageError, match="--sampler heun: deepfilternet3 has no sampler: leave it away"):
+        spec.choose(None, "heun")

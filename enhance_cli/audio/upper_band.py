@@ -6,8 +6,8 @@ Bippus, 2000): it is the smaller one of the median over the frames in which the 
 a low quantile over all frames, which voices that the model took for noise cannot raise. It counts as noise only as far
 as it exceeds a natural floor: some dB below the speech in the same band, and below the noise that the model removed
 next to it. So the hiss of a recording stays where the noise has no treble. Bands without a steady noise floor are left
-alone. Just below the model's highest frequency, where resampling has taken away what the model could not clean, its own
-gain goes on.
+alone. Just below the model's highest frequency, where resampling has removed the band that the model could not clean, its
+own gain continues.
 
 Everything is a state that goes from frame to frame. Frames lie on a grid from the first sample and are computed in
 chunks of one fixed size, so results do not depend on the sizes of blocks.
@@ -67,17 +67,11 @@ class UpperBand:
         return rate / 2 > LOWEST * RATIO * edge
 
     def push(self, above: np.ndarray, band: np.ndarray, change: np.ndarray, last: bool = False) -> np.ndarray:
-        """Take the next samples.
+        """Take the next samples and return the change (C, m) of those above the band that are ready, from the first on.
 
-        Args:
-            above: (C, n), what lies above the model's band.
-            band: (C, n), the model's band as it was.
-            change: (C, n), what the model added to it.
-            last: nothing follows, all the rest is returned.
-
-        Returns:
-            the change (C, m) of the samples above the band that are ready, from the first on; zeros while the model's
-            change is zero.
+        above: (C, n), signal above the model's band. band: (C, n), the model's band as it was. change: (C, n), the
+        model's change of it. last: no samples follow, and all the rest is returned. The change above is zero while the
+        model's is.
         """
         self._pending += above.shape[1]
         block = np.concatenate([above, band, change], dtype=np.float32, casting="same_kind")

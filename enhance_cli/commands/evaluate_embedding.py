@@ -123,8 +123,11 @@ def _apply(repairer, vectors: "np.ndarray") -> "np.ndarray":
 
 
 def _rows(rates: dict[str, dict], drawn: dict[str, dict] | None, cosines: dict[str, dict]) -> list[dict]:
-    """One row a condition and system: rate, the change against raw, in percent, both with their intervals if rates were drawn
-    for them, and the mean cosine of the trials of one speaker, with a word if that is all that rises."""
+    """Return one row for each condition and system.
+
+    It has the rate, the change against raw, in percent, both with their intervals if rates were drawn for them, and the
+    mean cosine of the trials of one speaker, with a word if only that rises.
+    """
     import numpy as np
 
     rows = []

@@ -44,7 +44,8 @@ class Pair:
 def from_folder(folder: Path, log: Log = silent) -> list[Pair]:
     """Return the pairs of `folder`/noisy and `folder`/clean.
 
-    What cannot be used is left out and named in `log`. Raises UsageError for missing and empty folders, and if nothing is left.
+    Pairs that cannot be used are left out and named in `log`. Raises UsageError for missing and empty folders, and if
+    nothing is left.
     """
     found = {side: _files(folder / side) for side in SIDES}
     names = {name: {side: found[side][name] for side in SIDES if name in found[side]} for name in _union(found)}

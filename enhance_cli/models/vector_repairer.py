@@ -1,4 +1,4 @@
-"""A repair model over blocks of speaker embeddings, with NumPy arrays on its outside: the torch half of tasks.repair."""
+"""Run a repair model over blocks of speaker embeddings given as NumPy arrays: the torch half of tasks.repair."""
 
 from collections.abc import Callable
 from functools import partial
@@ -31,7 +31,9 @@ class VectorRepairer:
         ensemble: float,
         keep_length: bool,
     ):
-        """`ensemble`: weight of the vector as it came. `keep_length`: give results the length that came in, not 1.
+        """Prepare the sampler.
+
+        `ensemble`: weight of the vector as it came. `keep_length`: keep the length of the input.
 
         Raises UsageError for a number of steps or a time that the model does not have.
         """

@@ -1,4 +1,4 @@
-"""A stem model over windows of waveforms, with NumPy arrays on its outside: the torch half of tasks.extract_stem."""
+"""Run a stem model over windows of waveforms given as NumPy arrays: the torch half of tasks.extract_stem."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -36,7 +36,7 @@ class WindowedSeparator:
         seed: int,
         sums_to_mix: bool,
     ):
-        """`sums_to_mix`: distribute the rest of the mix over the stems.
+        """Prepare the sampler. `sums_to_mix`: distribute the rest of the mix over the stems.
 
         Raises UsageError if the model does not allow the steps, the sampler or the noise level.
         """

@@ -1,6 +1,6 @@
 """Recognize names that Windows does not store, or stores under another name.
 
-Inputs from archives, object storage and other disks may have them, and so may what a name template makes.
+Inputs from archives, object storage and other disks may have them, and so may results of a name template.
 (https://learn.microsoft.com/en-us/windows/win32/fileio/naming-a-file)
 """
 

@@ -118,8 +118,11 @@ def read(truth: Path, place: PurePath) -> Recording:
 
 
 def measure(recording: Recording, estimates: Stems) -> dict[str, dict[str, list[float]]]:
-    """For each stem that is both there and estimated: "active" and "msdm" (metrics.si_sdri), "whole" (SI-SDR improvement
-    over the whole recording, if the stem plays) and "sdr" (metrics.frame_sdr). Raises AudioError if lengths differ."""
+    """Return the measures of each stem that is both there and estimated.
+
+    They are "active" and "msdm" (metrics.si_sdri), "whole" (SI-SDR improvement over the whole recording, if the stem
+    plays) and "sdr" (metrics.frame_sdr). Raises AudioError if lengths differ.
+    """
     import numpy as np
 
     from enhance_cli.metrics import frame_sdr, si_sdri

@@ -7,7 +7,7 @@ import pytest
 import soundfile
 
 from enhance_cli.errors import UsageError
-from enhance_cli.training.denoise.validation import MIN_SI_SDR_DB, Validation, score_pairs
+from enhance_cli.training.denoise.validation import SI_SDR_RANGE_DB, Validation, score_pairs
 
 
 def test_a_silent_estimate_among_others_is_no_end_and_does_not_decide_the_mean(pairs_root):
@@ -16,7 +16,7 @@ def test_a_silent_estimate_among_others_is_no_end_and_does_not_decide_the_mean(p
     noisy, _ = soundfile.read(pairs_root / "valid" / "noisy" / path.name, dtype="float32")
     alone = score_pairs(clean[None], noisy[None], rate)
     scores = score_pairs(np.stack([clean, clean]), np.stack([noisy, np.zeros_like(noisy)]), rate)
-    assert scores["si_sdr"] == pytest.approx((alone["si_sdr"] + MIN_SI_SDR_DB) / 2, abs=1e-3)
+    assert scores["si_sdr"] == pytest.approx((alone["si_sdr"] + SI_SDR_RANGE_DB[0]) / 2, abs=1e-3)
     assert scores.get("pesq") == alone.get("pesq")  # not defined for silence
 
 
@@ -24,3 +24,9 @@ def test_mixtures_without_a_voice_are_refused(tmp_path):
     noise = np.random.default_rng(0).standard_normal((2, 8000)).astype(np.float32)
     with pytest.raises(UsageError, match="no voice in any of the mixtures.*raise train.validation_items"):
         Validation(SimpleNamespace(), tmp_path, 0, noise, np.zeros_like(noise))
+
+
+def test_a_mixture_without_noise_does_not_make_the_mean_infinite(pairs_root):
+    path = next((pairs_root / "valid" / "clean").iterdir())
+    clean, rate = soundfile.read(path, dtype="float32")
+    assert score_pairs(clean[None], clean[None], rate)["si_sdr"] == SI_SDR_RANGE_DB[1]

@@ -14,7 +14,7 @@ from enhance_cli.samplers import SAMPLERS
 from enhance_cli.training.denoise import samples
 
 MEASURES = ("si_sdr", "estoi", "pesq")
-MIN_SI_SDR_DB = -30.0  # dB, or one silent estimate would decide the mean
+SI_SDR_RANGE_DB = (-30.0, 50.0)  # or one silent estimate, or one mixture without noise, would decide the mean
 
 
 class Validation:
@@ -89,7 +89,7 @@ def enhance(model: Model, noisy: np.ndarray, first: np.ndarray | None = None) ->
 
 
 def score_pairs(clean: np.ndarray, enhanced: np.ndarray, rate: int) -> dict[str, float]:
-    """Return mean SI-SDR in dB (each at least MIN_SI_SDR_DB), ESTOI and PESQ (where installed) over pairs (K, N) with a
+    """Return mean SI-SDR in dB (each within SI_SDR_RANGE_DB), ESTOI and PESQ (where installed) over pairs (K, N) with a
     voice.
     """
     pairs = [(c, e) for c, e in zip(clean, enhanced) if voiced(c)]
@@ -107,7 +107,7 @@ def _scores(name: str, pairs: list[tuple[np.ndarray, np.ndarray]], rate: int) ->
     for clean, estimate in pairs:
         try:
             score = metrics.load(name)(clean, estimate, rate)
-            scores.append(max(score, MIN_SI_SDR_DB) if name == "si_sdr" else score)
+            scores.append(float(np.clip(score, *SI_SDR_RANGE_DB)) if name == "si_sdr" else score)
         except AudioError:
             continue
         except EnhanceError:

@@ -65,7 +65,8 @@ def test_container_depth_rate_channels_and_samples_stay_as_they_were(enhance, id
 def test_chunks_of_a_field_recorder_survive(enhance, tiny_model, tmp_path):
     before = zoo.broadcast_wav(tmp_path)
     assert enhance("denoise", before, "-o", "out.wav", "-m", tiny_model).code == 0
-    kept = [_chunks(path) for path in (before, tmp_path / "out.wav")]
+    kept = [sorted(_chunks(path)) for path in (before, tmp_path / "out.wav")]
+    kept[1].remove((b"enhB", b"denoise"))  # the mark of an output
     assert kept[0] == kept[1] and {name for name, _ in kept[0]} >= {b"bext", b"iXML", b"cue ", b"LIST", b"odd "}
 
 

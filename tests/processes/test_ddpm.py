@@ -47,7 +47,8 @@ def test_sampling_is_what_the_published_program_computes(dimension):
     tolerance = about["tolerance"]["rel_l2"]
     assert rel_l2(y.numpy(), expected["norm"]) < tolerance
     noise, none = (lambda: torch.from_numpy(rnormal("noise0", (4, dimension)))), (lambda: torch.zeros(4, dimension))
-    run = lambda steps, noise, **more: sample(network, DDPM(), y, steps, noise, **more).numpy()
+    estimate = lambda x, t: network(x, y, torch.full((4,), float(t)))
+    run = lambda steps, noise, **more: sample(estimate, DDPM(), y, steps, noise, **more).numpy()
     assert rel_l2(run(1, none, start=50), expected["onestep_eps0"]) < tolerance
     assert rel_l2(run(1, noise, start=50), expected["onestep_noise"]) < tolerance
     assert DDPM().levels(20)[:-1] == expected["ddim_timesteps"].tolist()

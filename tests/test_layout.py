@@ -77,6 +77,7 @@ ONLY_IN = {  # folders and files
     "huggingface_hub": {"models/download.py"},
     "demucs": {"models/demucs.py"},
     "onnx": {"models/convert/onnx_graph.py"},
+    "torchaudio": {"networks/mel.py"},
     "accelerate": {"training"},
     "pyarrow": {"vectors"},
     "kaldiio": {"vectors"},

@@ -47,7 +47,7 @@ class Cnn14DecisionLevel(nn.Module):
     def __init__(self, classes: int = 527, width: int = 64, mel_bands: int = 64):
         super().__init__()
         self.register_buffer(
-            "filters", mel.triangles(N_FFT, RATE, mel_bands, *BAND, "slaney", area=True), persistent=False
+            "filters", mel.triangles(N_FFT, RATE, mel_bands, *BAND, scale="slaney", area=True), persistent=False
         )
         self.register_buffer("window", torch.hann_window(N_FFT), persistent=False)
         self.bn0 = nn.BatchNorm2d(mel_bands)

@@ -1,14 +1,15 @@
-"""Compute mel features for speaker networks: frames, power spectra, triangular filters, DCT.
+"""Compute mel features for speaker and sound networks: power spectra by torch, mel filters and DCT by torchaudio.
 
-Waves are (B, N), spectra (B, T, F) and features (B, T, bands). The two mel scales in use are HTK's, 2595 log10(1 + f /
-700), and Slaney's, linear below 1 kHz and logarithmic above.
+Waves are (B, N), spectra (B, T, F) and features (B, T, bands). torchaudio is imported when such a network is built.
 """
 
-import math
+from types import ModuleType
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from enhance_cli.errors import ModelError
 
 
 def power_spectrum(waves: Tensor, n_fft: int, hop: int, window: Tensor, pad_mode: str) -> Tensor:
@@ -26,32 +27,38 @@ def pre_emphasis(waves: Tensor, coefficient: float = 0.97) -> Tensor:
 
 
 def triangles(
-    n_fft: int, rate: int, bands: int, low: float, high: float, scale: str = "htk", area: bool = False
+    n_fft: int, rate: int, bands: int, low: float, high: float, *, scale: str = "htk", area: bool = False
 ) -> Tensor:
     """Return (n_fft / 2 + 1, bands) triangles in Hz between edges evenly spaced on a mel scale ("htk" or "slaney").
 
     Their peaks are 1, or with `area` their areas are 2 over the bandwidth, as librosa's are.
     """
-    hz = _from_slaney if scale == "slaney" else lambda mel: 700 * (10 ** (mel / 2595) - 1)
-    to_mel = _to_slaney if scale == "slaney" else lambda f: 2595 * math.log10(1 + f / 700)
-    edges = hz(torch.linspace(to_mel(low), to_mel(high), bands + 2, dtype=torch.float64))
-    below, center, above = edges[:-2], edges[1:-1], edges[2:]
-    bins = torch.linspace(0, rate / 2, n_fft // 2 + 1, dtype=torch.float64)[:, None]
-    shapes = torch.minimum((bins - below) / (center - below), (above - bins) / (above - center)).clamp_min(0)
-    return (shapes * 2 / (above - below) if area else shapes).float()
+    norm = "slaney" if area else None
+    with torch.device("cpu"):  # also where a network is only built for the shapes of its weights
+        return _torchaudio().functional.melscale_fbanks(n_fft // 2 + 1, low, high, bands, rate, norm, scale)
+
+
+def kaldi_triangles(n_fft: int, rate: int, bands: int, low: float) -> Tensor:
+    """Return Kaldi's filters (n_fft / 2 + 1, bands) from `low` Hz to half the rate, triangles on its mel scale."""
+    _torchaudio()
+    from torchaudio.compliance.kaldi import get_mel_banks
+
+    with torch.device("cpu"):
+        banks, _ = get_mel_banks(bands, n_fft, rate, low, 0.0, 0.0, 0.0, 1.0)
+    return F.pad(banks, (0, 1)).T.contiguous()  # nothing at half the rate
 
 
 def dct(bands: int) -> Tensor:
     """Return the orthonormal DCT-II (bands, bands), to be multiplied from the right."""
-    n = torch.arange(bands, dtype=torch.float64)
-    matrix = math.sqrt(2 / bands) * torch.cos(math.pi / bands * (n[:, None] + 0.5) * n)
-    matrix[:, 0] /= math.sqrt(2)
-    return matrix.float()
+    with torch.device("cpu"):
+        return _torchaudio().functional.create_dct(bands, bands, "ortho")
 
 
-def _to_slaney(hz: float) -> float:
-    return hz * 3 / 200 if hz < 1000 else 15 + 27 * math.log(hz / 1000) / math.log(6.4)
-
-
-def _from_slaney(mel: Tensor) -> Tensor:
-    return torch.where(mel < 15, mel * 200 / 3, 1000 * 6.4 ** ((mel - 15) / 27))
+def _torchaudio() -> ModuleType:
+    """Return torchaudio. Raises ModelError if it does not fit the torch that is installed."""
+    try:
+        import torchaudio
+    except (ImportError, OSError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise ModelError(f"torchaudio cannot be loaded ({reason})", "install the release of your torch") from error
+    return torchaudio

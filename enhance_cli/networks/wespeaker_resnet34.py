@@ -6,11 +6,11 @@ the logarithm depends. (Wang et al., 2023, "WeSpeaker: a research and production
 toolkit". Features: Povey et al., 2011, "The Kaldi speech recognition toolkit".)
 """
 
-import math
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from enhance_cli.networks import mel
 
 RATE, N_FFT, WINDOW, HOP, BANDS = 16000, 512, 400, 160, 80
 LOWEST = 20.0  # Hz
@@ -39,7 +39,7 @@ class WeSpeakerResNet34(nn.Module):
     def __init__(self, dimension: int = 256, channels: int = 32, blocks: tuple[int, ...] = (3, 4, 6, 3)):
         super().__init__()
         self.register_buffer("window", torch.hamming_window(WINDOW, periodic=False), persistent=False)
-        self.register_buffer("filters", kaldi_triangles(), persistent=False)
+        self.register_buffer("filters", mel.kaldi_triangles(N_FFT, RATE, BANDS, LOWEST), persistent=False)
         self.conv1, self.bn1 = nn.Conv2d(1, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels)
         inputs = channels
         for level, count in enumerate(blocks):
@@ -73,11 +73,3 @@ class WeSpeakerResNet34(nn.Module):
 
     def forward(self, waves: Tensor) -> Tensor:
         return self.from_features(self.features(waves))
-
-
-def kaldi_triangles() -> Tensor:
-    """Return Kaldi's filters (257, 80), triangles on its mel scale 1127 ln(1 + f / 700), up to half the rate."""
-    low, high = (1127 * math.log1p(hz / 700) for hz in (LOWEST, RATE / 2))
-    edges = torch.linspace(low, high, BANDS + 2, dtype=torch.float64)
-    bins = 1127 * torch.log1p(torch.linspace(0, RATE / 2, N_FFT // 2 + 1, dtype=torch.float64) / 700)[:, None]
-    return (1 - (bins - edges[1:-1]).abs() / (edges[1] - edges[0])).clamp_min(0).float()

@@ -37,8 +37,9 @@ def test_names_of_the_weights_are_those_of_the_published_files():
 def test_mel_filters_are_those_of_the_published_files():
     with np.load(golden.FOLDER / "panns_melW.npz") as published:
         filters = NETWORKS["cnn14_decision_level"](classes=1, width=1).filters
-        assert golden.rel_l2(filters[::4], published["melW_sub"]) < 1e-6
-        assert golden.rel_l2(filters.sum(0), published["colsum"]) < 1e-6
+        tolerance = 2e-6  # that of golden/README.md: torchaudio computes them in single precision
+        assert golden.rel_l2(filters[::4], published["melW_sub"]) < tolerance
+        assert golden.rel_l2(filters.sum(0), published["colsum"]) < tolerance
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,7 @@
 """The speaker networks and the repair network against the numbers of the programs they follow (tests/golden)."""
 
+import sys
+
 import numpy as np
 import pytest
 import soundfile
@@ -133,3 +135,11 @@ def test_rows_do_not_depend_on_each_other(name):
     network = with_weights(name, **small[name])
     waves = torch.from_numpy(np.stack([wave(str(i), 9000, 16000) for i in range(3)]))
     assert torch.allclose(network(waves)[1:2], network(waves[1:2]), atol=1e-5)
+
+
+def test_without_a_torchaudio_that_fits_torch_the_error_says_so(monkeypatch):
+    from enhance_cli.errors import ModelError
+
+    monkeypatch.setitem(sys.modules, "torchaudio", None)  # importing it fails, as beside another torch
+    with pytest.raises(ModelError, match="torchaudio cannot be loaded .*: install the release of your torch"):
+        NETWORKS["ge2e"]()

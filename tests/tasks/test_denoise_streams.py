@@ -10,7 +10,10 @@ import torch
 from enhance_cli.audio.resample import resample
 from enhance_cli.models import registry
 from enhance_cli.models.load import load_file
-from enhance_cli.tasks.denoise import DenoiseOptions, Denoiser, run
+from enhance_cli.tasks import denoise
+from enhance_cli.tasks.denoise import Denoiser, run
+from enhance_cli.tasks.engine import Engine
+from enhance_cli.tasks.options import DenoiseOptions
 from enhance_cli.tasks.stream import measured
 from tests.golden_numbers import load, voice_in_noise
 
@@ -170,3 +173,16 @@ def test_a_loud_passage_elsewhere_does_not_change_how_quiet_speech_is_cleaned(na
     cleaned, alone = cleaned[:, inside], run(speech, rate, model)[:, inside]
     assert abs(20 * np.log10(rms(cleaned) / rms(alone))) < 1.0
     assert rms(cleaned - alone) < 0.25 * rms(alone)
+
+
+def test_windows_that_share_a_batch_as_on_a_gpu_are_refined_as_if_alone(models, monkeypatch):
+    audio, options = noisy_speech(RATE, 2.0, channels=2), DenoiseOptions(window_seconds=0.25)
+    alone = run(audio, RATE, models["denoise-48k"], options)
+    sizes = []
+
+    def engine(model, run, *_):
+        return Engine(lambda orders: (sizes.append(len(orders)), run(orders))[1], 2, together=16)
+
+    monkeypatch.setattr(denoise, "engine_for", engine)
+    assert np.abs(run(audio, RATE, models["denoise-48k"], options) - alone).max() < 1e-5
+    assert max(sizes) > 1

@@ -247,7 +247,7 @@ WRONG = [
     (["--trials", "only"], 2, "only: all trials are of one speaker"),
     (["--trials", "broken"], 2, "broken: line 2 is not a trial"),
     (["--trials", "unknown", "--vectors", "x.npz"], 2, "unknown: nobody is not in x.npz"),
-    (["a.wav", "a.wav", "--trials", "only"], 2, "--trials and a pair are two tasks"),
+    (["a.wav", "a.wav", "--trials", "only"], 2, "--trials and a pair cannot be given together"),
     (["a.wav", "a.wav", "--plot", "x.png"], 2, "--plot draws the curves of a list"),
     (["--trials", "trials", "--threshold", "0.5"], 2, "--threshold and --uncertain decide a pair"),
     (["s0/u0", "s0/u1", "--vectors", "x.npz", "--uncertain", "0.8", "0.9"], 2, "does not hold the threshold 0.75"),

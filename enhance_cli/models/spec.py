@@ -30,7 +30,8 @@ class Spec:
     networks without a finite receptive field, whose windows fade into each other. `guides`: those that the network was
     trained with (models.guide), default first. `first_stage`: name of the shipped model whose estimate sampling starts
     from (at the time that the sampler's setting `start` gives), while the network sees the noisy signal besides. The
-    first stage runs at its own rate, and its output above this model's band is kept.
+    first stage runs at its own rate, and its output above this model's band is kept. `refinement` 0..1: weight of this
+    model's estimate, the rest is that of the first stage.
 
     Of speaker embeddings (tasks "embed-speaker" and "enhance-embedding", without `frontend`): `extractor`: "id" and
     "dimension" of the embeddings that the model makes or repairs. `default_time`: process time of a single step.
@@ -67,6 +68,7 @@ class Spec:
     window_seconds: float | None = None
     guides: tuple[str, ...] = ()
     first_stage: str = ""
+    refinement: float = 1.0
     extractor: dict = field(default_factory=dict)
     default_time: float | None = None
     ensemble: float = 0.0

@@ -85,6 +85,7 @@ class WindowedDenoiser:
         estimate = torch.where(silent, first, estimate[:, :, : first.shape[2]])  # digital silence stays what it is
         synthesise = self.model.frontend.synthesize
         change = synthesise(estimate, samples) - synthesise(first, samples)
+        change = self.model.spec.refinement * change
         return list(change.cpu().unflatten(0, (len(windows), -1)).numpy())
 
     def _frames(self, starts: Sequence[int], channels: int) -> list[int]:

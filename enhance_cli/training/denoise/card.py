@@ -59,7 +59,7 @@ def _first_stage(spec: Spec) -> str:
     rate = spec.sample_rate
     return (
         f"It refines, below {rate // 2} Hz and at {rate} Hz, the estimate of `{spec.first_stage}`, which ships as a model of"
-        " its own.\nAbove that band the first stage's estimate is kept.\n"
+        f" its own.\nAbove that band the first stage's estimate is kept, below it with a weight of {1 - spec.refinement:.2g}.\n"
     )
 
 

@@ -85,7 +85,8 @@ def enhance(model: Model, noisy: np.ndarray, first: np.ndarray | None = None) ->
             partial(SAMPLERS[sampler], **spec.sampler_args.get(sampler, {})), y, steps, noise, **conditions
         )
         enhanced.append(model.frontend.synthesize(estimate, batch.shape[1]).cpu().numpy())
-    return np.concatenate(enhanced)
+    result = np.concatenate(enhanced)
+    return result if first is None else first + np.float32(spec.refinement) * (result - first)
 
 
 def score_pairs(clean: np.ndarray, enhanced: np.ndarray, rate: int) -> dict[str, float]:

@@ -5,6 +5,7 @@
 """
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,6 +15,11 @@ from pathlib import Path
 import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the files are short; more threads only wait for each other
+
+# A run in the background (nohup, a CI's shell) ignores these, and so would every process that the tests interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "SIGHUP"):
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 PACKAGE_ROOT = str(Path(__file__).parents[1])
 TINY = {"channels": [4, 6], "blocks": 1, "dilations": [1], "temporal": 8, "temporal_dilations": [1, 2], "embedding": 8}

@@ -4,7 +4,7 @@
         [--batch-size N]
 
 Two batches of recordings are made: --short clips of 3 s and --long ones of --minutes, FLAC at 16 kHz, and cleaned with the
-default model as `enhance denoise` does it, without the start of the program. "network" is the time for the same windows alone,
+model as `enhance denoise` does it, without the start of the program. "network" is the time for the same windows alone,
 by the same engine; "busy" is the share of the pipeline's time in which the device computed. The single stages
 (decoding and measuring, encoding, and what a file costs besides) are timed by themselves, per core: what plans for large fleets
 need (fleet.py).
@@ -130,6 +130,7 @@ def overhead(room: Path, count: int = 200) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="denoise-s", help="one without a first stage")
     parser.add_argument("--short", type=int, default=500)
     parser.add_argument("--long", type=int, default=5)
     parser.add_argument("--minutes", type=float, default=5)
@@ -138,7 +139,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--batch-size", type=int, default=16)
     options = parser.parse_args()
-    model = enhance_cli.load_model(device=options.device, precision=options.precision)
+    model = enhance_cli.load_model(options.model, device=options.device, precision=options.precision)
     denoiser = Denoiser(model, DenoiseOptions(batch_size=options.batch_size, threads=options.threads))
     company = "one window at a time each" if model.device.type == "cpu" else f"batches of {options.batch_size}"
     print(f"on {model.device} in {model.precision}, {options.threads} threads, {company}")

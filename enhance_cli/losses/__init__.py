@@ -2,8 +2,8 @@
 
 A training loss is loss(estimate, process, x0, y, noise, distance, ...) -> scalar, a distance is distance(estimate,
 target, frontend) -> scalar. PAIRINGS lists the processes whose formulas each loss fits: score matching needs noise at
-every time, data prediction a state that is around y at t = 1, flow matching straight paths. SPECTRAL distances compare
-compressed spectrograms, the others waveforms.
+every time, data prediction a state that is around y at t = 1, flow matching straight paths, a single call none at all.
+SPECTRAL distances compare compressed spectrograms, the others waveforms.
 """
 
 from enhance_cli.catalogue import Catalogue
@@ -18,6 +18,7 @@ LOSSES = Catalogue(
         "reverse_process": "reverse_process:loss",
         "score_matching": "score_matching:loss",
         "flow_matching": "flow_matching:loss",
+        "single_call": "single_call:loss",
     },
 )
 _BRIDGES = frozenset({"brownian_bridge", "schroedinger_bridge_ve", "schroedinger_bridge_vp"})
@@ -28,6 +29,7 @@ PAIRINGS = {
     "reverse_process": _BRIDGES | {"ouve", "bbed", "flow_matching"},
     "score_matching": frozenset({"ouve", "bbed", "flow_matching"}),
     "flow_matching": frozenset({"flow_matching"}),
+    "single_call": frozenset({""}),
 }
 DISTANCES = Catalogue(
     "distance",

@@ -11,6 +11,7 @@ from enhance_cli.data.ranges import OutOfRange
 from enhance_cli.errors import UsageError
 from enhance_cli.losses import DISTANCES, LOSSES, SPECTRAL
 from enhance_cli.losses import PAIRINGS as LOSS_PAIRINGS
+from enhance_cli.models.load import STREAMING_NETWORK
 from enhance_cli.models.spec import Spec
 from enhance_cli.networks import NETWORKS
 from enhance_cli.processes import PROCESSES
@@ -35,13 +36,16 @@ def check(recipe, origins: Origins) -> None:
         path = ("stage", number)
         try:
             (_stage if task.losses is LOSSES else _own_loss)(stage, model, task, origins, path)
-            _distances(getattr(stage, "distance", {}), not task.of_waveforms, origins, (*path, "distance"))
+            for key in ("distance", "full_band_distance"):
+                _distances(getattr(stage, key, {}), not task.of_waveforms, origins, (*path, key))
         except OutOfRange as error:
             raise out_of_range(error, origins, path) from error
 
 
 def _model(model: Spec, origins: Origins) -> None:
     at = lambda key: ("model", key)
+    if model.network == STREAMING_NETWORK:
+        return
     build(_known(PROCESSES, model.process, origins, at("process")), model.process_args, origins, at("process_args"))
     try:
         build(Frontend, model.frontend or {}, origins, at("frontend"))

@@ -12,10 +12,14 @@ def render(spec: Spec) -> str:
     recipe = training["recipe"]
     scores, parameters = training["validation"], training["data"]["parameters"] / 1e6
     steps = "step" if spec.default_steps == 1 else "steps"
+    how, process = "one call per frame, as a stream", ""
+    if spec.process:
+        how = f"1 to {spec.max_steps} sampler steps ({', '.join(spec.samplers)})"
+        process = f"; process `{spec.process}`"
     return f"""# {spec.name}
 
-{spec.task} at {spec.working_rate} Hz with 1 to {spec.max_steps} sampler steps ({", ".join(spec.samplers)}).
-Network `{spec.network}`, {parameters:.2f} M parameters; process `{spec.process}`. Weights: {spec.licence}.
+{spec.task} at {spec.working_rate} Hz with {how}.
+Network `{spec.network}`, {parameters:.2f} M parameters{process}. Weights: {spec.licence}.
 {_first_stage(spec)}
 {provenance(training, spec.name)} x {recipe["mix"]["seconds"]:g} s,
 {training["audio_hours_seen"]} h of mixtures seen until the exported step {training["steps"]}.

@@ -11,6 +11,7 @@ from enhance_cli.models.spec import Spec
 from enhance_cli.training.denoise import card, material
 from enhance_cli.training.denoise.objective import Objective
 from enhance_cli.training.denoise.recipe import DenoiseStage, Recipe
+from enhance_cli.training.denoise.stream_objective import StreamObjective
 from enhance_cli.training.denoise.validation import Validation
 from enhance_cli.training.task import Task
 
@@ -30,7 +31,12 @@ class Denoising(Task):
                 f"model.frames_multiple: {recipe.model.network} takes multiples of {needed} frames",
                 f"--set model.frames_multiple={needed}",
             )
-        self.objective = Objective(self.model, self.averaged, teacher)
+        self.lead_in = 0
+        if self.model.extractor:
+            self.lead_in = int(recipe.mix.lead_in * recipe.model.sample_rate)
+            self.objective = StreamObjective(self.model, self.lead_in)
+        else:
+            self.objective = Objective(self.model, self.averaged, teacher)
         for stage in recipe.stage:
             self.objective.check(stage)
 
@@ -42,7 +48,7 @@ class Denoising(Task):
         train = self.recipe.train
         noisy, clean, *first = map(torch.as_tensor, self.material.valid.batch(0, train.validation_items))
         held_out = (x.numpy() for x in (*self.objective.at_level(noisy, clean), *first))
-        self.validation = Validation(self.averaged, run / "samples", train.samples, *held_out)
+        self.validation = Validation(self.averaged, run / "samples", train.samples, self.lead_in, *held_out)
 
     def describe(self) -> dict:
         return self.material.describe()

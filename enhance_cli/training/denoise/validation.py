@@ -8,6 +8,7 @@ import torch
 
 from enhance_cli import metrics
 from enhance_cli.errors import AudioError, EnhanceError, UsageError
+from enhance_cli.models.deep_filter_stream import DeepFilterStream
 from enhance_cli.models.guide import load_guide
 from enhance_cli.models.load import Model
 from enhance_cli.samplers import SAMPLERS
@@ -18,13 +19,17 @@ SI_SDR_RANGE_DB = (-30.0, 50.0)  # or one silent estimate, or one mixture withou
 
 
 class Validation:
-    """Score one model on fixed mixtures (K, N). The first `shown` of them are written to `folder` every time."""
+    """Score one model on fixed mixtures (K, N) without their first `lead_in` samples.
+
+    The first `shown` of them are written to `folder` every time.
+    """
 
     def __init__(
         self,
         model: Model,
         folder: Path,
         shown: int,
+        lead_in: int,
         noisy: np.ndarray,
         clean: np.ndarray,
         first: np.ndarray | None = None,
@@ -32,23 +37,27 @@ class Validation:
         """Prepare the mixtures. Raises UsageError if none of them has a voice."""
         if not any(map(voiced, clean)):
             raise UsageError("there is no voice in any of the mixtures to validate on", "raise train.validation_items")
-        self.model, self.folder, self.shown = model, folder, shown
+        self.model, self.folder, self.shown, self.lead_in = model, folder, shown, lead_in
         self.noisy, self.clean, self.first = noisy, clean, first
 
     def scores(self, step: int) -> dict[str, float]:
         enhanced = enhance(self.model, self.noisy, self.first)
         self._show(step, enhanced)
-        return score_pairs(self.clean, enhanced, self.model.spec.sample_rate)
+        return self._compare(enhanced)
 
     @cached_property
     def noisy_scores(self) -> dict[str, float]:
         """Return the scores of the mixtures themselves."""
-        return score_pairs(self.clean, self.noisy, self.model.spec.sample_rate)
+        return self._compare(self.noisy)
 
     @cached_property
     def first_scores(self) -> dict[str, float]:
         """Return the scores of the first stage's estimates."""
-        return score_pairs(self.clean, self.first, self.model.spec.sample_rate)
+        return self._compare(self.first)
+
+    def _compare(self, estimates: np.ndarray) -> dict[str, float]:
+        sides = self.clean[:, self.lead_in :], estimates[:, self.lead_in :]
+        return score_pairs(*sides, self.model.spec.sample_rate)
 
     def early_samples(self, step: int) -> None:
         """Write samples to hear before the first validation."""
@@ -68,6 +77,8 @@ def enhance(model: Model, noisy: np.ndarray, first: np.ndarray | None = None) ->
 
     Returns (K, N). The noise is the same every time.
     """
+    if model.extractor:
+        return DeepFilterStream(model.extractor, len(noisy)).push(noisy, last=True)[: len(noisy)]
     spec, process = model.spec, model.process
     steps, sampler = spec.choose(None, None)
     enhanced, generator = [], torch.Generator().manual_seed(0)

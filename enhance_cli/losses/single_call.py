@@ -1,0 +1,8 @@
+"""Compare the result of a network that is called once, without a process, with the target."""
+
+from enhance_cli.contracts import Distance, Draw, Estimate
+
+
+def loss(estimate: Estimate, process: None, x0, y, noise: Draw | None, distance: Distance):
+    """Return the distance of `estimate(y, 0)` to x0 (see data_prediction.loss)."""
+    return distance(estimate(y, 0.0), x0)

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from enhance_cli import __version__
+from enhance_cli.commands.config import config
 from enhance_cli.commands.denoise import denoise
 from enhance_cli.commands.distill import distill
 from enhance_cli.commands.enhance_embedding import enhance_embedding
@@ -23,6 +24,7 @@ from enhance_cli.commands.models import models
 from enhance_cli.commands.report import report
 from enhance_cli.commands.train import train
 from enhance_cli.commands.verify.command import verify
+from enhance_cli.configured import ConfiguredCommand, with_settings
 from enhance_cli.errors import EnhanceError, ExitCode, UsageError
 
 # What the parser of the command line raises, whether Typer's own or that of click
@@ -43,8 +45,9 @@ def _unwrapped(command: Callable) -> str:
 
 
 for command in (denoise, extract_stem, enhance_embedding, verify, train, distill, evaluate, evaluate_embedding):
-    app.command(help=_unwrapped(command))(command)
+    app.command(cls=ConfiguredCommand, help=_unwrapped(command))(with_settings(command))
 app.add_typer(models, name="models")
+app.add_typer(config, name="config")
 for command in (report, info):
     app.command(help=_unwrapped(command))(command)
 

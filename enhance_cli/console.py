@@ -28,6 +28,13 @@ def result(line: str) -> None:
     sys.stdout.flush()
 
 
+def result_json(value: object, indent: int | None = None) -> None:
+    """Print a value as JSON on stdout, on one line without `indent`."""
+    import json
+
+    result(json.dumps(value, indent=indent))
+
+
 def printable(text: str) -> str:
     """Return `text` with bytes that are not UTF-8, which file names may hold, escaped."""
     return text.encode("utf-8", "backslashreplace").decode()

@@ -47,6 +47,7 @@ class AudioOutputFlags(OutputFlags):
     dither: flags.DitherChoice = flags.Dither.tpdf
     sample_rate: flags.SampleRate = None
     loudness: flags.Loudness = "keep"
+    true_peak: flags.TruePeak = -1.0
     plot: flags.Plot = False
 
 

@@ -47,6 +47,8 @@ class BitDepth(str, Enum):
 
 
 def _option(panel: str, *names: str, **kwargs):
+    if any("/" in name for name in names):  # a switch, which is off
+        kwargs = {"show_default": False, **kwargs}
     return typer.Option(*names, rich_help_panel=panel, **kwargs)
 
 
@@ -58,7 +60,7 @@ EmbeddingInputs = Annotated[
     list[str],
     typer.Argument(metavar="IN", help="Files, folders, quoted globs, @list.txt, or - for one recording on stdin."),
 ]
-Recursive = Annotated[bool, _option(FILES, "--recursive", "-r", help="Look into sub-folders too.")]
+Recursive = Annotated[bool, _option(FILES, "--recursive/--no-recursive", "-r", help="Look into sub-folders too.")]
 Start = Annotated[float, _option(FILES, min=0, metavar="SECONDS", help="Begin here.")]
 Duration = Annotated[float | None, _option(FILES, min=0.001, metavar="SECONDS", help="Take only this much.")]
 Track = Annotated[
@@ -114,7 +116,13 @@ SampleRate = Annotated[
     ),
 ]
 Loudness = Annotated[str, _option(OUTPUT, metavar="keep|LUFS", help="keep, or an integrated loudness such as -16.")]
-Plot = Annotated[bool, _option(OUTPUT, "--plot", help="Also draw before and after as a spectrogram picture.")]
+TruePeak = Annotated[
+    float,
+    _option(
+        OUTPUT, "--true-peak", min=-20, max=0, metavar="DBTP", help="Highest true peak, where a loudness is asked for."
+    ),
+]
+Plot = Annotated[bool, _option(OUTPUT, "--plot/--no-plot", help="Also draw before and after as a spectrogram picture.")]
 
 # Model
 ModelName = Annotated[
@@ -151,7 +159,9 @@ Stem = Annotated[
         show_default="all",
     ),
 ]
-Residual = Annotated[bool, _option(OUTPUT, "--residual", help="Also write the mix less the stems asked for.")]
+Residual = Annotated[
+    bool, _option(OUTPUT, "--residual/--no-residual", help="Also write the mix less the stems asked for.")
+]
 StemSteps = Annotated[
     int | None,
     _option(MODEL, "--steps", "-n", min=0, help="Steps of refinement; 0 for none.", show_default="the model's"),
@@ -187,7 +197,7 @@ Extractor = Annotated[
         MODEL, metavar="NAME", help="Speaker network, or the one that made the embeddings.", show_default="the model's"
     ),
 ]
-VoiceActivity = Annotated[bool, _option(MODEL, "--vad", help="Leave the silence of recordings out.")]
+VoiceActivity = Annotated[bool, _option(MODEL, "--vad/--no-vad", help="Leave the silence of recordings out.")]
 Segment = Annotated[
     float | None,
     _option(
@@ -221,12 +231,31 @@ RayAddress = Annotated[
     _option(RUNNING, "--ray-address", metavar="HOST:PORT", help="Where Ray is.", show_default="RAY_ADDRESS, or here"),
 ]
 DryRun = Annotated[bool, _option(RUNNING, "--dry-run", help="Check everything and list the outputs; write nothing.")]
-Json = Annotated[bool, _option(RUNNING, "--json", help="One JSON record per file on stdout.")]
+Json = Annotated[bool, _option(RUNNING, "--json/--no-json", help="One JSON record per file on stdout.")]
 ReportFile = Annotated[
     Path | None, _option(RUNNING, "--report", metavar="FILE.jsonl", help="Append the records to a file.")
 ]
-Quiet = Annotated[bool, _option(RUNNING, "--quiet", "-q", help="Say nothing but errors.")]
-Verbose = Annotated[bool, _option(RUNNING, "--verbose", "-v", help="Say more; tracebacks with errors.")]
+Quiet = Annotated[bool, _option(RUNNING, "--quiet/--no-quiet", "-q", help="Say nothing but errors.")]
+Verbose = Annotated[bool, _option(RUNNING, "--verbose/--no-verbose", "-v", help="Say more; tracebacks with errors.")]
+
+# Running, of all commands that remember settings
+Config = Annotated[
+    Path | None,
+    _option(
+        RUNNING,
+        "--config",
+        metavar="FILE.toml",
+        envvar="ENHANCE_CONFIG",
+        help="File of settings.",
+        show_default="yours, see `enhance config path`",
+    ),
+]
+Preset = Annotated[
+    list[str] | None,
+    _option(
+        RUNNING, "--preset", metavar="NAME,...", help="podcast, broadcast, dataset, gentle, or of the file of settings."
+    ),
+]
 
 # Expert: settings of one family of models, SGMSE
 CorrectorSteps = Annotated[

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+os.environ["ENHANCE_CONFIG"] = os.devnull  # the settings of whoever runs the tests are not theirs
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the files are short; more threads only wait for each other
 
 # A run in the background (nohup, a CI's shell) ignores these, and so would every process that the tests interrupt.

@@ -50,12 +50,14 @@ CALL_RATE = 8000  # Hz: stereo at this rate comes from telephone systems
 class FileOptions:
     """Set the part of the input to take, and the format of the result. None means "as the input is".
 
-    `start`, `duration`: in seconds. `sample_rate`: in Hz. `loudness`: in LUFS. `measure`: put the loudness of input and
-    output into the record. Without it short files are done sooner. `parts`: names of the transform's results, if it
-    gives several. `last_part_absorbs_rounding`: for parts that sum to the input. The last one is then the input less
-    the others as they are read back, after rounding to the format. `track`: number or language of the sound track to
-    take. `channels`: number (from 1) of the channel to take, or "mix" for their mean. `dither`: none or tpdf.
-    `command`: mark for the outputs. Inputs with this mark are left out where results are written beside their inputs.
+    `start`, `duration`: in seconds. `sample_rate`: in Hz. `loudness`: in LUFS. `true_peak`: in dBTP, the highest
+    that a gain for loudness may reach. -1 is the limit of EBU R 128 and of streaming services. `measure`: put the
+    loudness of input and output into the record. Without it short files are done sooner. `parts`: names of the
+    transform's results, if it gives several. `last_part_absorbs_rounding`: for parts that sum to the input. The
+    last one is then the input less the others as they are read back, after rounding to the format. `track`: number
+    or language of the sound track to take. `channels`: number (from 1) of the channel to take, or "mix" for their
+    mean. `dither`: none or tpdf. `command`: mark for the outputs. Inputs with this mark are left out where results
+    are written beside their inputs.
     """
 
     start: float = 0.0
@@ -64,6 +66,7 @@ class FileOptions:
     bit_depth: str | None = None
     sample_rate: int | None = None
     loudness: float | None = None
+    true_peak: float = -1.0
     plot: bool = False
     measure: bool = True
     parts: tuple[str, ...] = ()
@@ -109,7 +112,7 @@ def enhance_file(job: Job, process: Transform, options: FileOptions = FileOption
                     for meter, rows in zip(after.values(), np.split(block, len(names))):
                         meter.push(rows)
                     spool.write(block)
-                gain, level_notes = choose_gain(before, list(after.values()), fmt, options.loudness)
+                gain, level_notes = choose_gain(before, list(after.values()), fmt, options.loudness, options.true_peak)
                 notes = [*audio.notes, *fmt.notes, *level_notes]
                 frames = after[names[0]].frames
                 _write(spool, unfinished, names, fmt, info.channels, frames, gain, options.last_part_absorbs_rounding)

@@ -7,18 +7,18 @@ from enhance_cli.audio.level import Meter
 from enhance_cli.audio.write import OutputFormat
 
 FLOATS = ("FLOAT", "DOUBLE")
-TRUE_PEAK_CEILING = 10 ** (-1 / 20)  # -1 dBTP, as EBU R 128 and the streaming services ask
 
 
 def choose_gain(
-    before: Meter, after: list[Meter], fmt: OutputFormat, loudness: float | None
+    before: Meter, after: list[Meter], fmt: OutputFormat, loudness: float | None, true_peak: float
 ) -> tuple[float, list[str]]:
     """Return (factor, notes).
 
     Several parts share one gain, so that they still sum up. `loudness` (LUFS) is then the mix's.
+    `true_peak` (dBTP) limits the gain for a loudness.
     """
     if loudness is not None:
-        return _to_loudness(after[0] if len(after) == 1 else before, after, loudness)
+        return _to_loudness(after[0] if len(after) == 1 else before, after, loudness, true_peak)
     # Floats hold any level. A lossy source may decode to a little over full scale, and encodes back the same.
     clips = fmt.subtype not in FLOATS and (fmt.subtype not in LOSSY or before.peak <= 1.0)
     peak = max(meter.peak for meter in after)
@@ -28,16 +28,16 @@ def choose_gain(
     return 1.0, []
 
 
-def _to_loudness(measured: Meter, after: list[Meter], loudness: float) -> tuple[float, list[str]]:
+def _to_loudness(measured: Meter, after: list[Meter], loudness: float, true_peak: float) -> tuple[float, list[str]]:
     if measured.loudness is None:
         return 1.0, ["level left as it is: loudness is not defined for silence or less than 0.4 s"]
     wanted = 10 ** ((loudness - measured.loudness) / 20)
     peak = max(meter.true_peak for meter in after)
-    limit = TRUE_PEAK_CEILING / peak if peak else math.inf
+    limit = 10 ** (true_peak / 20) / peak if peak else math.inf
     if wanted <= limit:
         return wanted, []
     reached = measured.loudness + decibels(limit)
-    return limit, [f"loudness limited to {reached:.2f} LUFS, so that peaks stay below -1 dBTP"]
+    return limit, [f"loudness limited to {reached:.2f} LUFS, so that peaks stay below {true_peak:g} dBTP"]
 
 
 def decibels(factor: float) -> float:

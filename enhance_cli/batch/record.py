@@ -25,7 +25,7 @@ class Record:
     of several. `ended`: date and time (ISO 8601, UTC). `gain`: factor applied to the whole file after the model, with
     the reasons in `notes`. `error`: exception behind a failure, not in the JSON. `outputs`: several outputs of one
     input by name, with their levels in `parts`. `vectors`: number of speaker embeddings in the file. `unusable`: ids of
-    those left as they were.
+    those left as they were. `settings`: by name, value and origin of those that differ from the built-in defaults.
     """
 
     input: str | None = None
@@ -64,6 +64,7 @@ class Record:
     notes: list[str] = field(default_factory=list)
     tags_lost: list[str] = field(default_factory=list)
     version: str | None = None
+    settings: dict[str, dict[str, Any]] = field(default_factory=dict)
     error: BaseException | None = field(default=None, repr=False, compare=False)
 
     def to_json(self) -> str:

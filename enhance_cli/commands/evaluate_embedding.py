@@ -2,7 +2,6 @@
 raw and with repaired embeddings, with both averaged, and with the recordings denoised first.
 """
 
-import json
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from enhance_cli import flags
-from enhance_cli.console import result, say, talk
+from enhance_cli.console import result, result_json, say, talk
 from enhance_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -90,7 +89,7 @@ def evaluate_embedding(
     rows = _rows(rates, None if few else condition_eer.intervals(systems, speakers, conditions), cosines)
     if as_json:
         for row in rows:
-            result(json.dumps(row))
+            result_json(row)
     else:
         _print_table(
             rows, list(systems), f"Equal error rate in %, {len(speakers)} recordings of {len(set(speakers))} speakers"

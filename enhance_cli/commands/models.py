@@ -1,6 +1,5 @@
 """Run `enhance models`: list, show, locate, fetch, convert and check models."""
 
-import json as json_module
 import sys
 from enum import Enum
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from enhance_cli.console import result, say, transfer
+from enhance_cli.console import result, result_json, say, transfer
 from enhance_cli.errors import ModelError, UsageError
 from enhance_cli.models.convert import CONVERTERS
 
@@ -40,7 +39,7 @@ def list_models(
     rows = [_describe(entry) for entry in known if task in (None, entry.task)]
     if json:
         for row in rows:
-            result(json_module.dumps(row))
+            result_json(row)
         return
     from rich.console import Console
     from rich.table import Table
@@ -117,9 +116,9 @@ def show(name: Name) -> None:
         if entry.name == name and not entry.path.is_file():
             known = _describe(entry) | {key: value for key, value in asdict(entry.source).items() if value is not None}
             known["not_known"] = entry.source.not_known
-            result(json_module.dumps(known, indent=2))
+            result_json(known, indent=2)
             return
-    result(json_module.dumps(asdict(read_spec(registry.find(name, None).path)), indent=2))
+    result_json(asdict(read_spec(registry.find(name, None).path)), indent=2)
 
 
 @models.command()

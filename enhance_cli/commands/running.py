@@ -12,6 +12,7 @@ from enhance_cli import flags
 from enhance_cli.console import Reporter, result, say
 from enhance_cli.errors import ExitCode, UsageError
 from enhance_cli.flag_groups import AudioFileFlags, AudioOutputFlags, FileFlags, OutputFlags, Running
+from enhance_cli.settings import GIVEN
 
 if TYPE_CHECKING:
     from enhance_cli.batch.backends.backend import Backend
@@ -108,6 +109,7 @@ def file_options(
         bit_depth=depth,
         sample_rate=writing.sample_rate,
         loudness=loudness,
+        true_peak=writing.true_peak,
         plot=writing.plot,
         measure=measure,
         parts=parts,
@@ -141,11 +143,16 @@ def run_batch(
     _refuse_misuse(jobs, running)
     if retry_failed and not running.quiet:
         _say_what_is_retried(jobs, retry_failed, facts)
-    facts = {**facts, "folder": os.getcwd()}
+    given = GIVEN.get()
+    origins = {name: {"value": setting.value, "from": setting.origin} for name, setting in given.items()}
+    facts = {**facts, "folder": os.getcwd(), "settings": origins}
     backend = choose_backend(worker, facts, jobs, running, into_one_file=into_one_file)
     if backend.where and not running.quiet:
         say(f"{describe(backend.facts)}, {backend.where}")
     if running.dry_run:  # the model, its settings and the device have been checked as well
+        for name, setting in given.items():
+            if not running.quiet:
+                say(f"{name} {setting}")
         _list_jobs(jobs, running.quiet)
     else:
         _run_jobs(jobs, backend, running)
@@ -226,7 +233,7 @@ def _list_jobs(jobs: "list[Job]", quiet: bool) -> None:
         if job.action == "skip":
             if not quiet:
                 say(f"skip {job.source}: {job.reason}")
-        elif job.problem or job.problem:
+        elif job.problem:
             missing += 1
             say(f"error: {job.problem}")
         elif job.source == STDIN or there.has(job.source):

@@ -1,18 +1,13 @@
 """Convert TOML tables to dataclasses with checks of names and types. Errors name the line."""
 
-import difflib
 import json
 from dataclasses import fields, is_dataclass
 from types import UnionType
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import get_args, get_origin, get_type_hints
 
 from enhance_cli.data.ranges import OutOfRange
 from enhance_cli.errors import UsageError
-
-try:
-    import tomllib
-except ModuleNotFoundError:  # Python 3.10
-    import tomli as tomllib
+from enhance_cli.toml_lines import line_of, nearest
 
 
 class Origins:
@@ -54,9 +49,7 @@ def build(expected: type, table: dict, origins: Origins, path: tuple = ()):
 
 def unknown_key(key, known: set[str], origins: Origins, path: tuple) -> UsageError:
     """Return the error for an unknown key, with the closest known key."""
-    close = difflib.get_close_matches(str(key), known, 1)
-    hint = f"did you mean {close[0]!r}?" if close else f"known keys are {', '.join(sorted(known)) or 'none'}"
-    return UsageError(f"{origins.of(path)}: unknown key {key!r}", hint)
+    return UsageError(f"{origins.of(path)}: unknown key {key!r}", nearest(str(key), known, "keys"))
 
 
 def out_of_range(error: ValueError, origins: Origins, path: tuple) -> UsageError:
@@ -94,29 +87,3 @@ def _convert(expected, value, origins: Origins, path: tuple):
 
 def _dotted(path: tuple) -> str:
     return ".".join(map(str, path))
-
-
-def line_of(text: str, path: tuple) -> int | None:
-    """Return the line (from 1) of the statement that sets `path`, such as ("stage", 1, "lr"), or None if there is none.
-
-    tomllib does not provide it, so the text is parsed again and again, one line more each time.
-    """
-    lines, complete = text.splitlines(), 0
-    for number in range(1, len(lines) + 1):
-        try:
-            tables = tomllib.loads("\n".join(lines[:number]))
-        except tomllib.TOMLDecodeError:  # in the middle of a list or table over several lines
-            continue
-        if _holds(tables, path):
-            return complete + 1
-        complete = number
-    return None
-
-
-def _holds(tables: Any, path: tuple) -> bool:
-    for key in path:
-        try:
-            tables = tables[key]
-        except (KeyError, IndexError, TypeError):
-            return False
-    return True

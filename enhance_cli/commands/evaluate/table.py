@@ -1,6 +1,5 @@
 """Score systems on the same recordings, and print the result as a table or as JSON lines."""
 
-import json
 import math
 import time
 from collections.abc import Callable, Iterable
@@ -8,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
-from enhance_cli.console import result, say, talk
+from enhance_cli.console import result_json, say, talk
 from enhance_cli.errors import AudioError, UsageError
 
 if TYPE_CHECKING:
@@ -149,7 +148,7 @@ def say_json(value: dict) -> None:
             return [finite(item) for item in x]
         return None if isinstance(x, float) and not math.isfinite(x) else x
 
-    result(json.dumps(finite(value)))
+    result_json(finite(value))
 
 
 def print_table(title: str, columns: list[str], rows: list[dict], cells: Callable[[dict], list[str]]) -> None:

@@ -4,11 +4,10 @@ A threshold holds for speech like that of the trials it was found on. Within the
 (metrics.trials.uncertain_range) a decision is called uncertain.
 """
 
-import json as json_module
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from enhance_cli.console import result, say
+from enhance_cli.console import result, result_json, say
 from enhance_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -57,7 +56,7 @@ def decide(wanted: "Trials", raw, repaired, by: Rule | None, model: str, json: b
         facts = {"a": wanted.names[a], "b": wanted.names[b]} | scores
         facts |= {"threshold": by and by.threshold, "same": same, "uncertain": uncertain}
         facts |= {"uncertain_range": by and by.doubt, "threshold_from": by and by.origin, "model": model}
-        result(json_module.dumps(facts))
+        result_json(facts)
         return
     said = "  ".join(f"{name} {score:.4f}" for name, score in scores.items())
     if by is None:

@@ -3,11 +3,10 @@
 All are given twice, for the embeddings as they were and as repaired: unit vectors (K, D) each.
 """
 
-import json as json_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from enhance_cli.console import result, say
+from enhance_cli.console import result, result_json, say
 from enhance_cli.errors import EnhanceError
 
 if TYPE_CHECKING:
@@ -62,7 +61,7 @@ def score(wanted: "Trials", raw, repaired, missing: set[int], draws: int, seed: 
         _plot(systems, plot)
     if json:
         for row in rows:
-            result(json_module.dumps(row))
+            result_json(row)
     else:
         _print_table(rows)
 

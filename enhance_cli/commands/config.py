@@ -1,0 +1,49 @@
+"""Run `enhance config`: show the remembered settings, and where they lie."""
+
+from typing import Any
+
+import typer
+
+from enhance_cli import flags, settings
+from enhance_cli.configured import known_settings
+from enhance_cli.console import result
+
+config = typer.Typer(help="Show remembered settings: defaults for each command, and presets.", no_args_is_help=True)
+
+
+@config.command()
+def show(ctx: typer.Context, config: flags.Config = None) -> None:
+    """Print the settings that are remembered and all presets as TOML, each with its origin.
+
+    The form is that of the file, so that a preset can be copied into it and changed.
+    """
+    file = settings.read_file(config)
+    settings.check(file, known_settings(ctx))
+    result(f"# {file.name}" if file.text else f"# {file.name}: not there, or empty")
+    for command in file.tables:
+        if command != settings.PRESETS:
+            _print_table(command, settings.remembered(file, command, [], known_settings(ctx)))
+    for name in {**settings.shipped().presets, **file.presets}:
+        _print_table(f"{settings.PRESETS}.{_key(name)}", settings.preset(file, name))
+
+
+@config.command()
+def path() -> None:
+    """Print the path of your file of settings, which need not exist."""
+    result(str(settings.user_file()))
+
+
+def _print_table(name: str, values: dict[str, settings.Setting]) -> None:
+    result(f"\n[{name}]")
+    for key, setting in values.items():
+        result(f"{key} = {_toml(setting.value)}  # {setting.origin}")
+
+
+def _key(name: str) -> str:
+    return name if name.replace("-", "").replace("_", "").isalnum() and name.isascii() else _toml(name)
+
+
+def _toml(value: Any) -> str:
+    import json
+
+    return json.dumps(value, ensure_ascii=False)  # what a setting may be is written alike

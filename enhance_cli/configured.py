@@ -1,0 +1,139 @@
+"""Take the values of flags that are not on the command line from presets and a file of settings.
+
+This is the one place where they come in: commands and their flags know nothing of it.
+"""
+
+import inspect
+import re
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import typer
+from typer.core import TyperCommand
+
+from enhance_cli import flags, settings
+from enhance_cli.errors import EnhanceError, UsageError
+from enhance_cli.settings import COMMAND_LINE, GIVEN, Setting
+
+NOT_REMEMBERED = {"help", "config", "preset", "dry-run", "retry-failed"}  # they are about one run
+
+
+def with_settings(command: Callable) -> Callable:
+    """Return `command` with the flags --config and --preset, whose values it does not get."""
+    signature, hints = inspect.signature(command), {"config": flags.Config, "preset": flags.Preset}
+    more = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=hint)
+        for name, hint in hints.items()
+    ]
+
+    @wraps(command)
+    def configured(config: Path | None = None, preset: list[str] | None = None, **values: Any) -> None:
+        command(**values)
+
+    configured.__signature__ = signature.replace(parameters=[*signature.parameters.values(), *more])  # type: ignore
+    configured.__annotations__ = command.__annotations__ | hints
+    return configured
+
+
+def known_settings(ctx: typer.Context) -> dict[str, list[str]]:
+    """Return the names of the settings of all commands that remember some, by command."""
+    commands = ctx.find_root().command.commands  # type: ignore[attr-defined]
+    return {
+        name: list(command.settings) for name, command in commands.items() if isinstance(command, ConfiguredCommand)
+    }
+
+
+class ConfiguredCommand(TyperCommand):
+    """Parse a command line as Typer does, with remembered settings in place of the built-in defaults.
+
+    The contexts are those of Typer's parser, which is its own or click, by its version.
+    """
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Return the parameters that may be remembered, by the long names of their flags without dashes.
+
+        Switches are among them that the command line can turn off again.
+        """
+        named: dict[str, Any] = {}
+        for parameter in self.params:
+            for flag in parameter.opts:
+                if flag.startswith("--"):
+                    named.setdefault(flag[2:], parameter)
+                    break
+        usable = {name: p for name, p in named.items() if not p.is_flag or p.secondary_opts}
+        return {name: parameter for name, parameter in usable.items() if name not in NOT_REMEMBERED}
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the words of a command line. Raises UsageError for settings that are wrong."""
+        if ctx.resilient_parsing:  # completion
+            return super().parse_args(ctx, args)
+        given, *_ = self.make_parser(ctx).parse_args(list(args))
+        if given.get("help"):  # which a file of settings in disorder must not hide
+            return super().parse_args(ctx, args)
+        found = self._remembered(ctx, given)
+        ctx.default_map = {
+            self.settings[name].name: _as_words(self.settings[name], name, found[name]) for name in found
+        }
+        try:
+            rest = super().parse_args(ctx, args)
+        except typer.BadParameter as error:
+            for name, setting in found.items():
+                if error.param is not None and error.param.name == self.settings[name].name not in given:
+                    error.message = f"{error.message.rstrip('.')} (from {setting.origin})"
+            raise
+        GIVEN.set(self._given(ctx, found))
+        return rest
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command. Errors about a remembered setting name its origin."""
+        try:
+            return super().invoke(ctx)
+        except EnhanceError as error:
+            for name, setting in GIVEN.get().items():
+                if setting.origin != COMMAND_LINE and _is_about(error.message, name, setting.value):
+                    error.message += f" (from {setting.origin})"
+            raise
+
+    def _remembered(self, ctx: Any, given: dict[str, Any]) -> dict[str, Setting]:
+        path, presets = (
+            next(p for p in self.params if p.name == name).consume_value(ctx, given)[0] for name in ("config", "preset")
+        )
+        file, known = settings.read_file(Path(path) if path else None), known_settings(ctx)
+        settings.check(file, known)
+        names = [name.strip() for value in presets or () for name in value.split(",")]
+        return settings.remembered(file, ctx.info_name, list(filter(None, names)), known)
+
+    def _given(self, ctx: Any, found: dict[str, Setting]) -> dict[str, Setting]:
+        """Return the settings that are not built in, each with the value that the command gets."""
+        origins = {"COMMANDLINE": lambda name: COMMAND_LINE, "DEFAULT_MAP": lambda name: found[name].origin}
+        given = {}
+        for name, parameter in self.settings.items():
+            source = ctx.get_parameter_source(parameter.name).name
+            if source in origins:
+                value = ctx.params[parameter.name]
+                given[name] = Setting(getattr(value, "value", value), origins[source](name))
+        return given
+
+
+def _as_words(parameter: Any, name: str, setting: Setting) -> Any:
+    """Return a value as the command line would have it: text, a list of texts, or True or False. Raises UsageError."""
+    value, multiple = setting.value, parameter.multiple
+    if parameter.is_flag != isinstance(value, bool):
+        wanted = "true or false" if parameter.is_flag else "a number or a text"
+        raise UsageError(f"{setting.origin}: {name}: must be {wanted}", "mend the value")
+    if parameter.is_flag:
+        return value
+    values = value if multiple and isinstance(value, list) else [value]
+    if any(isinstance(item, bool) or not isinstance(item, str | int | float) for item in values):
+        wanted = "a text or a list of texts" if multiple else "a number or a text"
+        raise UsageError(f"{setting.origin}: {name}: must be {wanted}", "mend the value")
+    words = [str(Path(item).expanduser()) if str(item).startswith("~/") else str(item) for item in values]
+    return words if multiple else words[0]
+
+
+def _is_about(message: str, name: str, value: Any) -> bool:
+    named = re.search(rf"--{re.escape(name)}(?![\w-])", message)
+    return bool(named) or (isinstance(value, str) and len(value) > 2 and value in message)

@@ -40,7 +40,8 @@ class Stage:
 class TrainPart:
     """Set how the network is trained. Every step learns from `accumulate` batches of `batch_size` on every rank.
 
-    `start`: model whose weights the network starts from, if given. `workers`: processes that make batches (0: this one
+    `start`: model whose weights the network starts from, if given. `start_share`: share 0..1 of them in the weights that
+    are validated and exported. `workers`: processes that make batches (0: this one
     makes them between steps). `validate_every`: number of steps between two validations of the moving average.
     """
 
@@ -51,12 +52,16 @@ class TrainPart:
     precision: str = "auto"
     seed: int = 0
     start: str = ""
+    start_share: float = 0.0
     workers: int = 0
     validate_every: int = 500
     tensorboard: bool = False
 
     def __post_init__(self):
         in_range(self, **dict.fromkeys(("batch_size", "accumulate", "validate_every"), (1, inf)))
+        in_range(self, start_share=(0, 1))
+        if self.start_share and not self.start:
+            raise OutOfRange("start_share", "it needs a model in train.start")
         if self.precision not in PRECISIONS:
             raise OutOfRange("precision", f"{self.precision!r} is none of {', '.join(PRECISIONS)}")
         in_range(self, **dict.fromkeys(("weight_decay", "clip_norm", "seed", "workers"), (0, inf)))

@@ -22,12 +22,15 @@ CHANGEABLE = (
 class MovingAverage:
     """Keep an exponential moving average of all parameters and buffers, with a warm-up so that early steps count.
 
-    It is stored in `averaged`, a copy of the network that is trained.
+    It is stored in `averaged`, a copy of the network before it is trained. With `start_share` it is the average of
+    networks between that one and the one that is trained: it keeps more of what the first one knew of other recordings
+    (Wortsman et al., 2022, "Robust fine-tuning of zero-shot models").
     """
 
-    def __init__(self, averaged: torch.nn.Module):
-        self.updates = 0
+    def __init__(self, averaged: torch.nn.Module, start_share: float = 0.0):
+        self.updates, self.start_share = 0, start_share
         self.values = averaged.state_dict()  # the copy's own memory
+        self._start = {key: value.clone() for key, value in self.values.items()} if start_share else {}
 
     @torch.no_grad()
     def update(self, network: torch.nn.Module, decay: float) -> None:
@@ -35,6 +38,7 @@ class MovingAverage:
         decay = min(decay, (1 + self.updates) / (10 + self.updates))
         for key, value in network.state_dict().items():
             if value.is_floating_point():
+                value = value.lerp(self._start[key], self.start_share) if self.start_share else value
                 self.values[key].lerp_(value, 1 - decay)
             else:
                 self.values[key].copy_(value)

@@ -59,7 +59,7 @@ class Task(ABC):
         precision = set_precision(network, train.precision, device)
         wrap = lambda network: self.wraps(spec, network, device, precision)
         self.model, self.averaged = wrap(network), wrap(deepcopy(network).eval().requires_grad_(False))
-        self.average = MovingAverage(self.averaged.network)
+        self.average = MovingAverage(self.averaged.network, train.start_share)
 
     @property
     def trained(self) -> torch.nn.Module:

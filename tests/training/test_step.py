@@ -1,6 +1,7 @@
 """One step of training, number by number: what is drawn, how far the weights may move, and how their average follows them."""
 
 import random
+from copy import deepcopy
 from types import SimpleNamespace
 
 import pytest
@@ -149,3 +150,13 @@ def test_the_average_keeps_the_decay_of_its_stage_once_it_has_warmed_up():
     average.updates = 100_000
     average.update(Counted(0.0, 0), 0.9)
     assert float(average.values["weight"]) == pytest.approx(0.9)
+
+
+def test_an_average_with_a_share_of_the_start_lies_between_the_two():
+    network = torch.nn.Linear(1, 1, bias=False)
+    network.weight.data.fill_(1.0)
+    average = MovingAverage(deepcopy(network), start_share=0.25)
+    network.weight.data.fill_(5.0)
+    for _ in range(200):
+        average.update(network, 0.5)
+    assert average.values["weight"].item() == pytest.approx(4.0)

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from enhance_cli import metrics
+from enhance_cli.audio.resample import resample
 from enhance_cli.errors import AudioError, EnhanceError, UsageError
 from enhance_cli.models.deep_filter_stream import DeepFilterStream
 from enhance_cli.models.guide import load_guide
@@ -14,6 +15,7 @@ from enhance_cli.models.load import Model
 from enhance_cli.samplers import SAMPLERS
 from enhance_cli.training.denoise import samples
 
+SCORED_RATE = 16000  # Hz
 MEASURES = ("si_sdr", "estoi", "pesq")
 SI_SDR_RANGE_DB = (-30.0, 50.0)  # or one silent estimate, or one mixture without noise, would decide the mean
 
@@ -56,8 +58,9 @@ class Validation:
         return self._compare(self.first)
 
     def _compare(self, estimates: np.ndarray) -> dict[str, float]:
-        sides = self.clean[:, self.lead_in :], estimates[:, self.lead_in :]
-        return score_pairs(*sides, self.model.spec.sample_rate)
+        rate = self.model.spec.sample_rate
+        sides = (resample(side[:, self.lead_in :], rate, SCORED_RATE) for side in (self.clean, estimates))
+        return score_pairs(*sides, SCORED_RATE)
 
     def early_samples(self, step: int) -> None:
         """Write samples to hear before the first validation."""

@@ -59,7 +59,7 @@ def weight(key: str, shape: tuple[int, ...], salt: str = "") -> np.ndarray:
         return n
     if len(shape) >= 2:
         return n * np.float32(1 / np.sqrt(np.prod(shape[1:])))
-    return tenth * n if last in ("bias", "b") else one + tenth * n
+    return tenth * n if last.startswith("bias") or last == "b" else one + tenth * n
 
 
 def weights(state: dict[str, torch.Tensor], salt: str = "") -> dict[str, torch.Tensor]:

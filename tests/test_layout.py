@@ -22,7 +22,7 @@ SHARED = {  # files that hold what the others of their folder share
     "commands": {"running"},
     "metrics": {"trials", "eer", "projection", "high_band"},
     "processes": {"process"},
-    "networks": {"guide_attention", "layers", "mel"},
+    "networks": {"guide_attention", "layers", "mel", "roformer"},
     "vectors": {"columns", "named", "table"},
 }
 BY_IMPORT = {

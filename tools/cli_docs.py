@@ -21,6 +21,7 @@ EXIT_CODES = {
     ExitCode.INTERRUPTED: "interrupted",
 }
 Panels = dict[str, list[tuple[str, str]]]
+BREAK = r"|\:"  # a line may end behind it: some flags have more choices than fit into one
 
 
 def commands() -> Iterator[tuple[str, str, list[str], Panels]]:
@@ -65,7 +66,7 @@ def markdown() -> str:
 
 def manual() -> str:
     """Return the manual page in roff."""
-    lines = [f'.TH ENHANCE 1 "" "enhance {__version__}" "User Commands"', ".SH NAME"]
+    lines = [f'.TH ENHANCE 1 "" "enhance {__version__}" "User Commands"', ".ad l", ".SH NAME"]
     lines += [r"enhance \- clean recordings, extract stems, repair speaker embeddings"]
     for name, usage, paragraphs, panels in commands():
         if name == "enhance":
@@ -77,7 +78,7 @@ def manual() -> str:
         for panel, options in panels.items():
             lines.append(f".SS {_roff(panel)}")
             for option, text in options:
-                lines += [".TP", f".B {_roff(option)}", _roff(text)]
+                lines += [".TP", f".B {_roff(option).replace('|', BREAK)}", _roff(text)]
     lines.append(".SH EXIT STATUS")
     for code, meaning in EXIT_CODES.items():
         lines += [".TP", f".B {code.value}", meaning]

@@ -29,7 +29,7 @@ def list_models(
     task: Annotated[str | None, typer.Option(help="Only models for this task, such as denoise.")] = None,
     json: Json = False,
 ) -> None:
-    """List all known models with task, sample rate, size, licence of the weights, steps, where they lie. Asks no network."""
+    """List all known models with task, rate, size, licence of the weights, speed, steps, where they lie. Asks no network."""
     from enhance_cli.models.registry import entries, published
 
     known = [*entries(), *published()]
@@ -45,7 +45,7 @@ def list_models(
     from rich.table import Table
 
     console = Console() if sys.stdout.isatty() else Console(width=200)
-    columns = ["model", "task", "rate", "size", "licence", "steps", "where", "what it is"]
+    columns = ["model", "task", "rate", "size", "licence", "CPU", "steps", "where", "what it is"]
     table = Table(box=None, pad_edge=False)
     for column in columns if console.width >= 140 else columns[:-1]:
         table.add_column(column, no_wrap=column == "model")
@@ -53,10 +53,11 @@ def list_models(
         name = f"{row['name']} (default)" if row["default"] else row["name"]
         size = f"{row['bytes'] / 1e6:.1f} MB" if row["bytes"] else "?"
         licence = f"{row['licence']} (!)" if row["restriction"] else row["licence"]
-        cells = [name, row["task"], f"{row['sample_rate']} Hz", size, licence, row["steps"] or "-", row["where"]]
-        table.add_row(*[*cells, row["summary"]][: len(table.columns)])
+        cells = [name, row["task"], f"{row['sample_rate']} Hz", size, licence, row["cpu"] or "-", row["steps"] or "-"]
+        table.add_row(*[*cells, row["where"], row["summary"]][: len(table.columns)])
     console.print(table)
     say("(!) restricted, see `enhance models show`; the number of steps in brackets is the default")
+    say("CPU: on one core quick is 10 times real time or more, fair real time, slow a tenth of it, GPU less than that")
 
 
 def _describe(entry) -> dict:
@@ -93,6 +94,9 @@ def _describe(entry) -> dict:
         "licence": entry.licence,
         "restriction": source.restriction if source else "",
         "default": entry.default,
+        "cpu": entry.cpu,
+        "use_for": entry.use_for,
+        "scores": entry.scores,
         "steps": steps,
         "where": where,
         "path": str(entry.path) if here or source is None else None,

@@ -53,14 +53,14 @@ def pull(
     if source.package:
         from enhance_cli.models.demucs import fetch
 
+        _tell_terms(entry, tell)
         return fetch(entry)[-1]
     if pin.get("location") != source.location:
         pin = {}  # weights.toml has another file by that name now
     if entry.path.is_file() and file_sha256(entry.path) == pin.get("model_sha256"):
         tell(f"{name}: already here")
         return entry.path
-    if source.restriction:
-        tell(f"{name}: {source.restriction}")
+    _tell_terms(entry, tell)
     expected = Expected(
         source.revision or pin.get("revision"),
         source.sha256 or pin.get("sha256"),
@@ -88,6 +88,16 @@ def pull(
         download.discard(original)
         tell(f"{name}: deleted the original {original}")
     return entry.path
+
+
+def _tell_terms(entry: registry.Entry, tell: Tell) -> None:
+    """Tell the size and the licence of a model, and the restriction of its use, before it is fetched."""
+    source = entry.source
+    size = source.size or source.about
+    about = "" if source.size else "about "
+    tell(f"{entry.name}: {f'{about}{size / 1e6:,.1f} MB' if size else 'size not known'}, licence {entry.licence}")
+    if source.restriction:
+        tell(f"{entry.name}: {source.restriction}")
 
 
 def remove(name: str, forget: bool = False) -> list[Path]:

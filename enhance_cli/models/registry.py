@@ -60,7 +60,8 @@ class Entry:
     """Describe one known model.
 
     `sha256`: of the file at `path`, None for a user's own file. `source`: None unless it was published by others.
-    `extractor`: id of the embeddings that it makes or repairs.
+    `extractor`: id of the embeddings that it makes or repairs. `use_for`: the task that it suits best, in a line.
+    `scores`: published ones, with their source. `cpu`: class of its speed on one core, as weights.toml explains.
     """
 
     name: str
@@ -72,6 +73,9 @@ class Entry:
     licence: str = ""
     default: bool = False
     extractor: str | None = None
+    use_for: str = ""
+    scores: str = ""
+    cpu: str = ""
     source: Source | None = None
 
 

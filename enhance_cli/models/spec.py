@@ -42,6 +42,7 @@ class Spec:
     (networks.stem_pair), the extractor and the refiner. `stems`: labels in the order of the network's one-hot vector.
     `channels`: number of a file's channels that the network takes at once. `complete`: whether the stems together are
     the whole mix. `window_seconds`: windows are padded with zeros to a multiple of `frames_multiple` samples.
+    `overlap`: of models whose windows are averaged where they overlap, the arguments of tasks.overlap.OverlapPlan.of_model.
     `min_steps`: 0 allows the extractor alone. `max_steps`: 0 without a refiner. `process`: "edm", whose time is the
     noise level sigma, with the preconditioning in `prediction`. `start_sigma`: sigma at which a refinement starts, by
     the number of steps as text (steps between two keys take the lower one's). `normalise`: "level" (the whole file's
@@ -66,6 +67,7 @@ class Spec:
     frames_multiple: int = 1
     frame_padding: str = "zero"
     window_seconds: float | None = None
+    overlap: dict = field(default_factory=dict)
     guides: tuple[str, ...] = ()
     first_stage: str = ""
     refinement: float = 1.0

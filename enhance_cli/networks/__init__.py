@@ -21,6 +21,7 @@ NETWORKS = Catalogue(
         "ecapa": "ecapa:Ecapa",
         "ecapa_seed": "ecapa_seed:EcapaSeed",
         "ge2e": "ge2e:GE2E",
+        "mel_band_roformer": "mel_band_roformer:MelBandRoformer",
         "ncsnpp": "ncsnpp:NCSNpp",
         "rdm_mlp": "rdm_mlp:RdmMlp",
         "resnet_se34": "resnet_se34:ResNetSE34",

@@ -3,20 +3,18 @@
 As published it has 131.7 M parameters, three quarters of them in the masks, and needs 0.53 TFLOP per second of stereo
 sound.
 
-The spectrum is cut into bands, each becomes one vector per frame, and transformers attend along time and along the
-bands in turn, with rotary positions. One small MLP per band and stem makes the mask. Names of the weights are those of
-the package BS-RoFormer before its version 0.5, less the rotary frequencies, which follow from a formula. (Lu et al.,
-2023, "Music source separation with band-split RoPE transformer".)
+The bands lie side by side, and every bin is in one of them. Names of the weights are those of the package BS-RoFormer
+before its version 0.5. (Lu et al., 2023, "Music source separation with band-split RoPE transformer".)
 """
 
-import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+
+from enhance_cli.networks.roformer import Block, RMSNorm, Roformer, Transformer, positions
 
 BANDS = (*[2] * 24, *[4] * 12, *[12] * 8, *[24] * 8, *[48] * 8, 128, 129)
 
 
-class BSRoformer(nn.Module):
+class BSRoformer(Roformer):
     """Separate waveforms (B, C, N), whose C = `channels` are processed together.
 
     See networks.stem_pair for the methods.
@@ -25,8 +23,6 @@ class BSRoformer(nn.Module):
     time and the second along the bands, of `layers` layers each. `zero_dc`: remove the lowest bin from every stem, as
     some training programs did.
     """
-
-    receptive_field = None  # attention sees the whole of what it is given
 
     def __init__(
         self,
@@ -45,162 +41,21 @@ class BSRoformer(nn.Module):
         hop: int = 441,
         zero_dc: bool = False,
     ):
-        super().__init__()
         if sum(bands) != n_fft // 2 + 1:
             raise ValueError(f"the bands hold {sum(bands)} bins of {n_fft // 2 + 1}")
-        self.n_fft, self.hop, self.channels, self.dim_head, self.zero_dc = n_fft, hop, channels, dim_head, zero_dc
-        self.register_buffer("window", torch.hann_window(n_fft), persistent=False)
+        super().__init__(
+            dim, tuple(2 * channels * count for count in bands), dim_head=dim_head, channels=channels, stems=stems,
+            mask_depth=mask_depth, mask_expansion=mask_expansion, n_fft=n_fft, hop=hop, zero_dc=zero_dc,
+        )  # fmt: skip
         self.layers = nn.ModuleList(
-            nn.ModuleList(Transformer(dim, layers, heads, dim_head, feed_forward) for _ in range(2))
-            for _ in range(depth)
+            Block(Transformer(dim, layers, heads, dim_head, feed_forward) for _ in range(2)) for _ in range(depth)
         )
         self.final_norm = RMSNorm(dim)
-        inputs = tuple(2 * channels * count for count in bands)
-        self.band_split = BandSplit(dim, inputs)
-        self.mask_estimators = nn.ModuleList(
-            MaskEstimator(dim, inputs, mask_depth, mask_expansion) for _ in range(stems)
-        )
-
-    def extract(self, mix: Tensor, label: Tensor) -> tuple[Tensor, tuple]:
-        """Return the stem (B, C, N) of mix (B, C, N) for the one-hot label (B, K), and no features for a refiner."""
-        spectrum = self.analyze(mix)
-        trunk, indices = self.trunk(spectrum), label.argmax(dim=1)
-        found = torch.empty_like(mix, dtype=torch.float32)
-        for index in indices.unique().tolist():
-            items = indices == index
-            masks = self.mask_estimators[index](trunk[items])
-            found[items] = self.synthesize(spectrum[items], masks, mix.shape[-1])
-        return found, ()
-
-    def extract_all(self, mix: Tensor) -> Tensor:
-        """Return all stems (B, K, C, N) of the mix (B, C, N) in the labels' order by one pass."""
-        spectrum = self.analyze(mix)
-        trunk = self.trunk(spectrum)
-        return torch.stack([self.synthesize(spectrum, m(trunk), mix.shape[-1]) for m in self.mask_estimators], dim=1)
 
     def trunk(self, spectrum: Tensor) -> Tensor:
         """Return features (B, T, bands, dim) of a spectrum (B, T, F * C, 2)."""
         h = self.band_split(spectrum.flatten(2))
-        frames, bands = (rotations(length, self.dim_head, h.device) for length in h.shape[1:3])
-        for along_time, along_bands in self.layers:
-            h = along_time(h.transpose(1, 2).contiguous(), frames).transpose(1, 2).contiguous()
-            h = along_bands(h, bands)
+        frames, bands = positions(h, self.dim_head)
+        for block in self.layers:
+            h = block(h, frames, bands)
         return self.final_norm(h)
-
-    def analyze(self, wave: Tensor) -> Tensor:
-        """Return the spectrum (B, T, F * C, 2) of `wave` (B, C, N), the channels of a bin side by side."""
-        short = max(0, self.n_fft - wave.shape[-1])  # the ends are mirrored, which takes half a window
-        padded = F.pad(wave.float(), (0, short)).flatten(0, 1)
-        spectrum = torch.stft(padded, self.n_fft, self.hop, window=self.window, return_complex=True)
-        return torch.view_as_real(spectrum).unflatten(0, wave.shape[:2]).permute(0, 3, 2, 1, 4).flatten(2, 3)
-
-    def synthesize(self, spectrum: Tensor, masks: Tensor, samples: int) -> Tensor:
-        """Return the waveform (B, C, N) of one stem.
-
-        spectrum: that of the mix (B, T, F * C, 2). masks: those of the stem (B, T, F * C * 2).
-        """
-        masks = torch.view_as_complex(masks.float().unflatten(-1, (-1, 2)).contiguous())
-        masked = torch.view_as_complex(spectrum) * masks
-        parts = masked.unflatten(2, (-1, self.channels)).permute(0, 3, 2, 1).flatten(0, 1)  # (B * C, F, T)
-        if self.zero_dc:
-            parts[:, 0] = 0
-        length = max(samples, self.n_fft)
-        wave = torch.istft(parts, self.n_fft, self.hop, window=self.window, length=length)
-        return wave.unflatten(0, (-1, self.channels))[..., :samples]
-
-
-class RMSNorm(nn.Module):
-    """Divide x by its root mean square along the last dimension and apply a gain. Zeros stay zeros."""
-
-    def __init__(self, dim: int):
-        super().__init__()
-        self.gamma = nn.Parameter(torch.ones(dim))
-
-    def forward(self, x: Tensor) -> Tensor:
-        norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=torch.float32).clamp_min(1e-12)
-        return x * (x.shape[-1] ** 0.5 / norm) * self.gamma
-
-
-class BandSplit(nn.Module):
-    """Map (B, T, inputs of all bands) to (B, T, bands, dim)."""
-
-    def __init__(self, dim: int, inputs: tuple[int, ...]):
-        super().__init__()
-        self.inputs = inputs
-        self.to_features = nn.ModuleList(nn.Sequential(RMSNorm(n), nn.Linear(n, dim)) for n in inputs)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.stack([f(part) for f, part in zip(self.to_features, x.split(self.inputs, dim=-1))], dim=2)
-
-
-class MaskEstimator(nn.Module):
-    """Map (B, T, bands, dim) to (B, T, outputs of all bands)."""
-
-    def __init__(self, dim: int, outputs: tuple[int, ...], depth: int, expansion: int):
-        super().__init__()
-        widths = [dim, *[dim * expansion] * (depth - 1)]
-        self.to_freqs = nn.ModuleList()
-        for n in outputs:
-            hidden = [layer for a, b in zip(widths, widths[1:]) for layer in (nn.Linear(a, b), nn.Tanh())]
-            self.to_freqs.append(nn.Sequential(nn.Sequential(*hidden, nn.Linear(widths[-1], 2 * n)), nn.GLU(dim=-1)))
-
-    def forward(self, h: Tensor) -> Tensor:
-        return torch.cat([mlp(band) for mlp, band in zip(self.to_freqs, h.unbind(dim=2))], dim=-1)
-
-
-class Transformer(nn.Module):
-    """Attend along N of (A, B, N, dim), given `rotations` of N positions. Returns (A, B, N, dim)."""
-
-    def __init__(self, dim: int, layers: int, heads: int, dim_head: int, feed_forward: int):
-        super().__init__()
-        self.layers = nn.ModuleList(
-            nn.ModuleList([Attention(dim, heads, dim_head), FeedForward(dim, feed_forward)]) for _ in range(layers)
-        )
-
-    def forward(self, x: Tensor, rotations: Tensor) -> Tensor:
-        for attend, feed in self.layers:
-            x = x + attend(x, rotations)
-            x = x + feed(x)
-        return x
-
-
-class FeedForward(nn.Module):
-    """Map (..., dim) to (..., dim)."""
-
-    def __init__(self, dim: int, factor: int):
-        super().__init__()
-        self.net = nn.Sequential(
-            RMSNorm(dim), nn.Linear(dim, dim * factor), nn.GELU(), nn.Identity(), nn.Linear(dim * factor, dim)
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.net(x)
-
-
-class Attention(nn.Module):
-    """Apply self-attention along N of (A, B, N, dim), with rotary positions and a gate for every head."""
-
-    def __init__(self, dim: int, heads: int, dim_head: int):
-        super().__init__()
-        self.heads = heads
-        self.norm = RMSNorm(dim)
-        self.to_qkv = nn.Linear(dim, 3 * heads * dim_head, bias=False)
-        self.to_gates = nn.Linear(dim, heads)
-        self.to_out = nn.Sequential(nn.Linear(heads * dim_head, dim, bias=False))
-
-    def forward(self, x: Tensor, rotations: Tensor) -> Tensor:
-        shape = x.shape
-        x = self.norm(x).flatten(0, 1)
-        qkv = self.to_qkv(x).unflatten(-1, (3, self.heads, -1))
-        pairs = torch.view_as_complex(qkv[:, :, :2].float().unflatten(-1, (-1, 2))) * rotations
-        q, k = torch.view_as_real(pairs).flatten(-2).to(qkv.dtype).transpose(1, 3).unbind(2)
-        found = F.scaled_dot_product_attention(q, k, qkv[:, :, 2].transpose(1, 2)).transpose(1, 2)
-        found = found * self.to_gates(x).sigmoid()[..., None]
-        return self.to_out(found.flatten(2)).reshape(shape)
-
-
-def rotations(count: int, dim: int, device: torch.device) -> Tensor:
-    """Return the rotary factors, complex (N, 1, 1, D / 2), of `count` positions for pairs of D numbers."""
-    frequencies = 10000 ** -(torch.arange(0, dim, 2, device=device, dtype=torch.float32) / dim)
-    angles = torch.arange(count, device=device, dtype=torch.float32)[:, None] * frequencies
-    return torch.polar(torch.ones_like(angles), angles)[:, None, None]

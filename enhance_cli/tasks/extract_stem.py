@@ -16,8 +16,9 @@ from enhance_cli.models.stems import StemModel
 from enhance_cli.models.windowed_separator import WindowedSeparator
 from enhance_cli.tasks.engine import Order, engine_for
 from enhance_cli.tasks.options import StemOptions
+from enhance_cli.tasks.overlap import OverlapPlan
 from enhance_cli.tasks.stream import Waiting, measured, resampled
-from enhance_cli.tasks.windows import WindowPlan, cut, join
+from enhance_cli.tasks.windows import WindowPlan
 
 RESIDUAL = "residual"
 WINDOW_SECONDS = 10.0
@@ -43,9 +44,11 @@ class StemExtractor:
         batch_size = options.batch_size * spec.channels
         self.engine = engine_for(model, self._run, batch_size, self.plan.whole, options.threads)
 
-    def _plan(self, model: WindowedSeparator) -> WindowPlan:
+    def _plan(self, model: WindowedSeparator) -> WindowPlan | OverlapPlan:
         seconds = self.options.window_seconds or self.spec.window_seconds or WINDOW_SECONDS
         window = round(seconds * model.rate) // model.grid * model.grid
+        if self.spec.overlap:
+            return OverlapPlan.of_model(window, **self.spec.overlap)
         if model.reach is not None:
             return WindowPlan.exact(window, model.reach, grid=model.grid)
         margin = min(round(MARGIN_SECONDS * model.rate), window // 4)
@@ -111,8 +114,8 @@ class StemExtractor:
             Resampler(rate, own_rate, channels),
             Resampler(own_rate, rate, (2 * len(self.stems) + 1) * channels),
         )
-        windows = cut(resampled(blocks, down, channels), self.plan.core, self.plan.margin)
-        for rows in join(self.engine.map(Order(window, scale) for window in windows), self.plan.fade):
+        windows = self.plan.cut(resampled(blocks, down, channels))
+        for rows in self.plan.join(self.engine.map(Order(window, scale) for window in windows)):
             yield up.push(rows)
         yield up.push(np.zeros((up.channels, 0), np.float32), last=True)
 

@@ -39,6 +39,14 @@ class WindowPlan:
         """Return the length of a window with both margins."""
         return self.core + 2 * self.margin
 
+    def cut(self, blocks: Iterable[np.ndarray]) -> Iterator[Window]:
+        """Yield the windows over a stream of (C, n) blocks, in order."""
+        return cut(blocks, self.core, self.margin)
+
+    def join(self, done: Iterable[tuple[Window, np.ndarray]]) -> Iterator[np.ndarray]:
+        """Yield the results (R, n) of the windows of `cut` as one stream."""
+        return join(done, self.fade)
+
     @classmethod
     def exact(cls, window: int, reach: int, *, grid: int) -> "WindowPlan":
         """Plan windows that, joined, are the result of the whole stream, for results that depend on `reach` samples around.

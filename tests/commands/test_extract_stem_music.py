@@ -1,4 +1,4 @@
-"""`enhance extract-stem` by a BS-RoFormer: drums, bass, other and vocals of songs whose two channels are heard together."""
+"""`enhance extract-stem` by RoFormers: stems of songs whose two channels are heard together, in windows as published."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ import torch
 
 from enhance_cli.models.load import load_network
 from tests import audio_zoo as zoo
-from tests.models.convert.foreign import bs_roformer
+from tests.models.convert.foreign import bs_roformer, mel_band_roformer
 
 pytestmark = pytest.mark.slow
 
@@ -82,3 +82,57 @@ def test_there_is_nothing_to_refine_and_no_guitar(enhance, model, tmp_path):
     assert result.code == 2 and "choose from drums, bass, other, vocals, all" in result.errors[0]
     result = enhance("extract-stem", "song.wav", "-m", model, "-s", "vocals")  # a song of 441 samples
     assert result.code == 0 and sound(tmp_path / "song_vocals.wav").shape == (2, 441)
+
+
+@pytest.fixture
+def vocal_model(enhance, tmp_path):
+    torch.save(mel_band_roformer(), tmp_path / "MelBandRoformer.ckpt")
+    result = enhance("models", "convert", "MelBandRoformer.ckpt", "-o", "vocal.safetensors")
+    assert result.lines == ["vocal.safetensors"], result.stderr
+    return tmp_path / "vocal.safetensors"
+
+
+@pytest.mark.parametrize("seconds", [5.0, 9.0])
+def test_vocals_come_from_windows_of_8_seconds_over_each_other_as_published(enhance, vocal_model, tmp_path, seconds):
+    """The published loop, spelled out: longer than 8 seconds both ends are mirrored, shorter ones are filled up."""
+    mix = music(seconds)
+    zoo.save(tmp_path / "song.wav", mix, RATE, subtype="FLOAT")
+    assert enhance("extract-stem", "song.wav", "-m", vocal_model, "-s", "vocals", "-o", "v.wav").code == 0
+    window, step, border = 8 * RATE, 4 * RATE, 4 * RATE if seconds > 8 else 0
+    padded = np.pad(mix, ((0, 0), (border, border)), mode="reflect")
+    total, count = np.zeros_like(padded), np.zeros(padded.shape[1], np.float32)
+    for start in range(0, padded.shape[1], step):
+        part = padded[:, start : start + window]
+        length = part.shape[1]
+        mode = "reflect" if length > window // 2 + 1 else "constant"
+        found = separated(vocal_model, np.pad(part, ((0, 0), (0, window - length)), mode=mode))[0]
+        weights, fade = np.ones(window, np.float32), window // 10
+        if start:
+            weights[:fade] = np.linspace(0, 1, fade)
+        if not start or start + window < padded.shape[1]:
+            weights[-fade:] = np.linspace(1, 0, fade)
+        total[:, start : start + length] += (found * weights)[:, :length]
+        count[start : start + length] += weights[:length]
+    expected = (total / count)[:, border : padded.shape[1] - border]
+    np.testing.assert_allclose(sound(tmp_path / "v.wav"), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "rate, channels, samples", [(48000, 2, 30000), (44100, 1, 20000), (8000, 6, 4000), (44100, 2, 1)]
+)
+def test_vocals_and_the_rest_are_the_song_at_any_rate_and_length(
+    enhance, vocal_model, tmp_path, rate, channels, samples
+):
+    mix = np.random.default_rng(0).normal(0, 0.1, (channels, samples)).astype(np.float32)
+    zoo.save(tmp_path / "song.wav", mix, rate, subtype="FLOAT")
+    result = enhance("extract-stem", "song.wav", "-m", vocal_model)
+    assert result.lines == ["song_vocals.wav", "song_rest.wav"], result.stderr
+    vocals, rest = (sound(tmp_path / name) for name in result.lines)
+    assert vocals.shape == mix.shape and np.abs(vocals).max() > 0
+    np.testing.assert_allclose(vocals + rest, mix, atol=1e-5)
+
+
+def test_a_silent_song_stays_silent(enhance, vocal_model, tmp_path):
+    zoo.save(tmp_path / "song.wav", np.zeros((2, 4000), np.float32), RATE)
+    assert enhance("extract-stem", "song.wav", "-m", vocal_model, "--residual").code == 0
+    assert not any(sound(tmp_path / f"song_{stem}.wav").any() for stem in ("vocals", "rest", "residual"))

@@ -16,6 +16,7 @@ CONVERTERS = Catalogue(
         "deepfilternet": "deepfilternet:convert",
         "bs-roformer": "bs_roformer:convert",
         "dicose": "dicose:convert",
+        "mel-band-roformer": "mel_band_roformer:convert",
         "panns": "panns:convert",
         "resemblyzer": "resemblyzer:convert",
         "seed": "seed:convert",

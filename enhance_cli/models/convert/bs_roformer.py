@@ -9,10 +9,10 @@ and are refused.
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from enhance_cli.errors import ModelError
+from enhance_cli.models.convert import roformer_shapes as shapes
 from enhance_cli.models.convert.pickles import read
 from enhance_cli.models.convert.speakers import fitting
 from enhance_cli.models.spec import Spec
@@ -21,14 +21,8 @@ STEMS = ("drums", "bass", "other", "vocals")
 RATE, WINDOW, HOP = 44100, 485100, 441
 LIGHTNING = "model.unet."
 REFINED = ("pre_trained_mixture_feature_extractor_model.", "net.model.unet.")
-MARK = "band_split.to_features.0.0.gamma"
-FREQUENCIES = ".rotary_embed.freqs"
 SETTINGS = {"skip_connection": False, "stft_normalized": False}
 """What the weights do not show, as the network has it."""
-
-
-def is_bs_roformer(state: dict) -> bool:
-    return any(str(key).endswith(MARK) for key in state)
 
 
 def convert(source: Path) -> tuple[dict[str, Tensor], Spec]:
@@ -39,8 +33,8 @@ def convert(source: Path) -> tuple[dict[str, Tensor], Spec]:
     found = read(source)
     lightning = isinstance(found, dict) and isinstance(found.get("state_dict"), dict)
     state = found["state_dict"] if lightning else found
-    if not isinstance(state, dict) or not is_bs_roformer(state):
-        raise ModelError(f"{source}: no BS-RoFormer in it (...{MARK})", "choose another --from, or none")
+    if not shapes.is_roformer(state):
+        raise ModelError(f"{source}: no BS-RoFormer in it (...{shapes.MARK})", "choose another --from, or none")
     if any(str(key).startswith(REFINED) for key in state):
         raise ModelError(
             f"{source}: holds a refiner of a kind that this version cannot run",
@@ -58,7 +52,7 @@ def convert(source: Path) -> tuple[dict[str, Tensor], Spec]:
     sizes["hop"] = _hop(source, settings, sizes["n_fft"])
     if lightning:
         sizes["zero_dc"] = bool(settings.get("zero_dc", True))
-    state = _without_frequencies(source, state, sizes["dim_head"])
+    state = shapes.without_frequencies(source, state, sizes["dim_head"])
     weights = {"extractor." + key: tensor for key, tensor in fitting(source, state, "bs_roformer", sizes).items()}
     return weights, Spec(
         name=source.stem,
@@ -87,29 +81,10 @@ def _sizes(source: Path, state: dict[str, Any]) -> dict[str, Any]:
 
     Use `fitting` to check that they fit.
     """
-
-    def rows(name: str) -> int:
-        return state[name].shape[0]
-
-    def count(prefix: str) -> int:
-        return len({key.removeprefix(prefix).partition(".")[0] for key in state if key.startswith(prefix)})
-
     try:
-        attention, feed, mask = "layers.0.0.layers.0.0.", "layers.0.0.layers.0.1.", "mask_estimators.0.to_freqs.0.0."
-        dim, heads = rows("final_norm.gamma"), rows(attention + "to_gates.weight")
-        bands = [rows(f"band_split.to_features.{n}.0.gamma") for n in range(count("band_split.to_features."))]
-        linear = sorted(key for key in state if key.startswith(mask) and key.endswith(".weight"))
-        sizes = {
-            "dim": dim,
-            "depth": count("layers."),
-            "heads": heads,
-            "dim_head": rows(attention + "to_qkv.weight") // (3 * heads),
-            "layers": count("layers.0.0.layers."),
-            "feed_forward": rows(feed + "net.1.weight") // dim,
-            "stems": count("mask_estimators."),
-            "mask_depth": len(linear),
-            "mask_expansion": rows(mask + "0.weight") // dim if len(linear) > 1 else 1,
-        }
+        sizes: dict[str, Any] = shapes.attention_sizes(state, "layers.0.0.")
+        sizes |= {"layers": shapes.count(state, "layers.0.0.layers."), "dim": shapes.rows(state, "final_norm.gamma")}
+        bands = shapes.band_widths(state)
     except (KeyError, IndexError, AttributeError, ZeroDivisionError) as error:
         raise ModelError(
             f"{source}: not the weights of bs_roformer: {error} is missing or has no size", "choose another --from"
@@ -117,7 +92,7 @@ def _sizes(source: Path, state: dict[str, Any]) -> dict[str, Any]:
     channels = next((c for c in (1, 2) if _is_power_of_two(sum(bands) / c - 2)), 0)
     if not channels or any(width % (2 * channels) for width in bands):
         raise ModelError(
-            f"{source}: its bands do not tile a spectrum, as in a Mel-band RoFormer", "that network cannot be run here"
+            f"{source}: its bands do not tile a spectrum, as in a Mel-band RoFormer", "choose --from mel-band-roformer"
         )
     if sizes["stems"] != len(STEMS):
         raise ModelError(
@@ -140,17 +115,3 @@ def _hop(source: Path, settings: dict, n_fft: int) -> int:
     if not isinstance(hop, int) or not 0 < hop <= n_fft // 2:
         raise ModelError(f"{source}: a hop of {hop!r} for windows of {n_fft} samples", "it cannot be run here")
     return hop
-
-
-def _without_frequencies(source: Path, state: dict[str, Any], dim: int) -> dict[str, Any]:
-    """Return `state` without its rotary frequencies, after checking that they are those of the formula up to rounding."""
-    usual = 10000 ** -(torch.arange(0, dim, 2) / dim)
-    for key, tensor in state.items():
-        if key.endswith(FREQUENCIES) and not _alike(tensor, usual):
-            raise ModelError(f"{source}: {key} are not the usual frequencies", "it cannot be run here")
-    return {key: tensor for key, tensor in state.items() if not key.endswith(FREQUENCIES)}
-
-
-def _alike(tensor: Any, usual: Tensor) -> bool:
-    fits = isinstance(tensor, Tensor) and tensor.shape == usual.shape
-    return fits and torch.allclose(tensor.float(), usual, rtol=1e-2, atol=1e-6)

@@ -12,10 +12,11 @@ from torch import Tensor
 from enhance_cli.atomic import replace_file
 from enhance_cli.errors import ModelError
 from enhance_cli.models.convert import CONVERTERS, deepfilternet
-from enhance_cli.models.convert.bs_roformer import is_bs_roformer
 from enhance_cli.models.convert.lightning import FREQUENCIES
+from enhance_cli.models.convert.mel_band_roformer import is_mel_band_roformer
 from enhance_cli.models.convert.panns import is_panns
 from enhance_cli.models.convert.pickles import read
+from enhance_cli.models.convert.roformer_shapes import is_roformer, weights_of
 from enhance_cli.models.spec import Spec, file_sha256
 
 FULL_PRECISION = (FREQUENCIES, "to_time.0.0.weights")  # of time embeddings: a small error turns into a large angle
@@ -58,16 +59,14 @@ def detect(source: Path) -> str:
     found = read(source)
     if isinstance(found, dict) and isinstance(found.get("model_state"), dict):
         return "resemblyzer"
+    if is_roformer(weights_of(found)):
+        return "mel-band-roformer" if is_mel_band_roformer(weights_of(found)) else "bs-roformer"
     if isinstance(found, dict) and found and all(isinstance(v, Tensor) for v in found.values()):
-        if is_bs_roformer(found):
-            return "bs-roformer"
         return next((name for key, name in SIGNATURE_TENSORS.items() if key in found), "speechbrain")
     if is_panns(found):
         return "panns"
     if isinstance(found, dict) and isinstance(found.get("state_dict"), dict):
         prefixes = {str(key).partition(".")[0] for key in found["state_dict"]}
-        if is_bs_roformer(found["state_dict"]):
-            return "bs-roformer"
         if any(str(key).startswith(("model.unet.", "net.model.unet.")) for key in found["state_dict"]):
             return "dicose"
         if {"denoiser_net", "score_net"} & prefixes:

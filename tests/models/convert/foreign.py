@@ -56,11 +56,22 @@ SMALL_ROFORMER = {
 }  # fmt: skip
 
 
+SMALL_MEL_ROFORMER = {"dim": 8, "depth": 1, "heads": 2, "dim_head": 8, "bands": 12, "mask_expansion": 1}
+
+
 def bs_roformer(prefix: str = "") -> dict[str, torch.Tensor]:
     """Weights of a small stereo BS-RoFormer by the golden formula, with the rotary frequencies in every attention."""
-    network = NETWORKS["bs_roformer"](**SMALL_ROFORMER)
-    state = golden.weights(network.state_dict())
-    frequencies = 1.0 / 10000 ** (torch.arange(0, 8, 2).float() / 8)
-    for name in [name for name in state if name.endswith("to_gates.bias")]:
-        state[name.replace("to_gates.bias", "rotary_embed.freqs")] = frequencies
+    state = with_frequencies(golden.weights(NETWORKS["bs_roformer"](**SMALL_ROFORMER).state_dict()))
     return {prefix + name: tensor for name, tensor in state.items()}
+
+
+def mel_band_roformer(**sizes) -> dict[str, torch.Tensor]:
+    """Weights of a small stereo Mel-Band RoFormer, likewise."""
+    network = NETWORKS["mel_band_roformer"](**SMALL_MEL_ROFORMER | sizes)
+    return with_frequencies(golden.weights(network.state_dict()))
+
+
+def with_frequencies(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    frequencies = 1.0 / 10000 ** (torch.arange(0, 8, 2).float() / 8)
+    gates = [name for name in state if name.endswith("to_gates.bias")]
+    return state | {name.replace("to_gates.bias", "rotary_embed.freqs"): frequencies for name in gates}

@@ -48,7 +48,7 @@ class Denoising(Task):
         train = self.recipe.train
         noisy, clean, *first = map(torch.as_tensor, self.material.valid.batch(0, train.validation_items))
         held_out = (x.numpy() for x in (*self.objective.at_level(noisy, clean), *first))
-        self.validation = Validation(self.averaged, run / "samples", train.samples, self.lead_in, *held_out)
+        self.validation = Validation(self.averaged, run / "samples", train.samples, *held_out, lead_in=self.lead_in)
 
     def describe(self) -> dict:
         return self.material.describe()

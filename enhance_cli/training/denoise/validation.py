@@ -31,10 +31,11 @@ class Validation:
         model: Model,
         folder: Path,
         shown: int,
-        lead_in: int,
         noisy: np.ndarray,
         clean: np.ndarray,
         first: np.ndarray | None = None,
+        *,
+        lead_in: int = 0,
     ):
         """Prepare the mixtures. Raises UsageError if none of them has a voice."""
         if not any(map(voiced, clean)):

@@ -49,7 +49,7 @@ def weight(key: str, shape: tuple[int, ...], salt: str = "") -> np.ndarray:
         return tenth * n
     if last == "running_var":
         return one + tenth * np.abs(n)
-    if last == "g":
+    if last in ("g", "original0"):
         return one + tenth * n
     if last == "W" and len(shape) == 1:
         return np.float32(16) * n

@@ -21,7 +21,7 @@ from enhance_cli.models.spec import Spec, file_sha256, read_spec
 from enhance_cli.networks import NETWORKS
 from enhance_cli.processes import PROCESSES
 
-STREAMING_NETWORK = "deepfilternet"
+STREAMING_NETWORKS = ("deepfilternet", "fastenhancer")
 
 
 class Model:
@@ -38,7 +38,7 @@ class Model:
         self.process = PROCESSES[spec.process](**spec.process_args) if spec.process else None
         self.frontend = None if spec.frontend is None else Frontend(**spec.frontend)
         self.prediction = Prediction(**spec.prediction)
-        self.extractor = network if spec.network == STREAMING_NETWORK else None
+        self.extractor = network if spec.network in STREAMING_NETWORKS else None
 
     def bind(
         self, noisy: Tensor, *, guide: Tensor | None = None, first: Tensor | None = None

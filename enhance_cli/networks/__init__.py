@@ -1,6 +1,7 @@
 """Collect the networks, one file each, in torch only. Blocks that several use are in `layers`.
 
 denoising           forward(x, y, t): state and noisy spectrogram, time -> the quantity that the model predicts
+  with memory       forward(spectra, state) -> clean spectra and the new state (models.spectral_stream)
 repair              the same with speaker embeddings
 stems               extract(mix, label) -> first estimate. forward(x, t, label, features) -> refined estimate
 speaker embeddings  forward(waves) -> embeddings
@@ -20,6 +21,7 @@ NETWORKS = Catalogue(
         "deepfilternet": "deepfilternet:DeepFilterNet",
         "ecapa": "ecapa:Ecapa",
         "ecapa_seed": "ecapa_seed:EcapaSeed",
+        "fastenhancer": "fastenhancer:FastEnhancer",
         "ge2e": "ge2e:GE2E",
         "mel_band_roformer": "mel_band_roformer:MelBandRoformer",
         "ncsnpp": "ncsnpp:NCSNpp",

@@ -2,9 +2,9 @@
 
 The signal is brought to the model's rate. The change (clean estimate less its own input, both through the same
 synthesis) is brought back to the file's rate and added to the untouched input. A model that changes nothing therefore
-returns the input sample for sample, at any rate and length. Above the band of a model that runs in windows,
-audio.upper_band suppresses noise. Above that of one that runs as a stream, at 48 kHz, the signal follows with the gain
-that the model gave the top of its own band.
+returns the input sample for sample, at any rate and length. Above the band of a model, audio.upper_band suppresses
+noise. Above that of DeepFilterNet, at 48 kHz, the signal follows with the gain that the model gave the top of its own
+band.
 
 Networks with a finite context run in windows, networks with memory as a stream with their state. A model with a first
 stage runs as both: the first stage as a stream at 48 kHz, its own network in windows that refine the band below its own
@@ -16,13 +16,12 @@ from itertools import chain
 
 import numpy as np
 
-from enhance_cli.audio import erb
 from enhance_cli.audio.level import Meter
 from enhance_cli.audio.level_track import LevelTrack
 from enhance_cli.audio.resample import Resampler
 from enhance_cli.audio.upper_band import UpperBand
-from enhance_cli.models.deep_filter_stream import DeepFilterStream
 from enhance_cli.models.load import Model
+from enhance_cli.models.streams import maps_spectra, open_stream
 from enhance_cli.models.windowed_denoiser import WindowedDenoiser
 from enhance_cli.tasks.engine import Order, engine_for
 from enhance_cli.tasks.options import DenoiseOptions
@@ -45,6 +44,7 @@ class Denoiser:
         """Prepare the model. Raises UsageError for steps, sampler, settings or guide that the model does not allow."""
         self.spec, self.options = model.spec, options
         self.extractor = model.extractor
+        self.gain_known = self.extractor is not None and not maps_spectra(self.extractor)
         self.windowed = None
         self.plan = WindowPlan(0, 0, 0)
         if model.process is None:
@@ -78,9 +78,8 @@ class Denoiser:
             yield from blocks
             return
         waiting = Waiting()
-        compute, finish = self._window_changes, self._with_upper_band
-        if self.extractor:
-            compute, finish = self._stream_changes, self._with_gain_above
+        compute = self._stream_changes if self.extractor else self._window_changes
+        finish = self._with_gain_above if self.gain_known else self._with_upper_band
         rows = compute(waiting.pass_through(blocks), rate, channels, self._level(level))
         for x, change in finish(_beside(waiting, rows), rate, channels):
             yield (x + wet * change).astype(x.dtype)
@@ -97,7 +96,7 @@ class Denoiser:
             yield x, change
 
     def _with_upper_band(self, pairs: Iterable[Pair], rate: int, channels: int) -> Iterator[Pair]:
-        """Yield the input and its whole change, from the input and the rows of `_window_changes`."""
+        """Yield the input and its whole change, from the input, the change in the model's band, and that band itself."""
         edge = self.spec.sample_rate / 2
         upper = UpperBand(rate, edge, channels) if self.options.full_band and UpperBand.fits(rate, edge) else None
         inputs, changes = Waiting(), Waiting()
@@ -155,38 +154,39 @@ class Denoiser:
     def _stream_changes(
         self, blocks: Iterable[np.ndarray], rate: int, channels: int, level: LevelTrack
     ) -> Iterator[np.ndarray]:
-        """Yield (3C, m) at the file's rate: the change in the model's band, that band itself, and the gain above it less one.
+        """Yield (2C, m) at the file's rate: the change in the model's band, and that band itself.
 
-        Less one, because a resampler returns zeros exactly but not ones, least of all at the ends of the file. At 48 kHz
-        it is the change (C, m) alone, since there is nothing above the band.
+        If the gain above it is known, it follows, less one: a resampler returns zeros exactly but not ones, least of
+        all at the ends of the file. If nothing is above the band, the change then comes alone.
         """
-        down = Resampler(rate, erb.RATE, channels)
-        top = min(rate / 2, erb.RATE / 2)
+        own_rate = self.spec.working_rate
+        down = Resampler(rate, own_rate, channels)
+        top = min(rate, own_rate) / 2
         extracted = self._extracted(resampled(blocks, down, channels), channels, level, top)
-        up = Resampler(erb.RATE, rate, channels if rate == erb.RATE else 3 * channels)
+        parts = 2 + self.gain_known if rate != own_rate else 2 - self.gain_known
+        up = Resampler(own_rate, rate, parts * channels)
         position = 0
         for rows in self._refined(extracted, channels) if self.windowed else extracted:
-            noisy, cleaned, gain = np.split(rows, 3)
-            scale = self._scale(level, position, rows.shape[1], erb.RATE)
+            noisy, cleaned, *gain = np.split(rows, len(rows) // channels)
+            scale = self._scale(level, position, rows.shape[1], own_rate)
             position += rows.shape[1]
-            change = (cleaned - noisy) / scale
-            if rate != erb.RATE:
-                change = np.concatenate([change, noisy / scale, gain - 1])
-            yield up.push(change.astype(np.float32))
+            changes = [(cleaned - noisy) / scale, noisy / scale, *(g - 1 for g in gain)]
+            yield up.push(np.concatenate(changes[:parts], dtype=np.float32))
         yield up.push(np.zeros((up.channels, 0), np.float32), last=True)
 
     def _extracted(
         self, blocks: Iterable[np.ndarray], channels: int, level: LevelTrack, top: float
     ) -> Iterator[np.ndarray]:
-        """Yield (3C, m) at 48 kHz: the signal as the model hears it, the extractor's estimate, and its gain just below
-        `top` Hz.
+        """Yield at the working rate the signal as the model hears it and the extractor's estimate, (2C, m).
+
+        If it is known, the gain just below `top` Hz follows.
         """
-        stream, waiting = DeepFilterStream(self.extractor, channels, top), Waiting()
+        stream, waiting = open_stream(self.extractor, channels, top), Waiting()
 
         def scaled() -> Iterator[np.ndarray]:
             position = 0
             for block in blocks:
-                scale = self._scale(level, position, block.shape[1], erb.RATE)
+                scale = self._scale(level, position, block.shape[1], self.spec.working_rate)
                 position += block.shape[1]
                 yield (scale * block).astype(np.float32)
 
@@ -198,8 +198,8 @@ class Denoiser:
 
     def _refined(self, extracted: Iterable[np.ndarray], channels: int) -> Iterator[np.ndarray]:
         """Yield the rows of `_extracted` with the estimate refined in the band of the model."""
-        waiting, own_rate = Waiting(), self.spec.sample_rate
-        down, up = Resampler(erb.RATE, own_rate, 2 * channels), Resampler(own_rate, erb.RATE, channels)
+        waiting, rate, own_rate = Waiting(), self.spec.working_rate, self.spec.sample_rate
+        down, up = Resampler(rate, own_rate, 2 * channels), Resampler(own_rate, rate, channels)
         pairs = (rows[: 2 * channels] for rows in waiting.pass_through(extracted))
         windows = cut(resampled(pairs, down, 2 * channels), self.plan.core, self.plan.margin)
         orders = (Order(window, None) for window in windows)

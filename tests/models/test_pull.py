@@ -390,7 +390,8 @@ def test_every_published_model_of_the_table_is_complete(home):
             assert registry.find(entry.name, entry.task) == entry  # its package knows whether it is here
             continue
         assert source.converter in CONVERTERS and (source.url or source.file), "nobody can run it"
-        assert source.process in STEPS or entry.task != "denoise", "what samples has a number of steps"
+        sampled = entry.task == "denoise" and source.converter not in ("dpdfnet", "fastenhancer")
+        assert source.process in STEPS or not sampled, "what samples has a number of steps"
         with pytest.raises(ModelError, match="not here yet"):
             registry.find(entry.name, entry.task)
 

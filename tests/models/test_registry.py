@@ -65,3 +65,10 @@ def test_what_is_not_known_of_a_published_file_is_said(enhance):
         said = json.loads(enhance("models", "show", name).stdout)
         assert all(said[key] for key in known) and said["not_known"] == unknown
         assert not set(unknown) & set(said)
+
+
+def test_every_denoiser_says_how_quick_it_is_and_every_small_one_what_it_is_for():
+    for entry in [*registry.entries(), *registry.published()]:
+        if entry.task == "denoise":
+            assert entry.cpu in ("quick", "fair", "slow", "GPU"), entry.name
+            assert entry.use_for or entry.source is None or entry.cpu == "GPU", entry.name

@@ -11,11 +11,10 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from enhance_cli.errors import ModelError
-from enhance_cli.models.convert.onnx_graph import next_node, read_graph, read_tensors
+from enhance_cli.models.convert.onnx_graph import next_node, read_graph, read_tensors, torch_gates
 from enhance_cli.models.convert.pickles import read
 from enhance_cli.models.convert.speakers import fitting
 from enhance_cli.models.spec import Spec
@@ -116,23 +115,12 @@ def _output_of(part: tuple, weight: str) -> str:
 
 
 def _gru(name: str, graph, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return the recurrent layers in torch's order of gates (r, z, n). ONNX has (z, r, n), and both biases in one."""
+    """Return the recurrent layers of a graph by our names."""
     state = {}
     for layer, node in enumerate(n for n in graph.node if n.op_type == "GRU"):
-        inputs, recurrent, biases = (tensors[key][0] for key in node.input[1:4])
-        input_bias, recurrent_bias = biases.chunk(2)
-        state |= {
-            f"{name}.gru.weight_ih_l{layer}": _swapped(inputs),
-            f"{name}.gru.weight_hh_l{layer}": _swapped(recurrent),
-            f"{name}.gru.bias_ih_l{layer}": _swapped(input_bias),
-            f"{name}.gru.bias_hh_l{layer}": _swapped(recurrent_bias),
-        }
+        weights = torch_gates(*(tensors[key] for key in node.input[1:4]))
+        state |= {f"{name}.gru.{kind}_l{layer}": tensor for kind, tensor in weights.items()}
     return state
-
-
-def _swapped(gates: Tensor) -> Tensor:
-    update, reset, new = gates.chunk(3)
-    return torch.cat([reset, update, new])
 
 
 def _checkpoint(source: Path) -> dict[str, Tensor]:

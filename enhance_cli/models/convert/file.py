@@ -11,9 +11,10 @@ from torch import Tensor
 
 from enhance_cli.atomic import replace_file
 from enhance_cli.errors import ModelError
-from enhance_cli.models.convert import CONVERTERS, deepfilternet
+from enhance_cli.models.convert import CONVERTERS, deepfilternet, fastenhancer
 from enhance_cli.models.convert.lightning import FREQUENCIES
 from enhance_cli.models.convert.mel_band_roformer import is_mel_band_roformer
+from enhance_cli.models.convert.onnx_graph import has_initializer
 from enhance_cli.models.convert.panns import is_panns
 from enhance_cli.models.convert.pickles import read
 from enhance_cli.models.convert.roformer_shapes import is_roformer, weights_of
@@ -53,7 +54,7 @@ def convert_file(
 def detect(source: Path) -> str:
     """Return the name of the converter for a file, judged by its contents. Raises ModelError if there is none."""
     if source.suffix.lower() == ".onnx":
-        return "wespeaker-onnx"
+        return "fastenhancer" if has_initializer(source, fastenhancer.PART) else "wespeaker-onnx"
     if deepfilternet.is_archive(source) or deepfilternet.is_zip(source):
         return "deepfilternet"
     found = read(source)
@@ -63,6 +64,8 @@ def detect(source: Path) -> str:
         return "mel-band-roformer" if is_mel_band_roformer(weights_of(found)) else "bs-roformer"
     if isinstance(found, dict) and found and all(isinstance(v, Tensor) for v in found.values()):
         return next((name for key, name in SIGNATURE_TENSORS.items() if key in found), "speechbrain")
+    if fastenhancer.is_fastenhancer(found):
+        return "fastenhancer"
     if is_panns(found):
         return "panns"
     if isinstance(found, dict) and isinstance(found.get("state_dict"), dict):

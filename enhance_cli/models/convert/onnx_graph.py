@@ -45,6 +45,11 @@ def read_tensors(source: Path, graph) -> dict[str, Tensor]:
     return {name: torch.from_numpy(numpy_helper.to_array(tensor).copy()) for name, tensor in stored.items()}
 
 
+def has_initializer(source: Path, name: str) -> bool:
+    """Return whether the ONNX file `source` stores an array called `name`. Raises ModelError as `read_graph`."""
+    return any(tensor.name == name for tensor in read_graph(source).initializer)
+
+
 def next_node(graph, name: str, kind: str = "Conv"):
     """Return the first node of operator type `kind` that follows the tensor `name` with no other such node between.
 
@@ -57,3 +62,14 @@ def next_node(graph, name: str, kind: str = "Conv"):
                 return node
             names |= set(node.output)
     raise LookupError(f"no {kind} follows {name}")
+
+
+def torch_gates(inputs: Tensor, recurrent: Tensor, biases: Tensor) -> dict[str, Tensor]:
+    """Return the weights of one direction of a GRU by torch's names and in its order of gates (r, z, n).
+
+    ONNX has (z, r, n), a leading axis of directions, and both biases in one tensor.
+    """
+    input_bias, recurrent_bias = biases[0].chunk(2)
+    stored = {"weight_ih": inputs[0], "weight_hh": recurrent[0], "bias_ih": input_bias, "bias_hh": recurrent_bias}
+    gates = {name: tensor.chunk(3) for name, tensor in stored.items()}
+    return {name: torch.cat([reset, update, new]) for name, (update, reset, new) in gates.items()}

@@ -1,0 +1,75 @@
+"""Run a network with memory over a stream: spectra in, clean spectra out, frame by frame.
+
+Such a network has `n_fft`, `hop`, `window` and `end` (audio.centered_frames), `delay` (frames by which its output is
+late, compensated here), and `forward(spectra (B, T, F, 2), state) -> (clean spectra, state)`. A stream in blocks of any
+size gives the result of the whole recording, sample for sample: frames are computed in chunks of one fixed size.
+"""
+
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from enhance_cli.audio.centered_frames import Analysis, Synthesis, make_window
+
+CHUNK = 64  # frames that are computed at a time
+
+
+class SpectralNetwork(Protocol):
+    """Map the spectra of frames to clean ones, with a state."""
+
+    n_fft: int
+    hop: int
+    window: str
+    end: str
+    delay: int
+
+    def initial_state(self, batch: int) -> Tensor: ...
+    def __call__(self, spectra: Tensor, state: Tensor) -> tuple[Tensor, Tensor]: ...
+
+
+class SpectralStream:
+    """Clean C channels at the rate of the network, each by itself."""
+
+    def __init__(self, network: SpectralNetwork, channels: int):
+        window = make_window(network.window, network.n_fft)
+        self._network, self._state = network, network.initial_state(channels)
+        self._analysis = Analysis(channels, window, network.hop, end=network.end)
+        self._synthesis = Synthesis(channels, window, network.hop)
+        self._late = network.delay  # frames still to be dropped from the beginning
+        self._frames = 0  # that have been computed
+
+    def push(self, block: np.ndarray, last: bool = False) -> np.ndarray:
+        """Take the next samples (C, n). Returns the cleaned samples (C, m) that are ready, with `last` all the rest."""
+        self._analysis.push(block)
+        done = [self._synthesis.push(self._spectra(CHUNK)) for _ in range(self._analysis.ready // CHUNK)]
+        if last and self._analysis.samples:
+            done += self._rest()
+        return np.concatenate(done, axis=1) if done else np.zeros((len(block), 0), np.float32)
+
+    def _rest(self) -> list[np.ndarray]:
+        """Return the samples up to the end of the signal.
+
+        A transform of the whole signal has a frame for every hop that is full. Behind the last of them one more frame
+        completes the samples that those programs drop, and only these.
+        """
+        samples, hop = self._analysis.samples, self._network.hop
+        frames = 1 + -(-samples // hop) + self._network.delay - self._frames
+        self._analysis.finish(frames)
+        sizes = [CHUNK] * (frames // CHUNK) + [frames % CHUNK] * (frames % CHUNK > 0)
+        spectra = np.concatenate([self._spectra(size) for size in sizes], axis=1)
+        if not samples % hop:
+            return [self._synthesis.push(spectra), self._synthesis.flush(samples)]
+        before = self._synthesis.push(spectra[:, :-1]), self._synthesis.flush(samples // hop * hop)
+        return [*before, self._synthesis.push(spectra[:, -1:])[:, : samples % hop], self._synthesis.flush(samples)]
+
+    def _spectra(self, frames: int) -> np.ndarray:
+        """Return the clean spectra (C, T, F) of the next `frames` frames, without those before the signal."""
+        noisy = torch.view_as_real(torch.from_numpy(self._analysis.take(frames)))
+        with torch.inference_mode():
+            clean, self._state = self._network(noisy, self._state)
+        self._frames += frames
+        dropped = min(self._late, frames)
+        self._late -= dropped
+        return torch.view_as_complex(clean[:, dropped:].contiguous()).numpy()

@@ -1,0 +1,34 @@
+"""Open the stream of a network with memory. torch is imported only by those that compute with it."""
+
+from typing import Any, Protocol
+
+import numpy as np
+
+
+class Stream(Protocol):
+    """Clean C channels at the rate of a network, each by itself."""
+
+    def push(self, block: np.ndarray, last: bool = False) -> np.ndarray:
+        """Take the next samples (C, n), and return the rows that are ready, with `last` all the rest.
+
+        The rows are the cleaned channels (C, m), and behind them the gain of the top band (C, m) if the stream knows it.
+        """
+
+
+def maps_spectra(network: Any) -> bool:
+    """Return whether a network maps spectra to spectra, and says how they are made (models.spectral_stream).
+
+    Others are DeepFilterNet, whose streams know the gain of the top band besides.
+    """
+    return hasattr(network, "n_fft")
+
+
+def open_stream(network: Any, channels: int, top: float) -> Stream:
+    """Return a new stream. `top`: frequency in Hz where the signal ends, just below which a gain is reported."""
+    if maps_spectra(network):
+        from enhance_cli.models.spectral_stream import SpectralStream
+
+        return SpectralStream(network, channels)
+    from enhance_cli.models.deep_filter_stream import DeepFilterStream
+
+    return DeepFilterStream(network, channels, top)

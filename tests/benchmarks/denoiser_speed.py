@@ -1,0 +1,118 @@
+"""Measure the real-time factor of every denoiser on one core: seconds of the processor per second of audio, the whole task.
+
+    python tests/benchmarks/denoiser_speed.py [NAME ...] [--seconds 10] [--table docs/models.md]
+
+Published models have random weights of their full size, so nothing has to be fetched: the figures are about time only.
+Shipped models have their own. It is the time of the processor, so that other work on the machine counts little. With
+--table the table between the marks in the file is replaced.
+"""
+
+import argparse
+import resource
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from enhance_cli.models import registry
+from enhance_cli.models.load import Model, load_file
+from enhance_cli.models.spec import Spec
+from enhance_cli.networks import NETWORKS
+from enhance_cli.tasks.denoise import run
+from enhance_cli.tasks.options import DenoiseOptions
+
+MARKS = "<!-- denoiser_speed: begin -->", "<!-- denoiser_speed: end -->"
+FASTENHANCER = {  # convolutions, blocks, width, bands at 16 and 48 kHz, hop at 16 kHz
+    "tiny": (24, 2, 2, 20, (16, 24), 256),
+    "base": (48, 2, 3, 36, (24, 36), 256),
+    "small": (64, 3, 3, 48, (36, 48), 256),
+    "medium": (96, 3, 4, 72, (48, 72), 160),
+    "large": (128, 4, 5, 96, (64, 96), 100),
+}
+
+
+def fastenhancer(size: str, rate: int) -> Spec:
+    channels, convolutions, blocks, width, bands, hop = FASTENHANCER[size]
+    times = rate // 16000 // 3 + 1
+    args = {"channels": channels, "convolutions": convolutions, "blocks": blocks, "width": width}
+    args |= {"bands": bands[times - 1], "n_fft": 512 * times, "hop": hop * times}
+    return stream(f"fastenhancer-{size}-{'48k' if rate == 48000 else 'dns'}", "fastenhancer", args, rate)
+
+
+def stream(name: str, network: str, args: dict, rate: int) -> Spec:
+    return Spec(
+        name, network, "", network_args=args, frontend=None, sample_rate=rate, samplers=(), max_steps=1,
+        normalise="none",
+    )  # fmt: skip
+
+
+def published() -> list[Spec]:
+    """The headers of the published networks that compute in real time, or nearly."""
+    return [fastenhancer(size, rate) for rate in (16000, 48000) for size in FASTENHANCER]
+
+
+def models(names: list[str]):
+    """Yield every asked model, ready to run, one at a time."""
+    cpu = torch.device("cpu")
+    for entry in registry.entries():
+        if entry.task == "denoise" and (not names or entry.name in names):
+            yield load_file(entry.path, cpu)
+    for spec in published():
+        if not names or spec.name in names:
+            torch.manual_seed(0)
+            yield Model(spec, NETWORKS[spec.network](**spec.network_args).eval().requires_grad_(False), cpu)
+
+
+def measure(model: Model, seconds: float) -> dict:
+    """Return the row of a model: the quicker of two runs, after one that warms up."""
+    rate, rng = model.spec.working_rate, np.random.default_rng(0)
+    audio = (0.1 * rng.standard_normal((1, int(seconds * rate)))).astype(np.float32)
+    options = DenoiseOptions(threads=1)
+    run(audio[:, : 2 * rate], rate, model, options)
+    times = []
+    for _ in range(2):
+        begin = time.process_time()
+        run(audio, rate, model, options)
+        times.append(time.process_time() - begin)
+    factor = min(times) / seconds
+    speed = "quick" if factor <= 0.1 else "fair" if factor <= 1 else "slow" if factor <= 10 else "GPU"
+    return {
+        "name": model.spec.name,
+        "rate": rate,
+        "parameters": sum(parameter.numel() for parameter in model.network.parameters()),
+        "factor": factor,
+        "cpu": speed,
+    }
+
+
+def table(rows: list[dict]) -> str:
+    lines = ["| model | rate | parameters | real-time factor | CPU |", "|---|---|---|---|---|"]
+    for row in rows:
+        parameters = f"{row['parameters'] / 1e6:.2f} M"
+        lines.append(f"| `{row['name']}` | {row['rate']} | {parameters} | {row['factor']:.3f} | {row['cpu']} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*")
+    parser.add_argument("--seconds", type=float, default=10)
+    parser.add_argument("--table", type=Path)
+    asked = parser.parse_args()
+    torch.set_num_threads(1)
+    rows = []
+    for model in models(asked.names):
+        rows.append(measure(model, asked.seconds))
+        print(table(rows[-1:]).splitlines()[-1], file=sys.stderr, flush=True)
+    print(table(rows))
+    print(f"peak memory of the process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3:.0f} MB")
+    if asked.table:
+        text = asked.table.read_text()
+        begin, end = text.index(MARKS[0]) + len(MARKS[0]), text.index(MARKS[1])
+        asked.table.write_text(f"{text[:begin]}\n{table(rows)}\n{text[end:]}")
+
+
+if __name__ == "__main__":
+    main()

@@ -20,6 +20,8 @@ class WindowedDenoiser:
 
     `rate` in Hz. Windows must begin at multiples of `grid` samples. `reach` is how many samples around a sample its
     result depends on, None for networks where that has no end, and `guide_reach` how many its guide adds to that.
+    `fills_up` says whether windows may be made longer with silence: not for published models whose transform mirrors the
+    signal at its end.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class WindowedDenoiser:
         self.grid, self.guide_reach = (self.guide.grid, self.guide.margin) if self.guide else (hop, 0)
         receptive_field = model.network.receptive_field
         self.reach = None if receptive_field is None else (receptive_field * self.steps + 2) * hop
+        self.fills_up = model.frontend.pad_mode == "constant"  # published programs do not
 
     @torch.inference_mode()
     def changes(self, windows: Sequence[np.ndarray], starts: Sequence[int], scales: Sequence) -> list[np.ndarray]:
@@ -56,7 +59,8 @@ class WindowedDenoiser:
         channels, samples = windows[0].shape
         audio = torch.from_numpy(np.stack(windows).astype(np.float32)).flatten(0, 1)
         factor = torch.from_numpy(np.concatenate(scales).astype(np.float32))
-        padded = send(torch.nn.functional.pad(audio * factor, (0, -samples % self.hop)), self.model.device)
+        missing = -samples % self.hop if self.fills_up else 0
+        padded = send(torch.nn.functional.pad(audio * factor, (0, missing)), self.model.device)
         frontend = self.model.frontend
         y = frontend.analyze(padded)
         conditions = {"guide": self.guide(padded)} if self.guide else {}

@@ -56,7 +56,8 @@ class Denoiser:
             )  # fmt: skip
             self.plan = self._plan(self.windowed)
         run = self._refine if self.extractor else self._denoise
-        self.engine = engine_for(model, run, options.batch_size, self.plan.whole, options.threads)
+        longest = self.plan.whole if self.windowed is None or self.windowed.fills_up else 0
+        self.engine = engine_for(model, run, options.batch_size, longest, options.threads)
 
     def _plan(self, model: WindowedDenoiser) -> WindowPlan:
         usual = UNBOUNDED_WINDOW_SECONDS if model.reach is None else WINDOW_SECONDS

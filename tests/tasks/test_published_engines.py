@@ -2,6 +2,7 @@
 padding, network, prediction, sampler, and back."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -9,11 +10,14 @@ import torch
 
 from enhance_cli.errors import UsageError
 from enhance_cli.models import windowed_denoiser
-from enhance_cli.models.load import Model
+from enhance_cli.models.convert.file import convert_file
+from enhance_cli.models.load import Model, load_file
+from enhance_cli.models.sampling import sampler_settings
 from enhance_cli.models.spec import Spec
 from enhance_cli.networks import NETWORKS
+from enhance_cli.samplers import SAMPLERS
 from enhance_cli.tasks.denoise import DenoiseOptions, run
-from tests.golden_numbers import cnormal, load, parts, rel_l2, wave, weights, whole
+from tests.golden_numbers import FOLDER, cnormal, load, parts, rel_l2, wave, weights, whole
 
 pytestmark = pytest.mark.slow
 
@@ -76,6 +80,38 @@ def test_a_recording_comes_out_as_from_the_published_implementation(name, golden
     arrays, item = load(f"e2e_{name}")
     result = run(wave("e2e", 16000, 16000)[None], 16000, published(name), DenoiseOptions(steps=3))
     assert rel_l2(result[0, ::7], arrays["xhat_sub"]) < item["tolerance"]["rel_l2"]
+
+
+@pytest.mark.parametrize("samples", [15999, 16001, 4097, 700])
+@pytest.mark.parametrize("name", ["classic_ouve", "v2_sbve_data"])
+def test_at_any_length_it_is_the_published_way(name, samples, golden_noise):
+    """Transform, network and sampler called one after the other, as the published program calls them."""
+    model, audio = published(name), wave("e2e", 16001, 16000)[:samples]
+    peak = np.abs(audio).max()
+    y = model.frontend.analyze(torch.from_numpy(audio / peak)[None])
+    assert y.shape[2] == 1 + samples // 128
+    settings = sampler_settings(model.spec, model.spec.samplers[0], {})
+    sampler = partial(SAMPLERS[model.spec.samplers[0]], **settings)
+    padded, _ = model.pad_frames(y)
+    noise = windowed_denoiser.FrameNoise(0, [0], padded, 1.0)
+    with torch.inference_mode():
+        expected = peak * model.frontend.synthesize(model.sample(sampler, padded, 2, noise), samples)[0].numpy()
+    result = run(audio[None], 16000, model, DenoiseOptions(steps=2))
+    assert rel_l2(result[0], expected) < load(f"e2e_{name}")[1]["tolerance"]["rel_l2"]
+
+
+@pytest.mark.parametrize("item, steps", [("sgmse_tiny_v2_midval", 4), ("sgmse_tiny_classic", 2)])
+def test_a_converted_checkpoint_samples_as_its_program_does(item, steps, tmp_path, golden_noise):
+    """Without any setting of the user: times of the calls, constants, corrector."""
+    convert_file(FOLDER / f"{item}.ckpt", "tiny", tmp_path / "tiny.safetensors")
+    model, audio = load_file(tmp_path / "tiny.safetensors", torch.device("cpu")), wave("e2e", 15955, 16000)[None]
+    bridge = model.process.t_clean == 0 and "bridge_ode" in model.spec.samplers
+    asked = {"call_at": "later", "eps": 1e-8} if bridge else {"corrector": "ald", "corrector_steps": 1, "snr": 0.5}
+    result = run(audio, 16000, model, DenoiseOptions(steps=steps))
+    assert np.array_equal(result, run(audio, 16000, model, DenoiseOptions(steps=steps, sampler_args=asked)))
+    if bridge:
+        ours = run(audio, 16000, model, DenoiseOptions(steps=steps, sampler_args={"call_at": "earlier", "eps": 0.0}))
+        assert rel_l2(ours, result) > 0.1
 
 
 @pytest.mark.parametrize("sampler", ["predictor_corrector", "probability_flow"])

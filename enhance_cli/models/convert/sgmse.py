@@ -18,6 +18,7 @@ PREFIX = "dnn."
 BACKBONES = ("ncsnpp", "ncsnpp_48k", "ncsnpp_v2", "ncsnpp_v2_37M", "ncsnpp_v2_16M", "ncsnpp_v2_5M")
 BRIDGE_SAMPLERS = {"ode": ("bridge_ode", "bridge_sde"), "sde": ("bridge_sde", "bridge_ode")}
 DIFFUSION_SAMPLERS = ("predictor_corrector", "probability_flow")
+PUBLISHED_BRIDGE = {"call_at": "later", "eps": 1e-8}  # the network is called at the time where a step ends
 ANNEALED = {"corrector": "ald", "corrector_steps": 1, "snr": 0.5}
 
 
@@ -40,7 +41,7 @@ def convert(source: Path) -> tuple[dict[str, Tensor], Spec]:
         max_steps=max_steps,
         default_steps=min(checkpoint.count("N", default_steps), max_steps),
         samplers=samplers,
-        sampler_args={} if bridge else {"predictor_corrector": ANNEALED},
+        sampler_args=dict.fromkeys(samplers, PUBLISHED_BRIDGE) if bridge else {"predictor_corrector": ANNEALED},
         prediction=_prediction(checkpoint, backbone),
     )
 

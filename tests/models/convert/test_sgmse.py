@@ -77,6 +77,7 @@ def test_a_bridge_predicts_the_clean_signal():
     assert (spec.process, spec.process_args) == ("schroedinger_bridge_ve", {"k": 2.6, "c": 0.4})
     assert spec.samplers == ("bridge_ode", "bridge_sde") and spec.prediction["kind"] == "data"
     assert "divide" not in spec.network_args and spec.frame_padding == "reflect"
+    assert spec.sampler_args == {name: {"call_at": "later", "eps": 1e-8} for name in spec.samplers}
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,8 @@
 """Print messages on stderr, results on stdout. rich is imported when something is shown."""
 
+import os
 import re
 import sys
-import threading
 import time
 from collections import Counter
 from contextlib import contextmanager
@@ -40,10 +40,15 @@ def printable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
+def shows_bars() -> bool:
+    """Tell whether stderr is a terminal that somebody watches, and not the log of a CI, which may have a terminal too."""
+    return sys.stderr.isatty() and not os.environ.get("CI")
+
+
 @contextmanager
 def transfer(name: str):
     """Yield a function (bytes received, bytes in all or None) that moves a bar on a terminal, and does nothing elsewhere."""
-    if not sys.stderr.isatty():
+    if not shows_bars():
         yield lambda done, total: None
         return
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
@@ -63,123 +68,39 @@ def span(seconds: float) -> str:
 
 
 class Reporter:
-    """Print each finished file: its output path (or its record as JSON) on stdout, errors and progress on stderr.
+    """Print each finished file: its output path (or its record as JSON) on stdout, errors and notes on stderr.
 
-    Progress (files, audio, speed, time left) is a bar on a terminal, else a line every SECONDS. `skips` of the `total` files
-    are skipped and do not count for the time left. Several threads may move the bar. Only one may `show`.
+    `progress` (a progress.Progress) counts the files. Only one thread may `show`.
     """
 
-    SECONDS = 30
     SAME_NOTES = 5  # files of which a note of one kind is said
     NAMED = 10  # embeddings of one file that could not be repaired
 
-    def __init__(self, total: int, *, json: bool, quiet: bool, verbose: bool, skips: int = 0):
-        self.total, self.json, self.quiet, self.verbose = total, json, quiet, verbose
-        self.progress, self.finished, self.seconds = None, 0, 0.0
-        self.to_do, self.worked = total - skips, 0
-        self.in_hand: dict[object, tuple[float, float]] = {}  # of each file being read: share, seconds of audio
-        self.reached = 0.0  # so that the bar never goes back
-        self.lock = threading.Lock()
+    def __init__(self, progress, *, json: bool, quiet: bool, verbose: bool):
+        self.progress, self.json, self.quiet, self.verbose = progress, json, quiet, verbose
         self.named_last = self.failed_last = None
         self.announced: set[int] = set()
         self.notes: Counter[str] = Counter()  # how many files each kind of note was about
 
     def __enter__(self) -> "Reporter":
-        self.started = self.said = time.monotonic()
-        if sys.stderr.isatty() and not self.quiet:
-            from rich.progress import BarColumn, Progress, TextColumn
-
-            columns = BarColumn(), TextColumn("{task.description}", markup=False)
-            self.progress = Progress(*columns, console=talk(), transient=True, redirect_stdout=False)
-            self.task = self.progress.add_task(f"0 of {self.total} files", total=self.total)
-            self.progress.start()
         return self
 
     def __exit__(self, *_) -> None:
-        if self.progress:
-            self.progress.stop()
         for kind, count in self.notes.items():
             if count > self.SAME_NOTES and not self.verbose:
                 say(f"{count - self.SAME_NOTES:,} more files: {kind} (--report FILE.jsonl has all)")
 
-    def watch(self, transform):
-        """Return `transform` (batch.files.Transform), extended to report progress within a long file."""
-        if self.quiet:
-            return transform
-
-        def watched(blocks, rate, channels, level):
-            key = object()
-
-            def counted():
-                samples = 0
-                try:
-                    for block in blocks:
-                        yield block
-                        samples += block.shape[1]
-                        self._move(key, samples / level.frames, samples / rate)
-                finally:
-                    self.in_hand.pop(key, None)
-
-            return transform(counted(), rate, channels, level)
-
-        return watched
-
-    def advance(self, seconds: float | None = None, skipped: bool = False) -> None:
-        """Count one more file, with so many seconds of audio."""
-        with self.lock:
-            self.finished += 1
-            self.worked += not skipped
-            self.seconds += seconds or 0.0
-        self._move()
-
     def announce(self, record) -> None:
-        """Move the bar for a file that has been worked on, and whose `record` will be shown later."""
+        """Count a file that has been worked on, and whose `record` will be shown later."""
         self.announced.add(id(record))
-        self.advance(record.seconds_audio)
-
-    def _move(self, key: object = None, share: float = 0.0, seconds: float = 0.0) -> None:
-        """Show the progress, after the file `key` has come to `share` of its length."""
-        with self.lock:
-            if key is not None:
-                self.in_hand[key] = share, seconds
-            hand = list(self.in_hand.values())
-            begun = sum(share for share, _ in hand)
-            self.reached = min(max(self.reached, self.finished + begun), self.total)
-            line = self._standing(self.worked + begun, self.seconds + sum(seconds for _, seconds in hand))
-            due = time.monotonic() - self.said >= self.SECONDS and self.finished < self.total
-            if due:
-                self.said = time.monotonic()
-        if self.progress:
-            self.progress.update(self.task, completed=self.reached, description=line)
-        elif due and not self.quiet:
-            say(line)
-
-    def _standing(self, worked: float, seconds: float) -> str:
-        """Return files, audio, speed and time left as text. `worked` counts files that were not skipped, and parts of files."""
-        passed = time.monotonic() - self.started
-        said = f"{self.finished:,} of {self.total:,} files"
-        if seconds:
-            said += f", {span(seconds)} of audio, {seconds / max(passed, 1e-3):.3g} times as fast as it plays"
-        left = self.to_do - worked
-        if worked and left > 0:
-            said += f", {span(passed * left / worked)} left"
-        return said
+        self.progress.advance(record.seconds_audio)
 
     def show(self, record) -> None:
         """Print the outcome of a file, whose `record` is a batch.record.Record."""
         if id(record) not in self.announced:
-            self.advance(record.seconds_audio if record.status == "done" else None, record.status == "skipped")
-        if self.progress and sys.stdout.isatty():
-            self.progress.stop()  # or the bar and the result would share a line
-        if self.json:
-            result(record.to_json())
-        elif record.status == "done":
-            for path in list(record.outputs.values()) or [record.output]:
-                if path not in ("-", self.named_last):  # of several inputs into one output all name the same
-                    result(path)
-                self.named_last = path
-        if self.progress and self.finished < self.total:
-            self.progress.start()
+            self.progress.advance(record.seconds_audio if record.status == "done" else None, status=record.status)
+        with self.progress.out_of_the_way():
+            self._show_result(record)
         if record.status == "failed":
             if self.verbose and record.error is not None:
                 import traceback
@@ -191,6 +112,15 @@ class Reporter:
         elif not self.quiet:
             self._talk_about(record)
         self._name_unusable(record)
+
+    def _show_result(self, record) -> None:
+        if self.json:
+            result(record.to_json())
+        elif record.status == "done":
+            for path in list(record.outputs.values()) or [record.output]:
+                if path not in ("-", self.named_last):  # of several inputs into one output all name the same
+                    result(path)
+                self.named_last = path
 
     def _talk_about(self, record) -> None:
         if record.status == "skipped":

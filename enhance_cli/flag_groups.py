@@ -78,6 +78,7 @@ class Running:
     dry_run: flags.DryRun = False
     json: flags.Json = False
     report: flags.ReportFile = None
+    progress: flags.ProgressChoice = flags.Progress.auto
     quiet: flags.Quiet = False
     verbose: flags.Verbose = False
 

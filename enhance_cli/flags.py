@@ -39,6 +39,13 @@ class Length(str, Enum):
     keep = "keep"
 
 
+class Progress(str, Enum):
+    auto = "auto"
+    lines = "lines"
+    json = "json"
+    none = "none"
+
+
 class BitDepth(str, Enum):
     b16 = "16"
     b24 = "24"
@@ -234,6 +241,10 @@ DryRun = Annotated[bool, _option(RUNNING, "--dry-run", help="Check everything an
 Json = Annotated[bool, _option(RUNNING, "--json/--no-json", help="One JSON record per file on stdout.")]
 ReportFile = Annotated[
     Path | None, _option(RUNNING, "--report", metavar="FILE.jsonl", help="Append the records to a file.")
+]
+ProgressChoice = Annotated[
+    Progress,
+    _option(RUNNING, "--progress", help="On stderr: a bar on a terminal, else a line now and then; or lines of JSON."),
 ]
 Quiet = Annotated[bool, _option(RUNNING, "--quiet/--no-quiet", "-q", help="Say nothing but errors.")]
 Verbose = Annotated[bool, _option(RUNNING, "--verbose/--no-verbose", "-v", help="Say more; tracebacks with errors.")]

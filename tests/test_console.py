@@ -1,4 +1,4 @@
-"""Progress: a bar on a terminal, a line now and then elsewhere, right under several threads; stdout is always parseable."""
+"""Progress: a bar on a terminal, lines elsewhere or JSON, right under several threads; stdout is always parseable."""
 
 import json
 import os
@@ -11,18 +11,26 @@ import numpy as np
 import pytest
 
 from enhance_cli import console
+from enhance_cli.batch.backends.backend import with_progress
 from enhance_cli.batch.record import Record
 from enhance_cli.console import Reporter, span
+from enhance_cli.progress import JsonLines, Lines, Nothing, Progress, display_for
 
 RUN = """
 import sys, time
 import numpy as np
 from types import SimpleNamespace
+from enhance_cli.batch.backends.backend import with_progress
 from enhance_cli.batch.record import Record
 from enhance_cli.console import Reporter
+from enhance_cli.progress import Progress, display_for
 
-with Reporter(4, json="--json" in sys.argv, quiet=False, verbose=False, skips=1) as reporter:
-    process = reporter.watch(lambda blocks, *facts: blocks)
+choice = "json" if "--progress" in sys.argv else "auto"
+with (
+    Progress(4, display_for(choice, quiet="--quiet" in sys.argv), skips=1) as progress,
+    Reporter(progress, json="--json" in sys.argv, quiet="--quiet" in sys.argv, verbose=False) as reporter,
+):
+    process = with_progress(lambda blocks, *facts: blocks, progress.move)
     reporter.show(Record(input="s.wav", output="o.wav", status="skipped", reason="the output exists"))
     for name in ("a.wav", "b.wav"):
         blocks = (np.zeros((1, 3600 * 100)) for _ in range(10))
@@ -46,7 +54,7 @@ def test_a_terminal_gets_one_bar_with_files_audio_speed_and_time_left(start_pyth
     import pty
 
     ours, theirs = pty.openpty()
-    environment = {"TERM": "xterm", "COLUMNS": "150", "NO_COLOR": "1"}
+    environment = {"TERM": "xterm", "COLUMNS": "150", "NO_COLOR": "1", "CI": ""}
     with start_python("-c", RUN, "--json", stdout=-1, stderr=theirs, env=environment) as process:
         os.close(theirs)
         shown = b""
@@ -68,7 +76,7 @@ def test_a_terminal_gets_one_bar_with_files_audio_speed_and_time_left(start_pyth
 
 
 def test_without_a_terminal_a_line_now_and_then(monkeypatch, capfd):
-    monkeypatch.setattr(Reporter, "SECONDS", 0)
+    monkeypatch.setattr(Lines, "SECONDS", 0)
     monkeypatch.setattr(console, "talk", console.talk.__wrapped__)  # a console of this test's stderr
     monkeypatch.setattr(sys, "argv", ["enhance"])
     exec(compile(RUN, "run", "exec"), {})
@@ -82,28 +90,71 @@ def test_without_a_terminal_a_line_now_and_then(monkeypatch, capfd):
 
 
 def test_by_default_a_short_run_says_nothing_of_its_progress_and_a_quiet_one_never(monkeypatch, capfd):
-    for seconds, quiet in ((Reporter.SECONDS, False), (0, True)):
-        monkeypatch.setattr(Reporter, "SECONDS", seconds)
-        with Reporter(2, json=False, quiet=quiet, verbose=False) as reporter:
-            reporter.show(Record(input="a.wav", output="o.wav", status="done", seconds_audio=1.0, seconds_work=1.0))
+    for seconds, quiet in ((Lines.SECONDS, False), (0, True)):
+        monkeypatch.setattr(Lines, "SECONDS", seconds)
+        with Progress(2, display_for("auto", quiet=quiet)) as progress:
+            progress.advance(1.0)
         assert capfd.readouterr().err == ""
 
 
-def test_many_threads_move_one_bar_which_never_goes_back_and_ends_full(monkeypatch):
+def test_json_lines_tell_a_script_how_far_a_batch_has_come(monkeypatch, capfd):
+    monkeypatch.setattr(JsonLines, "SECONDS", 0.0)
+    monkeypatch.setattr(sys, "argv", ["enhance", "--progress", "--quiet"])
+    exec(compile(RUN, "run", "exec"), {})
+    *lines, last_error = capfd.readouterr().err.splitlines()
+    assert last_error == "error: c.wav is empty"
+    told = [json.loads(line) for line in lines]
+    assert told[0] == {
+        "event": "progress", "files": 0, "files_total": 4, "skipped": 0, "failed": 0, "seconds_audio": 0.0,
+        "seconds_passed": told[0]["seconds_passed"], "seconds_left": None, "speed": None,
+    }  # fmt: skip
+    half = next(line for line in told if line["files"] == 2 and line["seconds_audio"] > 36000)
+    assert 36000 < half["seconds_audio"] < 72000 and half["speed"] > 1000 and half["seconds_left"] > 0
+    assert {key: told[-1][key] for key in ("files", "skipped", "failed", "seconds_audio")} == {
+        "files": 4, "skipped": 1, "failed": 1, "seconds_audio": 72000.0
+    }  # fmt: skip
+    times = [line["seconds_passed"] for line in told]
+    assert times == sorted(times)
+
+
+def test_json_lines_come_at_most_once_a_second_and_at_the_end(monkeypatch, capfd):
+    with Progress(100, display_for("json", quiet=True)) as progress:
+        for _ in range(100):
+            progress.advance(1.0)
+    told = [json.loads(line)["files"] for line in capfd.readouterr().err.splitlines()]
+    assert told[0] == 0 and told[-1] == 100 and len(told) <= 3
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+def test_no_bar_moves_in_the_log_of_a_ci_with_a_terminal(start_python):
+    import pty
+
+    ours, theirs = pty.openpty()
+    with start_python("-c", RUN, "--json", stdout=-1, stderr=theirs, env={"TERM": "xterm", "CI": "true"}) as process:
+        os.close(theirs)
+        shown = b""
+        while True:
+            try:
+                more = os.read(ours, 65536)
+            except OSError:  # the other end has closed
+                break
+            shown += more
+            if not more:
+                break
+        process.stdout.read()
+    assert b"c.wav is empty" in shown and b"of 4 files" not in shown and b"\x1b[?25l" not in shown
+
+
+def test_many_threads_move_one_bar_which_never_goes_back_and_ends_full():
     seen = []
 
-    class Bar:
-        def update(self, task, completed, description):
-            seen.append(completed)
-
-        def stop(self):
-            pass
+    class Bar(Nothing):
+        def update(self, standing):
+            seen.append(standing.reached)
 
     files, threads = 40, 8
-    with Reporter(files, json=False, quiet=False, verbose=False) as reporter:
-        reporter.progress, reporter.task = Bar(), 0
-        monkeypatch.setattr(console, "result", lambda line: None)
-        process = reporter.watch(lambda blocks, *facts: (block for block in blocks))
+    with Progress(files, Bar()) as progress:
+        process = with_progress(lambda blocks, *facts: (block for block in blocks), progress.move)
         ended, lock = [], threading.Lock()
 
         def lane(count):
@@ -124,20 +175,21 @@ def test_many_threads_move_one_bar_which_never_goes_back_and_ends_full(monkeypat
             with lock:
                 ready = len(ended)
             for _ in range(ready - shown):
-                reporter.advance(10.0)
+                progress.advance(10.0)
             shown = ready
     assert seen == sorted(seen) and seen[-1] == files and len(seen) > files
-    assert reporter.seconds == 10.0 * files and not reporter.in_hand
+    assert progress.seconds == 10.0 * files and not progress.in_hand
 
 
 def test_many_inputs_of_one_output_move_the_bar_once_each_and_name_output_or_failure_once(capfd):
     records = [Record(input=f"{n}.wav", output="all.npz", status="done", seconds_audio=1.0) for n in range(4)]
-    with Reporter(4, json=False, quiet=False, verbose=False) as reporter:
+    progress = Progress(4, Nothing())
+    with Reporter(progress, json=False, quiet=False, verbose=False) as reporter:
         for record in records:
             reporter.announce(record)
         for record in records:
             reporter.show(record)
-        assert (reporter.finished, reporter.seconds) == (4, 4.0)
+        assert (progress.finished, progress.seconds) == (4, 4.0)
         for record in records:
             record.status, record.reason = "failed", "all.npz: there is no room"
             reporter.show(record)

@@ -38,6 +38,7 @@ MAY_IMPORT = {
     "flags.py": {"errors"},
     "flag_groups.py": {"flags"},
     "console.py": {"errors"},
+    "progress.py": {"console"},
     "catalogue.py": {"errors"},
     "toml_lines.py": set(),
     "contracts.py": set(),
@@ -69,13 +70,14 @@ MAY_IMPORT = {
         "settings",
         "configured",
         "console",
+        "progress",
         "",
     },
 }
 ONLY_IN = {  # folders and files
     "typer": {"cli.py", "configured.py", "flags.py", "commands", "console.py"},
     "platformdirs": {"settings.py"},
-    "rich": {"cli.py", "flags.py", "commands", "console.py"},
+    "rich": {"cli.py", "flags.py", "commands", "console.py", "progress.py"},
     "soundfile": {"audio", "data/damage.py", "data/pairs.py"},  # training data: whole files, and codecs in memory
     "soxr": {"audio"},
     "av": {"audio"},

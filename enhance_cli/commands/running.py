@@ -250,12 +250,18 @@ def _run_jobs(jobs: "list[Job]", backend: "Backend", running: Running) -> None:
     """Do the jobs, then exit with the code of the summary."""
     from enhance_cli.batch.backends.backend import Listener
     from enhance_cli.batch.record import ReportWriter
+    from enhance_cli.progress import Progress, display_for
 
     skips = sum(job.action == "skip" for job in jobs)
+    display = display_for(running.progress.value, quiet=running.quiet)
     talk = {"json": running.json, "quiet": running.quiet, "verbose": running.verbose}
-    with ReportWriter(running.report) as report, Reporter(len(jobs), skips=skips, **talk) as reporter:
+    with (
+        ReportWriter(running.report) as report,
+        Progress(len(jobs), display, skips=skips) as progress,
+        Reporter(progress, **talk) as reporter,
+    ):
         on_record = lambda record: (report.write(record), reporter.show(record))
-        summary = backend.run(jobs, Listener(on_record, reporter.announce, reporter.watch))
+        summary = backend.run(jobs, Listener(on_record, reporter.announce, progress.move))
     if not running.quiet and (len(jobs) > 1 or summary.interrupted):
         counts = f"{summary.done} done, {summary.skipped} skipped, {summary.failed} failed"
         say(f"interrupted: {counts}" if summary.interrupted else counts)

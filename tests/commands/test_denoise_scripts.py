@@ -65,6 +65,15 @@ def test_results_lie_beside_their_inputs_and_are_left_alone_or_made_anew(enhance
     assert over.code == 0 and (tree / "in/One_denoised.WAV").stat().st_mtime_ns > stamps["in/One_denoised.WAV"]
 
 
+def test_a_script_follows_the_progress_in_lines_of_json(enhance, tiny_model, tree):
+    result = enhance("denoise", "in", "-r", "-o", "out", "-m", tiny_model, "--progress", "json", "--quiet")
+    assert result.code == 0 and len(result.lines) == 3
+    told = [json.loads(line) for line in result.stderr.splitlines()]
+    assert {line["event"] for line in told} == {"progress"}
+    assert (told[0]["files"], told[-1]["files"], told[-1]["files_total"]) == (0, 3, 3)
+    assert told[-1]["seconds_audio"] > 0 and told[-1]["speed"] > 0 and told[-1]["seconds_left"] is None
+
+
 def test_a_dry_run_lists_and_writes_nothing(enhance, tiny_model, tree):
     (tree / "out").mkdir()
     (tree / "out" / "One.WAV").touch()

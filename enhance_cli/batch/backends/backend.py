@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from enhance_cli.batch.files import Transform
+from enhance_cli.audio.level import Meter
+from enhance_cli.batch.files import Blocks, Transform
 from enhance_cli.batch.outcome import Summary
 from enhance_cli.batch.outputs import Job
 from enhance_cli.batch.record import Record
@@ -19,12 +20,13 @@ class Listener:
     """Hold the callbacks of a run. An exception that they raise ends it.
 
     `on_record` receives each record as its file ends, in the main thread. `on_embedded` receives a record whose file
-    has been read but whose output is written later. `watch` returns a transform that reports progress.
+    has been read but whose output is written later. `on_progress` receives a key for each file in progress, the share
+    of it that has been read (None when it is no longer read) and the seconds, in the thread that reads it.
     """
 
     on_record: Callable[[Record], None]
     on_embedded: Callable[[Record], None] = lambda record: None
-    watch: Callable[[Transform], Transform] = lambda transform: transform
+    on_progress: Callable[[object, float | None, float], None] = lambda key, share, seconds: None
 
 
 class Backend(Protocol):
@@ -38,6 +40,27 @@ class Backend(Protocol):
     where: str
 
     def run(self, jobs: Sequence[Job], listener: Listener) -> Summary: ...
+
+
+def with_progress(transform: Transform, on_progress: Callable[[object, float | None, float], None]) -> Transform:
+    """Return `transform`, extended to report how far a long file has been read (see Listener)."""
+
+    def reporting(blocks: Blocks, rate: int, channels: int, level: Meter) -> Blocks:
+        key = object()
+
+        def counted() -> Blocks:
+            samples = 0
+            try:
+                for block in blocks:
+                    yield block
+                    samples += block.shape[1]
+                    on_progress(key, samples / level.frames, samples / rate)
+            finally:
+                on_progress(key, None, 0.0)
+
+        return transform(counted(), rate, channels, level)
+
+    return reporting
 
 
 def where_of(facts: Mapping[str, Any]) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from enhance_cli.batch.backends.backend import Listener, where_of
+from enhance_cli.batch.backends.backend import Listener, where_of, with_progress
 from enhance_cli.batch.outcome import JobFunction, Summary, run_job
 from enhance_cli.batch.outputs import Job
 from enhance_cli.batch.record import Record
@@ -68,7 +68,7 @@ class Threads:
 
     def run(self, jobs: Sequence[Job], listener: Listener) -> Summary:
         stop = threading.Event()
-        watch = lambda transform: listener.watch(interruptible(stop, transform))
+        watch = lambda transform: with_progress(interruptible(stop, transform), listener.on_progress)
         function = self.spec.job_function(self.worker, watch)
         lanes = min(self.worker.lanes, len(jobs))
         return run(jobs, function, self.facts, listener.on_record, lanes=lanes, stop=stop)

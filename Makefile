@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test test-fast test-random check docs bench mutants lock clean
+.PHONY: help demo test test-fast test-random check docs graphs bench mutants lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -38,6 +38,9 @@ check: $(READY)  ## lint, formatting, types and spelling
 docs: $(READY)  ## write docs/cli.md and the manual page from the help texts, docs/formats.md from files
 	$(BIN)/python tools/cli_docs.py
 	$(BIN)/python tools/formats_docs.py
+
+graphs: $(READY)  ## write the graphs of the shipped networks anew, after their code or their sizes have changed
+	$(BIN)/python tools/onnx_graphs.py
 
 bench: $(READY)  ## speed, memory and quality against other denoisers (PAIRS="folders with noisy/ and clean/")
 	$(BIN)/python tests/benchmarks/denoise_peers.py $(PAIRS)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+    from enhance_cli.models.graphs.denoiser import GraphDenoiserModel
     from enhance_cli.models.load import Model
     from enhance_cli.models.stems import StemModel
 
@@ -43,21 +44,41 @@ def _ready(model: Model | str | None, task: str, device: str, precision: str) ->
     return _cached_model(model, task, device, precision) if model is None or isinstance(model, str) else model
 
 
+@lru_cache(maxsize=2)
+def _cached_denoiser(
+    name: str | None,
+    sampler: str | None,
+    guide: str | None,
+    device: str,
+    precision: str,
+    threads: int | None,
+    runtime: str,
+) -> Model | GraphDenoiserModel:
+    from enhance_cli.models import registry
+    from enhance_cli.tasks.loading import load_denoiser_model
+
+    entry = registry.find(name, "denoise")
+    settings = {"device": device, "precision": precision, "threads": threads, "runtime": runtime}
+    return load_denoiser_model(entry, sampler, guide, **settings)
+
+
 class Denoiser:
     """Denoise recordings with one model, loaded once. Several threads may call it at the same time.
 
-    model: name, path or loaded model, None for the default. steps, sampler, sampler_args, guide: as the model allows, None
-    for its own defaults. seed: of the noise. strength: 0..1, mix of input and result. max_attenuation: dB that the input
-    is lowered by at most. full_band: keep the band above the model's. batch_size: windows at once, on a GPU. threads: of the
-    CPU. window_seconds: length of a window. Raises UsageError or ModelError for values that the model does not allow.
+    model: name, path or loaded model, None for the default. runtime: "auto", "onnx" or "torch", what computes the model.
+    steps, sampler, sampler_args, guide: as the model allows, None for its own defaults. seed: of the noise. strength: 0..1,
+    mix of input and result. max_attenuation: dB that the input is lowered by at most. full_band: keep the band above the
+    model's. batch_size: windows at once, on a GPU. threads: of the CPU. window_seconds: length of a window. Raises UsageError
+    or ModelError for values that the model does not allow.
     """
 
     def __init__(
         self,
-        model: Model | str | None = None,
+        model: Model | GraphDenoiserModel | str | None = None,
         *,
         device: str = "auto",
         precision: str = "auto",
+        runtime: str = "auto",
         steps: int | None = None,
         sampler: str | None = None,
         sampler_args: dict | None = None,
@@ -86,7 +107,9 @@ class Denoiser:
             threads=threads,
             window_seconds=window_seconds,
         )
-        self.model = _ready(model, "denoise", device, precision)
+        if model is None or isinstance(model, str):
+            model = _cached_denoiser(model, sampler, guide, device, precision, threads, runtime)
+        self.model = model
         self._denoiser = Denoiser(self.model, options)
 
     def __call__(self, audio: np.ndarray, rate: int) -> np.ndarray:
@@ -226,10 +249,11 @@ class SpeakerRepairer:
 def denoise(
     audio: np.ndarray,
     rate: int,
-    model: Model | str | None = None,
+    model: Model | GraphDenoiserModel | str | None = None,
     device: str = "auto",
     precision: str = "auto",
     *,
+    runtime: str = "auto",
     steps: int | None = None,
     sampler: str | None = None,
     sampler_args: dict | None = None,
@@ -250,6 +274,7 @@ def denoise(
         model,
         device=device,
         precision=precision,
+        runtime=runtime,
         steps=steps,
         sampler=sampler,
         sampler_args=sampler_args,

@@ -71,6 +71,7 @@ class Running:
 
     device: flags.Device = "auto"
     precision: flags.Precision = "auto"
+    runtime: flags.RuntimeChoice = flags.Runtime.auto
     threads: flags.Threads = None
     workers: flags.Workers = None
     engine: flags.EngineChoice = flags.Engine.local

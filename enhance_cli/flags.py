@@ -19,6 +19,12 @@ class Existing(str, Enum):
     error = "error"
 
 
+class Runtime(str, Enum):
+    auto = "auto"
+    onnx = "onnx"
+    torch = "torch"
+
+
 class Engine(str, Enum):
     local = "local"
     ray = "ray"
@@ -222,6 +228,10 @@ Normalize = Annotated[
 # Running
 Device = Annotated[str, _option(RUNNING, "--device", "-d", help="auto, cpu, cuda, cuda:N or mps.")]
 Precision = Annotated[str, _option(RUNNING, help="auto, fp32 (on a GPU without TF32), bf16 or fp16.")]
+RuntimeChoice = Annotated[
+    Runtime,
+    _option(RUNNING, "--runtime", help="onnx on CPUs where the model allows it, which starts quickly; else torch."),
+]
 BatchSize = Annotated[str, _option(RUNNING, metavar="auto|N", help="Windows run at once on a GPU.")]
 Threads = Annotated[
     int | None, _option(RUNNING, min=1, help="CPU threads, of each process.", show_default="all cores, shared out")

@@ -8,8 +8,7 @@ the slow changes out of both features. C channels, T frames, 481 bins.
 from functools import cache
 
 import numpy as np
-from scipy import fft
-from scipy.signal import lfilter
+from numpy import fft  # SciPy takes a second to import
 
 RATE, FRAME, HOP, BINS = 48000, 960, 480, 481
 BANDS, MIN_BINS = 32, 2
@@ -27,7 +26,7 @@ def window() -> np.ndarray:
 def analyze(signal: np.ndarray) -> np.ndarray:
     """Return the spectra (C, T, 481) of a signal (C, 480 (T + 1)), complex64."""
     frames = np.lib.stride_tricks.sliding_window_view(signal, FRAME, axis=-1)[:, ::HOP]
-    return fft.rfft(frames * window(), axis=-1) * np.float32(1 / FRAME)
+    return fft.rfft(frames * window(), axis=-1).astype(np.complex64) * np.float32(1 / FRAME)
 
 
 def synthesize(spectra: np.ndarray, tail: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -36,7 +35,7 @@ def synthesize(spectra: np.ndarray, tail: np.ndarray) -> tuple[np.ndarray, np.nd
     tail: second half of the frame before, (C, 480), zeros at the start. Returns the signal (C, 480 T), from the first
     sample of the first frame on, and the new tail.
     """
-    frames = fft.irfft(spectra, FRAME, axis=-1) * (FRAME * window())
+    frames = fft.irfft(spectra, FRAME, axis=-1).astype(np.float32) * (FRAME * window())
     first, second = frames[..., :HOP], frames[..., HOP:]
     before = np.concatenate([tail[:, None], second[:, :-1]], axis=1)
     return (first + before).reshape(len(spectra), -1), second[:, -1]
@@ -108,8 +107,8 @@ class Features:
 
 def _running_mean(values: np.ndarray, state: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return s_t = 0.01 v_t + 0.99 s_(t-1) for all frames of (C, T, K) from the state (C, K), and the last one."""
-    means, _ = lfilter(
-        [np.float32(1 - DECAY)], [np.float32(1), np.float32(-DECAY)], values, axis=1,
-        zi=(np.float32(DECAY) * state)[:, None],
-    )  # fmt: skip
-    return means, means[:, -1]
+    means = np.float32(1 - DECAY) * values
+    for t in range(means.shape[1]):
+        means[:, t] += np.float32(DECAY) * state
+        state = means[:, t]
+    return means, state.copy()

@@ -14,7 +14,7 @@ chunks of one fixed size, so results do not depend on the sizes of blocks.
 """
 
 import numpy as np
-from scipy.fft import irfft, rfft
+from numpy.fft import irfft, rfft  # SciPy takes a second to import
 
 from enhance_cli.audio.quantiles import Quantiles
 

@@ -53,6 +53,7 @@ class Record:
     unusable: list[str] = field(default_factory=list)
     device: str | None = None
     precision: str | None = None
+    runtime: str | None = None
     loudness_before: float | None = None
     loudness_after: float | None = None
     peak_before: float | None = None

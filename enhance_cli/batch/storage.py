@@ -10,7 +10,6 @@ import os
 import posixpath
 import re
 import urllib.parse
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -70,7 +69,9 @@ def locate(text: str) -> Path | StoredFile:
         return Path(text)
     scheme = match[1].lower()
     if scheme == "file":
-        return Path(urllib.request.url2pathname(urllib.parse.urlsplit(text).path))
+        from urllib.request import url2pathname  # imports the whole of HTTP
+
+        return Path(url2pathname(urllib.parse.urlsplit(text).path))
     if scheme not in PACKAGES:
         known = ", ".join(f"{name}://" for name in ("file", *PACKAGES))
         raise UsageError(f"{text}: this kind of address is not known", f"use {known} or a path")

@@ -15,8 +15,8 @@ from enhance_cli.errors import AudioError
 class WorkerSpec:
     """Hold everything needed to load a worker. It can be pickled.
 
-    `load(entry, options, device=..., precision=..., threads=...)`: function at the top of a module that returns the
-    worker and the fields that it adds to all records. `entry`: names the model, whose file is at `entry.path`.
+    `load(entry, options, *, device, precision, threads, runtime)`: function at the top of a module that returns the worker
+    and the fields that it adds to all records. `entry`: names the model, whose file is at `entry.path`.
     `options`: options object of the task. `file_options`: with them the worker has a `process` for `enhance_file`,
     without them a `process_job` (see JobFunction). Its `lanes` is the number of files it works on at a time.
     """
@@ -28,10 +28,18 @@ class WorkerSpec:
     device: str = "auto"
     precision: str = "auto"
     threads: int | None = None
+    runtime: str = "auto"
 
     def load_worker(self) -> tuple[Any, dict[str, Any]]:
         """Load the model. Returns the worker, and the fields that it adds to all records."""
-        return self.load(self.entry, self.options, device=self.device, precision=self.precision, threads=self.threads)
+        return self.load(
+            self.entry,
+            self.options,
+            device=self.device,
+            precision=self.precision,
+            threads=self.threads,
+            runtime=self.runtime,
+        )
 
     def job_function(
         self, worker: Any, watch: Callable[[Transform], Transform] = lambda transform: transform

@@ -62,7 +62,16 @@ def denoise(
         "guide": guide,
         "version": __version__,
     }
-    worker = WorkerSpec(load_denoiser, entry, options, taken, running.device, running.precision, running.threads)
+    worker = WorkerSpec(
+        load_denoiser,
+        entry,
+        options,
+        taken,
+        running.device,
+        running.precision,
+        running.threads,
+        running.runtime.value,
+    )
     run_batch(
         jobs,
         worker,

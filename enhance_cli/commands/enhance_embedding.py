@@ -72,6 +72,7 @@ def enhance_embedding(
         device=running.device,
         precision=running.precision,
         threads=running.threads,
+        runtime=running.runtime.value,
         form=writing.format,
     )
     settings = {"time": time, "steps": steps, "draws": draws, "ensemble": ensemble}

@@ -63,5 +63,14 @@ def extract_stem(
     taken = file_options(jobs, where, writing, command="extract-stem", measure=measure, parts=parts, residual=residual)
     facts = {"model": entry.name, "steps": steps, "seed": seed, "version": __version__}
     refined = f", {sampler}, {count_steps(steps)}" if steps else ""
-    worker = WorkerSpec(load_stem_extractor, entry, options, taken, running.device, running.precision, running.threads)
+    worker = WorkerSpec(
+        load_stem_extractor,
+        entry,
+        options,
+        taken,
+        running.device,
+        running.precision,
+        running.threads,
+        running.runtime.value,
+    )
     run_batch(jobs, worker, facts, lambda facts: entry.name + refined, running, retry_failed=where.retry_failed)

@@ -199,7 +199,7 @@ def choose_backend(
         from enhance_cli.batch.backends.ray_cluster import RayCluster
 
         return RayCluster(worker, {**facts, **facts_of(worker)}, running.ray_address, running.workers)
-    devices = _devices(worker.device, running.workers, count)
+    devices = _devices("cpu" if worker.runtime == "onnx" else worker.device, running.workers, count)
     if len(devices) == 1 and (running.workers or 1) == 1:
         return threads.Threads(worker, facts)
     if any(job.source == STDIN for job in jobs):  # several processes, or one for a file that may kill it
@@ -214,8 +214,10 @@ def choose_backend(
 
 def _devices(device: str, workers: int | None, jobs: int) -> list[str]:
     """Return the device of each worker process. GPUs are shared out among them."""
+    from enhance_cli.models.runtime import may_have_gpu
+
     cards = []
-    if workers != 1 and device in ("auto", "cuda"):
+    if workers != 1 and (device == "cuda" or device == "auto" and may_have_gpu()):
         import torch
 
         cards = [f"cuda:{n}" for n in range(torch.cuda.device_count())]

@@ -5,21 +5,29 @@ of one fixed size, whatever the blocks are. The delay is compensated. In the nat
 network receives frames 0, 1, 2 ..., and its output at frame t + 2 is applied to frame t.
 """
 
+from typing import Any, Protocol
+
 import numpy as np
-import torch
 
 from enhance_cli.audio import deep_filter, erb
-from enhance_cli.networks.deepfilternet import DeepFilterNet
 
 CHUNK = 48  # frames that are computed at a time
 DELAY = (1 + deep_filter.AHEAD) * erb.HOP  # samples by which the frames come out late
 HISTORY = 2 * deep_filter.AHEAD  # frames before the newest that the filters need
 
 
+class FrameNetwork(Protocol):
+    """Process frames given as NumPy arrays, in torch (networks.deepfilternet) or ONNX Runtime (models.graphs.denoiser)."""
+
+    def initial_state(self, batch: int, /) -> Any: ...
+    def infer(self, erb: np.ndarray, spec: np.ndarray, state: Any, /) -> tuple[np.ndarray, np.ndarray, Any]:
+        """Return gains (B, T, 32), taps (B, T, 96, 5, 2) and the new state (see networks.deepfilternet)."""
+
+
 class DeepFilterStream:
     """Clean C channels at 48 kHz, each by itself."""
 
-    def __init__(self, network: DeepFilterNet, channels: int, top: float = erb.RATE / 2):
+    def __init__(self, network: FrameNetwork, channels: int, top: float = erb.RATE / 2):
         """Start a stream. `top`: frequency in Hz where the signal ends, just below which the gain is reported."""
         self._network = network
         self._state = network.initial_state(channels)
@@ -62,13 +70,11 @@ class DeepFilterStream:
         hop = erb.HOP
         new = erb.analyze(self._audio[:, : (frames + 1) * hop])
         self._audio = self._audio[:, frames * hop :]
-        features = (torch.from_numpy(feature) for feature in self._features.push(new))
-        with torch.inference_mode():
-            gains, taps, _, self._state = self._network(*features, self._state)
+        gains, taps, self._state = self._network.infer(*self._features.push(new), self._state)
         spectra = np.concatenate([self._spectra, new], axis=1)
         self._spectra = spectra[:, -HISTORY:]
         tails = np.split(self._tail, 2)
-        cleaned, tails[0] = erb.synthesize(deep_filter.apply(spectra, gains.numpy(), taps.numpy()), tails[0])
-        gain, tails[1] = erb.envelope(gains.numpy()[..., self._band], tails[1])
+        cleaned, tails[0] = erb.synthesize(deep_filter.apply(spectra, gains, taps), tails[0])
+        gain, tails[1] = erb.envelope(gains[..., self._band], tails[1])
         self._tail = np.concatenate(tails)
         return np.concatenate([cleaned, gain])

@@ -54,6 +54,7 @@ class DemucsModel:
     """Separate stems like models.stems.StemModel, without a refiner. `network`: a bag of the package's models."""
 
     precision = "fp32"
+    runtime = "torch"
 
     def __init__(self, spec: Spec, network: torch.nn.Module, device: torch.device):
         self.spec, self.device = spec, device

@@ -1,16 +1,27 @@
-"""Choose the device and precision of a model. `auto` prefers a CUDA GPU, then Apple's, then the CPU."""
+"""Choose the device and precision of a model. `auto` prefers a CUDA GPU, then Apple's, then the CPU.
+
+torch is imported by the functions that need it, so that models which run without it start without it.
+"""
+
+from __future__ import annotations
 
 import os
-
-import torch
+import sys
+from typing import TYPE_CHECKING
 
 from enhance_cli.errors import UsageError
 
+if TYPE_CHECKING:
+    import torch
+
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+MAX_PARAMETERS_FOR_PARALLEL_WINDOWS = 12_000_000
 
 
 def pick_device(name: str = "auto") -> torch.device:
     """Return the device for auto, cpu, cuda, cuda:N or mps. Raises UsageError for one that does not exist."""
+    import torch
+
     if name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")
@@ -37,8 +48,9 @@ def pick_precision(name: str, device: torch.device) -> str:
 
     With fp32 on a CUDA GPU the convolutions of this process no longer round to TF32, which has 10 bits of mantissa.
     """
-    if name not in PRECISIONS:
-        raise UsageError(f"--precision {name}: unknown", f"use {', '.join(PRECISIONS)}")
+    import torch
+
+    check_precision(name)
     if name == "auto":
         own = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
         name = "bf16" if own else "fp32"
@@ -49,8 +61,16 @@ def pick_precision(name: str, device: torch.device) -> str:
     return name
 
 
+def check_precision(name: str) -> None:
+    """Raise UsageError for a precision that does not exist."""
+    if name not in PRECISIONS:
+        raise UsageError(f"--precision {name}: unknown", f"use {', '.join(PRECISIONS)}")
+
+
 def autocast(device: torch.device, precision: str) -> torch.autocast:
     """Return a context in which networks compute in "fp32", "bf16" or "fp16"."""
+    import torch
+
     dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision)
     return torch.autocast(device.type, dtype=dtype, enabled=dtype is not None)
 
@@ -64,25 +84,45 @@ def send(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Return whether a GPU ran out of memory."""
-    return isinstance(error, torch.cuda.OutOfMemoryError)
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(error, torch.cuda.OutOfMemoryError)
 
 
 def release_memory() -> None:
     """Give the memory that a GPU keeps for later back to it."""
+    import torch
+
     torch.cuda.empty_cache()
+
+
+def cpu_threads(count: int | None = None) -> int:
+    """Return `count` CPU threads, at most one per core, or for None $OMP_NUM_THREADS or all cores of this process."""
+    if count is not None:
+        return min(count, os.cpu_count() or 1)
+    stated = os.environ.get("OMP_NUM_THREADS", "")
+    if stated.isdecimal() and int(stated):
+        return int(stated)
+    allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
+    return len(allowed)
 
 
 def threads_to_use(count: int | None) -> int:
     """Return `count` CPU threads, at most one per core, or for None as many as torch would take."""
+    import torch
+
     return torch.get_num_threads() if count is None else min(count, os.cpu_count() or 1)
 
 
 def threads_for(device: torch.device) -> int:
     """Return how many threads with one CPU thread each keep `device` busy."""
+    import torch
+
     return torch.get_num_threads() if device.type == "cpu" else 1
 
 
 def set_threads(count: int | None) -> None:
     """Let torch use `count` CPU threads, at most one per core, since more are slower. None changes nothing."""
+    import torch
+
     if count is not None:
         torch.set_num_threads(min(count, os.cpu_count() or 1))

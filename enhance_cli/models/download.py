@@ -8,10 +8,14 @@ HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE, ...) have their usual meaning. `fetch` al
 import hashlib
 import re
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from enhance_cli.errors import ModelError
-from enhance_cli.models import folders, https
+from enhance_cli.models import folders
+
+if TYPE_CHECKING:
+    from enhance_cli.models import https
 
 PREFIX = "hub:"
 URLS = ("https://", "http://")
@@ -41,7 +45,7 @@ def fetch(reference: str) -> Path:
     return hub_file(match["repo"], match["file"], match["revision"], reference)
 
 
-def url_to(url: str, path: Path, progress: https.Progress = lambda done, total: None) -> Path:
+def url_to(url: str, path: Path, progress: "https.Progress" = lambda done, total: None) -> Path:
     """Return `path` after downloading the file at `url` to it, unless it exists. Two processes take turns."""
     if not path.is_file():
         from huggingface_hub.utils import WeakFileLock
@@ -49,6 +53,8 @@ def url_to(url: str, path: Path, progress: https.Progress = lambda done, total: 
         path.parent.mkdir(parents=True, exist_ok=True)
         with WeakFileLock(path.with_name(f".{path.name}.lock")):
             if not path.is_file():
+                from enhance_cli.models import https  # imports the whole of HTTP
+
                 https.download(url, path, progress)
     return path
 
@@ -88,6 +94,8 @@ def hub_file(repo: str, file: str, revision: str | None, name: str) -> Path:
 
 
 def _unreachable(name: str) -> ModelError:
+    from enhance_cli.models import https
+
     if https.offline():
         return ModelError(
             f"{name}: not in the cache, and HF_HUB_OFFLINE forbids the network", "unset it once to fetch it"

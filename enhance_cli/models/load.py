@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -17,9 +18,12 @@ from enhance_cli.errors import ModelError
 from enhance_cli.models import registry
 from enhance_cli.models.device import autocast
 from enhance_cli.models.prediction import Prediction
-from enhance_cli.models.spec import Spec, file_sha256, read_spec
+from enhance_cli.models.spec import Spec, check_sha256, read_spec
 from enhance_cli.networks import NETWORKS
 from enhance_cli.processes import PROCESSES
+
+if TYPE_CHECKING:
+    from enhance_cli.models.windowed_denoiser import WindowedDenoiser
 
 STREAMING_NETWORKS = ("deepfilternet", "fastenhancer")
 
@@ -32,6 +36,8 @@ class Model:
     (the model's own or that of its first stage), or None.
     """
 
+    runtime = "torch"
+
     def __init__(self, spec: Spec, network: torch.nn.Module, device: torch.device, precision: str = "fp32"):
         self.spec, self.device, self.precision = spec, device, precision
         self.network = network.to(device)
@@ -39,6 +45,12 @@ class Model:
         self.frontend = None if spec.frontend is None else Frontend(**spec.frontend)
         self.prediction = Prediction(**spec.prediction)
         self.extractor = network if spec.network in STREAMING_NETWORKS else None
+
+    def windowed(self, **settings: Any) -> "WindowedDenoiser":
+        """Return what computes windows of waveforms, with the settings of WindowedDenoiser."""
+        from enhance_cli.models.windowed_denoiser import WindowedDenoiser
+
+        return WindowedDenoiser(self, **settings)
 
     def bind(
         self, noisy: Tensor, *, guide: Tensor | None = None, first: Tensor | None = None
@@ -120,10 +132,7 @@ def load_file(
 
 def load_network(path: Path, sha256: str | None = None, fold: bool = True) -> tuple[Spec, torch.nn.Module]:
     """Return the header and the network alone, on the CPU (see load_file)."""
-    if sha256 is not None and file_sha256(path) != sha256:
-        raise ModelError(
-            f"{path}: the file is damaged (its SHA-256 is not the recorded one)", "reinstall or pull it again"
-        )
+    check_sha256(path, sha256)
     spec = read_spec(path)
     try:
         network = NETWORKS[spec.network](**spec.network_args)

@@ -178,6 +178,14 @@ def read_spec(path: Path) -> Spec:
         raise ModelError(f"{path}: not a safetensors file ({error})", "see `enhance models list`") from error
 
 
+def check_sha256(path: Path, sha256: str | None) -> None:
+    """Raise ModelError if the file is missing, or if it does not have this SHA-256. None is not checked."""
+    if sha256 is not None and file_sha256(path) != sha256:
+        raise ModelError(
+            f"{path}: the file is damaged (its SHA-256 is not the recorded one)", "reinstall or pull it again"
+        )
+
+
 def file_sha256(path: Path) -> str:
     """Return the SHA-256 of a file. Raises ModelError if it is missing or cannot be read."""
     try:

@@ -10,6 +10,7 @@ layer is causal, so `forward` takes and returns a state, and a stream in blocks 
 Schroeter et al., 2023, "DeepFilterNet: Perceptually motivated real-time speech enhancement". B batch, T frames.
 """
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -102,6 +103,12 @@ class DeepFilterNet(nn.Module):
             "erb_gru": zeros(2, batch, HIDDEN),
             "df_gru": zeros(2, batch, HIDDEN),
         }
+
+    @torch.inference_mode()
+    def infer(self, erb: np.ndarray, spec: np.ndarray, state: State) -> tuple[np.ndarray, np.ndarray, State]:
+        """Return gains, taps and the new state for arrays, as `forward`."""
+        gains, taps, _, state = self(torch.from_numpy(erb), torch.from_numpy(spec), state)
+        return gains.numpy(), taps.numpy(), state
 
     def forward(self, erb: Tensor, spec: Tensor, state: State | None = None) -> tuple[Tensor, Tensor, Tensor, State]:
         """Process the next T frames.

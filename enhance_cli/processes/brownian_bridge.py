@@ -4,14 +4,16 @@ This is the Schroedinger bridge with sigma_t^2 = rho^2 t and alpha = 1 ("SB-CFM"
 Both ends are exact, so sampling starts at y itself. Noise is standard normal in each real part.
 """
 
-from dataclasses import dataclass
-from typing import ClassVar
+from __future__ import annotations
 
-import torch
-from torch import Tensor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
 
 from enhance_cli.contracts import TimeT
 from enhance_cli.processes.process import Bridge
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class BrownianBridge(Bridge):
         return t
 
     def drift(self, x: Tensor, y: Tensor, t: Tensor) -> Tensor:
-        return torch.zeros_like(x)
+        return x.new_zeros(x.shape)
 
     def diffusion(self, t: Tensor) -> Tensor:
-        return torch.full_like(t, self.rho)
+        return t.new_full(t.shape, self.rho)

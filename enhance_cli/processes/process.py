@@ -3,18 +3,22 @@
 Times t are (B,) tensors (`mean`, `sample` and `score` also take floats). States have any shape (B, ...), real or
 complex. `noise_scale` is the spread of each real part of z: 2^-1/2 where the published model is defined on complex
 normal noise of unit total variance, as most are.
+
+torch is imported when a tensor comes: the times and the variances of a bridge are plain numbers.
 """
+
+from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from typing import ClassVar
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, ClassVar
 
 from enhance_cli import contracts
 from enhance_cli.contracts import Time, TimeT
 from enhance_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class Process(contracts.Process, ABC):
@@ -64,6 +68,8 @@ class Process(contracts.Process, ABC):
         Its deviation from the mean is scaled by std(r) / std(t). This solves the probability-flow ODE if x0 is the
         truth (the deterministic step of DDIM, and of bridge_ode).
         """
+        import torch
+
         before, after = self.std(_time(t, x)), self.std(_time(r, x))
         carry = torch.where(before > 0, after / before.clamp_min(1e-12), torch.zeros_like(before))
         return self.mean(x0, y, r) + like(carry, x) * (x - self.mean(x0, y, t))
@@ -160,8 +166,10 @@ def like(t: Tensor, x: Tensor) -> Tensor:
 
 def expm1(x: TimeT) -> TimeT:
     """Return e^x - 1 of a float or a tensor."""
-    return torch.expm1(x) if isinstance(x, Tensor) else math.expm1(x)
+    return math.expm1(x) if isinstance(x, (int, float)) else x.expm1()
 
 
 def _time(t: Time, x: Tensor) -> Tensor:
-    return t if isinstance(t, Tensor) else torch.tensor(t, dtype=x.dtype.to_real(), device=x.device)
+    import torch
+
+    return t if isinstance(t, torch.Tensor) else torch.tensor(t, dtype=x.dtype.to_real(), device=x.device)

@@ -5,14 +5,17 @@ sigma_t^2 = c (k^2t - 1) / (2 ln k). The path stays longer near the clean end th
 generative speech enhancement".) Sampling ends at t = 1e-4 as published.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from math import log
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from enhance_cli.contracts import TimeT
 from enhance_cli.processes.process import Bridge, expm1
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class SchroedingerBridgeVE(Bridge):
         return expm1(2 * log(self.k) * t) / expm1(2 * log(self.k))
 
     def drift(self, x: Tensor, y: Tensor, t: Tensor) -> Tensor:
-        return torch.zeros_like(x)
+        return x.new_zeros(x.shape)
 
     def diffusion(self, t: Tensor) -> Tensor:
-        return self.c**0.5 * torch.exp(log(self.k) * t)
+        return self.c**0.5 * (log(self.k) * t).exp()

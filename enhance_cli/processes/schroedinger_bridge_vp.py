@@ -4,13 +4,17 @@ beta = beta_min + (beta_max - beta_min) t. With B the integral of beta from 0 to
 (e^B - 1). (Jukic et al., 2024, "Schroedinger bridge for generative speech enhancement".)
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from math import e
-
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from enhance_cli.contracts import TimeT
 from enhance_cli.processes.process import Bridge, expm1, like
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)

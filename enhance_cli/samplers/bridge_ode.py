@@ -4,14 +4,20 @@ With s = sigma_t^2 and the estimate x held fixed over a step from r to t, all re
 x_t = c x_r + [(1-s_t) - c (1-s_r)] x + [s_t - c s_r] y, where c = sqrt(s_t (1-s_t) / (s_r (1-s_r))). The first step
 starts on the Dirac end x_1 = y, where this becomes the mean (1-s_t) x + s_t y. (Chen et al., 2023, "Schroedinger
 bridges beat diffusion models on text-to-speech synthesis".)
+
+States may be tensors or NumPy arrays: torch is not imported here.
 """
 
-from math import sqrt
+from __future__ import annotations
 
-from torch import Tensor
+from math import sqrt
+from typing import TYPE_CHECKING
 
 from enhance_cli.contracts import Bridge, Draw, Estimate
 from enhance_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def sample(

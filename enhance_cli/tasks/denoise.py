@@ -11,8 +11,11 @@ stage runs as both: the first stage as a stream at 48 kHz, its own network in wi
 Nyquist frequency.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Iterator
 from itertools import chain
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,13 +23,16 @@ from enhance_cli.audio.level import Meter
 from enhance_cli.audio.level_track import LevelTrack
 from enhance_cli.audio.resample import Resampler
 from enhance_cli.audio.upper_band import UpperBand
-from enhance_cli.models.load import Model
 from enhance_cli.models.streams import maps_spectra, open_stream
-from enhance_cli.models.windowed_denoiser import WindowedDenoiser
 from enhance_cli.tasks.engine import Order, engine_for
 from enhance_cli.tasks.options import DenoiseOptions
 from enhance_cli.tasks.stream import Waiting, measured, resampled
 from enhance_cli.tasks.windows import WindowPlan, cut, join
+
+if TYPE_CHECKING:
+    from enhance_cli.models.graphs.denoiser import GraphDenoiser, GraphDenoiserModel
+    from enhance_cli.models.load import Model
+    from enhance_cli.models.windowed_denoiser import WindowedDenoiser
 
 WINDOW_SECONDS = 5.0  # longer ones are a little faster and take more memory, above all when several run at a time
 UNBOUNDED_WINDOW_SECONDS = 10.0  # for networks whose context has no end
@@ -40,7 +46,7 @@ class Denoiser:
     files, also at the same time.
     """
 
-    def __init__(self, model: Model, options: DenoiseOptions = DenoiseOptions()):
+    def __init__(self, model: Model | GraphDenoiserModel, options: DenoiseOptions = DenoiseOptions()):
         """Prepare the model. Raises UsageError for steps, sampler, settings or guide that the model does not allow."""
         self.spec, self.options = model.spec, options
         self.extractor = model.extractor
@@ -50,8 +56,8 @@ class Denoiser:
         if model.process is None:
             self.spec.choose(options.steps, options.sampler)
         else:
-            self.windowed = WindowedDenoiser(
-                model, steps=options.steps, sampler=options.sampler, sampler_args=options.sampler_args,
+            self.windowed = model.windowed(
+                steps=options.steps, sampler=options.sampler, sampler_args=options.sampler_args,
                 guide=options.guide, seed=options.seed,
             )  # fmt: skip
             self.plan = self._plan(self.windowed)
@@ -59,7 +65,7 @@ class Denoiser:
         longest = self.plan.whole if self.windowed is None or self.windowed.fills_up else 0
         self.engine = engine_for(model, run, options.batch_size, longest, options.threads)
 
-    def _plan(self, model: WindowedDenoiser) -> WindowPlan:
+    def _plan(self, model: WindowedDenoiser | GraphDenoiser) -> WindowPlan:
         usual = UNBOUNDED_WINDOW_SECONDS if model.reach is None else WINDOW_SECONDS
         window = int((self.options.window_seconds or self.spec.window_seconds or usual) * model.rate)
         if model.reach is not None:
@@ -228,7 +234,9 @@ def _added(waiting: Waiting, change: np.ndarray, channels: int) -> Iterator[np.n
         yield rows
 
 
-def run(audio: np.ndarray, rate: int, model: Model, options: DenoiseOptions = DenoiseOptions()) -> np.ndarray:
+def run(
+    audio: np.ndarray, rate: int, model: Model | GraphDenoiserModel, options: DenoiseOptions = DenoiseOptions()
+) -> np.ndarray:
     """Clean (C, N) at `rate`. Returns (C, N), the same as the command gives for a file with these samples."""
     level = measured(audio, rate)
     denoiser = Denoiser(model, options)

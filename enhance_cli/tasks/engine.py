@@ -18,10 +18,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from enhance_cli.errors import EnhanceError
-from enhance_cli.models.device import is_out_of_memory, release_memory, set_threads, threads_to_use
+from enhance_cli.models.device import (
+    MAX_PARAMETERS_FOR_PARALLEL_WINDOWS,
+    is_out_of_memory,
+    release_memory,
+    set_threads,
+    threads_to_use,
+)
 from enhance_cli.tasks.windows import Window
 
 if TYPE_CHECKING:
+    from enhance_cli.models.graphs.denoiser import GraphDenoiserModel
     from enhance_cli.models.load import Model
     from enhance_cli.models.stems import StemModel
 
@@ -151,11 +158,8 @@ def _unpad(window: Window, future: Future) -> tuple[Window, np.ndarray]:
     return window, future.result()[:, : window.audio.shape[1]]
 
 
-MAX_PARAMETERS_FOR_PARALLEL_WINDOWS = 12_000_000
-
-
 def engine_for(
-    model: Model | StemModel,
+    model: Model | StemModel | GraphDenoiserModel,
     run: Callable[[list[Order]], list[np.ndarray]],
     batch_size: int,
     longest: int,
@@ -169,6 +173,8 @@ def engine_for(
     """
     if model.device.type != "cpu":
         return Engine(run, threads=2, together=batch_size, longest=longest)
+    if model.runtime == "onnx":  # whose sessions have the threads of a single window
+        return Engine(run, model.windows_at_once(threads))
     count = threads_to_use(threads)
     light = sum(p.numel() for p in model.network.parameters()) <= MAX_PARAMETERS_FOR_PARALLEL_WINDOWS
     return Engine(run, count, torch_threads=1) if light else Engine(run, 1, torch_threads=count)

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from enhance_cli.tasks.options import DenoiseOptions, PipelineOptions, StemOptions
 
 if TYPE_CHECKING:
+    from enhance_cli.models.graphs.denoiser import GraphDenoiserModel
+    from enhance_cli.models.load import Model
     from enhance_cli.models.registry import Entry
     from enhance_cli.tasks.denoise import Denoiser
     from enhance_cli.tasks.embedding_pipeline import EmbeddingPipeline
@@ -19,32 +21,68 @@ if TYPE_CHECKING:
 
 
 def load_denoiser(
-    entry: Entry, options: DenoiseOptions, *, device: str, precision: str, threads: int | None
+    entry: Entry,
+    options: DenoiseOptions,
+    *,
+    device: str,
+    precision: str,
+    threads: int | None,
+    runtime: str = "auto",
 ) -> tuple[Denoiser, dict[str, Any]]:
     """Return the Denoiser of the model `entry`."""
-    from enhance_cli.models.device import pick_device, pick_precision
-    from enhance_cli.models.load import load_file
     from enhance_cli.tasks.denoise import Denoiser
 
-    chosen = pick_device(device)
-    precision = pick_precision(precision, chosen)
-    model = load_file(entry.path, chosen, precision, entry.sha256)
+    model = load_denoiser_model(
+        entry, options.sampler, options.guide, device=device, precision=precision, threads=threads, runtime=runtime
+    )
     denoiser = Denoiser(model, replace(options, threads=threads))
-    return denoiser, {"revision": entry.sha256, "device": str(chosen), "precision": precision}
+    return denoiser, {"revision": entry.sha256, **facts_of(model)}
+
+
+def load_denoiser_model(
+    entry: Entry,
+    sampler: str | None,
+    guide: str | None,
+    *,
+    device: str,
+    precision: str,
+    threads: int | None,
+    runtime: str,
+) -> Model | GraphDenoiserModel:
+    """Return the model `entry` in the runtime that `runtime` ("auto", "onnx" or "torch") and the settings allow."""
+    from enhance_cli.models.graphs.packaged import denoiser_obstacle, load_denoiser_graphs
+    from enhance_cli.models.runtime import pick_runtime
+    from enhance_cli.models.spec import read_spec
+
+    obstacle = denoiser_obstacle(read_spec(entry.path), sampler, guide)
+    if pick_runtime(runtime, device=device, precision=precision, obstacle=obstacle) == "onnx":
+        return load_denoiser_graphs(entry, threads)
+    from enhance_cli.models.device import pick_device, pick_precision
+    from enhance_cli.models.load import load_file
+
+    chosen = pick_device(device)
+    return load_file(entry.path, chosen, pick_precision(precision, chosen), entry.sha256)
+
+
+def facts_of(model: Any) -> dict[str, str]:
+    """Return the fields of records that say what computes."""
+    return {"runtime": model.runtime, "device": str(model.device), "precision": model.precision}
 
 
 def load_stem_extractor(
-    entry: Entry, options: StemOptions, *, device: str, precision: str, threads: int | None
+    entry: Entry, options: StemOptions, *, device: str, precision: str, threads: int | None, runtime: str = "auto"
 ) -> tuple[StemExtractor, dict[str, Any]]:
     """Return the StemExtractor of the model `entry`."""
     from enhance_cli.models.device import pick_device, pick_precision
+    from enhance_cli.models.runtime import pick_runtime
     from enhance_cli.models.stems import load_stems
     from enhance_cli.tasks.extract_stem import StemExtractor
 
+    pick_runtime(runtime, device=device, precision=precision, obstacle=f"{entry.name} has no graph")
     chosen = pick_device(device)
     model = load_stems(entry, chosen, pick_precision(precision, chosen))
     extractor = StemExtractor(model, replace(options, threads=threads))
-    facts = {"revision": entry.sha256, "device": str(chosen), "precision": model.precision}
+    facts = {"revision": entry.sha256, **facts_of(model)}
     windowed = extractor.windowed
     if windowed.steps:
         facts |= {"sampler": windowed.sampler, "sampler_args": {"sigma": windowed.sigma} if windowed.sigma else {}}
@@ -52,13 +90,15 @@ def load_stem_extractor(
 
 
 def load_embedding_pipeline(
-    entry: Entry, options: PipelineOptions, *, device: str, precision: str, threads: int | None
+    entry: Entry, options: PipelineOptions, *, device: str, precision: str, threads: int | None, runtime: str = "auto"
 ) -> tuple[EmbeddingPipeline, dict[str, Any]]:
     """Return the EmbeddingPipeline of the repair model `entry`."""
     from enhance_cli.models.device import pick_device, pick_precision, set_threads
     from enhance_cli.models.load import load_file
+    from enhance_cli.models.runtime import pick_runtime
     from enhance_cli.tasks.embedding_pipeline import EmbeddingPipeline
 
+    pick_runtime(runtime, device=device, precision=precision, obstacle=f"{entry.name} has no graph")
     set_threads(threads)
     chosen = pick_device(device)
     precision = pick_precision(precision, chosen)
@@ -66,6 +106,6 @@ def load_embedding_pipeline(
     pipeline = EmbeddingPipeline(model, options.repair, options.extractor, options.embed)
     if options.recordings:
         pipeline.load_extractor()
-    facts = {"revision": entry.sha256, "device": str(chosen), "precision": precision}
+    facts = {"revision": entry.sha256, **facts_of(model)}
     facts |= {"extractor": pipeline.extractor_id, "steps": pipeline.repairer.steps}
     return pipeline, facts | {"sampler": model.spec.samplers[0]}

@@ -64,8 +64,9 @@ def with_progress(transform: Transform, on_progress: Callable[[object, float | N
 
 
 def where_of(facts: Mapping[str, Any]) -> str:
-    """Return "on DEVICE in PRECISION" for a worker in this process."""
-    return f"on {facts['device']} in {facts['precision']}"
+    """Return "on DEVICE in PRECISION" for a worker in this process, and the runtime if it is not torch."""
+    by = ", ONNX Runtime" if facts.get("runtime") == "onnx" else ""
+    return f"on {facts['device']} in {facts['precision']}{by}"
 
 
 def facts_of(spec: WorkerSpec) -> dict[str, Any]:
@@ -74,4 +75,4 @@ def facts_of(spec: WorkerSpec) -> dict[str, Any]:
     Workers load the model themselves. It is loaded here too, on the CPU, to refuse wrong settings before any worker starts.
     """
     _, facts = replace(spec, device="cpu", precision="auto", threads=1).load_worker()
-    return {name: fact for name, fact in facts.items() if name not in ("device", "precision")}
+    return {name: fact for name, fact in facts.items() if name not in ("device", "precision", "runtime")}

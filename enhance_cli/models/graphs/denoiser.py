@@ -1,0 +1,153 @@
+"""Run denoising models by ONNX Runtime and NumPy: what models.load, models.windowed_denoiser and DeepFilterNet do in torch.
+
+Only the deterministic sampler of bridges is here, since the noise that others draw comes from torch's generators.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from enhance_cli.audio.stft_numpy import NumpyFrontend
+from enhance_cli.models.device import MAX_PARAMETERS_FOR_PARALLEL_WINDOWS, cpu_threads
+from enhance_cli.models.graphs.graph import Graph
+from enhance_cli.models.sampling import sampler_settings
+from enhance_cli.models.spec import Spec
+from enhance_cli.processes import PROCESSES
+from enhance_cli.samplers import SAMPLERS
+
+State = dict[str, np.ndarray]
+
+
+class CPU:
+    """Stand for torch.device("cpu")."""
+
+    type = "cpu"
+
+    def __str__(self) -> str:
+        return self.type
+
+
+class GraphDenoiserModel:
+    """Hold a denoising model ready to run, as models.load.Model. `extractor` runs as a stream, or is None."""
+
+    runtime, precision = "onnx", "fp32"
+
+    def __init__(self, spec: Spec, windows: Graph | None, stream: Graph | None):
+        """Take the graphs of the network that runs in windows, and of the one that runs as a stream."""
+        self.spec, self.device, self.graph = spec, CPU(), windows
+        self.process = PROCESSES[spec.process](**spec.process_args) if spec.process else None
+        self.frontend = None if spec.frontend is None else NumpyFrontend(**spec.frontend)
+        self.extractor = None if stream is None else GraphFrames(stream)
+
+    def windowed(self, **settings: Any) -> "GraphDenoiser":
+        """Return what computes windows of waveforms, with the settings of GraphDenoiser."""
+        assert self.graph is not None and self.frontend is not None  # networks that run in windows have both
+        return GraphDenoiser(self.spec, self.graph, self.process, self.frontend, **settings)
+
+    def windows_at_once(self, threads: int | None) -> int:
+        """Return how many windows are computed side by side: of a large network one, by all threads."""
+        return cpu_threads(threads) if is_light(self.graph) else 1
+
+
+def is_light(graph: Graph | None) -> bool:
+    """Tell whether a network is so small that windows run side by side, one thread each."""
+    return graph is None or graph.facts["parameters"] <= MAX_PARAMETERS_FOR_PARALLEL_WINDOWS
+
+
+class GraphFrames:
+    """Run DeepFilterNet over consecutive frames (networks.deepfilternet)."""
+
+    def __init__(self, graph: Graph):
+        self._graph = graph
+        self._names: list[str] = [name for name in graph.inputs if name.startswith("state.")]
+
+    def initial_state(self, batch: int) -> State:
+        """Return the state before the first frame: silence."""
+        shapes = {name: self._graph.inputs[name] for name in self._names}
+        return {
+            name: np.zeros([size if isinstance(size, int) else batch for size in shape], np.float32)
+            for name, shape in shapes.items()
+        }
+
+    def infer(self, erb: np.ndarray, spec: np.ndarray, state: State) -> tuple[np.ndarray, np.ndarray, State]:
+        """Return gains (B, T, 32), taps (B, T, 96, 5, 2) and the new state for the next T frames."""
+        outputs = ["gains", "taps", *(f"new_{name}" for name in self._names)]
+        gains, taps, *new = self._graph.run(outputs, {"erb": erb, "spec": spec, **state})
+        return gains, taps, dict(zip(self._names, new))
+
+
+class GraphDenoiser:
+    """Compute the change that a model makes to windows, as models.windowed_denoiser.WindowedDenoiser."""
+
+    guide_reach = 0
+
+    def __init__(
+        self,
+        spec: Spec,
+        graph: Graph,
+        process: Any,
+        frontend: NumpyFrontend,
+        *,
+        steps: int | None,
+        sampler: str | None,
+        sampler_args: dict,
+        guide: str | None,
+        seed: int,
+    ):
+        """Prepare the sampler. `guide` and `seed` are not used: the sampler is deterministic.
+
+        Raises UsageError for steps, sampler or settings that the model does not allow.
+        """
+        self.spec, self.graph, self.process, self.frontend = spec, graph, process, frontend
+        self.rate, self.hop, self.grid = spec.sample_rate, frontend.hop, frontend.hop
+        self.fills_up = frontend.pad_mode == "constant"
+        self.steps, name = spec.choose(steps, sampler)
+        settings = sampler_settings(spec, name, sampler_args)
+        if "start" in settings:
+            process.levels(self.steps, settings["start"])  # refuses a time where sampling cannot start
+        self.sample: Callable = partial(SAMPLERS[name], **settings)
+        receptive_field = graph.facts["receptive_field"]
+        self.reach = None if receptive_field is None else (receptive_field * self.steps + 2) * self.hop
+
+    def changes(self, windows: Sequence[np.ndarray], starts: Sequence[int], scales: Sequence) -> list[np.ndarray]:
+        """Denoise windows of one shape. Arguments and result as in WindowedDenoiser."""
+        channels, samples = windows[0].shape
+        audio = np.concatenate(windows).astype(np.float32)
+        factor = np.concatenate(scales).astype(np.float32)
+        y = self.frontend.analyze(self._padded(audio * factor))
+        estimate = self._estimate(y, y)
+        change = self.frontend.synthesize(estimate, samples) - self.frontend.synthesize(y, samples)
+        parts = np.split(change / factor, len(windows)), np.split(audio, len(windows))
+        return [np.concatenate(pair) for pair in zip(*parts)]
+
+    def refinements(self, windows: Sequence[np.ndarray], starts: Sequence[int]) -> list[np.ndarray]:
+        """Refine the estimates of a first stage. Arguments and result as in WindowedDenoiser."""
+        samples = windows[0].shape[1]
+        sides = zip(*(np.split(window.astype(np.float32), 2) for window in windows))
+        noisy, first = (self.frontend.analyze(self._padded(np.concatenate(side))) for side in sides)
+        estimate = self._estimate(noisy, first)[:, :, : first.shape[2]]
+        silent = (noisy == 0).all(axis=3, keepdims=True).all(axis=1, keepdims=True)
+        estimate = np.where(silent, first, estimate)  # digital silence stays what it is
+        change = self.frontend.synthesize(estimate, samples) - self.frontend.synthesize(first, samples)
+        return np.split(np.float32(self.spec.refinement) * change, len(windows))
+
+    def _padded(self, audio: np.ndarray) -> np.ndarray:
+        return np.pad(audio, ((0, 0), (0, -audio.shape[1] % self.hop if self.fills_up else 0)))
+
+    def _estimate(self, noisy: np.ndarray, start: np.ndarray) -> np.ndarray:
+        """Return the clean estimate (B, 2, T, F) of spectrograms, sampled from `start`, with frames that fill them up."""
+        y, x = self._filled(noisy), self._filled(start)
+
+        def estimate(x: np.ndarray, t: float) -> np.ndarray:
+            times = np.full(len(x), t, np.float32)
+            return self.graph.run(["estimate"], {"x": x.astype(np.float32), "y": y, "t": times})[0]
+
+        return self.sample(estimate, self.process, x, self.steps, None)
+
+    def _filled(self, y: np.ndarray) -> np.ndarray:
+        """Pad the frame axis of y (B, 2, T, F) to a multiple of `spec.frames_multiple` (see models.load.Model)."""
+        missing = -y.shape[2] % self.spec.frames_multiple
+        reflect = self.spec.frame_padding == "reflect" and missing < y.shape[2]
+        return np.pad(y, ((0, 0), (0, 0), (0, missing), (0, 0)), mode="reflect" if reflect else "constant")

@@ -1,0 +1,89 @@
+"""Open a network as an ONNX graph in ONNX Runtime: NumPy arrays in and out.
+
+The graphs of shipped networks hold no weights. They are given those of a .safetensors file when they are opened, so
+graph and file cannot disagree. Sessions compute with as many threads as they are told. With one thread they compute in
+the thread that calls them, and several may call at once.
+"""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+
+from enhance_cli.errors import ModelError
+
+FACTS_KEY = "enhance.graph"  # JSON of Graph.facts in the metadata of a graph
+NO_FOLDER = os.devnull  # where weights outside a graph are looked for: nowhere
+
+
+class Graph:
+    """Hold a graph that is ready to run, from several threads at once.
+
+    `facts`: what the header of a model does not say, such as "receptive_field" and "parameters". `metadata`: all of the
+    file's.
+    """
+
+    def __init__(self, graph: bytes, name: str, *, weights: Mapping[str, np.ndarray] | None = None, threads: int = 1):
+        """Open a graph.
+
+        Args:
+            graph: the bytes of an .onnx file.
+            name: path of the model for messages.
+            weights: arrays for the graph's initializers that hold none.
+            threads: number of CPU threads that compute one call.
+
+        Raises ModelError if it is damaged, needs operators or files that are not there, or does not fit the weights.
+        """
+        onnxruntime = import_onnxruntime()
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+        options.log_severity_level = 4  # errors come as exceptions
+        options.add_session_config_entry("session.model_external_initializers_file_folder_path", NO_FOLDER)
+        self._kept = [onnxruntime.OrtValue.ortvalue_from_numpy(array) for array in (weights or {}).values()]
+        try:
+            if weights:
+                options.add_external_initializers(list(weights), self._kept)
+            self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+            self.metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
+            self.facts: dict = json.loads(self.metadata.get(FACTS_KEY, "{}"))
+        except Exception as error:  # a stranger's file can be anything
+            raise ModelError(f"{name}: ONNX Runtime cannot open its graph ({_reason(error)})", REMEDY) from error
+        self.inputs = {item.name: item.shape for item in self._session.get_inputs()}
+        self.outputs = [item.name for item in self._session.get_outputs()]
+
+    def run(self, outputs: Sequence[str], inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        """Return the arrays of the named outputs."""
+        return self._session.run(outputs, dict(inputs))
+
+
+REMEDY = "update onnxruntime and enhance-cli, or export the model again"
+
+
+def import_onnxruntime() -> ModuleType:
+    """Return ONNX Runtime. Raises ModelError if it cannot be imported."""
+    try:
+        import onnxruntime
+    except ImportError as error:
+        reason = " ".join(str(error).split())
+        hint = "install onnxruntime, or use --runtime torch"
+        raise ModelError(f"ONNX Runtime cannot be imported ({reason})", hint) from error
+    return onnxruntime
+
+
+def read_weights(path: Path) -> dict[str, np.ndarray]:
+    """Return the weights of a .safetensors file by name, float32. Raises ModelError."""
+    try:
+        with safe_open(path, framework="numpy") as file:
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"{path}: not a safetensors file ({error})", "see `enhance models list`") from error
+    floats = {name: array for name, array in weights.items() if array.dtype.kind == "f"}  # and no counters
+    return {name: array.astype(np.float32) for name, array in floats.items()}
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]

@@ -1,0 +1,70 @@
+"""Find the graphs of shipped networks, which lie in the package without weights: one for each network and its arguments."""
+
+import hashlib
+import json
+from importlib import resources
+from pathlib import Path
+
+from enhance_cli.errors import ModelError
+from enhance_cli.models import registry
+from enhance_cli.models.device import MAX_PARAMETERS_FOR_PARALLEL_WINDOWS, cpu_threads
+from enhance_cli.models.graphs.denoiser import GraphDenoiserModel
+from enhance_cli.models.graphs.graph import Graph, read_weights
+from enhance_cli.models.spec import Spec, check_sha256, read_spec
+
+STREAMING_NETWORK = "deepfilternet"
+SAMPLER = "bridge_ode"  # draws no noise
+
+
+def folder() -> Path:
+    return Path(str(resources.files("enhance_cli"))) / "checkpoints" / "graphs"
+
+
+def graph_path(spec: Spec) -> Path:
+    """Return where the graph of the model's network lies, if it is there."""
+    described = json.dumps([spec.network, spec.network_args], sort_keys=True)
+    return folder() / f"{spec.network}-{hashlib.sha256(described.encode()).hexdigest()[:8]}.onnx"
+
+
+def denoiser_obstacle(spec: Spec, sampler: str | None, guide: str | None) -> str | None:
+    """Return why a denoising model needs torch with these settings (None: the model's own), or None if it does not."""
+    if not graph_path(spec).is_file():
+        return f"{spec.name} has no graph"
+    if spec.choose_guide(guide) != "none":
+        return f"{spec.name} takes a guide"
+    if spec.process and spec.choose(None, sampler)[1] != SAMPLER:
+        return f"the sampler {spec.choose(None, sampler)[1]} draws noise"
+    if spec.process and spec.prediction != {"kind": "data"}:
+        return f"{spec.name} does not predict the clean signal itself"
+    return None
+
+
+def load_denoiser_graphs(entry: registry.Entry, threads: int | None = None) -> GraphDenoiserModel:
+    """Return the model of an entry for which there is no obstacle. `threads`: of the CPU.
+
+    Raises ModelError if a file is missing or damaged, or does not fit its graph.
+    """
+    spec = read_spec(entry.path)
+    graph = open_graph(spec, entry, threads)
+    if spec.network == STREAMING_NETWORK:
+        return GraphDenoiserModel(spec, None, graph)
+    if not spec.first_stage:
+        return GraphDenoiserModel(spec, graph, None)
+    first = registry.find(spec.first_stage, spec.task)
+    return GraphDenoiserModel(spec, graph, open_graph(read_spec(first.path), first))
+
+
+def open_graph(spec: Spec, entry: registry.Entry, threads: int | None = None) -> Graph:
+    """Return the graph of the model with this header, with the weights of its file. Raises ModelError.
+
+    A large network computes a window with all `threads`, a small one with one thread.
+    """
+    check_sha256(entry.path, entry.sha256)
+    weights = read_weights(entry.path)
+    large = sum(array.size for array in weights.values()) > MAX_PARAMETERS_FOR_PARALLEL_WINDOWS
+    path = graph_path(spec)
+    try:
+        graph = path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read ({error.strerror})", "reinstall enhance-cli") from error
+    return Graph(graph, str(entry.path), weights=weights, threads=cpu_threads(threads) if large else 1)

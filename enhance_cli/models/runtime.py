@@ -1,0 +1,67 @@
+"""Choose what computes a model: ONNX Runtime on CPUs where it can, else torch, which takes seconds to import.
+
+torch is not imported here unless a GPU may be present.
+"""
+
+import ctypes.util
+import os
+import platform
+import sys
+from importlib import metadata
+from pathlib import Path
+
+from enhance_cli.errors import UsageError
+from enhance_cli.models.device import check_precision, pick_device
+
+RUNTIMES = ("auto", "onnx", "torch")
+GPU_DRIVERS = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd", "/proc/driver/nvidia/version")  # NVIDIA, WSL, AMD
+
+
+def pick_runtime(wanted: str, *, device: str, precision: str, obstacle: str | None) -> str:
+    """Return "onnx" or "torch".
+
+    Args:
+        wanted: "auto", "onnx" or "torch".
+        device, precision: as the user gave them. ONNX Runtime computes on CPUs in fp32.
+        obstacle: why the model and its settings need torch, or None if they do not.
+
+    Raises UsageError for "onnx" where it is not possible.
+    """
+    if wanted not in RUNTIMES:
+        raise UsageError(f"--runtime {wanted}: unknown", f"use {', '.join(RUNTIMES)}")
+    check_precision(precision)
+    if device not in ("auto", "cpu"):
+        obstacle = f"--device {device} is not the CPU"
+    elif precision not in ("auto", "fp32"):
+        obstacle = f"--precision {precision} is not fp32"
+    if wanted == "onnx" and obstacle:
+        raise UsageError(f"--runtime onnx: {obstacle}", "leave it away, or use --runtime torch")
+    if wanted != "auto":
+        return wanted
+    return "torch" if obstacle or (device == "auto" and takes_gpu()) else "onnx"
+
+
+def takes_gpu() -> bool:
+    """Tell whether `--device auto` is a GPU. Without any sign of one torch is not asked."""
+    if not may_have_gpu():
+        return False
+    try:
+        return pick_device("auto").type != "cpu"
+    except (ImportError, OSError):  # a broken torch has no GPU
+        return False
+
+
+def may_have_gpu() -> bool:
+    """Tell whether there are signs of a GPU that the installed torch could use."""
+    if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1") and sys.platform != "darwin":
+        return False
+    try:
+        if metadata.version("torch").endswith("+cpu"):
+            return False
+    except metadata.PackageNotFoundError:
+        return False
+    if sys.platform == "darwin":
+        return platform.machine() == "arm64"
+    if sys.platform == "win32":
+        return ctypes.util.find_library("nvcuda") is not None
+    return any(Path(path).exists() for path in GPU_DRIVERS)

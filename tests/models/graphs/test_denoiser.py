@@ -1,0 +1,119 @@
+"""The shipped denoisers in ONNX Runtime: the same samples as in torch, whatever the windows and the threads, and no torch."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+import enhance_cli
+from enhance_cli.models import registry
+from enhance_cli.models.graphs import packaged
+from enhance_cli.models.spec import read_spec
+
+RECORDINGS = Path(__file__).parents[2] / "audio_files"
+SHIPPED = ["denoise-48k", "denoise-s", "deepfilternet3"]
+FULL_SCALE_DIFFERENCE = 1e-5  # -100 dB
+
+
+def recording(name="noisy_speech_48k.flac", seconds=3.0):
+    with soundfile.SoundFile(RECORDINGS / name) as file:
+        return file.read(int(seconds * file.samplerate), dtype="float32"), file.samplerate
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+@pytest.mark.parametrize("steps", [1, 3])
+def test_both_runtimes_give_the_same_samples(name, steps):
+    audio, rate = recording()
+    steps = None if name == "deepfilternet3" else steps
+    mine, torchs = (
+        enhance_cli.denoise(audio, rate, model=name, device="cpu", runtime=runtime, steps=steps)
+        for runtime in ("onnx", "torch")
+    )
+    assert np.abs(mine - audio).max() > 0.01  # it does something
+    assert np.abs(mine - torchs).max() < FULL_SCALE_DIFFERENCE
+
+
+@pytest.mark.parametrize("name", ["denoise-48k", "denoise-s"])
+def test_stereo_with_digital_silence_at_16_khz_is_the_same_too(name):
+    audio, rate = recording("noisy_speech.flac")
+    audio = np.stack([audio, np.roll(audio, 5000)])
+    audio[:, 12000:24000] = 0
+    mine, torchs = (
+        enhance_cli.denoise(audio, rate, model=name, device="cpu", runtime=runtime) for runtime in ("onnx", "torch")
+    )
+    assert np.abs(mine - torchs).max() < FULL_SCALE_DIFFERENCE
+    assert np.abs(mine[:, 14000:22000]).max() < 1e-6
+
+
+@pytest.mark.parametrize("name", ["denoise-48k", "denoise-s"])
+def test_windows_equal_the_whole_and_threads_change_no_bit(name):
+    audio, rate = recording(seconds=6.0)
+    clean = {
+        (window, threads): enhance_cli.denoise(
+            audio, rate, model=name, device="cpu", runtime="onnx", window_seconds=window, threads=threads
+        )
+        for window, threads in ((2.5, 1), (2.5, 2), (10.0, 1))
+    }
+    assert np.array_equal(clean[2.5, 1], clean[2.5, 2])
+    assert np.abs(clean[2.5, 1] - clean[10.0, 1]).max() < 2e-6
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_every_shipped_denoiser_has_its_graph(name):
+    """`make graphs` writes them after a network or the sizes of a shipped model have changed."""
+    spec = read_spec(registry.find(name, "denoise").path)
+    assert packaged.denoiser_obstacle(spec, None, None) is None
+
+
+def test_the_graphs_hold_no_weights_and_there_are_none_too_many():
+    assert {path.name for path in packaged.folder().glob("*.onnx")} == {
+        packaged.graph_path(read_spec(entry.path)).name
+        for entry in registry.entries()
+        if packaged.graph_path(read_spec(entry.path)).is_file()
+    }
+    assert all(path.stat().st_size < 300_000 for path in packaged.folder().glob("*.onnx"))
+
+
+def run_without_torch(tmp_path, *words):
+    """Return the finished process of `enhance` with these words, where importing torch raises."""
+    code = (
+        "import sys\n"
+        "class NoTorch:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.split('.')[0] in ('torch', 'torchaudio'): raise ImportError('torch is broken')\n"
+        "sys.meta_path.insert(0, NoTorch())\n"
+        f"sys.argv = ['enhance', *{[str(word) for word in words]!r}]\n"
+        "from enhance_cli.cli import main\n"
+        "main()\n"
+    )
+    return subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_denoising_on_a_cpu_needs_no_torch(tmp_path, name):
+    audio, rate = recording(seconds=1.0)
+    soundfile.write(tmp_path / "in.wav", audio, rate)
+    done = run_without_torch(tmp_path, "denoise", "in.wav", "--model", name, "--report", "r.jsonl")
+    assert done.returncode == 0, done.stderr
+    assert '"runtime": "onnx"' in (tmp_path / "r.jsonl").read_text()
+    clean, _ = soundfile.read(tmp_path / "in_denoised.wav", dtype="float32")
+    assert np.abs(clean - audio).max() > 0.01
+
+
+def test_heavy_packages_stay_out_of_a_short_call(tmp_path):
+    audio, rate = recording(seconds=1.0)
+    soundfile.write(tmp_path / "in.wav", audio, rate)
+    code = (
+        "import sys\n"
+        "from enhance_cli.cli import main\n"
+        "sys.argv = ['enhance', 'denoise', 'in.wav']\n"
+        "try: main()\n"
+        "except SystemExit as end: assert not end.code\n"
+        "heavy = {'torch', 'torchaudio', 'scipy', 'av', 'matplotlib', 'huggingface_hub', 'http', 'onnx'}\n"
+        "sys.exit(f'loaded {heavy & set(sys.modules)}' if heavy & set(sys.modules) else 0)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -11,7 +11,6 @@ from enhance_cli.data.ranges import OutOfRange
 from enhance_cli.errors import UsageError
 from enhance_cli.losses import DISTANCES, LOSSES, SPECTRAL
 from enhance_cli.losses import PAIRINGS as LOSS_PAIRINGS
-from enhance_cli.models.load import STREAMING_NETWORK
 from enhance_cli.models.spec import Spec
 from enhance_cli.networks import NETWORKS
 from enhance_cli.processes import PROCESSES
@@ -22,6 +21,7 @@ from enhance_cli.training.task import Task
 from enhance_cli.training.tasks import TASKS
 from enhance_cli.training.toml_values import Origins, build, out_of_range, unknown_key
 
+TRAINED_AS_STREAM = "deepfilternet"  # network without a process, a front end or a sampler (denoise.stream_objective)
 NETWORK_ARGS = ("model", "network_args")
 
 
@@ -44,7 +44,7 @@ def check(recipe, origins: Origins) -> None:
 
 def _model(model: Spec, origins: Origins) -> None:
     at = lambda key: ("model", key)
-    if model.network == STREAMING_NETWORK:
+    if model.network == TRAINED_AS_STREAM:
         return
     build(_known(PROCESSES, model.process, origins, at("process")), model.process_args, origins, at("process_args"))
     try:

@@ -30,6 +30,7 @@ NETWORKS = Catalogue(
         "wespeaker_resnet34": "wespeaker_resnet34:WeSpeakerResNet34",
         "stem_pair": "stem_pair:StemPair",
         "storm": "storm:StoRM",
+        "tiger_dnr": "tiger_dnr:TigerDnR",
         "unet1d": "unet1d:UNet1d",
     },
 )

@@ -1,13 +1,16 @@
 """`enhance extract-stem` by RoFormers: stems of songs whose two channels are heard together, in windows as published."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import soundfile
 import torch
 
-from enhance_cli.models.load import load_network
+from enhance_cli.models.load import load_network, save_model
 from tests import audio_zoo as zoo
-from tests.models.convert.foreign import bs_roformer, mel_band_roformer
+from tests.golden_numbers import rel_l2
+from tests.models.convert.foreign import bs_roformer, mel_band_roformer, tiger_dnr
 
 pytestmark = pytest.mark.slow
 
@@ -136,3 +139,34 @@ def test_a_silent_song_stays_silent(enhance, vocal_model, tmp_path):
     zoo.save(tmp_path / "song.wav", np.zeros((2, 4000), np.float32), RATE)
     assert enhance("extract-stem", "song.wav", "-m", vocal_model, "--residual").code == 0
     assert not any(sound(tmp_path / f"song_{stem}.wav").any() for stem in ("vocals", "rest", "residual"))
+
+
+@pytest.fixture
+def film_model(enhance, tmp_path):
+    torch.save(tiger_dnr(), tmp_path / "tiger.ckpt")
+    result = enhance("models", "convert", "tiger.ckpt", "-o", "film.safetensors")
+    assert result.lines == ["film.safetensors"], result.stderr
+    return tmp_path / "film.safetensors"
+
+
+def test_dialogue_is_the_mean_of_three_windows_for_each_channel_by_itself(enhance, film_model, tmp_path):
+    """The published program takes the first channel for both. Windows begin every third of a window, silence lies around."""
+    spec, network = load_network(film_model)
+    window, step = round(0.3 * RATE), round(0.1 * RATE)  # 12 seconds as published, which take long
+    save_model(film_model, replace(spec, window_seconds=0.3), network)
+    mix = music(0.25)
+    zoo.save(tmp_path / "film.wav", mix, RATE, subtype="FLOAT")
+    result = enhance("extract-stem", "film.wav", "-m", film_model, "--stem", "dialogue", "--residual")
+    assert result.lines == ["film_dialogue.wav", "film_residual.wav"], result.stderr
+    dialogue, rest = (sound(tmp_path / name) for name in result.lines)
+    network, label = load_network(film_model)[1], torch.tensor([[1, 0, 0]])
+    padded = np.pad(mix, ((0, 0), (2 * step, 2 * window)))
+    expected = np.zeros((2, padded.shape[1]))
+    with torch.inference_mode():
+        for start in range(0, 2 * step + mix.shape[1], step):
+            part = torch.from_numpy(padded[:, start : start + window])
+            found = [network.extract(channel[None, None], label)[0][0, 0].numpy() for channel in part]
+            expected[:, start : start + window] += np.stack(found) / 3
+    assert rel_l2(dialogue, expected[:, 2 * step :][:, : mix.shape[1]]) < 1e-5
+    np.testing.assert_allclose(dialogue + rest, mix, atol=1e-6 * np.abs(dialogue).max())
+    assert np.abs(dialogue[0] - dialogue[1]).max() > 0.01

@@ -22,6 +22,7 @@ CONVERTERS = Catalogue(
         "resemblyzer": "resemblyzer:convert",
         "seed": "seed:convert",
         "speechbrain-ecapa": "speechbrain_ecapa:convert",
+        "tiger-dnr": "tiger_dnr:convert",
         "wespeaker": "wespeaker:convert",
         "wespeaker-onnx": "wespeaker_onnx:convert",
     },

@@ -12,12 +12,13 @@ from torch import Tensor
 from enhance_cli.atomic import replace_file
 from enhance_cli.errors import ModelError
 from enhance_cli.models.convert import CONVERTERS, deepfilternet, fastenhancer
+from enhance_cli.models.convert.checkpoint import read
 from enhance_cli.models.convert.lightning import FREQUENCIES
 from enhance_cli.models.convert.mel_band_roformer import is_mel_band_roformer
 from enhance_cli.models.convert.onnx_graph import has_initializer
 from enhance_cli.models.convert.panns import is_panns
-from enhance_cli.models.convert.pickles import read
 from enhance_cli.models.convert.roformer_shapes import is_roformer, weights_of
+from enhance_cli.models.convert.tiger_dnr import is_tiger_dnr
 from enhance_cli.models.spec import Spec, file_sha256
 
 FULL_PRECISION = (FREQUENCIES, "to_time.0.0.weights")  # of time embeddings: a small error turns into a large angle
@@ -60,8 +61,11 @@ def detect(source: Path) -> str:
     found = read(source)
     if isinstance(found, dict) and isinstance(found.get("model_state"), dict):
         return "resemblyzer"
-    if is_roformer(weights_of(found)):
-        return "mel-band-roformer" if is_mel_band_roformer(weights_of(found)) else "bs-roformer"
+    weights = weights_of(found)
+    if is_roformer(weights):
+        return "mel-band-roformer" if is_mel_band_roformer(weights) else "bs-roformer"
+    if is_tiger_dnr(weights):
+        return "tiger-dnr"
     if isinstance(found, dict) and found and all(isinstance(v, Tensor) for v in found.values()):
         return next((name for key, name in SIGNATURE_TENSORS.items() if key in found), "speechbrain")
     if fastenhancer.is_fastenhancer(found):

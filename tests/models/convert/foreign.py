@@ -71,6 +71,14 @@ def mel_band_roformer(**sizes) -> dict[str, torch.Tensor]:
     return with_frequencies(golden.weights(network.state_dict()))
 
 
+SMALL_TIGER = {"channels": 12, "hidden": 8, "depth": 2, "head_channels": 2, "blocks": 8}
+
+
+def tiger_dnr() -> dict[str, torch.Tensor]:
+    """Weights of a narrow TIGER-DnR, likewise."""
+    return golden.weights(NETWORKS["tiger_dnr"](**SMALL_TIGER).state_dict())
+
+
 def with_frequencies(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     frequencies = 1.0 / 10000 ** (torch.arange(0, 8, 2).float() / 8)
     gates = [name for name in state if name.endswith("to_gates.bias")]

@@ -59,6 +59,39 @@ def transfer(name: str):
         yield lambda done, total: bar.update(task, completed=done, total=total, visible=True)
 
 
+@contextmanager
+def counted(what: str, *, quiet: bool):
+    """Yield a function (done, total) that moves a bar on a terminal, and elsewhere prints a line every 30 s.
+
+    Nothing is shown before its first call: other bars may be there until then.
+    """
+    bars, said = [], []
+
+    def count(done: int, total: int) -> None:
+        if quiet:
+            return
+        if not shows_bars():
+            said[:] = said or [time.monotonic()]
+            if time.monotonic() - said[0] >= 30 and done < total:
+                said[0] = time.monotonic()
+                say(f"{done:,} of {total:,} {what}")
+            return
+        if not bars:
+            from rich.progress import BarColumn, Progress, TextColumn
+
+            columns = BarColumn(), TextColumn(f"{{task.completed:,.0f}} of {{task.total:,.0f}} {what}")
+            bars.append(Progress(*columns, console=talk(), transient=True, redirect_stdout=False))
+            bars[0].add_task(what, total=total)
+            bars[0].start()
+        bars[0].update(bars[0].task_ids[0], completed=done)
+
+    try:
+        yield count
+    finally:
+        for bar in bars:
+            bar.stop()
+
+
 def span(seconds: float) -> str:
     """Return a length of time as people say it: 12 s, 3.5 min, 2.0 h."""
     for size, unit in ((86400, "days"), (3600, "h"), (60, "min")):

@@ -49,6 +49,8 @@ class AudioOutputFlags(OutputFlags):
     loudness: flags.Loudness = "keep"
     true_peak: flags.TruePeak = -1.0
     plot: flags.Plot = False
+    page: flags.Page = None
+    page_embed: flags.PageEmbed = False
 
 
 @dataclass(frozen=True)

@@ -136,6 +136,15 @@ TruePeak = Annotated[
     ),
 ]
 Plot = Annotated[bool, _option(OUTPUT, "--plot/--no-plot", help="Also draw before and after as a spectrogram picture.")]
+Page = Annotated[
+    Path | None,
+    _option(
+        OUTPUT, "--page", metavar="FILE.html", help="Also write a page to compare before and after by ear and eye."
+    ),
+]
+PageEmbed = Annotated[
+    bool, _option(OUTPUT, "--page-embed/--no-page-embed", help="Put sounds and pictures into the page itself.")
+]
 
 # Model
 ModelName = Annotated[

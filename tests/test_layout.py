@@ -82,6 +82,7 @@ ONLY_IN = {  # folders and files
     "soxr": {"audio"},
     "av": {"audio"},
     "mutagen": {"audio"},
+    "PIL": {"audio"},
     "huggingface_hub": {"models/download.py"},
     "demucs": {"models/demucs.py"},
     "onnx": {"models/convert/onnx_graph.py", "models/graphs/export.py"},
@@ -170,7 +171,13 @@ def test_every_file_has_an_entry_and_every_entry_loads(folder, catalogues):
 
 @pytest.mark.parametrize(
     "wing, others",
-    [("safety", set()), ("backends", {"safety"}), ("embeddings", {"safety", "backends"}), ("", {"safety"})],
+    [
+        ("safety", set()),
+        ("backends", {"safety"}),
+        ("embeddings", {"safety", "backends"}),
+        ("page", {"safety"}),
+        ("", {"safety"}),
+    ],
 )
 def test_wings_of_the_batch_import_only_those_below(wing, others):
     """Planning ("") knows no back end: a command chooses one. Safety knows nothing of jobs and records."""

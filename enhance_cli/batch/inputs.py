@@ -20,6 +20,7 @@ from enhance_cli.batch.storage import StoredFile, files_below, files_like, is_ur
 from enhance_cli.errors import AudioError, UsageError
 
 STDIN = Path("-")
+PAGE_MARK = ".enhance-page"  # file in the folder beside a page
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mkv", ".mov", ".webm", ".avi"})
 # Whatever else comes in goes out as WAV.
@@ -177,7 +178,7 @@ def _expand_folder(
         # Hidden files are left out: "._take.wav" of macOS is not audio, and our own unfinished files are
         # hidden.
         files += [Path(parent, name) for name in names if not name.startswith(".") and _suffix(name) in searched]
-        folders[:] = [name for name in folders if not name.startswith(".")] if recursive else []
+        folders[:] = [name for name in folders if _is_searched(Path(parent, name))] if recursive else []
         videos += sum(_suffix(name) in VIDEO_SUFFIXES for name in names)
     for error in closed:
         message = f"{error.filename}: this folder cannot be read ({error.strerror})"
@@ -191,6 +192,11 @@ def _expand_folder(
         raise UsageError(f"{folder}: there are no {noun} in this folder", hint)
     for path in sorted(files):
         yield Input(path, path.relative_to(folder), named=False)
+
+
+def _is_searched(folder: Path) -> bool:
+    """Return whether inputs may lie in a folder: it is not hidden, and has no sounds of a page of an earlier run."""
+    return not folder.name.startswith(".") and not os.path.exists(folder / PAGE_MARK)
 
 
 def _expand_glob(pattern: str) -> Iterator[Input]:

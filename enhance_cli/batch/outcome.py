@@ -54,7 +54,8 @@ def record_of(job: Job, fields: Mapping[str, Any]) -> Record:
         names = {"outputs": {name: str(target) for name, target in job.parts}}
     else:
         names = {"output": str(job.target)}
-    names |= {"input": str(job.source), "relative": job.relative.as_posix(), "track": job.track}
+    names |= {"input": str(job.source), "relative": job.relative.as_posix()}
+    names |= {"track": job.track or fields.get("track")}
     return Record(**{**fields, **names})
 
 

@@ -190,9 +190,9 @@ def failed_jobs(
     jobs = []
     for record in records:
         folder = record.get("folder")
-        parts_of_job = tuple((name, _real(path, folder)) for name, path in (record.get("outputs") or {}).items())
-        target = parts_of_job[0][1] if parts_of_job else _real(record.get("output") or "-", folder)
-        source = _real(record["input"], folder)
+        parts_of_job = tuple((name, real_path(path, folder)) for name, path in (record.get("outputs") or {}).items())
+        target = parts_of_job[0][1] if parts_of_job else real_path(record.get("output") or "-", folder)
+        source = real_path(record["input"], folder)
         if record["status"] == "failed" and STDIN not in (source, target):
             if not parts_of_job and inputs_of[record["output"]] > 1:
                 hint = "run the command that wrote it again, which does what is missing"
@@ -221,7 +221,7 @@ def other_settings(path: Path, base: dict[str, Any]) -> list[str]:
     return sorted(f"{name} {value.strip(chr(34))}" for name, value in said if json.loads(value) != base[name])
 
 
-def _real(name: str, folder: str | None) -> Path | StoredFile:
+def real_path(name: str, folder: str | None) -> Path | StoredFile:
     """Return the path for a record's text, in which bytes that are not UTF-8 are escaped.
 
     A relative path starts from `folder`, if that is not the working folder now.

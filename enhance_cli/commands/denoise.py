@@ -79,4 +79,5 @@ def denoise(
         lambda facts: f"{entry.name}, {sampler}, {count_steps(steps)}",
         running,
         retry_failed=where.retry_failed,
+        writing=writing,
     )

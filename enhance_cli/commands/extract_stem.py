@@ -73,4 +73,5 @@ def extract_stem(
         running.threads,
         running.runtime.value,
     )
-    run_batch(jobs, worker, facts, lambda facts: entry.name + refined, running, retry_failed=where.retry_failed)
+    describe = lambda facts: entry.name + refined
+    run_batch(jobs, worker, facts, describe, running, retry_failed=where.retry_failed, writing=writing)

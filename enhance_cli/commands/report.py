@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from enhance_cli import flags
+from enhance_cli.commands.running import refuse_page, writing_page
 from enhance_cli.console import result, say, span
 
 Files = Annotated[list[Path], typer.Argument(metavar="FILE.jsonl", help="Reports; several shards count as one.")]
@@ -14,7 +15,13 @@ Whole = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, 
 NAMED = 20  # embeddings, of those that could not be used
 
 
-def report(files: Files, json: Whole = False, quiet: flags.Quiet = False) -> None:
+def report(
+    files: Files,
+    json: Whole = False,
+    page: flags.Page = None,
+    page_embed: flags.PageEmbed = False,
+    quiet: flags.Quiet = False,
+) -> None:
     """Sum up reports: done, skipped and failed by reason, unusable embeddings, hours, real-time factor, loudness.
 
     The last record of an input counts, so a report may hold many runs of the same command.
@@ -23,6 +30,10 @@ def report(files: Files, json: Whole = False, quiet: flags.Quiet = False) -> Non
 
     found = read(files)
     facts = summary(found.records.values())
+    refuse_page(page, page_embed, len(found.records))
+    with writing_page(page, embed=page_embed, quiet=quiet) as add:
+        for record in found.records.values():
+            add(record)
     if found.broken and not quiet:
         more = f" and {len(found.broken) - 1} more" if len(found.broken) > 1 else ""
         say(f"{found.broken[0]}{more}: no whole record, left out: a run was cut off there")

@@ -1,15 +1,16 @@
 """Run a command on many files: plan the jobs, choose the back end, do the jobs, write the records."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from enhance_cli import flags
-from enhance_cli.console import Reporter, result, say
+from enhance_cli.console import Reporter, counted, result, say
 from enhance_cli.errors import ExitCode, UsageError
 from enhance_cli.flag_groups import AudioFileFlags, AudioOutputFlags, FileFlags, OutputFlags, Running
 from enhance_cli.settings import GIVEN
@@ -111,7 +112,7 @@ def file_options(
         loudness=loudness,
         true_peak=writing.true_peak,
         plot=writing.plot,
-        measure=measure,
+        measure=measure or writing.page is not None,
         parts=parts,
         last_part_absorbs_rounding=residual,
         track=None if where.track == "all" else where.track,
@@ -134,18 +135,20 @@ def run_batch(
     *,
     retry_failed: os.PathLike | None = None,
     into_one_file: bool = False,
+    writing: AudioOutputFlags = AudioOutputFlags(),
 ) -> None:
     """Do the jobs as the flags say, then exit with the code of the summary. With --dry-run only list the outputs.
 
     `facts`: fields that all records have. `describe(facts)`: names the model once it is loaded. `into_one_file`: all
-    jobs have one output. Raises UsageError for flags that exclude each other.
+    jobs have one output. `writing`: has the page to write. Raises UsageError for flags that exclude each other.
     """
     _refuse_misuse(jobs, running)
+    refuse_page(writing.page, writing.page_embed, len(jobs))
     if retry_failed and not running.quiet:
         _say_what_is_retried(jobs, retry_failed, facts)
     given = GIVEN.get()
     origins = {name: {"value": setting.value, "from": setting.origin} for name, setting in given.items()}
-    facts = {**facts, "folder": os.getcwd(), "settings": origins}
+    facts = {**facts, "folder": os.getcwd(), "settings": origins, **_section(worker)}
     backend = choose_backend(worker, facts, jobs, running, into_one_file=into_one_file)
     if backend.where and not running.quiet:
         say(f"{describe(backend.facts)}, {backend.where}")
@@ -155,7 +158,42 @@ def run_batch(
                 say(f"{name} {setting}")
         _list_jobs(jobs, running.quiet)
     else:
-        _run_jobs(jobs, backend, running)
+        _run_jobs(jobs, backend, running, writing)
+
+
+def _section(worker: "WorkerSpec") -> dict[str, Any]:
+    """Return the part of every input that is taken, as fields of records."""
+    options = worker.file_options
+    if options is None:
+        return {}
+    return {"start": options.start or None, "channel": options.channels, "track": options.track}
+
+
+def refuse_page(page: Path | None, embed: bool, recordings: int) -> None:
+    """Raise UsageError for a page that cannot be written, and for --page-embed without one."""
+    if page is not None:
+        from enhance_cli.batch.page.writer import check_page
+
+        check_page(page, recordings, embed=embed)
+    elif embed:
+        raise UsageError("--page-embed: there is no page to put anything into", "give --page FILE.html too")
+
+
+@contextmanager
+def writing_page(page: Path | None, *, embed: bool, quiet: bool) -> Iterator[Callable[[Any], None]]:
+    """Yield a function that adds a record to the page, which is written at the end. Without a `page` it does nothing."""
+    if page is None:
+        yield lambda record: None
+        return
+    from enhance_cli.batch.page.writer import PageWriter
+
+    with (
+        counted("recordings drawn", quiet=quiet) as on_drawn,
+        PageWriter(page, embed=embed, on_drawn=on_drawn) as writer,
+    ):
+        yield writer.add
+    if not quiet:
+        say(f"{page}: before and after, to listen to and to look at")
 
 
 def _refuse_misuse(jobs: "list[Job]", running: Running) -> None:
@@ -248,7 +286,7 @@ def _list_jobs(jobs: "list[Job]", quiet: bool) -> None:
     raise typer.Exit(ExitCode.SOME_FAILED if missing else ExitCode.DONE)
 
 
-def _run_jobs(jobs: "list[Job]", backend: "Backend", running: Running) -> None:
+def _run_jobs(jobs: "list[Job]", backend: "Backend", running: Running, writing: AudioOutputFlags) -> None:
     """Do the jobs, then exit with the code of the summary."""
     from enhance_cli.batch.backends.backend import Listener
     from enhance_cli.batch.record import ReportWriter
@@ -258,11 +296,12 @@ def _run_jobs(jobs: "list[Job]", backend: "Backend", running: Running) -> None:
     display = display_for(running.progress.value, quiet=running.quiet)
     talk = {"json": running.json, "quiet": running.quiet, "verbose": running.verbose}
     with (
+        writing_page(writing.page, embed=writing.page_embed, quiet=running.quiet) as add,
         ReportWriter(running.report) as report,
         Progress(len(jobs), display, skips=skips) as progress,
         Reporter(progress, **talk) as reporter,
     ):
-        on_record = lambda record: (report.write(record), reporter.show(record))
+        on_record = lambda record: (report.write(record), reporter.show(record), add(record))
         summary = backend.run(jobs, Listener(on_record, reporter.announce, progress.move))
     if not running.quiet and (len(jobs) > 1 or summary.interrupted):
         counts = f"{summary.done} done, {summary.skipped} skipped, {summary.failed} failed"

@@ -1,0 +1,74 @@
+"""Tell which sound files every browser plays, and copy the others to a file that it does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from enhance_cli.audio.formats import output_format
+from enhance_cli.audio.info import LOSSY, AudioInfo
+from enhance_cli.audio.read import AudioFile
+from enhance_cli.audio.resample import Resampler
+from enhance_cli.audio.write import AudioWriter
+
+_PLAYED = {
+    "WAV": {"PCM_U8", "PCM_16", "PCM_24", "FLOAT"},
+    "WAVEX": {"PCM_U8", "PCM_16", "PCM_24", "FLOAT"},
+    "FLAC": {"PCM_S8", "PCM_16", "PCM_24"},
+    "OGG": {"VORBIS", "OPUS"},
+    "MP3": {"MPEG_LAYER_III"},
+}
+_LOWEST, _HIGHEST, _CHANNELS = 3000, 192_000, 8
+USUAL_RATE = 48_000
+
+
+def browsers_play(info: AudioInfo) -> bool:
+    """Return whether browsers play a file as it is read here, from its first sample to its last.
+
+    Files with notes are not what their header says, which is all that a browser knows.
+    """
+    usual = info.subtype in _PLAYED.get(info.container, ()) and info.decoder == "libsndfile"
+    return usual and _LOWEST <= info.rate <= _HIGHEST and info.channels <= _CHANNELS and not info.notes
+
+
+def copy_suffix(info: AudioInfo) -> str:
+    """Return the suffix of a copy: Opus for the sound of lossy codecs, FLAC for all other."""
+    return ".opus" if info.subtype in LOSSY else ".flac"
+
+
+def write_browser_copy(
+    audio: AudioFile, path: Path, *, peak: float = 1.0, start: float = 0.0, duration: float | None = None
+) -> float:
+    """Write `audio` from `start` s for `duration` s to `path`, and return the gain in dB of the copy.
+
+    FLAC has 16 bits with dither, and is made quieter if `peak`, the highest sample, is above full scale. More than eight
+    channels become their mean. Raises AudioError if one of the files cannot be read or written.
+    """
+    info = audio.info
+    mixed = info.channels > _CHANNELS
+    rate = info.rate if _LOWEST <= info.rate <= _HIGHEST else USUAL_RATE
+    if mixed:
+        info = replace(info, channels=1, layout=None, mask=None, ambisonic=False)
+    suffix = copy_suffix(info)
+    if suffix == ".opus":
+        rate, depth = USUAL_RATE, None
+    else:
+        depth = "16"
+    fmt = output_format(info, suffix, bit_depth=depth, rate=rate)
+    gain = 1 / peak if peak > 1 and depth else 1.0
+    with AudioWriter(path, replace(fmt, dither=depth is not None), info.channels) as writer:
+        for block in _resampled(audio.blocks(start=start, duration=duration), audio.info.rate, rate, info.channels):
+            writer.write(block * np.float32(gain))
+    return 20 * float(np.log10(gain))
+
+
+def _resampled(blocks: Iterator[np.ndarray], rate: int, to: int, channels: int) -> Iterator[np.ndarray]:
+    """Yield the blocks at the rate `to`, with as many channels."""
+    resampler = Resampler(rate, to, channels)
+    for block in blocks:
+        yield resampler.push(block if len(block) == channels else block.mean(axis=0, keepdims=True))
+    if rate != to:
+        yield resampler.push(np.zeros((channels, 0), np.float32), last=True)

@@ -25,7 +25,7 @@ from enhance_cli.processes import PROCESSES
 if TYPE_CHECKING:
     from enhance_cli.models.windowed_denoiser import WindowedDenoiser
 
-STREAMING_NETWORKS = ("deepfilternet", "fastenhancer")
+STREAMING_NETWORKS = ("deepfilternet", "dpdfnet", "fastenhancer")
 
 
 class Model:

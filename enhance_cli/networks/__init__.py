@@ -19,6 +19,7 @@ NETWORKS = Catalogue(
         "bridge_unet": "bridge_unet:BridgeUNet",
         "cnn14_decision_level": "cnn14:Cnn14DecisionLevel",
         "deepfilternet": "deepfilternet:DeepFilterNet",
+        "dpdfnet": "dpdfnet:DPDFNet",
         "ecapa": "ecapa:Ecapa",
         "ecapa_seed": "ecapa_seed:EcapaSeed",
         "fastenhancer": "fastenhancer:FastEnhancer",

@@ -41,6 +41,22 @@ def fastenhancer(size: str, rate: int) -> Spec:
     return stream(f"fastenhancer-{size}-{'48k' if rate == 48000 else 'dns'}", "fastenhancer", args, rate)
 
 
+def dpdfnet(name: str, rate: int, blocks: int) -> Spec:
+    args: dict = {"blocks": blocks, "n_fft": rate // 50}
+    if rate == 16000:
+        args |= {"bands": [1] * 11 + [2, 2, 2, 3, 3, 3, 4, 4, 4, 5, 6, 7, 7, 8, 8, 10, 12, 12, 14, 16, 18]}
+        args |= {"strides": [2, 2, 1]}
+    elif rate == 8000:
+        args |= {"low_bins": 80, "strides": [2, 2, 2]}
+    return stream(name, "dpdfnet", args, rate)
+
+
+DPDFNET = {
+    "dpdfnet-baseline": (16000, 0), "dpdfnet2": (16000, 2), "dpdfnet4": (16000, 4), "dpdfnet8": (16000, 8),
+    "dpdfnet2-48k": (48000, 2), "dpdfnet8-48k": (48000, 8), "dpdfnet2-8k": (8000, 2), "dpdfnet8-8k": (8000, 8),
+}  # fmt: skip
+
+
 def stream(name: str, network: str, args: dict, rate: int) -> Spec:
     return Spec(
         name, network, "", network_args=args, frontend=None, sample_rate=rate, samplers=(), max_steps=1,
@@ -50,7 +66,8 @@ def stream(name: str, network: str, args: dict, rate: int) -> Spec:
 
 def published() -> list[Spec]:
     """The headers of the published networks that compute in real time, or nearly."""
-    return [fastenhancer(size, rate) for rate in (16000, 48000) for size in FASTENHANCER]
+    small = [fastenhancer(size, rate) for rate in (16000, 48000) for size in FASTENHANCER]
+    return small + [dpdfnet(name, *kind) for name, kind in DPDFNET.items()]
 
 
 def models(names: list[str]):

@@ -1,16 +1,21 @@
 """Published speech networks from a local server to cleaned files, at full size, with golden weights."""
 
+import io
 import json
 import re
 
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from enhance_cli.models import registry
 from enhance_cli.models.convert import fastenhancer
+from enhance_cli.models.load import load_file
+from enhance_cli.models.spectral_stream import SpectralStream
 from tests.golden_numbers import wave
 from tests.models.hub import LocalHub
+from tests.networks import dpdfnet_files
 from tests.networks.fastenhancer_files import SIZES, save_checkpoint, save_onnx, state
 
 pytest.importorskip("onnx")
@@ -100,3 +105,61 @@ def test_a_graph_of_other_sizes_is_refused_in_one_line(enhance, tmp_path):
     tensors.pop("rf_block.0.rnn_fc.bias")
     done = enhance("models", "convert", save_onnx(tmp_path / "a.onnx", tensors), "-o", tmp_path / "a.safetensors")
     assert done.code == 3 and len(done.errors) == 1 and "rnn_fc.bias" in done.errors[0]
+
+
+DPDFNET = {  # rate and number of blocks
+    "dpdfnet2-48k": (48000, 2),
+    "dpdfnet8-48k": (48000, 8),
+    "dpdfnet-baseline": (16000, 0),
+    "dpdfnet2": (16000, 2),
+    "dpdfnet4": (16000, 4),
+    "dpdfnet8": (16000, 8),
+    "dpdfnet2-8k": (8000, 2),
+    "dpdfnet8-8k": (8000, 8),
+}
+
+
+def test_every_dpdfnet_is_pulled_from_the_hub_and_cleans_recordings(hub, enhance, run_python, tmp_path):
+    for entry in registry.published():
+        if entry.name in DPDFNET:
+            rate, blocks = DPDFNET[entry.name]
+            content = io.BytesIO()
+            torch.save(dpdfnet_files.state(rate, dpdfnet_files.shapes(rate, blocks)), content)
+            hub.files[f"{entry.source.repo}/{entry.source.file}"] = content.getvalue()
+    env = {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_DISABLE_XET": "1"}
+    pulled = run_python("-m", "enhance_cli", "models", "pull", *DPDFNET, env=env)
+    assert pulled.code == 0, pulled.stderr
+    assert pulled.stderr.count("MB, licence Apache-2.0") == len(DPDFNET)
+    stereo = {rate: recording(tmp_path / f"{rate}.wav", 0.5, rate, 2) for rate in (44100, 48000)}
+    for name, (rate, _) in DPDFNET.items():
+        spec = json.loads(enhance("models", "show", name).stdout)
+        assert (spec["sample_rate"], spec["licence"]) == (rate, "Apache-2.0")
+        done = enhance("denoise", *stereo.values(), "--model", name, "--json", "--existing", "overwrite")
+        assert done.code == 0, done.stderr
+        for line in done.lines:
+            record = json.loads(line)
+            cleaned, noisy = (soundfile.read(record[end])[0] for end in ("output", "input"))
+            assert cleaned.shape == noisy.shape and np.isfinite(cleaned).all()
+            assert np.abs(cleaned - noisy).max() > 0.01, name
+
+
+def test_dpdfnet_on_long_short_and_silent_files_is_one_stream(enhance, tmp_path):
+    checkpoint = tmp_path / "dpdfnet2_48khz_hr.pth"
+    torch.save({"state_dict": dpdfnet_files.state(48000, dpdfnet_files.shapes(48000, 2))}, checkpoint)
+    model = tmp_path / "model.safetensors"
+    assert enhance("models", "convert", checkpoint, "-o", model).code == 0
+    long = recording(tmp_path / "long.wav", 4, 48000, 1)
+    short = recording(tmp_path / "short.wav", 0.02, 48000, 1)
+    silent = tmp_path / "silent.wav"
+    soundfile.write(silent, np.zeros((8000, 2), np.float32), 48000, subtype="FLOAT")
+    done = enhance("denoise", long, short, silent, "--model", model)
+    assert done.code == 0, done.stderr
+    outputs = {
+        path.stem: soundfile.read(path.with_name(f"{path.stem}_denoised.wav"))[0] for path in (long, short, silent)
+    }
+    assert [len(output) for output in outputs.values()] == [192000, 960, 8000] and not outputs["silent"].any()
+    stream = SpectralStream(load_file(model, torch.device("cpu")).network, 1)
+    audio = soundfile.read(long, dtype="float32")[0][None]
+    pieces = [stream.push(audio[:, begin : begin + 5000]) for begin in range(0, 192000, 5000)]
+    whole = np.concatenate([*pieces, stream.push(audio[:, :0], last=True)], axis=1)[0]
+    assert np.abs(outputs["long"] - whole).max() < 1e-6

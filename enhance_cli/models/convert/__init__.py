@@ -14,6 +14,7 @@ CONVERTERS = Catalogue(
         "speechbrain": "speechbrain:convert",
         "bbed": "bbed:convert",
         "deepfilternet": "deepfilternet:convert",
+        "dpdfnet": "dpdfnet:convert",
         "fastenhancer": "fastenhancer:convert",
         "bs-roformer": "bs_roformer:convert",
         "dicose": "dicose:convert",

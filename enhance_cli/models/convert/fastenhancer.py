@@ -12,8 +12,8 @@ from typing import Any
 from torch import Tensor
 
 from enhance_cli.errors import ModelError
+from enhance_cli.models.convert.checkpoint import read
 from enhance_cli.models.convert.onnx_graph import read_graph, read_tensors, torch_gates
-from enhance_cli.models.convert.pickles import read
 from enhance_cli.models.convert.speakers import fitting
 from enhance_cli.models.spec import Spec
 

@@ -73,6 +73,8 @@ def detect(source: Path) -> str:
     if is_panns(found):
         return "panns"
     if isinstance(found, dict) and isinstance(found.get("state_dict"), dict):
+        if "enc.df_fc_emb.0.layers.0.weight" in found["state_dict"]:
+            return "dpdfnet"
         prefixes = {str(key).partition(".")[0] for key in found["state_dict"]}
         if any(str(key).startswith(("model.unet.", "net.model.unet.")) for key in found["state_dict"]):
             return "dicose"
@@ -95,6 +97,7 @@ SIGNATURE_TENSORS = {
     "seg_1.weight": "wespeaker",
     "enc.df_fc_emb.0.weight": "deepfilternet",
     "enc.clc_fc_emb.0.weight": "deepfilternet",
+    "enc.df_fc_emb.0.layers.0.weight": "dpdfnet",
 }
 """Of plain dictionaries: a tensor that only files of one program have."""
 

@@ -85,7 +85,7 @@ ONLY_IN = {  # folders and files
     "PIL": {"audio"},
     "huggingface_hub": {"models/download.py"},
     "demucs": {"models/demucs.py"},
-    "onnx": {"models/convert/onnx_graph.py", "models/graphs/export.py"},
+    "onnx": {"models/convert/onnx_graph.py", "models/graphs/export.py", "models/graphs/export_file.py"},
     "onnxruntime": {"models/graphs/graph.py", "metrics"},
     "torchaudio": {"networks/mel.py"},
     "accelerate": {"training"},

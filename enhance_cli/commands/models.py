@@ -1,4 +1,4 @@
-"""Run `enhance models`: list, show, locate, fetch, convert and check models."""
+"""Run `enhance models`: list, show, locate, fetch, convert, export and check models."""
 
 import sys
 from enum import Enum
@@ -11,10 +11,13 @@ from enhance_cli.console import result, result_json, say, transfer
 from enhance_cli.errors import ModelError, UsageError
 from enhance_cli.models.convert import CONVERTERS
 
-models = typer.Typer(help="List, show, fetch, convert and check models.", no_args_is_help=True)
+models = typer.Typer(help="List, show, fetch, convert, export and check models.", no_args_is_help=True)
 
 Name = Annotated[
-    str, typer.Argument(help="Name of a model, path or address of a .safetensors file, or hub:OWNER/REPO/FILE.")
+    str,
+    typer.Argument(
+        help="Name of a model, path of a .safetensors or .onnx file, address of one, or hub:OWNER/REPO/FILE."
+    ),
 ]
 Known = Annotated[str, typer.Argument(help="Name of a published model; see `enhance models list`.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object per model.")]
@@ -186,6 +189,41 @@ def convert(
     spec = convert_file(file, output.stem, output, source.value, licence, half=half, extractor=extractor)
     process = f"embeddings {spec.extractor['id']}" if spec.extractor else spec.process
     say(f"{output.stem}: {spec.network}, {process}, {spec.sample_rate} Hz")
+    result(str(output))
+
+
+@models.command()
+def export(
+    name: Name,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="The .onnx file to write.", show_default="NAME.onnx in the current folder"),
+    ] = None,
+    steps: Annotated[
+        str | None,
+        typer.Option(metavar="N,N,...", help="Numbers of steps it allows.", show_default="all of the model's"),
+    ] = None,
+) -> None:
+    """Write a model as one .onnx file, for `--model` and for other programs.
+
+    The outputs of its networks are compared with those of torch. Needs the extra onnx.
+    """
+    from enhance_cli.models import registry
+
+    try:
+        counts = [int(count) for count in steps.split(",")] if steps else []
+    except ValueError:
+        raise UsageError(
+            f"--steps {steps}: must be numbers with commas between", "use for example --steps 1,2"
+        ) from None
+    entry = registry.find(name, None)
+    output = output or Path(f"{entry.name}.onnx")
+    if output.suffix != ".onnx":
+        raise UsageError(f"{output}: an exported model ends in .onnx", f"write {output.with_suffix('.onnx')}")
+    from enhance_cli.models.graphs.export_file import export_model
+
+    _, difference = export_model(entry, output, counts)
+    say(f"{entry.name}: the outputs differ from those of torch by {difference:.1e} at most")
     result(str(output))
 
 

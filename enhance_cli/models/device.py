@@ -9,7 +9,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from enhance_cli.errors import UsageError
+from enhance_cli.errors import ModelError, UsageError
 
 if TYPE_CHECKING:
     import torch
@@ -19,9 +19,15 @@ MAX_PARAMETERS_FOR_PARALLEL_WINDOWS = 12_000_000
 
 
 def pick_device(name: str = "auto") -> torch.device:
-    """Return the device for auto, cpu, cuda, cuda:N or mps. Raises UsageError for one that does not exist."""
-    import torch
+    """Return the device for auto, cpu, cuda, cuda:N or mps.
 
+    Raises UsageError for one that does not exist, ModelError if torch cannot be imported.
+    """
+    try:
+        import torch
+    except (ImportError, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise ModelError(f"torch cannot be imported ({reason})", "reinstall it; see `enhance info`") from error
     if name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")

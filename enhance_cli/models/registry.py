@@ -1,4 +1,4 @@
-"""Find models by name: tables of weights.toml, files on the Hub or behind an address, and local .safetensors files.
+"""Find models by name: tables of weights.toml, files on the Hub or behind an address, and local .safetensors or .onnx files.
 
 A table with a `file` alone is a model that ships in the package. One with a `repo` or a `url` was published by others
 and is available once it has been pulled.
@@ -118,7 +118,7 @@ def find(name: str | None, task: str | None) -> Entry:
     if download.is_reference(name):
         return _own(_stem(name), download.fetch(name), task)
     path = Path(name)
-    if path.suffix == ".safetensors":
+    if path.suffix in (".safetensors", ".onnx"):
         if not path.is_file():
             raise ModelError(f"{name}: no such model file", "check the path")
         return _own(path.stem, path, task)

@@ -10,7 +10,7 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
-from enhance_cli.errors import UsageError
+from enhance_cli.errors import ModelError, UsageError
 from enhance_cli.models.device import check_precision, pick_device
 
 RUNTIMES = ("auto", "onnx", "torch")
@@ -41,13 +41,28 @@ def pick_runtime(wanted: str, *, device: str, precision: str, obstacle: str | No
     return "torch" if obstacle or (device == "auto" and takes_gpu()) else "onnx"
 
 
+def refuse_torch(path: Path, wanted: str, *, device: str, precision: str, obstacle: str | None) -> None:
+    """Raise UsageError if an .onnx file is to run otherwise than by ONNX Runtime. Arguments as in `pick_runtime`."""
+    if wanted == "torch":
+        raise UsageError(f"--runtime torch: {path} is a graph for ONNX Runtime", "name the model it was exported from")
+    if wanted == "auto":
+        wanted = "onnx"
+    try:
+        pick_runtime(wanted, device=device, precision=precision, obstacle=obstacle)
+    except UsageError as error:
+        reason = error.message.removeprefix("--runtime onnx: ")
+        raise UsageError(
+            f"{path} runs by ONNX Runtime on a CPU: {reason}", "name the model it was exported from"
+        ) from error
+
+
 def takes_gpu() -> bool:
     """Tell whether `--device auto` is a GPU. Without any sign of one torch is not asked."""
     if not may_have_gpu():
         return False
     try:
         return pick_device("auto").type != "cpu"
-    except (ImportError, OSError):  # a broken torch has no GPU
+    except ModelError:  # a broken torch has no GPU
         return False
 
 

@@ -168,7 +168,11 @@ class Spec:
 
 
 def read_spec(path: Path) -> Spec:
-    """Return the header of a file. Raises ModelError."""
+    """Return the header of a .safetensors file, or of an .onnx file that we exported. Raises ModelError."""
+    if path.suffix == ".onnx":
+        from enhance_cli.models.graphs.header import read_metadata
+
+        return Spec.from_metadata(read_metadata(path), path)
     try:
         with safe_open(path, framework="numpy") as file:
             return Spec.from_metadata(file.metadata(), path)

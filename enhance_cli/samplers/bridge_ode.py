@@ -39,17 +39,30 @@ def sample(
     published numbers. `start`: time at which sampling begins, from y as well. Below 1 that is for a y that is nearly
     clean. Raises UsageError for another `call_at`.
     """
-    if call_at not in ("earlier", "later"):
-        raise UsageError(f"call_at {call_at!r} is not known", "choose from earlier, later")
     x = y
-    times = process.levels(steps, start)
-    for r, t in zip(times, times[1:]):
-        x0 = estimate(x, r if call_at == "earlier" else t)
-        if t == 0:
+    for time, weights in schedule(process, steps, call_at=call_at, eps=eps, start=start):
+        x0 = estimate(x, time)
+        if weights is None:
             return x0
-        carry, clean, noisy = _published(process, r, t, eps) if eps else _exact(process, r, t)
+        carry, clean, noisy = weights
         x = carry * x + clean * x0 + noisy * y
     return x
+
+
+def schedule(
+    process: Bridge, steps: int, *, call_at: str = "earlier", eps: float = 0.0, start: float | None = None
+) -> list[tuple[float, tuple[float, float, float] | None]]:
+    """Return for each step the time of the call, and the weights of x, of the estimate and of y in the next state.
+
+    None stands for a step whose estimate is the result. Arguments as in `sample`.
+    """
+    if call_at not in ("earlier", "later"):
+        raise UsageError(f"call_at {call_at!r} is not known", "choose from earlier, later")
+    times, found = process.levels(steps, start), []
+    for r, t in zip(times, times[1:]):
+        weights = None if t == 0 else _published(process, r, t, eps) if eps else _exact(process, r, t)
+        found.append((r if call_at == "earlier" else t, weights))
+    return found
 
 
 def _exact(process: Bridge, r: float, t: float) -> tuple[float, float, float]:

@@ -50,11 +50,16 @@ def load_denoiser_model(
     runtime: str,
 ) -> Model | GraphDenoiserModel:
     """Return the model `entry` in the runtime that `runtime` ("auto", "onnx" or "torch") and the settings allow."""
-    from enhance_cli.models.graphs.packaged import denoiser_obstacle, load_denoiser_graphs
-    from enhance_cli.models.runtime import pick_runtime
+    from enhance_cli.models.graphs.packaged import denoiser_obstacle, load_denoiser_graphs, sampling_obstacle
+    from enhance_cli.models.runtime import pick_runtime, refuse_torch
     from enhance_cli.models.spec import read_spec
 
-    obstacle = denoiser_obstacle(read_spec(entry.path), sampler, guide)
+    spec = read_spec(entry.path)
+    if entry.path.suffix == ".onnx":
+        obstacle = sampling_obstacle(spec, sampler, guide)
+        refuse_torch(entry.path, runtime, device=device, precision=precision, obstacle=obstacle)
+        return load_denoiser_graphs(entry, threads)
+    obstacle = denoiser_obstacle(spec, sampler, guide)
     if pick_runtime(runtime, device=device, precision=precision, obstacle=obstacle) == "onnx":
         return load_denoiser_graphs(entry, threads)
     from enhance_cli.models.device import pick_device, pick_precision

@@ -18,6 +18,7 @@ from enhance_cli.processes import PROCESSES
 from enhance_cli.samplers import SAMPLERS
 
 State = dict[str, np.ndarray]
+STATE = ("erb", "spec", "c0", "encoder_gru", "erb_gru", "df_gru")  # of networks.deepfilternet
 
 
 class CPU:
@@ -35,8 +36,13 @@ class GraphDenoiserModel:
     runtime, precision = "onnx", "fp32"
 
     def __init__(self, spec: Spec, windows: Graph | None, stream: Graph | None):
-        """Take the graphs of the network that runs in windows, and of the one that runs as a stream."""
+        """Take the graphs of the network that runs in windows, and of the one that runs as a stream.
+
+        Raises ModelError if they are graphs of other networks.
+        """
         self.spec, self.device, self.graph = spec, CPU(), windows
+        if windows:
+            windows.require(["x", "y", "t"], ["estimate"])
         self.process = PROCESSES[spec.process](**spec.process_args) if spec.process else None
         self.frontend = None if spec.frontend is None else NumpyFrontend(**spec.frontend)
         self.extractor = None if stream is None else GraphFrames(stream)
@@ -60,6 +66,7 @@ class GraphFrames:
     """Run DeepFilterNet over consecutive frames (networks.deepfilternet)."""
 
     def __init__(self, graph: Graph):
+        graph.require(["erb", "spec", *(f"state.{name}" for name in STATE)], ["gains", "taps"])
         self._graph = graph
         self._names: list[str] = [name for name in graph.inputs if name.startswith("state.")]
 

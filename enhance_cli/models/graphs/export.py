@@ -77,29 +77,38 @@ SIGNATURES: dict[str, Callable[[nn.Module], Signature]] = {
 }
 
 
+def signature_of(name: str, network: nn.Module) -> Signature:
+    """Return the signature of `network`, which the catalogue calls `name`. Raises ModelError for one without."""
+    if name not in SIGNATURES:
+        raise ModelError(
+            f"models with the network {name} cannot be exported: nobody has described its inputs and outputs yet",
+            f"those with {', '.join(SIGNATURES)} can",
+        )
+    return SIGNATURES[name](network)
+
+
 def graph_of(name: str, network: nn.Module, *, weights: bool) -> "ModelProto":
     """Return the graph of `network`, which the catalogue calls `name`.
 
     `weights`: keep them in the graph. Raises ModelError for a network that has no graph, and without the package onnx.
     """
-    if name not in SIGNATURES:
-        raise ModelError(f"the network {name} cannot be exported", f"only {', '.join(SIGNATURES)} can")
     onnx = import_onnx()
-    signature = SIGNATURES[name](network)
+    signature = signature_of(name, network)
     buffer: Any = io.BytesIO()  # which the exporter takes, though it does not say so
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         torch.onnx.export(
             signature.module.eval(), signature.examples, buffer, dynamo=False, opset_version=OPSET,
             input_names=list(signature.inputs), output_names=list(signature.outputs),
-            dynamic_axes=signature.inputs | signature.outputs, do_constant_folding=False,
-            training=torch.onnx.TrainingMode.PRESERVE,
+            dynamic_axes=signature.inputs | signature.outputs, do_constant_folding=weights,
+            training=torch.onnx.TrainingMode.EVAL if weights else torch.onnx.TrainingMode.PRESERVE,
         )  # fmt: skip
     graph = onnx.load_from_string(buffer.getvalue())
     _rename(graph, network)
     receptive_field = getattr(network, "receptive_field", None)
     facts = {
         "network": name,
+        "opset": OPSET,
         "receptive_field": receptive_field if isinstance(receptive_field, int) else None,
         "parameters": sum(p.numel() for p in network.parameters()),
     }

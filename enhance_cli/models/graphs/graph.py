@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from enhance_cli.errors import ModelError
 
 FACTS_KEY = "enhance.graph"  # JSON of Graph.facts in the metadata of a graph
+OLDEST = 1, 20  # version of ONNX Runtime: earlier ones read weights that lie anywhere
 NO_FOLDER = os.devnull  # where weights outside a graph are looked for: nowhere
 
 
@@ -38,6 +39,7 @@ class Graph:
 
         Raises ModelError if it is damaged, needs operators or files that are not there, or does not fit the weights.
         """
+        self.name = name
         onnxruntime = import_onnxruntime()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
@@ -52,12 +54,22 @@ class Graph:
             self.facts: dict = json.loads(self.metadata.get(FACTS_KEY, "{}"))
         except Exception as error:  # a stranger's file can be anything
             raise ModelError(f"{name}: ONNX Runtime cannot open its graph ({_reason(error)})", REMEDY) from error
-        self.inputs = {item.name: item.shape for item in self._session.get_inputs()}
+        self.inputs: dict[str, list] = {item.name: item.shape for item in self._session.get_inputs()}
         self.outputs = [item.name for item in self._session.get_outputs()]
 
     def run(self, outputs: Sequence[str], inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-        """Return the arrays of the named outputs."""
-        return self._session.run(outputs, dict(inputs))
+        """Return the arrays of the named outputs.
+
+        A file with two networks has the inputs of both. Those of the other one are given a single frame of zeros.
+        """
+        others = {name: _one_frame(shape) for name, shape in self.inputs.items() if name not in inputs}
+        return self._session.run(outputs, {**others, **inputs})
+
+    def require(self, inputs: Sequence[str], outputs: Sequence[str]) -> None:
+        """Raise ModelError unless the graph has these inputs and outputs."""
+        if missing := (set(inputs) - set(self.inputs)) | (set(outputs) - set(self.outputs)):
+            reason = f"no {', '.join(sorted(missing))}"
+            raise ModelError(f"{self.name}: the graph is not the one that its header describes ({reason})", REMEDY)
 
 
 REMEDY = "update onnxruntime and enhance-cli, or export the model again"
@@ -71,7 +83,16 @@ def import_onnxruntime() -> ModuleType:
         reason = " ".join(str(error).split())
         hint = "install onnxruntime, or use --runtime torch"
         raise ModelError(f"ONNX Runtime cannot be imported ({reason})", hint) from error
+    if tuple(map(int, onnxruntime.__version__.split(".")[:2])) < OLDEST:
+        oldest = ".".join(map(str, OLDEST))
+        hint = "pip install --upgrade onnxruntime, or use --runtime torch"
+        raise ModelError(f"ONNX Runtime {onnxruntime.__version__} is older than {oldest}", hint)
     return onnxruntime
+
+
+def _one_frame(shape: Sequence[int | str]) -> np.ndarray:
+    """Return zeros for an input of this shape, where a name stands for a size that varies."""
+    return np.zeros([size if isinstance(size, int) else 1 for size in shape], np.float32)
 
 
 def read_weights(path: Path) -> dict[str, np.ndarray]:

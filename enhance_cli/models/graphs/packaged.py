@@ -30,6 +30,11 @@ def denoiser_obstacle(spec: Spec, sampler: str | None, guide: str | None) -> str
     """Return why a denoising model needs torch with these settings (None: the model's own), or None if it does not."""
     if not graph_path(spec).is_file():
         return f"{spec.name} has no graph"
+    return sampling_obstacle(spec, sampler, guide)
+
+
+def sampling_obstacle(spec: Spec, sampler: str | None, guide: str | None) -> str | None:
+    """Return why a denoising model with a graph needs torch with these settings, or None if it does not."""
     if spec.choose_guide(guide) != "none":
         return f"{spec.name} takes a guide"
     if spec.process and spec.choose(None, sampler)[1] != SAMPLER:
@@ -46,6 +51,8 @@ def load_denoiser_graphs(entry: registry.Entry, threads: int | None = None) -> G
     """
     spec = read_spec(entry.path)
     graph = open_graph(spec, entry, threads)
+    if entry.path.suffix == ".onnx" and spec.first_stage:
+        return GraphDenoiserModel(spec, graph, graph)
     if spec.network == STREAMING_NETWORK:
         return GraphDenoiserModel(spec, None, graph)
     if not spec.first_stage:
@@ -60,6 +67,9 @@ def open_graph(spec: Spec, entry: registry.Entry, threads: int | None = None) ->
     A large network computes a window with all `threads`, a small one with one thread.
     """
     check_sha256(entry.path, entry.sha256)
+    if entry.path.suffix == ".onnx":
+        large = entry.path.stat().st_size > 4 * MAX_PARAMETERS_FOR_PARALLEL_WINDOWS
+        return Graph(entry.path.read_bytes(), str(entry.path), threads=cpu_threads(threads) if large else 1)
     weights = read_weights(entry.path)
     large = sum(array.size for array in weights.values()) > MAX_PARAMETERS_FOR_PARALLEL_WINDOWS
     path = graph_path(spec)

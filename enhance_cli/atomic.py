@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from enhance_cli.errors import AudioError
+from enhance_cli.errors import OutputError
 
 try:
     import fcntl
@@ -21,7 +21,7 @@ except ImportError:  # Windows: no locks, two runs on the same file are not noti
 NAME_MAX = 255  # bytes in a file name on every common file system
 
 
-class Busy(AudioError):
+class Busy(OutputError):
     """Report that another run is writing this file."""
 
 
@@ -60,6 +60,21 @@ def replace_file(target: Path) -> Iterator[BinaryIO]:
     """Yield a binary file to write to, which becomes `target` as in `replace_path`. Waits for another run that writes it."""
     with replace_path(target, wait=True) as unfinished, unfinished.open("wb") as file:
         yield file
+
+
+def move_aside(path: Path, folder: Path, reason: str) -> Path:
+    """Move a file to `folder`, under a name that is free there, and return its new path.
+
+    `reason` is written to NAME.txt first, so that a file that was moved always has its reason. Raises OSError.
+    """
+    folder.mkdir(exist_ok=True)
+    moved, number = folder / path.name, 1
+    while os.path.lexists(moved):
+        number += 1
+        moved = folder / f"{path.stem} ({number}){path.suffix}"
+    moved.with_name(f"{moved.name}.txt").write_text(f"{reason}\n", encoding="utf-8")
+    os.rename(path, moved)
+    return moved
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ from enhance_cli import flags, settings
 from enhance_cli.errors import EnhanceError, UsageError
 from enhance_cli.settings import COMMAND_LINE, GIVEN, Setting
 
-NOT_REMEMBERED = {"help", "config", "preset", "dry-run", "retry-failed"}  # they are about one run
+NOT_REMEMBERED = {"help", "config", "preset", "dry-run", "retry-failed", "watch"}  # they are about one run
 
 
 def with_settings(command: Callable) -> Callable:

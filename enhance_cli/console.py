@@ -142,6 +142,8 @@ class Reporter:
             if record.reason != self.failed_last:  # what keeps many from one output is said once
                 say(f"error: {record.reason}")
             self.failed_last = record.reason
+            for note in record.notes if not self.quiet else ():
+                say(f"{record.input}: {note}")
         elif not self.quiet:
             self._talk_about(record)
         self._name_unusable(record)

@@ -34,6 +34,10 @@ class AudioError(EnhanceError):
     """Report a file that cannot be read or written. The rest of the batch continues."""
 
 
+class OutputError(AudioError):
+    """Report an output that cannot be written, for a reason that is not in its input."""
+
+
 class NothingToDo(EnhanceError):
     """Report an input that is left out for a reason found in its content. It counts as skipped."""
 

@@ -30,6 +30,14 @@ class AudioFileFlags(FileFlags):
 
 
 @dataclass(frozen=True)
+class WatchFlags:
+    """Watch a folder, in the panel "Files"."""
+
+    watch: flags.Watch = None
+    settle: flags.Settle = 3.0
+
+
+@dataclass(frozen=True)
 class OutputFlags:
     """Set the outputs: the panel "Output"."""
 

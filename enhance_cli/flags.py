@@ -88,6 +88,25 @@ RetryFailed = Annotated[
     Path | None,
     _option(FILES, "--retry-failed", metavar="FILE.jsonl", help="Process only the files that failed in this report."),
 ]
+Watch = Annotated[
+    Path | None,
+    _option(
+        FILES,
+        "--watch",
+        metavar="INBOX",
+        help="Instead of IN: keep running, and take the files that come into this folder.",
+    ),
+]
+Settle = Annotated[
+    float,
+    _option(
+        FILES,
+        "--settle",
+        min=0.1,
+        metavar="SECONDS",
+        help="With --watch: take files that have not changed for so long.",
+    ),
+]
 
 # Output
 Output = Annotated[

@@ -15,11 +15,12 @@ from enhance_cli.console import say, shows_bars, span, talk
 class Standing:
     """Hold how far a batch has come: files, seconds of audio, seconds passed and left, times as fast as it plays.
 
-    `reached` counts the parts of files too, and never goes back. Unknown values are None.
+    `reached` counts the parts of files too, and never goes back. Unknown values are None: the total, speed and time left
+    of a folder that is watched.
     """
 
     files: int
-    files_total: int
+    files_total: int | None
     skipped: int
     failed: int
     seconds_audio: float
@@ -30,14 +31,16 @@ class Standing:
 
     def __str__(self) -> str:
         """Return files, audio, speed and time left as text."""
-        said = f"{self.files:,} of {self.files_total:,} files"
+        said = f"{self.files:,} files" if self.files_total is None else f"{self.files:,} of {self.files_total:,} files"
+        if self.seconds_audio:
+            said += f", {span(self.seconds_audio)} of audio"
         if self.speed is not None:
-            said += f", {span(self.seconds_audio)} of audio, {self.speed:.3g} times as fast as it plays"
+            said += f", {self.speed:.3g} times as fast as it plays"
         return said if self.seconds_left is None else f"{said}, {span(self.seconds_left)} left"
 
     @property
     def complete(self) -> bool:
-        return self.files >= self.files_total
+        return self.files_total is not None and self.files >= self.files_total
 
 
 class Display(Protocol):
@@ -51,11 +54,14 @@ class Display(Protocol):
 
 
 class Progress:
-    """Count the files of a batch. Several threads may call it. `skips` of the `total` do not count for the time left."""
+    """Count the files of a batch. Several threads may call it. `skips` of the `total` do not count for the time left.
 
-    def __init__(self, total: int, display: Display, *, skips: int = 0):
+    A batch whose `total` is None never ends by itself.
+    """
+
+    def __init__(self, total: int | None, display: Display, *, skips: int = 0):
         self.total, self.display = total, display
-        self.to_do, self.worked = total - skips, 0
+        self.to_do, self.worked = (total or 0) - skips, 0
         self.finished = self.skipped = self.failed = 0
         self.seconds = 0.0
         self.in_hand: dict[object, tuple[float, float]] = {}  # of each file being read: share, seconds of audio
@@ -98,13 +104,14 @@ class Progress:
             return
         self.display.stop()
         yield
-        if self.finished < self.total:
+        if self.total is None or self.finished < self.total:
             self.display.start(self._standing())
 
     def _standing(self) -> Standing:
         hand, passed = list(self.in_hand.values()), time.monotonic() - self.started
         begun = sum(share for share, _ in hand)
-        self.reached = min(max(self.reached, self.finished + begun), self.total)
+        most = self.finished + begun if self.total is None else self.total
+        self.reached = min(max(self.reached, self.finished + begun), most)
         seconds, worked = self.seconds + sum(seconds for _, seconds in hand), self.worked + begun
         left = self.to_do - worked
         return Standing(
@@ -115,7 +122,7 @@ class Progress:
             seconds_audio=seconds,
             seconds_passed=passed,
             seconds_left=passed * left / worked if worked and left > 0 else None,
-            speed=seconds / max(passed, 1e-3) if seconds else None,
+            speed=seconds / max(passed, 1e-3) if seconds and self.total is not None else None,
             reached=self.reached,
         )
 
@@ -168,25 +175,29 @@ class Lines(Nothing):
 
 
 class JsonLines(Nothing):
-    """Print a JSON object on a line of its own at the start, at most every SECONDS, and once all files have ended."""
+    """Print a JSON object on a line of its own at the start, at most every SECONDS, and once all files have ended.
+
+    While a folder is watched, every file that ends has its line.
+    """
 
     SECONDS = 1.0
 
     def __init__(self) -> None:
-        self.said = 0.0
+        self.said, self.files = 0.0, -1
 
     def start(self, standing: Standing) -> None:
         if not self.said:
             self._print(standing)
 
     def update(self, standing: Standing) -> None:
-        if standing.complete or time.monotonic() - self.said >= self.SECONDS:
+        ended = standing.complete or standing.files_total is None and standing.files != self.files
+        if ended or time.monotonic() - self.said >= self.SECONDS:
             self._print(standing)
 
     def _print(self, standing: Standing) -> None:
         import json
 
-        self.said = time.monotonic()
+        self.said, self.files = time.monotonic(), standing.files
         numbers = {name: value for name, value in vars(standing).items() if name != "reached"}
         rounded = {name: round(value, 3) if isinstance(value, float) else value for name, value in numbers.items()}
         sys.stderr.write(json.dumps({"event": "progress", **rounded}) + "\n")

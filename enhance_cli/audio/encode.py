@@ -18,7 +18,7 @@ from enhance_cli.audio.channels import Layout
 from enhance_cli.audio.formats import OutputFormat
 from enhance_cli.audio.info import Chapter, depth
 from enhance_cli.audio.integers import quantise
-from enhance_cli.errors import AudioError
+from enhance_cli.errors import OutputError
 
 _BY_COUNT = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1", 7: "6.1(back)", 8: "7.1"}
 _MUXERS = {"M4A": "ipod", "MP3": "mp3", "OGG": "ogg"}
@@ -30,7 +30,7 @@ def is_encoded_here(fmt: OutputFormat) -> bool:
 
 
 class Encoder:
-    """Encode a file: `write` (C, n) blocks, then `close`. Raises AudioError where the encoder or the disk refuses."""
+    """Encode a file: `write` (C, n) blocks, then `close`. Raises OutputError where the encoder or the disk refuses."""
 
     def __init__(self, path: Path, fmt: OutputFormat, channels: int):
         import av
@@ -92,7 +92,7 @@ class Encoder:
 
     def _fail(self, error: Exception) -> None:
         reason = getattr(error, "strerror", None) or error
-        raise AudioError(
+        raise OutputError(
             f"{self._path} could not be written ({reason})", "is the disk full or write-protected?"
         ) from None
 

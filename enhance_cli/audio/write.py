@@ -23,7 +23,7 @@ from enhance_cli.audio.encode import Encoder, is_encoded_here
 from enhance_cli.audio.formats import OutputFormat, output_format
 from enhance_cli.audio.info import depth
 from enhance_cli.audio.integers import quantise
-from enhance_cli.errors import AudioError
+from enhance_cli.errors import AudioError, OutputError
 
 __all__ = ["AudioWriter", "OutputFormat", "output_format"]
 
@@ -51,8 +51,8 @@ class _Unsynced(soundfile.SoundFile):
 class AudioWriter:
     """Write a file from blocks of (C, n) floats. It is complete when closed. A context manager.
 
-    `frames`, where known, decides between WAV and RF64. Raises AudioError for a full disk and the like, for a format
-    whose encoder is missing, and if the resulting file does not hold all samples.
+    `frames`, where known, decides between WAV and RF64. Raises OutputError for a full disk and the like, and if the
+    resulting file does not hold all samples, AudioError for a format whose encoder is missing.
     """
 
     def __init__(self, path: str | os.PathLike, fmt: OutputFormat, channels: int, frames: int | None = None):
@@ -144,7 +144,7 @@ class AudioWriter:
         reason = (
             getattr(reason, "error_string", None) or getattr(reason, "strerror", None) or str(reason) or "short write"
         )
-        raise AudioError(
+        raise OutputError(
             f"{self.path} could not be written ({reason.rstrip('.')})", "is the disk full or write-protected?"
         )
 

@@ -2,7 +2,8 @@
 
 from enhance_cli import __version__, flags
 from enhance_cli.commands.running import count_steps, file_options, plan_jobs, run_batch
-from enhance_cli.flag_groups import AudioFileFlags, AudioOutputFlags, CorrectorFlags, Running, grouped
+from enhance_cli.commands.watching import open_inbox, watch_inbox
+from enhance_cli.flag_groups import AudioFileFlags, AudioOutputFlags, CorrectorFlags, Running, WatchFlags, grouped
 
 SUFFIX = "denoised"
 
@@ -11,6 +12,7 @@ SUFFIX = "denoised"
 def denoise(
     files: flags.Inputs = None,
     where: AudioFileFlags = AudioFileFlags(),
+    watching: WatchFlags = WatchFlags(),
     writing: AudioOutputFlags = AudioOutputFlags(),
     model: flags.ModelName = None,
     steps: flags.Steps = None,
@@ -51,7 +53,12 @@ def denoise(
         sampler_args=corrector.sampler_args,
         guide=guide,
     )
-    jobs = plan_jobs(files, where, writing, plan, suffix=SUFFIX, fields={"model": entry.name, "steps": steps})
+    fields = {"model": entry.name, "steps": steps}
+    inbox, jobs = None, []
+    if watching.watch:
+        inbox = open_inbox(watching, files, where, writing, running, plan, fields=fields)
+    else:
+        jobs = plan_jobs(files, where, writing, plan, suffix=SUFFIX, fields=fields)
     taken = file_options(jobs, where, writing, command="denoise", measure=running.measures)
     facts = {
         "model": entry.name,
@@ -72,12 +79,8 @@ def denoise(
         running.threads,
         running.runtime.value,
     )
-    run_batch(
-        jobs,
-        worker,
-        facts,
-        lambda facts: f"{entry.name}, {sampler}, {count_steps(steps)}",
-        running,
-        retry_failed=where.retry_failed,
-        writing=writing,
-    )
+    describe = lambda facts: f"{entry.name}, {sampler}, {count_steps(steps)}"
+    if inbox:
+        watch_inbox(inbox, worker, facts, describe, running, writing)
+    else:
+        run_batch(jobs, worker, facts, describe, running, retry_failed=where.retry_failed, writing=writing)

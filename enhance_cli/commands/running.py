@@ -16,9 +16,11 @@ from enhance_cli.flag_groups import AudioFileFlags, AudioOutputFlags, FileFlags,
 from enhance_cli.settings import GIVEN
 
 if TYPE_CHECKING:
-    from enhance_cli.batch.backends.backend import Backend
+    from enhance_cli.batch.backends.backend import Backend, Listener
     from enhance_cli.batch.files import FileOptions
+    from enhance_cli.batch.outcome import Summary
     from enhance_cli.batch.outputs import Job
+    from enhance_cli.batch.record import Record
     from enhance_cli.batch.worker import WorkerSpec
 
 
@@ -146,14 +148,12 @@ def run_batch(
     refuse_page(writing.page, writing.page_embed, len(jobs))
     if retry_failed and not running.quiet:
         _say_what_is_retried(jobs, retry_failed, facts)
-    given = GIVEN.get()
-    origins = {name: {"value": setting.value, "from": setting.origin} for name, setting in given.items()}
-    facts = {**facts, "folder": os.getcwd(), "settings": origins, **_section(worker)}
+    facts = common_facts(facts, worker)
     backend = choose_backend(worker, facts, jobs, running, into_one_file=into_one_file)
     if backend.where and not running.quiet:
         say(f"{describe(backend.facts)}, {backend.where}")
     if running.dry_run:  # the model, its settings and the device have been checked as well
-        for name, setting in given.items():
+        for name, setting in GIVEN.get().items():
             if not running.quiet:
                 say(f"{name} {setting}")
         _list_jobs(jobs, running.quiet)
@@ -161,12 +161,17 @@ def run_batch(
         _run_jobs(jobs, backend, running, writing)
 
 
-def _section(worker: "WorkerSpec") -> dict[str, Any]:
-    """Return the part of every input that is taken, as fields of records."""
+def common_facts(facts: Mapping[str, Any], worker: "WorkerSpec") -> dict[str, Any]:
+    """Return `facts` with the fields that the records of all commands have.
+
+    They are the working folder, the settings, and the part of every input that is taken.
+    """
+    origins = {name: {"value": setting.value, "from": setting.origin} for name, setting in GIVEN.get().items()}
+    common = {**facts, "folder": os.getcwd(), "settings": origins}
     options = worker.file_options
     if options is None:
-        return {}
-    return {"start": options.start or None, "channel": options.channels, "track": options.track}
+        return common
+    return {**common, "start": options.start or None, "channel": options.channels, "track": options.track}
 
 
 def refuse_page(page: Path | None, embed: bool, recordings: int) -> None:
@@ -288,22 +293,39 @@ def _list_jobs(jobs: "list[Job]", quiet: bool) -> None:
 
 def _run_jobs(jobs: "list[Job]", backend: "Backend", running: Running, writing: AudioOutputFlags) -> None:
     """Do the jobs, then exit with the code of the summary."""
+    skips = sum(job.action == "skip" for job in jobs)
+    report_run(lambda listener: backend.run(jobs, listener), running, writing, total=len(jobs), skips=skips)
+
+
+def report_run(
+    run: "Callable[[Listener], Summary]",
+    running: Running,
+    writing: AudioOutputFlags,
+    *,
+    total: int | None = None,
+    skips: int = 0,
+    on_ended: "Callable[[Record], None]" = lambda record: None,
+) -> None:
+    """Call `run` with a listener that writes and shows its records, then exit with the code of its summary.
+
+    `writing` has the page to write. `total` is the number of files, None if nobody knows it. `on_ended` gets each record
+    first, and may change it.
+    """
     from enhance_cli.batch.backends.backend import Listener
     from enhance_cli.batch.record import ReportWriter
     from enhance_cli.progress import Progress, display_for
 
-    skips = sum(job.action == "skip" for job in jobs)
     display = display_for(running.progress.value, quiet=running.quiet)
     talk = {"json": running.json, "quiet": running.quiet, "verbose": running.verbose}
     with (
         writing_page(writing.page, embed=writing.page_embed, quiet=running.quiet) as add,
         ReportWriter(running.report) as report,
-        Progress(len(jobs), display, skips=skips) as progress,
+        Progress(total, display, skips=skips) as progress,
         Reporter(progress, **talk) as reporter,
     ):
-        on_record = lambda record: (report.write(record), reporter.show(record), add(record))
-        summary = backend.run(jobs, Listener(on_record, reporter.announce, progress.move))
-    if not running.quiet and (len(jobs) > 1 or summary.interrupted):
+        on_record = lambda record: (on_ended(record), report.write(record), reporter.show(record), add(record))
+        summary = run(Listener(on_record, reporter.announce, progress.move))
+    if not running.quiet and (total is None or total > 1 or summary.interrupted):
         counts = f"{summary.done} done, {summary.skipped} skipped, {summary.failed} failed"
         say(f"interrupted: {counts}" if summary.interrupted else counts)
     raise typer.Exit(summary.exit_code)

@@ -67,10 +67,16 @@ class Threads:
         self.where = where_of(found)
 
     def run(self, jobs: Sequence[Job], listener: Listener) -> Summary:
+        return self._run(jobs, listener, min(self.worker.lanes, len(jobs)), threading.Event())
+
+    def run_arriving(self, arrivals: Callable[[threading.Event], Iterable[Job]], listener: Listener) -> Summary:
+        """Do the jobs that `arrivals(stop)` yields, which ends when the event `stop` is set."""
         stop = threading.Event()
+        return self._run(arrivals(stop), listener, self.worker.lanes, stop)
+
+    def _run(self, jobs: Iterable[Job], listener: Listener, lanes: int, stop: threading.Event) -> Summary:
         watch = lambda transform: with_progress(interruptible(stop, transform), listener.on_progress)
         function = self.spec.job_function(self.worker, watch)
-        lanes = min(self.worker.lanes, len(jobs))
         return run(jobs, function, self.facts, listener.on_record, lanes=lanes, stop=stop)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from enhance_cli.batch.safety.atomic import STDOUT
-from enhance_cli.errors import AudioError, EnhanceError
+from enhance_cli.errors import AudioError, EnhanceError, OutputError
 
 
 def state(source: Path) -> tuple[int, int] | None:
@@ -38,11 +38,11 @@ def steady(source: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def folders_watched(targets: Iterable[Path]) -> Iterator[None]:
-    """Replace errors caused by a missing output folder by an AudioError that says so."""
+    """Replace errors caused by a missing output folder by an OutputError that says so."""
     try:
         yield
     except (EnhanceError, OSError) as error:
         for target in targets:
             if target != STDOUT and not target.parent.is_dir():
-                raise AudioError(f"{target}: its folder has disappeared", "run again once it is there") from error
+                raise OutputError(f"{target}: its folder has disappeared", "run again once it is there") from error
         raise

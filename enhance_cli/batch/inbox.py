@@ -1,0 +1,115 @@
+"""Turn the files that come into a folder into jobs, each once it has stopped growing, and set bad ones aside.
+
+The folder is looked at again and again, which works on network disks too, where changes are not announced. Nothing is
+remembered between runs: a file whose output is there, and is newer, is done.
+"""
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from enhance_cli.atomic import move_aside
+from enhance_cli.batch.inputs import Input, expand
+from enhance_cli.batch.outputs import Job
+from enhance_cli.batch.record import Record, printable
+from enhance_cli.batch.safety.changes import state
+from enhance_cli.batch.storage import StoredFile
+from enhance_cli.errors import OutputError, UsageError
+
+State = tuple[int, int] | None
+
+
+class Inbox:
+    """Watch `folder`. `plan` returns the job for one input, or raises UsageError.
+
+    A file is taken when its size and time have not changed for `settle` seconds, an empty one after ten times as long.
+    A file that fails is moved to the folder FAILED in `folder`, with its reason beside it. If an output cannot be
+    written, which is no fault of its input, it is tried again after RETRY seconds, then after twice as long, and so on.
+    """
+
+    FAILED = "failed"
+    PAUSE = 0.5  # seconds between two looks
+    RETRY, LONGEST = 30.0, 3600.0
+
+    def __init__(self, folder: Path, plan: Callable[[Input], Job], *, recursive: bool, settle: float):
+        self.folder, self.plan, self.recursive, self.settle = folder, plan, recursive, settle
+        self._seen: dict[Path, tuple[State, float]] = {}  # with the moment since which it is so
+        self._taken: dict[Path, State] = {}
+        self._wait_until: dict[Path, float] = {}
+        self._waits: dict[Path, float] = {}
+        self._source_of: dict[str, Path | StoredFile] = {}  # by output
+        self._lock = threading.Lock()
+
+    def arrivals(self, stop: threading.Event) -> Iterator[Job]:
+        """Yield a job for each file that is ready, until `stop` is set."""
+        while not stop.is_set():
+            for item in self._ready():
+                yield self._job(item)
+                if stop.is_set():
+                    return
+            stop.wait(self.PAUSE)
+
+    def settle_failure(self, record: Record) -> Path | None:
+        """Set a failed file aside and return its new path, or see that it comes again, and return None.
+
+        It comes again if it has changed since it was taken, and if its output could not be written.
+        """
+        source = Path(record.input or "")
+        with self._lock:
+            if state(source) != self._taken.get(source):
+                self._taken.pop(source, None)
+                return None
+            if isinstance(record.error, (OutputError, OSError, MemoryError)):
+                self._taken.pop(source)
+                wait = self._waits.get(source, self.RETRY)
+                self._waits[source] = min(2 * wait, self.LONGEST)
+                self._wait_until[source] = time.monotonic() + wait
+                return None
+        try:
+            return move_aside(source, self.folder / self.FAILED, printable(record.reason))
+        except OSError:  # a folder that is only for reading: it is not taken again unless it changes
+            return None
+
+    def _ready(self) -> list[Input]:
+        """Return the files that have stopped growing and have not been taken as they are, the oldest first."""
+        now, found = time.monotonic(), []
+        with self._lock:
+            seen, self._seen = self._seen, {}
+            for path, item in self._files():
+                now_is = state(path)
+                known, since = seen.get(path, (None, now))
+                since = since if known == now_is else now
+                self._seen[path] = now_is, since
+                patience = self.settle if now_is and now_is[0] else 10 * self.settle
+                waits = now < self._wait_until.get(path, 0.0)
+                if now_is and now_is != self._taken.get(path) and now - since >= patience and not waits:
+                    found.append((now_is[1], item))
+                    self._taken[path] = now_is
+        return [item for _, item in sorted(found, key=lambda pair: pair[0])]
+
+    def _files(self) -> list[tuple[Path, Input]]:
+        """Return the audio files in the folder, none if it is not there, as while a network disk is away."""
+        try:
+            found = expand([os.path.join(self.folder, "")], recursive=self.recursive)
+        except UsageError:
+            return []
+        wanted = [item for item in found if not item.problem and item.relative.parts[0] != self.FAILED]
+        return [(item.path, item) for item in wanted if isinstance(item.path, Path)]
+
+    def _job(self, item: Input) -> Job:
+        """Return the job for a file. It fails with the reason if it cannot be planned, or has the output of another file."""
+        try:
+            job = self.plan(item)
+        except UsageError as refusal:
+            return Job(item.path, item.relative, item.path, problem=str(refusal))
+        for target in job.targets:
+            real = os.path.realpath(target)
+            other = self._source_of.get(real, item.path)
+            if other != item.path and os.path.exists(other):
+                reason = f"{other} and {item.path} would both be written to {target}: give one of them another name"
+                return replace(job, action="run", problem=reason)
+            self._source_of[real] = item.path
+        return job

@@ -1,0 +1,98 @@
+"""Keep a command running on the files that come into a folder (--watch), until it is interrupted."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from enhance_cli import flags
+from enhance_cli.commands.running import common_facts, report_run
+from enhance_cli.console import say
+from enhance_cli.errors import UsageError
+from enhance_cli.flag_groups import AudioFileFlags, AudioOutputFlags, Running, WatchFlags
+
+if TYPE_CHECKING:
+    from enhance_cli.batch.inbox import Inbox
+    from enhance_cli.batch.inputs import Input
+    from enhance_cli.batch.outputs import Job
+    from enhance_cli.batch.record import Record
+    from enhance_cli.batch.worker import WorkerSpec
+
+
+def open_inbox(
+    watching: WatchFlags,
+    files: Sequence[str] | None,
+    where: AudioFileFlags,
+    writing: AudioOutputFlags,
+    running: Running,
+    plan: Callable[..., "list[Job]"],
+    *,
+    fields: Mapping[str, Any],
+) -> "Inbox":
+    """Return the inbox of --watch. `plan` and `fields` are as for running.plan_jobs. Raises UsageError."""
+    from enhance_cli.audio.formats import extension_for
+    from enhance_cli.batch.inbox import Inbox
+
+    folder = Path(watching.watch or "")
+    _refuse_misuse(folder, files, where, writing, running)
+    arguments = {
+        "output": os.path.join(writing.output or "", ""),  # a folder, whatever its name
+        "template": writing.name,
+        # a file that is changed after its output was made is done again
+        "existing": "newer" if writing.existing is flags.Existing.skip else writing.existing.value,
+        "extension": extension_for(writing.format),
+        "fields": fields,
+    }
+
+    def plan_one(item: "Input") -> "Job":
+        return plan([item], **arguments)[0]
+
+    return Inbox(folder, plan_one, recursive=where.recursive, settle=watching.settle)
+
+
+def watch_inbox(
+    inbox: "Inbox",
+    worker: "WorkerSpec",
+    facts: Mapping[str, Any],
+    describe: Callable[[Mapping[str, Any]], str],
+    running: Running,
+    writing: AudioOutputFlags,
+) -> None:
+    """Load the model, and do the jobs of the inbox until Ctrl-C or SIGTERM ends the command."""
+    from enhance_cli.batch.backends.threads import Threads
+
+    backend = Threads(worker, common_facts(facts, worker))
+    if not running.quiet:
+        say(f"{describe(backend.facts)}, {backend.where}, watching {inbox.folder}: Ctrl-C ends it")
+
+    def set_aside(record: "Record") -> None:
+        if record.status == "failed" and (path := inbox.settle_failure(record)):
+            record.notes.append(f"set aside as {path}")
+
+    report_run(lambda listener: backend.run_arriving(inbox.arrivals, listener), running, writing, on_ended=set_aside)
+
+
+def _refuse_misuse(
+    folder: Path, files: Sequence[str] | None, where: AudioFileFlags, writing: AudioOutputFlags, running: Running
+) -> None:
+    """Raise UsageError for flags that exclude --watch, and for folders that cannot be watched or written to."""
+    taken = {
+        "IN": files,
+        "--shard": where.shard,
+        "--retry-failed": where.retry_failed,
+        "--track all": where.track == "all",
+        "--dry-run": running.dry_run,
+        "--page": writing.page,
+        "--workers": (running.workers or 1) > 1,
+        "--engine ray": running.engine is flags.Engine.ray,
+    }
+    for flag, given in taken.items():
+        if given:
+            raise UsageError(f"{flag} and --watch exclude each other", f"leave {flag} away")
+    if not folder.is_dir():
+        raise UsageError(f"--watch {folder}: there is no such folder", "make it, or check the name")
+    if writing.output in (None, "-") or "://" in writing.output:
+        raise UsageError("--watch needs a folder for the results", "give one with -o")
+    inside = Path(os.path.realpath(folder)) in (output := Path(os.path.realpath(writing.output)), *output.parents)
+    if inside and (where.recursive or output == Path(os.path.realpath(folder))):
+        raise UsageError(f"{writing.output}: results would be taken for new files of {folder}", "choose another -o")

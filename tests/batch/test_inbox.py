@@ -1,0 +1,145 @@
+"""A folder that is watched: files are taken when they have stopped growing, each once, and bad ones are set aside."""
+
+import os
+import threading
+import time
+from functools import partial
+
+import pytest
+
+from enhance_cli.batch.inbox import Inbox
+from enhance_cli.batch.outcome import record_of
+from enhance_cli.batch.outputs import plan
+from enhance_cli.errors import AudioError, OutputError
+from tests import audio_zoo as zoo
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Inbox, "PAUSE", 0.02)
+    (tmp_path / "in").mkdir()
+    return tmp_path / "in"
+
+
+def watching(folder, recursive=False, settle=0.2, **arguments):
+    arguments = {"output": "out/", "existing": "newer", **arguments}
+    return Inbox(folder, lambda item: partial(plan, **arguments)([item])[0], recursive=recursive, settle=settle)
+
+
+def taken(inbox, seconds=0.6):
+    """The jobs of the inbox within so many seconds."""
+    stop = threading.Event()
+    timer = threading.Timer(seconds, stop.set)
+    timer.start()
+    return list(inbox.arrivals(stop))
+
+
+def failed(inbox, job, error):
+    record = record_of(job, {"status": "failed", "reason": str(error), "error": error})
+    return inbox.settle_failure(record)
+
+
+def names(jobs):
+    return [job.source.name for job in jobs]
+
+
+def test_a_file_is_taken_once_it_has_stopped_growing_and_only_once(folder):
+    inbox, file = watching(folder), folder / "slow.wav"
+    zoo.save(folder / "old.wav", zoo.noise())
+    grown_until = []
+
+    def grow():
+        for _ in range(12):
+            with file.open("ab") as slow:
+                slow.write(bytes(1000))
+            time.sleep(0.05)
+        grown_until.append(time.monotonic())
+
+    stop, arrived = threading.Event(), []
+    thread = threading.Thread(target=grow)
+    thread.start()
+    for job in inbox.arrivals(stop):
+        arrived.append((job.source.name, time.monotonic()))
+        if job.source == file:
+            stop.set()
+    thread.join()
+    assert [name for name, _ in arrived] == ["old.wav", "slow.wav"]
+    assert arrived[1][1] - grown_until[0] >= 0.15
+    assert taken(inbox) == [], "they have been taken"
+    zoo.save(file, zoo.noise())
+    assert names(taken(inbox)) == ["slow.wav"], "it has changed"
+
+
+def test_the_oldest_comes_first_and_hidden_other_and_empty_files_do_not_come(folder):
+    for age, name in enumerate(["c.wav", "a.wav", "b.wav"]):
+        zoo.save(folder / name, zoo.noise())
+        os.utime(folder / name, (1e9 + age, 1e9 + age))
+    (folder / "empty.wav").touch()
+    (folder / ".hidden.wav").write_bytes(b"RIFF")
+    (folder / "notes.txt").write_text("no audio")
+    assert names(taken(watching(folder))) == ["c.wav", "a.wav", "b.wav"]
+    assert names(taken(watching(folder, settle=0.02))) == ["c.wav", "a.wav", "b.wav", "empty.wav"], (
+        "after ten times as long"
+    )
+
+
+def test_a_bad_file_is_set_aside_with_its_reason_under_a_free_name(folder):
+    inbox = watching(folder, recursive=True)
+    for number in (1, 2):
+        (folder / "bad.wav").write_bytes(b"x" * number)
+        (job,) = taken(inbox)
+        moved = failed(inbox, job, AudioError(f"{job.source} is no audio", "look at it"))
+        assert moved == folder / "failed" / ("bad.wav" if number == 1 else "bad (2).wav")
+        assert moved.read_bytes() == b"x" * number and not (folder / "bad.wav").exists()
+        assert moved.with_name(f"{moved.name}.txt").read_text() == f"{job.source} is no audio: look at it\n"
+    assert taken(inbox) == [], "the folder of failed ones is not watched"
+
+
+def test_a_file_that_changed_meanwhile_is_not_set_aside_but_comes_again(folder):
+    inbox, file = watching(folder), folder / "a.wav"
+    file.write_bytes(b"half")
+    (job,) = taken(inbox)
+    file.write_bytes(b"half and half")
+    assert failed(inbox, job, AudioError(f"{file} is truncated")) is None and file.exists()
+    assert names(taken(inbox)) == ["a.wav"]
+
+
+@pytest.mark.parametrize("error", [OutputError("out/a.wav could not be written"), OSError(28, "full"), MemoryError()])
+def test_an_output_that_cannot_be_written_is_not_the_fault_of_its_input(folder, monkeypatch, error):
+    monkeypatch.setattr(Inbox, "RETRY", 0.5)
+    inbox = watching(folder)
+    zoo.save(folder / "a.wav", zoo.noise())
+    (job,) = taken(inbox)
+    assert failed(inbox, job, error) is None and (folder / "a.wav").exists()
+    assert taken(inbox, 0.3) == []
+    assert names(taken(inbox)) == ["a.wav"]
+    assert failed(inbox, job, error) is None
+    assert taken(inbox) == [], "after twice as long"
+
+
+def test_of_two_files_with_one_output_the_later_fails_and_neither_is_lost(folder):
+    zoo.save(folder / "a.wav", zoo.noise())
+    os.utime(folder / "a.wav", (1e9, 1e9))
+    zoo.save(folder / "a.aiff", zoo.noise(), container="AIFF")
+    first, second = taken(watching(folder, extension=".flac"))
+    assert first.source.name == "a.wav" and not first.problem
+    assert second.problem.startswith(f"{first.source} and {second.source} would both be written to out/a.flac")
+
+
+def test_a_plan_that_is_refused_is_a_failure_of_that_file(folder, tmp_path):
+    (tmp_path / "out").mkdir()
+    for name in ("a.wav", "b.wav"):
+        zoo.save(folder / name, zoo.noise())
+    (tmp_path / "out" / "a.wav").touch()
+    jobs = {job.source.name: job for job in taken(watching(folder, existing="error"))}
+    assert "this output exists" in jobs["a.wav"].problem and not jobs["b.wav"].problem
+
+
+def test_a_folder_that_is_away_for_a_while_is_waited_for(folder, tmp_path):
+    zoo.save(folder / "a.wav", zoo.noise())
+    inbox = watching(folder)
+    folder.rename(tmp_path / "away")
+    assert taken(inbox, 0.2) == []
+    (tmp_path / "away").rename(folder)
+    assert names(taken(inbox)) == ["a.wav"]

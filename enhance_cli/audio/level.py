@@ -36,6 +36,7 @@ class Meter:
     ):
         self.frames = 0
         self.peak = 0.0
+        self._mono = np.zeros(2)  # sum and sum of squares of the mean of all channels
         self._loudness = _Loudness(rate, channels, layout) if loudness else None
         self._frames = [_Slices(max(round(rate / 50), 1)) for _ in range(channels)]
         self._levels = np.zeros(
@@ -54,6 +55,8 @@ class Meter:
     def _push(self, x: np.ndarray) -> None:
         self.frames += x.shape[1]
         self.peak = max(self.peak, float(x.max()), -float(x.min()))
+        mono = x.mean(axis=0)
+        self._mono += mono.sum(), mono @ mono
         if self._true_peak:
             self._true_peak.push(x)
         if self._loudness:
@@ -74,6 +77,12 @@ class Meter:
         decibels = 10 * np.log10(np.maximum(powers.mean(axis=0), 1e-30))
         index = np.clip(np.floor((decibels + 120) * 4).astype(int) + 1, 0, len(self._levels) - 1)
         self._levels += np.bincount(index, minlength=len(self._levels))
+
+    @property
+    def deviation(self) -> float:
+        """Return the standard deviation of the mean of all channels, 0.0 before the first sample."""
+        mean, power = self._mono / max(self.frames, 1)
+        return math.sqrt(max(power - mean * mean, 0.0))
 
     @property
     def true_peak(self) -> float:

@@ -46,7 +46,8 @@ class Spec:
     `min_steps`: 0 allows the extractor alone. `max_steps`: 0 without a refiner. `process`: "edm", whose time is the
     noise level sigma, with the preconditioning in `prediction`. `start_sigma`: sigma at which a refinement starts, by
     the number of steps as text (steps between two keys take the lower one's). `normalise`: "level" (the whole file's
-    active level at `level`, one factor for all channels) or "none".
+    active level at `level`, one factor for all channels), "deviation" (the file divided by the standard deviation of the
+    mean of its channels) or "none".
     """
 
     name: str

@@ -29,6 +29,7 @@ NETWORKS = Catalogue(
         "rdm_mlp": "rdm_mlp:RdmMlp",
         "resnet_se34": "resnet_se34:ResNetSE34",
         "wespeaker_resnet34": "wespeaker_resnet34:WeSpeakerResNet34",
+        "scnet": "scnet:SCNet",
         "stem_pair": "stem_pair:StemPair",
         "storm": "storm:StoRM",
         "tiger_dnr": "tiger_dnr:TigerDnR",

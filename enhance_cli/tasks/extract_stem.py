@@ -103,6 +103,8 @@ class StemExtractor:
         spec, active = self.spec, level.active_levels
         if spec.normalise == "level" and active.any():
             return spec.level / float(np.sqrt(np.mean(np.square(active[active > 0]))))
+        if spec.normalise == "deviation" and level.deviation > 1e-6:
+            return 1 / level.deviation
         return 1 / max(level.peak, 1.0)
 
     def _estimates(self, blocks: Iterable[np.ndarray], rate: int, channels: int, scale: float) -> Iterator[np.ndarray]:

@@ -10,7 +10,7 @@ import torch
 from enhance_cli.models.load import load_network, save_model
 from tests import audio_zoo as zoo
 from tests.golden_numbers import rel_l2
-from tests.models.convert.foreign import bs_roformer, mel_band_roformer, tiger_dnr
+from tests.models.convert.foreign import bs_roformer, mel_band_roformer, scnet, tiger_dnr
 
 pytestmark = pytest.mark.slow
 
@@ -170,3 +170,31 @@ def test_dialogue_is_the_mean_of_three_windows_for_each_channel_by_itself(enhanc
     assert rel_l2(dialogue, expected[:, 2 * step :][:, : mix.shape[1]]) < 1e-5
     np.testing.assert_allclose(dialogue + rest, mix, atol=1e-6 * np.abs(dialogue).max())
     assert np.abs(dialogue[0] - dialogue[1]).max() > 0.01
+
+
+def test_a_standardized_model_hears_every_file_at_one_level_as_published(enhance, tmp_path):
+    """The deviation is that of the mean of both channels, over the whole file."""
+    settings = "model: {band_SR: [0.175, 0.392, 0.433]}\ninference: {normalize: true, chunk_size: 22050}\n"
+    torch.save(scnet(), tmp_path / "scnet.ckpt")
+    (tmp_path / "scnet.yaml").write_text(settings)
+    assert enhance("models", "convert", "scnet.ckpt", "-o", "four.safetensors").code == 0
+    mix = 0.1 * music(0.5)
+    zoo.save(tmp_path / "song.wav", mix, RATE, subtype="FLOAT")
+    assert enhance("extract-stem", "song.wav", "-m", "four.safetensors", "-s", "bass", "-o", "b.wav").code == 0
+    deviation = mix.mean(axis=0, dtype=np.float64).std()
+    window, step, found = 22050, 22050 // 4, []
+    weights = np.concatenate([np.ones(window - window // 10), np.linspace(1, 0, window // 10)])
+    for start in range(0, window, step):
+        part = mix[:, start:] / deviation
+        mode = "reflect" if part.shape[1] > window // 2 + 1 else "constant"
+        part = np.pad(part, ((0, 0), (0, window - part.shape[1])), mode=mode).astype(np.float32)
+        stem = separated(tmp_path / "four.safetensors", part)[1][:, : window - start] * deviation
+        weight = (
+            weights[:] if not start else np.concatenate([weights[::-1][: window // 10], np.ones(window - window // 10)])
+        )
+        found.append((start, stem, weight[: window - start]))
+    total, count = np.zeros_like(mix), np.zeros(window)
+    for start, stem, weight in found:
+        total[:, start:] += stem * weight
+        count[start:] += weight
+    assert rel_l2(sound(tmp_path / "b.wav"), total / count) < 1e-4

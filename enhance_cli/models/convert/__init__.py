@@ -21,6 +21,7 @@ CONVERTERS = Catalogue(
         "mel-band-roformer": "mel_band_roformer:convert",
         "panns": "panns:convert",
         "resemblyzer": "resemblyzer:convert",
+        "scnet": "scnet:convert",
         "seed": "seed:convert",
         "speechbrain-ecapa": "speechbrain_ecapa:convert",
         "tiger-dnr": "tiger_dnr:convert",

@@ -18,6 +18,7 @@ from enhance_cli.models.convert.mel_band_roformer import is_mel_band_roformer
 from enhance_cli.models.convert.onnx_graph import has_initializer
 from enhance_cli.models.convert.panns import is_panns
 from enhance_cli.models.convert.roformer_shapes import is_roformer, weights_of
+from enhance_cli.models.convert.scnet import is_scnet
 from enhance_cli.models.convert.tiger_dnr import is_tiger_dnr
 from enhance_cli.models.spec import Spec, file_sha256
 
@@ -66,6 +67,8 @@ def detect(source: Path) -> str:
         return "mel-band-roformer" if is_mel_band_roformer(weights) else "bs-roformer"
     if is_tiger_dnr(weights):
         return "tiger-dnr"
+    if is_scnet(weights):
+        return "scnet"
     if isinstance(found, dict) and found and all(isinstance(v, Tensor) for v in found.values()):
         return next((name for key, name in SIGNATURE_TENSORS.items() if key in found), "speechbrain")
     if fastenhancer.is_fastenhancer(found):

@@ -10,7 +10,7 @@ from enhance_cli.errors import ModelError
 
 MARK = "band_split.to_features.0.0.gamma"
 FREQUENCIES = ".rotary_embed.freqs"
-CONTAINERS = ("state_dict", "state", "model_state_dict")
+CONTAINERS = ("best_state", "state_dict", "state", "model_state_dict")  # the first that is there counts
 
 
 def weights_of(found: Any) -> Any:

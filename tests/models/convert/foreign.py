@@ -79,6 +79,17 @@ def tiger_dnr() -> dict[str, torch.Tensor]:
     return golden.weights(NETWORKS["tiger_dnr"](**SMALL_TIGER).state_dict())
 
 
+SMALL_SCNET = {
+    "dims": (4, 8, 12, 16), "shares": (0.175, 0.392, 0.433), "strides": (1, 4, 16), "kernels": (3, 4, 16),
+    "conv_depths": (2, 1, 1), "pairs": 2,
+}  # fmt: skip
+
+
+def scnet(**sizes) -> dict[str, torch.Tensor]:
+    """Weights of a narrow SCNet, likewise."""
+    return golden.weights(NETWORKS["scnet"](**SMALL_SCNET | sizes).state_dict())
+
+
 def with_frequencies(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     frequencies = 1.0 / 10000 ** (torch.arange(0, 8, 2).float() / 8)
     gates = [name for name in state if name.endswith("to_gates.bias")]

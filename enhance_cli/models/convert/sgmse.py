@@ -39,7 +39,7 @@ def convert(source: Path) -> tuple[dict[str, Tensor], Spec]:
         process=process,
         process_args=process_args,
         max_steps=max_steps,
-        default_steps=min(checkpoint.count("N", default_steps), max_steps),
+        default_steps=min(checkpoint.count("N", default_steps), max_steps) if bridge else default_steps,
         samplers=samplers,
         sampler_args=dict.fromkeys(samplers, PUBLISHED_BRIDGE) if bridge else {"predictor_corrector": ANNEALED},
         prediction=_prediction(checkpoint, backbone),

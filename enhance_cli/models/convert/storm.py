@@ -18,6 +18,7 @@ from enhance_cli.models.spec import Spec
 DENOISER, SCORE = "denoiser_net.", "score_net."
 BACKBONES = {"ncsnpp": "storm ncsnpp", "ncsnpp12M": "storm ncsnpp12M", "ncsnpp6M": "storm ncsnpp6M"}
 SCALE = 0.33  # of the spectrogram, this program's default
+DEFAULT_STEPS = 50  # of its script, whatever the training was set to
 CONDITIONS = ("noisy", "post_denoiser", "both")
 
 
@@ -32,7 +33,6 @@ def convert(source: Path) -> tuple[dict[str, Tensor], Spec]:
     weights = ema_weights(checkpoint, DENOISER, SCORE)
     condition = checkpoint.choice("condition", CONDITIONS, "both")
     score = {"input_channels": 6} if condition == "both" else {}
-    default_steps, max_steps = STEPS["ouve"]
     checkpoint.choice("sde", ("ouve",), "ouve")
     return weights, Spec(
         name=source.stem,
@@ -51,8 +51,8 @@ def convert(source: Path) -> tuple[dict[str, Tensor], Spec]:
             "t_eps": checkpoint.number("t_eps", 0.03),
         },
         **front_end(checkpoint, "ncsnpp", SCALE),
-        max_steps=max_steps,
-        default_steps=min(checkpoint.count("N", default_steps), max_steps),
+        max_steps=STEPS["ouve"][1],
+        default_steps=DEFAULT_STEPS,
         samplers=DIFFUSION_SAMPLERS,
         sampler_args={"predictor_corrector": ANNEALED},
         prediction={"kind": "score", "sign": -1.0},

@@ -104,7 +104,13 @@ def test_front_end_process_and_steps_come_from_the_settings(tmp_path):
     settings = {"n_fft": 1534, "hop_length": 384, "spec_factor": 0.065, "spec_abs_exponent": 0.667, "theta": 2.0}
     settings |= {"sigma_min": 0.1, "sigma_max": 1.0, "N": 50, "window": "sqrthann", "transform_type": "log"}
     _, spec = convert_tiny(tmp_path, settings | {"centered": False})
-    assert (spec.sample_rate, spec.default_steps, spec.network_args["centered"]) == (48000, 50, False)
+    assert (spec.sample_rate, spec.default_steps, spec.network_args["centered"]) == (48000, 30, False)
+    _, bridge = convert_tiny(
+        tmp_path, {"backbone": "ncsnpp_v2", "sde": "sbve", "loss_type": "data_prediction", "N": 40}
+    )
+    assert bridge.default_steps == 40, (
+        "bridges are sampled with the steps of their training, scores with those of a flag"
+    )
     _, plain = convert_tiny(tmp_path, settings | {"transform_type": "none"})
     assert {"transform": "exponent", "exponent": 1.0, "scale": 1.0}.items() <= plain.frontend.items()
     assert spec.process_args["theta"] == 2.0 and spec.frontend["transform"] == "log" and spec.frontend["scale"] == 0.065

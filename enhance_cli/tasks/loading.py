@@ -63,10 +63,13 @@ def load_denoiser_model(
     if pick_runtime(runtime, device=device, precision=precision, obstacle=obstacle) == "onnx":
         return load_denoiser_graphs(entry, threads)
     from enhance_cli.models.device import pick_device, pick_precision
-    from enhance_cli.models.load import load_file
+    from enhance_cli.models.load import STREAMING_NETWORKS, load_file
 
     chosen = pick_device(device)
-    return load_file(entry.path, chosen, pick_precision(precision, chosen), entry.sha256)
+    precision = pick_precision(precision, chosen)
+    if spec.network in STREAMING_NETWORKS:  # a few frames at a time, where a GPU would mostly wait
+        chosen, precision = pick_device("cpu"), "fp32"
+    return load_file(entry.path, chosen, precision, entry.sha256)
 
 
 def facts_of(model: Any) -> dict[str, str]:

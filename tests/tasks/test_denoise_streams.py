@@ -8,11 +8,12 @@ import soundfile
 import torch
 
 from enhance_cli.audio.resample import resample
-from enhance_cli.models import registry
+from enhance_cli.models import device, registry
 from enhance_cli.models.load import load_file
 from enhance_cli.tasks import denoise
 from enhance_cli.tasks.denoise import Denoiser, run
 from enhance_cli.tasks.engine import Engine
+from enhance_cli.tasks.loading import load_denoiser_model
 from enhance_cli.tasks.options import DenoiseOptions
 from enhance_cli.tasks.stream import measured
 from tests.golden_numbers import load, voice_in_noise
@@ -186,3 +187,16 @@ def test_windows_that_share_a_batch_as_on_a_gpu_are_refined_as_if_alone(models, 
     monkeypatch.setattr(denoise, "engine_for", engine)
     assert np.abs(run(audio, RATE, models["denoise-48k"], options) - alone).max() < 1e-5
     assert max(sizes) > 1
+
+
+def test_a_network_with_memory_stays_on_the_cpu_where_there_is_a_gpu(monkeypatch):
+    """Its stream is computed from NumPy arrays, a few frames at a time. "meta" stands for a GPU: it computes nothing."""
+    pick = device.pick_device
+    monkeypatch.setattr(
+        device, "pick_device", lambda name="auto": torch.device("meta") if name == "auto" else pick(name)
+    )
+    entry = registry.find("deepfilternet3", "denoise")
+    settings = {"device": "auto", "precision": "auto", "threads": 1, "runtime": "torch"}
+    model = load_denoiser_model(entry, None, None, **settings)
+    assert (model.device.type, model.precision) == ("cpu", "fp32")
+    assert np.isfinite(run(noisy_speech(RATE, 0.2), RATE, model)).all()

@@ -3,8 +3,10 @@
     python tests/benchmarks/denoiser_speed.py [NAME ...] [--seconds 10] [--table docs/models.md]
 
 Published models have random weights of their full size, so nothing has to be fetched: the figures are about time only.
-Shipped models have their own, and run in the runtime that `enhance denoise` chooses. It is the time of the processor, so that
-other work on the machine counts little. With --table the table between the marks in the file is replaced.
+Score models and bridges, of which all have one of two networks, are measured with one call of it: their time is that of a
+call times the number of calls, twice the steps with the usual corrector. Shipped models have their own weights, and run in
+the runtime that `enhance denoise` chooses. It is the time of the processor, so that other work on the machine counts little.
+With --table the table between the marks in the file is replaced.
 """
 
 import argparse
@@ -20,6 +22,9 @@ import torch
 from safetensors import safe_open
 
 from enhance_cli.models import registry
+from enhance_cli.models.convert.architecture import VARIANTS
+from enhance_cli.models.convert.lightning import Checkpoint
+from enhance_cli.models.convert.sgmse import front_end
 from enhance_cli.models.load import Model
 from enhance_cli.models.spec import Spec
 from enhance_cli.networks import NETWORKS
@@ -68,10 +73,21 @@ def stream(name: str, network: str, args: dict, rate: int) -> Spec:
     )  # fmt: skip
 
 
+def one_call(name: str, backbone: str) -> Spec:
+    """A published score model, sampled with a single call of its network."""
+    nothing = Checkpoint(Path(name), {}, {}, [], {})
+    return Spec(
+        name, "ncsnpp", "ouve", network_args=VARIANTS[backbone], **front_end(nothing, backbone),
+        samplers=("predictor_corrector",), sampler_args={"predictor_corrector": {"corrector": "none"}},
+        prediction={"kind": "score", "sign": -1.0},
+    )  # fmt: skip
+
+
 def published() -> list[Spec]:
-    """The headers of the published networks that compute in real time, or nearly."""
+    """The headers of the published networks."""
     small = [fastenhancer(size, rate) for rate in (16000, 48000) for size in FASTENHANCER]
-    return small + [dpdfnet(name, *kind) for name, kind in DPDFNET.items()]
+    small += [dpdfnet(name, *kind) for name, kind in DPDFNET.items()]
+    return [*small, one_call("sgmse, one call", "ncsnpp"), one_call("sgmse at 48 kHz, one call", "ncsnpp_48k")]
 
 
 def models(names: list[str]) -> Iterator[tuple[Any, int]]:
@@ -91,13 +107,16 @@ def models(names: list[str]) -> Iterator[tuple[Any, int]]:
 
 
 def measure(model: Any, parameters: int, seconds: float) -> dict[str, Any]:
-    """Return the row of a model: the quicker of two runs, after one that warms up."""
+    """Return the row of a model: the quicker of two runs, after one that warms up. Of the slow ones, one run of two seconds."""
+    slow = parameters > 10_000_000
+    seconds = 2.0 if slow else seconds
     rate, rng = model.spec.working_rate, np.random.default_rng(0)
     audio = (0.1 * rng.standard_normal((1, int(seconds * rate)))).astype(np.float32)
     options = DenoiseOptions(threads=1)
-    run(audio[:, :rate], rate, model, options)
+    if not slow:
+        run(audio[:, :rate], rate, model, options)
     times = []
-    for _ in range(2):
+    for _ in range(1 if slow else 2):
         begin = time.process_time()
         run(audio, rate, model, options)
         times.append(time.process_time() - begin)
@@ -130,7 +149,7 @@ def main() -> None:
     if asked.table:
         text = asked.table.read_text()
         begin, end = text.index(MARKS[0]) + len(MARKS[0]), text.index(MARKS[1])
-        asked.table.write_text(f"{text[:begin]}\n{table(rows)}\n{text[end:]}")
+        asked.table.write_text(f"{text[:begin]}\n\n{table(rows)}\n\n{text[end:]}")
 
 
 if __name__ == "__main__":

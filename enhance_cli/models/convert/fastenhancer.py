@@ -1,8 +1,9 @@
 """Read FastEnhancer as published: torch checkpoints, and ONNX files that map spectra to spectra.
 
-A checkpoint is {"model": tensors, ...} with weight norms and batch normalizations, which are folded here. An ONNX file
-is folded already: its convolutions and biases keep their names, its matrices are anonymous and are taken in the order
-of the graph. (https://github.com/aask1357/fastenhancer, commit f6f51f160ce8b12c9242cba158b735b0e7ee8bbd)
+A checkpoint is {"model": tensors, ...}, or the tensors alone, with weight norms and batch normalizations, which are
+folded here. An ONNX file is folded already: its convolutions and biases keep their names, its matrices are anonymous and
+are taken in the order of the graph.
+(https://github.com/aask1357/fastenhancer, commit f6f51f160ce8b12c9242cba158b735b0e7ee8bbd)
 """
 
 import re
@@ -44,8 +45,10 @@ def convert(source: Path) -> tuple[Tensors, Spec]:
 
 
 def is_fastenhancer(found: Any) -> bool:
-    """Return whether `found` is the content of a checkpoint."""
-    return isinstance(found, dict) and isinstance(found.get("model"), dict) and PART in found["model"]
+    """Return whether `found` is the content of a checkpoint, or of a file of its weights alone."""
+    return isinstance(found, dict) and (
+        PART in found or (isinstance(found.get("model"), dict) and PART in found["model"])
+    )
 
 
 def arguments(folded: Tensors) -> dict[str, int]:
@@ -104,8 +107,8 @@ def _strided(stored: Tensor) -> Tensor:
 def _checkpoint(source: Path) -> Tensors:
     found = read(source)
     if not is_fastenhancer(found):
-        raise ValueError("no weights of it under the name model")
-    return found["model"]
+        raise ValueError("no weights of it, neither alone nor under the name model")
+    return found if PART in found else found["model"]
 
 
 def _folded(state: Tensors) -> Tensors:
@@ -125,8 +128,9 @@ def _folded(state: Tensors) -> Tensors:
         weight = folded[f"{layer}.weight"]
         folded[f"{layer}.weight"] = weight * gain.reshape(-1, *[1] * (weight.dim() - 1))
         folded[f"{layer}.bias"] = state[f"{norm}.bias"] - state[f"{norm}.running_mean"] * gain
-    last = folded["dec_post.3.weight"]
-    folded["dec_post.3.weight"] = folded.pop("dec_post.3.scale") * last / last.norm().clamp_min(1e-12)
+    if "dec_post.3.scale" in folded:  # else they are folded already
+        last = folded["dec_post.3.weight"]
+        folded["dec_post.3.weight"] = folded.pop("dec_post.3.scale") * last / last.norm().clamp_min(1e-12)
     return {re.sub(r"^(decoder\.\d+|dec_post)\.3\.", r"\1.2.", name): tensor for name, tensor in folded.items()}
 
 

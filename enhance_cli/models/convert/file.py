@@ -69,10 +69,10 @@ def detect(source: Path) -> str:
         return "tiger-dnr"
     if is_scnet(weights):
         return "scnet"
-    if isinstance(found, dict) and found and all(isinstance(v, Tensor) for v in found.values()):
-        return next((name for key, name in SIGNATURE_TENSORS.items() if key in found), "speechbrain")
     if fastenhancer.is_fastenhancer(found):
         return "fastenhancer"
+    if isinstance(found, dict) and found and all(isinstance(v, Tensor) for v in found.values()):
+        return next((name for key, name in SIGNATURE_TENSORS.items() if key in found), "speechbrain")
     if is_panns(found):
         return "panns"
     if isinstance(found, dict) and isinstance(found.get("state_dict"), dict):

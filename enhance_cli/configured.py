@@ -8,14 +8,16 @@ import re
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from typer.core import TyperCommand
 
-from enhance_cli import flags, settings
+from enhance_cli import flags
 from enhance_cli.errors import EnhanceError, UsageError
-from enhance_cli.settings import COMMAND_LINE, GIVEN, Setting
+
+if TYPE_CHECKING:
+    from enhance_cli.settings import Setting
 
 NOT_REMEMBERED = {"help", "config", "preset", "dry-run", "retry-failed", "watch"}  # they are about one run
 
@@ -68,6 +70,8 @@ class ConfiguredCommand(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the words of a command line. Raises UsageError for settings that are wrong."""
+        from enhance_cli.settings import GIVEN
+
         if ctx.resilient_parsing:  # completion
             return super().parse_args(ctx, args)
         given, *_ = self.make_parser(ctx).parse_args(list(args))
@@ -89,6 +93,8 @@ class ConfiguredCommand(TyperCommand):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command. Errors about a remembered setting name its origin."""
+        from enhance_cli.settings import COMMAND_LINE, GIVEN
+
         try:
             return super().invoke(ctx)
         except EnhanceError as error:
@@ -97,7 +103,9 @@ class ConfiguredCommand(TyperCommand):
                     error.message += f" (from {setting.origin})"
             raise
 
-    def _remembered(self, ctx: Any, given: dict[str, Any]) -> dict[str, Setting]:
+    def _remembered(self, ctx: Any, given: dict[str, Any]) -> dict[str, "Setting"]:
+        from enhance_cli import settings
+
         path, presets = (
             next(p for p in self.params if p.name == name).consume_value(ctx, given)[0] for name in ("config", "preset")
         )
@@ -106,8 +114,10 @@ class ConfiguredCommand(TyperCommand):
         names = [name.strip() for value in presets or () for name in value.split(",")]
         return settings.remembered(file, ctx.info_name, list(filter(None, names)), known)
 
-    def _given(self, ctx: Any, found: dict[str, Setting]) -> dict[str, Setting]:
+    def _given(self, ctx: Any, found: dict[str, "Setting"]) -> dict[str, "Setting"]:
         """Return the settings that are not built in, each with the value that the command gets."""
+        from enhance_cli.settings import COMMAND_LINE, Setting
+
         origins = {"COMMANDLINE": lambda name: COMMAND_LINE, "DEFAULT_MAP": lambda name: found[name].origin}
         given = {}
         for name, parameter in self.settings.items():
@@ -118,7 +128,7 @@ class ConfiguredCommand(TyperCommand):
         return given
 
 
-def _as_words(parameter: Any, name: str, setting: Setting) -> Any:
+def _as_words(parameter: Any, name: str, setting: "Setting") -> Any:
     """Return a value as the command line would have it: text, a list of texts, or True or False. Raises UsageError."""
     value, multiple = setting.value, parameter.multiple
     if parameter.is_flag != isinstance(value, bool):

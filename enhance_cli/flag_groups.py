@@ -9,8 +9,10 @@ from typing import get_type_hints
 
 from enhance_cli import flags
 
+# Comparing and printing are left out of these dataclasses: nobody does it, and making them delays `enhance --help`.
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False, eq=False)
 class FileFlags:
     """Select files: the panel "Files"."""
 
@@ -19,7 +21,7 @@ class FileFlags:
     retry_failed: flags.RetryFailed = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class AudioFileFlags(FileFlags):
     """Select files, and the part of each to process."""
 
@@ -29,7 +31,7 @@ class AudioFileFlags(FileFlags):
     channel: flags.Channel = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class WatchFlags:
     """Watch a folder, in the panel "Files"."""
 
@@ -37,7 +39,7 @@ class WatchFlags:
     settle: flags.Settle = 3.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class OutputFlags:
     """Set the outputs: the panel "Output"."""
 
@@ -46,7 +48,7 @@ class OutputFlags:
     existing: flags.OnExisting = flags.Existing.skip
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class AudioOutputFlags(OutputFlags):
     """Set the outputs for audio, and its format."""
 
@@ -61,21 +63,21 @@ class AudioOutputFlags(OutputFlags):
     page_embed: flags.PageEmbed = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class StemOutputFlags(AudioOutputFlags):
     """Set the outputs for the stems of a mix, and their format."""
 
     name: flags.PartTemplate = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class VectorOutputFlags(OutputFlags):
     """Set the outputs for speaker embeddings, and their format."""
 
     format: flags.VectorFormat = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class Running:
     """Set where and how to run, and the messages: the panel "Running"."""
 
@@ -99,7 +101,7 @@ class Running:
         return bool(self.json or self.report or self.verbose)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class CorrectorFlags:
     """Set SGMSE's predictor-corrector sampler: the panel "Expert"."""
 
@@ -114,7 +116,7 @@ class CorrectorFlags:
         return {name: value for name, value in given.items() if value is not None}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class TrainingFlags:
     """Hold the flags of `train` and `distill`."""
 

@@ -1,12 +1,15 @@
 """Run `enhance config`: show the remembered settings, and where they lie."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from enhance_cli import flags, settings
+from enhance_cli import flags
 from enhance_cli.configured import known_settings
 from enhance_cli.console import result
+
+if TYPE_CHECKING:
+    from enhance_cli.settings import Setting
 
 config = typer.Typer(help="Show remembered settings: defaults for each command, and presets.", no_args_is_help=True)
 
@@ -17,6 +20,8 @@ def show(ctx: typer.Context, config: flags.Config = None) -> None:
 
     The form is that of the file, so that a preset can be copied into it and changed.
     """
+    from enhance_cli import settings
+
     file = settings.read_file(config)
     settings.check(file, known_settings(ctx))
     result(f"# {file.name}" if file.text else f"# {file.name}: not there, or empty")
@@ -30,10 +35,12 @@ def show(ctx: typer.Context, config: flags.Config = None) -> None:
 @config.command()
 def path() -> None:
     """Print the path of your file of settings, which need not exist."""
-    result(str(settings.user_file()))
+    from enhance_cli.settings import user_file
+
+    result(str(user_file()))
 
 
-def _print_table(name: str, values: dict[str, settings.Setting]) -> None:
+def _print_table(name: str, values: dict[str, "Setting"]) -> None:
     result(f"\n[{name}]")
     for key, setting in values.items():
         result(f"{key} = {_toml(setting.value)}  # {setting.origin}")

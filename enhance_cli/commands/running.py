@@ -13,7 +13,6 @@ from enhance_cli import flags
 from enhance_cli.console import Reporter, counted, result, say
 from enhance_cli.errors import ExitCode, UsageError
 from enhance_cli.flag_groups import AudioFileFlags, AudioOutputFlags, FileFlags, OutputFlags, Running
-from enhance_cli.settings import GIVEN
 
 if TYPE_CHECKING:
     from enhance_cli.batch.backends.backend import Backend, Listener
@@ -153,12 +152,19 @@ def run_batch(
     if backend.where and not running.quiet:
         say(f"{describe(backend.facts)}, {backend.where}")
     if running.dry_run:  # the model, its settings and the device have been checked as well
-        for name, setting in GIVEN.get().items():
-            if not running.quiet:
-                say(f"{name} {setting}")
+        if not running.quiet:
+            _say_settings()
         _list_jobs(jobs, running.quiet)
     else:
         _run_jobs(jobs, backend, running, writing)
+
+
+def _say_settings() -> None:
+    """Tell which settings are not built in, and where they come from."""
+    from enhance_cli.settings import GIVEN
+
+    for name, setting in GIVEN.get().items():
+        say(f"{name} {setting}")
 
 
 def common_facts(facts: Mapping[str, Any], worker: "WorkerSpec") -> dict[str, Any]:
@@ -166,6 +172,8 @@ def common_facts(facts: Mapping[str, Any], worker: "WorkerSpec") -> dict[str, An
 
     They are the working folder, the settings, and the part of every input that is taken.
     """
+    from enhance_cli.settings import GIVEN
+
     origins = {name: {"value": setting.value, "from": setting.origin} for name, setting in GIVEN.get().items()}
     common = {**facts, "folder": os.getcwd(), "settings": origins}
     options = worker.file_options

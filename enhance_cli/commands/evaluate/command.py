@@ -11,8 +11,6 @@ import typer
 
 from enhance_cli import flags
 from enhance_cli.commands.evaluate.speech import COUNTS, METRICS, evaluate_speech
-from enhance_cli.commands.evaluate.stems import evaluate_stems
-from enhance_cli.commands.evaluate.table import step_counts
 from enhance_cli.errors import ExitCode, UsageError
 
 
@@ -81,6 +79,9 @@ def evaluate(
     each stem in windows of 4 s where it plays, their mean, the mean with silent stems too as published for Slakh2100
     (msdm), and that of whole recordings. The last is the SDR.
     """
+    from enhance_cli.commands.evaluate.stems import evaluate_stems
+    from enhance_cli.commands.evaluate.table import step_counts
+
     if steps and not model:
         raise UsageError("--steps needs a model to run", "add --model NAME")
     counts = step_counts(steps) if steps else None

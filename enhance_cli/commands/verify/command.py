@@ -9,10 +9,6 @@ from typing import Annotated
 import typer
 
 from enhance_cli import flags
-from enhance_cli.commands.verify.decision import decide, rule
-from enhance_cli.commands.verify.embeddings import files_named, in_files, in_store
-from enhance_cli.commands.verify.error_rates import score
-from enhance_cli.commands.verify.trials import listed, pair
 from enhance_cli.errors import ExitCode, UsageError
 
 
@@ -78,6 +74,10 @@ def verify(
     threshold at the EER and the uncertain range, raw and repaired. EER and minDCF have 95 % intervals from drawing
     speakers anew. Files that cannot be read are named and left out, and the exit code is 1.
     """
+    from enhance_cli.commands.verify.decision import decide, rule
+    from enhance_cli.commands.verify.embeddings import files_named, in_files, in_store
+    from enhance_cli.commands.verify.error_rates import score
+    from enhance_cli.commands.verify.trials import listed, pair
     from enhance_cli.models import registry
     from enhance_cli.models.spec import read_spec
     from enhance_cli.tasks.loading import load_embedding_pipeline

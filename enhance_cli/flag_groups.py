@@ -58,6 +58,7 @@ class AudioOutputFlags(OutputFlags):
     sample_rate: flags.SampleRate = None
     loudness: flags.Loudness = "keep"
     true_peak: flags.TruePeak = -1.0
+    keep_original: flags.KeepOriginal = False
     plot: flags.Plot = False
     page: flags.Page = None
     page_embed: flags.PageEmbed = False

@@ -120,7 +120,8 @@ PartTemplate = Annotated[
 ]
 OnExisting = Annotated[Existing, _option(OUTPUT, help="What to do where the output is already there.")]
 Format = Annotated[
-    str | None, _option(OUTPUT, "--format", help="wav, flac, ogg, opus, mp3, m4a, ...", show_default="as the input")
+    str | None,
+    _option(OUTPUT, "--format", help="wav, flac, ogg, opus, mp3, m4a, mkv, mp4, ...", show_default="as the input"),
 ]
 VectorFormat = Annotated[
     str | None,
@@ -152,6 +153,14 @@ TruePeak = Annotated[
     float,
     _option(
         OUTPUT, "--true-peak", min=-20, max=0, metavar="DBTP", help="Highest true peak, where a loudness is asked for."
+    ),
+]
+KeepOriginal = Annotated[
+    bool,
+    _option(
+        OUTPUT,
+        "--keep-original/--no-keep-original",
+        help="In a video: keep the old sound track too, behind the cleaned one.",
     ),
 ]
 Plot = Annotated[bool, _option(OUTPUT, "--plot/--no-plot", help="Also draw before and after as a spectrogram picture.")]

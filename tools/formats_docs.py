@@ -44,6 +44,31 @@ FOOT = """
   length, and a note says so.
 * **A file that crashes FFmpeg** costs that file alone: it is decoded in a process of its own, which the first such file of a
   run waits a third of a second for.
+
+## Videos
+
+`enhance denoise film.mkv` writes film_denoised.mkv, in which one sound track is new. Pictures, subtitles, attachments,
+data and the other sound tracks are copied packet by packet, with their time stamps, languages, titles, flags, rotation
+and HDR data, and so are chapters and tags. The new track has the codec, bit rate, language, title and flags of the old
+one and begins at the same instant: Matroska and WebM count milliseconds, MP4 and MOV samples.
+
+| container | codecs of the new track that stay | instead of others: lossless, lossy |
+|---|---|---|
+| .mkv | AAC, AC-3, E-AC-3, Opus, MP3, MP2, FLAC, ALAC, PCM, float | FLAC, AAC |
+| .mp4, .m4v | AAC, AC-3, E-AC-3, Opus, MP3, FLAC, ALAC | ALAC, AAC |
+| .mov | AAC, AC-3, E-AC-3, MP3, ALAC, PCM, float | ALAC, AAC |
+| .webm | Opus | Opus, Opus |
+| .avi | PCM, float, MP3, AC-3, AAC, MP2 | PCM, MP3 |
+
+* **Which track:** the one that a player would take, or `--track N` or `--track LANG`. `--keep-original` puts the new
+  track first and keeps the old one behind it. `--track all` and `--format wav` write the sound alone.
+* **Another container:** `-o film.mp4` or `--format mkv`, if it can hold all of the film. Otherwise the file is refused
+  before any work: attachments and ASS subtitles need Matroska. Vorbis becomes Opus, DTS AAC, TrueHD FLAC, since there
+  is no good encoder of these here. A note says so.
+* **What is not kept:** data streams that the container has no place for, with a note. A film is always whole: `--start`
+  and `--duration` are refused.
+* **Broken pictures** are copied as they are, since they are never decoded.
+* **Cost:** the film is read twice for its sound and once to be copied, in a process of its own and in constant memory.
 """
 
 

@@ -21,9 +21,10 @@ from pathlib import Path
 import numpy as np
 
 from enhance_cli.audio.channels import from_names
-from enhance_cli.audio.info import AudioInfo, Chapter, Track
+from enhance_cli.audio.info import AudioInfo, Chapter, Findings, Track
 from enhance_cli.errors import AudioError
 
+NO_TRACK = "it has no audio track"
 _PADDING = 4096  # samples: more than the last packet of any AAC can be filled up with
 _RAW = {".g722": "g722"}  # files without any header, which nothing but their name gives away
 _CONTAINERS = {
@@ -40,8 +41,8 @@ Pieces = Callable[[], Iterator[np.ndarray]]
 
 def open_foreign(
     path: Path, start: int = 0, end: int | None = None, track: str | None = None
-) -> tuple[AudioInfo, Pieces, list[str]]:
-    """Open bytes `start` to `end` of a file: its description, a function that decodes it, and a list that notes go into.
+) -> tuple[AudioInfo, Pieces, Findings]:
+    """Open bytes `start` to `end` of a file: its description, a function that decodes it, and the findings of decoding.
 
     `track` is the number (from 1) or language of a sound track. Raises AudioError if it is no audio after all.
     """
@@ -56,7 +57,7 @@ def open_foreign(
                 facts = json.loads(bytes(data))
             elif kind == b"F":
                 _fail_not_audio(path, bytes(data).decode("utf-8", "replace"))
-    info, notes = _described(path, facts), []
+    info, findings = _described(path, facts), Findings()
     dtype = np.float64 if facts["double"] else np.float32
 
     def decoded() -> Iterator[np.ndarray]:
@@ -68,8 +69,10 @@ def open_foreign(
                 yield np.ascontiguousarray(block)
             elif kind == b"N":
                 note = bytes(data).decode()
-                if note not in notes:
-                    notes.append(note)
+                if note not in findings.notes:
+                    findings.notes.append(note)
+            elif kind == b"R":
+                findings.bitrate = int(bytes(data))
             elif kind == b"F":
                 after = f"{done / info.rate:.2f} s ({bytes(data).decode('utf-8', 'replace')})"
                 raise AudioError(f"{path} is damaged after {after}", "repair or convert it")
@@ -80,7 +83,7 @@ def open_foreign(
         padded = info.container in ("M4A", "MP4", "MOV", "3GP")
         return _as_claimed(path, decoded(), facts["claimed"], _PADDING if padded else 0)
 
-    return info, pieces, notes
+    return info, pieces, findings
 
 
 def regroup(pieces: Iterator[np.ndarray], skip: int, size: int) -> Iterator[np.ndarray]:
@@ -102,6 +105,8 @@ def regroup(pieces: Iterator[np.ndarray], skip: int, size: int) -> Iterator[np.n
 
 
 def _fail_not_audio(path: Path, reason: object) -> None:
+    if reason == NO_TRACK:
+        raise AudioError(f"{path} has no sound track", "there is nothing in it to work on")
     raise AudioError(
         f"{path} is not audio that can be read ({reason})", "if it plays elsewhere, convert it to WAV first"
     )
@@ -116,6 +121,7 @@ def _described(path: Path, facts: dict) -> AudioInfo:
     return AudioInfo(
         path, _container(facts), _subtype(facts), facts["rate"], channels, None, "ffmpeg", facts["bitrate"],
         layout=from_names(facts["speakers"]) if channels > 2 else None, tracks=tracks, track=facts["track"],
+        codec=facts["codec"], late=facts["late"],
         chapters=tuple(Chapter(*chapter) for chapter in facts["chapters"]), tags=facts["tags"], notes=notes,
     )  # fmt: skip
 

@@ -2,7 +2,8 @@
 
 It is run as a program. Requests are lines of JSON on standard input. The answers are messages on standard output: a
 type (1 byte), a length (4 bytes, little endian), and so many bytes. The types are H, a JSON object that describes the
-file, S, interleaved float samples, N, a note, F, a failure in words, E, the end. The process ends with its input, and
+file, S, interleaved float samples, N, a note, R, the bits per second of the sound that was read, F, a failure in words,
+E, the end. The process ends with its input, and
 it ends itself after SECONDS of work without a message, or if it takes more than MEMORY.
 """
 
@@ -32,7 +33,7 @@ _DEPTHS = {"u8": 8, "u8p": 8, "s16": 16, "s16p": 16}
 def main() -> None:
     if hasattr(signal, "SIGINT"):
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which closes our input
-    _bound_memory()
+    bound_memory()
     av.logging.set_level(av.logging.PANIC)
     out = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)  # a library that prints must not spoil the messages
@@ -43,35 +44,56 @@ def main() -> None:
         except BrokenPipeError:  # the parent has lost interest
             return
         except Exception as error:  # noqa: BLE001 - whatever a damaged file brings about is that file's failure
-            _send(out, b"F", str(getattr(error, "strerror", None) or error or type(error).__name__).encode())
+            send(out, b"F", str(getattr(error, "strerror", None) or error or type(error).__name__).encode())
 
 
 def _serve(request: dict, out) -> None:
-    _restart_watch()
+    restart_watch()
     path = os.fsdecode(bytes.fromhex(request["path"]))
     with open(path, "rb") as file:
         source = Source(file, request["start"], request["end"])
         with av.open(source, format=request.get("format"), metadata_errors="replace") as container:
-            stream = _choose(container, request.get("track"))
+            stream = choose(container, request.get("track"))
             for other in container.streams:
                 if other is not stream:
                     with contextlib.suppress(Exception):
                         other.discard = "all"
             stream.codec_context.thread_count = 1
-            packets = container.demux(stream)
+            counter = Counter(stream)
+            packets = map(counter.count, container.demux(stream))
             head = next(packets)
             frames = (frame for packet in itertools.chain([head], packets) for frame in packet.decode())
             first = next(frames, None)
             if first is None:
                 raise ValueError("it holds no audio samples")
             facts = _facts(container, stream, first, bytes(head)[24:28])
-            _send(out, b"H", json.dumps(facts).encode())
+            send(out, b"H", json.dumps(facts).encode())
             if request["samples"]:
                 _decode(container, stream, first, frames, facts, out)
-    _send(out, b"E", b"")
+                if counter.bitrate:
+                    send(out, b"R", str(counter.bitrate).encode())
+    send(out, b"E", b"")
 
 
-def _choose(container, track: str | None):
+class Counter:
+    """Count the bytes and the seconds of the packets of a stream, since Matroska states no bit rate."""
+
+    def __init__(self, stream):
+        self._time_base, self._bytes, self._units = stream.time_base, 0, 0
+
+    def count(self, packet):
+        """Return the packet."""
+        self._bytes += packet.size
+        self._units += packet.duration or 0
+        return packet
+
+    @property
+    def bitrate(self) -> int:
+        """Return bits per second, or 0 where the packets do not state how long they are."""
+        return round(8 * self._bytes / (self._units * self._time_base)) if self._units and self._time_base else 0
+
+
+def choose(container, track: str | None):
     """Return the stream that is asked for: by number from 1, by language, or the one FFmpeg holds for the best."""
     streams = container.streams.audio
     if not streams:
@@ -95,16 +117,17 @@ def _facts(container, stream, frame, flags: bytes) -> dict:
     bits = _bits(codec, format_, flags)
     picture = av.stream.Disposition.attached_pic  # a cover does not make a song a film
     rate = frame.sample_rate
-    origin = _origin(container, stream)
+    begin_of_all = origin(container, stream)
     claimed = None
     if stream.duration is not None and container.format.name.split(",")[0] not in _COUNTED:
-        begin = stream.start_time * stream.time_base if stream.start_time and origin is not None else 0
-        claimed = round((stream.duration * stream.time_base + begin - (origin or 0)) * rate)
+        begin = stream.start_time * stream.time_base if stream.start_time and begin_of_all is not None else 0
+        claimed = round((stream.duration * stream.time_base + begin - (begin_of_all or 0)) * rate)
     streams = container.streams.audio
     return {
         "container": container.format.name, "brand": container.metadata.get("major_brand", ""), "codec": codec.name,
         "film": any(not video.disposition & picture for video in container.streams.video),
         "float": format_.name.startswith(("flt", "dbl")), "double": bits > 24, "bits": bits, "rate": rate,
+        "late": Clock(container, stream, rate).place(frame)[0],
         "channels": frame.layout.nb_channels, "speakers": names, "claimed": claimed,
         "bitrate": stream.codec_context.bit_rate or (None if container.streams.video else container.bit_rate),
         "track": streams.index(stream) + 1,
@@ -141,7 +164,7 @@ def _bits(codec, format_, flags: bytes) -> int:
     return 32 if name.startswith(("pcm_s32", "pcm_u32", "pcm_s64")) else 24
 
 
-def _origin(container, stream) -> float | None:
+def origin(container, stream) -> float | None:
     """Return the time in seconds, as the container counts, at which the recording begins, or None without usable times.
 
     In MP4 and Matroska that is zero, also if the sound begins later, but not where it alone begins after a minute,
@@ -171,16 +194,16 @@ def _decode(container, stream, first, frames: Iterator, facts: dict, out) -> Non
         silence, skip = clock.place(frame)
         while silence > 0:
             piece = min(silence, 65536)
-            _send(out, b"S", bytes(piece * channels * width))
+            send(out, b"S", bytes(piece * channels * width))
             silence -= piece
         frame.pts = None
         for converted in packed.resample(frame):
             data = memoryview(converted.planes[0])[: converted.samples * channels * width]
-            _send(out, b"S", data[skip * channels * width :])
+            send(out, b"S", data[skip * channels * width :])
             skip = 0
         frame = next(frames, None)
     for note in clock.notes():
-        _send(out, b"N", note.encode())
+        send(out, b"N", note.encode())
 
 
 class Clock:
@@ -189,10 +212,11 @@ class Clock:
     def __init__(self, container, stream, rate: int):
         self.position = 0  # samples since the beginning
         self._rate, self._time_base = rate, stream.time_base
-        self._origin = _origin(container, stream)
+        self._origin = origin(container, stream)
         exact = container.format.name.split(",")[0] in SAMPLE_ACCURATE
         self._tolerance = (0.005 if exact else 0.03) + 2 * float(stream.time_base or 0)
-        self._late, self._holes, self._filled, self._back = 0, 0, 0, 0.0
+        self._rounding = 0 if exact else 1.5 * float(stream.time_base or 0)  # seconds: Matroska counts milliseconds
+        self._holes, self._filled, self._back = 0, 0, 0.0
         self._shift = 0  # samples by which later frames lie behind their time stamps
 
     def place(self, frame) -> tuple[int, int]:
@@ -202,32 +226,27 @@ class Clock:
             seconds = frame.pts * (frame.time_base or self._time_base) - self._origin
             due = round(seconds * self._rate) + self._shift
             gap = due - self.position
-            if self.position == 0 and due < 0:
+            if self.position == 0 and abs(due) <= self._rounding * self._rate:
+                pass
+            elif self.position == 0 and due < 0:
                 skip = min(-due, frame.samples)
                 if skip == frame.samples:  # all of it: the next frame is the first
                     return 0, skip
-            elif gap > self._tolerance * self._rate:
+            elif gap > (self._tolerance * self._rate if self.position else 0):
                 if gap > HOLE * self._rate:
                     self._shift -= gap
                 else:
                     silence = gap
-                    self._count(gap)
+                    if self.position:
+                        self._holes, self._filled = self._holes + 1, self._filled + gap
             elif gap < -self._tolerance * self._rate:
                 self._back = self._back or self.position / self._rate
                 self._shift -= gap
         self.position += silence + frame.samples - skip
         return silence, skip
 
-    def _count(self, gap: int) -> None:
-        if self.position == 0:
-            self._late = gap
-        else:
-            self._holes, self._filled = self._holes + 1, self._filled + gap
-
     def notes(self) -> Iterator[str]:
         """Yield notes on corrections of time stamps."""
-        if self._late:
-            yield f"the sound begins {self._late / self._rate:.3f} s after the picture or the file: silence was put in front"
         if self._holes:
             yield f"{self._holes} gaps in the time stamps, {self._filled / self._rate:.3f} s in all, were filled with silence"
         if self._back:
@@ -260,20 +279,20 @@ class Source:
         return self._at
 
 
-def _send(out, kind: bytes, data) -> None:
-    _restart_watch()
+def send(out, kind: bytes, data) -> None:
+    restart_watch()
     view = memoryview(struct.pack("<cI", kind, len(data)) + bytes(data))
     while view:
         view = view[out.write(view) :]
 
 
-def _restart_watch() -> None:
+def restart_watch() -> None:
     """Give the work up to the next message SECONDS. The signal then ends the process, even in a loop of a library."""
     if hasattr(signal, "setitimer"):
         signal.setitimer(signal.ITIMER_PROF, SECONDS)
 
 
-def _bound_memory() -> None:
+def bound_memory() -> None:
     if sys.platform == "linux":
         import resource
 

@@ -39,7 +39,7 @@ class Encoder:
         codec, kind, self._packed = _codec(fmt)
         self._bits = 0 if self._packed == "flt" else depth(fmt.subtype)
         self._gain = np.float32(_lame_gain(fmt)) if fmt.container == "MP3" else None
-        self._layout = _layout_name(av, fmt.layout, channels)
+        self._layout = layout_name(fmt.layout, channels)
         self._file = open(path, "wb")  # noqa: SIM115 - closed in close()
         options = {"M4A": {"movie_timescale": str(fmt.rate)}, "MP3": {"id3v2_version": "0"}}.get(fmt.container, {})
         try:
@@ -118,13 +118,15 @@ def _codec(fmt: OutputFormat) -> tuple[str, str, str]:
     return "flac", "s16" if narrow else "s32", "s16" if narrow else "s32"
 
 
-def _layout_name(av, layout: Layout | None, channels: int) -> str:
+def layout_name(layout: Layout | None, channels: int) -> str:
     """Return FFmpeg's name of a layout, or of the usual one for so many channels."""
+    import av
+
     wanted = tuple(sorted(layout)) if layout else None
     for name in (_BY_COUNT.get(channels, ""), *_LAYOUTS):
         if wanted and name and tuple(sorted(speaker.name for speaker in av.AudioLayout(name).channels)) == wanted:
             return name
-    return _BY_COUNT[channels]
+    return _BY_COUNT.get(channels, f"{channels}c")
 
 
 _LAYOUTS = (

@@ -31,6 +31,8 @@ CONTAINERS = {
     "ogg": "OGG", "oga": "OGG", "opus": "OPUS", "aif": "AIFF", "aiff": "AIFF", "aifc": "AIFF", "caf": "CAF",
     "au": "AU", "snd": "AU", "m4a": "M4A", "m4b": "M4A",
 }  # fmt: skip
+FILMS = {"mkv": "MKV", "webm": "WEBM", "mp4": "MP4", "m4v": "MP4", "mov": "MOV", "avi": "AVI"}
+VIDEO_SUFFIXES = frozenset(f".{extension}" for extension in FILMS)
 # What a folder is searched for. Files named by the user may have any extension: their content decides.
 AUDIO_SUFFIXES = frozenset(f".{extension}" for extension in CONTAINERS) | {
     ".aac", ".mka", ".mp2", ".wma", ".amr", ".ac3", ".eac3", ".ape", ".wv", ".tta", ".sph", ".nist", ".g722"
@@ -48,13 +50,34 @@ _MOST_CHANNELS = {"MP3": 2, "FLAC": 8, "M4A": 8}
 
 
 @dataclass(frozen=True)
+class Film:
+    """Describe the file that everything but one sound track is copied from, packet by packet.
+
+    `track`: number of the sound track that is replaced, from 1. `late`: seconds by which it begins after the picture.
+    `keep_original`: keep it too, behind the new one. `title`: name of the new track, None for that of the old one.
+    `mark`: command that makes the file. `tags`: codec tags are copied, which the container would else choose. `data`:
+    streams of data are copied.
+    """
+
+    source: Path
+    track: int
+    late: float = 0.0
+    keep_original: bool = False
+    title: str | None = None
+    mark: str = ""
+    tags: bool = True
+    data: bool = True
+
+
+@dataclass(frozen=True)
 class OutputFormat:
     """Describe a format to write: libsndfile's names (and M4A), rate in Hz, bits per second for lossy subtypes.
 
     `order`: channels as they are written, if not as they come. `layout`: their loudspeakers in that order. `mask`,
     `ambisonic`: for a WAVE_FORMAT_EXTENSIBLE header. `bits`: used bits of an integer sample, where fewer than its
     subtype has. `chapters`: written by an encoder that has a place for them. `dither`: add noise of a triangular
-    distribution (TPDF) before rounding. `notes`: properties of the input that are not kept.
+    distribution (TPDF) before rounding. `film`: the rest of a video, or None. `encoder`: FFmpeg's, for a video. `notes`:
+    properties of the input that are not kept.
     """
 
     container: str
@@ -70,6 +93,13 @@ class OutputFormat:
     notes: tuple[str, ...] = ()
     chapters: tuple[Chapter, ...] = ()
     dither: bool = False
+    film: Film | None = None
+    encoder: str = ""
+
+
+def is_film(extension: str | None) -> bool:
+    """Return whether files of this extension (".mkv", any case) are videos that can be written."""
+    return extension is not None and extension.lower().lstrip(".") in FILMS
 
 
 def can_write(extension: str) -> bool:
@@ -81,8 +111,10 @@ def extension_for(name: str | None) -> str | None:
     """Return the extension (".flac") for a value of --format. Raises UsageError for a format that cannot be written."""
     if name is None:
         return None
-    if not can_write(name):
-        raise UsageError(f"--format {name}: this format cannot be written", f"choose from {', '.join(CONTAINERS)}")
+    if not can_write(name) and not is_film(name):
+        raise UsageError(
+            f"--format {name}: this format cannot be written", f"choose from {', '.join([*CONTAINERS, *FILMS])}"
+        )
     return f".{name.lower().lstrip('.')}"
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from enhance_cli.audio.channels import Layout
 
-LOSSY = frozenset({"VORBIS", "OPUS", "MPEG_LAYER_I", "MPEG_LAYER_II", "MPEG_LAYER_III", "AAC"})
+LOSSY = frozenset({"VORBIS", "OPUS", "MPEG_LAYER_I", "MPEG_LAYER_II", "MPEG_LAYER_III", "AAC", "AC3", "EAC3"})
 """Subtypes whose samples do not survive a round trip, and which therefore have a bit rate instead of a depth."""
 
 
@@ -45,8 +45,9 @@ class AudioInfo:
 
     `frames`: samples of one channel, None where only decoding can tell. `layout`: loudspeaker of each channel, where
     the file states it. `mask`: channel mask of a WAVE_FORMAT_EXTENSIBLE header. `bits`: used bits of an integer sample,
-    where fewer than its subtype has. `tags`: texts of containers that only FFmpeg reads. `notes`: deviations from the
-    header, in words.
+    where fewer than its subtype has. `codec`: FFmpeg's name of it, where FFmpeg reads the file. `late`: samples of
+    silence in front, for sound that begins after the picture. `tags`: texts of containers that only FFmpeg reads.
+    `notes`: deviations from the header, in words.
     """
 
     path: Path
@@ -63,9 +64,19 @@ class AudioInfo:
     bits: int | None = None
     tracks: tuple[Track, ...] = ()
     track: int = 1
+    codec: str = ""
+    late: int = 0
     chapters: tuple[Chapter, ...] = ()
     tags: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+
+
+@dataclass
+class Findings:
+    """Collect what only reading a file to its end tells: notes, and the bits per second of the sound alone."""
+
+    notes: list[str] = field(default_factory=list)
+    bitrate: int | None = None
 
 
 def depth(subtype: str) -> int | None:

@@ -16,7 +16,7 @@ from enhance_cli.audio.bounded import BoundedFile
 from enhance_cli.audio.chunks import read_payload, walk
 from enhance_cli.audio.tags import KINDS
 
-_NAME, _CHUNK, _ATOM = "ENHANCED_BY", b"enhB", "----:com.apple.iTunes:ENHANCED_BY"
+MARK, _CHUNK, _ATOM = "ENHANCED_BY", b"enhB", "----:com.apple.iTunes:ENHANCED_BY"
 
 
 def write_mark(path: Path, command: str) -> None:
@@ -34,10 +34,10 @@ def write_mark(path: Path, command: str) -> None:
     if file.tags is None:
         file.add_tags()
     if isinstance(file, mp3.MP3):
-        file.tags.add(id3.TXXX(encoding=id3.Encoding.UTF8, desc=_NAME, text=[command]))
+        file.tags.add(id3.TXXX(encoding=id3.Encoding.UTF8, desc=MARK, text=[command]))
         file.save(v2_version=3 if file.tags.version[:2] == (2, 3) else 4)
         return
-    file.tags[_ATOM if isinstance(file, mp4.MP4) else _NAME] = [
+    file.tags[_ATOM if isinstance(file, mp4.MP4) else MARK] = [
         command.encode() if isinstance(file, mp4.MP4) else command
     ]
     file.save()
@@ -59,6 +59,6 @@ def read_mark(path: Path) -> str | None:
     if not tags:
         return None
     if isinstance(found, mp3.MP3):
-        return str(tags.get(f"TXXX:{_NAME}", "")) or None
-    values = tags.get(_ATOM if isinstance(found, mp4.MP4) else _NAME) or [None]
+        return str(tags.get(f"TXXX:{MARK}", "")) or None
+    values = tags.get(_ATOM if isinstance(found, mp4.MP4) else MARK) or [None]
     return bytes(values[0]).decode() if isinstance(values[0], bytes) else values[0]

@@ -14,18 +14,23 @@ _WINDOW = 0.032  # seconds
 _COLUMNS = 1600  # no picture shows more
 
 
-def spectrograms(before: Path, after: Path, picture: Path, seconds: float = 30) -> None:
+def spectrograms(
+    before: Path, after: Path, picture: Path, seconds: float = 30, *, tracks: tuple[int | None, ...] = (None, None)
+) -> None:
     """Write `picture` (PNG): spectrograms of the first `seconds` of both files, time in s, frequency in kHz, level in
     dB.
 
-    Raises AudioError if a file cannot be read.
+    `tracks`: number of the sound track of each, None for the one that a player would take. Raises AudioError if a file
+    cannot be read.
     """
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    levels = [(Path(path), *_levels(Path(path), seconds)) for path in (before, after)]
+    levels = [
+        (Path(path), *_levels(Path(path), seconds, track)) for path, track in zip((before, after), tracks, strict=True)
+    ]
     top = max(decibels.max() for _, decibels, _, _ in levels)
     figure, axes = pyplot.subplots(2, 1, figsize=(11, 7), sharex=True, layout="constrained")
     for axis, when, (path, decibels, length, rate) in zip(axes, ("before", "after"), levels, strict=True):
@@ -41,9 +46,9 @@ def spectrograms(before: Path, after: Path, picture: Path, seconds: float = 30) 
     pyplot.close(figure)
 
 
-def _levels(path: Path, seconds: float) -> tuple[np.ndarray, float, int]:
+def _levels(path: Path, seconds: float, track: int | None) -> tuple[np.ndarray, float, int]:
     """Return magnitudes (F, T) in dB of the mean of all channels, their length in s, and the rate in Hz."""
-    with open_audio(path) as audio:
+    with open_audio(path, None if track is None else str(track)) as audio:
         rate = audio.info.rate
         signal = to_mono(audio.blocks(duration=seconds))
     size = max(2 * round(_WINDOW * rate / 2), 16)

@@ -16,7 +16,7 @@ import numpy as np
 import soundfile
 
 from enhance_cli.audio import chunks, decode
-from enhance_cli.audio.info import AudioInfo
+from enhance_cli.audio.info import AudioInfo, Findings
 from enhance_cli.audio.native import CountError, Decode, fail_truncated, open_native
 from enhance_cli.audio.sections import Section, Window, find_sections
 from enhance_cli.errors import AudioError
@@ -24,6 +24,7 @@ from enhance_cli.errors import AudioError
 __all__ = ["AudioFile", "AudioInfo", "open_audio"]
 
 LOWEST_RATE, HIGHEST_RATE, MOST_CHANNELS = 1000, 768_000, 64
+SHORTEST_DELAY = 0.03  # seconds: a delay of the sound that is told
 
 
 def open_audio(path: str | os.PathLike, track: str | None = None) -> AudioFile:
@@ -43,16 +44,23 @@ def open_audio(path: str | os.PathLike, track: str | None = None) -> AudioFile:
 class AudioFile:
     """Hold an open sound file: `info`, and `blocks()` as often as wanted. A context manager that closes it."""
 
-    def __init__(self, info: AudioInfo, decode: Decode, notes: list[str] | None = None):
+    def __init__(self, info: AudioInfo, decode: Decode, findings: Findings | None = None):
         self.info = info
         self._decode = decode
-        self._notes = notes if notes is not None else []
+        self.findings = findings or Findings()
         self._running: list[Iterator[np.ndarray]] = []
 
     @property
     def notes(self) -> list[str]:
         """Return deviations from the header or the time stamps, complete when the file has been read to its end."""
-        return [*self.info.notes, *self._notes]
+        late = self.info.late / self.info.rate
+        begins = f"the sound begins {late:.3f} s after the picture or the file: silence was put in front"
+        return [*self.info.notes, *([begins] if late > SHORTEST_DELAY else []), *self.findings.notes]
+
+    @property
+    def bitrate(self) -> int | None:
+        """Return the bits per second of the sound, as stated or, when the file has been read to its end, as counted."""
+        return self.info.bitrate or self.findings.bitrate
 
     def blocks(self, frames: int = 65536, start: float = 0.0, duration: float | None = None) -> Iterator[np.ndarray]:
         """Yield (C, n) blocks, n <= frames, from `start` s for `duration` s (None: to the end).
@@ -115,7 +123,7 @@ def only_channels(audio: AudioFile, wanted: str) -> AudioFile:
             yield block.mean(axis=0, keepdims=True) if wanted == "mix" else block[int(wanted) - 1 :][:1]
 
     info = replace(audio.info, channels=1, layout=None, mask=None, ambisonic=False)
-    return AudioFile(info, decode, audio._notes)
+    return AudioFile(info, decode, audio.findings)
 
 
 def _open_section(path: Path, section: Section, track: str | None) -> AudioFile:
@@ -133,13 +141,13 @@ def _open_section(path: Path, section: Section, track: str | None) -> AudioFile:
         reason = getattr(refusal, "error_string", str(refusal)).strip(". ")
         file = _open_foreign(path, section, None)
         note = (f"{reason}: all of them were read",) if section.understated else ()
-        return AudioFile(replace(file.info, notes=(*file.info.notes, *note)), file._decode, file._notes)
+        return AudioFile(replace(file.info, notes=(*file.info.notes, *note)), file._decode, file.findings)
     return AudioFile(_with_note_of_rest(info, section), blocks)
 
 
 def _open_foreign(path: Path, section: Section, track: str | None) -> AudioFile:
-    info, pieces, notes = decode.open_foreign(path, section.start, section.end, track)
-    return AudioFile(info, lambda first, size: decode.regroup(pieces(), first, size), notes)
+    info, pieces, findings = decode.open_foreign(path, section.start, section.end, track)
+    return AudioFile(info, lambda first, size: decode.regroup(pieces(), first, size), findings)
 
 
 def _open_as_counted(path: Path, section: Section, unfit: CountError) -> AudioFile:

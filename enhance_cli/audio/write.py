@@ -20,8 +20,9 @@ from mutagen.flac import FLAC
 from enhance_cli.audio import channels as speakers
 from enhance_cli.audio import chunks, riff_tags
 from enhance_cli.audio.encode import Encoder, is_encoded_here
+from enhance_cli.audio.film import FilmEncoder
 from enhance_cli.audio.formats import OutputFormat, output_format
-from enhance_cli.audio.info import depth
+from enhance_cli.audio.info import LOSSY, depth
 from enhance_cli.audio.integers import quantise
 from enhance_cli.errors import AudioError, OutputError
 
@@ -60,14 +61,16 @@ class AudioWriter:
         stored = 0 if fmt.subtype in _FLOATS else depth(fmt.subtype) or 16
         self._bits = fmt.bits or stored
         self._bytes = channels * {"FLOAT": 4, "DOUBLE": 8}.get(fmt.subtype, (stored + 7) // 8)
-        self._foreign = is_encoded_here(fmt)
+        self._foreign = is_encoded_here(fmt) or fmt.film is not None
         raised = (
             next(decibels for rate, decibels in _VORBIS_RAISES if fmt.rate < rate) if fmt.subtype == "VORBIS" else 0.0
         )
         self._gain = np.float32(10 ** (-raised / 20))
         self._random = np.random.default_rng(0)  # the same file gives the same bytes
         try:
-            if self._foreign:
+            if fmt.film is not None:
+                self._sink = FilmEncoder(self.path, fmt, fmt.film, channels)
+            elif self._foreign:
                 self._sink = Encoder(self.path, fmt, channels)
             else:
                 self._sink = self._open(_container(fmt.container, self._bytes, frames))
@@ -156,12 +159,12 @@ class AudioWriter:
             self.close()
             return
         with contextlib.suppress(Exception):  # the error that brought us here is the one to report
-            self._sink.close()
+            self._sink.abort() if self.format.film is not None else self._sink.close()
 
 
 def as_read(block: np.ndarray, fmt: OutputFormat) -> np.ndarray:
     """Return (C, n) samples as they come back from a file of that format, float64. Lossy ones are unchanged."""
-    if fmt.subtype in _FLOATS or fmt.subtype == "AAC":
+    if fmt.subtype in _FLOATS or fmt.subtype in LOSSY:
         return block.astype(np.float32 if fmt.subtype == "FLOAT" else block.dtype).astype(np.float64)
     whole = quantise(block, fmt.bits or depth(fmt.subtype) or 16)
     return whole / -float(np.iinfo(whole.dtype).min)

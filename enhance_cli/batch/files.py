@@ -19,15 +19,18 @@ import numpy as np
 
 from enhance_cli.atomic import unfinished_path
 from enhance_cli.audio.chapters import cut
-from enhance_cli.audio.formats import loses_bits
-from enhance_cli.audio.info import LOSSY, depth
+from enhance_cli.audio.film import new_track
+from enhance_cli.audio.film_formats import with_bitrate
+from enhance_cli.audio.formats import Film, loses_bits
+from enhance_cli.audio.info import LOSSY, AudioInfo, depth
 from enhance_cli.audio.level import Meter
-from enhance_cli.audio.mark import read_mark, write_mark
+from enhance_cli.audio.mark import MARK, read_mark, write_mark
 from enhance_cli.audio.read import AudioFile, only_channels, open_audio
 from enhance_cli.audio.resample import Resampler, resampled_length
 from enhance_cli.audio.tags import copy_tags
 from enhance_cli.audio.wave_facts import Change
-from enhance_cli.audio.write import AudioWriter, OutputFormat, as_read, output_format
+from enhance_cli.audio.write import AudioWriter, OutputFormat, as_read
+from enhance_cli.batch.film import format_of, titled
 from enhance_cli.batch.gain import FLOATS, choose_gain, decibels
 from enhance_cli.batch.inputs import STDIN
 from enhance_cli.batch.outputs import Job
@@ -43,6 +46,7 @@ Transform = Callable[[Blocks, int, int, Meter], Blocks]
 IN_MEMORY = 8 << 20  # bytes of audio kept in memory, read and processed; short files never touch the disk twice
 BLOCK = 65536
 MISSED = 0.05  # LU by which what a lossy codec made of a file may miss the loudness that was asked for
+FILMS_MARKED_BEFORE = ("MKV", "WEBM", "MOV", "AVI")  # or that have no place for a mark
 CALL_RATE = 8000  # Hz: stereo at this rate comes from telephone systems
 
 
@@ -50,14 +54,14 @@ CALL_RATE = 8000  # Hz: stereo at this rate comes from telephone systems
 class FileOptions:
     """Set the part of the input to take, and the format of the result. None means "as the input is".
 
-    `start`, `duration`: in seconds. `sample_rate`: in Hz. `loudness`: in LUFS. `true_peak`: in dBTP, the highest
-    that a gain for loudness may reach. -1 is the limit of EBU R 128 and of streaming services. `measure`: put the
-    loudness of input and output into the record. Without it short files are done sooner. `parts`: names of the
-    transform's results, if it gives several. `last_part_absorbs_rounding`: for parts that sum to the input. The
-    last one is then the input less the others as they are read back, after rounding to the format. `track`: number
-    or language of the sound track to take. `channels`: number (from 1) of the channel to take, or "mix" for their
-    mean. `dither`: none or tpdf. `command`: mark for the outputs. Inputs with this mark are left out where results
-    are written beside their inputs.
+    `start`, `duration`: in seconds. `sample_rate`: in Hz. `loudness`: in LUFS. `true_peak`: in dBTP, the highest that a
+    gain for loudness may reach. -1 is the limit of EBU R 128 and of streaming services. `measure`: put the loudness of
+    input and output into the record. Without it short files are done sooner. `parts`: names of the transform's results,
+    if it gives several. `last_part_absorbs_rounding`: for parts that sum to the input. The last one is then the input
+    less the others as they are read back, after rounding to the format. `track`: number or language of the sound track
+    to take. `channels`: number (from 1) of the channel to take, or "mix" for their mean. `dither`: none or tpdf.
+    `keep_original`: keep the old sound track of a video behind the new one. `command`: mark for the outputs. Inputs
+    with this mark are left out where results are written beside their inputs.
     """
 
     start: float = 0.0
@@ -74,6 +78,7 @@ class FileOptions:
     track: str | None = None
     channels: str | None = None
     dither: str = "tpdf"
+    keep_original: bool = False
     command: str = ""
 
 
@@ -89,12 +94,15 @@ def enhance_file(job: Job, process: Transform, options: FileOptions = FileOption
         raise NothingToDo("this is an output of an earlier run", "give another folder with -o to do it once more")
     before_reading = state(source)
     with _errors_in_the_users_names(job, source, before_reading), _opened(source, job, options) as audio:
+        if job.beside and options.command and audio.info.tags.get(MARK) == options.command:
+            raise NothingToDo("this is an output of an earlier run", "give another folder with -o to do it once more")
         info = audio.info
-        extension = None if job.target == STDOUT else job.target.suffix
-        fmt = output_format(info, extension, options.container, options.bit_depth, options.sample_rate)
+        fmt = format_of(job, source, audio, options)
         dither = options.dither == "tpdf" and not options.last_part_absorbs_rounding and loses_bits(info, fmt)
         fmt = replace(fmt, chapters=cut(info.chapters, options.start, options.duration), dither=dither)
         before, blocks = _measured(audio, options)
+        if fmt.film is not None:
+            fmt = with_bitrate(fmt, info, audio.bitrate)
         wanted = options.loudness is not None
         names = options.parts or ("",)
         heard = options.measure or wanted
@@ -113,14 +121,15 @@ def enhance_file(job: Job, process: Transform, options: FileOptions = FileOption
                         meter.push(rows)
                     spool.write(block)
                 gain, level_notes = choose_gain(before, list(after.values()), fmt, options.loudness, options.true_peak)
-                notes = [*audio.notes, *fmt.notes, *level_notes]
+                heard_notes = audio.notes if fmt.film is None else [*info.notes, *audio.findings.notes]
+                notes = [*heard_notes, *fmt.notes, *level_notes]
                 frames = after[names[0]].frames
-                _write(spool, unfinished, names, fmt, info.channels, frames, gain, options.last_part_absorbs_rounding)
+                _write(spool, unfinished, names, fmt, info, frames, gain, options.last_part_absorbs_rounding)
                 heard_after = None
                 if wanted and fmt.subtype in LOSSY and len(names) == 1 and after[names[0]].loudness is not None:
                     aim = after[names[0]].loudness + decibels(gain)
                     (path,) = unfinished.values()
-                    heard_after = _loudness_of(path)
+                    heard_after = _loudness_of(path, fmt.film)
                     for _ in range(2):  # the codec has changed it
                         if heard_after is None or abs(heard_after - aim) <= MISSED:
                             break
@@ -130,16 +139,17 @@ def enhance_file(job: Job, process: Transform, options: FileOptions = FileOption
                             unfinished,
                             names,
                             fmt,
-                            info.channels,
+                            info,
                             frames,
                             gain,
                             options.last_part_absorbs_rounding,
                         )
-                        heard_after = _loudness_of(path)
+                        heard_after = _loudness_of(path, fmt.film)
                 if options.parts and fmt.subtype in LOSSY and len(unfinished) > 1:
                     notes.append(
                         f"{fmt.container} is lossy: the outputs add up to the input but for what its codec loses"
                     )
+            tags_lost: list[str] = []
             length = resampled_length(before.frames, info.rate, fmt.rate)
             for (name, path), target in zip(unfinished.items(), job.targets):
                 level = after[name].loudness
@@ -147,14 +157,15 @@ def enhance_file(job: Job, process: Transform, options: FileOptions = FileOption
                     options.start, length / fmt.rate, fmt.bits or depth(fmt.subtype), decibels(gain),
                     None if level is None else level + decibels(gain),
                 )  # fmt: skip
-                tags_lost = copy_tags(source, path, options.start, info=info, change=change)
-                if options.command:
+                if fmt.film is None:
+                    tags_lost = copy_tags(source, path, options.start, info=info, change=change)
+                if options.command and fmt.container not in FILMS_MARKED_BEFORE:
                     write_mark(path, options.command)
                 _check_written(path, target, fmt, length)
             check_unchanged(source, before_reading)
     if options.plot:
         for target in job.targets:
-            _plot(source, target)
+            _plot(source, target, fmt.film)
     measured = {"seconds_audio": round(before.frames / info.rate, 3), "rate": info.rate, "channels": info.channels}
     measured |= {f"{name}_before": value for name, value in _level(before, 1.0).items()}
     measured |= {"gain": _rounded(decibels(gain)), "notes": notes, "tags_lost": tags_lost}
@@ -187,9 +198,9 @@ def _opened(source: Path, job: Job, options: FileOptions) -> AudioFile:
     return audio
 
 
-def _loudness_of(path: Path) -> float | None:
-    """Return the integrated loudness of a finished file in LUFS."""
-    with open_audio(path) as audio:
+def _loudness_of(path: Path, film: Film | None) -> float | None:
+    """Return the integrated loudness of a finished file in LUFS, of its new sound track if it is a film."""
+    with open_audio(path, None if film is None else str(new_track(film))) as audio:
         meter = Meter(audio.info.rate, audio.info.channels, layout=audio.info.layout)
         for block in audio.blocks(BLOCK):
             meter.push(block)
@@ -210,14 +221,18 @@ def _write(
     unfinished: dict[str, Path],
     names: tuple[str, ...],
     fmt: OutputFormat,
-    channels: int,
+    info: AudioInfo,
     frames: int,
     gain: float,
     last_part_absorbs_rounding: bool,
 ) -> None:
     """Write those of the spool's `names` that are among the `unfinished` files, `gain` times as loud."""
+    channels = info.channels
     with contextlib.ExitStack() as stack:
-        writers = {n: stack.enter_context(AudioWriter(path, fmt, channels, frames)) for n, path in unfinished.items()}
+        writers = {
+            name: stack.enter_context(AudioWriter(path, titled(fmt, info, name), channels, frames))
+            for name, path in unfinished.items()
+        }
         for block in spool.blocks():
             block = block if gain == 1.0 else block * block.dtype.type(gain)
             pieces = dict(zip(names, np.split(block, len(names))))
@@ -297,9 +312,9 @@ def _at_rate(blocks: Blocks, rate_in: int, rate_out: int, channels: int) -> Bloc
 
 def _check_written(unfinished: Path, target: Path, fmt: OutputFormat, expected: int) -> None:
     """Read the finished file's header back, since a disk or a tag writer may have damaged it. Raises AudioError."""
-    with open_audio(unfinished) as written:
+    with open_audio(unfinished, None if fmt.film is None else str(new_track(fmt.film))) as written:
         exact = fmt.subtype in FLOATS or fmt.subtype.startswith(("PCM", "ALAC"))  # the others pad to whole packets
-        if exact and written.info.frames not in (expected, None):
+        if exact and fmt.film is None and written.info.frames not in (expected, None):
             message = f"{target}: {written.info.frames} of {expected} samples were written"
             raise AudioError(message, "check the disk, then run again")
 
@@ -325,13 +340,14 @@ def _errors_in_the_users_names(job: Job, source: Path, before: tuple[int, int] |
         raise
 
 
-def _plot(source: Path, target: Path) -> None:
+def _plot(source: Path, target: Path, film: Film | None) -> None:
     from enhance_cli.audio.plot import spectrograms  # matplotlib is slow to import and optional
 
+    tracks = (None, None) if film is None else (film.track, new_track(film))
     # The whole name is kept: take.wav and take.flac in one folder get two pictures.
     try:
         with atomic(target.with_name(target.name + ".png")) as unfinished:
-            spectrograms(source, target, unfinished)
+            spectrograms(source, target, unfinished, tracks=tracks)
     except OSError as error:
         message = f"{target}: written, but its picture was not ({error.strerror})"
         raise AudioError(message, "run again without --plot") from error

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import TypeVar
 
-from enhance_cli.audio.formats import AUDIO_SUFFIXES, CONTAINERS
+from enhance_cli.audio.formats import AUDIO_SUFFIXES, CONTAINERS, VIDEO_SUFFIXES
 from enhance_cli.audio.read import open_audio
 from enhance_cli.batch.storage import StoredFile, files_below, files_like, is_url, locate
 from enhance_cli.errors import AudioError, UsageError
@@ -22,9 +22,8 @@ from enhance_cli.errors import AudioError, UsageError
 STDIN = Path("-")
 PAGE_MARK = ".enhance-page"  # file in the folder beside a page
 
-VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mkv", ".mov", ".webm", ".avi"})
 # Whatever else comes in goes out as WAV.
-WRITABLE_SUFFIXES = frozenset(f".{extension}" for extension in CONTAINERS)
+WRITABLE_SUFFIXES = frozenset(f".{extension}" for extension in CONTAINERS) | VIDEO_SUFFIXES
 
 
 @dataclass(frozen=True)
@@ -93,7 +92,10 @@ def _or_problem(
 
 
 def by_track(found: Sequence[Input]) -> list[Input]:
-    """Return the inputs with one for each sound track of a file that has several, named NAME_trackN."""
+    """Return the inputs with one for each sound track of a file that has several, named NAME_trackN.
+
+    Those of a video are named like recordings, since the tracks by themselves are no videos.
+    """
     split: list[Input] = []
     for item in found:
         tracks = _tracks(item.path)
@@ -101,6 +103,7 @@ def by_track(found: Sequence[Input]) -> list[Input]:
             split.append(item)
             continue
         name = item.relative
+        name = name.with_suffix(".wav") if name.suffix.lower() in VIDEO_SUFFIXES else name
         split += [
             replace(item, track=str(n), relative=name.with_name(f"{name.stem}_track{n}{name.suffix}")) for n in tracks
         ]

@@ -175,6 +175,10 @@ def _is_one_file(output: str, inputs: Sequence[Input], writable: frozenset[str])
     if ending in (VIDEO_SUFFIXES | AUDIO_SUFFIXES) - writable:
         what = "video" if ending in VIDEO_SUFFIXES else ending
         raise UsageError(f"{output}: {what} cannot be written", f"write the sound to {Path(output).stem}.wav")
+    sound = [item.path for item in inputs if item.path != STDIN and item.path.suffix.lower() in AUDIO_SUFFIXES]
+    if ending in VIDEO_SUFFIXES and len(inputs) == len(sound) == 1:
+        message = f"{output}: {sound[0]} has no pictures for a video"
+        raise UsageError(message, f"write the sound to {Path(output).stem}.wav")
     if ending in writable and len(inputs) > 1:
         raise UsageError(f"{len(inputs)} inputs cannot go into one file, {output}", "give a folder with -o")
     return ending in writable

@@ -29,7 +29,8 @@ def denoise(
     """Remove noise from speech recordings.
 
     The result lies beside its input (take.wav becomes take_denoised.wav) or in the folder given with -o, with the input's
-    length, level, channels, rate, format and tags. Results that are already there are left alone.
+    length, level, channels, rate, format and tags. Of a video only the sound is replaced, all else is copied. Results that
+    are already there are left alone.
     """
     from enhance_cli.batch.outputs import plan
     from enhance_cli.batch.worker import WorkerSpec

@@ -25,7 +25,8 @@ def extract_stem(
     """Take instruments out of music: each asked-for stem becomes a file of its own.
 
     Results lie beside their input (song.wav becomes song_drums.wav, song_bass.wav, ...) or in the folder given with -o, with
-    the input's length, channels, rate, format and tags. Results that are already there are left alone.
+    the input's length, channels, rate, format and tags. Stems of a video are videos. Results that are already there are left
+    alone.
     """
     from functools import partial
 

@@ -85,9 +85,11 @@ def file_options(
     """Return how every audio file is read and its results are written.
 
     `command` marks the results.
-    Raises UsageError for a picture of standard output, and for a format that none of the outputs can have.
+    Raises UsageError for a picture of standard output, for a format that none of the outputs can have, and for flags
+    of videos where no output is one.
     """
-    from enhance_cli.audio.formats import refuse_impossible
+    from enhance_cli.audio.film_formats import refuse_for_film
+    from enhance_cli.audio.formats import is_film, refuse_impossible
     from enhance_cli.batch.files import FileOptions
     from enhance_cli.batch.safety.atomic import STDOUT
 
@@ -99,9 +101,14 @@ def file_options(
     suffixes, refusals = {None if target == STDOUT else PurePath(target.name).suffix for target in targets}, []
     for suffix in suffixes:
         try:
-            refuse_impossible(suffix, writing.format, depth, writing.sample_rate)
+            if is_film(suffix or writing.format):
+                refuse_for_film(str(suffix or writing.format), writing.format, where.start, where.duration)
+            else:
+                refuse_impossible(suffix, writing.format, depth, writing.sample_rate)
         except UsageError as error:
             refusals.append(error)
+    if writing.keep_original and not any(is_film(suffix or writing.format) for suffix in suffixes):
+        raise UsageError("--keep-original is for videos", "leave it out, or give an output such as film.mkv")
     if refusals and len(refusals) == len(suffixes):  # else the files that it fits are done, and the others fail
         raise refusals[0]
     return FileOptions(
@@ -119,6 +126,7 @@ def file_options(
         track=None if where.track == "all" else where.track,
         channels=flags.parse_channel(where.channel),
         dither=writing.dither.value,
+        keep_original=writing.keep_original,
         command=command,
     )
 

@@ -158,7 +158,7 @@ def test_24_bits_come_out_as_they_went_in_and_stay_lossless(suffix, muxer, codec
     enhance_file(job, lambda blocks, *_: blocks, FileOptions())
     after, written = read(job.target)
     assert np.array_equal(after, audio) and "24" in written.info.subtype or "32" in written.info.subtype
-    assert job.target.suffix == (path.suffix if suffix in ("m4a", "oga") else ".wav")
+    assert job.target.suffix == (path.suffix if suffix in ("m4a", "oga", "mkv", "mov") else ".wav")
 
 
 def test_a_request_for_one_channel_or_their_mean(tmp_path):

@@ -86,8 +86,8 @@ def test_unknown_template_field_is_answered_with_the_known_ones():
 
 
 def test_what_cannot_be_written_becomes_wav_and_an_asked_extension_wins():
-    make("talk.mp4", "old.wma", "raw", "a.flac", "b.aac")
-    inputs = expand(["talk.mp4", "old.wma", "raw", "a.flac", "b.aac"])
+    make("talk.ts", "old.wma", "raw", "a.flac", "b.aac")
+    inputs = expand(["talk.ts", "old.wma", "raw", "a.flac", "b.aac"])
     assert targets(plan(inputs, "out")) == [
         "out/talk.wav",
         "out/old.wav",
@@ -154,15 +154,15 @@ def test_names_that_differ_in_case_only_would_overwrite_each_other_where_the_dis
 
 
 def test_two_of_one_name_in_one_folder_get_advice_that_helps():
-    make("rec/a.mp4", "rec/a.webm")
+    make("rec/a.ts", "rec/a.wma")
     with pytest.raises(UsageError, match="in a run of its own"):
-        plan(expand(["rec/a.mp4", "rec/a.webm"]), "out")
+        plan(expand(["rec/a.ts", "rec/a.wma"]), "out")
 
 
 def test_collision_through_a_changed_extension_and_through_a_linked_folder():
-    make("rec/talk.mp4", "rec/talk.wav")
+    make("rec/talk.ts", "rec/talk.wav")
     with pytest.raises(UsageError, match="would both be written"):
-        plan(expand(["rec/talk.mp4", "rec/talk.wav"]), "out")
+        plan(expand(["rec/talk.ts", "rec/talk.wav"]), "out")
     make("in/one/x.wav", "in/two/x.wav")
     Path("out/one").mkdir(parents=True)
     Path("out/two").symlink_to("one")
@@ -242,9 +242,9 @@ def test_target_that_is_a_folder_and_folder_that_is_a_file():
         plan(expand(["a.wav", "b.wav"]), "one.wav")
 
 
-def test_video_name_as_output_is_refused():
+def test_video_name_as_output_of_a_recording_is_refused():
     make("a.wav")
-    with pytest.raises(UsageError, match=r"video cannot be written: write the sound to clip.wav"):
+    with pytest.raises(UsageError, match=r"a.wav has no pictures for a video: write the sound to clip.wav"):
         plan(expand(["a.wav"]), "clip.mp4")
     with pytest.raises(UsageError, match=r"\.wma cannot be written: write the sound to clip.wav"):
         plan(expand(["a.wav"]), "clip.wma")

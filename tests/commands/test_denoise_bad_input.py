@@ -123,7 +123,7 @@ WRONG_USE = [
     (["a.wav", "other/a.wav", "-o", "out"], "a.wav and other/a.wav would both be written to out/a.wav"),
     (["a.wav", "other", "-o", "-"], "2 inputs cannot all go to standard output"),
     (["a.wav", "-o", "a.wav/out/"], "a.wav: this is not a folder"),
-    (["a.wav", "-o", "film.mp4"], "video cannot be written"),
+    (["a.wav", "-o", "film.mp4"], "film.mp4: a.wav has no pictures for a video"),
     (["-", "-o", "x.wav", "--workers", "2"], "standard input has one reader"),
     (["a.wav", "--name", "{colour}"], "there is no field {colour}"),
     (["a.wav", "--name", "n" * 260 + ".wav"], "more than 255 bytes"),

@@ -1,0 +1,137 @@
+"""Write a video again with one sound track replaced, by FFmpeg in a process of its own (film_process.py).
+
+Pictures, subtitles, attachments, chapters and the other sound tracks are copied packet by packet while the new sound is
+encoded beside them, so that the whole takes one pass over the file and constant memory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import struct
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from enhance_cli.audio.encode import layout_name
+from enhance_cli.audio.formats import Film, OutputFormat
+from enhance_cli.audio.info import depth
+from enhance_cli.audio.integers import quantise
+from enhance_cli.errors import AudioError
+
+_MUXERS = {"MKV": "matroska", "WEBM": "webm", "MP4": "mp4", "MOV": "mov", "AVI": "avi"}
+
+
+def checked(path: Path, fmt: OutputFormat, film: Film, channels: int) -> OutputFormat:
+    """Return the format for `film` written to `path`, with notes on the streams that cannot be copied, before any work.
+
+    Raises AudioError if the container cannot hold the pictures, subtitles, attachments or sound tracks of the film.
+    """
+    process = _Process(path, fmt, film, channels, write=False)
+    try:
+        told = json.loads(process.answer())
+    finally:
+        process.end()
+    return replace(fmt, notes=(*fmt.notes, *told["notes"]), film=replace(film, tags=told["tags"], data=told["data"]))
+
+
+def new_track(film: Film) -> int:
+    """Return the number, from 1, of the new sound track in the finished film."""
+    return 1 if film.keep_original else film.track
+
+
+class FilmEncoder:
+    """Write a video: `write` (C, n) blocks of the new sound, then `close`, or `abort` to give up.
+
+    Raises AudioError where the encoder, the container or the disk refuses.
+    """
+
+    def __init__(self, path: Path, fmt: OutputFormat, film: Film, channels: int):
+        self._bits = depth(fmt.subtype) or 0
+        self._process = _Process(path, fmt, film, channels, write=True)
+
+    def write(self, block: np.ndarray) -> None:
+        """Append (C, n) samples."""
+        samples = quantise(block, self._bits) if self._bits else block.astype(np.float32)
+        self._process.send(np.ascontiguousarray(samples.T).tobytes())
+
+    def close(self) -> None:
+        """Finish the file."""
+        self._process.send(b"")
+        try:
+            self._process.answer()
+        finally:
+            self._process.end()
+
+    def abort(self) -> None:
+        """End the process, which leaves an unfinished file."""
+        self._process.end()
+
+
+class _Process:
+    """Run film_process.py for one file, or only its check with `write` False."""
+
+    def __init__(self, path: Path, fmt: OutputFormat, film: Film, channels: int, *, write: bool):
+        self._path, self._source = path, film.source
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", "from enhance_cli.audio.film_process import main; main()"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment,
+        )  # fmt: skip
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._input, self._output = self._process.stdin, self._process.stdout
+        request = _request(path, fmt, film, channels) | {"write": write}
+        with contextlib.suppress(OSError):  # it has ended, and its answer says why
+            self._input.write(json.dumps(request).encode() + b"\n")
+            self._input.flush()
+
+    def send(self, data: bytes) -> None:
+        """Send a piece of the new sound, or its end if there are no bytes."""
+        try:
+            self._input.write(struct.pack("<I", len(data)) + data)
+            self._input.flush()
+        except OSError:  # it has ended, and its answer says why
+            try:
+                self.answer()
+            finally:
+                self.end()
+
+    def answer(self) -> bytes:
+        """Return the message with which the process ends well. Raises AudioError for any other end."""
+        head = self._output.read(5)
+        kind, length = struct.unpack("<cI", head) if len(head) == 5 else (b"", 0)
+        data = self._output.read(length)
+        if kind == b"E":
+            return data
+        text = data.decode("utf-8", "replace")
+        if kind == b"U":  # the container is unable
+            raise AudioError(
+                f"{self._path} cannot be written: {text}", "choose .mkv, or write the sound alone, to .wav"
+            )
+        if kind == b"F":
+            raise AudioError(f"{self._path} could not be written ({text})", "is the disk full or write-protected?")
+        raise AudioError(f"{self._source} makes FFmpeg crash or hang", "repair it, or convert it with another program")
+
+    def end(self) -> None:
+        """Kill the process."""
+        with contextlib.suppress(OSError):
+            self._input.close()
+        self._process.kill()
+        self._output.close()
+        self._process.wait()
+
+
+def _request(path: Path, fmt: OutputFormat, film: Film, channels: int) -> dict:
+    bits = depth(fmt.subtype)
+    return {
+        "source": os.fsencode(os.path.abspath(film.source)).hex(), "target": os.fsencode(os.path.abspath(path)).hex(),
+        "muxer": _MUXERS[fmt.container], "track": film.track, "keep_original": film.keep_original, "title": film.title,
+        "mark": film.mark, "tags": film.tags, "data": film.data, "encoder": fmt.encoder, "rate": fmt.rate,
+        "bitrate": fmt.bitrate, "layout": layout_name(fmt.layout, channels), "channels": channels,
+        "samples": "flt" if not bits else "s16" if bits <= 16 else "s32",
+        "late": 0 if fmt.container == "AVI" else round(film.late * fmt.rate),
+    }  # fmt: skip

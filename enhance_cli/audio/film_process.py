@@ -1,0 +1,352 @@
+"""Copy a film by FFmpeg's libraries with one sound track encoded anew, in a process of its own.
+
+It is run as a program. Standard input brings one line of JSON (the request of film.py), then the new sound: interleaved
+samples in pieces, each behind its length in bytes (4 bytes, little endian), and a length of zero at the end. Without
+that end the process fails, since its parent has died. One message on standard output tells how it ended: a type
+(1 byte), a length (4 bytes), and so many bytes. The types are E, done, U, the container is unable to hold the film, in
+words, F, a failure in words.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import itertools
+import json
+import os
+import signal
+import struct
+import sys
+from fractions import Fraction
+from typing import BinaryIO
+
+import av
+from av.stream import Discard, Disposition
+
+from enhance_cli.audio.decoder import Source, bound_memory, choose, origin, restart_watch, send
+
+BUFFER = 1 << 20  # bytes read at once
+_FAMILIES = {"mov": ("mp4", "mov"), "matroska": ("matroska", "webm"), "avi": ("avi",)}  # demuxer: muxers of its streams
+_NAMES = {"matroska": "Matroska", "webm": "WebM", "mp4": "MP4", "mov": "MOV", "avi": "AVI"}
+_OF_THE_FILE = ("major_brand", "minor_version", "compatible_brands", "encoder", "duration")
+_OF_THE_OLD_SOUND = ("encoder", "duration", "bps", "number_of_bytes", "number_of_frames", "_statistics_")
+_PLACED = frozenset(  # texts for which MP4 and MOV have a place of their own
+    ("title", "artist", "album_artist", "composer", "album", "date", "comment", "genre", "copyright", "grouping", "lyrics",
+     "description", "synopsis", "show", "episode_id", "network", "keywords", "track", "disc", "compilation", "encoder",
+     "creation_time", "author", "make", "model", "location", "language", "timecode", *_OF_THE_FILE)
+)  # fmt: skip
+MARK = "ENHANCED_BY"  # as in mark.py, whose libraries this process does not need
+_DELAYS = {"libmp3lame": 1105, "mp2": 481, "ac3": 256, "eac3": 256, "aac": 1024}  # samples that encoders put in front
+
+
+class Unable(ValueError):
+    """Report a stream that the container does not hold."""
+
+
+def main() -> None:
+    if hasattr(signal, "SIGINT"):
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends us
+    bound_memory()
+    restart_watch()
+    av.logging.set_level(av.logging.PANIC)
+    out = os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)  # a library that prints must not spoil the messages
+    request = json.loads(sys.stdin.buffer.readline())
+    try:
+        told = _write(request, sys.stdin.buffer) if request["write"] else _check(request)
+        send(out, b"E", json.dumps(told).encode())
+    except Unable as unable:
+        send(out, b"U", str(unable).encode())
+    except Exception as error:  # noqa: BLE001 - whatever a damaged file brings about is that file's failure
+        send(out, b"F", str(getattr(error, "strerror", None) or error or type(error).__name__).encode())
+
+
+def _check(request: dict) -> dict:
+    """Return notes, and whether codec tags and data streams can be copied.
+
+    Raises Unable if the header of the film cannot be written.
+    """
+    refused: Exception | None = None
+    for data, tags in itertools.product((True, False), repeat=2):
+        with (
+            open(_path(request["source"]), "rb") as file,
+            _opened(file) as source,
+            av.open(io.BytesIO(), "w", format=request["muxer"]) as output,
+        ):
+            film = Film(source, output, {**request, "tags": tags, "data": data})
+            try:
+                output.start_encoding()
+                return {"notes": film.notes, "tags": tags, "data": data}
+            except (av.FFmpegError, ValueError) as error:
+                refused = error
+    reason = getattr(refused, "log", None) or refused
+    raise Unable(f"{_NAMES[request['muxer']]} does not hold this film ({reason})")
+
+
+def _write(request: dict, pipe: BinaryIO) -> dict:
+    with open(_path(request["source"]), "rb") as file:
+        options, target = _options(request, file), _path(request["target"])
+        with (
+            _opened(file) as source,
+            av.open(target, "w", format=request["muxer"], container_options=options) as output,
+        ):
+            film = Film(source, output, request)
+            film.copy(Sound(pipe, film.sound, output, request))
+    return {"notes": film.notes}
+
+
+def _path(text: str) -> str:
+    """Return a path that was sent as hexadecimal digits, since names need not be UTF-8."""
+    return os.fsdecode(bytes.fromhex(text))
+
+
+def _opened(file: BinaryIO):
+    source = Source(file, 0, os.fstat(file.fileno()).st_size)
+    return av.open(source, metadata_errors="replace", buffer_size=BUFFER)
+
+
+def _options(request: dict, file: BinaryIO) -> dict[str, str]:
+    """Return the settings of the muxer. Side data such as that of Dolby Vision is unofficial in all containers."""
+    options = {"strict": "unofficial"}
+    if request["muxer"] in ("mp4", "mov"):
+        flags = ["faststart"] * _header_is_in_front(file)
+        with _opened(file) as source:
+            flags += ["use_metadata_tags"] * any(name.lower() not in _PLACED for name in source.metadata)
+        options |= (
+            {"movie_timescale": str(request["rate"]), "movflags": "+".join(flags)}
+            if flags
+            else {"movie_timescale": str(request["rate"])}
+        )
+    return options
+
+
+def _header_is_in_front(file: BinaryIO) -> bool:
+    """Return whether an MP4 or MOV can be played while it is loaded."""
+    at, names = 0, []
+    for _ in range(64):
+        file.seek(at)
+        head = file.read(16)
+        if len(head) < 8:
+            break
+        size, name = struct.unpack(">I4s", head[:8])
+        names.append(name)
+        if size == 1 and len(head) == 16:
+            (size,) = struct.unpack(">Q", head[8:])
+        if size < 8:
+            break
+        at += size
+    file.seek(0)
+    return b"moov" in names and b"mdat" in names and names.index(b"moov") < names.index(b"mdat")
+
+
+class Film:
+    """Map the streams of an open film to those of an output, in order, the new sound among them.
+
+    `sound`: stream of the new track. `notes`: streams that are not copied. Raises Unable for a stream that the container
+    does not hold.
+    """
+
+    def __init__(self, source, output, request: dict):
+        self._source, self._output, self._request = source, output, request
+        self._muxer = request["muxer"]
+        self._same = self._muxer in _FAMILIES.get(source.format.name.split(",")[0], ())
+        self.notes: list[str] = []
+        self.sound = None
+        self._copies: dict[int, object] = {}
+        replaced = choose(source, str(request["track"]))
+        first = source.streams.audio[0]
+        self._begin = origin(source, replaced) or 0.0
+        keep = request["keep_original"]
+        for stream in source.streams:
+            if stream is (first if keep else replaced):
+                self.sound = self._add_sound(replaced)
+            if stream is replaced and not keep:
+                continue
+            copy = self._copied(stream)
+            if copy is not None:
+                copy.metadata.update(stream.metadata)
+                copy.disposition = int(stream.disposition)
+                if keep and stream is replaced:
+                    copy.disposition = int(stream.disposition & ~Disposition.default)
+                self._copies[stream.index] = copy
+        output.metadata.update(
+            {name: text for name, text in source.metadata.items() if name.lower() not in _OF_THE_FILE}
+        )
+        if request["mark"]:
+            output.metadata[MARK] = request["mark"]
+        if chapters := source.chapters():
+            output.set_chapters([self._shifted(chapter) for chapter in chapters])
+
+    def _shifted(self, chapter: dict) -> dict:
+        shift = round(self._begin / chapter["time_base"])
+        return {**chapter, "start": chapter["start"] - shift, "end": chapter["end"] - shift}
+
+    def _add_sound(self, replaced):
+        request = self._request
+        settings = {"rate": request["rate"], "layout": request["layout"]}
+        try:
+            stream = self._output.add_stream(request["encoder"], **settings)
+        except ValueError:
+            raise Unable(f"{_NAMES[self._muxer]} does not hold {request['encoder']}") from None
+        stream.time_base = Fraction(1, request["rate"])
+        stream.codec_context.format = _nearest(stream.codec_context.codec, request)
+        if request["bitrate"]:
+            stream.bit_rate = request["bitrate"]
+        if request["encoder"] == "libmp3lame" and self._muxer == "avi":
+            stream.options = {"reservoir": "0"}  # no packet needs the one before it
+        texts = {n: t for n, t in replaced.metadata.items() if not n.lower().startswith(_OF_THE_OLD_SOUND)}
+        stream.metadata.update(texts)
+        if request["title"]:
+            stream.metadata["title"] = request["title"]
+        stream.disposition = int(replaced.disposition)
+        return stream
+
+    def _copied(self, stream):
+        """Return the stream of the output for one of the source, or None if it is left out."""
+        held = _NAMES[self._muxer]
+        if stream.type == "attachment":
+            if self._muxer != "matroska":
+                raise Unable(f"{held} does not hold its attachment {stream.metadata.get('filename', '')}".rstrip())
+            return self._output.add_stream_from_template(stream)
+        if stream.codec_context is None and stream.type == "data":
+            if stream.discard == Discard.all or (self._same and "timecode" in stream.metadata):
+                return None  # made anew from the chapters and the time code
+            if self._same and self._request["data"]:
+                return self._output.add_stream_from_template(stream)
+            said = stream.metadata.get("handler_name") or stream.name or "unknown"
+            self.notes.append(f"{held} is not given the data stream {stream.index} ({said}) of this film")
+            return None
+        lengths_in_front = stream.type == "video" and bytes(stream.codec_context.extradata or b"")[:1] == b"\1"
+        if self._muxer == "avi" and not self._same and lengths_in_front:
+            raise Unable(f"AVI does not hold {stream.codec_context.name} as it is in this film")
+        try:
+            copy = self._output.add_stream_from_template(stream, opaque=True)
+        except ValueError:
+            codec = stream.codec_context.name if stream.codec_context else stream.type
+            if self._same:  # the source should not have it either
+                self.notes.append(f"the {stream.type} stream {stream.index} ({codec}) cannot be copied")
+                return None
+            raise Unable(f"{held} does not hold its {stream.type} stream {stream.index} ({codec})") from None
+        if self._request["tags"] and self._same and (tag := _tag(stream)):
+            with contextlib.suppress(ValueError):
+                copy.codec_context.codec_tag = tag
+        return copy
+
+    def copy(self, sound: Sound) -> None:
+        """Copy all packets, and encode the new sound so that it keeps step with them."""
+        streams = [s for s in self._source.streams if s.index in self._copies and s.type != "attachment"]
+        for stream in self._source.streams:
+            if stream not in streams:
+                with contextlib.suppress(Exception):
+                    stream.discard = "all"
+        shifts = {s.index: round(self._begin / s.time_base) if s.time_base else 0 for s in streams}
+        for packet in self._source.demux(*streams) if streams else ():
+            if not packet.size and packet.dts is None and packet.pts is None:
+                continue  # a sign of the end
+            restart_watch()
+            number = packet.stream_index
+            shift = shifts[number]
+            packet.pts = None if packet.pts is None else packet.pts - shift
+            packet.dts = None if packet.dts is None else packet.dts - shift
+            time = packet.dts if packet.dts is not None else packet.pts
+            if time is not None and packet.time_base:
+                sound.go_to(float(time * packet.time_base))
+            packet.stream = self._copies[number]
+            self._output.mux(packet)
+        sound.finish()
+
+
+class Sound:
+    """Encode the new sound from a pipe. Its first `late` samples are the silence before it begins."""
+
+    def __init__(self, pipe: BinaryIO, stream, output, request: dict):
+        self._pipe, self._stream, self._output = pipe, stream, output
+        self._rate, self._channels, self._late = request["rate"], request["channels"], request["late"]
+        self._kind, self._layout = request["samples"], request["layout"]
+        self._width = {"s16": 2, "s32": 4, "flt": 4}[self._kind] * self._channels
+        codec = stream.codec_context
+        self._resampler = av.AudioResampler(format=codec.format.name, layout=self._layout, rate=self._rate)
+        self._position, self._ended, self._whole = 0, False, request["muxer"] != "avi"
+        if not self._whole:
+            self._skip_delay(request["encoder"])
+
+    def _skip_delay(self, encoder: str) -> None:
+        """Encode silence, so that the encoder's delay ends with a packet.
+
+        AVI cannot say that a track begins with samples that are not sound, so the packets of these are left out.
+        """
+        self._stream.codec_context.open()
+        length = self._stream.codec_context.frame_size or 1
+        silence = -_DELAYS.get(encoder, 0) % length
+        if silence:
+            self._encode(self._frame(bytes(silence * self._width), silence, -silence))
+
+    def go_to(self, seconds: float) -> None:
+        """Encode up to a time in seconds, or to the end."""
+        while not self._ended and self._position < seconds * self._rate:
+            self._next()
+
+    def finish(self) -> None:
+        """Encode what is left."""
+        while not self._ended:
+            self._next()
+        self._encode(None)
+        self._mux(self._stream.encode(None))
+
+    def _next(self) -> None:
+        restart_watch()
+        (length,) = struct.unpack("<I", self._taken(4))
+        if not length:
+            self._ended = True
+            return
+        data = self._taken(length)
+        count = length // self._width
+        skip = min(max(self._late - self._position, 0), count)
+        begin, self._position = self._position + skip, self._position + count
+        if skip == count:
+            return
+        self._encode(self._frame(data[skip * self._width :], count - skip, begin))
+
+    def _frame(self, data: bytes, count: int, begin: int):
+        frame = av.AudioFrame(format=self._kind, layout=self._layout, samples=count)
+        frame.planes[0].update(_padded(data, frame.planes[0].buffer_size))
+        frame.sample_rate, frame.pts, frame.time_base = self._rate, begin, Fraction(1, self._rate)
+        return frame
+
+    def _encode(self, frame) -> None:
+        for converted in self._resampler.resample(frame):
+            self._mux(self._stream.encode(converted))
+
+    def _mux(self, packets) -> None:
+        for packet in packets:
+            if self._whole or packet.pts is None or packet.pts >= 0:
+                self._output.mux(packet)
+
+    def _taken(self, length: int) -> bytes:
+        data = self._pipe.read(length)
+        if len(data) < length:
+            raise EOFError("the sound ended before its end")
+        return data
+
+
+def _padded(data: bytes, size: int) -> bytes:
+    return data + bytes(size - len(data))
+
+
+def _tag(stream) -> str:
+    """Return the four characters by which a container names the codec of a stream, "" if they are none."""
+    with contextlib.suppress(UnicodeDecodeError, AttributeError, TypeError):
+        tag = stream.codec_context.codec_tag
+        return tag if tag.strip("\0") else ""
+    return ""
+
+
+def _nearest(codec, request: dict) -> str:
+    """Return the sample format of an encoder that keeps the samples: floats, or integers of enough bits."""
+    known = [form.name for form in codec.audio_formats or []]
+    wanted = {"flt": ("fltp", "flt"), "s16": ("s16", "s16p"), "s32": ("s32", "s32p")}[request["samples"]]
+    return next((name for name in (*wanted, "fltp", "flt", "s16", "s16p", "s32", "s32p") if name in known), known[0])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,42 @@
+"""Choose the format of an output, be it a recording or a video, which is refused before any work if it cannot be made."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from enhance_cli.audio.film import checked
+from enhance_cli.audio.film_formats import film_format, refuse_for_film
+from enhance_cli.audio.formats import Film, OutputFormat, is_film, output_format
+from enhance_cli.audio.info import AudioInfo
+from enhance_cli.audio.read import AudioFile
+from enhance_cli.batch.outputs import Job
+from enhance_cli.batch.safety.atomic import STDOUT
+
+if TYPE_CHECKING:
+    from enhance_cli.batch.files import FileOptions
+
+
+def format_of(job: Job, source: Path, audio: AudioFile, options: FileOptions) -> OutputFormat:
+    """Return the format of the outputs of a job, whose input is read from `source`.
+
+    Raises UsageError and AudioError for a format that cannot be written.
+    """
+    extension = None if job.target == STDOUT else job.target.suffix
+    asked = options.container if extension is None else extension
+    if asked is None or not is_film(asked):
+        return output_format(audio.info, extension, options.container, options.bit_depth, options.sample_rate)
+    refuse_for_film(asked, options.container, options.start, options.duration)
+    info = audio.info
+    film = Film(source, info.track, info.late / info.rate, options.keep_original, mark=options.command)
+    chosen = film_format(info, asked, film, bit_depth=options.bit_depth, rate=options.sample_rate)
+    return checked(Path(job.target), chosen, film, info.channels)
+
+
+def titled(fmt: OutputFormat, info: AudioInfo, part: str) -> OutputFormat:
+    """Return the format for a part, whose track has a name of its own where the old track stays beside it."""
+    if fmt.film is None or not fmt.film.keep_original:
+        return fmt
+    old, new = info.tracks[info.track - 1].title if info.tracks else "", part or "cleaned"
+    return replace(fmt, film=replace(fmt.film, title=f"{old} ({new})" if old else new))

@@ -1,0 +1,390 @@
+"""Videos: only the sound is replaced, everything else is copied packet by packet, in step with the picture."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from enhance_cli.batch.files import FileOptions, enhance_file
+from enhance_cli.batch.inputs import expand
+from enhance_cli.batch.outputs import Job, plan
+from enhance_cli.errors import AudioError, NothingToDo, UsageError
+from tests import films
+
+pytestmark = pytest.mark.skipif(not shutil.which("ffprobe"), reason="needs the programs of FFmpeg")
+
+
+def unchanged(blocks, rate, channels, level):
+    yield from blocks
+
+
+def halved(blocks, rate, channels, level):
+    for block in blocks:
+        yield block * block.dtype.type(0.5)
+
+
+def clean(source: Path, target: Path, process=unchanged, **options) -> dict:
+    job = Job(source, Path(source.name), target)
+    return enhance_file(job, process, FileOptions(command="denoise", **options))
+
+
+@pytest.mark.parametrize(
+    "name, codec",
+    [
+        ("a.mkv", "aac"), ("a.mkv", "ac3"), ("a.mkv", "eac3"), ("a.mkv", "libopus"), ("a.mkv", "libmp3lame"),
+        ("a.mkv", "flac"),
+        ("a.mkv", "pcm_s24le"), ("a.mkv", "mp2"), ("a.mp4", "aac"), ("a.mp4", "alac"), ("a.mp4", "ac3"),
+        ("a.mp4", "libmp3lame"),
+        ("a.m4v", "aac"), ("a.mov", "aac"), ("a.mov", "pcm_s16be"), ("a.mov", "pcm_s24le"), ("a.webm", "libopus"),
+        ("a.avi", "pcm_s16le"), ("a.avi", "libmp3lame"), ("a.avi", "ac3"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("late", [0.0, 0.25])
+def test_pictures_are_copied_and_the_sound_stays_in_step(tmp_path, name, codec, late):
+    source, target = films.simple(tmp_path / name, codec, late), tmp_path / f"out_{name}"
+    fields = clean(source, target, halved)
+    assert fields["notes"] == []
+    before, after = films.streams(source), films.streams(target)
+    assert [stream["codec_name"] for stream in before] == [stream["codec_name"] for stream in after]
+    assert films.packets(source)[0] == films.packets(target)[0]
+    assert np.allclose(films.sound_clicks(target), films.sound_clicks(source), atol=0.001)
+    if source.suffix in (".mp4", ".mov", ".m4v"):  # there the source is in step itself
+        assert np.allclose(films.sound_clicks(target), films.flashes(target), atol=0.001)
+    assert np.abs(films.decoded(target)).max() == pytest.approx(np.abs(films.decoded(source)).max() / 2, rel=0.1)
+
+
+def kept(stream: dict) -> dict:
+    """What must not change of a stream."""
+    names = ("codec_name", "profile", "width", "height", "pix_fmt", "color_primaries", "color_transfer", "color_space",
+             "r_frame_rate", "avg_frame_rate", "channels", "channel_layout", "sample_rate", "start_time",
+             "extradata_size")  # fmt: skip
+    tags = {
+        name: text for name, text in stream.get("tags", {}).items() if name not in ("DURATION", "ENCODER", "encoder")
+    }
+    if stream["codec_type"] == "attachment":
+        names = ("codec_name", "extradata_size")
+    return {name: stream[name] for name in names if name in stream} | {"flags": stream["disposition"], "tags": tags}
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("film")
+    return films.rich(folder / "film.mkv", folder)
+
+
+@pytest.mark.parametrize("track", [None, "2", "fra"])
+def test_all_but_one_track_of_a_film_is_as_it_was(film, tmp_path, track):
+    target = tmp_path / "clean.mkv"
+    clean(film, target, halved, track=track)
+    number = {None: 1, "2": 2, "fra": 3}[track]
+    before, after = films.streams(film), films.streams(target)
+    sound = [stream["index"] for stream in before if stream["codec_type"] == "audio"][number - 1]
+    assert [kept(stream) for stream in before if stream["index"] != sound] == [
+        kept(stream) for stream in after if stream["index"] != sound
+    ]
+    old, new = films.packets(film), films.packets(target)
+    assert old[sound] != new[sound]
+    assert {index: found for index, found in old.items() if index != sound} == {
+        index: found for index, found in new.items() if index != sound
+    }
+    changed = {**kept(before[sound])}, {**kept(after[sound])}
+    assert float(changed[0].pop("start_time")) == pytest.approx(float(changed[1].pop("start_time")), abs=0.0221)
+    assert [values.pop("extradata_size", None) is None for values in changed]
+    assert changed[0] == changed[1]
+    assert films.probe(film, "-show_chapters") == films.probe(target, "-show_chapters")
+    tags = films.probe(target, "-show_format")["format"]["tags"]
+    assert (tags["title"], tags["ARTIST"]) == ("The Film", "Someone")
+    assert np.allclose(films.sound_clicks(target, number - 1), films.sound_clicks(film, number - 1), atol=0.001)
+
+
+def test_attachments_are_copied(film, tmp_path):
+    target = tmp_path / "clean.mkv"
+    clean(film, target)
+    for path, folder in ((film, tmp_path / "before"), (target, tmp_path / "after")):
+        folder.mkdir()
+        for number, name in enumerate(("font.ttf", "notes.txt")):
+            command = [
+                "ffmpeg",
+                "-v",
+                "error",
+                "-y",
+                f"-dump_attachment:t:{number}",
+                str(folder / name),
+                "-i",
+                str(path),
+            ]
+            subprocess.run(command, capture_output=True)
+    for name in ("font.ttf", "notes.txt"):
+        assert (tmp_path / "after" / name).read_bytes() == (tmp_path / "before" / name).read_bytes() != b""
+
+
+def test_the_old_track_stays_behind_the_new_one_if_that_is_asked_for(film, tmp_path):
+    target = tmp_path / "both.mkv"
+    clean(film, target, halved, track="2", keep_original=True)
+    before, after = films.streams(film), films.streams(target)
+    assert len(after) == len(before) + 1
+    sounds = [stream for stream in after if stream["codec_type"] == "audio"]
+    assert [stream["codec_name"] for stream in sounds] == ["ac3", "aac", "ac3", "opus"]
+    assert [stream["tags"].get("title") for stream in sounds] == ["Ton (cleaned)", "Main", "Ton", None]
+    assert [stream["tags"]["language"] for stream in sounds] == ["deu", "eng", "deu", "fra"]
+    old, new = films.packets(film), films.packets(target)
+    assert new[sounds[2]["index"]] == old[2]
+    assert new[sounds[0]["index"]] != old[2]
+    assert np.abs(films.decoded(target, 0)).max() == pytest.approx(np.abs(films.decoded(target, 2)).max() / 2, rel=0.1)
+
+
+def test_of_two_tracks_the_new_one_is_played(tmp_path):
+    source, target = films.simple(tmp_path / "a.mp4", "aac"), tmp_path / "b.mp4"
+    clean(source, target, keep_original=True)
+    flags = [stream["disposition"]["default"] for stream in films.streams(target) if stream["codec_type"] == "audio"]
+    assert flags == [1, 0]
+
+
+def test_mp4_keeps_rotation_texts_chapters_and_is_played_while_it_loads(tmp_path):
+    plain, source, target = tmp_path / "plain.mp4", tmp_path / "a.mp4", tmp_path / "b.mp4"
+    films.simple(plain, "aac")
+    (tmp_path / "a.srt").write_text("1\n00:00:00,500 --> 00:00:01,500\nHello\n")
+    (tmp_path / "meta.txt").write_text(
+        ";FFMETADATA1\ntitle=Clip\ncom.example.camera=X100\n[CHAPTER]\nTIMEBASE=1/1000\nSTART=0\nEND=1200\ntitle=One\n"
+        "[CHAPTER]\nTIMEBASE=1/1000\nSTART=1200\nEND=3000\ntitle=Two\n"
+    )
+    films.ffmpeg(
+        "-i", plain, "-i", tmp_path / "a.srt", "-i", tmp_path / "meta.txt", "-map", 0, "-map", 1,
+        "-map_metadata", 2, "-map_chapters", 2, "-c", "copy", "-c:s", "mov_text", "-metadata:s:v", "rotate=90",
+        "-metadata:s:a", "language=eng", "-metadata:s:s", "language=deu", "-movflags", "faststart+use_metadata_tags",
+        "-tag:v", "avc1", source,
+    )  # fmt: skip
+    clean(source, target)
+    before, after = films.streams(source), films.streams(target)
+    assert [stream["codec_tag_string"] for stream in before] == [stream["codec_tag_string"] for stream in after]
+    sides = [[side for side in stream.get("side_data_list", [])] for stream in (before[0], after[0])]
+    assert sides[0] == sides[1]
+    assert sides[0][0]["rotation"] in (90, -90)
+    assert kept(before[0]) == kept(after[0])
+    assert [stream["tags"]["language"] for stream in before] == [stream["tags"]["language"] for stream in after]
+    old, new = films.packets(source), films.packets(target)
+    assert {n: old[n] for n in old if n != 1} == {n: new[n] for n in new if n != 1}
+    times = [
+        [(c["start_time"], c["tags"]["title"]) for c in films.probe(path, "-show_chapters")["chapters"]]
+        for path in (source, target)
+    ]
+    assert times[0] == times[1]
+    assert len(times[0]) == 2
+    tags = films.probe(target, "-show_format")["format"]["tags"]
+    assert (tags["title"], tags["com.example.camera"]) == ("Clip", "X100")
+    raw = target.read_bytes()
+    assert raw.index(b"moov") < raw.index(b"mdat")
+
+
+def test_mp4_of_hevc_keeps_its_tag_and_the_brightness_of_its_screen(tmp_path):
+    source, target = tmp_path / "a.mp4", tmp_path / "b.mp4"
+    light = "master-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,1):max-cll=1000,400"
+    films.ffmpeg(
+        "-f", "lavfi", "-i", films.PICTURE, "-f", "lavfi", "-i", films.sound(), "-c:v", "libx265", "-x265-params",
+        f"{light}:log-level=none",
+        "-pix_fmt", "yuv420p10le", "-tag:v", "hvc1", "-c:a", "aac", source,
+    )  # fmt: skip
+    clean(source, target)
+    entries = ["-show_frames", "-select_streams", "v", "-read_intervals", "%+#1"]
+    assert films.streams(target)[0]["codec_tag_string"] == "hvc1"
+    assert (
+        films.probe(source, *entries)["frames"][0]["side_data_list"]
+        == films.probe(target, *entries)["frames"][0]["side_data_list"]
+    )
+    assert films.packets(source)[0] == films.packets(target)[0]
+
+
+def test_pictures_at_varying_rates_keep_their_times(tmp_path):
+    source, target = tmp_path / "a.mkv", tmp_path / "b.mkv"
+    films.ffmpeg(
+        "-f", "lavfi", "-i", films.PICTURE + ",select='not(mod(n,3))+lt(n,20)'", "-f", "lavfi", "-i", films.sound(),
+        "-fps_mode", "vfr", "-c:v", "libx264", "-c:a", "aac", source,
+    )  # fmt: skip
+    clean(source, target)
+    assert films.packets(source)[0] == films.packets(target)[0]
+    assert len({round(b[1] - a[1], 3) for a, b in zip(films.packets(target)[0], films.packets(target)[0][1:])}) > 1
+
+
+@pytest.mark.parametrize("seconds", [1.5, 5.0])
+def test_the_sound_may_be_shorter_or_longer_than_the_picture(tmp_path, seconds):
+    source, target = tmp_path / "a.mp4", tmp_path / "b.mp4"
+    films.ffmpeg(
+        "-f",
+        "lavfi",
+        "-i",
+        films.PICTURE,
+        "-f",
+        "lavfi",
+        "-i",
+        films.sound(seconds=seconds),
+        "-c:v",
+        "libx264",
+        "-c:a",
+        "aac",
+        source,
+    )
+    clean(source, target)
+    before, after = films.streams(source), films.streams(target)
+    assert before[0]["duration"] == after[0]["duration"]
+    assert float(before[1]["duration"]) == pytest.approx(float(after[1]["duration"]), abs=1e-4)
+    assert films.packets(source)[0] == films.packets(target)[0]
+
+
+def test_broken_pictures_are_copied_all_the_same(tmp_path):
+    source, target = tmp_path / "a.mkv", tmp_path / "b.mkv"
+    films.simple(tmp_path / "whole.mkv", "aac")
+    raw = bytearray((tmp_path / "whole.mkv").read_bytes())
+    with_pictures = films.probe(tmp_path / "whole.mkv", "-show_packets", "-select_streams", "v")["packets"]
+    for packet in with_pictures[5:40:5]:
+        middle = int(packet["pos"]) + 20
+        raw[middle : middle + max(int(packet["size"]) - 20, 0)] = b"\xff" * max(int(packet["size"]) - 20, 0)
+    source.write_bytes(raw)
+    assert films.packets(source)[0] != films.packets(tmp_path / "whole.mkv")[0]
+    clean(source, target)
+    assert films.packets(source)[0] == films.packets(target)[0]
+
+
+@pytest.mark.parametrize(
+    "name, codec, target, becomes",
+    [
+        ("a.mov", "pcm_s16le", "b.mp4", "alac"), ("a.mkv", "flac", "b.mov", "alac"),
+        ("a.mkv", "dca", "b.mkv", "aac"), ("a.mkv", "truehd", "b.mkv", "flac"), ("a.mov", "pcm_f32le", "b.mkv", "pcm_f32le"),
+        ("a.mkv", "libvorbis", "b.mkv", "opus"), ("a.mkv", "wavpack", "b.mkv", "pcm_f32le"),
+    ],
+)  # fmt: skip
+def test_a_codec_that_cannot_stay_becomes_the_nearest_one_and_that_is_said(tmp_path, name, codec, target, becomes):
+    channels = 2 if codec in ("dca", "truehd") else 1
+    source = films.simple(tmp_path / name, codec, channels=channels)
+    fields = clean(source, tmp_path / target)
+    after = films.streams(tmp_path / target)
+    assert after[1]["codec_name"] == becomes
+    assert any("is not kept" in note for note in fields["notes"]) == (becomes != codec)
+    before, result = (films.decoded(path) for path in (source, tmp_path / target))
+    if becomes in ("alac", "flac", "pcm_f32le"):
+        length = min(len(before), len(result))
+        assert np.array_equal(before[:length], result[:length])
+    assert films.packets(source, times=False)[0] == films.packets(tmp_path / target, times=False)[0]
+
+
+def test_webm_takes_opus(tmp_path):
+    films.ffmpeg(
+        "-f",
+        "lavfi",
+        "-i",
+        films.PICTURE,
+        "-f",
+        "lavfi",
+        "-i",
+        films.sound(),
+        "-c:v",
+        "libvpx",
+        "-c:a",
+        "flac",
+        tmp_path / "a.mkv",
+    )
+    fields = clean(tmp_path / "a.mkv", tmp_path / "b.webm")
+    assert [stream["codec_name"] for stream in films.streams(tmp_path / "b.webm")] == ["vp8", "opus"]
+    assert fields["notes"] == ["the codec FLAC 24 is not kept: the sound of the WEBM is OPUS"]
+
+
+def test_a_container_that_cannot_hold_the_film_is_refused_before_any_work(film, tmp_path):
+    def never(*_):
+        raise AssertionError("work was done")
+
+    for name, reason in (
+        ("b.mp4", "MP4 does not hold"),
+        ("b.webm", "WebM does not hold"),
+        ("b.avi", "AVI does not hold"),
+    ):
+        with pytest.raises(AudioError, match=f"{name} cannot be written: {reason}.*choose .mkv"):
+            clean(film, tmp_path / name, never)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "codec, bits", [("aac", 64_000), ("aac", 256_000), ("libopus", 48_000), ("ac3", 384_000), ("libmp3lame", 128_000)]
+)
+def test_the_bit_rate_is_of_the_same_class(tmp_path, codec, bits):
+    source, target = tmp_path / "a.mkv", tmp_path / "b.mkv"
+    noise = "anoisesrc=r=48000:d=4:a=0.2:seed=1"
+    films.ffmpeg(
+        "-f", "lavfi", "-i", films.PICTURE, "-f", "lavfi", "-i", noise, "-f", "lavfi", "-i", noise.replace("=1", "=2"),
+        "-filter_complex", "[1][2]join=inputs=2:channel_layout=stereo[a]", "-map", 0, "-map", "[a]",
+        "-c:v", "libx264", "-c:a", codec, "-b:a", bits, source,
+    )  # fmt: skip
+    clean(source, target)
+
+    def size(path):
+        return sum(
+            int(packet["size"]) for packet in films.probe(path, "-show_packets", "-select_streams", "a")["packets"]
+        )
+
+    assert size(target) == pytest.approx(size(source), rel=0.15)
+
+
+def test_a_video_without_sound_is_told_in_one_line(tmp_path):
+    films.ffmpeg("-f", "lavfi", "-i", films.PICTURE, "-c:v", "libx264", tmp_path / "silent.mp4")
+    with pytest.raises(AudioError, match=r"silent.mp4 has no sound track: there is nothing in it to work on$"):
+        clean(tmp_path / "silent.mp4", tmp_path / "b.mp4")
+    assert not (tmp_path / "b.mp4").exists()
+
+
+def test_nothing_is_left_where_the_work_fails(tmp_path):
+    source = films.simple(tmp_path / "a.mkv", "aac")
+
+    def failing(blocks, rate, channels, level):
+        yield next(blocks)
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        clean(source, tmp_path / "out" / "b.mkv", failing)
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_names_need_not_be_utf8(tmp_path):
+    source = films.simple(tmp_path / "a.mkv", "aac")
+    odd = Path(str(tmp_path) + "/odd\udcff :x.mkv")
+    source.rename(odd)
+    clean(odd, odd.with_name("clean\udcfe.mkv"))
+    assert odd.with_name("clean\udcfe.mkv").stat().st_size > 10_000
+
+
+def test_memory_does_not_grow_with_the_length_of_the_film(tmp_path):
+    """The process that copies holds its packets and no more."""
+    import resource
+
+    source, target = tmp_path / "a.mkv", tmp_path / "b.mkv"
+    films.ffmpeg(
+        "-f", "lavfi", "-i", "nullsrc=s=320x240:r=25:d=60,geq=random(1)*255:128:128", "-f", "lavfi",
+        "-i", films.sound(seconds=60), "-c:v", "mjpeg", "-q:v", 2, "-c:a", "aac", source,
+    )  # fmt: skip
+    assert source.stat().st_size > 50_000_000
+    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    clean(source, target)
+    assert films.packets(source)[0] == films.packets(target)[0]
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < max(before, 250_000)
+
+
+def test_results_keep_the_names_of_their_films(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.mkv", "b.MP4", "c.wav", "d.wma"):
+        Path(name).touch()
+    names = [job.target.name for job in plan(expand(["a.mkv", "b.MP4", "c.wav", "d.wma"]))]
+    assert names == ["a_denoised.mkv", "b_denoised.MP4", "c_denoised.wav", "d_denoised.wav"]
+    with pytest.raises(UsageError, match="2 inputs cannot go into one file, out.mkv"):
+        plan(expand(["a.mkv", "b.MP4"]), "out.mkv")
+    with pytest.raises(UsageError, match="clip.mp4: c.wav has no pictures for a video: write the sound to clip.wav"):
+        plan(expand(["c.wav"]), "clip.mp4")
+
+
+def test_an_output_of_an_earlier_run_is_known(tmp_path):
+    for name in ("a.mkv", "a.mp4"):
+        source = films.simple(tmp_path / name, "aac")
+        first, second = tmp_path / f"first_{name}", tmp_path / f"second_{name}"
+        clean(source, first)
+        with pytest.raises(NothingToDo, match="earlier run"):
+            enhance_file(Job(first, Path(first.name), second, beside=True), unchanged, FileOptions(command="denoise"))

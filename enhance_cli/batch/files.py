@@ -169,6 +169,8 @@ def enhance_file(job: Job, process: Transform, options: FileOptions = FileOption
     measured = {"seconds_audio": round(before.frames / info.rate, 3), "rate": info.rate, "channels": info.channels}
     measured |= {f"{name}_before": value for name, value in _level(before, 1.0).items()}
     measured |= {"gain": _rounded(decibels(gain)), "notes": notes, "tags_lost": tags_lost}
+    if fmt.film is not None:
+        measured["new_track"] = new_track(fmt.film)
     results = {name: _level(after[name], gain) for name in unfinished}
     if heard_after is not None:
         results[""]["loudness"] = _rounded(heard_after)

@@ -22,17 +22,19 @@ class Record:
 
     None means "not known" or "not defined", as the loudness of silence. `relative`: input path below the folder that
     was named. `folder`: working folder of the run, from which relative paths start. `track`: sound track that was taken
-    of several. `start`: where reading began in the input. `channel`: the one that was taken, or mix. `ended`: date and
-    time (ISO 8601, UTC). `gain`: factor applied to the whole file after the model, with the reasons in `notes`.
-    `error`: exception behind a failure, not in the JSON. `outputs`: several outputs of one input by name, with their
-    levels in `parts`. `vectors`: number of speaker embeddings in the file. `unusable`: ids of those left as they were.
-    `settings`: by name, value and origin of those that differ from the built-in defaults.
+    of several. `new_track`: number of the new sound track in a video. `start`: where reading began in the input.
+    `channel`: the one that was taken, or mix. `ended`: date and time (ISO 8601, UTC). `gain`: factor applied to the
+    whole file after the model, with the reasons in `notes`. `error`: exception behind a failure, not in the JSON.
+    `outputs`: several outputs of one input by name, with their levels in `parts`. `vectors`: number of speaker
+    embeddings in the file. `unusable`: ids of those left as they were. `settings`: by name, value and origin of those
+    that differ from the built-in defaults.
     """
 
     input: str | None = None
     relative: str | None = None
     folder: str | None = None
     track: str | None = None
+    new_track: int | None = None
     start: float | None = None
     channel: str | None = None
     output: str | None = None

@@ -107,7 +107,7 @@ def file_options(
                 refuse_impossible(suffix, writing.format, depth, writing.sample_rate)
         except UsageError as error:
             refusals.append(error)
-    if writing.keep_original and not any(is_film(suffix or writing.format) for suffix in suffixes):
+    if writing.keep_original and suffixes and not any(is_film(suffix or writing.format) for suffix in suffixes):
         raise UsageError("--keep-original is for videos", "leave it out, or give an output such as film.mkv")
     if refusals and len(refusals) == len(suffixes):  # else the files that it fits are done, and the others fail
         raise refusals[0]

@@ -388,3 +388,51 @@ def test_an_output_of_an_earlier_run_is_known(tmp_path):
         clean(source, first)
         with pytest.raises(NothingToDo, match="earlier run"):
             enhance_file(Job(first, Path(first.name), second, beside=True), unchanged, FileOptions(command="denoise"))
+
+
+def test_the_loudness_asked_for_is_that_of_the_new_track(film, tmp_path):
+    target = tmp_path / "loud.mkv"
+    fields = clean(film, target, track="2", loudness=-30.0)
+    assert (fields["loudness_after"], fields["new_track"]) == (pytest.approx(-30, abs=0.1), 2)
+    said = subprocess.run(
+        ["ffmpeg", "-hide_banner", "-nostats", "-i", str(target), "-map", "0:a:1", "-af", "ebur128", "-f", "null", "-"],
+        capture_output=True, text=True,
+    ).stderr  # fmt: skip
+    measured = float(said[said.rindex("Integrated loudness") :].split("I:")[1].split("LUFS")[0])
+    assert measured == pytest.approx(-30, abs=0.2)
+
+
+def test_stems_of_a_film_are_films(tmp_path):
+    source = films.simple(tmp_path / "a.mkv", "pcm_s16le")
+    parts = (("half", tmp_path / "half.mkv"), ("rest", tmp_path / "rest.mkv"))
+    job = Job(source, Path("a.mkv"), parts[0][1], parts=parts)
+
+    def halves(blocks, rate, channels, level):
+        for block in blocks:
+            yield np.concatenate([block * np.float32(0.25), block * np.float32(0.75)])
+
+    enhance_file(job, halves, FileOptions(parts=("half", "rest"), last_part_absorbs_rounding=True))
+    sound = [films.decoded(path) for path in (source, tmp_path / "half.mkv", tmp_path / "rest.mkv")]
+    assert np.abs(sound[1] + sound[2] - sound[0]).max() < 1e-7
+    assert (
+        films.packets(source)[0] == films.packets(tmp_path / "half.mkv")[0] == films.packets(tmp_path / "rest.mkv")[0]
+    )
+
+
+def test_the_command_cleans_a_film_and_refuses_what_films_cannot_be(tmp_path, enhance):
+    source = films.simple(tmp_path / "a.mkv", "aac")
+    for flags, said in (
+        (["--start", "1"], "*.mkv file keeps its pictures whole"),
+        (["-o", str(tmp_path / "x.wav"), "--keep-original"], "--keep-original is for videos"),
+        (["-o", str(tmp_path / "x.mp4"), "--format", "mkv"], "--format mkv does not fit a file named *.mp4"),
+    ):
+        refused = enhance("denoise", str(source), *flags)
+        assert refused.code == 2
+        assert said in refused.stderr
+    finished = enhance("denoise", str(source), "--model", "denoise-s", "--json")
+    assert finished.code == 0, finished.stderr
+    assert films.packets(source)[0] == films.packets(tmp_path / "a_denoised.mkv")[0]
+    again = enhance("denoise", str(tmp_path / "a_denoised.mkv"), "--model", "denoise-s")
+    assert (again.code, (tmp_path / "a_denoised_denoised.mkv").exists()) == (0, False)
+    kept = enhance("denoise", str(source), "--model", "denoise-s", "--keep-original")
+    assert (kept.code, "the output exists" in kept.stderr) == (0, True)

@@ -127,7 +127,8 @@ def _take(
 
 def _opened(record: dict[str, Any], path: Path, is_input: bool) -> AudioFile:
     """Open the track and the channel of an input that were taken, or an output."""
-    audio = open_audio(path, _track(record) if is_input else None)
+    new = record.get("new_track")
+    audio = open_audio(path, _track(record) if is_input else str(new) if new else None)
     channel = record.get("channel")
     return only_channels(audio, channel) if is_input and channel else audio
 

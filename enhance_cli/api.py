@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import numpy as np
 
     from enhance_cli.models.graphs.denoiser import GraphDenoiserModel
+    from enhance_cli.models.graphs.speakers import GraphRepairModel
+    from enhance_cli.models.graphs.stems import GraphStemModel
     from enhance_cli.models.load import Model
     from enhance_cli.models.stems import StemModel
 
@@ -32,16 +34,6 @@ def load_model(name: str | None = None, task: str = "denoise", device: str = "au
     if task == stems.TASK:
         return stems.load_stems(entry, chosen, precision)
     return load.load_file(entry.path, chosen, precision, entry.sha256)
-
-
-@lru_cache(maxsize=2)
-def _cached_model(name: str | None, task: str, device: str, precision: str) -> Model:
-    return load_model(name, task, device, precision)
-
-
-def _ready(model: Model | str | None, task: str, device: str, precision: str) -> Model:
-    """Return `model` itself, or the one of that name, of which the last two stay in memory."""
-    return _cached_model(model, task, device, precision) if model is None or isinstance(model, str) else model
 
 
 @lru_cache(maxsize=2)
@@ -124,6 +116,17 @@ class Denoiser:
         return np.concatenate(list(blocks), axis=1).reshape(audio.shape)
 
 
+@lru_cache(maxsize=2)
+def _cached_stem_model(
+    name: str | None, steps: int | None, device: str, precision: str, threads: int | None, runtime: str
+) -> StemModel | GraphStemModel:
+    from enhance_cli.models import registry
+    from enhance_cli.tasks.loading import load_stem_model
+
+    entry = registry.find(name, "extract-stem")
+    return load_stem_model(entry, steps, device=device, precision=precision, threads=threads, runtime=runtime)
+
+
 class StemExtractor:
     """Extract stems from music with one model, loaded once. Several threads may call it at the same time.
 
@@ -134,12 +137,13 @@ class StemExtractor:
 
     def __init__(
         self,
-        model: StemModel | str | None = None,
+        model: StemModel | GraphStemModel | str | None = None,
         *,
         stem: str | Sequence[str] = "all",
         residual: bool = False,
         device: str = "auto",
         precision: str = "auto",
+        runtime: str = "auto",
         steps: int | None = None,
         sampler: str | None = None,
         sigma: float | None = None,
@@ -164,7 +168,9 @@ class StemExtractor:
             threads=threads,
             window_seconds=window_seconds,
         )
-        self.model = _ready(model, "extract-stem", device, precision)
+        if model is None or isinstance(model, str):
+            model = _cached_stem_model(model, steps, device, precision, threads, runtime)
+        self.model = model
         self._extractor = StemExtractor(self.model, options)
         self.names: tuple[str, ...] = self._extractor.parts
 
@@ -181,6 +187,17 @@ class StemExtractor:
         return dict(zip(self.names, rows.reshape(len(self.names), *audio.shape), strict=True))
 
 
+@lru_cache(maxsize=2)
+def _cached_repair_model(
+    name: str | None, draws: int, device: str, precision: str, runtime: str
+) -> Model | GraphRepairModel:
+    from enhance_cli.models import registry
+    from enhance_cli.tasks.loading import load_repair_model
+
+    entry = registry.find(name, "enhance-embedding")
+    return load_repair_model(entry, draws, device=device, precision=precision, threads=None, runtime=runtime)
+
+
 class SpeakerRepairer:
     """Repair speaker embeddings with one model, loaded once with its extractor when a recording comes.
 
@@ -193,10 +210,11 @@ class SpeakerRepairer:
 
     def __init__(
         self,
-        model: Model | str | None = None,
+        model: Model | GraphRepairModel | str | None = None,
         *,
         device: str = "auto",
         precision: str = "auto",
+        runtime: str = "auto",
         time: float | None = None,
         steps: int | None = None,
         draws: int = 0,
@@ -212,7 +230,9 @@ class SpeakerRepairer:
 
         options = RepairOptions(time, steps, draws, seed, ensemble, normalize)
         embedding = EmbedOptions(segment, vad, normalize == "unit")
-        self.model = _ready(model, "enhance-embedding", device, precision)
+        if model is None or isinstance(model, str):
+            model = _cached_repair_model(model, draws, device, precision, runtime)
+        self.model = model
         self._pipeline = EmbeddingPipeline(self.model, options, extractor, embedding)
 
     def __call__(self, vectors: np.ndarray) -> np.ndarray:
@@ -293,10 +313,11 @@ def extract_stem(
     audio: np.ndarray,
     rate: int,
     stem: str | Sequence[str] = "all",
-    model: StemModel | str | None = None,
+    model: StemModel | GraphStemModel | str | None = None,
     device: str = "auto",
     precision: str = "auto",
     *,
+    runtime: str = "auto",
     residual: bool = False,
     steps: int | None = None,
     sampler: str | None = None,
@@ -318,6 +339,7 @@ def extract_stem(
         residual=residual,
         device=device,
         precision=precision,
+        runtime=runtime,
         steps=steps,
         sampler=sampler,
         sigma=sigma,
@@ -333,13 +355,14 @@ def extract_stem(
 def enhance_embedding(
     data: np.ndarray,
     rate: int | None = None,
-    model: Model | str | None = None,
+    model: Model | GraphRepairModel | str | None = None,
     extractor: str | None = None,
     device: str = "auto",
     precision: str = "auto",
     segment: float | None = None,
     vad: bool = False,
     *,
+    runtime: str = "auto",
     time: float | None = None,
     steps: int | None = None,
     draws: int = 0,
@@ -357,6 +380,7 @@ def enhance_embedding(
         model,
         device=device,
         precision=precision,
+        runtime=runtime,
         time=time,
         steps=steps,
         draws=draws,

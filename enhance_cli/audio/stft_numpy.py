@@ -29,24 +29,15 @@ class NumpyFrontend:
 
     def analyze(self, wave: np.ndarray) -> np.ndarray:
         """Return the compressed spectrogram (B, 2, T, F) of `wave` (B, N), float32."""
-        half = self.n_fft // 2
-        reflect = self.pad_mode == "reflect" and wave.shape[-1] > half  # too short for a mirror image
-        padded = np.pad(wave, ((0, 0), (half, half)), mode="reflect" if reflect else "constant")
-        frames = np.lib.stride_tricks.sliding_window_view(padded, self.n_fft, axis=-1)[:, :: self.hop]
-        spectrum = np.fft.rfft(frames * make_window(self.window, self.n_fft), axis=-1)
-        return self.compress(np.stack([spectrum.real, spectrum.imag], axis=1).astype(np.float32))
+        reflect = self.pad_mode == "reflect" and wave.shape[-1] > self.n_fft // 2  # else too short for a mirror image
+        spectrum = stft(wave, make_window(self.window, self.n_fft), self.hop, reflect=reflect)
+        return self.compress(np.stack([spectrum.real, spectrum.imag], axis=1))
 
     def synthesize(self, compressed: np.ndarray, samples: int) -> np.ndarray:
         """Return the waveform (B, samples) of a compressed spectrogram (B, 2, T, F), float32."""
         parts = self.expand(compressed)
-        shape = make_window(self.window, self.n_fft)
-        frames = np.fft.irfft(parts[:, 0] + np.complex64(1j) * parts[:, 1], self.n_fft, axis=-1).astype(np.float32)
-        wave = self._overlapped(frames * shape)
-        weight = self._overlapped(np.broadcast_to(shape * shape, (1, *frames.shape[1:])))
-        half = self.n_fft // 2
-        length = min(samples, wave.shape[1] - half)
-        kept = slice(half, half + length)
-        return np.pad(wave[:, kept] / np.maximum(weight[:, kept], FLOOR), ((0, 0), (0, samples - length)))
+        spectrum = parts[:, 0] + np.complex64(1j) * parts[:, 1]
+        return istft(spectrum, make_window(self.window, self.n_fft), self.hop, samples)
 
     def compress(self, spectrum: np.ndarray) -> np.ndarray:
         if self.transform == "log":
@@ -61,16 +52,38 @@ class NumpyFrontend:
             return c * (np.expm1(magnitude) / magnitude)
         return c * power(c) ** np.float32((1 / self.exponent - 1) / 2)
 
-    def _overlapped(self, frames: np.ndarray) -> np.ndarray:
-        """Return the sum (B, n_fft + (T - 1) hop) of frames (B, T, n_fft), each `hop` samples after the one before."""
-        rows, count, size = frames.shape
-        pieces = -(-size // self.hop)
-        frames = np.pad(frames, ((0, 0), (0, 0), (0, pieces * self.hop - size)))
-        total = np.zeros((rows, (count - 1 + pieces) * self.hop), np.float32)
-        for k in range(pieces):  # the piece k of all frames at a time
-            piece = frames[..., k * self.hop : (k + 1) * self.hop]
-            total[:, k * self.hop : (k + count) * self.hop] += piece.reshape(rows, -1)
-        return total[:, : size + (count - 1) * self.hop]
+
+def stft(wave: np.ndarray, window: np.ndarray, hop: int, *, reflect: bool = False) -> np.ndarray:
+    """Return the spectra (..., N / hop + 1, F), complex64, of frames of `wave` (..., N) centered on multiples of `hop`.
+
+    Outside, the signal is zero, or mirrored with `reflect`.
+    """
+    border = [(0, 0)] * (wave.ndim - 1) + [(len(window) // 2, len(window) // 2)]
+    padded = np.pad(wave, border, mode="reflect" if reflect else "constant")
+    frames = np.lib.stride_tricks.sliding_window_view(padded, len(window), axis=-1)[..., ::hop, :]
+    return np.fft.rfft(frames * window, axis=-1).astype(np.complex64)
+
+
+def istft(spectrum: np.ndarray, window: np.ndarray, hop: int, samples: int) -> np.ndarray:
+    """Return the waves (..., samples), float32, whose `stft` (..., T, F) is closest to `spectrum`."""
+    frames = np.fft.irfft(spectrum, len(window), axis=-1).astype(np.float32)
+    wave = overlapped(frames * window, hop)
+    weight = overlapped(np.broadcast_to(window * window, frames.shape[-2:]), hop)
+    half = len(window) // 2
+    kept = slice(half, half + min(samples, wave.shape[-1] - half))
+    wave = wave[..., kept] / np.maximum(weight[kept], FLOOR)
+    return np.pad(wave, [(0, 0)] * (wave.ndim - 1) + [(0, samples - wave.shape[-1])])
+
+
+def overlapped(frames: np.ndarray, hop: int) -> np.ndarray:
+    """Return the sum (..., n + (T - 1) hop) of frames (..., T, n), each `hop` samples after the one before."""
+    *rows, count, size = frames.shape
+    pieces = -(-size // hop)
+    total = np.zeros((*rows, count - 1 + pieces, hop), np.float32)
+    for k in range(pieces):  # the piece k of all frames at a time
+        piece = frames[..., k * hop : (k + 1) * hop]
+        total[..., k : k + count, : piece.shape[-1]] += piece
+    return total.reshape(*rows, -1)[..., : size + (count - 1) * hop]
 
 
 def power(spectrum: np.ndarray) -> np.ndarray:

@@ -3,7 +3,7 @@
 from enhance_cli import __version__
 from enhance_cli.console import result
 
-PACKAGES = ("torch", "numpy", "soundfile", "soxr", "safetensors", "huggingface-hub", "typer", "av")
+PACKAGES = ("torch", "onnxruntime", "numpy", "soundfile", "soxr", "safetensors", "huggingface-hub", "typer", "av")
 
 
 def info() -> None:
@@ -18,11 +18,14 @@ def info() -> None:
             result(f"{package} {metadata.version(package)}")
         except metadata.PackageNotFoundError:
             result(f"{package} not installed")
-    import torch
-
+    result(f"ffmpeg on the PATH: {shutil.which('ffmpeg') or 'no'}")
+    try:
+        import torch
+    except (ImportError, OSError) as error:
+        result(f"torch cannot be imported ({' '.join(str(error).split())})")
+        return
     result(f"CPU threads: {torch.get_num_threads()}")
     result(f"CUDA: built for {torch.version.cuda or 'none'}, {torch.cuda.device_count()} device(s)")
     for index in range(torch.cuda.device_count()):
         result(f"  cuda:{index} {torch.cuda.get_device_name(index)}")
     result(f"MPS: {'yes' if torch.backends.mps.is_available() else 'no'}")
-    result(f"ffmpeg on the PATH: {shutil.which('ffmpeg') or 'no'}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from enhance_cli.errors import ModelError
 from enhance_cli.models import download
@@ -18,6 +18,8 @@ from enhance_cli.models.spec import Spec, read_spec
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
+
+    from enhance_cli.models.windowed_separator import WindowedSeparator
 
 PACKAGE = "demucs"
 FOUR, SIX = ("drums", "bass", "other", "vocals"), ("drums", "bass", "other", "vocals", "guitar", "piano")
@@ -59,6 +61,12 @@ class DemucsModel:
     def __init__(self, spec: Spec, network: torch.nn.Module, device: torch.device):
         self.spec, self.device = spec, device
         self.network = network.to(device).eval()
+
+    def windowed(self, stems: Sequence[str], **settings: Any) -> WindowedSeparator:
+        """Return what computes windows of waveforms, with the settings of WindowedSeparator."""
+        from enhance_cli.models.windowed_separator import WindowedSeparator
+
+        return WindowedSeparator(self, stems, **settings)
 
     def separate(self, mix: Tensor, stems: Sequence[str], sampler: None, steps: int, noise: None) -> Tensor:
         """Return `stems` (K, B, 2, N) of mix (B, 2, N). Only models of the bag that know one of them are run."""

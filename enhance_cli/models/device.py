@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from enhance_cli.errors import ModelError, UsageError
 
@@ -124,6 +124,13 @@ def threads_for(device: torch.device) -> int:
     import torch
 
     return torch.get_num_threads() if device.type == "cpu" else 1
+
+
+def pool_settings(model: Any) -> tuple[int, dict[str, Any]]:
+    """Return how many threads, computing with one CPU thread each, keep a model busy, and how a pool starts them."""
+    if model.runtime == "onnx":
+        return cpu_threads(model.threads), {}
+    return threads_for(model.device), {"initializer": set_threads, "initargs": (1,)}
 
 
 def set_threads(count: int | None) -> None:

@@ -4,17 +4,20 @@ An extractor is a model file whose task is "embed-speaker". Its id names the spa
 repairs embeddings carries the id of those it was trained on.
 """
 
+from __future__ import annotations
+
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
-from torch.nn.functional import normalize
 
 from enhance_cli.errors import ModelError
-from enhance_cli.models.load import load_network
 from enhance_cli.models.registry import entries, find, published
 from enhance_cli.models.spec import Spec
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 TASK = "embed-speaker"
 
@@ -25,34 +28,45 @@ class Extractor:
     `id`: space of the embeddings. `dimension`: their length. `sample_rate`: that of the waves, in Hz.
     """
 
-    def __init__(self, spec: Spec, network: torch.nn.Module, device: torch.device):
-        self.spec, self.device = spec, device
-        self.network = network.to(device)
+    runtime = "torch"
+
+    def __init__(self, spec: Spec, network: torch.nn.Module, device: torch.device | None = None):
+        """Take the network to `device`, None for the CPU."""
+        import torch
+
+        self.spec, self.device = spec, device or torch.device("cpu")
+        self.network = network.to(self.device)
         self.id: str = spec.extractor["id"]
         self.dimension: int = spec.extractor["dimension"]
         self.sample_rate: int = spec.sample_rate
 
-    @torch.inference_mode()
     def embed(self, waves: Tensor) -> Tensor:
         """Return embeddings (B, D) float32 on the CPU of waves (B, N) float32 at `sample_rate`, one stretch of speech
         per row.
         """
-        return self.network(waves.to(self.device, torch.float32)).float().cpu()
+        import torch
+
+        with torch.inference_mode():
+            return self.network(waves.to(self.device, torch.float32)).float().cpu()
 
     def embed_segments(self, waves: np.ndarray) -> np.ndarray:
         """Return embeddings (B, D) of waves (B, N), as `embed`."""
+        import torch
+
         return self.embed(torch.from_numpy(waves)).numpy()
 
 
 def mean_embedding(embeddings: np.ndarray, *, unit: bool) -> np.ndarray:
     """Return the mean (D,) of the embeddings (B, D) of a recording, with `unit` of their directions and of length 1."""
-    found = torch.from_numpy(embeddings)
-    if not unit:
-        return found.mean(dim=0).numpy()
-    return normalize(normalize(found, dim=1).mean(dim=0), dim=0).numpy()
+    return normalized(normalized(embeddings).mean(axis=0)) if unit else embeddings.mean(axis=0)
 
 
-def load_extractor(name: str | None = None, device: torch.device = torch.device("cpu")) -> Extractor:
+def normalized(vectors: np.ndarray) -> np.ndarray:
+    """Return vectors (..., D) brought to length 1. Those of length 0 stay."""
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), np.float32(1e-12))
+
+
+def load_extractor(name: str | None = None, device: torch.device | None = None) -> Extractor:
     """Return the extractor by name, id or file, or the default for None. Raises ModelError."""
     entry = find(named(name), TASK)
     return load_extractor_file(entry.path, device, entry.sha256)
@@ -64,8 +78,10 @@ def named(extractor_id: str | None) -> str | None:
     return makers[0] if makers and extractor_id is not None else extractor_id
 
 
-def load_extractor_file(path: Path, device: torch.device = torch.device("cpu"), sha256: str | None = None) -> Extractor:
-    """Return the extractor in `path`. Raises ModelError."""
+def load_extractor_file(path: Path, device: torch.device | None = None, sha256: str | None = None) -> Extractor:
+    """Return the extractor in `path`, on the CPU unless a device is given. Raises ModelError."""
+    from enhance_cli.models.load import load_network
+
     spec, network = load_network(path, sha256)
     if spec.task != TASK or not {"id", "dimension"} <= set(spec.extractor):
         raise ModelError(f"{path}: not a speaker network but a model for {spec.task}", "see `enhance models list`")

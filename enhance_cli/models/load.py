@@ -23,6 +23,7 @@ from enhance_cli.networks import NETWORKS
 from enhance_cli.processes import PROCESSES
 
 if TYPE_CHECKING:
+    from enhance_cli.models.vector_repairer import VectorRepairer
     from enhance_cli.models.windowed_denoiser import WindowedDenoiser
 
 STREAMING_NETWORKS = ("deepfilternet", "dpdfnet", "fastenhancer")
@@ -51,6 +52,12 @@ class Model:
         from enhance_cli.models.windowed_denoiser import WindowedDenoiser
 
         return WindowedDenoiser(self, **settings)
+
+    def repairer(self, **settings: Any) -> "VectorRepairer":
+        """Return what repairs blocks of embeddings, with the settings of VectorRepairer."""
+        from enhance_cli.models.vector_repairer import VectorRepairer
+
+        return VectorRepairer(self, **settings)
 
     def bind(
         self, noisy: Tensor, *, guide: Tensor | None = None, first: Tensor | None = None

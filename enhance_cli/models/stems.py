@@ -7,6 +7,7 @@ consistency models".)
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -18,11 +19,20 @@ from enhance_cli.models.device import autocast
 from enhance_cli.models.load import Model, load_network
 from enhance_cli.models.registry import Entry
 
+if TYPE_CHECKING:
+    from enhance_cli.models.windowed_separator import WindowedSeparator
+
 TASK = "extract-stem"
 
 
 class StemModel(Model):
     """Hold a model file with the task "extract-stem", ready to run."""
+
+    def windowed(self, stems: Sequence[str], **settings: Any) -> "WindowedSeparator":
+        """Return what computes windows of waveforms, with the settings of WindowedSeparator."""
+        from enhance_cli.models.windowed_separator import WindowedSeparator
+
+        return WindowedSeparator(self, stems, **settings)
 
     def bind(self, mix: Tensor, stem: str) -> tuple[Tensor, Callable]:
         """Return the extractor's estimate of `stem` in mix (B, C, N), and the refiner's `estimate(x, t)` for both."""

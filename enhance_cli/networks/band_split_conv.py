@@ -122,6 +122,19 @@ class BandSplitConv(nn.Module):
         """Return complex masks (B, M, T, F) for S spectra (B, T, F), and the output of every block, (B, C, T, bands)
         each.
         """
+        parts = [torch.view_as_real(spectrum) for spectrum in spectra]
+        masks, found = self.real_body(parts, embedding, maps)
+        return torch.view_as_complex(masks), found
+
+    def real_masks(self, spectrum: Tensor) -> Tensor:
+        """Return the masks of `share` (B, K, T, F, 2) for the mix (B, T, F, 2), both as real and imaginary parts."""
+        masks, _ = self.real_body([spectrum], spectrum.new_ones(spectrum.shape[0], 1), None)
+        return masks + masks.new_tensor([1 / self.labels, 0])
+
+    def real_body(
+        self, spectra: list[Tensor], embedding: Tensor, maps: list[Tensor] | None
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Return what `body` returns, for spectra and with masks as real and imaginary parts (..., 2)."""
         heard = torch.cat([compressed(spectrum) for spectrum in spectra], dim=-1)  # (B, T, F - 1, 2S)
         parts = heard.split([width * count for width, count in self.bands], dim=2)
         h = torch.cat(
@@ -137,7 +150,7 @@ class BandSplitConv(nn.Module):
                 h = self.mixers[number // 2](h, embedding)
             found.append(h)
         hidden = F.relu(self.hidden(h.permute(0, 2, 3, 1))).split([count for _, count in self.bands], dim=2)
-        return to_complex(
+        return to_bins(
             [layer(part) for layer, part in zip(self.masks, hidden)], [width for width, _ in self.bands]
         ), found
 
@@ -212,21 +225,19 @@ class LabelAndLevel(nn.Module):
 
 
 def compressed(spectrum: Tensor, exponent: float = 0.4) -> Tensor:
-    """Return `spectrum`, complex (B, T, F), as real (B, T, F - 1, 2) with magnitudes to that power, without the highest
-    bin.
-    """
-    parts = torch.view_as_real(spectrum[..., :-1])
+    """Return `spectrum` (B, T, F, 2), real and imaginary parts, with magnitudes to that power, without the highest bin."""
+    parts = spectrum[:, :, :-1]
     power = parts.square().sum(dim=-1, keepdim=True).clamp_min(1e-10)
     return parts * power.pow((exponent - 1) / 2)
 
 
-def to_complex(parts: list[Tensor], widths: list[int]) -> Tensor:
-    """Return complex masks (B, M, T, F) from bands of equal width together, (B, T, bands, M * width * 2) each.
+def to_bins(parts: list[Tensor], widths: list[int]) -> Tensor:
+    """Return masks (B, M, T, F, 2) from bands of equal width together, (B, T, bands, M * width * 2) each.
 
-    The highest bin takes the value of its neighbor.
+    The last axis has real and imaginary parts. The highest bin takes the value of its neighbor.
     """
     bins = [
         part.float().unflatten(-1, (-1, width, 2)).permute(0, 3, 1, 2, 4, 5).flatten(3, 4)
         for part, width in zip(parts, widths)
     ]
-    return torch.view_as_complex(torch.cat([*bins, bins[-1][..., -1:, :]], dim=3))
+    return torch.cat([*bins, bins[-1][..., -1:, :]], dim=3)

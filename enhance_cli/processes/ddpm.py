@@ -6,15 +6,18 @@ the noise of its time, since a clean and a degraded one are hard to tell apart u
 et al., 2025, "SEED".)
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import ClassVar
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, ClassVar
 
 from enhance_cli.errors import UsageError
 from enhance_cli.processes.process import Process, like
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class DDPM(Process):
 
     def coefficients(self, t: Tensor) -> tuple[Tensor, Tensor]:
         a = self._at(t, 0)
-        return a, torch.zeros_like(a)
+        return a, a.new_zeros(a.shape)
 
     def std(self, t: Tensor) -> Tensor:
         return self._at(t, 1)
@@ -77,6 +80,8 @@ def schedule(beta_min: float, beta_max: float, count: int) -> Tensor:
 
     The product is taken in single precision, as published. Over 20 steps the difference shows.
     """
+    import torch
+
     beta = torch.linspace(beta_min**0.5, beta_max**0.5, count, dtype=torch.float32) ** 2
     kept = torch.cat([torch.ones(1), (1 - beta).cumprod(0)]).double()
     added = 1 - kept[1:] / kept[:-1]

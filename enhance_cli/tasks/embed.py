@@ -11,8 +11,9 @@ import numpy as np
 from enhance_cli.audio.energy_gate import loud
 from enhance_cli.audio.resample import resample
 from enhance_cli.errors import AudioError
-from enhance_cli.models.device import set_threads, threads_for
+from enhance_cli.models.device import pool_settings
 from enhance_cli.models.extractor import Extractor, mean_embedding
+from enhance_cli.models.graphs.speakers import GraphExtractor
 from enhance_cli.tasks.options import EmbedOptions
 
 MIN_SECONDS = 0.5  # seconds of sound, or of speech with `vad`
@@ -25,13 +26,13 @@ SPARE_LANES = 2  # recordings that are read while others are embedded
 class Embedder:
     """Embed recordings, from several threads at once. `lanes`: number of recordings that keep it busy."""
 
-    def __init__(self, extractor: Extractor, options: EmbedOptions = EmbedOptions()):
+    def __init__(self, extractor: Extractor | GraphExtractor, options: EmbedOptions = EmbedOptions()):
         self.extractor, self.options = extractor, options
         seconds = options.segment or extractor.spec.window_seconds or MAX_SECONDS
         self.segment = round(seconds * extractor.sample_rate)
-        count = threads_for(extractor.device)
+        count, setting = pool_settings(extractor)
         self.lanes = count + SPARE_LANES
-        self._threads = ThreadPoolExecutor(count, "embedding", set_threads, (1,))
+        self._threads = ThreadPoolExecutor(count, "embedding", **setting)
 
     def embed(self, audio: np.ndarray, rate: int) -> np.ndarray:
         """Return the embedding (D,) float32 of `audio` (C, N) at `rate`.

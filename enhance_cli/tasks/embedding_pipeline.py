@@ -4,7 +4,10 @@ A model repairs the embeddings of one extractor only. Both headers hold the id o
 here before anything is computed.
 """
 
+from __future__ import annotations
+
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,13 +15,18 @@ from enhance_cli.audio.channels import to_mono
 from enhance_cli.audio.read import open_audio
 from enhance_cli.errors import AudioError, EnhanceError, ModelError, VectorError
 from enhance_cli.models import registry
+from enhance_cli.models.device import set_threads
 from enhance_cli.models.extractor import TASK as EXTRACTOR_TASK
 from enhance_cli.models.extractor import Extractor, load_extractor, named
-from enhance_cli.models.load import Model
+from enhance_cli.models.graphs.packaged import extractor_obstacle, load_extractor_graph
+from enhance_cli.models.graphs.speakers import GraphExtractor, GraphRepairModel
 from enhance_cli.models.spec import read_spec
 from enhance_cli.tasks.embed import Embedder
 from enhance_cli.tasks.options import EmbedOptions, RepairOptions
 from enhance_cli.tasks.repair import RECORDING_ROWS, Repairer
+
+if TYPE_CHECKING:
+    from enhance_cli.models.load import Model
 
 
 class EmbeddingPipeline:
@@ -32,7 +40,7 @@ class EmbeddingPipeline:
 
     def __init__(
         self,
-        model: Model,
+        model: Model | GraphRepairModel,
         options: RepairOptions = RepairOptions(),
         extractor: str | None = None,
         embedding: EmbedOptions = EmbedOptions(),
@@ -106,12 +114,21 @@ def extractor_id(name: str) -> str:
     return spec.extractor["id"]
 
 
-def extractor_for(repairer: Repairer, name: str | None) -> Extractor:
-    """Return the extractor called `name`, or the one that the model was trained for. Raises ModelError."""
+def extractor_for(repairer: Repairer, name: str | None) -> Extractor | GraphExtractor:
+    """Return the extractor called `name`, or the one that the model was trained for. Raises ModelError.
+
+    It runs by ONNX Runtime if the model does and it can.
+    """
     wanted = repairer.extractor_id
     if name is None and named(wanted) == wanted:
         raise ModelError(
             f"{repairer.model.spec.name} needs the extractor {wanted}, which has no name here",
             "give its file with --extractor, or use stored embeddings",
         )
-    return load_extractor(name or wanted, repairer.model.device)
+    model, entry = repairer.model, registry.find(named(name or wanted), EXTRACTOR_TASK)
+    if model.runtime != "onnx" and entry.path.suffix != ".onnx":
+        return load_extractor(name or wanted, model.device)
+    if extractor_obstacle(entry) is None:
+        return load_extractor_graph(entry, getattr(model, "threads", None))
+    set_threads(getattr(model, "threads", None))
+    return load_extractor(name or wanted)

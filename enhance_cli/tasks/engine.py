@@ -29,6 +29,7 @@ from enhance_cli.tasks.windows import Window
 
 if TYPE_CHECKING:
     from enhance_cli.models.graphs.denoiser import GraphDenoiserModel
+    from enhance_cli.models.graphs.stems import GraphStemModel
     from enhance_cli.models.load import Model
     from enhance_cli.models.stems import StemModel
 
@@ -159,7 +160,7 @@ def _unpad(window: Window, future: Future) -> tuple[Window, np.ndarray]:
 
 
 def engine_for(
-    model: Model | StemModel | GraphDenoiserModel,
+    model: Model | StemModel | GraphDenoiserModel | GraphStemModel,
     run: Callable[[list[Order]], list[np.ndarray]],
     batch_size: int,
     longest: int,

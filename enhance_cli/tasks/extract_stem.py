@@ -6,19 +6,25 @@ stems of a model that knows the whole mix are asked for, the rest is distributed
 they sum to the mix, unless the residual, the mix less the stems, is wanted for itself.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from enhance_cli.audio.level import Meter
 from enhance_cli.audio.resample import Resampler
-from enhance_cli.models.stems import StemModel
-from enhance_cli.models.windowed_separator import WindowedSeparator
 from enhance_cli.tasks.engine import Order, engine_for
 from enhance_cli.tasks.options import StemOptions
 from enhance_cli.tasks.overlap import OverlapPlan
 from enhance_cli.tasks.stream import Waiting, measured, resampled
 from enhance_cli.tasks.windows import WindowPlan
+
+if TYPE_CHECKING:
+    from enhance_cli.models.graphs.stems import GraphSeparator, GraphStemModel
+    from enhance_cli.models.stems import StemModel
+    from enhance_cli.models.windowed_separator import WindowedSeparator
 
 RESIDUAL = "residual"
 WINDOW_SECONDS = 10.0
@@ -31,20 +37,20 @@ class StemExtractor:
     Raises UsageError if the model does not have the stems, the steps, the sampler or the noise level.
     """
 
-    def __init__(self, model: StemModel, options: StemOptions = StemOptions()):
+    def __init__(self, model: StemModel | GraphStemModel, options: StemOptions = StemOptions()):
         self.spec, self.options, spec = model.spec, options, model.spec
         self.stems = spec.choose_stems(options.stems)
         self.parts = (*self.stems, RESIDUAL) if options.residual else self.stems
         self.sums_to_mix = spec.complete and len(self.stems) == len(spec.stems) and not options.residual
-        self.windowed = WindowedSeparator(
-            model, self.stems, steps=options.steps, sampler=options.sampler, sigma=options.sigma, seed=options.seed,
+        self.windowed = model.windowed(
+            self.stems, steps=options.steps, sampler=options.sampler, sigma=options.sigma, seed=options.seed,
             sums_to_mix=self.sums_to_mix,
         )  # fmt: skip
         self.plan = self._plan(self.windowed)
         batch_size = options.batch_size * spec.channels
         self.engine = engine_for(model, self._run, batch_size, self.plan.whole, options.threads)
 
-    def _plan(self, model: WindowedSeparator) -> WindowPlan | OverlapPlan:
+    def _plan(self, model: WindowedSeparator | GraphSeparator) -> WindowPlan | OverlapPlan:
         seconds = self.options.window_seconds or self.spec.window_seconds or WINDOW_SECONDS
         window = round(seconds * model.rate) // model.grid * model.grid
         if self.spec.overlap:
@@ -127,7 +133,9 @@ class StemExtractor:
         return self.windowed.separate(audio, starts, [order.given for order in orders])
 
 
-def run(audio: np.ndarray, rate: int, model: StemModel, options: StemOptions = StemOptions()) -> dict[str, np.ndarray]:
+def run(
+    audio: np.ndarray, rate: int, model: StemModel | GraphStemModel, options: StemOptions = StemOptions()
+) -> dict[str, np.ndarray]:
     """Return each part's (C, N) by name for (C, N) at `rate`, the same as the command gives for a file with these
     samples.
     """

@@ -12,9 +12,13 @@ from typing import TYPE_CHECKING, Any
 from enhance_cli.tasks.options import DenoiseOptions, PipelineOptions, StemOptions
 
 if TYPE_CHECKING:
+    from enhance_cli.models.demucs import DemucsModel
     from enhance_cli.models.graphs.denoiser import GraphDenoiserModel
+    from enhance_cli.models.graphs.speakers import GraphRepairModel
+    from enhance_cli.models.graphs.stems import GraphStemModel
     from enhance_cli.models.load import Model
     from enhance_cli.models.registry import Entry
+    from enhance_cli.models.stems import StemModel
     from enhance_cli.tasks.denoise import Denoiser
     from enhance_cli.tasks.embedding_pipeline import EmbeddingPipeline
     from enhance_cli.tasks.extract_stem import StemExtractor
@@ -63,9 +67,10 @@ def load_denoiser_model(
     if pick_runtime(runtime, device=device, precision=precision, obstacle=obstacle) == "onnx":
         return load_denoiser_graphs(entry, threads)
     from enhance_cli.models.device import pick_device, pick_precision
+
+    chosen = pick_device(device)  # says so if torch is missing
     from enhance_cli.models.load import STREAMING_NETWORKS, load_file
 
-    chosen = pick_device(device)
     precision = pick_precision(precision, chosen)
     if spec.network in STREAMING_NETWORKS:  # a few frames at a time, where a GPU would mostly wait
         chosen, precision = pick_device("cpu"), "fp32"
@@ -81,14 +86,9 @@ def load_stem_extractor(
     entry: Entry, options: StemOptions, *, device: str, precision: str, threads: int | None, runtime: str = "auto"
 ) -> tuple[StemExtractor, dict[str, Any]]:
     """Return the StemExtractor of the model `entry`."""
-    from enhance_cli.models.device import pick_device, pick_precision
-    from enhance_cli.models.runtime import pick_runtime
-    from enhance_cli.models.stems import load_stems
     from enhance_cli.tasks.extract_stem import StemExtractor
 
-    pick_runtime(runtime, device=device, precision=precision, obstacle=f"{entry.name} has no graph")
-    chosen = pick_device(device)
-    model = load_stems(entry, chosen, pick_precision(precision, chosen))
+    model = load_stem_model(entry, options.steps, device=device, precision=precision, threads=threads, runtime=runtime)
     extractor = StemExtractor(model, replace(options, threads=threads))
     facts = {"revision": entry.sha256, **facts_of(model)}
     windowed = extractor.windowed
@@ -97,23 +97,62 @@ def load_stem_extractor(
     return extractor, facts
 
 
+def load_stem_model(
+    entry: Entry, steps: int | None, *, device: str, precision: str, threads: int | None, runtime: str
+) -> StemModel | DemucsModel | GraphStemModel:
+    """Return the stem model `entry` in the runtime that `runtime` ("auto", "onnx" or "torch") and the steps allow."""
+    from enhance_cli.models.demucs import spec_of
+    from enhance_cli.models.graphs.packaged import load_stem_graph, stem_obstacle
+    from enhance_cli.models.runtime import pick_runtime, refuse_torch
+
+    spec = spec_of(entry)
+    if entry.path.suffix == ".onnx":
+        refuse_torch(entry.path, runtime, device=device, precision=precision, obstacle=None)
+        return load_stem_graph(entry, threads)
+    if pick_runtime(runtime, device=device, precision=precision, obstacle=stem_obstacle(spec, steps)) == "onnx":
+        return load_stem_graph(entry, threads)
+    from enhance_cli.models.device import pick_device, pick_precision
+
+    chosen = pick_device(device)
+    from enhance_cli.models.stems import load_stems
+
+    return load_stems(entry, chosen, pick_precision(precision, chosen))
+
+
 def load_embedding_pipeline(
     entry: Entry, options: PipelineOptions, *, device: str, precision: str, threads: int | None, runtime: str = "auto"
 ) -> tuple[EmbeddingPipeline, dict[str, Any]]:
     """Return the EmbeddingPipeline of the repair model `entry`."""
-    from enhance_cli.models.device import pick_device, pick_precision, set_threads
-    from enhance_cli.models.load import load_file
-    from enhance_cli.models.runtime import pick_runtime
     from enhance_cli.tasks.embedding_pipeline import EmbeddingPipeline
 
-    pick_runtime(runtime, device=device, precision=precision, obstacle=f"{entry.name} has no graph")
-    set_threads(threads)
-    chosen = pick_device(device)
-    precision = pick_precision(precision, chosen)
-    model = load_file(entry.path, chosen, precision, entry.sha256)
+    model = load_repair_model(
+        entry, options.repair.draws, device=device, precision=precision, threads=threads, runtime=runtime
+    )
     pipeline = EmbeddingPipeline(model, options.repair, options.extractor, options.embed)
     if options.recordings:
         pipeline.load_extractor()
     facts = {"revision": entry.sha256, **facts_of(model)}
     facts |= {"extractor": pipeline.extractor_id, "steps": pipeline.repairer.steps}
     return pipeline, facts | {"sampler": model.spec.samplers[0]}
+
+
+def load_repair_model(
+    entry: Entry, draws: int, *, device: str, precision: str, threads: int | None, runtime: str
+) -> Model | GraphRepairModel:
+    """Return the repair model `entry` in the runtime that `runtime` ("auto", "onnx" or "torch") and the draws allow."""
+    from enhance_cli.models.graphs.packaged import load_repair_graph, repair_obstacle
+    from enhance_cli.models.runtime import pick_runtime, refuse_torch
+
+    obstacle = repair_obstacle(entry, draws)
+    if entry.path.suffix == ".onnx":
+        refuse_torch(entry.path, runtime, device=device, precision=precision, obstacle=obstacle)
+        return load_repair_graph(entry, threads)
+    if pick_runtime(runtime, device=device, precision=precision, obstacle=obstacle) == "onnx":
+        return load_repair_graph(entry, threads)
+    from enhance_cli.models.device import pick_device, pick_precision, set_threads
+
+    chosen = pick_device(device)
+    set_threads(threads)
+    from enhance_cli.models.load import load_file
+
+    return load_file(entry.path, chosen, pick_precision(precision, chosen), entry.sha256)

@@ -6,16 +6,21 @@ of a fixed size are computed with one thread each, so the result for a vector de
 the number of threads.
 """
 
+from __future__ import annotations
+
 from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from enhance_cli.errors import ModelError, UsageError
-from enhance_cli.models.device import set_threads, threads_for
+from enhance_cli.models.device import pool_settings
 from enhance_cli.models.extractor import named
-from enhance_cli.models.load import Model
-from enhance_cli.models.vector_repairer import VectorRepairer
+from enhance_cli.models.graphs.speakers import GraphRepairModel
 from enhance_cli.tasks.options import RepairOptions
+
+if TYPE_CHECKING:
+    from enhance_cli.models.load import Model
 
 TASK = "enhance-embedding"
 ROWS = 512  # at once; the last block is filled up, so that all are computed alike
@@ -25,7 +30,7 @@ RECORDING_ROWS = 16  # the same for embeddings of recordings, which mostly come 
 class Repairer:
     """Repair many vectors with one model. Raises UsageError or ModelError for options that the model cannot do."""
 
-    def __init__(self, model: Model, options: RepairOptions = RepairOptions()):
+    def __init__(self, model: Model | GraphRepairModel, options: RepairOptions = RepairOptions()):
         spec = model.spec
         if spec.task != TASK:
             raise ModelError(f"{spec.name}: a model for {spec.task}, not for {TASK}", "see `enhance models list`")
@@ -38,12 +43,13 @@ class Repairer:
             raise UsageError(f"--draws {options.draws}: must be 0 or more", "use --draws 0 for a result without noise")
         if options.normalize not in ("unit", "keep"):
             raise UsageError(f"--normalize {options.normalize}: must be unit or keep", "leave it away for unit")
-        self.vectors = VectorRepairer(
-            model, steps=options.steps, time=options.time, draws=options.draws, seed=options.seed, ensemble=ensemble,
+        self.vectors = model.repairer(
+            steps=options.steps, time=options.time, draws=options.draws, seed=options.seed, ensemble=ensemble,
             keep_length=options.normalize == "keep",
         )  # fmt: skip
         self.dimension, self.steps = self.vectors.dimension, self.vectors.steps
-        self._threads = ThreadPoolExecutor(threads_for(model.device), "repair", set_threads, (1,))
+        count, setting = pool_settings(model)
+        self._threads = ThreadPoolExecutor(count, "repair", **setting)
 
     def check_extractor(self, extractor_id: str) -> None:
         """Raise ModelError unless the model was trained on embeddings of that extractor."""

@@ -58,6 +58,7 @@ def verify(
     segment: flags.Segment = None,
     device: flags.Device = "auto",
     precision: flags.Precision = "auto",
+    runtime: flags.RuntimeChoice = flags.Runtime.auto,
     threads: flags.Threads = None,
     json: Annotated[bool, typer.Option("--json", help="Results as JSON lines.")] = False,
     verbose: flags.Verbose = False,
@@ -101,7 +102,9 @@ def verify(
         paths = files_named(wanted.names, root, trials)
     repair = RepairOptions(time, steps, draws, seed, ensemble)
     options = PipelineOptions(repair, extractor, EmbedOptions(segment, vad))
-    pipeline, _ = load_embedding_pipeline(entry, options, device=device, precision=precision, threads=threads)
+    pipeline, _ = load_embedding_pipeline(
+        entry, options, device=device, precision=precision, threads=threads, runtime=runtime.value
+    )
     if not vectors:
         found = in_files(paths, pipeline)
     raw, repaired, missing = found.repaired(pipeline, wanted.names)

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from enhance_cli.errors import ModelError
 from enhance_cli.models.graphs.graph import FACTS_KEY
 from enhance_cli.networks.deepfilternet import BANDS, FILTERED_BINS, DeepFilterNet
+from enhance_cli.networks.ge2e import GE2E, HOP, N_FFT
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -52,6 +53,63 @@ class Frames(nn.Module):
         return gains, taps, lsnr, *new.values()
 
 
+class Masks(nn.Module):
+    """Wrap the extractor of a stem model that makes masks for all stems at once: spectrum to masks, parts in the last axis."""
+
+    def __init__(self, pair: nn.Module):
+        super().__init__()
+        self.network = pair
+
+    def forward(self, spectrum: Tensor) -> Tensor:
+        return self.network.extractor.real_masks(spectrum)
+
+
+def _stem_network(network: Any) -> Signature:
+    if network.refiner is not None or not hasattr(network.extractor, "real_masks"):
+        raise ModelError("stem models that refine, or make one stem at a time, cannot be exported", "use stems-s")
+    spectrum = torch.randn(2, 16, network.extractor.n_fft // 2 + 1, 2)
+    axes = {0: "batch", 1: "frames"}
+    return Signature(Masks(network), (spectrum,), {"spectrum": axes}, {"masks": {0: "batch", 2: "frames"}})
+
+
+def _stem_facts(network: Any) -> dict[str, Any]:
+    extractor = network.extractor
+    return {"receptive_field": network.receptive_field(0), "n_fft": extractor.n_fft, "hop": extractor.hop}
+
+
+class PowerToEmbedding(nn.Module):
+    """Wrap GE2E without its Fourier transform: power spectra (B, T, F) to embeddings."""
+
+    def __init__(self, network: GE2E):
+        super().__init__()
+        self.network = network
+
+    def forward(self, power: Tensor) -> Tensor:
+        return self.network.from_features(power @ self.network.filters)
+
+
+class Repair(nn.Module):
+    """Wrap a network for embeddings: the state (B, D) at one time (1,) to its output."""
+
+    def __init__(self, network: nn.Module):
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+        return self.network(x, None, t)
+
+
+def _speaker_network(network: Any) -> Signature:
+    axes = {"power": {0: "batch", 1: "frames"}}
+    return Signature(PowerToEmbedding(network), (torch.rand(2, 60, N_FFT // 2 + 1),), axes, {"embedding": {0: "batch"}})
+
+
+def _repair_network(network: Any) -> Signature:
+    x = torch.randn(3, network.out[-1].out_features)
+    batch: dict[int, str] = {0: "batch"}
+    return Signature(Repair(network), (x, torch.tensor([50.0])), {"x": batch, "t": {}}, {"output": batch})
+
+
 def _spectrogram_network(network: nn.Module) -> Signature:
     spectrum, times = {0: "batch", 2: "frames"}, {0: "batch"}
     bins = getattr(network, "BINS", 257)
@@ -74,6 +132,13 @@ def _stream_network(network: Any) -> Signature:
 SIGNATURES: dict[str, Callable[[nn.Module], Signature]] = {
     "bridge_unet": _spectrogram_network,
     "deepfilternet": _stream_network,
+    "ge2e": _speaker_network,
+    "rdm_mlp": _repair_network,
+    "stem_pair": _stem_network,
+}
+FACTS: dict[str, Callable[[nn.Module], dict[str, Any]]] = {
+    "ge2e": lambda network: {"n_fft": N_FFT, "hop": HOP},
+    "stem_pair": _stem_facts,
 }
 
 
@@ -112,6 +177,8 @@ def graph_of(name: str, network: nn.Module, *, weights: bool) -> "ModelProto":
         "receptive_field": receptive_field if isinstance(receptive_field, int) else None,
         "parameters": sum(p.numel() for p in network.parameters()),
     }
+    if name in FACTS:
+        facts |= FACTS[name](network)
     onnx.helper.set_model_props(graph, {FACTS_KEY: json.dumps(facts)})
     return graph if weights else _emptied(graph, set(network.state_dict()))
 

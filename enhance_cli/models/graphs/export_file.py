@@ -30,6 +30,7 @@ from enhance_cli.models.graphs.graph import FACTS_KEY, Graph
 from enhance_cli.models.load import load_network
 from enhance_cli.models.spec import Spec
 from enhance_cli.processes import PROCESSES
+from enhance_cli.samplers import PAIRINGS
 from enhance_cli.samplers.bridge_ode import schedule
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def _described(spec: Spec, graph: "ModelProto", steps: Sequence[int]) -> tuple[S
     metadata = {item.key: item.value for item in graph.metadata_props if item.key == FACTS_KEY}
     if spec.frontend is not None:
         metadata["enhance.frontend"] = json.dumps(asdict(NumpyFrontend(**spec.frontend)))
-    if spec.process and SAMPLER in spec.samplers:
+    if spec.process in PAIRINGS[SAMPLER] and spec.max_steps and SAMPLER in spec.samplers:
         for count in steps:
             spec.choose(count, SAMPLER)
         allowed = sorted(set(steps)) or list(range(spec.min_steps, spec.max_steps + 1))

@@ -10,6 +10,8 @@ from enhance_cli.models import registry
 from enhance_cli.models.device import MAX_PARAMETERS_FOR_PARALLEL_WINDOWS, cpu_threads
 from enhance_cli.models.graphs.denoiser import GraphDenoiserModel
 from enhance_cli.models.graphs.graph import Graph, read_weights
+from enhance_cli.models.graphs.speakers import SPEAKER_PREDICTION, GraphExtractor, GraphRepairModel
+from enhance_cli.models.graphs.stems import GraphStemModel
 from enhance_cli.models.spec import Spec, check_sha256, read_spec
 
 STREAMING_NETWORK = "deepfilternet"
@@ -59,6 +61,51 @@ def load_denoiser_graphs(entry: registry.Entry, threads: int | None = None) -> G
         return GraphDenoiserModel(spec, graph, None)
     first = registry.find(spec.first_stage, spec.task)
     return GraphDenoiserModel(spec, graph, open_graph(read_spec(first.path), first))
+
+
+def stem_obstacle(spec: Spec, steps: int | None) -> str | None:
+    """Return why a stem model needs torch in so many steps (None: the model's own), or None if it does not."""
+    if not graph_path(spec).is_file():
+        return f"{spec.name} has no graph"
+    return f"{spec.name} refines" if spec.choose(steps, None)[0] else None
+
+
+def load_stem_graph(entry: registry.Entry, threads: int | None = None) -> GraphStemModel:
+    """Return the stem model of an entry for which there is no obstacle. Raises as `load_denoiser_graphs`."""
+    spec = read_spec(entry.path)
+    return GraphStemModel(spec, open_graph(spec, entry, threads))
+
+
+def extractor_obstacle(entry: registry.Entry) -> str | None:
+    """Return why a speaker network needs torch, or None if it does not."""
+    return None if has_graph(read_spec(entry.path), entry.path) else f"{entry.name} has no graph"
+
+
+def load_extractor_graph(entry: registry.Entry, threads: int | None = None) -> GraphExtractor:
+    """Return the speaker network of an entry for which there is no obstacle. Raises as `load_denoiser_graphs`."""
+    spec = read_spec(entry.path)
+    return GraphExtractor(spec, open_graph(spec, entry), threads)
+
+
+def repair_obstacle(entry: registry.Entry, draws: int) -> str | None:
+    """Return why a model for embeddings needs torch for so many draws of noise, or None if it does not."""
+    spec = read_spec(entry.path)
+    if not has_graph(spec, entry.path):
+        return f"{entry.name} has no graph"
+    if draws:
+        return "--draws draws noise"
+    known = spec.process == "ddpm" and spec.samplers[:1] == ("ddim",) and spec.prediction == SPEAKER_PREDICTION
+    return None if known else f"{entry.name} is sampled in another way"
+
+
+def load_repair_graph(entry: registry.Entry, threads: int | None = None) -> GraphRepairModel:
+    """Return the repair model of an entry for which there is no obstacle. Raises as `load_denoiser_graphs`."""
+    spec = read_spec(entry.path)
+    return GraphRepairModel(spec, open_graph(spec, entry), threads)
+
+
+def has_graph(spec: Spec, path: Path) -> bool:
+    return path.suffix == ".onnx" or graph_path(spec).is_file()
 
 
 def open_graph(spec: Spec, entry: registry.Entry, threads: int | None = None) -> Graph:

@@ -1,0 +1,82 @@
+"""Commands on a CPU where torch is broken: what ships runs by ONNX Runtime, and the rest says in one line why it does not."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+AUDIO = Path(__file__).parents[2] / "audio_files"
+HEAVY = {"torch", "torchaudio", "scipy", "av", "matplotlib", "huggingface_hub", "http", "onnx"}
+
+
+def enhance(folder, *words, refuse=("torch", "torchaudio"), report="()"):
+    """Return the finished process of `enhance` with these words, where importing the packages `refuse` raises."""
+    code = (
+        "import sys\n"
+        "class Broken:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        f"        if name.split('.')[0] in {refuse!r}: raise ImportError('torch is broken')\n"
+        "sys.meta_path.insert(0, Broken())\n"
+        f"sys.argv = ['enhance', *{[str(word) for word in words]!r}]\n"
+        "from enhance_cli.cli import main\n"
+        "try: main()\n"
+        f"finally: print(sorted({report}), file=sys.stderr)\n"
+    )
+    return subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    with soundfile.SoundFile(AUDIO / "noisy_speech_48k.flac") as file:
+        soundfile.write(tmp_path / "in.wav", file.read(file.samplerate), file.samplerate)
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ["denoise-48k", "denoise-s", "deepfilternet3"])
+def test_denoise(folder, name):
+    done = enhance(folder, "denoise", "in.wav", "--model", name, "--report", "r.jsonl")
+    assert done.returncode == 0, done.stderr
+    assert '"runtime": "onnx"' in (folder / "r.jsonl").read_text()
+    noisy, clean = (soundfile.read(folder / name)[0] for name in ("in.wav", "in_denoised.wav"))
+    assert np.abs(clean - noisy).max() > 0.01
+
+
+def test_extract_stem(folder):
+    done = enhance(folder, "extract-stem", "in.wav", "--stem", "drums", "--residual")
+    assert done.returncode == 0, done.stderr
+    assert {path.name for path in folder.glob("in_*.wav")} == {"in_drums.wav", "in_residual.wav"}
+
+
+def test_enhance_embedding_and_verify(folder):
+    done = enhance(folder, "enhance-embedding", "in.wav", "-o", "in.npz")
+    assert done.returncode == 0, done.stderr
+    assert np.load(folder / "in.npz")
+    done = enhance(folder, "verify", "in.wav", "in.npz")
+    assert done.returncode == 0 and "cosine" in done.stdout, done.stderr
+
+
+@pytest.mark.parametrize(
+    "words", [["models", "list"], ["models", "show", "denoise-48k"], ["models", "verify"], ["info"], ["denoise", "in.wav", "--dry-run"]],
+    ids=" ".join,
+)  # fmt: skip
+def test_what_only_looks(folder, words):
+    done = enhance(folder, *words)
+    assert done.returncode == 0 and done.stdout, done.stderr
+
+
+def test_what_needs_torch_says_so_in_one_line(folder):
+    done = enhance(folder, "denoise", "in.wav", "--runtime", "torch")
+    assert done.returncode == 3
+    assert (
+        done.stderr.splitlines()[0]
+        == "error: torch cannot be imported (torch is broken): reinstall it; see `enhance info`"
+    )
+
+
+@pytest.mark.parametrize("words", [["denoise", "in.wav"], ["extract-stem", "in.wav"]], ids=" ".join)
+def test_a_call_imports_nothing_heavy(folder, words):
+    done = enhance(folder, *words, refuse=(), report=f"{HEAVY!r} & set(sys.modules)")
+    assert done.returncode == 0 and done.stderr.splitlines()[-1] == "[]", done.stderr

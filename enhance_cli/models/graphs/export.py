@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from enhance_cli.errors import ModelError
 from enhance_cli.models.graphs.graph import FACTS_KEY
 from enhance_cli.networks.deepfilternet import BANDS, FILTERED_BINS, DeepFilterNet
-from enhance_cli.networks.ge2e import GE2E, HOP, N_FFT
+from enhance_cli.networks.ge2e import HOP, N_FFT
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -56,12 +56,13 @@ class Frames(nn.Module):
 class Masks(nn.Module):
     """Wrap the extractor of a stem model that makes masks for all stems at once: spectrum to masks, parts in the last axis."""
 
-    def __init__(self, pair: nn.Module):
+    def __init__(self, pair: Any):
         super().__init__()
         self.network = pair
 
     def forward(self, spectrum: Tensor) -> Tensor:
-        return self.network.extractor.real_masks(spectrum)
+        extractor: Any = self.network.extractor
+        return extractor.real_masks(spectrum)
 
 
 def _stem_network(network: Any) -> Signature:
@@ -80,12 +81,13 @@ def _stem_facts(network: Any) -> dict[str, Any]:
 class PowerToEmbedding(nn.Module):
     """Wrap GE2E without its Fourier transform: power spectra (B, T, F) to embeddings."""
 
-    def __init__(self, network: GE2E):
+    def __init__(self, network: Any):
         super().__init__()
         self.network = network
 
     def forward(self, power: Tensor) -> Tensor:
-        return self.network.from_features(power @ self.network.filters)
+        network: Any = self.network
+        return network.from_features(power @ network.filters)
 
 
 class Repair(nn.Module):

@@ -106,7 +106,7 @@ class GraphRepairer:
         x = self._at(self._times[0])[0] * y
         for t, s in zip(self._times, self._times[1:]):
             (signal, spread), (signal_after, spread_after) = self._at(t), self._at(s)
-            output = self._graph.run(["output"], {"x": x, "t": np.float32([t])})[0]
+            output = self._graph.run(["output"], {"x": x, "t": np.array([t], np.float32)})[0]
             x0 = np.sqrt(1 - spread**2) * x + output
             if self._limit is not None:
                 x0 = x0.clip(-self._limit, self._limit)

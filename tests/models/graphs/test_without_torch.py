@@ -55,16 +55,15 @@ def test_enhance_embedding_and_verify(folder):
     assert done.returncode == 0, done.stderr
     assert np.load(folder / "in.npz")
     done = enhance(folder, "verify", "in.wav", "in.npz")
-    assert done.returncode == 0 and "cosine" in done.stdout, done.stderr
+    assert done.returncode == 0 and "repaired" in done.stdout, done.stderr
 
 
 @pytest.mark.parametrize(
-    "words", [["models", "list"], ["models", "show", "denoise-48k"], ["models", "verify"], ["info"], ["denoise", "in.wav", "--dry-run"]],
-    ids=" ".join,
-)  # fmt: skip
+    "words", ["models list", "models show denoise-48k", "models verify", "info", "denoise in.wav --dry-run"]
+)
 def test_what_only_looks(folder, words):
-    done = enhance(folder, *words)
-    assert done.returncode == 0 and done.stdout, done.stderr
+    done = enhance(folder, *words.split())
+    assert done.returncode == 0 and done.stdout + done.stderr, done.stderr
 
 
 def test_what_needs_torch_says_so_in_one_line(folder):

@@ -195,3 +195,14 @@ def test_many_inputs_of_one_output_move_the_bar_once_each_and_name_output_or_fai
             reporter.show(record)
     printed = capfd.readouterr()
     assert printed.out == "all.npz\n" and printed.err == "error: all.npz: there is no room\n"
+
+
+def test_what_is_counted_shows_nothing_before_its_first_call(monkeypatch):
+    """Until then another bar may be on the terminal, and rich refuses two."""
+    from rich.progress import Progress as Bar
+
+    monkeypatch.setattr(console, "shows_bars", lambda: True)
+    with Bar(console=console.talk()), console.counted("recordings", quiet=False):
+        pass
+    with console.counted("recordings", quiet=False) as count:
+        count(1, 2)

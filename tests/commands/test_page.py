@@ -1,8 +1,19 @@
 """`--page` of the commands that make audio, and of `enhance report`."""
 
+import ast
 import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
+import pytest
+
+import enhance_cli
 from tests import audio_zoo as zoo
+
+COMMANDS = Path(enhance_cli.__file__).parent / "commands"
+OTHER_OUTPUTS = {"OutputFlags", "VectorOutputFlags"}  # without pictures and pages
 
 
 def data(path) -> dict:
@@ -45,3 +56,36 @@ def test_what_cannot_be_is_one_line_before_any_work(enhance, tiny_model, tmp_pat
         told = enhance("denoise", "a.wav", "-m", tiny_model, *flags)
         assert told.code == 2 and len(told.errors) == 1 and reason in told.errors[0]
     assert {path.name for path in tmp_path.iterdir()} == {"a.wav"}
+
+
+def test_every_command_with_the_flag_writes_the_page():
+    """A command that takes the flags of audio outputs and does not hand them on would accept --page and forget it."""
+    for path in COMMANDS.glob("*.py"):
+        tree = ast.parse(path.read_text())
+        annotations = {
+            ast.unparse(node.annotation) for node in ast.walk(tree) if isinstance(node, ast.arg) and node.annotation
+        }
+        calls = [
+            node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) == "run_batch"
+        ]
+        if any(name.endswith("OutputFlags") and name not in OTHER_OUTPUTS for name in annotations):
+            for call in calls:
+                assert "writing" in {keyword.arg for keyword in call.keywords}, (
+                    f"{path.name}: run_batch(writing=writing)"
+                )
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_a_run_that_is_interrupted_has_a_page_of_what_is_done(start_python, tiny_model, tmp_path):
+    (tmp_path / "in").mkdir()
+    for number in range(60):
+        zoo.save(tmp_path / "in" / f"{number:02}.wav", zoo.noise(frames=80000))
+    arguments = ("denoise", "in", "-o", "out", "-m", tiny_model, "--page", "p.html", "--threads", "1")
+    with start_python("-m", "enhance_cli", *arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        first = process.stdout.readline().decode().strip()
+        process.send_signal(signal.SIGINT)
+        rest, errors = process.communicate(timeout=300)
+    assert process.returncode == 130 and "interrupted" in errors.decode() and "Traceback" not in errors.decode()
+    names = {entry["name"] for entry in data(tmp_path / "p.html")["entries"]}
+    assert names == {Path(line).name for line in [first, *rest.decode().split()]} and len(names) < 60
+    assert all(entry["takes"] for entry in data(tmp_path / "p.html")["entries"])

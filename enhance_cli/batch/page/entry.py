@@ -40,6 +40,8 @@ def recordings(record: dict[str, Any]) -> list[Recording]:
 def entry(record: dict[str, Any]) -> dict[str, Any]:
     """Return the texts of a record, without its pictures and sounds."""
     settings = {name: record.get(name) for name in _SETTINGS} | (record.get("sampler_args") or {})
+    if settings["revision"]:
+        settings["revision"] = settings["revision"][:12]
     known = [f"{name}: {value}{_UNITS.get(name, '')}" for name, value in settings.items() if value not in (None, "")]
     known += [
         f"--{name} {given['value']}, from {given['from']}" for name, given in (record.get("settings") or {}).items()

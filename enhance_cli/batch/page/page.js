@@ -21,18 +21,20 @@ const changed = (measure) => (e) => difference(e.levels[0]?.[measure], after(e)?
 // ---------------------------------------------------------------- the list
 const COLUMNS = [
   { key: "name", title: "Recording", of: (e) => e.name },
-  { key: "seconds", title: "Length", of: (e) => e.seconds, show: (e) => (e.seconds === null ? "" : clock(e.seconds, 1)) },
-  { key: "change", title: "Change", unit: "dB", of: (e) => e.change, show: (e) => plain(e.change), hint: "Mean difference of the spectrograms" },
-  { key: "noise", title: "Noise floor", unit: "dB", of: changed("noise_floor"), show: (e) => signed(changed("noise_floor")(e)), hint: "Level in pauses, after less before" },
-  { key: "loudness", title: "Loudness", unit: "LU", of: changed("loudness"), show: (e) => signed(changed("loudness")(e)), hint: "Integrated loudness, after less before" },
-  { key: "peak", title: "Peak", unit: "dBFS", of: (e) => after(e)?.peak ?? null, show: (e) => plain(after(e)?.peak ?? null), hint: "Highest sample, after" },
-  { key: "state", title: "Notes", of: (e) => (e.status === "failed" ? 1e6 : 0) + e.notes.length + (e.status === "skipped" ? 0.5 : 0), show: (e) => (e.status === "done" ? String(e.notes.length || "") : e.status) },
+  { key: "seconds", width: 4.3, title: "Length", of: (e) => e.seconds, show: (e) => (e.seconds === null ? "" : clock(e.seconds, 1)) },
+  { key: "change", width: 5.2, title: "Change", unit: "dB", of: (e) => e.change, show: (e) => plain(e.change), hint: "Mean difference of the spectrograms" },
+  { key: "noise", width: 4.6, title: "Noise floor", unit: "dB", of: changed("noise_floor"), show: (e) => signed(changed("noise_floor")(e)), hint: "Level in pauses, after less before" },
+  { key: "loudness", width: 6, title: "Loudness", unit: "LU", of: changed("loudness"), show: (e) => signed(changed("loudness")(e)), hint: "Integrated loudness, after less before" },
+  { key: "peak", width: 4.4, title: "Peak", unit: "dBFS", of: (e) => after(e)?.peak ?? null, show: (e) => plain(after(e)?.peak ?? null), hint: "Highest sample, after" },
+  { key: "state", width: 4.5, title: "Notes", of: (e) => (e.status === "failed" ? 1e6 : 0) + e.notes.length + (e.status === "skipped" ? 0.5 : 0), show: (e) => (e.status === "done" ? String(e.notes.length || "") : e.status) },
 ];
 let sorting = { key: "name", down: false };
 let shown = []; // entries in the order of the list
 let current = null;
 
-for (const column of COLUMNS) {
+const known = (value) => value !== null && value !== undefined;
+const columns = COLUMNS.filter((c) => c.key === "name" || data.entries.some((e) => known(c.of(e)))); // stems have no one change
+for (const column of columns) {
   const head = make("th", "", { scope: "col" });
   const button = make("button", column.title, { type: "button", ...(column.hint && { title: column.hint }) });
   if (column.unit) button.append(make("small", column.unit));
@@ -41,6 +43,7 @@ for (const column of COLUMNS) {
     sorting = { key: column.key, down: sorting.key === column.key ? !sorting.down : numbers };
     list();
   };
+  if (column.width) head.style.width = `${column.width}rem`;
   head.append(button);
   $("columns").append(head);
   column.head = head;
@@ -50,9 +53,10 @@ for (const [index, entry] of data.entries.entries()) {
   entry.index = index;
   entry.text = text(entry);
   const row = (entry.row = make("tr"));
-  for (const column of COLUMNS) row.append(make("td", column.show?.(entry) ?? ""));
-  const button = make("button", entry.name, { type: "button" });
-  row.firstChild.append(button);
+  for (const column of columns) row.append(make("td", column.show?.(entry) ?? ""));
+  const button = make("button", "", { type: "button" });
+  for (const part of entry.name.split(/(?<=[/_-])/)) button.append(part, make("wbr")); // may break here
+  row.firstChild.replaceChildren(button);
   if (entry.status === "failed") row.lastChild.className = "bad";
   row.onclick = () => open(entry);
 }
@@ -73,15 +77,16 @@ function list() {
   if (column) {
     const collator = new Intl.Collator(undefined, { numeric: true });
     const order = (a, b) => (typeof a === "string" ? collator.compare(a, b) : a - b);
-    const known = (e) => column.of(e) !== null && column.of(e) !== undefined;
     shown.sort((a, b) => {
-      if (!known(a) || !known(b)) return known(b) - known(a) || a.index - b.index; // unknown values stand last, both ways
-      return (sorting.down ? -1 : 1) * order(column.of(a), column.of(b)) || a.index - b.index;
+      const [x, y] = [column.of(a), column.of(b)];
+      if (!known(x) || !known(y)) return known(y) - known(x) || a.index - b.index; // unknown values stand last, both ways
+      return (sorting.down ? -1 : 1) * order(x, y) || a.index - b.index;
     });
   }
-  for (const c of COLUMNS) c.head.setAttribute("aria-sort", c.key !== sorting.key ? "none" : sorting.down ? "descending" : "ascending");
+  for (const c of columns) c.head.setAttribute("aria-sort", c.key !== sorting.key ? "none" : sorting.down ? "descending" : "ascending");
   $("rows").replaceChildren(...shown.map((entry) => entry.row));
-  $("count").textContent = shown.length === data.entries.length ? `${shown.length} recordings` : `${shown.length} of ${data.entries.length} recordings`;
+  const all = `${data.entries.length} recording${data.entries.length === 1 ? "" : "s"}`;
+  $("count").textContent = shown.length === data.entries.length ? all : `${shown.length} of ${all}`;
   steps();
 }
 
@@ -204,7 +209,6 @@ function measures(entry) {
   ].map(([title, key, unit, step]) => {
     const row = make("tr");
     row.append(make("th", title, { scope: "row" }));
-    const known = (x) => x !== null && x !== undefined;
     for (const take of entry.levels) row.append(make("td", known(take[key]) ? `${plain(take[key])} ${unit}` : "none"));
     const by = both ? difference(entry.levels[0][key], entry.levels[1][key]) : null;
     if (both) row.append(make("td", by === null ? "" : `${signed(by)} ${step}`));
@@ -297,7 +301,8 @@ $("match").onchange = (event) => {
   player.fade(false);
   matched();
 };
-for (const id of ["text", "status", "least", "most"]) $(id).addEventListener("input", list);
+for (const id of ["text", "least", "most"]) $(id).oninput = list;
+$("status").onchange = list;
 $("filter").onsubmit = (event) => event.preventDefault();
 
 // Drag to mark a loop, click to go there.

@@ -29,7 +29,7 @@ def names(browser) -> list[str]:
 
 
 def choose(browser, name: str) -> None:
-    browser.find_element(By.XPATH, f"//tbody//button[text()='{name}']").click()
+    browser.find_element(By.XPATH, f"//tbody//button[.='{name}']").click()
 
 
 def press(browser, *keys: str) -> None:

@@ -38,7 +38,7 @@ def test_the_wheel_is_small_and_complete(wheel):
 def test_the_installed_wheel_denoises_with_every_shipped_model(wheel, tmp_path):
     site = tmp_path / "site"
     zipfile.ZipFile(wheel).extractall(site)
-    for model in ("denoise-s", "denoise-48k", "deepfilternet3"):
+    for model in ("denoise-s", "denoise-48k", "deepfilternet3", "deepfilternet3-tuned"):
         command = [sys.executable, "-m", "enhance_cli", "denoise", str(NOISY), "-o", f"{model}.wav", "--model", model]
         done = subprocess.run(
             command, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(site)}, capture_output=True, text=True

@@ -66,9 +66,9 @@ def test_the_recipe_trains_exports_and_refines(trainer):
     path = trainer.train()
     assert mean_loss() < before
     model = enhance_cli.load_model(str(path), device="cpu")
-    assert model.spec.first_stage == "deepfilternet3" and model.spec.training["validation_first_stage"]
+    assert model.spec.first_stage == "deepfilternet3-tuned" and model.spec.training["validation_first_stage"]
     card = path.with_suffix(".md").read_text()
-    assert "| deepfilternet3 |" in card and "denoise at 48000 Hz" in card
+    assert "| deepfilternet3-tuned |" in card and "denoise at 48000 Hz" in card
     audio = np.random.default_rng(0).standard_normal((1, 48000)).astype(np.float32) * 0.1
-    refined, alone = (enhance_cli.denoise(audio, 48000, model=m) for m in (model, "deepfilternet3"))
+    refined, alone = (enhance_cli.denoise(audio, 48000, model=m) for m in (model, "deepfilternet3-tuned"))
     assert refined.shape == audio.shape and np.isfinite(refined).all() and not np.allclose(refined, alone)

@@ -18,6 +18,7 @@ from enhance_cli.commands.distill import distill
 from enhance_cli.commands.enhance_embedding import enhance_embedding
 from enhance_cli.commands.evaluate.command import evaluate
 from enhance_cli.commands.evaluate_embedding import evaluate_embedding
+from enhance_cli.commands.extend_bandwidth import extend_bandwidth
 from enhance_cli.commands.extract_stem import extract_stem
 from enhance_cli.commands.info import info
 from enhance_cli.commands.models import models
@@ -44,7 +45,10 @@ def _unwrapped(command: Callable) -> str:
     return "\n\n".join(" ".join(paragraph.split()) for paragraph in inspect.getdoc(command).split("\n\n"))
 
 
-for command in (denoise, extract_stem, enhance_embedding, verify, train, distill, evaluate, evaluate_embedding):
+for command in (
+    *(denoise, extend_bandwidth, extract_stem, enhance_embedding, verify),
+    *(train, distill, evaluate, evaluate_embedding),
+):
     app.command(cls=ConfiguredCommand, help=_unwrapped(command))(with_settings(command))
 app.add_typer(models, name="models")
 app.add_typer(config, name="config")

@@ -72,6 +72,13 @@ class StemOutputFlags(AudioOutputFlags):
 
 
 @dataclass(frozen=True, repr=False, eq=False)
+class WideOutputFlags(AudioOutputFlags):
+    """Set the outputs for recordings with a wider band, and their format."""
+
+    sample_rate: flags.WideRate = None
+
+
+@dataclass(frozen=True, repr=False, eq=False)
 class VectorOutputFlags(OutputFlags):
     """Set the outputs for speaker embeddings, and their format."""
 

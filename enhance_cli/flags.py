@@ -148,6 +148,19 @@ SampleRate = Annotated[
         show_default="as the input",
     ),
 ]
+WideRate = Annotated[
+    int | None,
+    _option(
+        OUTPUT,
+        "--rate",
+        "--sample-rate",
+        min=8000,
+        max=768000,
+        metavar="HZ",
+        help="Sample rate of the results, at least the input's.",
+        show_default="48000, or the input's if nothing is missing",
+    ),
+]
 Loudness = Annotated[str, _option(OUTPUT, metavar="keep|LUFS", help="keep, or an integrated loudness such as -16.")]
 TruePeak = Annotated[
     float,
@@ -194,6 +207,10 @@ MaxAttenuation = Annotated[
 FullBandChoice = Annotated[
     FullBand,
     _option(MODEL, "--full-band", help="Above the model's band: keep what belongs to the result, or cut it all."),
+]
+InputCutoff = Annotated[
+    str,
+    _option(MODEL, "--input-cutoff", metavar="auto|HZ", help="Frequency that the input's own band ends at."),
 ]
 Seed = Annotated[int, _option(MODEL, min=0, help="Seed of stochastic samplers.")]
 
@@ -352,6 +369,21 @@ def parse_list(values: list[str]) -> tuple[str, ...]:
     """Return names given one by one or with commas between them, in small letters, each once."""
     names = [name.strip().lower() for value in values for name in value.split(",")]
     return tuple(dict.fromkeys(name for name in names if name))
+
+
+def parse_cutoff(text: str) -> float | None:
+    """Return Hz, or None for "auto". Raises UsageError."""
+    if text == "auto":
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not 1000 <= value <= 384000:
+        raise UsageError(
+            f"--input-cutoff {text}: must be auto, or 1000 Hz or more", "use for example --input-cutoff 4000"
+        )
+    return value
 
 
 def parse_loudness(text: str) -> float | None:

@@ -22,7 +22,7 @@ SHARED = {  # files that hold what the others of their folder share
     "commands": {"running", "watching"},
     "metrics": {"trials", "eer", "projection", "high_band"},
     "processes": {"process"},
-    "networks": {"guide_attention", "layers", "mel", "roformer"},
+    "networks": {"convnext", "guide_attention", "layers", "mel", "roformer"},
     "vectors": {"columns", "named", "table"},
 }
 BY_IMPORT = {
@@ -87,7 +87,7 @@ ONLY_IN = {  # folders and files
     "demucs": {"models/demucs.py"},
     "onnx": {"models/convert/onnx_graph.py", "models/graphs/export.py", "models/graphs/export_file.py"},
     "onnxruntime": {"models/graphs/graph.py", "metrics"},
-    "torchaudio": {"networks/mel.py"},
+    "torchaudio": {"networks/mel.py", "networks/ap_bwe.py"},
     "accelerate": {"training"},
     "pyarrow": {"vectors"},
     "kaldiio": {"vectors"},

@@ -11,6 +11,7 @@ import math
 
 import numpy as np
 
+from enhance_cli.audio.band_edge import BandMeter
 from enhance_cli.audio.channels import Layout, loudness_weights
 from enhance_cli.audio.level_track import LevelTrack, follow
 
@@ -23,7 +24,7 @@ class Meter:
     """Measure (C, n) blocks that are pushed. The properties may be read at any time.
 
     `layout`: loudspeaker of each channel, by which loudness weighs them. Without `loudness`, SciPy, which takes a
-    second to import, is not needed. The same holds for `true_peak`.
+    second to import, is not needed. The same holds for `true_peak`. `band`: finds where the band of the signal ends.
     """
 
     def __init__(
@@ -33,7 +34,9 @@ class Meter:
         loudness: bool = True,
         true_peak: bool = False,
         layout: Layout | None = None,
+        band: BandMeter | None = None,
     ):
+        self.band = band
         self.frames = 0
         self.peak = 0.0
         self._mono = np.zeros(2)  # sum and sum of squares of the mean of all channels
@@ -59,6 +62,8 @@ class Meter:
         self._mono += mono.sum(), mono @ mono
         if self._true_peak:
             self._true_peak.push(x)
+        if self.band:
+            self.band.push(x)
         if self._loudness:
             self._loudness.push(x)
         np.square(x, out=x)

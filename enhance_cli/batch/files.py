@@ -18,6 +18,7 @@ from typing import IO, Any
 import numpy as np
 
 from enhance_cli.atomic import unfinished_path
+from enhance_cli.audio.band_edge import BandMeter
 from enhance_cli.audio.chapters import cut
 from enhance_cli.audio.film import new_track
 from enhance_cli.audio.film_formats import with_bitrate
@@ -36,7 +37,7 @@ from enhance_cli.batch.inputs import STDIN
 from enhance_cli.batch.outputs import Job
 from enhance_cli.batch.safety.atomic import STDOUT, atomic, spool_pipe, spool_stdin
 from enhance_cli.batch.safety.changes import check_unchanged, folders_watched, state
-from enhance_cli.errors import AudioError, EnhanceError, NothingToDo
+from enhance_cli.errors import AudioError, EnhanceError, NothingToDo, UsageError
 
 Blocks = Iterator[np.ndarray]
 Transform = Callable[[Blocks, int, int, Meter], Blocks]
@@ -62,6 +63,8 @@ class FileOptions:
     to take. `channels`: number (from 1) of the channel to take, or "mix" for their mean. `dither`: none or tpdf.
     `keep_original`: keep the old sound track of a video behind the new one. `command`: mark for the outputs. Inputs
     with this mark are left out where results are written beside their inputs.
+    `extend`: the transform makes what is missing above the band of the input, so the band is measured, and the transform
+    receives 48 kHz, unless the input has more or nothing is missing. `cutoff`: frequency in Hz that the band ends at.
     """
 
     start: float = 0.0
@@ -80,6 +83,8 @@ class FileOptions:
     dither: str = "tpdf"
     keep_original: bool = False
     command: str = ""
+    extend: bool = False
+    cutoff: float | None = None
 
 
 def enhance_file(job: Job, process: Transform, options: FileOptions = FileOptions()) -> dict[str, Any]:
@@ -97,16 +102,21 @@ def enhance_file(job: Job, process: Transform, options: FileOptions = FileOption
         if job.beside and options.command and audio.info.tags.get(MARK) == options.command:
             raise NothingToDo("this is an output of an earlier run", "give another folder with -o to do it once more")
         info = audio.info
-        fmt = format_of(job, source, audio, options)
+        before, blocks = _measured(audio, options)
+        rate = before.band.wide_rate if before.band else info.rate  # of the transform
+        wanted_rate = options.sample_rate or (None if rate == info.rate else rate)
+        fmt = format_of(job, source, audio, replace(options, sample_rate=wanted_rate))
         dither = options.dither == "tpdf" and not options.last_part_absorbs_rounding and loses_bits(info, fmt)
         fmt = replace(fmt, chapters=cut(info.chapters, options.start, options.duration), dither=dither)
-        before, blocks = _measured(audio, options)
         if fmt.film is not None:
             fmt = with_bitrate(fmt, info, audio.bitrate)
         wanted = options.loudness is not None
         names = options.parts or ("",)
         heard = options.measure or wanted
-        after = {n: Meter(fmt.rate, info.channels, heard, true_peak=wanted, layout=info.layout) for n in names}
+        band = BandMeter(fmt.rate) if options.extend else None
+        after = {
+            n: Meter(fmt.rate, info.channels, heard, true_peak=wanted, layout=info.layout, band=band) for n in names
+        }
         with contextlib.ExitStack() as stack:
             unfinished = {name: stack.enter_context(atomic(path)) for name, path in job.parts or [("", job.target)]}
             stack.enter_context(folders_watched(job.targets))
@@ -114,15 +124,16 @@ def enhance_file(job: Job, process: Transform, options: FileOptions = FileOption
             folder = None if job.target == STDOUT else job.target.parent
             with tempfile.SpooledTemporaryFile(max_size=IN_MEMORY, dir=folder) as file:
                 spool = _Spool(file)
-                cleaned = process(blocks, info.rate, info.channels, before)
-                cleaned = _checked(cleaned, job.source, info.rate, before.frames)
-                for block in _at_rate(cleaned, info.rate, fmt.rate, len(names) * info.channels):
+                blocks = _at_rate(blocks, info.rate, rate, info.channels)
+                cleaned = process(blocks, rate, info.channels, before)
+                cleaned = _checked(cleaned, job.source, rate, resampled_length(before.frames, info.rate, rate))
+                for block in _at_rate(cleaned, rate, fmt.rate, len(names) * info.channels):
                     for meter, rows in zip(after.values(), np.split(block, len(names))):
                         meter.push(rows)
                     spool.write(block)
                 gain, level_notes = choose_gain(before, list(after.values()), fmt, options.loudness, options.true_peak)
                 heard_notes = audio.notes if fmt.film is None else [*info.notes, *audio.findings.notes]
-                notes = [*heard_notes, *fmt.notes, *level_notes]
+                notes = [*heard_notes, *fmt.notes, *level_notes, *(before.band.notes if before.band else [])]
                 frames = after[names[0]].frames
                 _write(spool, unfinished, names, fmt, info, frames, gain, options.last_part_absorbs_rounding)
                 heard_after = None
@@ -150,18 +161,17 @@ def enhance_file(job: Job, process: Transform, options: FileOptions = FileOption
                         f"{fmt.container} is lossy: the outputs add up to the input but for what its codec loses"
                     )
             tags_lost: list[str] = []
-            length = resampled_length(before.frames, info.rate, fmt.rate)
             for (name, path), target in zip(unfinished.items(), job.targets):
                 level = after[name].loudness
                 change = Change(
-                    options.start, length / fmt.rate, fmt.bits or depth(fmt.subtype), decibels(gain),
+                    options.start, frames / fmt.rate, fmt.bits or depth(fmt.subtype), decibels(gain),
                     None if level is None else level + decibels(gain),
                 )  # fmt: skip
                 if fmt.film is None:
                     tags_lost = copy_tags(source, path, options.start, info=info, change=change)
                 if options.command and fmt.container not in FILMS_MARKED_BEFORE:
                     write_mark(path, options.command)
-                _check_written(path, target, fmt, length)
+                _check_written(path, target, fmt, frames)
             check_unchanged(source, before_reading)
     if options.plot:
         for target in job.targets:
@@ -171,6 +181,8 @@ def enhance_file(job: Job, process: Transform, options: FileOptions = FileOption
     measured |= {"gain": _rounded(decibels(gain)), "notes": notes, "tags_lost": tags_lost}
     if fmt.film is not None:
         measured["new_track"] = new_track(fmt.film)
+    if before.band and band:
+        measured |= _bands(before.band, band, gain)
     results = {name: _level(after[name], gain) for name in unfinished}
     if heard_after is not None:
         results[""]["loudness"] = _rounded(heard_after)
@@ -216,6 +228,13 @@ def _level(meter: Meter, gain: float) -> dict[str, float | None]:
         "peak": _rounded(decibels(meter.peak * gain)),
         "noise_floor": _rounded(meter.noise_floor, decibels(gain)),
     }
+
+
+def _bands(before: BandMeter, after: BandMeter, gain: float) -> dict[str, Any]:
+    """Return the fields of a record about the band of the input and of the output, and the level of what was made above."""
+    made = 10 * math.log10(before.made_power) + decibels(gain) if before.made_power else None
+    edges = {"cutoff_before": before.edge or before.rate / 2, "cutoff_after": after.edge or after.rate / 2}
+    return {name: _rounded(edge) for name, edge in edges.items()} | {"made_level": _rounded(made)}
 
 
 def _write(
@@ -275,7 +294,12 @@ def _measured(audio: AudioFile, options: FileOptions) -> tuple[Meter, Blocks]:
     """Return the level of all samples asked for, and the blocks once more."""
     wanted = options.loudness is not None
     loudness = options.measure or (wanted and len(options.parts) > 1)
-    meter = Meter(audio.info.rate, audio.info.channels, loudness=loudness, layout=audio.info.layout)
+    band = BandMeter(audio.info.rate, options.cutoff) if options.extend else None
+    if band and options.sample_rate and options.sample_rate < audio.info.rate:
+        raise UsageError(
+            f"--rate {options.sample_rate}: the file has {audio.info.rate} Hz", "ask for more, or leave it away"
+        )
+    meter = Meter(audio.info.rate, audio.info.channels, loudness=loudness, layout=audio.info.layout, band=band)
     kept, size = [], 0
     for block in _blocks(audio, options):
         meter.push(block)

@@ -24,7 +24,8 @@ class Record:
     was named. `folder`: working folder of the run, from which relative paths start. `track`: sound track that was taken
     of several. `new_track`: number of the new sound track in a video. `start`: where reading began in the input.
     `channel`: the one that was taken, or mix. `ended`: date and time (ISO 8601, UTC). `gain`: factor applied to the
-    whole file after the model, with the reasons in `notes`. `error`: exception behind a failure, not in the JSON.
+    whole file after the model, with the reasons in `notes`. `cutoff_before`, `cutoff_after`: frequency in Hz that the
+    band ends at. `made_level`: level in dBFS of what was made above. `error`: exception behind a failure, not in the JSON.
     `outputs`: several outputs of one input by name, with their levels in `parts`. `vectors`: number of speaker
     embeddings in the file. `unusable`: ids of those left as they were. `settings`: by name, value and origin of those
     that differ from the built-in defaults.
@@ -65,6 +66,9 @@ class Record:
     peak_after: float | None = None
     noise_floor_before: float | None = None
     noise_floor_after: float | None = None
+    cutoff_before: float | None = None
+    cutoff_after: float | None = None
+    made_level: float | None = None
     gain: float | None = None
     parts: dict[str, dict[str, float | None]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)

@@ -81,10 +81,12 @@ def file_options(
     measure: bool,
     parts: tuple[str, ...] = (),
     residual: bool = False,
+    extend: bool = False,
+    cutoff: float | None = None,
 ) -> "FileOptions":
     """Return how every audio file is read and its results are written.
 
-    `command` marks the results.
+    `command` marks the results. `extend`: it makes a wider band, above `cutoff` Hz if that is known.
     Raises UsageError for a picture of standard output, for a format that none of the outputs can have, and for flags
     of videos where no output is one.
     """
@@ -128,6 +130,8 @@ def file_options(
         dither=writing.dither.value,
         keep_original=writing.keep_original,
         command=command,
+        extend=extend,
+        cutoff=cutoff,
     )
 
 

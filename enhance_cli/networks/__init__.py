@@ -4,6 +4,7 @@ denoising           forward(x, y, t): state and noisy spectrogram, time -> the q
   with memory       forward(spectra, state) -> clean spectra and the new state (models.spectral_stream)
 repair              the same with speaker embeddings
 stems               extract(mix, label) -> first estimate. forward(x, t, label, features) -> refined estimate
+bandwidth           forward(levels, known) -> levels, peakiness; or forward(wave) -> wave with a wider band
 speaker embeddings  forward(waves) -> embeddings
 sound classes       forward(audio) -> probabilities
 """
@@ -14,16 +15,20 @@ NETWORKS = Catalogue(
     "network",
     __name__,
     {
+        "ap_bwe": "ap_bwe:APBWE",
+        "band_levels": "band_levels:BandLevels",
         "band_split_conv": "band_split_conv:BandSplitConv",
         "bs_roformer": "bs_roformer:BSRoformer",
         "bridge_unet": "bridge_unet:BridgeUNet",
         "cnn14_decision_level": "cnn14:Cnn14DecisionLevel",
+        "copy_up": "copy_up:CopyUp",
         "deepfilternet": "deepfilternet:DeepFilterNet",
         "dpdfnet": "dpdfnet:DPDFNet",
         "ecapa": "ecapa:Ecapa",
         "ecapa_seed": "ecapa_seed:EcapaSeed",
         "fastenhancer": "fastenhancer:FastEnhancer",
         "ge2e": "ge2e:GE2E",
+        "lavasr": "lavasr:LavaSR",
         "mel_band_roformer": "mel_band_roformer:MelBandRoformer",
         "ncsnpp": "ncsnpp:NCSNpp",
         "rdm_mlp": "rdm_mlp:RdmMlp",

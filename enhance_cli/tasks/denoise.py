@@ -26,7 +26,7 @@ from enhance_cli.audio.upper_band import UpperBand
 from enhance_cli.models.streams import maps_spectra, open_stream
 from enhance_cli.tasks.engine import Order, engine_for
 from enhance_cli.tasks.options import DenoiseOptions
-from enhance_cli.tasks.stream import Waiting, measured, resampled
+from enhance_cli.tasks.stream import Pair, Waiting, beside, measured, resampled
 from enhance_cli.tasks.windows import WindowPlan, cut, join
 
 if TYPE_CHECKING:
@@ -37,8 +37,6 @@ if TYPE_CHECKING:
 WINDOW_SECONDS = 5.0  # longer ones are a little faster and take more memory, above all when several run at a time
 UNBOUNDED_WINDOW_SECONDS = 10.0  # for networks whose context has no end
 FADE_SECONDS = 0.5  # on either side of a border, for networks whose context has no end
-
-Pair = tuple[np.ndarray, np.ndarray]  # input (C, n) and what belongs to it
 
 
 class Denoiser:
@@ -88,7 +86,7 @@ class Denoiser:
         compute = self._stream_changes if self.extractor else self._window_changes
         finish = self._with_gain_above if self.gain_known else self._with_upper_band
         rows = compute(waiting.pass_through(blocks), rate, channels, self._level(level))
-        for x, change in finish(_beside(waiting, rows), rate, channels):
+        for x, change in finish(beside(waiting, rows), rate, channels):
             yield (x + wet * change).astype(x.dtype)
         if waiting.samples:  # resampling there and back may end a sample or two early
             yield waiting.take(waiting.samples)
@@ -215,14 +213,6 @@ class Denoiser:
         yield from _added(waiting, up.push(np.zeros((channels, 0), np.float32), last=True), channels)
         if waiting.samples:
             yield waiting.take(waiting.samples)
-
-
-def _beside(waiting: Waiting, blocks: Iterable[np.ndarray]) -> Iterator[Pair]:
-    """Yield each block of rows with the samples that it belongs to, as far as there are any."""
-    for rows in blocks:
-        count = min(rows.shape[1], waiting.samples)
-        if count:
-            yield waiting.take(count), rows[:, :count]
 
 
 def _added(waiting: Waiting, change: np.ndarray, channels: int) -> Iterator[np.ndarray]:

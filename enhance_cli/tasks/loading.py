@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from enhance_cli.tasks.options import DenoiseOptions, PipelineOptions, StemOptions
+from enhance_cli.tasks.options import DenoiseOptions, ExtendOptions, PipelineOptions, StemOptions
 
 if TYPE_CHECKING:
     from enhance_cli.models.demucs import DemucsModel
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from enhance_cli.models.stems import StemModel
     from enhance_cli.tasks.denoise import Denoiser
     from enhance_cli.tasks.embedding_pipeline import EmbeddingPipeline
+    from enhance_cli.tasks.extend_bandwidth import BandwidthExtender
     from enhance_cli.tasks.extract_stem import StemExtractor
 
 
@@ -80,6 +81,21 @@ def load_denoiser_model(
 def facts_of(model: Any) -> dict[str, str]:
     """Return the fields of records that say what computes."""
     return {"runtime": model.runtime, "device": str(model.device), "precision": model.precision}
+
+
+def load_bandwidth_extender(
+    entry: Entry, options: ExtendOptions, *, device: str, precision: str, threads: int | None
+) -> tuple[BandwidthExtender, dict[str, Any]]:
+    """Return the BandwidthExtender of the model `entry`."""
+    from enhance_cli.models.device import pick_device, pick_precision
+    from enhance_cli.models.load import load_file
+    from enhance_cli.tasks.extend_bandwidth import BandwidthExtender
+
+    chosen = pick_device(device)
+    precision = pick_precision(precision, chosen)
+    model = load_file(entry.path, chosen, precision, entry.sha256)
+    extender = BandwidthExtender(model, replace(options, threads=threads))
+    return extender, {"revision": entry.sha256, "device": str(chosen), "precision": precision}
 
 
 def load_stem_extractor(

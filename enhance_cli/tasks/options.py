@@ -55,6 +55,21 @@ class StemOptions:
 
 
 @dataclass(frozen=True)
+class ExtendOptions:
+    """Set the options of tasks.extend_bandwidth.
+
+    `cutoff` is the frequency in Hz that the band of the input ends at (None: it is found). `batch_size` is in windows, on a
+    GPU. `threads` are of the CPU. `window_seconds` is the length of a window.
+    """
+
+    cutoff: float | None = None
+    seed: int = 0
+    batch_size: int = 1
+    threads: int | None = None
+    window_seconds: float | None = None
+
+
+@dataclass(frozen=True)
 class RepairOptions:
     """Set the options of tasks.repair.
 

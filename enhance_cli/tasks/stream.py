@@ -10,6 +10,8 @@ from enhance_cli.audio.read import MOST_CHANNELS
 from enhance_cli.audio.resample import Resampler
 from enhance_cli.errors import AudioError, UsageError
 
+Pair = tuple[np.ndarray, np.ndarray]  # input (C, n) and what belongs to it
+
 
 def measured(audio: np.ndarray, rate: int) -> Meter:
     """Return the level of a whole recording (C, N), full scale 1, that did not come from a file.
@@ -61,3 +63,11 @@ class Waiting:
             parts.append(block)
             missing -= block.shape[1]
         return np.concatenate(parts, axis=1)
+
+
+def beside(waiting: Waiting, blocks: Iterable[np.ndarray]) -> Iterator[Pair]:
+    """Yield each block of rows with the samples that it belongs to, as far as there are any."""
+    for rows in blocks:
+        count = min(rows.shape[1], waiting.samples)
+        if count:
+            yield waiting.take(count), rows[:, :count]

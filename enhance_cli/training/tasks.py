@@ -7,6 +7,7 @@ TASKS = Catalogue(
     __package__,
     {
         "denoise": "denoise.task:Denoising",
+        "extend-bandwidth": "bandwidth.task:BandwidthExtension",
         "enhance-embedding": "repair.task:Repair",
         "extract-stem": "stems.task:StemExtraction",
     },

@@ -9,6 +9,8 @@ CONVERTERS = Catalogue(
     "converter",
     __name__,
     {
+        "ap-bwe": "ap_bwe:convert",
+        "lavasr": "lavasr:convert",
         "sgmse": "sgmse:convert",
         "storm": "storm:convert",
         "speechbrain": "speechbrain:convert",

@@ -12,6 +12,7 @@ from torch import Tensor
 from enhance_cli.atomic import replace_file
 from enhance_cli.errors import ModelError
 from enhance_cli.models.convert import CONVERTERS, deepfilternet, fastenhancer
+from enhance_cli.models.convert.ap_bwe import is_ap_bwe
 from enhance_cli.models.convert.checkpoint import read
 from enhance_cli.models.convert.lightning import FREQUENCIES
 from enhance_cli.models.convert.mel_band_roformer import is_mel_band_roformer
@@ -60,6 +61,8 @@ def detect(source: Path) -> str:
     if deepfilternet.is_archive(source) or deepfilternet.is_zip(source):
         return "deepfilternet"
     found = read(source)
+    if is_ap_bwe(found):
+        return "ap-bwe"
     if isinstance(found, dict) and isinstance(found.get("model_state"), dict):
         return "resemblyzer"
     weights = weights_of(found)
@@ -92,6 +95,7 @@ def detect(source: Path) -> str:
 
 
 SIGNATURE_TENSORS = {
+    "feature_extractor.mel_spec.mel_scale.fb": "lavasr",
     "time_embed.0.weight": "seed",
     "bn5.weight": "seed",
     "layer1.0.se.fc.0.weight": "seed",

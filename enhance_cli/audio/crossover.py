@@ -1,0 +1,78 @@
+"""Join a made band to the band below it: a linear-phase crossover, and a level that follows the pauses of the low band.
+
+The crossover ends at the edge of the band and begins 5 % below it. There and above, the made signal replaces what was there,
+and below nothing changes. Where the low band is quiet, the made band is held far enough below it to add less than half a dB.
+Signals are (C, N) at 48 kHz.
+"""
+
+from functools import lru_cache
+
+import numpy as np
+from scipy.ndimage import maximum_filter1d, minimum_filter1d
+from scipy.signal import firwin, kaiser_beta, oaconvolve
+
+RATE, HOP = 48000, 480
+WIDTH = 0.05  # of the edge
+ATTENUATION = 75.0  # dB, of the crossover outside of its own band
+QUIET_DB, LOUD_DB = -35.0, -25.0  # of the low band, below its active level
+ADDED_DB, ABOVE_DB = -10.0, 20.0  # most of the made band over the low one, where that is quiet and where it is loud
+AROUND = 2  # frames on either side that count as one with a frame
+LONGEST_TAPS = 2401
+
+
+def reach(edge: float) -> int:
+    """Return how many samples on either side a made sample depends on."""
+    return len(high_pass_taps(edge)) + (2 * AROUND + 2) * HOP
+
+
+def reach_of_all() -> int:
+    """Return the largest reach that an edge can have."""
+    return LONGEST_TAPS + (2 * AROUND + 2) * HOP
+
+
+@lru_cache(maxsize=64)
+def high_pass_taps(edge: float) -> np.ndarray:
+    """Return the taps of the upper half of the crossover at `edge` Hz. The lower half is what is missing to a pulse."""
+    count = int((ATTENUATION - 7.95) / (2.285 * 2 * np.pi * WIDTH * edge / RATE)) | 1
+    count = min(count, LONGEST_TAPS)
+    low = firwin(count, (1 - WIDTH / 2) * edge, window=("kaiser", kaiser_beta(ATTENUATION)), fs=RATE)
+    taps = -low
+    taps[count // 2] += 1
+    return taps.astype(np.float32)
+
+
+def high_pass(audio: np.ndarray, edge: float) -> np.ndarray:
+    """Return the part of `audio` (C, N) above the crossover, without delay."""
+    return oaconvolve(audio, high_pass_taps(edge)[None], mode="same", axes=1).astype(np.float32)
+
+
+def joined(low: np.ndarray, wide: np.ndarray, edge: float, active: float) -> np.ndarray:
+    """Return what is to be added to `low` (C, N), so that the band of `wide` (C, N) above `edge` Hz follows on it.
+
+    `active` is the active level of the whole recording, of the mean power of its channels, linear.
+    """
+    difference = wide - low
+    gains = pause_gains(low, high_pass(difference, edge), active)
+    return high_pass(gains * difference, edge)
+
+
+def pause_gains(low: np.ndarray, high: np.ndarray, active: float) -> np.ndarray:
+    """Return gains (C, N) for the band `high` (C, N). They are the same for all channels but those that are silent."""
+    channels, samples = low.shape
+    of_low, of_high = _powers(low), _powers(high).mean(axis=0)
+    quiet = 10 * np.log10(np.maximum(of_low.mean(axis=0), 1e-20) / max(active, 1e-10) ** 2)
+    most = np.interp(quiet, [QUIET_DB, LOUD_DB], [ADDED_DB, ABOVE_DB])
+    gains = np.sqrt(np.minimum(1, 10 ** (most / 10) * of_low.mean(axis=0) / np.maximum(of_high, 1e-20)))
+    gains = minimum_filter1d(gains, 2 * AROUND + 1)
+    gains = gains * (of_low > 1e-16)
+    centers, positions = (np.arange(of_low.shape[1]) + 0.5) * HOP, np.arange(samples) + 0.5
+    return np.stack([np.interp(positions, centers, row) for row in np.broadcast_to(gains, of_low.shape)]).astype(
+        np.float32
+    )
+
+
+def _powers(audio: np.ndarray) -> np.ndarray:
+    """Return the mean power of every frame of 10 ms (C, T), the largest of it and its neighbors."""
+    padded = np.pad(audio, ((0, 0), (0, -audio.shape[1] % HOP)))
+    frames = np.square(padded, dtype=np.float64).reshape(len(audio), -1, HOP).mean(axis=2)
+    return maximum_filter1d(frames, 3, axis=1)

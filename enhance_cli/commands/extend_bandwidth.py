@@ -1,0 +1,43 @@
+"""Run `enhance extend-bandwidth`: recordings without treble in, with it out, by the same plan and rules as `denoise`."""
+
+from enhance_cli import __version__, flags
+from enhance_cli.commands.running import file_options, plan_jobs, run_batch
+from enhance_cli.flag_groups import AudioFileFlags, Running, WideOutputFlags, grouped
+
+SUFFIX = "extended"
+
+
+@grouped
+def extend_bandwidth(
+    files: flags.Inputs = None,
+    where: AudioFileFlags = AudioFileFlags(),
+    writing: WideOutputFlags = WideOutputFlags(),
+    model: flags.ModelName = None,
+    input_cutoff: flags.InputCutoff = "auto",
+    seed: flags.Seed = 0,
+    running: Running = Running(),
+    batch_size: flags.BatchSize = "auto",
+) -> None:
+    """Make the treble that a recording is missing: telephone, old or compressed ones become 48 kHz.
+
+    What the recording has stays as it is, and what it ends with is found by itself. A recording that has all of it already
+    passes through unchanged. The result lies beside its input (take.wav becomes take_extended.wav) or in the folder given
+    with -o. Results that are already there are left alone.
+    """
+    from enhance_cli.batch.outputs import plan
+    from enhance_cli.batch.worker import WorkerSpec
+    from enhance_cli.models import registry
+    from enhance_cli.tasks.loading import load_bandwidth_extender
+    from enhance_cli.tasks.options import ExtendOptions
+
+    windows, cutoff = flags.parse_batch_size(batch_size), flags.parse_cutoff(input_cutoff)
+    entry = registry.find(model, "extend-bandwidth")
+    options = ExtendOptions(cutoff=cutoff, seed=seed, batch_size=windows or flags.WINDOWS_ON_GPU)
+    jobs = plan_jobs(files, where, writing, plan, suffix=SUFFIX, fields={"model": entry.name})
+    measure = running.measures
+    taken = file_options(jobs, where, writing, command="extend-bandwidth", measure=measure, extend=True, cutoff=cutoff)
+    facts = {"model": entry.name, "steps": 1, "seed": seed, "version": __version__}
+    worker = WorkerSpec(
+        load_bandwidth_extender, entry, options, taken, running.device, running.precision, running.threads
+    )
+    run_batch(jobs, worker, facts, lambda facts: entry.name, running, retry_failed=where.retry_failed)

@@ -1,0 +1,86 @@
+"""Run a model that extends bandwidth over windows given as NumPy arrays: the torch half of tasks.extend_bandwidth."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from enhance_cli.audio import fine_bands
+from enhance_cli.errors import UsageError
+from enhance_cli.models.device import autocast, send
+from enhance_cli.models.frame_noise import FrameNoise
+from enhance_cli.models.load import Model
+
+LEVEL_NETWORKS = ("band_levels", "copy_up")  # make levels of bands, which are filled here; the others make waves
+NOISE_BLOCK = 1 << 16  # samples per generator
+LEAST_OF_BAND = 0.8  # of the band that a network was trained to continue
+
+
+class WindowedExtender:
+    """Make the band that is missing in windows at 48 kHz. One serves many files, also at the same time.
+
+    Windows must begin at multiples of `grid` samples. `reach` is how many samples around a sample its result depends on.
+    """
+
+    rate = fine_bands.RATE
+
+    def __init__(self, model: Model, *, seed: int):
+        self.model, self.seed = model, seed
+        self.makes_levels = model.spec.network in LEVEL_NETWORKS
+        self.grid = fine_bands.HOP if self.makes_levels else math.lcm(fine_bands.HOP, model.network.hop)
+        reach = model.network.receptive_field
+        self.reach = (reach + 2) * fine_bands.HOP if self.makes_levels else reach
+
+    def check(self, edge: float) -> None:
+        """Raise UsageError for a band that ends at `edge` Hz, far below the one that the model continues."""
+        low_rate = getattr(self.model.network, "low_rate", None)
+        if low_rate is not None and edge < LEAST_OF_BAND * low_rate / 2:
+            name = self.model.spec.name
+            raise UsageError(
+                f"{name} continues a band up to {low_rate // 2} Hz, and this one ends at {edge:.0f} Hz",
+                "use another model, or say --input-cutoff if that is wrong",
+            )
+
+    @torch.inference_mode()
+    def wide(
+        self, windows: Sequence[np.ndarray], starts: Sequence[int], edges: Sequence[float], scales: Sequence[float]
+    ) -> list[np.ndarray]:
+        """Return windows (C, n) with a band above the edge, at their own level. What is below is not to be used.
+
+        Args:
+            windows: (C, n) each, as they are in the file.
+            starts: position of each in the file, in samples.
+            edges: frequency in Hz that the band of each ends at.
+            scales: how many times louder the model hears each.
+        """
+        run = self._filled if self.makes_levels else self._waves
+        audio = torch.from_numpy(np.stack(windows).astype(np.float32))
+        scale = audio.new_tensor(list(scales))[:, None, None]
+        made = run(send(audio * scale, self.model.device), starts, edges).float().cpu() / scale
+        return list(made.numpy())
+
+    def _waves(self, audio: Tensor, starts: Sequence[int], edges: Sequence[float]) -> Tensor:
+        """Return (W, C, n), each channel by itself."""
+        network, flat = self.model.network, audio.flatten(0, 1)
+        with autocast(self.model.device, self.model.precision):
+            return network(network.narrow(flat)).unflatten(0, audio.shape[:2])
+
+    def _filled(self, audio: Tensor, starts: Sequence[int], edges: Sequence[float]) -> Tensor:
+        """Return (W, C, n) by levels of the mean power of the channels, which are filled in all of them alike."""
+        samples = audio.shape[-1]
+        spectra = fine_bands.analyze(torch.nn.functional.pad(audio, (0, -samples % fine_bands.HOP)))
+        power = spectra.abs().square().mean(dim=1)
+        known = torch.tensor([fine_bands.known_bands(edge) for edge in edges], device=audio.device)
+        with autocast(self.model.device, self.model.precision):
+            wanted, peaks = self.model.network(fine_bands.levels(power), known)
+        noise = FrameNoise(
+            self.seed, list(starts), spectra.new_zeros(len(starts), 1, samples).real, block=NOISE_BLOCK
+        )()
+        noise = fine_bands.analyze(torch.nn.functional.pad(noise[:, 0], (0, -samples % fine_bands.HOP)))
+        full = [
+            fine_bands.fill(spectra[i], edge, wanted[i].float(), peaks[i].float(), noise[i])
+            for i, edge in enumerate(edges)
+        ]
+        return fine_bands.synthesize(torch.stack(full), samples)

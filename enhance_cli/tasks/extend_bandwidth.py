@@ -1,0 +1,104 @@
+"""Extend the bandwidth of a stream: out = x + the band above the frequency that x ends at, made by a model.
+
+Everything happens at 48 kHz, or at the rate of the file if that is higher. The made band is added to the untouched input
+through a linear-phase crossover (audio.crossover), so what was there stays as it was, to the sample.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from enhance_cli.audio import crossover
+from enhance_cli.audio.band_edge import BandMeter
+from enhance_cli.audio.level import Meter
+from enhance_cli.audio.resample import Resampler, resample
+from enhance_cli.models.load import Model
+from enhance_cli.models.windowed_extender import WindowedExtender
+from enhance_cli.tasks.engine import Order, engine_for
+from enhance_cli.tasks.options import ExtendOptions
+from enhance_cli.tasks.stream import Waiting, beside, measured, resampled
+from enhance_cli.tasks.windows import WindowPlan, cut, join
+
+WINDOW_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Recording:
+    """Hold what the model is told of a file: the `edge` of its band in Hz, and its `active` level, linear."""
+
+    edge: float
+    active: float
+
+
+class BandwidthExtender:
+    """Extend streams of audio. `process` has the form that batch.files.enhance_file asks for. One BandwidthExtender serves
+    many files, also at the same time.
+    """
+
+    def __init__(self, model: Model, options: ExtendOptions = ExtendOptions()):
+        """Prepare the model."""
+        self.spec, self.options = model.spec, options
+        self.windowed = WindowedExtender(model, seed=options.seed)
+        window = int((options.window_seconds or self.spec.window_seconds or WINDOW_SECONDS) * self.windowed.rate)
+        reach = self.windowed.reach + crossover.reach_of_all()
+        self.plan = WindowPlan.exact(window, reach, grid=self.windowed.grid)
+        self.engine = engine_for(model, self._make, options.batch_size, self.plan.whole, options.threads)
+
+    @property
+    def lanes(self) -> int:
+        """Return the number of files at a time that keep the device busy."""
+        return self.engine.lanes
+
+    def process(self, blocks: Iterable[np.ndarray], rate: int, channels: int, level: Meter) -> Iterator[np.ndarray]:
+        """Extend blocks (C, n) at `rate`. Yields as many samples, in blocks of other sizes.
+
+        `level` measured the file, its band too, and is told the level of the made band. A full band and silence pass through.
+        Raises UsageError for a band that the model cannot continue.
+        """
+        edge = level.band.edge
+        if edge is None or not level.active_levels.any():
+            yield from blocks
+            return
+        self.windowed.check(edge)
+        recording = Recording(edge, float(np.sqrt(np.mean(np.square(level.active_levels)))))
+        waiting, energy, frames = Waiting(), 0.0, 0
+        for x, made in beside(waiting, self._bands(waiting.pass_through(blocks), rate, channels, recording)):
+            energy, frames = energy + float(np.square(made, dtype=np.float64).mean(axis=0).sum()), frames + x.shape[1]
+            yield (x + made).astype(x.dtype)
+        if waiting.samples:  # resampling there and back may end a sample or two early
+            yield waiting.take(waiting.samples)
+        level.band.made_power = energy / max(frames, 1)
+
+    def _bands(
+        self, blocks: Iterable[np.ndarray], rate: int, channels: int, recording: Recording
+    ) -> Iterator[np.ndarray]:
+        """Yield the made band (C, m) at the file's rate."""
+        own_rate = self.windowed.rate
+        down, up = Resampler(rate, own_rate, channels), Resampler(own_rate, rate, channels)
+        windows = cut(resampled(blocks, down, channels), self.plan.core, self.plan.margin)
+        for made in join(self.engine.map(Order(window, recording) for window in windows), self.plan.fade):
+            yield up.push(made)
+        yield up.push(np.zeros((channels, 0), np.float32), last=True)
+
+    def _make(self, orders: list[Order]) -> list[np.ndarray]:
+        windows, given = [order.window for order in orders], [order.given for order in orders]
+        target = self.spec.level if self.spec.normalise == "level" else None
+        scales = [target / recording.active if target else 1.0 for recording in given]
+        audio = [window.audio for window in windows]
+        wide = self.windowed.wide(audio, [w.start for w in windows], [r.edge for r in given], scales)
+        return [crossover.joined(x, y, r.edge, r.active) for x, y, r in zip(audio, wide, given)]
+
+
+def run(audio: np.ndarray, rate: int, model: Model, options: ExtendOptions = ExtendOptions()) -> tuple[np.ndarray, int]:
+    """Extend (C, N) at `rate`. Returns (C, M) and its rate, the same as the command gives for a file with these samples.
+
+    Raises UsageError for a cutoff or a band that cannot be continued.
+    """
+    level = measured(audio, rate)
+    level.band = BandMeter(rate, options.cutoff)
+    level.band.push(audio)
+    wide_rate = level.band.wide_rate
+    audio = resample(audio, rate, wide_rate) if wide_rate != rate else audio
+    extender = BandwidthExtender(model, options)
+    return np.concatenate(list(extender.process(iter([audio]), wide_rate, audio.shape[0], level)), axis=1), wide_rate

@@ -1,0 +1,1 @@
+"""Train a model that extends bandwidth (task "extend-bandwidth")."""

@@ -1,0 +1,45 @@
+"""Define recipes for bandwidth extension, which `training.recipe.load` reads like any other."""
+
+from dataclasses import dataclass, field
+from math import inf
+
+from enhance_cli.data.band_limited import BandLimits
+from enhance_cli.data.corpus import Source
+from enhance_cli.data.ranges import OutOfRange, in_range
+from enhance_cli.models.spec import Spec
+from enhance_cli.training.stage import Stage, TrainPart
+
+
+@dataclass(frozen=True)
+class BandData:
+    """Name the folders of recordings. How far the band of each reaches is measured. `licences`, `limits`: text for the card."""
+
+    sources: list[Source] = field(default_factory=list)
+    licences: str = ""
+    limits: str = ""
+
+    def __post_init__(self):
+        if not self.sources:
+            raise OutOfRange("sources", "there is none")
+
+
+@dataclass(frozen=True)
+class BandTrain(TrainPart):
+    """Set how the network is trained. `validation_items`: number of crops scored at each validation."""
+
+    validation_items: int = 64
+
+    def __post_init__(self):
+        super().__post_init__()
+        in_range(self, validation_items=(1, inf))
+
+
+@dataclass(frozen=True)
+class BandRecipe:
+    name: str
+    settings: tuple[str, ...]  # what was said with --set
+    model: Spec
+    data: BandData
+    stage: list[Stage]
+    mix: BandLimits = field(default_factory=BandLimits)
+    train: BandTrain = field(default_factory=BandTrain)

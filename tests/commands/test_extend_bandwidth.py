@@ -1,0 +1,96 @@
+"""`enhance extend-bandwidth`: rates, records and outputs as with `denoise`, and one clear line for what makes no sense."""
+
+import json
+
+import numpy as np
+import pytest
+import soundfile
+
+from enhance_cli.audio.resample import resample
+from tests.audio_zoo import save
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Noise that is full band, the same at 16 kHz and in a 48 kHz file cut at 8 kHz, and silence."""
+    noise = 0.1 * np.random.default_rng(0).standard_normal((2, 96000)).astype(np.float32)
+    low = resample(noise, 48000, 16000)
+    (tmp_path / "in").mkdir()
+    save(tmp_path / "in/full.wav", noise, 48000, subtype="PCM_24")
+    save(tmp_path / "in/low.wav", low, 16000, subtype="PCM_24")
+    save(tmp_path / "in/cut.flac", resample(low, 16000, 48000), 48000, "FLAC")
+    save(tmp_path / "in/silence.wav", np.zeros((1, 8000), np.float32), 8000)
+    return tmp_path
+
+
+def records(result) -> dict[str, dict]:
+    return {record["relative"]: record for record in map(json.loads, result.lines)}
+
+
+def test_a_folder_becomes_48_khz_and_what_is_whole_stays_whole(enhance, folder):
+    result = enhance("extend-bandwidth", "in", "-o", "out", "--json", "-m", "copy-up")
+    assert result.code == 0
+    found = records(result)
+    rates = {name: soundfile.info(folder / "out" / name).samplerate for name in found}
+    assert rates == {"full.wav": 48000, "low.wav": 48000, "cut.flac": 48000, "silence.wav": 8000}
+    for name in ("full.wav", "silence.wav"):
+        before, after = (soundfile.read(folder / part / name)[0] for part in ("in", "out"))
+        assert np.array_equal(before, after) and found[name]["made_level"] is None
+        assert (
+            found[name]["cutoff_before"]
+            == found[name]["cutoff_after"]
+            == soundfile.info(folder / "in" / name).samplerate / 2
+        )
+        assert any("left as it is" in note for note in found[name]["notes"])
+    for name in ("low.wav", "cut.flac"):
+        assert found[name]["cutoff_before"] == pytest.approx(7700, abs=300) and found[name]["cutoff_after"] > 20000
+        assert -60 < found[name]["made_level"] < -20
+    assert soundfile.info(folder / "out/low.wav").frames == 96000
+    again = enhance("extend-bandwidth", "in", "-o", "out", "-m", "copy-up")
+    assert again.code == 0 and not again.lines
+
+
+def test_the_own_band_comes_out_as_it_was(enhance, folder):
+    assert enhance("extend-bandwidth", "in/low.wav", "-o", "wide.wav", "-m", "copy-up").code == 0
+    before, after = (soundfile.read(folder / name)[0].T for name in ("in/low.wav", "wide.wav"))
+    spectra = [np.fft.rfft(x * np.hanning(x.shape[1]))[:, : 2 * 7000] for x in (resample(before, 16000, 48000), after)]
+    assert np.linalg.norm(spectra[0] - spectra[1]) < 1e-3 * np.linalg.norm(spectra[0])
+
+
+def test_the_rate_and_the_cutoff_can_be_said(enhance, folder):
+    result = enhance("extend-bandwidth", "in/low.wav", "-o", "a.wav", "--rate", 24000, "--input-cutoff", 4000, "--json")
+    assert result.code == 0 and records(result)["low.wav"]["cutoff_before"] == 4000
+    assert soundfile.info(folder / "a.wav").samplerate == 24000 and soundfile.info(folder / "a.wav").frames == 48000
+    assert enhance("extend-bandwidth", "in/low.wav", "-o", "b.opus").code == 0
+    assert soundfile.info(folder / "b.opus").samplerate == 48000
+
+
+def test_the_same_command_gives_the_same_samples_and_another_seed_others(enhance, folder):
+    for name, seed in (("a", 0), ("b", 0), ("c", 7)):
+        assert enhance("extend-bandwidth", "in/low.wav", "-o", f"{name}.wav", "-m", "copy-up", "--seed", seed).code == 0
+    a, b, c = (soundfile.read(folder / f"{name}.wav")[0] for name in "abc")
+    assert np.array_equal(a, b) and not np.array_equal(a, c)
+
+
+@pytest.mark.parametrize(
+    "options, code, message",
+    [
+        (["--input-cutoff", "high"], 2, "--input-cutoff high: must be auto, or 1000 Hz or more"),
+        (["--input-cutoff", "nan"], 2, "--input-cutoff nan"),
+        (["--input-cutoff", "9000"], 1, "at 16000 Hz has a band that ends at 1000 to 8000 Hz"),
+        (["--rate", "8000"], 1, "--rate 8000: the file has 16000 Hz: ask for more"),
+        (["-m", "denoise-s"], 3, "denoise-s: a model for denoise, not for extend-bandwidth"),
+    ],
+)
+def test_what_makes_no_sense_is_said_in_one_line(enhance, folder, options, code, message):
+    result = enhance("extend-bandwidth", "in/low.wav", "-o", "out.wav", *options)
+    assert result.code == code and len(result.errors) == 1 and message in result.errors[0]
+    assert not (folder / "out.wav").exists()
+
+
+def test_one_sample_and_a_recording_that_is_broken(enhance, tmp_path):
+    save(tmp_path / "one.wav", np.full((1, 1), 0.5, np.float32), 8000)
+    save(tmp_path / "nan.wav", np.full((1, 100), np.nan, np.float32), 16000, subtype="FLOAT")
+    result = enhance("extend-bandwidth", "one.wav", "nan.wav", "-o", "out")
+    assert result.code == 1 and len(result.errors) == 1 and "nan.wav" in result.errors[0]
+    assert (tmp_path / "out/one.wav").exists()

@@ -1,8 +1,8 @@
 """Find the frequency that the band of a recording ends at, from its long-term spectrum, in a stream and fixed memory.
 
-The spectrum is the mean over the active frames, smoothed over 5 bins of 23 Hz. Bins that are empty in more than 30 % of
-them, as MP3 leaves holes above its shelf, count as silent. From the top down, the edge is the first bin whose 12 bins below
-exceed everything from 6 bins above on by 10 dB. A steep slope has such a step, and the natural fall of a spectrum has none.
+The spectrum is the mean of the levels in dB of the active frames, in which holes count, as MP3 leaves them above its shelf. It
+is smoothed over 5 bins of 23 Hz. From the top down, the edge is the first bin whose 12 bins below exceed everything from 6 bins
+above on by 10 dB, or more bins in proportion to the frequency. Steep slopes have such a step, natural spectra have none.
 """
 
 import numpy as np
@@ -13,12 +13,10 @@ FRAME_SECONDS = 2048 / 48000
 CLASS_DB, CLASSES = 3.0, 48  # frames are counted in classes of their level, from 0 dBFS down
 ACTIVE_DB = 30.0  # below the loudest class that holds a hundredth of the energy
 SMOOTHING, BELOW, ABOVE, STEP_DB = 5, 12, 6, 10.0
-FLOOR_DB = 120.0  # below the maximum of the spectrum
-HOLE_DB, HOLE_SHARE = 80.0, 0.3  # a bin so far below the mean of its frame is empty
-SLOPE_DB, DEEPEST = (
-    5.0,
-    0.65,
-)  # a fall by that much in a tenth of an octave belongs to the edge, as far as that share of it
+HOLE_DB = 85.0  # below the mean of its frame, a bin is empty
+BASS_DB = 50.0  # what lies so far below the bass is not worth a treble
+SLOPE_DB = 5.0  # a fall by that much in a tenth of an octave belongs to the edge
+DEEPEST = 0.65  # of the edge, where it begins at the lowest
 LOWEST = 2000.0  # Hz: what ends below it is a bass, not a band
 WIDE_RATE = 48000  # Hz, of what is extended
 FULL_BAND = 20000.0  # Hz: nobody misses what lies above
@@ -42,8 +40,8 @@ class BandMeter:
         self._window = np.hanning(self._length + 1)[:-1].astype(np.float32)
         self._rest: np.ndarray | None = None
         bins = self._length // 2 + 1
-        self._power, self._holes = np.zeros((CLASSES, bins)), np.zeros((CLASSES, bins))
-        self._counts = np.zeros(CLASSES)
+        self._levels = np.zeros((CLASSES, bins))  # sums of levels in dB
+        self._energies, self._counts = np.zeros(CLASSES), np.zeros(CLASSES)
 
     def push(self, block: np.ndarray) -> None:
         """Take the next (C, n) samples."""
@@ -61,11 +59,11 @@ class BandMeter:
         level = power.mean(axis=1)
         heard = level > 1e-18
         classes = np.clip(-10 * np.log10(np.maximum(level, 1e-18)) / CLASS_DB, 0, CLASSES - 1).astype(int)
-        empty = power < level[:, None] * 10 ** (-HOLE_DB / 10)
+        levels = 10 * np.log10(np.maximum(power, level[:, None] * 10 ** (-HOLE_DB / 10) + 1e-30))
         for number in np.unique(classes[heard]):
             chosen = heard & (classes == number)
-            self._power[number] += power[chosen].sum(axis=0)
-            self._holes[number] += empty[chosen].sum(axis=0)
+            self._levels[number] += levels[chosen].sum(axis=0)
+            self._energies[number] += level[chosen].sum()
             self._counts[number] += chosen.sum()
 
     @property
@@ -89,37 +87,40 @@ class BandMeter:
         return ["left as it is: nothing is missing that ends at a frequency"] if self.edge is None else []
 
     def spectrum(self) -> np.ndarray | None:
-        """Return the long-term power of the active frames in dB (F,), holes as silence. None for silence."""
-        energies = self._power.sum(axis=1)
-        if not energies.any():
+        """Return the mean level of the active frames in dB (F,), or None for silence."""
+        if not self._counts.any():
             return None
-        loudest = int(np.argmax(energies > 0.01 * energies.sum()))
-        active = slice(loudest, loudest + round(ACTIVE_DB / CLASS_DB) + 1)
-        power, count = self._power[: active.stop].sum(axis=0), self._counts[: active.stop].sum()
-        holes = self._holes[: active.stop].sum(axis=0) > HOLE_SHARE * count
-        return 10 * np.log10(np.where(holes, 0, power / count) + 1e-30)
+        loudest = int(np.argmax(self._energies > 0.01 * self._energies.sum()))
+        last = loudest + round(ACTIVE_DB / CLASS_DB) + 1
+        return self._levels[:last].sum(axis=0) / self._counts[:last].sum()
 
 
 def find_edge(spectrum: np.ndarray | None, rate: int, length: int) -> float | None:
     """Return the frequency in Hz that a spectrum in dB (F,) of frames of `length` samples ends at, or None.
 
-    A spectrum that goes on to half the `rate` ends there, since a signal at that rate can hold no more. So None is for
-    silence alone, and for a spectrum that falls without a step.
+    A spectrum without a step ends at half the `rate`, since a signal at that rate can hold no more. None is for silence.
     """
     if spectrum is None:
         return None
-    power = 10 ** (np.maximum(spectrum, spectrum.max() - FLOOR_DB) / 10)
-    smooth = np.convolve(np.pad(power, SMOOTHING // 2, mode="edge"), np.full(SMOOTHING, 1 / SMOOTHING), "valid")
-    level = np.concatenate([10 * np.log10(smooth), np.full(BELOW + ABOVE, spectrum.max() - FLOOR_DB)])
-    bins = smooth.size
-    above = np.maximum.accumulate(level[::-1])[::-1]  # the highest level from each bin on
-    below = np.lib.stride_tricks.sliding_window_view(level, BELOW).min(axis=1)  # of each bin and the 11 after it
-    places = np.arange(BELOW, bins + 1)
-    steps = places[below[places - BELOW] > above[np.minimum(places + ABOVE, level.size - 1)] + STEP_DB]
-    if not steps.size:
-        return None
-    edge = int(steps[-1])
+    padded = np.pad(spectrum, SMOOTHING // 2, mode="edge")
+    level = np.convolve(padded, np.full(SMOOTHING, 1 / SMOOTHING), "valid")
+    lowest = int(LOWEST * length / rate)
+    edge = _highest_step(level, lowest)
+    if edge is None:
+        if level[lowest:].max(initial=-np.inf) < level.max() - BASS_DB:
+            return None
+        edge = level.size
     return min(_shoulder(level, edge) * rate / length, rate / 2)
+
+
+def _highest_step(level: np.ndarray, lowest: int) -> int | None:
+    """Return the highest bin from `lowest` on that a step lies at: within 18 bins, or within a tenth of its frequency."""
+    highest = np.maximum.accumulate(level[::-1])[::-1]  # from each bin on
+    for edge in range(level.size - ABOVE - 1, max(lowest, BELOW), -1):
+        for below, above in ((BELOW, ABOVE), (max(BELOW, edge // 25), max(ABOVE, edge // 15))):
+            if edge + above < level.size and level[edge - below : edge].min() > highest[edge + above] + STEP_DB:
+                return edge
+    return None
 
 
 def _shoulder(level: np.ndarray, edge: int) -> int:

@@ -38,6 +38,13 @@ def extend_bandwidth(
     taken = file_options(jobs, where, writing, command="extend-bandwidth", measure=measure, extend=True, cutoff=cutoff)
     facts = {"model": entry.name, "steps": 1, "seed": seed, "version": __version__}
     worker = WorkerSpec(
-        load_bandwidth_extender, entry, options, taken, running.device, running.precision, running.threads
+        load_bandwidth_extender,
+        entry,
+        options,
+        taken,
+        running.device,
+        running.precision,
+        running.threads,
+        running.runtime.value,
     )
     run_batch(jobs, worker, facts, lambda facts: entry.name, running, retry_failed=where.retry_failed)

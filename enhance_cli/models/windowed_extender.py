@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,14 +29,16 @@ class WindowedExtender:
 
     def __init__(self, model: Model, *, seed: int):
         self.model, self.seed = model, seed
+        network: Any = model.network
+        self.network = network  # each has its own abilities (networks.__init__)
         self.makes_levels = model.spec.network in LEVEL_NETWORKS
-        self.grid = fine_bands.HOP if self.makes_levels else math.lcm(fine_bands.HOP, model.network.hop)
-        reach = model.network.receptive_field
-        self.reach = (reach + 2) * fine_bands.HOP if self.makes_levels else reach
+        self.grid = fine_bands.HOP if self.makes_levels else math.lcm(fine_bands.HOP, network.hop)
+        reach: int = network.receptive_field
+        self.reach: int = (reach + 2) * fine_bands.HOP if self.makes_levels else reach
 
     def check(self, edge: float) -> None:
         """Raise UsageError for a band that ends at `edge` Hz, far below the one that the model continues."""
-        low_rate = getattr(self.model.network, "low_rate", None)
+        low_rate = getattr(self.network, "low_rate", None)
         if low_rate is not None and edge < LEAST_OF_BAND * low_rate / 2:
             name = self.model.spec.name
             raise UsageError(
@@ -63,7 +66,7 @@ class WindowedExtender:
 
     def _waves(self, audio: Tensor, starts: Sequence[int], edges: Sequence[float]) -> Tensor:
         """Return (W, C, n), each channel by itself."""
-        network, flat = self.model.network, audio.flatten(0, 1)
+        network, flat = self.network, audio.flatten(0, 1)
         with autocast(self.model.device, self.model.precision):
             return network(network.narrow(flat)).unflatten(0, audio.shape[:2])
 
@@ -74,7 +77,7 @@ class WindowedExtender:
         power = spectra.abs().square().mean(dim=1)
         known = torch.tensor([fine_bands.known_bands(edge) for edge in edges], device=audio.device)
         with autocast(self.model.device, self.model.precision):
-            wanted, peaks = self.model.network(fine_bands.levels(power), known)
+            wanted, peaks = self.network(fine_bands.levels(power), known)
         noise = FrameNoise(
             self.seed, list(starts), spectra.new_zeros(len(starts), 1, samples).real, block=NOISE_BLOCK
         )()

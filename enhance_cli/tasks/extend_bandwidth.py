@@ -56,8 +56,8 @@ class BandwidthExtender:
         `level` measured the file, its band too, and is told the level of the made band. A full band and silence pass through.
         Raises UsageError for a band that the model cannot continue.
         """
-        edge = level.band.edge
-        if edge is None or not level.active_levels.any():
+        edge = level.band.edge if level.band else None
+        if level.band is None or edge is None or not level.active_levels.any():
             yield from blocks
             return
         self.windowed.check(edge)

@@ -84,18 +84,19 @@ def facts_of(model: Any) -> dict[str, str]:
 
 
 def load_bandwidth_extender(
-    entry: Entry, options: ExtendOptions, *, device: str, precision: str, threads: int | None
+    entry: Entry, options: ExtendOptions, *, device: str, precision: str, threads: int | None, runtime: str = "auto"
 ) -> tuple[BandwidthExtender, dict[str, Any]]:
     """Return the BandwidthExtender of the model `entry`."""
     from enhance_cli.models.device import pick_device, pick_precision
     from enhance_cli.models.load import load_file
+    from enhance_cli.models.runtime import pick_runtime
     from enhance_cli.tasks.extend_bandwidth import BandwidthExtender
 
+    pick_runtime(runtime, device=device, precision=precision, obstacle=f"{entry.name} has no graph")
     chosen = pick_device(device)
-    precision = pick_precision(precision, chosen)
-    model = load_file(entry.path, chosen, precision, entry.sha256)
+    model = load_file(entry.path, chosen, pick_precision(precision, chosen), entry.sha256)
     extender = BandwidthExtender(model, replace(options, threads=threads))
-    return extender, {"revision": entry.sha256, "device": str(chosen), "precision": precision}
+    return extender, {"revision": entry.sha256, **facts_of(model)}
 
 
 def load_stem_extractor(

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from enhance_cli.errors import ModelError
 from enhance_cli.models.convert.bandwidth import extender_spec
-from enhance_cli.models.convert.pickles import read
+from enhance_cli.models.convert.checkpoint import read
 from enhance_cli.models.convert.speakers import fitting
 from enhance_cli.models.spec import Spec
 

@@ -47,4 +47,5 @@ def extend_bandwidth(
         running.threads,
         running.runtime.value,
     )
-    run_batch(jobs, worker, facts, lambda facts: entry.name, running, retry_failed=where.retry_failed)
+    named = lambda facts: entry.name  # noqa: E731
+    run_batch(jobs, worker, facts, named, running, retry_failed=where.retry_failed, writing=writing)

@@ -26,6 +26,9 @@ def test_the_wheel_is_small_and_complete(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     for needed in ("weights.toml", "checkpoints/denoise-s.safetensors", "checkpoints/denoise-48k.safetensors"):
         assert f"enhance_cli/{needed}" in names
+    assert {f"enhance_cli/batch/page/{name}" for name in ("page.html", "page.css", "page.js", "player.js")} <= set(
+        names
+    )
     assert {f"enhance_cli/checkpoints/ge2e.{kind}" for kind in ("safetensors", "md", "LICENSE")} <= set(names)
     assert any(name.startswith("enhance_cli/training/recipes/") for name in names)
     assert not any(name.startswith("tests/") for name in names)

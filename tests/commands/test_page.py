@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import enhance_cli
@@ -35,6 +36,24 @@ def test_a_batch_has_a_page_and_its_report_makes_the_same_one(enhance, tiny_mode
     same = ("name", "levels", "change", "notes", "seconds", "duration", "facts")
     assert [[entry[key] for key in same] for entry in first] == [[entry[key] for key in same] for entry in second]
     assert len(list((tmp_path / "p_files").glob("*.webp"))) == 4
+
+
+def test_records_say_what_was_taken_of_the_input(enhance, tiny_model, tmp_path):
+    zoo.save(tmp_path / "a.wav", zoo.noise(2))
+    flags = ("--channel", 2, "--start", 0.25, "--report", "r.jsonl", "--page", "p.html")
+    assert enhance("denoise", "a.wav", "-m", tiny_model, *flags).code == 0
+    record = json.loads((tmp_path / "r.jsonl").read_text())
+    assert (record["channel"], record["start"], record["track"]) == ("2", 0.25, None)
+    (entry,) = data(tmp_path / "p.html")["entries"]
+    assert entry["duration"] == pytest.approx(0.75) and entry["takes"][0]["href"].startswith("./p_files/a-")
+
+
+def test_records_of_embeddings_are_listed_without_recordings(enhance, repair_model, tmp_path):
+    np.save(tmp_path / "a.npy", np.ones((3, 256), np.float32))
+    assert enhance("enhance-embedding", "a.npy", "-m", repair_model, "--report", "r.jsonl").code == 0
+    assert enhance("report", "r.jsonl", "--page", "p.html").code == 0
+    (entry,) = data(tmp_path / "p.html")["entries"]
+    assert (entry["name"], entry["takes"], entry["problem"]) == ("a.npy", [], "")
 
 
 def test_stems_of_a_song_on_one_page(enhance, stem_model, tmp_path):

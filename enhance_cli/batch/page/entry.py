@@ -25,7 +25,12 @@ class Recording:
 
 
 def recordings(record: dict[str, Any]) -> list[Recording]:
-    """Return the input and the outputs of a record, the input first. A failed one has no outputs of this run."""
+    """Return the input and the outputs of a record, the input first.
+
+    A failed one has no outputs of this run, and one of speaker embeddings has no recordings to compare.
+    """
+    if record.get("vectors") is not None:
+        return []
     parts = record.get("parts") or {}
     level = lambda when: {name: record.get(f"{name}_{when}") for name in LEVELS}
     found = [Recording("mix" if parts else "before", _local(record, record["input"]), level("before"))]

@@ -74,7 +74,10 @@ class Player {
     const started = performance.now();
     const step = () => {
       const share = atOnce ? 1 : Math.min(1, (performance.now() - started) / Player.FADE);
-      this.takes.forEach((take, i) => (take.audio.volume = from[i] + share * (to[i] - from[i])));
+      this.takes.forEach(({ audio }, i) => {
+        audio.volume = from[i] + share * (to[i] - from[i]);
+        audio.muted = share === 1 && to[i] === 0; // also where the volume is not a page's to set, as on phones
+      });
       if (share === 1) clearInterval(this.fading);
     };
     if (!atOnce) this.fading = setInterval(step, 3);

@@ -108,6 +108,22 @@ def test_dragging_over_a_picture_makes_a_loop(three_recordings, visit):
     assert browser.execute_script("return player.region") is None
 
 
+def test_keys_mark_a_loop_and_go_through_the_list(three_recordings, visit):
+    browser = visit(three_recordings)
+    choose(browser, "long.wav")
+    wait(browser, LOADED)
+    press(browser, "a", Keys.ARROW_RIGHT, Keys.ARROW_RIGHT, "[", Keys.ARROW_RIGHT, "]")
+    assert browser.execute_script("return player.region") == pytest.approx([2, 3], abs=0.01)
+    assert browser.find_element(By.ID, "region").text == "0:02.00 \u2013 0:03.00"
+    press(browser, "l")
+    assert browser.execute_script("return player.looping") is False
+    press(browser, "j")
+    assert browser.find_element(By.ID, "name").text == "middle.flac"
+    assert browser.execute_script("return player.heard") == 0  # as chosen for the one before
+    browser.find_element(By.ID, "text").send_keys("jab")
+    assert browser.find_element(By.ID, "name").text == "middle.flac"  # letters for a field are no commands
+
+
 def test_the_list_is_sorted_and_filtered(three_recordings, visit):
     browser = visit(three_recordings)
     assert names(browser) == ["broken.wav", "long.wav", "middle.flac", "short.wav"]

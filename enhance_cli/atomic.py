@@ -16,7 +16,7 @@ from enhance_cli.errors import OutputError
 try:
     import fcntl
 except ImportError:  # Windows: no locks, two runs on the same file are not noticed
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]
 
 NAME_MAX = 255  # bytes in a file name on every common file system
 

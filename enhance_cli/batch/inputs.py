@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from enhance_cli.audio.formats import AUDIO_SUFFIXES, CONTAINERS, VIDEO_SUFFIXES
 from enhance_cli.audio.read import open_audio
@@ -41,7 +41,14 @@ class Input:
     problem: str = ""
 
 
-Sharded = TypeVar("Sharded")  # an Input or a Job: anything with `relative`
+class HasRelative(Protocol):
+    """Have a path below the folder that was named, as an Input and a Job do."""
+
+    @property
+    def relative(self) -> PurePath: ...
+
+
+Sharded = TypeVar("Sharded", bound=HasRelative)
 
 
 def expand(
@@ -176,7 +183,9 @@ def _expand_one(
 def _expand_folder(
     folder: Path, recursive: bool, searched: frozenset[str], noun: str, refusals: list[UsageError]
 ) -> Iterator[Input]:
-    files, videos, closed = [], 0, []
+    files: list[Path] = []
+    closed: list[OSError] = []
+    videos = 0
     for parent, folders, names in os.walk(folder, onerror=closed.append):
         # Hidden files are left out: "._take.wav" of macOS is not audio, and our own unfinished files are
         # hidden.

@@ -34,7 +34,8 @@ class Summary:
         """Return `on_record`, extended so that every record is counted here first."""
 
         def count(record: Record) -> None:
-            setattr(self, record.status, getattr(self, record.status) + 1)
+            status = str(record.status)
+            setattr(self, status, getattr(self, status) + 1)
             self.flawed += bool(record.unusable)
             on_record(record)
 
@@ -50,11 +51,11 @@ class Summary:
 
 def record_of(job: Job, fields: Mapping[str, Any]) -> Record:
     """Return a record with these fields and the names of the job's files."""
+    names: dict[str, Any] = {"input": str(job.source), "relative": job.relative.as_posix()}
     if job.parts:
-        names = {"outputs": {name: str(target) for name, target in job.parts}}
+        names |= {"outputs": {name: str(target) for name, target in job.parts}}
     else:
-        names = {"output": str(job.target)}
-    names |= {"input": str(job.source), "relative": job.relative.as_posix()}
+        names |= {"output": str(job.target)}
     names |= {"track": job.track or fields.get("track")}
     return Record(**{**fields, **names})
 
@@ -69,7 +70,8 @@ def run_job(job: Job, function: JobFunction, base: Mapping[str, Any]) -> Record:
     if job.action == "skip":
         record.status, record.reason = "skipped", job.reason
         return record
-    started, fields = time.perf_counter(), {}
+    started = time.perf_counter()
+    fields: Mapping[str, Any] = {}
     try:
         fields = function(job)
         record.status = "done"

@@ -10,7 +10,7 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 from enhance_cli.errors import AudioError
 
@@ -111,14 +111,14 @@ class ReportWriter:
 
     def __init__(self, path: Path | str | None):
         self.path = path
-        self._file = None
+        self._file: IO[bytes] | None = None
 
-    def __enter__(self):
+    def __enter__(self) -> "ReportWriter":
         if self.path is not None:
             try:
                 # Unbuffered appends of whole lines: shards may share a report, and a kill loses nothing.
                 self._file = open(self.path, "ab+", buffering=0)
-                self._end_broken_line()
+                _end_broken_line(self._file)
             except OSError as error:
                 raise self._failure(error) from error
         return self
@@ -139,12 +139,13 @@ class ReportWriter:
             except OSError as error:
                 raise self._failure(error) from error
 
-    def _end_broken_line(self) -> None:
-        """End a line that a crash cut short, so that it does not spoil the next record."""
-        if self._file.seek(0, os.SEEK_END) > 0:
-            self._file.seek(-1, os.SEEK_END)
-            if self._file.read(1) != b"\n":
-                self._file.write(b"\n")
-
     def _failure(self, error: OSError) -> AudioError:
         return AudioError(f"{self.path}: the report cannot be written ({error.strerror})", "choose another --report")
+
+
+def _end_broken_line(file: IO[bytes]) -> None:
+    """End a line that a crash cut short, so that it does not spoil the next record."""
+    if file.seek(0, os.SEEK_END) > 0:
+        file.seek(-1, os.SEEK_END)
+        if file.read(1) != b"\n":
+            file.write(b"\n")

@@ -102,7 +102,7 @@ def files_like(pattern: StoredFile) -> list[tuple[StoredFile, PurePosixPath]]:
 class Listings:
     """Tell which files exist. Every folder is listed once, however many of its files are asked for."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._names: dict[StoredFile, frozenset[str]] = {}
 
     def has(self, file: Path | StoredFile) -> bool:
@@ -138,8 +138,7 @@ def put(path: Path, file: StoredFile) -> None:
 
 
 def _placed(folder: StoredFile, keys: list[str], root: str) -> list[tuple[StoredFile, PurePosixPath]]:
-    scheme = URL.match(folder.url)[0]
-    files = []
+    files, scheme = [], _scheme(folder)
     for key in sorted(keys):
         below = PurePosixPath(posixpath.relpath(key, root) if key != root else posixpath.basename(key))
         if not any(part.startswith(".") for part in below.parts):
@@ -149,11 +148,16 @@ def _placed(folder: StoredFile, keys: list[str], root: str) -> list[tuple[Stored
 
 def _key(file: StoredFile) -> str:
     """Return bucket/path."""
-    return file.url[URL.match(file.url).end() :]
+    return file.url.removeprefix(_scheme(file))
+
+
+def _scheme(file: StoredFile) -> str:
+    """Return the start of an address, such as s3://."""
+    return file.url[: file.url.index("://") + 3]
 
 
 def _system(file: StoredFile) -> Any:
-    return _open_system(URL.match(file.url)[1].lower())
+    return _open_system(_scheme(file).removesuffix("://").lower())
 
 
 @lru_cache

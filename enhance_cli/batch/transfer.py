@@ -28,8 +28,11 @@ def fetched(job: Job) -> Iterator[Job]:
             folder = temporary / str(number)  # one each: two files may differ in their folders only
             folder.mkdir()
             local[file] = folder / file.name
-        here = lambda file: local.get(file, file)
-        if job.source in local:
+
+        def here(file: Path | StoredFile) -> Path:
+            return local[file] if isinstance(file, StoredFile) else file
+
+        if isinstance(job.source, StoredFile):
             fetch(job.source, here(job.source))
         try:
             parts = tuple((name, here(file)) for name, file in job.parts)
@@ -39,6 +42,6 @@ def fetched(job: Job) -> Iterator[Job]:
                 error.message = error.message.replace(str(path), str(file))
             raise
         for target in job.targets:
-            if target in local:
+            if isinstance(target, StoredFile):
                 for path in sorted(local[target].parent.iterdir()):  # the picture of --plot too
                     put(path, target.with_name(path.name))

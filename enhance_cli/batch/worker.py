@@ -45,10 +45,11 @@ class WorkerSpec:
         self, worker: Any, watch: Callable[[Transform], Transform] = lambda transform: transform
     ) -> JobFunction:
         """Return the function that does one job by `worker`, wherever the files are. `watch` wraps its transform, if any."""
-        if self.file_options is None:
+        options = self.file_options
+        if options is None:
             return with_remote_files(worker.process_job)
         transform = watch(worker.process)
-        return with_remote_files(lambda job: enhance_file(job, transform, self.file_options))
+        return with_remote_files(lambda job: enhance_file(job, transform, options))
 
 
 def with_remote_files(function: JobFunction) -> JobFunction:

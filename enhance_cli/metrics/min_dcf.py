@@ -24,4 +24,5 @@ def cost(
 
 def score(scores: np.ndarray, targets: np.ndarray, **settings: float) -> float:
     """Return minDCF of trials (arguments as in eer.score). `settings` are those of `cost`."""
-    return cost(*SortedTrials(scores, targets).rates(), **settings)
+    miss, false_alarm = SortedTrials(scores, targets).rates()
+    return cost(miss, false_alarm, **settings)

@@ -48,7 +48,7 @@ def score(mix: np.ndarray, stems: np.ndarray, estimates: np.ndarray, rate: int) 
 
     mix: (N,). stems, estimates: (K, N).
     """
-    scores = {"msdm": [[] for _ in stems], "active": [[] for _ in stems]}
+    scores: dict[str, list[list[float]]] = {"msdm": [[] for _ in stems], "active": [[] for _ in stems]}
     for window in windows(stems, rate):
         for number, (stem, estimate) in enumerate(zip(stems, estimates)):
             gain = si_sdr(estimate[window], stem[window]) - si_sdr(mix[window], stem[window])

@@ -49,11 +49,11 @@ def speakers(pairs: Sequence[tuple[int, int]], targets: np.ndarray) -> np.ndarra
 
     Target trials join recordings.
     """
-    pairs = np.asarray(pairs)
-    count = int(pairs.max()) + 1
-    one, other = pairs[np.asarray(targets, bool)].T
+    numbers = np.asarray(pairs)
+    count = int(numbers.max()) + 1
+    one, other = numbers[np.asarray(targets, bool)].T
     joined = coo_matrix((np.ones(len(one)), (one, other)), shape=(count, count))
-    return connected_components(joined, directed=False)[1][pairs]
+    return connected_components(joined, directed=False)[1][numbers]
 
 
 def bootstrap(

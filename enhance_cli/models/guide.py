@@ -7,6 +7,7 @@ knows 527 classes of sound, of which those with a voice count, singing included 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -59,7 +60,7 @@ def panns(rate: int, hop: int, device: torch.device) -> Guide:
     """Return the guide by PANNs: the highest probability among AudioSet's voices, for each 0.32 s."""
     entry = registry.find(PANNS, "guide")
     _, network = load_network(entry.path, entry.sha256)
-    return from_network(network.to(device), rate, hop)
+    return from_network(cast(cnn14.Cnn14DecisionLevel, network.to(device)), rate, hop)
 
 
 def from_network(network: cnn14.Cnn14DecisionLevel, rate: int, hop: int) -> Guide:

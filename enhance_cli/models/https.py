@@ -11,6 +11,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable
+from email.message import Message
 from pathlib import Path
 
 from enhance_cli.atomic import replace_path, unfinished_path
@@ -88,7 +89,7 @@ def _receive(url: str, unfinished: Path, progress: Progress) -> None:
         raise _Interrupted("the connection was cut")
 
 
-def _open(request: urllib.request.Request, unfinished: Path):
+def _open(request: urllib.request.Request, unfinished: Path) -> http.client.HTTPResponse:
     try:
         return urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS)
     except urllib.error.HTTPError as error:
@@ -101,14 +102,14 @@ def _open(request: urllib.request.Request, unfinished: Path):
         raise _Interrupted(getattr(error, "reason", None) or error) from error
 
 
-def _next(answer) -> bytes:
+def _next(answer: http.client.HTTPResponse) -> bytes:
     try:
         return answer.read(PIECE)
     except (OSError, http.client.HTTPException) as error:
         raise _Interrupted(error) from error
 
 
-def _identity(headers) -> str:
+def _identity(headers: Message) -> str:
     """Return an identifier of this version of the file for If-Range: a strong ETag, or the date."""
     tag = headers.get("ETag") or ""
     return tag if tag.startswith('"') else headers.get("Last-Modified") or ""

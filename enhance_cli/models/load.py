@@ -103,7 +103,7 @@ class Model:
         y = pad(y, (0, 0, 0, missing), mode="reflect" if reflect else "constant")
         return y, None if guide is None else pad(guide, (0, missing), value=torch.nan)
 
-    def _call(self, network: Callable, *inputs) -> Tensor:
+    def _call(self, network: Callable, *inputs: Tensor | None) -> Tensor:
         with autocast(self.device, self.precision):
             return network(*inputs).float()
 

@@ -10,7 +10,9 @@ With the mean a x0 + b y and the spread sigma of the process at time t, and F th
 Scalings of input and output follow the published SGMSE+ models (Richter et al., 2023 and 2025).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -38,11 +40,11 @@ class Prediction:
     sigma_min: float = 0.0
     time: str = "t"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ModelError(f"prediction {self.kind!r} is not known", f"choose from {', '.join(KINDS)}")
 
-    def estimate(self, network, process, x: Tensor, y: Tensor, t: Tensor) -> Tensor:
+    def estimate(self, network: Callable[..., Tensor], process: Any, x: Tensor, y: Tensor, t: Tensor) -> Tensor:
         """Return the clean estimate for the state x (B, 2, T, F) at time t (B,), where `network(x, y, t)` -> (B, 2, T,
         F).
         """

@@ -37,6 +37,12 @@ def published(name: str) -> registry.Entry:
     raise registry.unknown(name, [*registry.entries(), *registry.published()])
 
 
+def _source(entry: registry.Entry) -> registry.Source:
+    """Return the place where a published model comes from."""
+    assert entry.source is not None  # as that of all in registry.published()
+    return entry.source
+
+
 def pull(
     name: str,
     tell: Tell = lambda line: None,
@@ -49,7 +55,7 @@ def pull(
     Raises ModelError, leaving nothing half done.
     """
     entry = published(name)
-    source, pin = entry.source, folders.read_pin(name)
+    source, pin = _source(entry), folders.read_pin(name)
     if source.package:
         from enhance_cli.models.demucs import fetch
 
@@ -76,7 +82,7 @@ def pull(
 
     origin = {"origin": source.location, "revision": revision, "restriction": source.restriction}
     origin = {key: value for key, value in origin.items() if value}
-    convert_file(original, name, entry.path, source.converter, entry.licence, origin, half, entry.extractor)
+    convert_file(original, name, entry.path, source.converter or "auto", entry.licence, origin, half, entry.extractor)
     new = {"location": source.location, "revision": revision, "sha256": digest, "size": original.stat().st_size}
     new |= {"date": pin.get("date") or date.today().isoformat(), "model_sha256": file_sha256(entry.path)}
     where = folders.write_pin(name, new)
@@ -92,7 +98,7 @@ def pull(
 
 def _tell_terms(entry: registry.Entry, tell: Tell) -> None:
     """Tell the size and the licence of a model, and the restriction of its use, before it is fetched."""
-    source = entry.source
+    source = _source(entry)
     size = source.size or source.about
     about = "" if source.size else "about "
     tell(f"{entry.name}: {f'{about}{size / 1e6:,.1f} MB' if size else 'size not known'}, licence {entry.licence}")
@@ -119,10 +125,10 @@ def remove(name: str, forget: bool = False) -> list[Path]:
 
 
 def _fetch(entry: registry.Entry, expected: Expected, progress: https.Progress) -> Path:
-    source = entry.source
-    if source.repo:
+    source = _source(entry)
+    if source.repo and source.file:
         return download.hub_file(source.repo, source.file, expected.revision, entry.name)
-    return download.url_to(source.url, _folder(entry.name) / download.url_file(source.url), progress)
+    return download.url_to(source.location, _folder(entry.name) / download.url_file(source.location), progress)
 
 
 def _compare(entry: registry.Entry, original: Path, expected: Expected) -> str:
@@ -138,11 +144,11 @@ def _compare(entry: registry.Entry, original: Path, expected: Expected) -> str:
     shutil.rmtree(_folder(entry.name), ignore_errors=True)
     if expected.since is None:
         raise ModelError(
-            f"{entry.source.location}: not the recorded file ({wrong}); deleted",
+            f"{_source(entry).location}: not the recorded file ({wrong}); deleted",
             "run again; if that fails, the file has been changed and must not be trusted",
         )
     raise ModelError(
-        f"{entry.source.location}: no longer the file that was pulled on {expected.since} ({wrong}); deleted",
+        f"{_source(entry).location}: no longer the file that was pulled on {expected.since} ({wrong}); deleted",
         f"if its authors say why, run `enhance models remove --forget {entry.name}`, then pull",
     )
 

@@ -12,11 +12,7 @@ from pathlib import Path
 from enhance_cli.errors import ModelError
 from enhance_cli.models import download, folders
 from enhance_cli.models.spec import read_spec
-
-try:
-    import tomllib
-except ModuleNotFoundError:  # Python 3.10
-    import tomli as tomllib
+from enhance_cli.toml_lines import tomllib
 
 
 @dataclass(frozen=True)
@@ -132,7 +128,7 @@ def find(name: str | None, task: str | None) -> Entry:
 
 def pulled(entry: Entry) -> Entry:
     """Return a published model with the expected digest of its file. Raises ModelError if it is not here."""
-    if entry.source.package:
+    if entry.source is not None and entry.source.package:
         return entry
     if not entry.path.is_file():
         raise ModelError(f"{entry.name}: not here yet", f"run `enhance models pull {entry.name}`")

@@ -106,7 +106,7 @@ def extractor_id(name: str) -> str:
     """Return the id of the extractor with that name, id or file. Raises ModelError."""
     known = [e for e in [*registry.entries(), *registry.published()] if e.task == EXTRACTOR_TASK]
     for entry in known:
-        if name in (entry.name, entry.extractor):
+        if entry.extractor and name in (entry.name, entry.extractor):
             return entry.extractor
     spec = read_spec(registry.find(name, EXTRACTOR_TASK).path)
     if spec.task != EXTRACTOR_TASK or "id" not in spec.extractor:

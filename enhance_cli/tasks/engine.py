@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -66,7 +66,7 @@ class Engine:
         self.lanes = threads + min(spare, MAX_SPARE_LANES)
         self._waiting: deque[tuple[Order, Future]] = deque()
         self._lock = threading.Lock()
-        setting = {} if torch_threads is None else {"initializer": set_threads, "initargs": (torch_threads,)}
+        setting: Any = {} if torch_threads is None else {"initializer": set_threads, "initargs": (torch_threads,)}
         self._threads = ThreadPoolExecutor(threads, "windows", **setting)
 
     def map(self, orders: Iterable[Order]) -> Iterator[tuple[Window, np.ndarray]]:
@@ -107,11 +107,13 @@ class Engine:
                 future.set_result(result)
 
     def _take(self) -> list[tuple[Order, Future]]:
-        taken, left, shape = [], deque(), None
+        taken: list[tuple[Order, Future]] = []
+        left: deque[tuple[Order, Future]] = deque()
+        shape: tuple[int, ...] = ()
         with self._lock:
             while self._waiting and (not taken or (len(taken) + 1) * shape[0] <= self._together):
                 order, future = self._waiting.popleft()
-                if shape not in (None, order.window.audio.shape):
+                if shape not in ((), order.window.audio.shape):
                     left.append((order, future))
                 elif future.set_running_or_notify_cancel():
                     taken.append((order, future))
@@ -119,7 +121,7 @@ class Engine:
             self._waiting.extendleft(reversed(left))
         return taken
 
-    def _results(self, orders: list[Order]) -> list[np.ndarray | BaseException]:
+    def _results(self, orders: list[Order]) -> Sequence[np.ndarray | BaseException]:
         """Return the results.
 
         If several fail together they are tried one by one, so that no file fails because of another.

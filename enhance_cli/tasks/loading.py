@@ -78,7 +78,7 @@ def load_denoiser_model(
     return load_file(entry.path, chosen, precision, entry.sha256)
 
 
-def facts_of(model: Any) -> dict[str, str]:
+def facts_of(model: Any) -> dict[str, Any]:
     """Return the fields of records that say what computes."""
     return {"runtime": model.runtime, "device": str(model.device), "precision": model.precision}
 

@@ -38,7 +38,7 @@ def resampled(blocks: Iterable[np.ndarray], resampler: Resampler, channels: int)
 class Waiting:
     """Hold the input that has been read but whose result is not there yet."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.held: deque[np.ndarray] = deque()
         self.samples = 0
 

@@ -3,6 +3,7 @@
 The suffix of a file selects its format. Nothing that is read is executed: pickles and commands inside are refused.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 from enhance_cli.catalogue import Catalogue
@@ -87,9 +88,9 @@ def write(parts: list[Path], vectors: Vectors, form: str, target: Path) -> None:
         writer(parts[0], vectors)
 
 
-def _member(catalogue: Catalogue, form: str | None):
+def _member(catalogue: Catalogue, form: str | None) -> Callable:
     try:
-        return catalogue[form]
+        return catalogue[str(form)]
     except ModuleNotFoundError as error:
         hint = "pip install 'enhance-cli[embeddings]'"
         raise EnhanceError(f".{form} files need the package {error.name}", hint) from error

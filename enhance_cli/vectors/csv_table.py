@@ -58,7 +58,7 @@ def _columns_of_numbers(path: Path, names: list[str], header: bool) -> list[str]
     return found if pa.types.is_floating(table.schema.field(found[0]).type) else []
 
 
-def _table(source, names: list[str], header: bool, numbers: list[str]) -> pa.Table:
+def _table(source: Path | pa.BufferReader, names: list[str], header: bool, numbers: list[str]) -> pa.Table:
     """Return the file with the columns `numbers` as float32, where an empty cell is missing, and all others as strings."""
     kinds = {name: pa.float32() if name in numbers else pa.string() for name in names}
     return arrow.read_csv(

@@ -16,7 +16,10 @@ from enhance_cli.errors import VectorError
 from enhance_cli.vectors.table import Vectors
 
 BINARY = b"\0B"
-PLAIN = {b"\0BFV \4": np.dtype("<f4"), b"\0BDV \4": np.dtype("<f8")}  # what a vector begins with; its length follows
+PLAIN: dict[bytes, np.dtype] = {
+    b"\0BFV \4": np.dtype("<f4"),
+    b"\0BDV \4": np.dtype("<f8"),
+}  # the first bytes of a vector, which its length follows
 HEAD = 10  # bytes, with the length
 LONGEST_ID = 4096
 BUFFER = 1 << 20  # bytes, for archives
@@ -29,7 +32,8 @@ def read_ark(path: Path) -> Vectors:
     data = _open(path)
     if plain := _plain_archive(data):
         return plain
-    pairs, position, binary = [], 0, True
+    pairs: list[Entry] = []
+    position, binary = 0, True
     while (position := _after_blanks(data, position)) < len(data):
         end = data.find(b" ", position)
         if end < 0:
@@ -72,16 +76,16 @@ def _plain_archive(data: mmap.mmap) -> Vectors | None:
     dtype, length = _plain_dtype(head)
     if not length:
         return None
-    names, values, position, size = [], [], 0, len(data)
+    found, values, position, size = [], [], 0, len(data)
     while position < size:
         end = data.find(b" ", position, position + LONGEST_ID)
         start = end + 1 + HEAD
         if end < 0 or data[end + 1 : start] != head or start + length > size:
             return None
-        names.append(data[position:end])
+        found.append(data[position:end])
         position = start + length
         values.append(data[start:position])
-    names = b" ".join(names).decode().split(" ")
+    names = b" ".join(found).decode().split(" ")
     if any(name != name.strip() for name in names):
         return None
     rows = np.frombuffer(b"".join(values), dtype).reshape(len(names), -1)

@@ -75,7 +75,7 @@ class _Crew:
 
     def __init__(self, spec: WorkerSpec, facts: Mapping[str, Any], devices: Sequence[str], todo: Mapping[int, Job]):
         self.spec, self.facts, self.left = spec, dict(facts), dict(todo)
-        self.waiting, self.suspects = deque(todo), deque()
+        self.waiting, self.suspects = deque(todo), deque[int]()
         self.tried_again: set[int] = set()
         self.deaths = 0
         self.workers: list[_Worker] = []
@@ -86,11 +86,10 @@ class _Crew:
         while self.left:
             for worker in self.workers:
                 self._feed(worker)
-            by_pipe = {worker.pipe: worker for worker in self.workers}
-            for pipe in wait(list(by_pipe)):
-                worker = by_pipe[pipe]
+            ready = wait([worker.pipe for worker in self.workers])
+            for worker in [worker for worker in self.workers if worker.pipe in ready]:
                 try:
-                    said = pipe.recv()
+                    said = worker.pipe.recv()
                 except (EOFError, OSError):
                     self._bury(worker, count)
                 else:
@@ -183,7 +182,7 @@ def serve(pipe: Connection, spec: WorkerSpec, facts: Mapping[str, Any]) -> None:
     except EnhanceError as error:
         pipe.send(("refused", error))
         return
-    stop, inbox, lock = threading.Event(), queue.SimpleQueue(), threading.Lock()
+    stop, inbox, lock = threading.Event(), queue.SimpleQueue[tuple[int, Job] | None](), threading.Lock()
     function = spec.job_function(worker, lambda transform: interruptible(stop, transform))
     lanes, facts = worker.lanes, {**facts, **found}
 

@@ -12,7 +12,7 @@ from typing import Any
 from enhance_cli import __version__
 from enhance_cli.atomic import Busy
 from enhance_cli.batch.backends.threads import run
-from enhance_cli.batch.outcome import sendable
+from enhance_cli.batch.outcome import JobFunction, sendable
 from enhance_cli.batch.outputs import Job
 from enhance_cli.batch.record import Record
 from enhance_cli.batch.safety.temporary import temporary_folder
@@ -25,7 +25,7 @@ PATIENCE = 60  # seconds that a worker on a lost machine may go on writing
 class Tries:
     """Count how often each job has been begun. It lives beside the driver, so that it outlives the workers."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.counts: Counter[int] = Counter()
 
     def begin(self, number: int) -> int:
@@ -42,7 +42,8 @@ class Slot:
     """
 
     def __init__(self, spec: WorkerSpec, facts: Mapping[str, Any], weights: Any, tries: Any, max_tries: int):
-        self.refused, self.function, self.facts = None, None, dict(facts)
+        self.refused: EnhanceError | None = None
+        self.facts = dict(facts)
         self.tries, self.max_tries = tries, max_tries
         try:
             if facts["version"] != __version__:
@@ -50,7 +51,7 @@ class Slot:
                 raise EnhanceError(message, "install the same version on every machine")
             with temporary_folder() as folder:
                 worker, found = _with_file(spec, weights, folder).load_worker()
-            self.function = spec.job_function(worker)
+            self.function: JobFunction = spec.job_function(worker)
             self.facts |= found
         except EnhanceError as error:
             self.refused = error

@@ -34,7 +34,7 @@ class EmbeddingCheckpoint:
         if self.path is not None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._stack.enter_context(locked(self.path, self.target, wait=False))
-            lines = self._read()
+            lines = self._read(self.path)
             self._file = self._stack.enter_context(
                 self.path.open("ab", buffering=0)
             )  # a line is there once it is written
@@ -46,7 +46,7 @@ class EmbeddingCheckpoint:
                 self._write(self.header)
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         if self.path is not None and not self.rows:
             self.delete()
         self._stack.close()
@@ -73,9 +73,10 @@ class EmbeddingCheckpoint:
         if self.path is not None:
             self.path.unlink(missing_ok=True)
 
-    def _read(self) -> list[dict]:
+    @staticmethod
+    def _read(path: Path) -> list[dict]:
         lines = []
-        for line in self.path.read_bytes().splitlines():
+        for line in path.read_bytes().splitlines():
             with contextlib.suppress(ValueError):  # a line that a kill has broken
                 lines.append(json.loads(line))
         return lines

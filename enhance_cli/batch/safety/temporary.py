@@ -14,7 +14,7 @@ from pathlib import Path
 try:
     import fcntl
 except ImportError:  # Windows: what a killed run has left stays
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]
 
 PREFIX, HELD = "enhance-temporary-", "held"
 

@@ -4,7 +4,7 @@ import json
 import struct
 from dataclasses import replace
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import torch
 from torch import Tensor
@@ -123,7 +123,8 @@ def _stream(file: IO[bytes], weights: dict[str, Tensor], spec: Spec, half: bool)
     Memory holds one tensor, however many gigabytes the checkpoint has.
     """
     dtypes = {name: _dtype(name, half) for name in weights}
-    header, end = {"__metadata__": spec.to_metadata()}, 0
+    header: dict[str, dict[str, Any]] = {"__metadata__": spec.to_metadata()}
+    end = 0
     for name, tensor in weights.items():
         begin, end = end, end + tensor.numel() * dtypes[name].itemsize
         kind = "F16" if dtypes[name] == torch.float16 else "F32"

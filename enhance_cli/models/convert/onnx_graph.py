@@ -1,6 +1,7 @@
 """Parse ONNX files as data: the graph and the arrays in it. Nothing is executed, no other file is opened."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,7 +11,7 @@ from enhance_cli.errors import ModelError
 REMEDY = "use the torch file of the same model"
 
 
-def read_graph(source: Path, content: bytes | None = None):
+def read_graph(source: Path, content: bytes | None = None) -> Any:
     """Return the graph of the ONNX file `source`, or of its `content` if that was read elsewhere.
 
     Raises ModelError for a file that is missing or damaged, or where the package onnx is not installed.
@@ -28,7 +29,7 @@ def read_graph(source: Path, content: bytes | None = None):
         raise ModelError(f"{source}: not an ONNX file ({' '.join(str(error).split())})", "load it again") from error
 
 
-def read_tensors(source: Path, graph) -> dict[str, Tensor]:
+def read_tensors(source: Path, graph: Any) -> dict[str, Tensor]:
     """Return the arrays stored in `graph` by name: initializers, and the values of Constant nodes by their output.
 
     Raises ModelError if one lies in another file.
@@ -50,7 +51,7 @@ def has_initializer(source: Path, name: str) -> bool:
     return any(tensor.name == name for tensor in read_graph(source).initializer)
 
 
-def next_node(graph, name: str, kind: str = "Conv"):
+def next_node(graph: Any, name: str, kind: str = "Conv") -> Any:
     """Return the first node of operator type `kind` that follows the tensor `name` with no other such node between.
 
     Raises LookupError if there is none.

@@ -52,7 +52,7 @@ def convert(source: Path) -> tuple[dict[str, Tensor], Spec]:
     )
 
 
-def is_panns(found) -> bool:
+def is_panns(found: object) -> bool:
     return isinstance(found, dict) and isinstance(found.get("model"), dict) and "bn0.weight" in found["model"]
 
 

@@ -8,7 +8,7 @@ and classes that are replaced by an inert stub. Only then torch's restricted rea
 import pickletools
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 
@@ -40,10 +40,10 @@ TENSORS = {
 class Inert(dict):
     """Replace a foreign class: take any arguments, keep items and attributes as plain data, do nothing."""
 
-    def __new__(cls, *_, **__):
+    def __new__(cls, *_: Any, **__: Any) -> "Inert":
         return super().__new__(cls)
 
-    def __init__(self, *_, **__):
+    def __init__(self, *_: Any, **__: Any) -> None:
         super().__init__()
 
     def __setstate__(self, state: Any) -> None:
@@ -118,15 +118,16 @@ def named_globals(path: Path) -> set[str]:
         raise _damaged(path, error) from error
 
 
-def _globals(file) -> set[str]:
+def _globals(file: IO[bytes]) -> set[str]:
     """Return the names in one pickle.
 
     Where a name is put together on the stack, every pair of strings that could form it is included.
     """
-    names, texts = set(), []
+    names: set[str] = set()
+    texts: list[str] = []
     for opcode, value, _ in pickletools.genops(file):
         if opcode.name in ("GLOBAL", "INST"):
-            names.add(value.replace(" ", ".", 1))
+            names.add(str(value).replace(" ", ".", 1))
         elif opcode.name == "STACK_GLOBAL":  # which torch never writes and its restricted reader refuses
             names.add(".".join(texts[-2:]) or "?")
         elif opcode.name in ("EXT1", "EXT2", "EXT4"):

@@ -38,9 +38,10 @@ def convert(source: Path) -> tuple[dict[str, Tensor], Spec]:
         weights = fitting(source, state, "ecapa_seed", args, ignored=("torchmfcc.", "bn6.", "__"))
         spec = extractor_spec(source, "ecapa_seed", IDS[256], args["dimension"], network_args=args)
         return weights, spec
-    args = {"dimension": _size(source, state, "fc.weight"), "floor": 1e-5 if clova else 1e-4}
-    weights = fitting(source, state, "resnet_se34", args, ignored=("torchfb.", "instancenorm.", "__"))
-    return weights, extractor_spec(source, "resnet_se34", IDS[512], args["dimension"], network_args=args)
+    dimension = _size(source, state, "fc.weight")
+    options = {"dimension": dimension, "floor": 1e-5 if clova else 1e-4}
+    weights = fitting(source, state, "resnet_se34", options, ignored=("torchfb.", "instancenorm.", "__"))
+    return weights, extractor_spec(source, "resnet_se34", IDS[512], dimension, network_args=options)
 
 
 def _repair(source: Path, state: dict[str, Tensor]) -> tuple[dict[str, Tensor], Spec]:

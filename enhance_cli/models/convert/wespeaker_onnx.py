@@ -5,6 +5,7 @@ and are identified by order and size. It may have put the subtraction of a mean 
 """
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -46,7 +47,7 @@ def convert(source: Path) -> tuple[dict[str, Tensor], Spec]:
     return weights, extractor_spec(source, NETWORK, ID, args["dimension"], network_args=args)
 
 
-def _mean(graph, tensors: dict[str, Tensor]) -> Tensor:
+def _mean(graph: Any, tensors: dict[str, Tensor]) -> Tensor:
     """Return the vector that is subtracted from the embedding at the end, or zero."""
     outputs = {output.name for output in graph.output}
     last = [n for n in graph.node if n.op_type == "Sub" and n.output[0] in outputs and n.input[1] in tensors]
@@ -59,13 +60,13 @@ def _after(name: str) -> str:
     return layer.removesuffix("0") + "1" if layer.endswith("shortcut.0") else layer.replace("conv", "bn")
 
 
-def _follower(graph, node):
+def _follower(graph: Any, node: Any) -> Any:
     """Return the batch normalization that takes the node's output, or None if it was folded away."""
     nodes = (n for n in graph.node if n.op_type == "BatchNormalization" and n.input[0] == node.output[0])
     return next(nodes, None)
 
 
-def _normalization(name: str, follower, node, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def _normalization(name: str, follower: Any, node: Any, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """Return the weights of a normalization, as stored or neutral.
 
     The neutral one only adds the bias of the convolution into which it was folded.

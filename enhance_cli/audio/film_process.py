@@ -24,6 +24,7 @@ import av
 from av.stream import Discard, Disposition
 
 from enhance_cli.audio.decoder import Source, bound_memory, choose, origin, restart_watch, send
+from enhance_cli.audio.film_sound import Sound
 
 BUFFER = 1 << 20  # bytes read at once
 _FAMILIES = {"mov": ("mp4", "mov"), "matroska": ("matroska", "webm"), "avi": ("avi",)}  # demuxer: muxers of its streams
@@ -36,7 +37,6 @@ _PLACED = frozenset(  # texts for which MP4 and MOV have a place of their own
      "creation_time", "author", "make", "model", "location", "language", "timecode", *_OF_THE_FILE)
 )  # fmt: skip
 MARK = "ENHANCED_BY"  # as in mark.py, whose libraries this process does not need
-_DELAYS = {"libmp3lame": 1105, "mp2": 481, "ac3": 256, "eac3": 256, "aac": 1024}  # samples that encoders put in front
 
 
 class Unable(ValueError):
@@ -192,7 +192,7 @@ class Film:
         stream.codec_context.format = _nearest(stream.codec_context.codec, request)
         if request["bitrate"]:
             stream.bit_rate = request["bitrate"]
-        if request["encoder"] == "libmp3lame" and self._muxer == "avi":
+        if request["encoder"] == "libmp3lame" and (self._muxer == "avi" or request["late"]):
             stream.options = {"reservoir": "0"}  # no packet needs the one before it
         texts = {n: t for n, t in replaced.metadata.items() if not n.lower().startswith(_OF_THE_OLD_SOUND)}
         stream.metadata.update(texts)
@@ -254,83 +254,6 @@ class Film:
             packet.stream = self._copies[number]
             self._output.mux(packet)
         sound.finish()
-
-
-class Sound:
-    """Encode the new sound from a pipe. Its first `late` samples are the silence before it begins."""
-
-    def __init__(self, pipe: BinaryIO, stream, output, request: dict):
-        self._pipe, self._stream, self._output = pipe, stream, output
-        self._rate, self._channels, self._late = request["rate"], request["channels"], request["late"]
-        self._kind, self._layout = request["samples"], request["layout"]
-        self._width = {"s16": 2, "s32": 4, "flt": 4}[self._kind] * self._channels
-        codec = stream.codec_context
-        self._resampler = av.AudioResampler(format=codec.format.name, layout=self._layout, rate=self._rate)
-        self._position, self._ended, self._whole = 0, False, request["muxer"] != "avi"
-        if not self._whole:
-            self._skip_delay(request["encoder"])
-
-    def _skip_delay(self, encoder: str) -> None:
-        """Encode silence, so that the encoder's delay ends with a packet.
-
-        AVI cannot say that a track begins with samples that are not sound, so the packets of these are left out.
-        """
-        self._stream.codec_context.open()
-        length = self._stream.codec_context.frame_size or 1
-        silence = -_DELAYS.get(encoder, 0) % length
-        if silence:
-            self._encode(self._frame(bytes(silence * self._width), silence, -silence))
-
-    def go_to(self, seconds: float) -> None:
-        """Encode up to a time in seconds, or to the end."""
-        while not self._ended and self._position < seconds * self._rate:
-            self._next()
-
-    def finish(self) -> None:
-        """Encode what is left."""
-        while not self._ended:
-            self._next()
-        self._encode(None)
-        self._mux(self._stream.encode(None))
-
-    def _next(self) -> None:
-        restart_watch()
-        (length,) = struct.unpack("<I", self._taken(4))
-        if not length:
-            self._ended = True
-            return
-        data = self._taken(length)
-        count = length // self._width
-        skip = min(max(self._late - self._position, 0), count)
-        begin, self._position = self._position + skip, self._position + count
-        if skip == count:
-            return
-        self._encode(self._frame(data[skip * self._width :], count - skip, begin))
-
-    def _frame(self, data: bytes, count: int, begin: int):
-        frame = av.AudioFrame(format=self._kind, layout=self._layout, samples=count)
-        frame.planes[0].update(_padded(data, frame.planes[0].buffer_size))
-        frame.sample_rate, frame.pts, frame.time_base = self._rate, begin, Fraction(1, self._rate)
-        return frame
-
-    def _encode(self, frame) -> None:
-        for converted in self._resampler.resample(frame):
-            self._mux(self._stream.encode(converted))
-
-    def _mux(self, packets) -> None:
-        for packet in packets:
-            if self._whole or packet.pts is None or packet.pts >= 0:
-                self._output.mux(packet)
-
-    def _taken(self, length: int) -> bytes:
-        data = self._pipe.read(length)
-        if len(data) < length:
-            raise EOFError("the sound ended before its end")
-        return data
-
-
-def _padded(data: bytes, size: int) -> bytes:
-    return data + bytes(size - len(data))
 
 
 def _tag(stream) -> str:

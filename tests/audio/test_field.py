@@ -81,12 +81,16 @@ def test_a_recorder_cut_off_keeps_its_bits_and_its_bext(enhance):
 
 
 def test_a_camera_gives_24_bits(enhance):
-    fields, target = enhance("camera_24bit.mov")
+    fields, target = enhance("camera_24bit.mov", "camera.wav")
     source = (FIELD / "camera_24bit.mov").read_bytes()
     raw = target.read_bytes()
     samples = raw[raw.index(b"data") + 8 :][:144000]
     assert soundfile.info(target).subtype == "PCM_24" and samples in source
     assert any("MOV cannot be written" in note for note in fields["notes"])
+    fields, film = enhance("camera_24bit.mov")
+    audio, file = read(film)
+    assert (film.suffix, file.info.subtype, fields["notes"]) == (".mov", "PCM_24", [])
+    assert np.array_equal(audio, read(FIELD / "camera_24bit.mov")[0])
 
 
 def test_a_flac_of_32_bits_says_what_is_lost_or_loses_nothing(enhance):
@@ -111,10 +115,14 @@ def test_the_mask_of_71_is_kept(enhance):
 
 
 def test_sound_that_starts_late_lies_under_its_picture(enhance):
-    fields, target = enhance("sound_starts_late.mp4")
+    fields, target = enhance("sound_starts_late.mp4", "late.wav")
     audio, _ = read(target)
     first = np.flatnonzero(np.abs(audio[0]) > 0.01)[0] / 48000
     assert 0.77 < first < 0.9 and "begins 0.778 s after the picture" in fields["notes"][0]
+    _, film = enhance("sound_starts_late.mp4")
+    audio, file = read(film)
+    assert abs(np.flatnonzero(np.abs(audio[0]) > 0.01)[0] / 48000 - first) < 0.001
+    assert abs(file.info.late - open_audio(FIELD / "sound_starts_late.mp4").info.late) <= 1
 
 
 def test_id3_in_front_of_a_flac_does_not_truncate_it(enhance):

@@ -7,7 +7,7 @@ here before anything is computed.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -127,7 +127,8 @@ def extractor_for(repairer: Repairer, name: str | None) -> Extractor | GraphExtr
         )
     model, entry = repairer.model, registry.find(named(name or wanted), EXTRACTOR_TASK)
     if model.runtime != "onnx" and entry.path.suffix != ".onnx":
-        return load_extractor(name or wanted, model.device)
+        device: Any = model.device  # of torch, as the model is
+        return load_extractor(name or wanted, device)
     if extractor_obstacle(entry) is None:
         return load_extractor_graph(entry, getattr(model, "threads", None))
     set_threads(getattr(model, "threads", None))

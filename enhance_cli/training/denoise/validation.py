@@ -1,6 +1,6 @@
 """Validate on held-out speakers and noises: fixed mixtures, default steps, SI-SDR and (where installed) PESQ."""
 
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +10,12 @@ from enhance_cli import metrics
 from enhance_cli.audio.resample import resample
 from enhance_cli.errors import AudioError, EnhanceError, UsageError
 from enhance_cli.models.deep_filter_stream import DeepFilterStream
-from enhance_cli.models.guide import load_guide
 from enhance_cli.models.load import Model
-from enhance_cli.samplers import SAMPLERS
 from enhance_cli.training.denoise import samples
 
 SCORED_RATE = 16000  # Hz
 MEASURES = ("si_sdr", "estoi", "pesq")
+BATCH = 8  # mixtures denoised at a time
 SI_SDR_RANGE_DB = (-30.0, 50.0)  # or one silent estimate, or one mixture without noise, would decide the mean
 
 
@@ -79,29 +78,24 @@ class Validation:
 def enhance(model: Model, noisy: np.ndarray, first: np.ndarray | None = None) -> np.ndarray:
     """Denoise mixtures (K, N), given the first stage's estimates of them where there is one, in the model's default steps.
 
-    Returns (K, N). The noise is the same every time.
+    Returns (K, N), by the object that denoises files (models.windowed_denoiser). The noise is the same every time.
     """
     if model.extractor:
         return DeepFilterStream(model.extractor, len(noisy)).push(noisy, last=True)[: len(noisy)]
-    spec, process = model.spec, model.process
-    steps, sampler = spec.choose(None, None)
-    enhanced, generator = [], torch.Generator().manual_seed(0)
-    guide = load_guide(spec.choose_guide(None), spec.sample_rate, model.frontend.hop, model.device)
-    for index in range(0, len(noisy), 8):
-        batch = torch.from_numpy(noisy[index : index + 8]).to(model.device)
-        y, told = model.pad_frames(model.frontend.analyze(batch), guide and guide(batch))
-        conditions = {} if told is None else {"guide": told}
-        if first is not None:
-            estimates = torch.from_numpy(first[index : index + 8]).to(model.device)
-            conditions["first"], _ = model.pad_frames(model.frontend.analyze(estimates))
-        draw = lambda: torch.randn(y.shape, generator=generator)  # noqa: B023 - used up before y changes
-        noise = lambda: process.noise_scale * draw().to(model.device)  # noqa: B023
-        estimate = model.sample(
-            partial(SAMPLERS[sampler], **spec.sampler_args.get(sampler, {})), y, steps, noise, **conditions
-        )
-        enhanced.append(model.frontend.synthesize(estimate, batch.shape[1]).cpu().numpy())
-    result = np.concatenate(enhanced)
-    return result if first is None else first + np.float32(spec.refinement) * (result - first)
+    windowed = model.windowed(steps=None, sampler=None, sampler_args={}, guide=None, seed=0)
+    span = -(-noisy.shape[1] // windowed.grid) * windowed.grid  # positions differ, and so does the noise
+    enhanced: list[np.ndarray] = []
+    for begin in range(0, len(noisy), BATCH):
+        batch = noisy[begin : begin + BATCH]
+        starts = [(begin + index) * span for index in range(len(batch))]
+        if first is None:
+            changes = windowed.changes(list(batch[:, None]), starts, [np.ones((1, 1))] * len(batch))
+            enhanced += [mixture + change[0] for mixture, change in zip(batch, changes)]
+        else:
+            estimates = first[begin : begin + BATCH]
+            changes = windowed.refinements(list(np.stack([batch, estimates], axis=1)), starts)
+            enhanced += [estimate + change[0] for estimate, change in zip(estimates, changes)]
+    return np.stack(enhanced)
 
 
 def score_pairs(clean: np.ndarray, enhanced: np.ndarray, rate: int) -> dict[str, float]:

@@ -18,6 +18,7 @@ from enhance_cli.audio.read import AudioFile
 COLUMNS = 1000  # at least as many, in recordings of 10 s or more, and less than twice as many
 ROWS = 320
 _WINDOW = 0.032  # seconds
+_FINEST = 0.002  # seconds of a column of the waveform
 _BATCH = 256  # windows transformed at once
 
 
@@ -49,7 +50,7 @@ def overview(audio: AudioFile, *, start: float = 0.0, duration: float | None = N
     meter = Meter(info.rate, info.channels, layout=info.layout)
     spectrum = _Spectrum(info.rate, info.channels, info.frames)
     waveform = _Columns(lambda a, b: np.stack([np.minimum(a[0], b[0]), np.maximum(a[1], b[1])]))
-    piece = max(spectrum.step, 1)
+    piece = max(round(_FINEST * info.rate), 1)
     rest = np.zeros((info.channels, 0), np.float32)
     for block in audio.blocks(start=start, duration=duration):
         meter.push(block)
@@ -70,20 +71,20 @@ def overview(audio: AudioFile, *, start: float = 0.0, duration: float | None = N
 
 
 def spectral_change(before: Overview, after: Overview, gain: float = 0.0) -> float | None:
-    """Return the mean difference of two spectra in dB, over the band and the time that both have, None without any.
+    """Return the mean difference of two spectra in dB over the time that both have, None for two silent ones.
 
     `gain`: dB that the second was made louder as a whole, which is no change. What is 80 dB or more below the loudest
-    point counts as silence.
+    point counts as silence, and so does a band that only the other one has.
     """
-    a, b = before.spectrum, after.spectrum * 10 ** (-gain / 10)
-    columns = min(a.shape[1], b.shape[1])
-    if not columns or not max(a.max(), b.max()) > 0:
-        return None
-    band = min(before.rate, after.rate) / 2
-    a, b = (_resized(x[: _rows_below(band, rate, x)], columns) for x, rate in ((a, before.rate), (b, after.rate)))
-    rows = min(len(a), len(b))
-    a, b = (_resized(x.T, rows).T for x in (a, b))
+    columns = min(before.spectrum.shape[1], after.spectrum.shape[1])
+    height = max(survey.rate / len(survey.spectrum) for survey in (before, after))  # of a row, in Hz, twice
+    spectra = [_resized(survey.spectrum, columns) for survey in (before, after)]
+    a, b = (_resized(x.T, round(y.rate / height)).T for x, y in zip(spectra, (before, after), strict=True))
+    rows = max(len(a), len(b))
+    a, b = (np.pad(x, ((0, rows - len(x)), (0, 0))) for x in (a, b * 10 ** (-gain / 10)))
     floor = max(a.max(), b.max()) * 1e-8
+    if not floor > 0:
+        return None
     return float(np.abs(10 * np.log10(np.maximum(a, floor) / np.maximum(b, floor))).mean())
 
 
@@ -92,7 +93,7 @@ class _Spectrum:
 
     def __init__(self, rate: int, channels: int, frames: int | None):
         self.size = max(2 * round(_WINDOW * rate / 2), 16)
-        fitting = self.size // 2 if frames is None else frames // COLUMNS
+        fitting = self.size // 4 if frames is None else frames // COLUMNS
         self.step = min(max(fitting, self.size // 8), self.size)
         self.columns = _Columns(lambda a, b: (a + b) / 2)
         window = np.hanning(self.size + 1)[:-1]
@@ -162,10 +163,6 @@ def _pooled(power: np.ndarray) -> np.ndarray:
     by = math.ceil(len(power) / ROWS)
     whole = len(power) // by * by
     return power[:whole].reshape(-1, by, power.shape[1]).mean(axis=1)
-
-
-def _rows_below(band: float, rate: int, power: np.ndarray) -> int:
-    return max(1, round(len(power) * band / (rate / 2)))
 
 
 def _resized(power: np.ndarray, columns: int) -> np.ndarray:

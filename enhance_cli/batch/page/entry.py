@@ -32,7 +32,8 @@ def recordings(record: dict[str, Any]) -> list[Recording]:
     if record.get("vectors") is not None:
         return []
     parts = record.get("parts") or {}
-    level = lambda when: {name: record.get(f"{name}_{when}") for name in LEVELS}
+    cutoff = ("cutoff",) if record.get("cutoff_before") else ()
+    level = lambda when: {name: record.get(f"{name}_{when}") for name in (*LEVELS, *cutoff)}
     found = [Recording("mix" if parts else "before", _local(record, record["input"]), level("before"))]
     if record["status"] == "failed":
         return found

@@ -6,8 +6,13 @@ const make = (tag, text = "", attributes = {}) => {
   for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
   return element;
 };
-const signed = (x, digits = 1) => (x === null ? "" : `${x < 0 ? "\u2212" : x > 0 ? "+" : ""}${Math.abs(x).toFixed(digits)}`);
-const plain = (x, digits = 1) => (x === null ? "" : `${x < 0 ? "\u2212" : ""}${Math.abs(x).toFixed(digits)}`);
+const numeral = (x, plus, digits) => {
+  if (x === null) return "";
+  const size = Math.abs(x).toFixed(digits);
+  return `${Number(size) === 0 ? "" : x < 0 ? "\u2212" : plus}${size}`;
+};
+const signed = (x, digits = 1) => numeral(x, "+", digits);
+const plain = (x, digits = 1) => numeral(x, "", digits);
 const clock = (s, digits = 0) => {
   const rest = (s % 60).toFixed(digits);
   const full = digits ? rest.padStart(3 + digits, "0") : rest.padStart(2, "0");
@@ -123,8 +128,9 @@ function open(entry) {
   entry.row.setAttribute("aria-current", "true");
   history.replaceState(null, "", `#${entry.index + 1}`);
   $("name").textContent = entry.name;
-  $("facts").textContent = [...entry.facts].join(" \u00b7 ");
-  fail([...new Set([entry.reason, entry.problem])].filter(Boolean).join("\n"));
+  const skipped = entry.status === "skipped"; // for a reason that is no error
+  $("facts").textContent = [...entry.facts, ...(skipped ? [entry.reason] : [])].join(" \u00b7 ");
+  fail([...new Set([skipped ? "" : entry.reason, entry.problem])].filter(Boolean).join("\n"));
   choices(entry);
   lanes(entry);
   measures(entry);
@@ -206,12 +212,14 @@ function measures(entry) {
     ["Loudness", "loudness", "LUFS", "LU"],
     ["Peak", "peak", "dBFS", "dB"],
     ["Noise floor", "noise_floor", "dBFS", "dB"],
+    ...(known(entry.levels[0].cutoff) ? [["Treble up to", "cutoff", "Hz", "Hz"]] : []),
   ].map(([title, key, unit, step]) => {
     const row = make("tr");
+    const digits = unit === "Hz" ? 0 : 1;
     row.append(make("th", title, { scope: "row" }));
-    for (const take of entry.levels) row.append(make("td", known(take[key]) ? `${plain(take[key])} ${unit}` : "none"));
+    for (const take of entry.levels) row.append(make("td", known(take[key]) ? `${plain(take[key], digits)} ${unit}` : "none"));
     const by = both ? difference(entry.levels[0][key], entry.levels[1][key]) : null;
-    if (both) row.append(make("td", by === null ? "" : `${signed(by)} ${step}`));
+    if (both) row.append(make("td", by === null ? "" : `${signed(by, digits)} ${step}`));
     return row;
   });
   const body = make("tbody");
@@ -235,7 +243,7 @@ function texts(entry) {
 
 function matched() {
   const gains = player.gains();
-  const said = gains.map((gain, i) => (gain < 0.999 ? `${current.takes[i].label} ${signed(20 * Math.log10(gain))} dB` : ""));
+  const said = gains.map((gain, i) => (gain < 0.994 ? `${current.takes[i].label} ${signed(20 * Math.log10(gain))} dB` : ""));
   $("matched").textContent = said.filter(Boolean).length ? `(${said.filter(Boolean).join(", ")})` : "";
 }
 

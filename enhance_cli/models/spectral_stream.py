@@ -13,7 +13,7 @@ from torch import Tensor
 
 from enhance_cli.audio.centered_frames import Analysis, Synthesis, make_window
 
-CHUNK = 64  # frames that are computed at a time
+CHUNK = 30720  # samples whose frames are computed at a time: 0.64 s at 48 kHz, and longer where frames are smaller
 
 
 class SpectralNetwork(Protocol):
@@ -37,13 +37,15 @@ class SpectralStream:
         self._network, self._state = network, network.initial_state(channels)
         self._analysis = Analysis(channels, window, network.hop, end=network.end)
         self._synthesis = Synthesis(channels, window, network.hop)
+        self._chunk = CHUNK // network.hop  # frames
         self._late = network.delay  # frames still to be dropped from the beginning
         self._frames = 0  # that have been computed
 
     def push(self, block: np.ndarray, last: bool = False) -> np.ndarray:
         """Take the next samples (C, n). Returns the cleaned samples (C, m) that are ready, with `last` all the rest."""
         self._analysis.push(block)
-        done = [self._synthesis.push(self._spectra(CHUNK)) for _ in range(self._analysis.ready // CHUNK)]
+        chunks = self._analysis.ready // self._chunk
+        done = [self._synthesis.push(self._spectra(self._chunk)) for _ in range(chunks)]
         if last and self._analysis.samples:
             done += self._rest()
         return np.concatenate(done, axis=1) if done else np.zeros((len(block), 0), np.float32)
@@ -57,7 +59,7 @@ class SpectralStream:
         samples, hop = self._analysis.samples, self._network.hop
         frames = 1 + -(-samples // hop) + self._network.delay - self._frames
         self._analysis.finish(frames)
-        sizes = [CHUNK] * (frames // CHUNK) + [frames % CHUNK] * (frames % CHUNK > 0)
+        sizes = [self._chunk] * (frames // self._chunk) + [frames % self._chunk] * (frames % self._chunk > 0)
         spectra = np.concatenate([self._spectra(size) for size in sizes], axis=1)
         if not samples % hop:
             return [self._synthesis.push(spectra), self._synthesis.flush(samples)]

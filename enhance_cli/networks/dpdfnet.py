@@ -74,19 +74,20 @@ class DualPath(nn.Module):
 
     def __init__(self, channels: int):
         super().__init__()
-        self.intra_gru = nn.GRU(channels, channels, batch_first=True, bidirectional=True)
+        self.intra_gru = nn.GRU(channels, channels, bidirectional=True)
         self.fc_intra, self.ln_intra = nn.Linear(2 * channels, channels), nn.LayerNorm(channels)
-        self.inter_gru = nn.GRU(channels, channels, batch_first=True)
+        self.inter_gru = nn.GRU(channels, channels)
         self.fc_inter, self.ln_inter = nn.Linear(channels, channels), nn.LayerNorm(channels)
 
     def forward(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         batch, frames, positions, channels = x.shape
-        along = self.intra_gru(x.reshape(batch * frames, positions, channels))[0]
-        x = x + self.ln_intra(self.fc_intra(along)).reshape(x.shape)
-        over_time = x.transpose(1, 2).reshape(batch * positions, frames, channels)
+        along = x.permute(2, 0, 1, 3).reshape(positions, batch * frames, channels)  # in this order GRUs are quickest
+        along = self.ln_intra(self.fc_intra(self.intra_gru(along)[0]))
+        x = x + along.unflatten(1, (batch, frames)).permute(1, 2, 0, 3)
+        over_time = x.transpose(0, 1).reshape(frames, batch * positions, channels)
         over_time, state = self.inter_gru(over_time, state)
         over_time = self.ln_inter(self.fc_inter(over_time))
-        return x + over_time.unflatten(0, (batch, positions)).transpose(1, 2), state
+        return x + over_time.unflatten(1, (batch, positions)).transpose(0, 1), state
 
 
 class DPDFNet(nn.Module):

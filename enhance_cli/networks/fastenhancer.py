@@ -29,7 +29,7 @@ class RNNFormer(nn.Module):
     def __init__(self, width: int, bands: int, heads: int, positions: bool):
         super().__init__()
         self.heads = heads
-        self.rnn = nn.GRU(width, width, batch_first=True)
+        self.rnn = nn.GRU(width, width)
         self.rnn_fc = nn.Linear(width, width)
         self.pe = nn.Parameter(torch.zeros(bands, width)) if positions else None
         self.qkv = nn.Linear(width, 3 * width, bias=False)
@@ -37,8 +37,8 @@ class RNNFormer(nn.Module):
 
     def forward(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         batch, frames, bands, width = x.shape
-        over_time, state = self.rnn(x.transpose(1, 2).reshape(batch * bands, frames, width), state)
-        x = x + self.rnn_fc(over_time).unflatten(0, (batch, bands)).transpose(1, 2)
+        over_time, state = self.rnn(x.transpose(0, 1).reshape(frames, batch * bands, width), state)
+        x = x + self.rnn_fc(over_time).unflatten(1, (batch, bands)).transpose(0, 1)
         if self.pe is not None:
             x = x + self.pe
         heads = self.qkv(x).flatten(0, 1).unflatten(2, (self.heads, -1)).transpose(1, 2)

@@ -14,8 +14,8 @@ from scipy.signal import firwin, kaiser_beta, oaconvolve
 RATE, HOP = 48000, 480
 WIDTH = 0.05  # of the edge
 ATTENUATION = 75.0  # dB, of the crossover outside of its own band
-QUIET_DB, LOUD_DB = -35.0, -25.0  # of the low band, below its active level
-ADDED_DB, ABOVE_DB = -10.0, 20.0  # most of the made band over the low one, where that is quiet and where it is loud
+QUIET_DB, LOUD_DB = -33.0, -25.0  # of the low band, below its active level
+ADDED_DB, ABOVE_DB = -20.0, 20.0  # most of the made band over the low one, where that is quiet and where it is loud
 AROUND = 2  # frames on either side that count as one with a frame
 LONGEST_TAPS = 2401
 

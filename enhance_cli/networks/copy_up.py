@@ -17,7 +17,7 @@ class CopyUp(nn.Module):
 
     receptive_field = 0
 
-    def __init__(self, frequencies: tuple[float, ...], slope: float = -9.0):
+    def __init__(self, frequencies: tuple[float, ...], slope: float = -4.5):
         super().__init__()
         octaves = torch.tensor(frequencies).clamp_min(1.0).log2()
         self.register_buffer("octaves", octaves, persistent=False)

@@ -17,6 +17,7 @@ from enhance_cli.errors import ExitCode, UsageError
 class Task(str, Enum):
     speech = "speech"
     stems = "stems"
+    extend_bandwidth = "extend-bandwidth"
 
 
 def evaluate(
@@ -62,6 +63,12 @@ def evaluate(
             show_default=f"{','.join(map(str, COUNTS))}; for stems the model's",
         ),
     ] = None,
+    cutoff: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HZ,...", help="extend-bandwidth: where the recordings are cut.", show_default="4000,8000,12000"
+        ),
+    ] = None,
     device: flags.Device = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="JSON lines: every recording, then the means.")] = False,
 ) -> None:
@@ -78,14 +85,26 @@ def evaluate(
     folders with the extracted stems, as bass.wav or mixture_bass.wav. The columns are SI-SDR improvements in dB: of
     each stem in windows of 4 s where it plays, their mean, the mean with silent stems too as published for Slakh2100
     (msdm), and that of whole recordings. The last is the SDR.
+
+    Bandwidth: CLEAN holds recordings with a full band. They are cut at each --cutoff and extended by each --model. Lower
+    is better in all columns: log-spectral distance (LSD) of the whole, of the made band, and of that at the right level,
+    difference of the levels of thirds of an octave, and the level added to pauses.
     """
+    from enhance_cli.commands.evaluate.bandwidth import evaluate_bandwidth
     from enhance_cli.commands.evaluate.stems import evaluate_stems
     from enhance_cli.commands.evaluate.table import step_counts
 
     if steps and not model:
         raise UsageError("--steps needs a model to run", "add --model NAME")
     counts = step_counts(steps) if steps else None
-    if task is Task.stems:
+    if cutoff and task is not Task.extend_bandwidth:
+        raise UsageError("--cutoff is for --task extend-bandwidth", "leave it away")
+    if task is Task.extend_bandwidth:
+        for flag, given in (("--noisy", noisy), ("--metrics", metrics), ("--steps", steps), ("ESTIMATES", estimates)):
+            if given:
+                raise UsageError(f"{flag}: bandwidth is extended here, of nothing but CLEAN", f"leave {flag} away")
+        failed = evaluate_bandwidth(clean, cutoff, model or [], device, as_json)
+    elif task is Task.stems:
         for flag, given in (("--noisy", noisy), ("--metrics", metrics)):
             if given is not None:
                 raise UsageError(f"{flag} is for speech, and these are stems", f"leave {flag} away")

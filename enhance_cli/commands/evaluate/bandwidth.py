@@ -1,0 +1,147 @@
+"""Run `enhance evaluate --task extend-bandwidth`: cut clean recordings at some frequencies, extend them, and compare.
+
+A recording cut at F Hz is one at the rate 2 F, as telephones and codecs make it. Everything is compared in mono at
+48 kHz. The first row is the recording that was cut, brought back to that rate.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING
+
+from enhance_cli.commands.evaluate.table import (
+    System,
+    audio_files,
+    counted,
+    print_table,
+    read_whole,
+    say_json,
+    score_all,
+)
+from enhance_cli.errors import AudioError, UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+RATE, TASK = 48000, "extend-bandwidth"
+CUTOFFS = "4000,8000,12000"
+LOWEST, HIGHEST = 2000, 16000  # Hz
+TITLES = {
+    "lsd": "LSD",
+    "lsd_high": "made band",
+    "lsd_matched": "level-matched",
+    "level_error": "level dB",
+    "added": "pauses dB",
+}
+DIGITS = {"level_error": 1, "added": 2}
+
+
+@dataclass(frozen=True)
+class Clean:
+    """Hold a recording in mono at 48 kHz (N,), and the same cut: (1, M) at its low rate, and (N,) at 48 kHz again."""
+
+    whole: "np.ndarray"
+    cut: "np.ndarray"
+    low: "np.ndarray"
+    cutoff: int
+
+    @property
+    def seconds(self) -> float:
+        return len(self.whole) / RATE
+
+
+def evaluate_bandwidth(folder: Path, cutoffs: str | None, models: list[str], device: str, as_json: bool) -> bool:
+    """Print the table or JSON lines. Returns whether some file could not be scored. Raises UsageError before any work."""
+    from enhance_cli.metrics.made_band import score
+    from enhance_cli.models import registry
+
+    frequencies = parse_cutoffs(cutoffs or CUTOFFS)
+    if not folder.is_dir():
+        raise UsageError(f"{folder} is not a folder", "name one with clean recordings at 44.1 kHz or more")
+    files = audio_files(folder, recursive=True)
+    runs = {name: _extend(name, device) for name in models or [registry.find(None, TASK).name]}
+    rows: list[dict] = []
+    seconds, failed = 0.0, False
+    for cutoff in frequencies:
+        systems = [System(f"cut at {cutoff / 1000:g} kHz", lambda clean: (clean.low, 0.0))]
+        systems += [System(name, run) for name, run in runs.items()]
+
+        def show(system: System, place: PurePath, scores: dict) -> None:
+            if as_json:
+                say_json({"system": system.name, "cutoff": cutoff, "file": str(place), **scores})  # noqa: B023 - used up
+
+        read_at = lambda key: read(files[key], cutoff)  # noqa: B023, E731 - used up
+        measure = lambda clean, made: score(clean.whole, made, clean.low, clean.cutoff)  # noqa: E731
+        seconds, some = score_all(systems, sorted(files), read_at, measure, show)
+        failed = failed or some
+        rows += [
+            {"system": s.name, "cutoff": cutoff, "files": len(s.scores), "mean": _means(s.scores)} | s.speed(seconds)
+            for s in (systems if seconds else [])
+        ]
+    if as_json:
+        for row in rows:
+            say_json(row)
+    elif rows:
+        cells = lambda row: [f"{row['mean'][n]:.{DIGITS.get(n, 2)}f}" if n in row["mean"] else "" for n in TITLES]  # noqa: E731
+        print_table(f"Mean of {counted(rows[0]['files'], 'file')}, {seconds:.0f} s", list(TITLES.values()), rows, cells)
+    return failed
+
+
+def parse_cutoffs(text: str) -> list[int]:
+    """Return the frequencies in Hz of "4000,8000". Raises UsageError."""
+    try:
+        found = [int(part) for part in text.split(",")]
+    except ValueError:
+        found = []
+    if not found or not all(LOWEST <= cutoff <= HIGHEST for cutoff in found):
+        raise UsageError(
+            f"--cutoff {text}: must be numbers from {LOWEST} to {HIGHEST}", "write it like 4000,8000,12000"
+        )
+    return found
+
+
+def read(path: Path, cutoff: int) -> Clean:
+    """Return a recording, and the same cut. Raises AudioError for one that has nothing above the cutoff."""
+    from enhance_cli.audio.band_edge import BandMeter
+    from enhance_cli.audio.resample import resample
+
+    audio, rate = read_whole(path)
+    whole = resample(audio.mean(axis=0, keepdims=True), rate, RATE)
+    meter = BandMeter(RATE)
+    meter.push(whole)
+    if meter.edge is not None:
+        raise AudioError(f"holds nothing above {meter.edge:.0f} Hz", "name recordings with a full band")
+    cut = resample(whole, RATE, 2 * cutoff)
+    low = resample(cut, 2 * cutoff, RATE)
+    length = min(whole.shape[1], low.shape[1])
+    return Clean(whole[0, :length], cut, low[0, :length], cutoff)
+
+
+def _extend(name: str, device: str) -> Callable:
+    """Return the function that extends a Clean by the model called `name`, which is loaded. It returns (N,) and seconds."""
+    import numpy as np
+
+    from enhance_cli import load_model
+    from enhance_cli.tasks.extend_bandwidth import run
+
+    model = load_model(name, task=TASK, device=device)
+    run(
+        np.random.default_rng(0).normal(0, 0.1, (1, 16000)).astype(np.float32), 16000, model
+    )  # the costs of a first call
+
+    def extend(clean: Clean) -> tuple["np.ndarray", float]:
+        start = time.perf_counter()
+        made, rate = run(clean.cut, 2 * clean.cutoff, model)
+        work = time.perf_counter() - start
+        if rate != RATE:
+            raise AudioError("was taken for a full band", "name other recordings")
+        return np.pad(made[0], (0, max(0, len(clean.whole) - made.shape[1])))[: len(clean.whole)], work
+
+    return extend
+
+
+def _means(scores: list[dict[str, float]]) -> dict[str, float]:
+    """Return the mean of every measure over the files that have it."""
+    found = {name: [one[name] for one in scores if name in one] for name in TITLES}
+    return {name: sum(values) / len(values) for name, values in found.items() if values}

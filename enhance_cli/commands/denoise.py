@@ -80,7 +80,7 @@ def denoise(
         running.threads,
         running.runtime.value,
     )
-    describe = lambda facts: f"{entry.name}, {sampler}, {count_steps(steps)}"
+    describe = lambda facts: ", ".join(filter(None, (entry.name, sampler, count_steps(steps))))
     if inbox:
         watch_inbox(inbox, worker, facts, describe, running, writing)
     else:

@@ -1,9 +1,12 @@
 """What computes a model: ONNX Runtime where it can, and a refusal in one line where it was asked for and cannot."""
 
+from dataclasses import replace
+
 import pytest
 
 from enhance_cli.errors import UsageError
 from enhance_cli.models import registry, runtime
+from enhance_cli.models.graphs import packaged
 from enhance_cli.models.graphs.packaged import denoiser_obstacle
 from enhance_cli.models.runtime import may_have_gpu, pick_runtime
 from enhance_cli.models.spec import read_spec
@@ -66,3 +69,12 @@ def test_samplers_that_draw_noise_need_torch(sampler, reason):
 
 def test_a_model_of_other_sizes_needs_torch(tiny_model):
     assert "has no graph" in denoiser_obstacle(read_spec(tiny_model), None, None)
+
+
+def test_a_first_stage_without_a_graph_needs_torch():
+    spec = replace(read_spec(registry.find("denoise-48k", "denoise").path), first_stage="denoise-s")
+    assert denoiser_obstacle(spec, None, None) is None
+    other = replace(read_spec(registry.find("denoise-s", "denoise").path), network_args={"blocks": 9})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(packaged, "read_spec", lambda path: other)
+        assert "the first stage of denoise-48k, has no graph" in denoiser_obstacle(spec, None, None)

@@ -32,6 +32,8 @@ def denoiser_obstacle(spec: Spec, sampler: str | None, guide: str | None) -> str
     """Return why a denoising model needs torch with these settings (None: the model's own), or None if it does not."""
     if not graph_path(spec).is_file():
         return f"{spec.name} has no graph"
+    if spec.first_stage and not graph_path(read_spec(registry.find(spec.first_stage, spec.task).path)).is_file():
+        return f"{spec.first_stage}, the first stage of {spec.name}, has no graph"
     return sampling_obstacle(spec, sampler, guide)
 
 

@@ -24,13 +24,13 @@ class Copier:
             yield block
 
 
-def load(entry, refuse, *, device, precision, threads):
+def load(entry, refuse, *, device, precision, threads, runtime):
     if refuse:
         raise ModelError("this model is not for workers", "take another")
     return Copier(), {"device": device, "precision": "fp32"}
 
 
-def load_slowly(entry, options, *, device, precision, threads):
+def load_slowly(entry, options, *, device, precision, threads, runtime):
     Path("loading.part").write_text(str(os.getpid()))
     Path("loading.part").rename("loading")
     while not Path("go on").exists():
@@ -38,5 +38,5 @@ def load_slowly(entry, options, *, device, precision, threads):
     return Copier(), {}
 
 
-def load_and_die(entry, options, *, device, precision, threads):
+def load_and_die(entry, options, *, device, precision, threads, runtime):
     os._exit(7)

@@ -26,7 +26,7 @@ def copy(blocks, rate, channels, level):
         yield block
 
 
-def load(entry, accident, *, device, precision, threads):
+def load(entry, accident, *, device, precision, threads, runtime):
     if accident == "refuse":
         raise ModelError(f"{entry.name}: this model is refused", "choose another")
     return SimpleNamespace(process=copy), {"device": device}

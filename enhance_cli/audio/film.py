@@ -109,9 +109,8 @@ class _Process:
             return data
         text = data.decode("utf-8", "replace")
         if kind == b"U":  # the container is unable
-            raise AudioError(
-                f"{self._path} cannot be written: {text}", "choose .mkv, or write the sound alone, to .wav"
-            )
+            better = "keep the container of the film" if self._path.suffix.lower() == ".mkv" else "choose .mkv"
+            raise AudioError(f"{self._path} cannot be written: {text}", f"{better}, or write the sound alone, to .wav")
         if kind == b"F":
             raise AudioError(f"{self._path} could not be written ({text})", "is the disk full or write-protected?")
         raise AudioError(f"{self._source} makes FFmpeg crash or hang", "repair it, or convert it with another program")
@@ -126,12 +125,14 @@ class _Process:
 
 
 def _request(path: Path, fmt: OutputFormat, film: Film, channels: int) -> dict:
-    bits = depth(fmt.subtype)
+    bits, layout = depth(fmt.subtype), layout_name(fmt.layout, channels)
+    if fmt.encoder in ("aac", "libopus"):  # a pair at the sides is not among the usual layouts of these
+        layout = layout.replace("(side)", "")
     return {
         "source": os.fsencode(os.path.abspath(film.source)).hex(), "target": os.fsencode(os.path.abspath(path)).hex(),
         "muxer": _MUXERS[fmt.container], "track": film.track, "keep_original": film.keep_original, "title": film.title,
         "mark": film.mark, "tags": film.tags, "data": film.data, "encoder": fmt.encoder, "rate": fmt.rate,
-        "bitrate": fmt.bitrate, "layout": layout_name(fmt.layout, channels), "channels": channels,
+        "bitrate": fmt.bitrate, "layout": layout, "channels": channels,
         "samples": "flt" if not bits else "s16" if bits <= 16 else "s32",
         "late": 0 if fmt.container == "AVI" else round(film.late * fmt.rate),
     }  # fmt: skip

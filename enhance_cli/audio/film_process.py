@@ -111,13 +111,22 @@ def _options(request: dict, file: BinaryIO) -> dict[str, str]:
     if request["muxer"] in ("mp4", "mov"):
         flags = ["faststart"] * _header_is_in_front(file)
         with _opened(file) as source:
-            flags += ["use_metadata_tags"] * any(name.lower() not in _PLACED for name in source.metadata)
+            flags += ["use_metadata_tags"] * bool(_unplaced(source) and not _covers(source))
         options |= (
             {"movie_timescale": str(request["rate"]), "movflags": "+".join(flags)}
             if flags
             else {"movie_timescale": str(request["rate"])}
         )
     return options
+
+
+def _unplaced(source) -> list[str]:
+    """Return the names of texts that MP4 and MOV hold only in a list of names of its own, in which there are no covers."""
+    return [name for name in source.metadata if name.lower() not in _PLACED and name != MARK]
+
+
+def _covers(source) -> bool:
+    return any(stream.disposition & Disposition.attached_pic for stream in source.streams)
 
 
 def _header_is_in_front(file: BinaryIO) -> bool:
@@ -153,6 +162,7 @@ class Film:
         self.notes: list[str] = []
         self.sound = None
         self._copies: dict[int, object] = {}
+        self._is_cover = {s.index: bool(s.disposition & Disposition.attached_pic) for s in source.streams}
         replaced = choose(source, str(request["track"]))
         first = source.streams.audio[0]
         self._begin = origin(source, replaced) or 0.0
@@ -165,13 +175,16 @@ class Film:
             copy = self._copied(stream)
             if copy is not None:
                 copy.metadata.update(stream.metadata)
-                copy.disposition = int(stream.disposition)
+                cover = stream.disposition & Disposition.attached_pic and self._muxer in ("mp4", "mov")
+                copy.disposition = int(Disposition.attached_pic if cover else stream.disposition)
                 if keep and stream is replaced:
                     copy.disposition = int(stream.disposition & ~Disposition.default)
                 self._copies[stream.index] = copy
         output.metadata.update(
             {name: text for name, text in source.metadata.items() if name.lower() not in _OF_THE_FILE}
         )
+        if self._muxer in ("mp4", "mov") and _covers(source) and (names := _unplaced(source)):
+            self.notes.append(f"{_NAMES[self._muxer]} with a cover has no place for the tags {', '.join(names)}")
         if request["mark"]:
             output.metadata[MARK] = request["mark"]
         if chapters := source.chapters():
@@ -208,6 +221,9 @@ class Film:
             if self._muxer != "matroska":
                 raise Unable(f"{held} does not hold its attachment {stream.metadata.get('filename', '')}".rstrip())
             return self._output.add_stream_from_template(stream)
+        if stream.disposition & Disposition.attached_pic and self._muxer in ("matroska", "webm"):
+            self._attach(stream)
+            return None
         if stream.codec_context is None and stream.type == "data":
             if stream.discard == Discard.all or (self._same and "timecode" in stream.metadata):
                 return None  # made anew from the chapters and the time code
@@ -223,7 +239,7 @@ class Film:
             copy = self._output.add_stream_from_template(stream, opaque=True)
         except ValueError:
             codec = stream.codec_context.name if stream.codec_context else stream.type
-            if self._same:  # the source should not have it either
+            if self._same and stream.type == "subtitle" and self._muxer != "webm":  # where it should not have been
                 self.notes.append(f"the {stream.type} stream {stream.index} ({codec}) cannot be copied")
                 return None
             raise Unable(f"{held} does not hold its {stream.type} stream {stream.index} ({codec})") from None
@@ -231,6 +247,17 @@ class Film:
             with contextlib.suppress(ValueError):
                 copy.codec_context.codec_tag = tag
         return copy
+
+    def _attach(self, stream) -> None:
+        """Attach a cover. To Matroska it is a file, and to FFmpeg a stream of one picture."""
+        if self._muxer == "webm":
+            self.notes.append(f"WebM does not hold the cover of this film, stream {stream.index}")
+            return
+        with open(_path(self._request["source"]), "rb") as file, _opened(file) as again:
+            data = next((bytes(packet) for packet in again.demux(again.streams[stream.index]) if packet.size), b"")
+        kind = {"mjpeg": "jpeg"}.get(stream.codec_context.name, stream.codec_context.name)
+        name = stream.metadata.get("filename", f"cover.{kind.replace('jpeg', 'jpg')}")
+        self._output.add_attachment(name, stream.metadata.get("mimetype", f"image/{kind}"), data)
 
     def copy(self, sound: Sound) -> None:
         """Copy all packets, and encode the new sound so that it keeps step with them."""
@@ -241,8 +268,10 @@ class Film:
                     stream.discard = "all"
         shifts = {s.index: round(self._begin / s.time_base) if s.time_base else 0 for s in streams}
         for packet in self._source.demux(*streams) if streams else ():
-            if not packet.size and packet.dts is None and packet.pts is None:
-                continue  # a sign of the end
+            if packet.dts is None and packet.pts is None:
+                if not packet.size:
+                    continue  # a sign of the end
+                packet.pts = packet.dts = 0 if self._is_cover[packet.stream_index] else None
             restart_watch()
             number = packet.stream_index
             shift = shifts[number]

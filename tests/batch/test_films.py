@@ -437,3 +437,56 @@ def test_the_command_cleans_a_film_and_refuses_what_films_cannot_be(tmp_path, en
     assert (again.code, (tmp_path / "a_denoised_denoised.mkv").exists()) == (0, False)
     kept = enhance("denoise", str(source), "--model", "denoise-s", "--keep-original")
     assert (kept.code, "the output exists" in kept.stderr) == (0, True)
+
+
+def test_a_cover_stays_a_cover_in_either_container(tmp_path):
+    films.ffmpeg("-f", "lavfi", "-i", "color=red:s=32x32:d=1", "-frames:v", 1, tmp_path / "c.png")
+    films.ffmpeg(
+        "-f", "lavfi", "-i", films.PICTURE, "-f", "lavfi", "-i", films.sound(), "-c:v", "libx264", "-c:a", "aac",
+        "-attach", tmp_path / "c.png", "-metadata:s:t", "mimetype=image/png", "-metadata:s:t", "filename=front.png",
+        tmp_path / "a.mkv",
+    )  # fmt: skip
+    names = ["a.mkv", "b.mkv", "c.mp4", "d.mp4", "e.mkv"]
+    for source, target in zip(names, names[1:]):
+        clean(tmp_path / source, tmp_path / target)
+        cover = films.streams(tmp_path / target)[2]
+        assert (cover["codec_name"], cover["disposition"]["attached_pic"]) == ("png", 1)
+        assert films.packets(tmp_path / target)[2][0][0] == films.packets(tmp_path / "a.mkv")[2][0][0]
+    assert films.streams(tmp_path / "b.mkv")[2]["tags"] == {"filename": "front.png", "mimetype": "image/png"}
+
+
+def test_pictures_that_webm_does_not_know_are_never_left_out(tmp_path):
+    source = films.simple(tmp_path / "a.mkv", "ac3")
+    with pytest.raises(AudioError, match=r"b.webm cannot be written: WebM does not hold its video stream 0 \(h264\)"):
+        clean(source, tmp_path / "b.webm")
+
+
+@pytest.mark.parametrize("codec, name", [("ac3", "a.mkv"), ("dca", "a.mkv"), ("aac", "a.mp4"), ("libopus", "a.mkv")])
+def test_six_channels_stay_at_their_loudspeakers(tmp_path, codec, name):
+    pitches = [200, 300, 400, 60, 600, 700]  # low for the low-frequency effects
+    tones = "|".join(f"0.1*sin(2*PI*{pitch}*t)" for pitch in pitches)
+    films.ffmpeg(
+        "-f", "lavfi", "-i", films.PICTURE, "-f", "lavfi", "-i", f"aevalsrc={tones}:s=48000:d=3:c=5.1", "-c:v", "libx264",
+        "-c:a", codec, "-strict", -2, tmp_path / name,
+    )  # fmt: skip
+    clean(tmp_path / name, tmp_path / f"o_{name}")
+    found = []
+    for path in (tmp_path / name, tmp_path / f"o_{name}"):
+        assert films.streams(path)[1]["channel_layout"].startswith("5.1")
+        command = ["ffmpeg", "-v", "error", "-i", str(path), "-map", "0:a", "-f", "f32le", "-"]
+        samples = (
+            np.frombuffer(subprocess.run(command, check=True, capture_output=True).stdout, np.float32).reshape(-1, 6).T
+        )
+        spectra = np.abs(np.fft.rfft(samples[:, 48000:96000]))
+        found.append(spectra.argmax(axis=1).tolist())
+    assert found == [pitches, pitches]
+
+
+def test_time_codes_stay(tmp_path):
+    films.ffmpeg(
+        "-f", "lavfi", "-i", films.PICTURE, "-f", "lavfi", "-i", films.sound(), "-timecode", "01:02:03:04", "-c:v", "libx264",
+        "-c:a", "aac", tmp_path / "a.mov",
+    )  # fmt: skip
+    clean(tmp_path / "a.mov", tmp_path / "b.mov")
+    assert films.packets(tmp_path / "a.mov")[2] == films.packets(tmp_path / "b.mov")[2]
+    assert films.streams(tmp_path / "b.mov")[2]["tags"]["timecode"] == "01:02:03:04"

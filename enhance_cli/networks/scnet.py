@@ -172,15 +172,18 @@ class ConvLayers(nn.Module):
 
 
 class FusionLayer(nn.Module):
-    """Add the skip to x, both (B, C, F, T), and convolve with a gate."""
+    """Add the skip to x, both (B, C, F, T), and convolve with a gate.
+
+    The published program convolves the sum beside a copy of itself. The sum of the weights does the same in half the time.
+    """
 
     def __init__(self, channels: int):
         super().__init__()
         self.conv = nn.Conv2d(2 * channels, 2 * channels, 3, padding=1)
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
-        x = x + skip
-        return F.glu(self.conv(torch.cat([x, x], dim=1)), dim=1)
+        weight = sum(self.conv.weight.chunk(2, dim=1))
+        return F.glu(F.conv2d(x + skip, weight, self.conv.bias, padding=1), dim=1)
 
 
 class Upsampling(nn.Module):

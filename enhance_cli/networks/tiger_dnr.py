@@ -18,7 +18,9 @@ KEPT = {"dialogue": ("dialog", 2), "music": ("music", 0), "effects": ("effect", 
 """By stem, in the order of the labels: name of its network, number of the source that is kept."""
 WIDTHS = ((50, 20), (100, 10), (250, 8), (500, 8), (1000, 8), (2000, 2))
 """(Hz, number of bands). One more band holds the bins that are left."""
-CACHE_NUMBERS = 1 << 18  # of a tensor in a U-net on a CPU: 1 MB, of which a core's cache holds a few
+CACHE_NUMBERS = (
+    1 << 20
+)  # of a tensor in a U-net on a CPU: 4 MB, larger ones leave the cache and smaller ones take more calls
 LAYER_EPS, ROW_EPS, BAND_EPS = 1e-5, 1e-8, 2.0**-23
 
 

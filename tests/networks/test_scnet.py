@@ -76,3 +76,10 @@ def test_a_standardized_network_hears_no_level():
     assert rel_l2(network.extract_all(mix / 10) * 10, network.extract_all(mix)) < 5e-3
     other = filled(**SMALL)
     assert rel_l2(other.extract_all(mix / 10) * 10, other.extract_all(mix)) > 0.01
+
+
+def test_16_bits_are_near_32():
+    network, mix = filled(**SMALL), stereo("scnet_level", 2000)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        half = network.extract_all(mix)
+    assert half.dtype == torch.float32 and rel_l2(half, network.extract_all(mix)) < 0.05

@@ -100,3 +100,11 @@ def test_the_number_of_rows_at_once_changes_nothing(monkeypatch):
     usual = network.extract(mix, label(0))[0]
     monkeypatch.setattr("enhance_cli.networks.tiger_dnr.CACHE_NUMBERS", 1)
     assert torch.allclose(network.extract(mix, label(0))[0], usual, atol=1e-6)
+
+
+def test_16_bits_are_near_32():
+    mix = torch.from_numpy(wave("tiger_rows", 5000, 44100))[None, None]
+    network = filled(TigerDnR(**SMALL))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        half = network.extract(mix, label(0))[0]
+    assert half.dtype == torch.float32 and rel_l2(half, network.extract(mix, label(0))[0]) < 0.05

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from enhance_cli.batch.page.document import SCRIPTS
+
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[1]
@@ -26,9 +28,7 @@ def test_the_wheel_is_small_and_complete(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     for needed in ("weights.toml", "checkpoints/denoise-s.safetensors", "checkpoints/denoise-48k.safetensors"):
         assert f"enhance_cli/{needed}" in names
-    assert {f"enhance_cli/batch/page/{name}" for name in ("page.html", "page.css", "page.js", "player.js")} <= set(
-        names
-    )
+    assert {f"enhance_cli/batch/page/{name}" for name in ("page.html", "page.css", *SCRIPTS)} <= set(names)
     assert {f"enhance_cli/checkpoints/ge2e.{kind}" for kind in ("safetensors", "md", "LICENSE")} <= set(names)
     assert sum(name.startswith("enhance_cli/checkpoints/graphs/") for name in names) == 6, "`make graphs`"
     assert any(name.startswith("enhance_cli/training/recipes/") for name in names)

@@ -21,6 +21,7 @@ from enhance_cli.batch.page.entry import Recording
 from enhance_cli.batch.record import printable
 
 GENERATOR = "enhance"
+SCRIPTS = ("player.js", "list.js", "recording.js", "page.js")  # one after the other
 _TYPES = {".flac": "audio/flac", ".opus": "audio/ogg", ".ogg": "audio/ogg", ".webp": "image/webp", ".png": "image/png"}
 
 
@@ -28,7 +29,7 @@ def document(entries: Sequence[dict[str, Any]]) -> str:
     """Return the page for `entries`. Its policy lets no script run but its own, and loads nothing from elsewhere."""
     source = files(__package__)
     style = source.joinpath("page.css").read_text(encoding="utf-8")
-    script = "".join(source.joinpath(name).read_text(encoding="utf-8") for name in ("player.js", "page.js"))
+    script = "".join(source.joinpath(name).read_text(encoding="utf-8") for name in SCRIPTS)
     own = "'self' file: data:"
     policy = (
         f"default-src 'none'; img-src {own}; media-src {own}; style-src '{_hash(style)}'; script-src '{_hash(script)}'"

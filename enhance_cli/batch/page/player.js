@@ -2,9 +2,10 @@
 // Several recordings of one length, played in step: all of them run, one is heard. Those that are not heard are kept at the
 // place of the one that is, by playing them a little faster or slower, which nobody hears. So a switch is at the same instant.
 class Player {
-  static NEAR = 0.003; // seconds apart that are left alone
+  static NEAR = 0.001; // seconds apart that are left alone
   static FAR = 0.2; // seconds apart from which on a player jumps
-  static SETTLING = 0.6; // seconds in which most of it is made up for: slow, for a busy browser looks seldom
+  static SETTLING = 0.3; // seconds in which most of it is made up for: not faster, for a busy browser looks seldom
+  static SILENT = 1e-5; // volume of those not heard: at 0 Chromium stops their clock, and they come back late
   static FADE = 12; // milliseconds from one recording to the next
 
   constructor(onChange, onFailure) {
@@ -18,6 +19,9 @@ class Player {
     this.matched = true;
     this.volume = 1;
     this.duration = 0;
+    const probe = new Audio();
+    probe.volume = 0.5;
+    this.mutes = probe.volume !== 0.5; // phones where the volume is not a page's to set
     this.at = 0; // where it stands while nothing plays
     setInterval(() => this.tick(), 40); // also while the page is not drawn
   }
@@ -69,14 +73,14 @@ class Player {
   fade(atOnce) {
     clearInterval(this.fading);
     const gains = this.gains();
-    const to = this.takes.map((_, i) => (i === this.heard ? gains[i] * this.volume : 0));
+    const to = this.takes.map((_, i) => (i === this.heard ? gains[i] * this.volume : Player.SILENT));
     const from = this.takes.map((take) => take.audio.volume);
     const started = performance.now();
     const step = () => {
       const share = atOnce ? 1 : Math.min(1, (performance.now() - started) / Player.FADE);
       this.takes.forEach(({ audio }, i) => {
         audio.volume = from[i] + share * (to[i] - from[i]);
-        audio.muted = share === 1 && to[i] === 0; // also where the volume is not a page's to set, as on phones
+        audio.muted = this.mutes && i !== this.heard;
       });
       if (share === 1) clearInterval(this.fading);
     };
@@ -141,7 +145,7 @@ class Player {
       if (take === leader || take.audio.seeking || take.audio.readyState < 3) continue;
       const ahead = take.audio.currentTime - take.offset - leader.audio.currentTime + leader.offset;
       if (Math.abs(ahead) > Player.FAR) take.audio.currentTime = time + take.offset;
-      const faster = Math.min(Math.max(-ahead / Player.SETTLING, -0.1), 0.1);
+      const faster = Math.min(Math.max(-ahead / Player.SETTLING, -0.2), 0.2);
       take.audio.playbackRate = Math.abs(ahead) < Player.NEAR ? 1 : 1 + faster;
     }
   }

@@ -61,7 +61,7 @@ def test_one_is_heard_both_run_and_the_switch_is_at_the_same_instant(three_recor
     browser.find_element(By.ID, "play").click()
     wait(browser, "return player.takes.every((take) => !take.audio.paused && take.audio.currentTime > 0.3)")
     before, after = browser.execute_script(VOLUMES)
-    assert before > 0 and after == 0
+    assert before > 0.1 and after < 1e-4  # at 0 Chromium would stop its clock
     browser.execute_script("player.takes[1].audio.currentTime += 0.15")  # as if it had started late
     wait(browser, "return Math.abs(player.takes[0].audio.currentTime - player.takes[1].audio.currentTime) < 0.02")
     here, there = browser.execute_script(
@@ -69,7 +69,7 @@ def test_one_is_heard_both_run_and_the_switch_is_at_the_same_instant(three_recor
         "return [time, player.time]"
     )
     assert there == pytest.approx(here, abs=0.05)
-    wait(browser, "return player.takes[0].audio.volume === 0 && player.takes[1].audio.volume > 0")
+    wait(browser, "return player.takes[0].audio.volume < 1e-4 && player.takes[1].audio.volume > 0.1")
     assert browser.execute_script("return player.takes.every((take) => !take.audio.paused)")
     assert browser.find_element(By.CSS_SELECTOR, "#takes input:checked").get_attribute("value") == "1"
     press(browser, " ")

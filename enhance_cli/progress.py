@@ -31,7 +31,8 @@ class Standing:
 
     def __str__(self) -> str:
         """Return files, audio, speed and time left as text."""
-        said = f"{self.files:,} files" if self.files_total is None else f"{self.files:,} of {self.files_total:,} files"
+        noun = "file" if self.files == 1 else "files"
+        said = f"{self.files:,} {noun}" if self.files_total is None else f"{self.files:,} of {self.files_total:,} files"
         if self.seconds_audio:
             said += f", {span(self.seconds_audio)} of audio"
         if self.speed is not None:

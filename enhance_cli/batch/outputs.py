@@ -38,13 +38,13 @@ class Job:
     target: Path | StoredFile
     action: Literal["run", "skip"] = "run"
     reason: str = ""
-    parts: tuple[tuple[str, Path], ...] = ()
+    parts: tuple[tuple[str, Path | StoredFile], ...] = ()
     track: str | None = None
     problem: str = ""
     beside: bool = False
 
     @property
-    def targets(self) -> tuple[Path, ...]:
+    def targets(self) -> tuple[Path | StoredFile, ...]:
         """Return all outputs of this job."""
         return tuple(path for _, path in self.parts) or (self.target,)
 
@@ -192,7 +192,7 @@ def _target(
     fields: Mapping[str, Any],
     writable: frozenset[str],
     fallback: str,
-) -> Path:
+) -> Path | StoredFile:
     own = item.relative.suffix
     ext = extension or (own if own.lower() in writable else fallback)
     known = {
@@ -236,7 +236,7 @@ def _set_earlier_outputs_aside(jobs: list[Job], inputs: Sequence[Input], beside:
     by_path = {os.path.abspath(item.path): item for item in inputs if item.path != STDIN}
     by_stem = {os.path.splitext(path)[0]: item for path, item in by_path.items() if not item.named}
     by_inode = {_inode(item.path): item for item in inputs if item.path != STDIN}
-    made_from: dict[Path, Path] = {}
+    made_from: dict[Path | StoredFile, Path | StoredFile] = {}
     for job in jobs:
         same_path = by_path.get(os.path.abspath(job.target))
         same_file = by_inode.get(_inode(job.target)) if os.path.exists(job.target) else None
@@ -261,7 +261,7 @@ def _set_earlier_outputs_aside(jobs: list[Job], inputs: Sequence[Input], beside:
     ]
 
 
-def _inode(path: Path) -> tuple[int, int] | None:
+def _inode(path: Path | StoredFile) -> tuple[int, int] | None:
     try:
         status = os.stat(path)
     except OSError:

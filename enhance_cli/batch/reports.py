@@ -16,7 +16,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from enhance_cli.batch.inputs import STDIN, WRITABLE_SUFFIXES, Input
-from enhance_cli.batch.outputs import Job, check
+from enhance_cli.batch.outputs import Existing, Job, check
 from enhance_cli.batch.storage import StoredFile, is_url, locate
 from enhance_cli.errors import UsageError
 
@@ -168,7 +168,7 @@ def _spread(levels: list[float | None]) -> list[float] | None:
 
 def failed_jobs(
     path: Path,
-    existing: str,
+    existing: Existing,
     *,
     given: Sequence[object] = (),
     parts: Sequence[str] = (),
@@ -230,5 +230,6 @@ def real_path(name: str, folder: str | None) -> Path | StoredFile:
         return locate(name)
     if not os.path.lexists(name):
         name = _ESCAPED.sub(lambda found: chr(0xDC00 + int(found.group(1), 16)), name)
-    away = folder is not None and name != "-" and os.path.realpath(folder) != os.path.realpath(os.getcwd())
-    return Path(folder, name) if away else Path(name)
+    if folder is None or name == "-" or os.path.realpath(folder) == os.path.realpath(os.getcwd()):
+        return Path(name)
+    return Path(folder, name)

@@ -42,8 +42,8 @@ class Model:
     def __init__(self, spec: Spec, network: torch.nn.Module, device: torch.device, precision: str = "fp32"):
         self.spec, self.device, self.precision = spec, device, precision
         self.network = network.to(device)
-        self.process = PROCESSES[spec.process](**spec.process_args) if spec.process else None
-        self.frontend = None if spec.frontend is None else Frontend(**spec.frontend)
+        self.process: Any = PROCESSES[spec.process](**spec.process_args) if spec.process else None
+        self.frontend: Any = None if spec.frontend is None else Frontend(**spec.frontend)
         self.prediction = Prediction(**spec.prediction)
         self.extractor = network if spec.network in STREAMING_NETWORKS else None
 

@@ -71,4 +71,8 @@ class VectorRepairer:
             return [lambda: y.new_zeros(())]
         generator = torch.Generator().manual_seed(self.seed)
         noise = torch.randn(self.draws, 1, self.dimension, generator=generator).to(y.device)
-        return [lambda n=n: n for n in noise]
+        return [_always(vector) for vector in noise]
+
+
+def _always(value: Tensor) -> Callable[[], Tensor]:
+    return lambda: value

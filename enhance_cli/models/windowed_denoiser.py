@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -40,7 +41,7 @@ class WindowedDenoiser:
         self.sample: Callable = partial(SAMPLERS[name], **settings)
         self.guide = load_guide(spec.choose_guide(guide), spec.sample_rate, hop, model.device)
         self.grid, self.guide_reach = (self.guide.grid, self.guide.margin) if self.guide else (hop, 0)
-        receptive_field = model.network.receptive_field
+        receptive_field: Any = model.network.receptive_field
         self.reach = None if receptive_field is None else (receptive_field * self.steps + 2) * hop
         self.fills_up = model.frontend.pad_mode == "constant"  # published programs do not
 

@@ -26,7 +26,12 @@ def wheel(tmp_path_factory) -> Path:
 
 def test_the_wheel_is_small_and_complete(wheel):
     names = zipfile.ZipFile(wheel).namelist()
-    for needed in ("weights.toml", "checkpoints/denoise-s.safetensors", "checkpoints/denoise-48k.safetensors"):
+    for needed in (
+        "weights.toml",
+        "presets.toml",
+        "checkpoints/denoise-s.safetensors",
+        "checkpoints/denoise-48k.safetensors",
+    ):
         assert f"enhance_cli/{needed}" in names
     assert {f"enhance_cli/batch/page/{name}" for name in ("page.html", "page.css", *SCRIPTS)} <= set(names)
     assert {f"enhance_cli/checkpoints/ge2e.{kind}" for kind in ("safetensors", "md", "LICENSE")} <= set(names)

@@ -109,7 +109,7 @@ def _section(file: BinaryIO, start: int, size: int) -> Section:
     if head[:4] == b"OggS":
         return Section(start, _end_of_ogg(file, start, size))
     if head[:4] == b"\x1aE\xdf\xa3":
-        return Section(start, _next(file, _MATROSKA, start, size))
+        return Section(start, _end_of_matroska(file, start, size))
     if head[:4] == b"wvpk":
         return Section(start, _end_of_wavpack(file, start, size))
     if head[:4] == b"TTA1":
@@ -255,6 +255,22 @@ def _end_of_mp4(file: BinaryIO, start: int, size: int) -> int:
             break
         at += length
     return size
+
+
+def _end_of_matroska(file: BinaryIO, start: int, size: int) -> int:
+    """Return where the next Matroska file begins behind the one at `start`, which is not searched if it states its length."""
+    at = start
+    for name in (b"\x1aE\xdf\xa3", b"\x18S\x80g"):  # the header, and the segment that holds everything
+        file.seek(at)
+        head = file.read(12)
+        width = 9 - head[4].bit_length() if len(head) == 12 else 9
+        if head[:4] != name or width > 8:
+            return _next(file, _MATROSKA, start, size)
+        length = int.from_bytes(head[4 : 4 + width], "big") - (1 << 7 * width)
+        if length == (1 << 7 * width) - 1:  # not known while it was written
+            return _next(file, _MATROSKA, start, size)
+        at += 4 + width + length
+    return size if at >= size else _next(file, _MATROSKA, at - 4, size)
 
 
 def _end_of_wavpack(file: BinaryIO, start: int, size: int) -> int:

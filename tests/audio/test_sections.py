@@ -8,6 +8,7 @@ import pytest
 import soundfile
 
 from enhance_cli.audio.read import open_audio
+from enhance_cli.audio.sections import find_sections
 from enhance_cli.errors import AudioError
 from tests import audio_zoo as zoo
 
@@ -213,3 +214,21 @@ def test_a_chained_ogg_holds_what_ffmpeg_finds_in_it(tmp_path):
     other = np.frombuffer(parts, "<f4")
     assert abs(audio.shape[1] - 3 * 44100) < 2 and pitches(audio, 44100, 3) == [300, 400, 500]
     assert np.abs(audio[0, : len(other)] - other[: audio.shape[1]]).max() < 0.02 or len(other) < audio.shape[1]
+
+
+def test_a_film_is_not_searched_for_another_beyond_what_its_header_counts(tmp_path):
+    """The start of a Matroska file may lie among its pictures, as of a film in which another is stored."""
+    import av
+
+    path, joined = tmp_path / "a.mka", tmp_path / "joined.mka"
+    with av.open(str(path), "w", format="matroska") as file:
+        stream = file.add_stream("pcm_s16le", rate=8000, layout="mono")
+        frame = av.AudioFrame.from_ndarray(np.full((1, 8000), 8, np.int16), format="s16", layout="mono")
+        frame.sample_rate = 8000
+        file.mux(stream.encode(frame))
+    raw = path.read_bytes()
+    at = raw.index(bytes([8, 0]) * 100)
+    path.write_bytes(raw[:at] + raw[:100] + raw[at + 100 :])
+    assert [(s.start, s.end) for s in find_sections(path)] == [(0, len(raw))]
+    joined.write_bytes(path.read_bytes() + raw)
+    assert [(s.start, s.end) for s in find_sections(joined)] == [(0, len(raw)), (len(raw), 2 * len(raw))]

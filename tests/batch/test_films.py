@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -490,3 +493,29 @@ def test_time_codes_stay(tmp_path):
     clean(tmp_path / "a.mov", tmp_path / "b.mov")
     assert films.packets(tmp_path / "a.mov")[2] == films.packets(tmp_path / "b.mov")[2]
     assert films.streams(tmp_path / "b.mov")[2]["tags"]["timecode"] == "01:02:03:04"
+
+
+def test_a_killed_run_leaves_no_film_and_no_process(tmp_path):
+    source, target = films.simple(tmp_path / "a.mkv", "aac"), tmp_path / "b.mkv"
+    code = (
+        "import sys, time\nfrom pathlib import Path\n"
+        "from enhance_cli.audio.write import AudioWriter\nfrom enhance_cli.batch.outputs import Job\n"
+        "from enhance_cli.batch.files import enhance_file, FileOptions\n"
+        "write = AudioWriter.write\n"
+        "def slow(self, block):\n    write(self, block)\n"
+        "    print(self._sink._process._process.pid, flush=True)\n    time.sleep(60)\n"
+        "AudioWriter.write = slow\n"
+        f"enhance_file(Job(Path({str(source)!r}), Path('a.mkv'), Path({str(target)!r})), lambda b, *_: b, FileOptions())\n"
+    )
+    run = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+    copying = int(run.stdout.readline())
+    run.kill()
+    run.wait()
+    deadline = time.monotonic() + 30
+    while os.path.exists(f"/proc/{copying}/cmdline") and Path(f"/proc/{copying}/cmdline").read_bytes():
+        assert time.monotonic() < deadline, "the process that copies goes on"
+        time.sleep(0.1)
+    assert not target.exists()
+    clean(source, target)
+    assert films.packets(source)[0] == films.packets(target)[0]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.mkv", "b.mkv"]

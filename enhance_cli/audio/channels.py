@@ -49,6 +49,7 @@ _TAGS: dict[int, str] = {
     128: "FL FR FC LFE SL SR BL BR", 131: "FL FR BC", 132: "FL FR BL BR", 133: "FL FR LFE",
 }  # fmt: skip
 AMBISONIC = bytes.fromhex("2107d3118644c8c1ca000000")  # how the subformats of B-format end in WAVE_FORMAT_EXTENSIBLE
+_CANCELLED = 0.003  # energy of the mean of channels, to the mean of their energies, below which they cancel
 # BS.1770-4 and EBU R 128, as FFmpeg's ebur128 applies them
 _SURROUND = frozenset(["BL", "BR", "BC", "SL", "SR", "TBL", "TBC", "TBR"])
 
@@ -124,6 +125,12 @@ def to_core_audio(layout: Layout) -> bytes:
     return struct.pack(">III", 0, 0, len(labels)) + b"".join(struct.pack(">II12x", label, 0) for label in labels)
 
 
+def cancels(audio: np.ndarray) -> bool:
+    """Return whether the channels of (C, N) samples cancel each other in their mean, as those of opposite polarity do."""
+    mean = float(np.square(audio.mean(axis=0, dtype=np.float64)).sum())
+    return mean < _CANCELLED * float(np.square(audio, dtype=np.float64).mean(axis=0).sum())
+
+
 def to_mono(blocks: Iterable[np.ndarray]) -> np.ndarray:
     """Return the mean (N,) float32 of the channels of (C, n) blocks, or the first channel where the mean cancels them.
 
@@ -136,5 +143,5 @@ def to_mono(blocks: Iterable[np.ndarray]) -> np.ndarray:
         if block.shape[0] > 1:
             firsts.append(block[0].astype(np.float32))
             energies += float(np.square(mean).sum()), float(np.square(block, dtype=np.float64).mean(axis=0).sum())
-    cancelled = firsts and energies[0] < 0.003 * energies[1]
+    cancelled = firsts and energies[0] < _CANCELLED * energies[1]
     return np.concatenate((firsts if cancelled else means) or [np.zeros(0, np.float32)])

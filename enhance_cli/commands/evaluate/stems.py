@@ -6,7 +6,7 @@ estimates are in the folder of the same path below that of a system. Every row o
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
@@ -37,13 +37,19 @@ Stems = dict[str, "np.ndarray"]  # mono (N,) each
 class Recording:
     """Hold the true stems (N,) and the mix (C, N) of a recording.
 
-    Stems are compared with the mean of the mix's channels.
+    Stems are compared with the mean of the mix's channels, or with its first one where the channels of the mix or of a
+    stem `cancel`.
     """
 
     place: PurePath
     mix: "np.ndarray"
     stems: Stems
     rate: int
+    cancel: bool = False
+
+    def mono(self, audio: "np.ndarray") -> "np.ndarray":
+        """Return (N,) of (C, N) samples, made as all others of this recording."""
+        return audio[0] if self.cancel else audio.mean(axis=0)
 
     @property
     def seconds(self) -> float:
@@ -98,6 +104,8 @@ def read(truth: Path, place: PurePath) -> Recording:
     """
     import numpy as np
 
+    from enhance_cli.audio.channels import cancels
+
     files = _by_name(truth / place)
     name = next((name for name in MIXES if name in files), None)
     if name is None:
@@ -111,10 +119,11 @@ def read(truth: Path, place: PurePath) -> Recording:
         if other_rate != rate or abs(audio.shape[1] - mix.shape[1]) > rate // 1000:
             raise AudioError(f"{path.name} and the mix differ in rate or length", "export the stems together")
         length = min(audio.shape[1], mix.shape[1])
-        stems[name] = np.pad(audio.mean(axis=0)[:length], (0, mix.shape[1] - length))
+        stems[name] = np.pad(audio[:, :length], ((0, 0), (0, mix.shape[1] - length)))
     if len(stems) < 2:
         raise AudioError("fewer than two stems beside the mix", "name the files bass.wav, drums.wav and so on")
-    return Recording(place, mix, stems, rate)
+    recording = Recording(place, mix, {}, rate, cancel=any(map(cancels, [mix, *stems.values()])))
+    return replace(recording, stems={name: recording.mono(audio) for name, audio in stems.items()})
 
 
 def measure(recording: Recording, estimates: Stems) -> dict[str, dict[str, list[float]]]:
@@ -130,7 +139,7 @@ def measure(recording: Recording, estimates: Stems) -> dict[str, dict[str, list[
     names = [name for name in recording.stems if name in estimates]
     if not names:
         raise AudioError(f"no estimate of {', '.join(recording.stems)}", "name the files as the true stems")
-    mix = recording.mix.mean(axis=0)
+    mix = recording.mono(recording.mix)
     stems = np.stack(list(recording.stems.values()))
     for name in names:
         if abs(estimates[name].size - mix.size) > recording.rate // 1000:
@@ -164,6 +173,8 @@ def _reader(folder: Path) -> Callable:
     """Return a function that reads estimates FOLDER/RECORDING/STEM.*, also with the mix's name in front
     (mixture_bass.wav).
     """
+    import numpy as np
+
     from enhance_cli.audio.resample import resample
 
     if not folder.is_dir():
@@ -182,7 +193,7 @@ def _reader(folder: Path) -> Callable:
         found = {}
         for name, path in files.items():
             audio, rate = read_whole(path)
-            found[name] = resample(audio.mean(axis=0, keepdims=True), rate, recording.rate)[0]
+            found[name] = resample(recording.mono(audio)[np.newaxis], rate, recording.rate)[0]
         return found, 0.0
 
     return produce
@@ -196,10 +207,18 @@ def _extractors(name: str, counts: list[int] | None, device: str) -> list[System
     model = load_model(name, TASK, device)
 
     def extract(mix: "np.ndarray", rate: int, steps: int) -> Stems:
-        return {stem: audio.mean(axis=0) for stem, audio in run(mix, rate, model, StemOptions(steps=steps)).items()}
+        return run(mix, rate, model, StemOptions(steps=steps))
+
+    def in_mono(system: System) -> System:
+        def produce(recording: Recording) -> tuple[Stems, float]:
+            found, seconds = system.produce(recording)
+            return {stem: recording.mono(audio) for stem, audio in found.items()}, seconds
+
+        return System(system.name, produce)
 
     known = allowed_steps(model.spec, counts or [None], warn=True)
-    return computed(name, model.spec.sample_rate, known, extract, lambda recording: (recording.mix, recording.rate))
+    systems = computed(name, model.spec.sample_rate, known, extract, lambda recording: (recording.mix, recording.rate))
+    return [in_mono(system) for system in systems]
 
 
 def _row(system: System) -> dict:

@@ -61,6 +61,16 @@ def test_stereo_mix_and_names_as_extract_stem_gives_them(truth, tmp_path):
     assert lines[-1]["mean"]["whole"] == pytest.approx(20.0, abs=0.01)
 
 
+def test_stems_of_opposite_polarity_are_not_silence(tmp_path):
+    bass, drums = sine(100), sine(250)
+    sides = lambda audio: np.stack([audio, -audio], 1)
+    write(tmp_path / "truth" / "one", mixture=sides(bass + drums), bass=sides(bass), drums=sides(drums))
+    write(tmp_path / "found" / "one", bass=sides(bass + 0.1 * drums), drums=sides(drums + 0.1 * bass))
+    code, lines, _ = evaluate(tmp_path / "truth", tmp_path / "found", "--json")
+    assert code == 0
+    assert lines[-1]["mean"]["whole"] == pytest.approx(20.0, abs=0.01)
+
+
 def test_table_names_stems_and_folders(truth):
     code, _, run = evaluate(truth, truth)
     assert code == 0

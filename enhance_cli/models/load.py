@@ -188,13 +188,21 @@ def _unbuildable(path: Path, error: Exception) -> ModelError:
 
 
 def save_model(path: Path, spec: Spec, network: torch.nn.Module) -> None:
-    """Write the header and the weights: matrices in half precision, vectors (biases, gains, frequencies) unchanged.
+    """Write the header and the weights: matrices in rounded half precision, vectors (biases, gains, frequencies) unchanged.
 
     An earlier file stays until the new one is complete.
     """
     weights = {
-        k: (v.half() if v.is_floating_point() and v.dim() > 1 else v).contiguous().cpu()
+        k: (_rounded(v) if v.is_floating_point() and v.dim() > 1 else v).contiguous().cpu()
         for k, v in network.state_dict().items()
     }
     with replace_file(path) as file:
         file.write(save(weights, metadata=spec.to_metadata()))
+
+
+def _rounded(matrix: Tensor) -> Tensor:
+    """Return a matrix in half precision with two zeros as its last bits, so that the package is an eighth smaller.
+
+    Numbers are off by at most a 400th of themselves.
+    """
+    return ((matrix.half().contiguous().view(torch.int16) + 2) & ~3).view(torch.half)

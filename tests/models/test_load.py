@@ -32,14 +32,16 @@ def rewrite(source, target, edit=lambda header: None, weights=lambda w: w):
     return target
 
 
-def test_a_saved_model_keeps_its_header_and_its_weights_to_half_precision(tiny_model, tiny_network):
+def test_a_saved_model_keeps_its_header_and_its_weights_to_rounded_half_precision(tiny_model, tiny_network):
     assert read_spec(tiny_model).samplers == ("bridge_ode", "bridge_sde")
     with safe_open(tiny_model, framework="pt") as file:
         for name, tensor in tiny_network.state_dict().items():
             saved = file.get_tensor(name)
             matrix = tensor.is_floating_point() and tensor.dim() > 1
             assert saved.dtype == (torch.float16 if matrix else tensor.dtype)
-            torch.testing.assert_close(saved.to(tensor.dtype), tensor, rtol=2**-10, atol=1e-7)
+            torch.testing.assert_close(saved.to(tensor.dtype), tensor, rtol=2**-8, atol=1e-6)
+            if matrix:  # which is what makes the package small
+                assert not (saved.view(torch.int16) & 3).any()
 
 
 def test_a_loaded_model_estimates_what_the_saved_network_did(tiny_model, tiny_network):

@@ -3,6 +3,7 @@
 import enhance_cli
 clean = enhance_cli.denoise(audio, rate)             # (C, N) float array in, same shape and rate out
 stems = enhance_cli.extract_stem(audio, rate)        # a dictionary of such arrays, one array with stem="drums"
+wide, rate = enhance_cli.extend_bandwidth(audio, rate)  # the treble that is missing, at 48 kHz
 vectors = enhance_cli.enhance_embedding(vectors)     # speaker embeddings (K, D), or a recording and its rate
 denoiser = enhance_cli.Denoiser("denoise-s", steps=1)  # loaded once, used often: denoiser(audio, rate)
 """
@@ -13,6 +14,7 @@ from enhance_cli.api import (
     StemExtractor,
     denoise,
     enhance_embedding,
+    extend_bandwidth,
     extract_stem,
     load_model,
 )
@@ -24,6 +26,7 @@ __all__ = [
     "__version__",
     "denoise",
     "enhance_embedding",
+    "extend_bandwidth",
     "extract_stem",
     "load_model",
 ]

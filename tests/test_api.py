@@ -27,6 +27,7 @@ def test_the_public_names_are_these():
         "StemExtractor",
         "denoise",
         "enhance_embedding",
+        "extend_bandwidth",
         "extract_stem",
         "load_model",
     }

@@ -47,7 +47,7 @@ class BandMeter:
         """Take the next (C, n) samples."""
         held = block if self._rest is None else np.concatenate([self._rest, block], axis=1)
         whole = held.shape[1] // self._length * self._length
-        self._rest = held[:, whole:]
+        self._rest = held[:, whole:].copy()  # the caller may write to its block
         if whole:
             self._count(held[:, :whole].reshape(len(held), -1, self._length))
 

@@ -20,7 +20,7 @@ from enhance_cli.tasks.options import ExtendOptions
 from enhance_cli.tasks.stream import Waiting, beside, measured, resampled
 from enhance_cli.tasks.windows import WindowPlan, cut, join
 
-WINDOW_SECONDS = 5.0
+WINDOW_SECONDS = 2.0  # with longer ones the memory of the C library falls to pieces
 
 
 @dataclass(frozen=True)

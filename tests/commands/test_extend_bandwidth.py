@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import soundfile
 
+import enhance_cli
 from enhance_cli.audio.resample import resample
 from tests.audio_zoo import save
+from tests.commands.test_denoise import _PEAK
 
 
 @pytest.fixture
@@ -94,3 +96,26 @@ def test_one_sample_and_a_recording_that_is_broken(enhance, tmp_path):
     result = enhance("extend-bandwidth", "one.wav", "nan.wav", "-o", "out")
     assert result.code == 1 and len(result.errors) == 1 and "nan.wav" in result.errors[0]
     assert (tmp_path / "out/one.wav").exists()
+
+
+def test_memory_does_not_grow_with_length(run_python, tmp_path):
+    def peak(seconds: int) -> int:
+        noise = 0.1 * np.random.default_rng(0).standard_normal((1, 8000 * seconds)).astype(np.float32)
+        save(tmp_path / f"{seconds}.wav", noise, 8000)
+        result = run_python("-c", _PEAK, "extend-bandwidth", f"{seconds}.wav", "-m", "copy-up", "--threads", 1)
+        assert result.code == 0 and soundfile.info(tmp_path / f"{seconds}_extended.wav").frames == 48000 * seconds
+        return int(result.stderr.split()[-1])
+
+    short, long = peak(60), peak(300)
+    assert long < 1.1 * short
+
+
+def test_python_gives_the_samples_of_the_command(enhance, folder):
+    options = ["--bit-depth", "float", "-m", "copy-up", "--seed", 3, "--input-cutoff", 6000]
+    assert enhance("extend-bandwidth", "in/low.wav", "-o", "wide.wav", *options).code == 0
+    low, rate = soundfile.read(folder / "in/low.wav", dtype="float32")
+    wide, wide_rate = enhance_cli.extend_bandwidth(low.T, rate, "copy-up", device="cpu", cutoff=6000, seed=3)
+    assert wide_rate == 48000
+    np.testing.assert_allclose(wide.T, soundfile.read(folder / "wide.wav")[0], atol=1e-6)
+    one, _ = enhance_cli.extend_bandwidth(low[:, 0], rate, "copy-up", device="cpu")
+    assert one.shape == (96000,)

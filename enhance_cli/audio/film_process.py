@@ -18,7 +18,7 @@ import signal
 import struct
 import sys
 from fractions import Fraction
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import av
 from av.stream import Discard, Disposition
@@ -100,7 +100,7 @@ def _path(text: str) -> str:
     return os.fsdecode(bytes.fromhex(text))
 
 
-def _opened(file: BinaryIO):
+def _opened(file: BinaryIO) -> Any:
     source = Source(file, 0, os.fstat(file.fileno()).st_size)
     return av.open(source, metadata_errors="replace", buffer_size=BUFFER)
 
@@ -120,12 +120,12 @@ def _options(request: dict, file: BinaryIO) -> dict[str, str]:
     return options
 
 
-def _unplaced(source) -> list[str]:
+def _unplaced(source: Any) -> list[str]:
     """Return the names of texts that MP4 and MOV hold only in a list of names of its own, in which there are no covers."""
     return [name for name in source.metadata if name.lower() not in _PLACED and name != MARK]
 
 
-def _covers(source) -> bool:
+def _covers(source: Any) -> bool:
     return any(stream.disposition & Disposition.attached_pic for stream in source.streams)
 
 
@@ -155,13 +155,13 @@ class Film:
     does not hold.
     """
 
-    def __init__(self, source, output, request: dict):
+    def __init__(self, source: Any, output: Any, request: dict):
         self._source, self._output, self._request = source, output, request
         self._muxer = request["muxer"]
         self._same = self._muxer in _FAMILIES.get(source.format.name.split(",")[0], ())
         self.notes: list[str] = []
-        self.sound = None
-        self._copies: dict[int, object] = {}
+        self.sound: Any = None
+        self._copies: dict[int, Any] = {}
         self._is_cover = {s.index: bool(s.disposition & Disposition.attached_pic) for s in source.streams}
         replaced = choose(source, str(request["track"]))
         first = source.streams.audio[0]
@@ -194,7 +194,7 @@ class Film:
         shift = round(self._begin / chapter["time_base"])
         return {**chapter, "start": chapter["start"] - shift, "end": chapter["end"] - shift}
 
-    def _add_sound(self, replaced):
+    def _add_sound(self, replaced: Any) -> Any:
         request = self._request
         settings = {"rate": request["rate"], "layout": request["layout"]}
         try:
@@ -214,7 +214,7 @@ class Film:
         stream.disposition = int(replaced.disposition)
         return stream
 
-    def _copied(self, stream):
+    def _copied(self, stream: Any) -> Any:
         """Return the stream of the output for one of the source, or None if it is left out."""
         held = _NAMES[self._muxer]
         if stream.type == "attachment":
@@ -248,7 +248,7 @@ class Film:
                 copy.codec_context.codec_tag = tag
         return copy
 
-    def _attach(self, stream) -> None:
+    def _attach(self, stream: Any) -> None:
         """Attach a cover. To Matroska it is a file, and to FFmpeg a stream of one picture."""
         if self._muxer == "webm":
             self.notes.append(f"WebM does not hold the cover of this film, stream {stream.index}")
@@ -285,7 +285,7 @@ class Film:
         sound.finish()
 
 
-def _tag(stream) -> str:
+def _tag(stream: Any) -> str:
     """Return the four characters by which a container names the codec of a stream, "" if they are none."""
     with contextlib.suppress(UnicodeDecodeError, AttributeError, TypeError):
         tag = stream.codec_context.codec_tag
@@ -293,7 +293,7 @@ def _tag(stream) -> str:
     return ""
 
 
-def _nearest(codec, request: dict) -> str:
+def _nearest(codec: Any, request: dict) -> str:
     """Return the sample format of an encoder that keeps the samples: floats, or integers of enough bits."""
     known = [form.name for form in codec.audio_formats or []]
     wanted = {"flt": ("fltp", "flt"), "s16": ("s16", "s16p"), "s32": ("s32", "s32p")}[request["samples"]]

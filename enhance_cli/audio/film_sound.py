@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 from fractions import Fraction
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import av
 
@@ -32,7 +32,7 @@ class Sound:
     ends too soon.
     """
 
-    def __init__(self, pipe: BinaryIO, stream, output, request: dict):
+    def __init__(self, pipe: BinaryIO, stream: Any, output: Any, request: dict):
         self._pipe, self._stream, self._output = pipe, stream, output
         self._rate, self._channels, self._late = request["rate"], request["channels"], request["late"]
         self._kind, self._layout = request["samples"], request["layout"]
@@ -91,17 +91,17 @@ class Sound:
         samples = memoryview(data[: self._delay * self._width]).cast("f")  # as all encoders with a delay take them
         return len(samples) == self._delay * self._channels and max(map(abs, samples)) < QUIET
 
-    def _frame(self, data: bytes, count: int, begin: int):
+    def _frame(self, data: bytes, count: int, begin: int) -> Any:
         frame = av.AudioFrame(format=self._kind, layout=self._layout, samples=count)
         frame.planes[0].update(data + bytes(frame.planes[0].buffer_size - len(data)))
         frame.sample_rate, frame.pts, frame.time_base = self._rate, begin, Fraction(1, self._rate)
         return frame
 
-    def _encode(self, frame) -> None:
+    def _encode(self, frame: Any) -> None:
         for converted in self._resampler.resample(frame):
             self._mux(self._stream.encode(converted))
 
-    def _mux(self, packets) -> None:
+    def _mux(self, packets: Any) -> None:
         for packet in packets:
             if self._first is None or packet.pts is None or packet.pts >= self._first:
                 self._output.mux(packet)

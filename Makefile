@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test test-fast test-random check docs graphs bench mutants lock clean
+.PHONY: help demo test test-fast test-large test-random check docs graphs bench mutants lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -24,10 +24,13 @@ test: $(READY)  ## run the tests
 	$(BIN)/python -m pytest
 
 test-fast: $(READY)  ## run all but the slow tests and those that start servers, on two cores
-	$(BIN)/python -m pytest -m "not slow and not cluster and not gpu" --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest -m "not slow and not cluster and not gpu and not large" --numprocesses 2 --dist loadfile
+
+test-large: $(READY)  ## run what `test` leaves out: large published networks, a file takes minutes
+	$(BIN)/python -m pytest -m large
 
 test-random: $(READY)  ## run the same in random order (the seed is shown: SEED=... repeats it)
-	$(BIN)/python -m pytest -m "not slow and not cluster and not gpu" --random-order $(if $(SEED),--random-order-seed=$(SEED))
+	$(BIN)/python -m pytest -m "not slow and not cluster and not gpu and not large" --random-order $(if $(SEED),--random-order-seed=$(SEED))
 
 check: $(READY)  ## lint, formatting, types and spelling
 	$(BIN)/ruff check .

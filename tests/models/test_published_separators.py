@@ -88,7 +88,13 @@ def film(rate: int) -> np.ndarray:
     return np.stack([speech + 0.5 * music, speech + 0.1 * music], axis=1)
 
 
-@pytest.mark.parametrize("name, rate", [(name, 48000 if "small" not in name else 44100) for name in SEPARATORS])
+CASES = [
+    pytest.param(name, 44100) if name == "scnet-small" else pytest.param(name, 48000, marks=pytest.mark.large)
+    for name in SEPARATORS
+]
+
+
+@pytest.mark.parametrize("name, rate", CASES)
 def test_pulled_and_run_at_the_published_size(pulled, tmp_path, name, rate):
     size, enhance = pulled(name)
     published = next(entry for entry in registry.published() if entry.name == name)

@@ -41,8 +41,11 @@ def wave(name: str, samples: int, rate: int) -> np.ndarray:
     return (0.2 * (x + 0.05 * generator.standard_normal(samples))).astype(np.float32)
 
 
-def weight(key: str, shape: tuple[int, ...], salt: str = "") -> np.ndarray:
-    """The value of one parameter, float32, by its name in the checkpoint."""
+def weight(key: str, shape: tuple[int, ...], salt: str = "", recurrent: bool = True) -> np.ndarray:
+    """The value of one parameter, float32, by its name in the checkpoint.
+
+    `recurrent`: whether names that only begin with bias are biases, as in all but the oldest items.
+    """
     n = rng(salt + key).standard_normal(shape).astype(np.float32)
     last, tenth, one = key.rpartition(".")[2], np.float32(0.1), np.float32(1)
     if last == "running_mean":
@@ -59,13 +62,14 @@ def weight(key: str, shape: tuple[int, ...], salt: str = "") -> np.ndarray:
         return n
     if len(shape) >= 2:
         return n * np.float32(1 / np.sqrt(np.prod(shape[1:])))
-    return tenth * n if last.startswith("bias") or last == "b" else one + tenth * n
+    bias = last.startswith("bias") if recurrent else last == "bias"
+    return tenth * n if bias or last == "b" else one + tenth * n
 
 
-def weights(state: dict[str, torch.Tensor], salt: str = "") -> dict[str, torch.Tensor]:
+def weights(state: dict[str, torch.Tensor], salt: str = "", recurrent: bool = True) -> dict[str, torch.Tensor]:
     """The golden values for every floating-point entry of a state dict; the others stay."""
     return {
-        k: torch.from_numpy(np.asarray(weight(k, tuple(v.shape), salt))) if v.is_floating_point() else v
+        k: torch.from_numpy(np.asarray(weight(k, tuple(v.shape), salt, recurrent))) if v.is_floating_point() else v
         for k, v in state.items()
     }
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from enhance_cli.networks.convnext import KERNEL, ConvNeXtBlock
 
 LOG_FLOOR = 1e-4  # magnitude
-SAME_AS_PI = 1e-4  # a phase so close to -pi is pi
+SAME_AS_PI = 1e-5  # a phase so close to -pi is pi
 
 
 class APBWE(nn.Module):

@@ -23,7 +23,7 @@ def no_gradient():
 def with_weights(name: str, salt: str = "", **args) -> torch.nn.Module:
     """A network with the weights of the golden formula."""
     network = NETWORKS[name](**args).eval()
-    network.load_state_dict(golden.weights(network.state_dict(), salt))
+    network.load_state_dict(golden.weights(network.state_dict(), salt, recurrent=False))
     return network
 
 

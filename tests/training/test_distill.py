@@ -57,9 +57,9 @@ def test_a_student_starts_as_its_teacher_and_does_in_one_call_what_denoise_can_r
     done = enhance(*command, "--run", str(tmp_path / "student"), "--quiet", *sets)
     assert done.code == 0, done.stderr
     student = done.lines[-1]
-    spec = read_spec(student)
+    spec = read_spec(Path(student))
     assert spec.name == "tiny-consistency" and spec.samplers == ("consistency",) and spec.max_steps == 4
-    assert spec.training["teacher"] == "tiny" and spec.network_args == read_spec(teacher).network_args
+    assert spec.training["teacher"] == "tiny" and spec.network_args == read_spec(Path(teacher)).network_args
     assert "Trained with `enhance distill consistency --teacher tiny" in Path(student).with_suffix(".md").read_text()
     noisy = tmp_path / "noisy.wav"
     soundfile.write(noisy, 0.1 * np.random.default_rng(0).standard_normal(16000), 16000)

@@ -201,7 +201,8 @@ def test_embeddings_are_repaired_by_workers(nodes, run_enhance, repair_model, tm
     here, there = np.load(tmp_path / "here.npz"), np.load(tmp_path / "there.npz")
     assert all(np.array_equal(here[name], there[name]) for name in here.files)
     first, second = map(json.loads, (tmp_path / "r.jsonl").read_text().splitlines())
-    assert {name for name in first if first[name] != second[name]} - {"seconds_work", "ended"} == {"output"}
+    assert {name for name in first if first[name] != second[name]} - {"seconds_work", "ended"} == {"output", "settings"}
+    assert set(second["settings"]) - set(first["settings"]) == {"engine", "ray-address"}
 
 
 @pytest.mark.parametrize(

@@ -20,8 +20,8 @@ demo: $(READY)  ## denoise a real noisy recording and draw it before and after
 	$(BIN)/enhance denoise tests/audio_files/noisy_speech_48k.flac -o demo/ --existing overwrite --plot --verbose
 	@echo "Listen to demo/noisy_speech_48k.flac, look at demo/noisy_speech_48k.flac.png"
 
-test: $(READY)  ## run the tests
-	$(BIN)/python -m pytest
+test: $(READY)  ## run the tests, on two cores
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 test-fast: $(READY)  ## run all but the slow tests and those that start servers, on two cores
 	$(BIN)/python -m pytest -m "not slow and not cluster and not gpu and not large" --numprocesses 2 --dist loadfile

@@ -14,6 +14,7 @@ from torch import Tensor
 from enhance_cli.errors import ModelError
 from enhance_cli.models.convert import roformer_shapes as shapes
 from enhance_cli.models.convert.pickles import read
+from enhance_cli.models.convert.separator import separator_spec
 from enhance_cli.models.convert.speakers import fitting
 from enhance_cli.models.spec import Spec
 
@@ -54,24 +55,15 @@ def convert(source: Path) -> tuple[dict[str, Tensor], Spec]:
         sizes["zero_dc"] = bool(settings.get("zero_dc", True))
     state = shapes.without_frequencies(source, state, sizes["dim_head"])
     weights = {"extractor." + key: tensor for key, tensor in fitting(source, state, "bs_roformer", sizes).items()}
-    return weights, Spec(
-        name=source.stem,
-        task="extract-stem",
-        network="stem_pair",
-        network_args={"extractor": {"network": "bs_roformer", **sizes}},
-        process="edm",
-        frontend=None,
+    return weights, separator_spec(
+        source.stem,
+        "bs_roformer",
+        sizes,
         sample_rate=RATE,
-        normalise="none",
         window_seconds=WINDOW / RATE,
         frames_multiple=sizes["hop"],
         stems=STEMS,
         channels=sizes["channels"],
-        complete=True,
-        min_steps=0,
-        max_steps=0,
-        default_steps=0,
-        samplers=("none",),
         training={key: found[key] for key in ("epoch", "global_step") if lightning and isinstance(found.get(key), int)},
     )
 

@@ -14,6 +14,7 @@ from enhance_cli.errors import ModelError
 from enhance_cli.models.convert import roformer_shapes as shapes
 from enhance_cli.models.convert.checkpoint import read
 from enhance_cli.models.convert.published_settings import REST, Settings, read_settings
+from enhance_cli.models.convert.separator import separator_spec
 from enhance_cli.models.convert.speakers import fitting
 from enhance_cli.models.spec import Spec
 from enhance_cli.networks.mel_band_roformer import mel_bands
@@ -49,24 +50,15 @@ def convert(source: Path) -> tuple[dict[str, Tensor], Spec]:
     state = shapes.without_frequencies(source, state, sizes["dim_head"])
     fitted = fitting(source, state, "mel_band_roformer", sizes)
     window, overlap = settings.overlap("audio", WINDOW, WINDOWS)
-    return {"extractor." + key: tensor for key, tensor in fitted.items()}, Spec(
-        name=source.stem,
-        task="extract-stem",
-        network="stem_pair",
-        network_args={"extractor": {"network": "mel_band_roformer", **sizes}},
-        process="edm",
-        frontend=None,
+    return {"extractor." + key: tensor for key, tensor in fitted.items()}, separator_spec(
+        source.stem,
+        "mel_band_roformer",
+        sizes,
         sample_rate=RATE,
-        normalise="none",
         window_seconds=window / RATE,
         overlap=overlap,
         stems=stems,
         channels=sizes["channels"],
-        complete=True,
-        min_steps=0,
-        max_steps=0,
-        default_steps=0,
-        samplers=("none",),
     )
 
 

@@ -14,6 +14,7 @@ from enhance_cli.errors import ModelError
 from enhance_cli.models.convert.checkpoint import read
 from enhance_cli.models.convert.published_settings import Settings, read_settings
 from enhance_cli.models.convert.roformer_shapes import count, rows, weights_of
+from enhance_cli.models.convert.separator import separator_spec
 from enhance_cli.models.convert.speakers import fitting
 from enhance_cli.models.spec import Spec
 
@@ -50,24 +51,16 @@ def convert(source: Path) -> tuple[dict[str, Tensor], Spec]:
         )
     window, overlap = settings.overlap("audio", WINDOW, WINDOWS)
     weights = {"extractor." + key: tensor for key, tensor in fitting(source, state, "scnet", sizes).items()}
-    return weights, Spec(
-        name=source.stem,
-        task="extract-stem",
-        network="stem_pair",
-        network_args={"extractor": {"network": "scnet", **sizes}},
-        process="edm",
-        frontend=None,
+    return weights, separator_spec(
+        source.stem,
+        "scnet",
+        sizes,
         sample_rate=RATE,
         normalise="deviation" if standardized else "none",
         window_seconds=window / RATE,
         overlap=overlap,
         stems=stems,
         channels=CHANNELS,
-        complete=True,
-        min_steps=0,
-        max_steps=0,
-        default_steps=0,
-        samplers=("none",),
     )
 
 

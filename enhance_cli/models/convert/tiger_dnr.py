@@ -12,6 +12,7 @@ from torch import Tensor
 from enhance_cli.errors import ModelError
 from enhance_cli.models.convert.checkpoint import read
 from enhance_cli.models.convert.roformer_shapes import count, rows, weights_of
+from enhance_cli.models.convert.separator import separator_spec
 from enhance_cli.models.convert.speakers import fitting
 from enhance_cli.models.spec import Spec
 from enhance_cli.networks.tiger_dnr import KEPT, band_widths
@@ -32,23 +33,14 @@ def convert(source: Path) -> tuple[dict[str, Tensor], Spec]:
         raise ModelError(f"{source}: no TIGER-DnR in it ({MARK})", "choose another --from, or none")
     sizes = _sizes(source, state)
     weights = {"extractor." + key: tensor for key, tensor in fitting(source, state, "tiger_dnr", sizes).items()}
-    return weights, Spec(
-        name=source.stem,
-        task="extract-stem",
-        network="stem_pair",
-        network_args={"extractor": {"network": "tiger_dnr", **sizes}},
-        process="edm",
-        frontend=None,
+    return weights, separator_spec(
+        source.stem,
+        "tiger_dnr",
+        sizes,
         sample_rate=RATE,
-        normalise="none",
         window_seconds=WINDOW_SECONDS,
         overlap=OVERLAP,
         stems=tuple(KEPT),
-        complete=True,
-        min_steps=0,
-        max_steps=0,
-        default_steps=0,
-        samplers=("none",),
     )
 
 

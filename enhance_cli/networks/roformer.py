@@ -5,6 +5,7 @@ rotary positions, and one small MLP per band and stem makes the complex mask. Na
 BS-RoFormer, less the rotary frequencies, which follow from a formula.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
-class Roformer(nn.Module):
+class Roformer(nn.Module, ABC):
     """Separate waveforms (B, C, N), whose C = `channels` are processed together.
 
     See networks.stem_pair for the methods. A network defines `trunk`, and `masks` if a bin has several bands.
@@ -78,9 +79,9 @@ class Roformer(nn.Module):
         """Return the masks (B, T, F * C * 2) of a stem from the features of `trunk`."""
         return self.mask_estimators[index](trunk)
 
+    @abstractmethod
     def trunk(self, spectrum: Tensor) -> Tensor:
         """Return features (B, T, bands, dim) of a spectrum (B, T, F * C, 2)."""
-        raise NotImplementedError
 
     def analyze(self, wave: Tensor) -> Tensor:
         """Return the spectrum (B, T, F * C, 2) of `wave` (B, C, N), the channels of a bin side by side."""

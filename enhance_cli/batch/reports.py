@@ -27,11 +27,11 @@ _ESCAPED = re.compile(r"\\udc([89a-f][0-9a-f])")  # how `printable` writes a byt
 
 @dataclass
 class ReadReports:
-    """Hold `records` by input, in order of first appearance, and in `broken` the lines that are no records, "FILE line
-    N".
+    """Hold `records`, one per file, in the order in which the inputs appeared, and in `broken` the lines that are no
+    records, "FILE line N".
     """
 
-    records: dict[str, dict[str, Any]] = field(default_factory=dict)
+    records: list[dict[str, Any]] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
 
 
@@ -42,6 +42,7 @@ def read(paths: Iterable[Path]) -> ReadReports:
     report, and if there is no record at all. A shard without files leaves an empty report.
     """
     found, path = ReadReports(), None
+    by_source: dict[str, dict[frozenset[str], dict[str, Any]]] = {}
     for path in paths:
         usable = other = 0
         try:
@@ -50,7 +51,8 @@ def read(paths: Iterable[Path]) -> ReadReports:
                     record = _record(line)
                     if record is not None:
                         usable += 1
-                        _keep(found.records, record)
+                        source, outputs = _ends(record)
+                        _keep(by_source.setdefault(source, {}), outputs, record)
                     elif line.strip():
                         other += 1
                         found.broken.append(f"{path} line {number}")
@@ -58,6 +60,7 @@ def read(paths: Iterable[Path]) -> ReadReports:
             raise UsageError(f"{path}: this report cannot be read ({error.strerror})", "check its name") from error
         if other and not usable:
             raise _no_records(path)
+    found.records = [record for records in by_source.values() for record in records.values()]
     if path is not None and not found.records:
         raise _no_records(path)
     return found
@@ -76,23 +79,39 @@ def _record(line: str) -> dict[str, Any] | None:
     return record if known else None
 
 
-def _keep(records: dict[str, dict[str, Any]], record: dict[str, Any]) -> None:
-    key = _identity(record)
-    earlier = records.get(key)
-    if earlier is None or not (record["status"] == "skipped" and earlier["status"] == "done"):
-        records[key] = record
+def _keep(found: dict[frozenset[str], dict[str, Any]], outputs: frozenset[str], record: dict[str, Any]) -> None:
+    """Put `record` in the place of the earlier ones of the same file in `found`, which are of the same input.
+
+    It is the same file if any of the outputs is the same: a run that was killed between two stems leaves the others to the
+    next run, whose record names these alone. But a failure stays until all of its outputs are there.
+    """
+    same = [
+        other
+        for other, earlier in found.items()
+        if other <= outputs or (other & outputs and earlier["status"] != "failed")
+    ]
+    if record["status"] == "skipped" and any(found[other]["status"] == "done" for other in same):
+        return
+    for other in same:
+        del found[other]
+    found[outputs] = record
 
 
-def _identity(record: dict[str, Any]) -> str:
-    """Return a text that only records of the same input, track and outputs share, from whatever folder a run was started."""
+def _ends(record: dict[str, Any]) -> tuple[str, frozenset[str]]:
+    """Return the input with its track, and the outputs: texts that are the same from whatever folder a run was started.
+
+    Without its folder, as in reports of early versions, a record is known by its input alone.
+    """
     folder = record.get("folder")
     if not folder:
-        return record["input"]
-    places = [record["input"], *((record.get("outputs") or {}).values() or [record.get("output") or "-"])]
-    absolute = [
-        place if is_url(place) or place == "-" else os.path.normpath(os.path.join(folder, place)) for place in places
-    ]
-    return "\0".join([*absolute, record.get("track") or ""])
+        return record["input"], frozenset([""])
+
+    def absolute(path: str) -> str:
+        return path if is_url(path) or path == "-" else os.path.normpath(os.path.join(folder, path))
+
+    outputs = (record.get("outputs") or {}).values() or [record.get("output") or "-"]
+    source = "\0".join([absolute(record["input"]), record.get("track") or ""])
+    return source, frozenset(map(absolute, outputs))
 
 
 def summary(records: Iterable[dict[str, Any]]) -> dict[str, Any]:
@@ -185,7 +204,7 @@ def failed_jobs(
     if any(given):
         hint = "leave IN, --output and --name away"
         raise UsageError("--retry-failed takes inputs and outputs from the report", hint)
-    records = read([path]).records.values()
+    records = read([path]).records
     inputs_of = Counter(record.get("output") for record in records)
     jobs = []
     for record in records:
@@ -216,7 +235,7 @@ def failed_jobs(
 
 def other_settings(path: Path, base: dict[str, Any]) -> list[str]:
     """Return the settings of the failed records that differ from `base`: "steps 4", ..."""
-    failed = [r for r in read([path]).records.values() if r["status"] == "failed"]
+    failed = [r for r in read([path]).records if r["status"] == "failed"]
     said = {(name, json.dumps(r[name])) for r in failed for name in SETTINGS if name in r and name in base}
     return sorted(f"{name} {value.strip(chr(34))}" for name, value in said if json.loads(value) != base[name])
 

@@ -29,10 +29,10 @@ def report(
     from enhance_cli.batch.reports import read, summary
 
     found = read(files)
-    facts = summary(found.records.values())
+    facts = summary(found.records)
     refuse_page(page, page_embed, len(found.records))
     with writing_page(page, embed=page_embed, quiet=quiet) as add:
-        for record in found.records.values():
+        for record in found.records:
             add(record)
     if found.broken and not quiet:
         more = f" and {len(found.broken) - 1} more" if len(found.broken) > 1 else ""

@@ -92,7 +92,7 @@ def rounds(words: list[str], kills: int, say: Callable[[str], None]) -> tuple[in
         for fault in wrong(contents(out), expected, whole=True):
             say(f"the run after kill {number}: {fault}")
         told = read([report])
-        reasons = {(record["status"], record["reason"]) for record in told.records.values()}
+        reasons = {(record["status"], record["reason"]) for record in told.records}
         if len(told.records) != inputs or told.broken or reasons - {("done", None), ("skipped", "the output exists")}:
             say(f"the report after kill {number}: {len(told.records)} files, {told.broken}, {reasons}")
         shutil.rmtree(out)

@@ -68,7 +68,7 @@ def test_sums_of_a_report():
         failed("c.wav", "c.wav is truncated: only 7.5e3 of 800 samples can be read: copy it again"),
         failed("d.wav", "out/d.wav: there is no room for this file: free some space"),
     )
-    facts = summary(read([path]).records.values())
+    facts = summary(read([path]).records)
     assert (facts["files"], facts["done"], facts["skipped"], facts["failed"]) == (14, 10, 1, 3)
     assert facts["failed_because"] == {
         "FILE is truncated: only N of N samples can be read: copy it again": ["b.wav", "c.wav"],
@@ -87,14 +87,14 @@ def test_files_done_side_by_side_share_their_time_and_pauses_between_runs_do_not
 
     one = write("r1.jsonl", at("a.wav", "10:00:30", 20.0), at("b.wav", "10:00:35", 20.0), at("c.wav", "12:00:10", 5.0))
     two = write("r2.jsonl", at("d.wav", "10:00:40", 10.0))
-    facts = summary(read([one, two]).records.values())
+    facts = summary(read([one, two]).records)
     assert facts["hours_passed"] == pytest.approx(35 / 3600, abs=1e-6) and facts["real_time_factor"] == 0.0875
     assert facts["hours_work"] == pytest.approx(55 / 3600, abs=1e-6)
 
 
 def test_a_shard_that_had_no_files_does_not_spoil_the_sum_of_all():
     empty, full = write("r1.jsonl"), write("r2.jsonl", done("a.wav"))
-    assert list(read([empty, full]).records) == list(read([full, empty]).records) == ["a.wav"]
+    assert inputs([empty, full]) == inputs([full, empty]) == ["a.wav"]
     Path("notes.txt").write_text("Dear diary\n")
     with pytest.raises(UsageError, match="notes.txt: there are no records"):
         read([full, Path("notes.txt")])
@@ -105,23 +105,48 @@ def test_the_last_record_of_an_input_counts_but_skipping_does_not_undo_what_was_
     one = write("one.jsonl", done("a.wav"), bad, failed("c.wav", "c.wav is empty"))
     two = write("two.jsonl", skipped("a.wav"), done("b.wav"), skipped("c.wav"))
     records = read([one, two]).records
-    assert {name: record["status"] for name, record in records.items()} == {
+    assert {record["input"]: record["status"] for record in records} == {
         "a.wav": "done",
         "b.wav": "done",
         "c.wav": "skipped",
     }
-    assert summary(records.values())["hours_audio"] == 2.0
-    assert read([two, one]).records["b.wav"]["status"] == "failed", "done once, and failed when it was done anew"
+    assert summary(records)["hours_audio"] == 2.0
+    anew = {record["input"]: record["status"] for record in read([two, one]).records}
+    assert anew["b.wav"] == "failed", "done once, and failed when it was done anew"
+
+
+STEMS = {name: f"out/a_{name}.wav" for name in ("vocals", "drums", "bass")}
+
+
+@pytest.mark.parametrize(
+    ("runs", "expected"),
+    [
+        ([("done", "drums bass"), ("skipped", "vocals drums bass")], ["done"]),  # one stem is of a run that was killed
+        ([("failed", "vocals drums bass"), ("done", "vocals drums bass")], ["done"]),
+        ([("failed", "vocals drums bass"), ("done", "vocals")], ["failed", "done"]),
+        ([("failed", "vocals drums bass"), ("done", "vocals"), ("done", "vocals drums bass")], ["done"]),
+    ],
+)
+def test_the_stems_of_a_file_are_one_file_in_the_sum_and_a_failure_stays_until_all_are_there(runs, expected, tmp_path):
+    records = [
+        record_of_run(tmp_path, status, outputs={name: STEMS[name] for name in names.split()}, reason=None)
+        for status, names in runs
+    ]
+    assert [record["status"] for record in read([write("r.jsonl", *records)]).records] == expected
+
+
+def inputs(paths):
+    return [record["input"] for record in read(paths).records]
 
 
 @pytest.mark.parametrize("rest", [b'{"input": "b.wav", "sta', b"\xff\xfe\x00", b'{"input": 3}', b"[]", b'"done"'])
 def test_a_line_that_a_crash_broke_off_is_left_out_and_named(rest):
     path = write("r.jsonl", done("a.wav"))
     path.write_bytes(path.read_bytes() + rest)
-    assert (list(read([path]).records), read([path]).broken) == (["a.wav"], ["r.jsonl line 2"])
+    assert (inputs([path]), read([path]).broken) == (["a.wav"], ["r.jsonl line 2"])
     with ReportWriter(path) as report:
         report.write(Record(**done("c.wav")))
-    assert (list(read([path]).records), read([path]).broken) == (["a.wav", "c.wav"], ["r.jsonl line 2"])
+    assert (inputs([path]), read([path]).broken) == (["a.wav", "c.wav"], ["r.jsonl line 2"])
 
 
 def test_silence_short_files_and_stems_have_sums_too():
@@ -133,7 +158,7 @@ def test_silence_short_files_and_stems_have_sums_too():
         "outputs": {"drums": "d", "bass": "b"},
     }
     path = write("r.jsonl", record, done("s.wav", audio=0.0, work=0.0, before=None, after=None))
-    facts = summary(read([path]).records.values())
+    facts = summary(read([path]).records)
     assert facts["loudness_after"] == {"drums": [-20.0, -20.0, -20.0], "bass": None, "": None}
     json.dumps(facts, allow_nan=False)
 
@@ -165,7 +190,7 @@ def test_failed_files_are_done_again_alone_to_the_places_they_were_meant_for():
         ("in/sub/c.wav", "out/sub/c_clean.flac", "run"),
     ]
     assert (run_with_report(again).done, run_with_report(failed_jobs(Path("r.jsonl"), "skip")).failed) == (1, 1)
-    facts = summary(read([Path("r.jsonl")]).records.values())
+    facts = summary(read([Path("r.jsonl")]).records)
     assert (facts["files"], facts["done"], facts["failed"]) == (3, 2, 1)
 
 
@@ -198,7 +223,7 @@ def record_of_run(folder, status, **fields):
 def test_files_of_one_name_in_different_folders_are_different_and_failures_stay(tmp_path):
     one, two = tmp_path / "one", tmp_path / "two"
     write("r.jsonl", record_of_run(one, "failed", reason="x"), record_of_run(two, "done"))
-    found = read([Path("r.jsonl")]).records.values()
+    found = read([Path("r.jsonl")]).records
     assert sorted(record["status"] for record in found) == ["done", "failed"]
     write("o.jsonl", record_of_run(one, "failed", reason="x"), record_of_run(one, "done", output="flac/a.flac"))
     assert [job.source for job in failed_jobs(Path("o.jsonl"), "skip")] == [one / "a.wav"]
@@ -207,7 +232,7 @@ def test_files_of_one_name_in_different_folders_are_different_and_failures_stay(
         record_of_run(one, "failed", reason="x"),
         record_of_run(two, "done", input="../one/a.wav", output="../one/out/a.wav"),
     )
-    assert summary(read([Path("d.jsonl")]).records.values())["failed"] == 0, "the same file, from another folder"
+    assert summary(read([Path("d.jsonl")]).records)["failed"] == 0, "the same file, from another folder"
 
 
 def test_failed_files_are_done_again_from_any_folder(tmp_path):

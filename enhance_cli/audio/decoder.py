@@ -20,12 +20,10 @@ from collections.abc import Iterator
 
 import av
 
+from enhance_cli.audio.time_stamps import Clock, origin
+
 SECONDS = 8.0  # of processor time
 MEMORY = 1 << 31  # bytes of address space beyond what the process has at its start
-HOLE = 3600  # seconds: a longer gap between time stamps is a fault of theirs, not silence
-ALONE, DAY = 60, 86400  # seconds: a beginning after that is not silence
-TIMED = ("mov", "matroska", "mpegts", "mpeg", "asf", "flv", "mxf", "nut")  # containers whose time stamps mean something
-SAMPLE_ACCURATE = ("mov", "mxf", "nut")
 _COUNTED = ("aac", "mp3", "loas")  # containers without a header, whose duration is a guess
 _DEPTHS = {"u8": 8, "u8p": 8, "s16": 16, "s16p": 16}
 
@@ -164,21 +162,6 @@ def _bits(codec, format_, flags: bytes) -> int:
     return 32 if name.startswith(("pcm_s32", "pcm_u32", "pcm_s64")) else 24
 
 
-def origin(container, stream) -> float | None:
-    """Return the time in seconds, as the container counts, at which the recording begins, or None without usable times.
-
-    In MP4 and Matroska that is zero, also if the sound begins later, but not where it alone begins after a minute,
-    since it was then cut out of a stream.
-    """
-    name = container.format.name.split(",")[0]
-    if name not in TIMED:
-        return None
-    start = (container.start_time or 0) / 1_000_000
-    if name in ("mov", "matroska") and start < (ALONE if len(container.streams) == 1 else DAY):
-        return 0.0
-    return start
-
-
 def _decode(container, stream, first, frames: Iterator, facts: dict, out) -> None:
     rate, channels = facts["rate"], facts["channels"]
     width = 8 if facts["double"] else 4
@@ -204,53 +187,6 @@ def _decode(container, stream, first, frames: Iterator, facts: dict, out) -> Non
         frame = next(frames, None)
     for note in clock.notes():
         send(out, b"N", note.encode())
-
-
-class Clock:
-    """Place frames by their time stamps: silence before each, and samples before the beginning."""
-
-    def __init__(self, container, stream, rate: int):
-        self.position = 0  # samples since the beginning
-        self._rate, self._time_base = rate, stream.time_base
-        self._origin = origin(container, stream)
-        exact = container.format.name.split(",")[0] in SAMPLE_ACCURATE
-        self._tolerance = (0.005 if exact else 0.03) + 2 * float(stream.time_base or 0)
-        self._rounding = 0 if exact else 1.5 * float(stream.time_base or 0)  # seconds: Matroska counts milliseconds
-        self._holes, self._filled, self._back = 0, 0, 0.0
-        self._shift = 0  # samples by which later frames lie behind their time stamps
-
-    def place(self, frame) -> tuple[int, int]:
-        """Return the samples of silence before a frame, and how many of its own lie before the beginning."""
-        silence = skip = 0
-        if self._origin is not None and frame.pts is not None:
-            seconds = frame.pts * (frame.time_base or self._time_base) - self._origin
-            due = round(seconds * self._rate) + self._shift
-            gap = due - self.position
-            if self.position == 0 and abs(due) <= self._rounding * self._rate:
-                pass
-            elif self.position == 0 and due < 0:
-                skip = min(-due, frame.samples)
-                if skip == frame.samples:  # all of it: the next frame is the first
-                    return 0, skip
-            elif gap > (self._tolerance * self._rate if self.position else 0):
-                if gap > HOLE * self._rate:
-                    self._shift -= gap
-                else:
-                    silence = gap
-                    if self.position:
-                        self._holes, self._filled = self._holes + 1, self._filled + gap
-            elif gap < -self._tolerance * self._rate:
-                self._back = self._back or self.position / self._rate
-                self._shift -= gap
-        self.position += silence + frame.samples - skip
-        return silence, skip
-
-    def notes(self) -> Iterator[str]:
-        """Yield notes on corrections of time stamps."""
-        if self._holes:
-            yield f"{self._holes} gaps in the time stamps, {self._filled / self._rate:.3f} s in all, were filled with silence"
-        if self._back:
-            yield f"the time stamps go back at {self._back:.2f} s: all sound is kept, one piece after the other"
 
 
 class Source:

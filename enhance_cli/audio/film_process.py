@@ -23,8 +23,9 @@ from typing import Any, BinaryIO
 import av
 from av.stream import Discard, Disposition
 
-from enhance_cli.audio.decoder import Source, bound_memory, choose, origin, restart_watch, send
+from enhance_cli.audio.decoder import Source, bound_memory, choose, restart_watch, send
 from enhance_cli.audio.film_sound import Sound
+from enhance_cli.audio.time_stamps import origin
 
 BUFFER = 1 << 20  # bytes read at once
 _FAMILIES = {"mov": ("mp4", "mov"), "matroska": ("matroska", "webm"), "avi": ("avi",)}  # demuxer: muxers of its streams

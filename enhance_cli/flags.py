@@ -6,9 +6,6 @@ from typing import Annotated
 
 import typer
 
-from enhance_cli.errors import UsageError
-
-WINDOWS_ON_GPU = 16  # --batch-size auto
 FILES, OUTPUT, MODEL, RUNNING, EXPERT = "Files", "Output", "Model", "Running", "Expert"
 
 
@@ -353,63 +350,3 @@ Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Change a setting of the recipe.")
 ]
 DryTraining = Annotated[bool, typer.Option("--dry-run", help="Pack the data, print what would be done, and stop.")]
-
-
-def parse_shard(text: str | None) -> tuple[int, int] | None:
-    """Return (I, N) of "I/N", or None for None. Raises UsageError."""
-    if text is None:
-        return None
-    index, slash, count = text.partition("/")
-    if not (slash and index.isdigit() and count.isdigit() and 1 <= int(index) <= int(count)):
-        raise UsageError(f"--shard {text}: must be I/N with 1 <= I <= N", "use for example --shard 2/8")
-    return int(index), int(count)
-
-
-def parse_list(values: list[str]) -> tuple[str, ...]:
-    """Return names given one by one or with commas between them, in small letters, each once."""
-    names = [name.strip().lower() for value in values for name in value.split(",")]
-    return tuple(dict.fromkeys(name for name in names if name))
-
-
-def parse_cutoff(text: str) -> float | None:
-    """Return Hz, or None for "auto". Raises UsageError."""
-    if text == "auto":
-        return None
-    try:
-        value = float(text)
-    except ValueError:
-        value = float("nan")
-    if not 1000 <= value <= 384000:
-        raise UsageError(
-            f"--input-cutoff {text}: must be auto, or 1000 Hz or more", "use for example --input-cutoff 4000"
-        )
-    return value
-
-
-def parse_loudness(text: str) -> float | None:
-    """Return LUFS, or None for "keep". Raises UsageError."""
-    if text == "keep":
-        return None
-    try:
-        value = float(text)
-    except ValueError:
-        value = float("nan")
-    if not -70 <= value <= 0:
-        raise UsageError(f"--loudness {text}: must be keep, or LUFS from -70 to 0", "use for example --loudness -16")
-    return value
-
-
-def parse_batch_size(text: str) -> int | None:
-    """Return the number of windows, or None for "auto". Raises UsageError."""
-    if text == "auto":
-        return None
-    if not text.isdigit() or int(text) < 1:
-        raise UsageError(f"--batch-size {text}: must be auto, or 1 or more", "use for example --batch-size 8")
-    return int(text)
-
-
-def parse_channel(channel: str | None) -> str | None:
-    """Return --channel as it is. Raises UsageError unless it is a number from 1 or mix."""
-    if channel is not None and channel != "mix" and not (channel.isdigit() and int(channel) > 0):
-        raise UsageError(f"--channel {channel}: must be a number from 1, or mix", "as in --channel 1")
-    return channel

@@ -19,7 +19,7 @@ from enhance_cli.vectors import READERS, WRITERS
 PACKAGE = Path(__import__("enhance_cli").__file__).parent
 LEAVES = {"errors", "catalogue", "contracts", "atomic", "toml_lines"}  # all folders may import these
 SHARED = {  # files that hold what the others of their folder share
-    "commands": {"running", "watching"},
+    "commands": {"reporting", "running", "watching"},
     "metrics": {"trials", "eer", "projection", "high_band"},
     "processes": {"process"},
     "networks": {"convnext", "guide_attention", "layers", "mel", "roformer"},
@@ -30,12 +30,13 @@ BY_IMPORT = {
 }  # no names that `enhance evaluate --metrics` takes
 MAY_IMPORT = {
     "__init__.py": {"api"},
-    "api.py": {"models", "tasks"},
+    "api": {"models", "tasks"},
     "__main__.py": {"cli", "errors"},
     "cli.py": {"commands", "configured", "console", "errors", ""},  # "" is the version
     "configured.py": {"flags", "settings", "errors"},
     "settings.py": {"errors", "toml_lines"},
-    "flags.py": {"errors"},
+    "flags.py": set(),
+    "flag_values.py": {"errors"},
     "flag_groups.py": {"flags"},
     "console.py": {"errors"},
     "progress.py": {"console"},
@@ -67,6 +68,7 @@ MAY_IMPORT = {
         "audio",
         "flags",
         "flag_groups",
+        "flag_values",
         "settings",
         "configured",
         "console",

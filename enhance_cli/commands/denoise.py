@@ -1,6 +1,6 @@
 """Run `enhance denoise`: flags in, a checked plan, one model for all files, one record per file out."""
 
-from enhance_cli import __version__, flags
+from enhance_cli import __version__, flag_values, flags
 from enhance_cli.commands.running import count_steps, file_options, plan_jobs, run_batch
 from enhance_cli.commands.watching import open_inbox, watch_inbox
 from enhance_cli.flag_groups import AudioFileFlags, AudioOutputFlags, CorrectorFlags, Running, WatchFlags, grouped
@@ -39,7 +39,7 @@ def denoise(
     from enhance_cli.tasks.loading import load_denoiser
     from enhance_cli.tasks.options import DenoiseOptions
 
-    windows = flags.parse_batch_size(batch_size)
+    windows = flag_values.parse_batch_size(batch_size)
     entry = registry.find(model, "denoise")
     spec = read_spec(entry.path)
     (steps, sampler), guide = spec.choose(steps, sampler), spec.choose_guide(guide)
@@ -50,7 +50,7 @@ def denoise(
         strength=strength,
         max_attenuation=max_attenuation,
         full_band=full_band is flags.FullBand.keep,
-        batch_size=windows or flags.WINDOWS_ON_GPU,
+        batch_size=windows,
         sampler_args=corrector.sampler_args,
         guide=guide,
     )

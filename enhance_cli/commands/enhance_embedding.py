@@ -7,7 +7,7 @@ Rows that cannot be repaired (zero, not finite) go out as they came, are named o
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from enhance_cli import __version__, flags
+from enhance_cli import __version__, flag_values, flags
 from enhance_cli.commands.running import count_steps, in_shard, jobs_to_retry, run_batch
 from enhance_cli.errors import UsageError
 from enhance_cli.flag_groups import FileFlags, Running, VectorOutputFlags, grouped
@@ -48,7 +48,7 @@ def enhance_embedding(
     from enhance_cli.tasks.options import EmbedOptions, PipelineOptions, RepairOptions
     from enhance_cli.vectors import FORMS, SUFFIXES, form_of
 
-    shard = flags.parse_shard(where.shard)
+    shard = flag_values.parse_shard(where.shard)
     if writing.format is not None and writing.format not in FORMS:
         raise UsageError(f"--format {writing.format}: must be one of {', '.join(FORMS)}", "leave it away for npz")
     _refuse_other_files(writing.output, writing.format)

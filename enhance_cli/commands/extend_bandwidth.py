@@ -1,6 +1,6 @@
 """Run `enhance extend-bandwidth`: recordings without treble in, with it out, by the same plan and rules as `denoise`."""
 
-from enhance_cli import __version__, flags
+from enhance_cli import __version__, flag_values, flags
 from enhance_cli.commands.running import file_options, plan_jobs, run_batch
 from enhance_cli.flag_groups import AudioFileFlags, Running, WideOutputFlags, grouped
 
@@ -30,9 +30,9 @@ def extend_bandwidth(
     from enhance_cli.tasks.loading import load_bandwidth_extender
     from enhance_cli.tasks.options import ExtendOptions
 
-    windows, cutoff = flags.parse_batch_size(batch_size), flags.parse_cutoff(input_cutoff)
+    windows, cutoff = flag_values.parse_batch_size(batch_size), flag_values.parse_cutoff(input_cutoff)
     entry = registry.find(model, "extend-bandwidth")
-    options = ExtendOptions(cutoff=cutoff, seed=seed, batch_size=windows or flags.WINDOWS_ON_GPU)
+    options = ExtendOptions(cutoff=cutoff, seed=seed, batch_size=windows)
     jobs = plan_jobs(files, where, writing, plan, suffix=SUFFIX, fields={"model": entry.name})
     measure = running.measures
     taken = file_options(jobs, where, writing, command="extend-bandwidth", measure=measure, extend=True, cutoff=cutoff)

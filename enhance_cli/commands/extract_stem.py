@@ -1,6 +1,6 @@
 """Run `enhance extract-stem`: mixes in, a file per stem out, by the same plan, rules and records as `denoise`."""
 
-from enhance_cli import __version__, flags
+from enhance_cli import __version__, flag_values, flags
 from enhance_cli.commands.running import count_steps, file_options, plan_jobs, run_batch
 from enhance_cli.errors import UsageError
 from enhance_cli.flag_groups import AudioFileFlags, Running, StemOutputFlags, grouped
@@ -37,10 +37,10 @@ def extract_stem(
     from enhance_cli.tasks.loading import load_stem_extractor
     from enhance_cli.tasks.options import StemOptions
 
-    windows = flags.parse_batch_size(batch_size)
+    windows = flag_values.parse_batch_size(batch_size)
     entry = registry.find(model, "extract-stem")
     spec = spec_of(entry)
-    stems = spec.choose_stems(flags.parse_list(stem or ["all"]))
+    stems = spec.choose_stems(flag_values.parse_list(stem or ["all"]))
     of_refinement = {"--sampler": sampler, "--sigma": sigma}
     steps, sampler = spec.choose(steps, sampler)
     for flag, value in of_refinement.items():
@@ -55,7 +55,7 @@ def extract_stem(
         seed=seed,
         residual=residual,
         full_band=full_band is flags.FullBand.keep,
-        batch_size=windows or flags.WINDOWS_ON_GPU,
+        batch_size=windows,
     )
     parts = (*stems, "residual") if residual else stems
     fields = {"model": entry.name, "steps": steps}

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from enhance_cli import flags
-from enhance_cli.commands.running import refuse_page, writing_page
+from enhance_cli.commands.reporting import refuse_page, writing_page
 from enhance_cli.console import result, say, span
 
 Files = Annotated[list[Path], typer.Argument(metavar="FILE.jsonl", help="Reports; several shards count as one.")]

@@ -1,25 +1,23 @@
-"""Run a command on many files: plan the jobs, choose the back end, do the jobs, write the records."""
+"""Run a command on many files: plan the jobs, choose the back end, do the jobs."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from enhance_cli import flags
-from enhance_cli.console import Reporter, counted, result, say
+from enhance_cli import flag_values, flags
+from enhance_cli.commands.reporting import common_facts, refuse_page, report_run, say_settings
+from enhance_cli.console import result, say
 from enhance_cli.errors import ExitCode, UsageError
 from enhance_cli.flag_groups import AudioFileFlags, AudioOutputFlags, FileFlags, OutputFlags, Running
 
 if TYPE_CHECKING:
-    from enhance_cli.batch.backends.backend import Backend, Listener
+    from enhance_cli.batch.backends.backend import Backend
     from enhance_cli.batch.files import FileOptions
-    from enhance_cli.batch.outcome import Summary
     from enhance_cli.batch.outputs import Job
-    from enhance_cli.batch.record import Record
     from enhance_cli.batch.worker import WorkerSpec
 
 
@@ -68,7 +66,7 @@ def in_shard(jobs: "list[Job]", where: FileFlags) -> "list[Job]":
     """Return the jobs of the shard asked for, all without one. Raises UsageError."""
     from enhance_cli.batch import inputs
 
-    shard = flags.parse_shard(where.shard)
+    shard = flag_values.parse_shard(where.shard)
     return inputs.shard(jobs, *shard) if shard else jobs
 
 
@@ -95,7 +93,7 @@ def file_options(
     from enhance_cli.batch.files import FileOptions
     from enhance_cli.batch.safety.atomic import STDOUT
 
-    loudness = flags.parse_loudness(writing.loudness)
+    loudness = flag_values.parse_loudness(writing.loudness)
     depth = writing.bit_depth.value if writing.bit_depth else None
     targets = {target for job in jobs if job.action == "run" for target in job.targets}
     if writing.plot and STDOUT in targets:
@@ -126,7 +124,7 @@ def file_options(
         parts=parts,
         last_part_absorbs_rounding=residual,
         track=None if where.track == "all" else where.track,
-        channels=flags.parse_channel(where.channel),
+        channels=flag_values.parse_channel(where.channel),
         dither=writing.dither.value,
         keep_original=writing.keep_original,
         command=command,
@@ -165,60 +163,10 @@ def run_batch(
         say(f"{describe(backend.facts)}, {backend.where}")
     if running.dry_run:  # the model, its settings and the device have been checked as well
         if not running.quiet:
-            _say_settings()
+            say_settings()
         _list_jobs(jobs, running.quiet)
     else:
         _run_jobs(jobs, backend, running, writing)
-
-
-def _say_settings() -> None:
-    """Tell which settings are not built in, and where they come from."""
-    from enhance_cli.settings import GIVEN
-
-    for name, setting in GIVEN.get().items():
-        say(f"{name} {setting}")
-
-
-def common_facts(facts: Mapping[str, Any], worker: "WorkerSpec") -> dict[str, Any]:
-    """Return `facts` with the fields that the records of all commands have.
-
-    They are the working folder, the settings, and the part of every input that is taken.
-    """
-    from enhance_cli.settings import GIVEN
-
-    origins = {name: {"value": setting.value, "from": setting.origin} for name, setting in GIVEN.get().items()}
-    common = {**facts, "folder": os.getcwd(), "settings": origins}
-    options = worker.file_options
-    if options is None:
-        return common
-    return {**common, "start": options.start or None, "channel": options.channels, "track": options.track}
-
-
-def refuse_page(page: Path | None, embed: bool, recordings: int) -> None:
-    """Raise UsageError for a page that cannot be written, and for --page-embed without one."""
-    if page is not None:
-        from enhance_cli.batch.page.writer import check_page
-
-        check_page(page, recordings, embed=embed)
-    elif embed:
-        raise UsageError("--page-embed: there is no page to put anything into", "give --page FILE.html too")
-
-
-@contextmanager
-def writing_page(page: Path | None, *, embed: bool, quiet: bool) -> Iterator[Callable[[Any], None]]:
-    """Yield a function that adds a record to the page, which is written at the end. Without a `page` it does nothing."""
-    if page is None:
-        yield lambda record: None
-        return
-    from enhance_cli.batch.page.writer import PageWriter
-
-    with (
-        counted("recordings drawn", quiet=quiet) as on_drawn,
-        PageWriter(page, embed=embed, on_drawn=on_drawn) as writer,
-    ):
-        yield writer.add
-    if not quiet:
-        say(f"{page}: before and after, to listen to and to look at")
 
 
 def _refuse_misuse(jobs: "list[Job]", running: Running) -> None:
@@ -315,37 +263,3 @@ def _run_jobs(jobs: "list[Job]", backend: "Backend", running: Running, writing: 
     """Do the jobs, then exit with the code of the summary."""
     skips = sum(job.action == "skip" for job in jobs)
     report_run(lambda listener: backend.run(jobs, listener), running, writing, total=len(jobs), skips=skips)
-
-
-def report_run(
-    run: "Callable[[Listener], Summary]",
-    running: Running,
-    writing: AudioOutputFlags,
-    *,
-    total: int | None = None,
-    skips: int = 0,
-    on_ended: "Callable[[Record], None]" = lambda record: None,
-) -> None:
-    """Call `run` with a listener that writes and shows its records, then exit with the code of its summary.
-
-    `writing` has the page to write. `total` is the number of files, None if nobody knows it. `on_ended` gets each record
-    first, and may change it.
-    """
-    from enhance_cli.batch.backends.backend import Listener
-    from enhance_cli.batch.record import ReportWriter
-    from enhance_cli.progress import Progress, display_for
-
-    display = display_for(running.progress.value, quiet=running.quiet)
-    talk = {"json": running.json, "quiet": running.quiet, "verbose": running.verbose}
-    with (
-        writing_page(writing.page, embed=writing.page_embed, quiet=running.quiet) as add,
-        ReportWriter(running.report) as report,
-        Progress(total, display, skips=skips) as progress,
-        Reporter(progress, **talk) as reporter,
-    ):
-        on_record = lambda record: (on_ended(record), report.write(record), add(record), reporter.show(record))
-        summary = run(Listener(on_record, reporter.announce, progress.move))
-    if not running.quiet and (total is None or total > 1 or summary.interrupted):
-        counts = f"{summary.done} done, {summary.skipped} skipped, {summary.failed} failed"
-        say(f"interrupted: {counts}" if summary.interrupted else counts)
-    raise typer.Exit(summary.exit_code)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from enhance_cli import flags
-from enhance_cli.commands.running import common_facts, report_run
+from enhance_cli.commands.reporting import common_facts, report_run
 from enhance_cli.console import say
 from enhance_cli.errors import UsageError
 from enhance_cli.flag_groups import AudioFileFlags, AudioOutputFlags, Running, WatchFlags

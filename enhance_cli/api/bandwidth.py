@@ -1,0 +1,52 @@
+"""Extend the bandwidth of recordings."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from enhance_cli.api.models import load_model
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from enhance_cli.models.load import Model
+
+
+@lru_cache(maxsize=2)
+def _cached_extender(name: str | None, device: str, precision: str) -> Model:
+    return load_model(name, "extend-bandwidth", device, precision)
+
+
+def extend_bandwidth(
+    audio: np.ndarray,
+    rate: int,
+    model: Model | str | None = None,
+    device: str = "auto",
+    precision: str = "auto",
+    *,
+    cutoff: float | None = None,
+    seed: int = 0,
+    batch_size: int = 1,
+    threads: int | None = None,
+    window_seconds: float | None = None,
+) -> tuple[np.ndarray, int]:
+    """Return `audio` (C, N) or (N,), full scale 1, with the treble that it is missing at `rate` Hz, and the new rate.
+
+    The rate is 48000, or `rate` if that is higher or nothing is missing. cutoff: frequency in Hz that the band of `audio`
+    ends at, None to find it. The other arguments are those of Denoiser. Raises UsageError for a cutoff that is not possible,
+    and for a band that the model cannot continue.
+    """
+    import numpy as np
+
+    from enhance_cli.tasks.extend_bandwidth import run
+    from enhance_cli.tasks.options import ExtendOptions
+
+    if model is None or isinstance(model, str):
+        model = _cached_extender(model, device, precision)
+    options = ExtendOptions(
+        cutoff=cutoff, seed=seed, batch_size=batch_size, threads=threads, window_seconds=window_seconds
+    )
+    audio = np.asarray(audio)
+    wide, wide_rate = run(np.atleast_2d(audio), rate, model, options)
+    return wide.reshape(*audio.shape[:-1], -1), wide_rate

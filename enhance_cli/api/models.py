@@ -1,0 +1,24 @@
+"""Load a model by its name, for any task."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from enhance_cli.models.load import Model
+
+
+def load_model(name: str | None = None, task: str = "denoise", device: str = "auto", precision: str = "auto") -> Model:
+    """Load the model called `name` (None: the default for the task) or the .safetensors file at that path.
+
+    Raises ModelError if it is unknown, missing or damaged, UsageError for a device or precision that does not exist.
+    """
+    from enhance_cli.models import device as devices
+    from enhance_cli.models import load, registry, stems
+
+    entry = registry.find(name, task)
+    chosen = devices.pick_device(device)
+    precision = devices.pick_precision(precision, chosen)
+    if task == stems.TASK:
+        return stems.load_stems(entry, chosen, precision)
+    return load.load_file(entry.path, chosen, precision, entry.sha256)

@@ -6,6 +6,7 @@ With the mean a x0 + b y and the spread sigma of the process at time t, and F th
     score       s = sign (skip x + out F),   x0 = (x + sigma^2 s - b y) / a
     denoiser    F is the mean of the state,  x0 = (F - b y) / a
     velocity    F = dx/dt on straight paths, x0 = x - t F
+    v           F = a z - sigma x0,          x0 = a x - sigma F   (a^2 + sigma^2 = 1, Salimans and Ho, 2022)
 
 Scalings of input and output follow the published SGMSE+ models (Richter et al., 2023 and 2025).
 """
@@ -19,7 +20,7 @@ from torch import Tensor
 
 from enhance_cli.errors import ModelError
 
-KINDS = ("data", "score", "denoiser", "velocity")
+KINDS = ("data", "score", "denoiser", "velocity", "v")
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,8 @@ class Prediction:
         )
         if self.kind == "velocity":
             return x - _like(t, x) * out
+        if self.kind == "v":
+            return _like(process.coefficients(t)[0], x) * x - _like(sigma, x) * out
         if self.kind in ("data", "score"):
             out = _like(self._factor(self.skip, sigma, t), x) * x + _like(self._factor(self.out, sigma, t), x) * out
         if self.kind == "data":

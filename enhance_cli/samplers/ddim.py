@@ -1,34 +1,57 @@
-"""Sample by DDIM without noise between the steps, from y with noise to the clean end.
+"""Sample by DDIM, with noise between the steps if `eta` is above 0, from y with noise to the clean end.
 
-x_s = a_s x0 + std_s / std_t (x_t - a_t x0). (Song et al., 2021, "Denoising diffusion implicit models", eta = 0.)
+With p = signal^2 and e = (x_t - signal_t x0) / std_t: x_s = signal_s x0 + sqrt(std_s^2 - g^2) e + g z, where g^2 = eta^2
+std_s^2 / std_t^2 (1 - p_t / p_s). `eta` 1 has the variance of ancestral sampling. (Song et al., 2021, "Denoising diffusion
+implicit models".)
 """
+
+from typing import Any
 
 from torch import Tensor
 
-from enhance_cli.contracts import Draw, Estimate, Process
+from enhance_cli.contracts import Draw, Estimate
 
 
 def sample(
     estimate: Estimate,
-    process: Process,
+    process: Any,
     y: Tensor,
     steps: int,
     noise: Draw,
     *,
     start: float | None = None,
     limit: float | None = None,
+    eta: float = 0.0,
+    spacing: str = "leading",
 ) -> Tensor:
-    """Return the clean estimate after exactly `steps` calls of `estimate(x, t)`.
+    """Return the clean estimate after `steps` calls of `estimate(x, t)`, or the number that `spacing` makes of them.
 
-    `noise()` is drawn once. `start`: first time, by default that of the process's published grid. `limit`: bound on the
-    magnitude of every value of each estimate.
+    `noise()` is drawn once for the start and, with `eta`, once per step that does not end clean. `start`: first time, by
+    default that of the spacing. `limit`: bound on the magnitude of every value of each estimate. `eta`: 0 is deterministic.
+    `spacing`: see processes.ddpm.DDPM.levels. With "uniform" the default start is pure noise, as published.
     """
-    times = process.levels(steps, start)
-    x = process.start(y, noise(), times[0])
+    times = process.levels(steps, start, spacing=spacing)
+    x = noise() if spacing == "uniform" and start is None else process.start(y, noise(), times[0])
     for t, s in zip(times, times[1:]):
-        now, then = (y.real.new_full(y.shape[:1], time) for time in (t, s))
         x0 = estimate(x, t)
         if limit is not None:
             x0 = x0.clamp(-limit, limit)
-        x = x0 if s == process.t_clean else process.deterministic_step(x, x0, y, now, then)
+        if s == process.t_clean:
+            x = x0
+        else:
+            x = step(process, x, x0, y, t, s, eta=eta, noise=noise)
     return x
+
+
+def step(
+    process: Any, x: Tensor, x0: Tensor, y: Tensor, t: float, s: float, *, eta: float = 0.0, noise: Draw
+) -> Tensor:
+    """Return the state x of time t moved to time s by its clean estimate x0. `noise()` is drawn once unless `eta` is 0."""
+    now, then = (y.real.new_full(y.shape[:1], time) for time in (t, s))
+    if not eta:
+        return process.deterministic_step(x, x0, y, now, then)
+    like = lambda factor: factor.reshape(-1, *[1] * (x.dim() - 1))
+    (signal, std), (next_signal, next_std) = ((process.coefficients(at)[0], process.std(at)) for at in (now, then))
+    fresh = eta * next_std / std * (1 - (signal / next_signal) ** 2).clamp_min(0).sqrt()
+    e = (x - like(signal) * x0) / like(std)
+    return like(next_signal) * x0 + like((next_std**2 - fresh**2).clamp_min(0).sqrt()) * e + like(fresh) * noise()

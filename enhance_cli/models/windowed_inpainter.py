@@ -1,0 +1,91 @@
+"""Fill gaps in windows given as NumPy arrays by a generative speech model, with the known samples as hints."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from enhance_cli.errors import UsageError
+from enhance_cli.models.device import send
+from enhance_cli.models.frame_noise import FrameNoise
+from enhance_cli.models.load import Model
+from enhance_cli.models.masked import masked
+from enhance_cli.models.sampling import sampler_settings
+from enhance_cli.samplers import SAMPLERS
+
+
+class WindowedInpainter:
+    """Fill gaps in windows. One serves many files, also at the same time.
+
+    Any denoising model that samples will do: `WindowedInpainter(load_file(entry.path, device), seed=0)`. `rate` in Hz.
+    Windows must begin at multiples of `grid` samples.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        *,
+        steps: int | None = None,
+        sampler: str | None = None,
+        sampler_args: dict | None = None,
+        rounds: int = 1,
+        seed: int = 0,
+    ):
+        """Prepare the sampler. `rounds` are calls per step (models.masked).
+
+        Raises UsageError for a model that does not sample, and for steps, sampler or settings that it does not allow.
+        """
+        spec = model.spec
+        if model.process is None or model.frontend is None or spec.first_stage:
+            raise UsageError(f"{spec.name} cannot fill gaps", "use a model that samples spectrograms of its own")
+        self.model, self.seed, self.rounds = model, seed, rounds
+        self.rate, self.grid = spec.sample_rate, model.frontend.hop
+        self.steps, name = spec.choose(steps, sampler)
+        settings = sampler_settings(spec, name, sampler_args or {})
+        self.sample: Callable = partial(SAMPLERS[name], **settings)
+
+    @torch.inference_mode()
+    def filled(
+        self,
+        windows: Sequence[np.ndarray],
+        missing: Sequence[np.ndarray],
+        starts: Sequence[int],
+        scales: Sequence[float],
+    ) -> list[np.ndarray]:
+        """Return windows (C, n) with their gaps filled. Known samples stay as they are, bit for bit.
+
+        The model observes the windows with the samples that lie in the gaps: zeros, or a first filling.
+
+        Args:
+            windows: (C, n) each, of one shape, as they are in the file.
+            missing: (n,) or (C, n) of bool for each, true where a sample is not known.
+            starts: position of each in the file, in samples.
+            scales: how many times louder the model hears each.
+        """
+        channels, samples = windows[0].shape
+        audio = torch.from_numpy(np.concatenate(windows).astype(np.float32))
+        gaps = torch.from_numpy(np.concatenate([np.broadcast_to(m, windows[0].shape) for m in missing]))
+        scale = torch.tensor(list(scales)).repeat_interleave(channels)[:, None]
+        frames = [start // self.grid for start in starts for _ in range(channels)]
+        wave, hidden = send(audio * scale, self.model.device), send(gaps, self.model.device)
+        made = self.model.frontend.synthesize(self._estimate(wave, hidden, frames), samples).cpu() / scale
+        result = [
+            torch.where(gap, new, old) for gap, new, old in zip(*(v.split(channels) for v in (gaps, made, audio)))
+        ]
+        return [row.numpy() for row in result]
+
+    def _estimate(self, wave: Tensor, gaps: Tensor, frames: list[int]) -> Tensor:
+        """Return the filled spectrograms (B, 2, T, F) of waves (B, n) at the level that the model knows."""
+        frontend, samples = self.model.frontend, wave.shape[1]
+        analyze = lambda audio: self.model.pad_frames(frontend.analyze(audio))[0]
+        observed = analyze(wave)
+        touched = analyze(gaps.float()).abs().amax(dim=(1, 3), keepdim=True) > 0  # frames (B, 1, T, 1)
+        noise = FrameNoise(self.seed, frames, observed, self.model.process.noise_scale)
+        start, estimate = self.model.bind(observed)
+        estimate = masked(
+            estimate, self.model.process, start, known=observed, mask=~touched, noise=noise, rounds=self.rounds,
+            project=lambda x0: analyze(torch.where(gaps, frontend.synthesize(x0, samples), wave)),
+        )  # fmt: skip
+        return self.sample(estimate, self.model.process, start, self.steps, noise)

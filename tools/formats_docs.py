@@ -12,7 +12,7 @@ from enhance_cli.audio import channels
 from enhance_cli.audio.mark import read_mark
 from enhance_cli.audio.read import open_audio
 from enhance_cli.batch.files import FileOptions, enhance_file
-from enhance_cli.batch.outputs import Job
+from enhance_cli.batch.job import Job
 from enhance_cli.errors import EnhanceError
 
 ROOT = Path(__file__).parents[1]

@@ -34,7 +34,7 @@ from enhance_cli.audio.write import AudioWriter, OutputFormat, as_read
 from enhance_cli.batch.film import format_of, titled
 from enhance_cli.batch.gain import FLOATS, choose_gain, decibels
 from enhance_cli.batch.inputs import STDIN
-from enhance_cli.batch.outputs import Job
+from enhance_cli.batch.job import Job
 from enhance_cli.batch.safety.atomic import STDOUT, atomic, spool_pipe, spool_stdin
 from enhance_cli.batch.safety.changes import check_unchanged, folders_watched, state
 from enhance_cli.errors import AudioError, EnhanceError, NothingToDo, UsageError

@@ -11,7 +11,7 @@ from enhance_cli.audio.film_formats import film_format, refuse_for_film
 from enhance_cli.audio.formats import Film, OutputFormat, is_film, output_format
 from enhance_cli.audio.info import AudioInfo
 from enhance_cli.audio.read import AudioFile
-from enhance_cli.batch.outputs import Job
+from enhance_cli.batch.job import Job
 from enhance_cli.batch.safety.atomic import STDOUT
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from enhance_cli.atomic import move_aside
 from enhance_cli.batch.inputs import Input, expand
-from enhance_cli.batch.outputs import Job
+from enhance_cli.batch.job import Job
 from enhance_cli.batch.record import Record, printable
 from enhance_cli.batch.safety.changes import state
 from enhance_cli.batch.storage import StoredFile

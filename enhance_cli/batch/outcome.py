@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from enhance_cli.batch.outputs import Job
+from enhance_cli.batch.job import Job
 from enhance_cli.batch.record import Record
 from enhance_cli.batch.safety.atomic import STDOUT, discard_unfinished
 from enhance_cli.errors import EnhanceError, ExitCode, NothingToDo, UsageError

@@ -16,7 +16,9 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from enhance_cli.batch.inputs import STDIN, WRITABLE_SUFFIXES, Input
-from enhance_cli.batch.outputs import Existing, Job, check
+from enhance_cli.batch.job import Job
+from enhance_cli.batch.output_checks import Existing
+from enhance_cli.batch.outputs import check
 from enhance_cli.batch.storage import StoredFile, is_url, locate
 from enhance_cli.errors import UsageError
 

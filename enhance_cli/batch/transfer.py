@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from enhance_cli.batch.outputs import Job
+from enhance_cli.batch.job import Job
 from enhance_cli.batch.safety.temporary import temporary_folder
 from enhance_cli.batch.storage import StoredFile, fetch, put
 from enhance_cli.errors import EnhanceError

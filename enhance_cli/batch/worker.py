@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from enhance_cli.batch.files import FileOptions, Transform, enhance_file
+from enhance_cli.batch.job import Job
 from enhance_cli.batch.outcome import JobFunction
-from enhance_cli.batch.outputs import Job
 from enhance_cli.batch.transfer import fetched
 from enhance_cli.errors import AudioError
 

@@ -14,7 +14,7 @@ from enhance_cli.flag_groups import FileFlags, Running, VectorOutputFlags, group
 
 if TYPE_CHECKING:
     from enhance_cli.batch.inputs import Input
-    from enhance_cli.batch.outputs import Job
+    from enhance_cli.batch.job import Job
 
 SUFFIX = "enhanced"
 

@@ -17,7 +17,7 @@ from enhance_cli.flag_groups import AudioFileFlags, AudioOutputFlags, FileFlags,
 if TYPE_CHECKING:
     from enhance_cli.batch.backends.backend import Backend
     from enhance_cli.batch.files import FileOptions
-    from enhance_cli.batch.outputs import Job
+    from enhance_cli.batch.job import Job
     from enhance_cli.batch.worker import WorkerSpec
 
 

@@ -14,7 +14,7 @@ from enhance_cli.flag_groups import AudioFileFlags, AudioOutputFlags, Running, W
 if TYPE_CHECKING:
     from enhance_cli.batch.inbox import Inbox
     from enhance_cli.batch.inputs import Input
-    from enhance_cli.batch.outputs import Job
+    from enhance_cli.batch.job import Job
     from enhance_cli.batch.record import Record
     from enhance_cli.batch.worker import WorkerSpec
 

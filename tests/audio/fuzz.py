@@ -19,7 +19,7 @@ from pathlib import Path, PurePath
 
 from enhance_cli.audio.read import open_audio
 from enhance_cli.batch.files import FileOptions, enhance_file
-from enhance_cli.batch.outputs import Job
+from enhance_cli.batch.job import Job
 from enhance_cli.errors import EnhanceError
 from tests import audio_zoo as zoo
 

@@ -12,7 +12,8 @@ from enhance_cli.audio import decode
 from enhance_cli.audio.read import open_audio
 from enhance_cli.batch.files import FileOptions, enhance_file
 from enhance_cli.batch.inputs import Input, by_track
-from enhance_cli.batch.outputs import Job, plan
+from enhance_cli.batch.job import Job
+from enhance_cli.batch.outputs import plan
 from enhance_cli.errors import AudioError
 from tests import audio_zoo as zoo
 

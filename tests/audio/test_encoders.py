@@ -11,7 +11,7 @@ from enhance_cli.audio.level import Meter
 from enhance_cli.audio.read import open_audio
 from enhance_cli.audio.write import AudioWriter, OutputFormat
 from enhance_cli.batch.files import FileOptions, enhance_file
-from enhance_cli.batch.outputs import Job
+from enhance_cli.batch.job import Job
 from tests import audio_zoo as zoo
 
 MP3 = {8000: (8, 16, 32, 64), 16000: (16, 24, 64, 160), 22050: (24, 48, 128), 32000: (32, 64, 192), 44100: (32, 96, 224, 320),

@@ -13,7 +13,7 @@ from enhance_cli.audio.chunks import read_payload, walk
 from enhance_cli.audio.read import open_audio
 from enhance_cli.audio.write import AudioWriter, OutputFormat
 from enhance_cli.batch.files import FileOptions, enhance_file
-from enhance_cli.batch.outputs import Job
+from enhance_cli.batch.job import Job
 from tests import audio_zoo as zoo
 
 FIELD = Path(__file__).parents[1] / "audio_files" / "field"

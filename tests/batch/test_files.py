@@ -15,7 +15,8 @@ from enhance_cli.batch import files as module
 from enhance_cli.batch.backends.threads import run
 from enhance_cli.batch.files import FileOptions, enhance_file
 from enhance_cli.batch.inputs import Input, expand
-from enhance_cli.batch.outputs import Job, plan
+from enhance_cli.batch.job import Job
+from enhance_cli.batch.outputs import plan
 from enhance_cli.errors import AudioError, EnhanceError, UsageError
 
 RATE = 16000
@@ -288,7 +289,8 @@ import os, signal, sys
 from pathlib import Path, PurePath
 from enhance_cli.batch.files import FileOptions, enhance_file
 from enhance_cli.batch.inputs import expand
-from enhance_cli.batch.outputs import Job, plan
+from enhance_cli.batch.job import Job
+from enhance_cli.batch.outputs import plan
 from enhance_cli.batch.backends.threads import run
 
 def identity(blocks, rate, channels, level):

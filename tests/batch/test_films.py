@@ -14,7 +14,8 @@ import pytest
 
 from enhance_cli.batch.files import FileOptions, enhance_file
 from enhance_cli.batch.inputs import expand
-from enhance_cli.batch.outputs import Job, plan
+from enhance_cli.batch.job import Job
+from enhance_cli.batch.outputs import plan
 from enhance_cli.errors import AudioError, NothingToDo, UsageError
 from tests import films
 
@@ -501,7 +502,7 @@ def test_a_killed_run_leaves_no_film_and_no_process(tmp_path):
     source, target = films.simple(tmp_path / "a.mkv", "aac"), tmp_path / "b.mkv"
     code = (
         "import sys, time\nfrom pathlib import Path\n"
-        "from enhance_cli.audio.write import AudioWriter\nfrom enhance_cli.batch.outputs import Job\n"
+        "from enhance_cli.audio.write import AudioWriter\nfrom enhance_cli.batch.job import Job\n"
         "from enhance_cli.batch.files import enhance_file, FileOptions\n"
         "write = AudioWriter.write\n"
         "def slow(self, block):\n    write(self, block)\n"

@@ -16,7 +16,8 @@ from enhance_cli.audio.read import open_audio
 from enhance_cli.batch.backends.threads import run
 from enhance_cli.batch.files import FileOptions, enhance_file
 from enhance_cli.batch.inputs import expand
-from enhance_cli.batch.outputs import Job, plan
+from enhance_cli.batch.job import Job
+from enhance_cli.batch.outputs import plan
 from enhance_cli.errors import UsageError
 from tests import audio_zoo as zoo
 

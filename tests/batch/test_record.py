@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from enhance_cli.batch.backends.threads import run
-from enhance_cli.batch.outputs import Job
+from enhance_cli.batch.job import Job
 from enhance_cli.batch.record import Record, ReportWriter
 from enhance_cli.errors import AudioError
 

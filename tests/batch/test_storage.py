@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import pytest
 
-from enhance_cli.batch.outputs import Job
+from enhance_cli.batch.job import Job
 from enhance_cli.batch.storage import StoredFile, locate, put
 from enhance_cli.batch.transfer import fetched
 from enhance_cli.errors import AudioError, UsageError

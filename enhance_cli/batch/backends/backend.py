@@ -9,8 +9,8 @@ from typing import Any, Protocol
 
 from enhance_cli.audio.level import Meter
 from enhance_cli.batch.files import Blocks, Transform
+from enhance_cli.batch.job import Job
 from enhance_cli.batch.outcome import Summary
-from enhance_cli.batch.outputs import Job
 from enhance_cli.batch.record import Record
 from enhance_cli.batch.worker import WorkerSpec
 

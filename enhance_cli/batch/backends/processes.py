@@ -18,8 +18,8 @@ from typing import Any
 
 from enhance_cli.batch.backends.backend import Listener
 from enhance_cli.batch.backends.threads import run_skips
+from enhance_cli.batch.job import Job
 from enhance_cli.batch.outcome import Summary, discard_outputs, record_of, run_job, sendable
-from enhance_cli.batch.outputs import Job
 from enhance_cli.batch.record import Record
 from enhance_cli.batch.safety.interrupts import interruptible, sigterm_as_interrupt
 from enhance_cli.batch.worker import WorkerSpec

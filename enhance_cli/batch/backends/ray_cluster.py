@@ -20,8 +20,8 @@ from enhance_cli.batch.backends.backend import Listener
 from enhance_cli.batch.backends.ray_worker import Slot, Tries
 from enhance_cli.batch.backends.threads import run_skips
 from enhance_cli.batch.inputs import STDIN
+from enhance_cli.batch.job import Job
 from enhance_cli.batch.outcome import Summary, discard_outputs, record_of
-from enhance_cli.batch.outputs import Job
 from enhance_cli.batch.record import Record
 from enhance_cli.batch.safety.atomic import STDOUT
 from enhance_cli.batch.safety.interrupts import sigterm_as_interrupt

@@ -12,8 +12,8 @@ from typing import Any
 from enhance_cli import __version__
 from enhance_cli.atomic import Busy
 from enhance_cli.batch.backends.threads import run
+from enhance_cli.batch.job import Job
 from enhance_cli.batch.outcome import JobFunction, sendable
-from enhance_cli.batch.outputs import Job
 from enhance_cli.batch.record import Record
 from enhance_cli.batch.safety.temporary import temporary_folder
 from enhance_cli.batch.worker import WorkerSpec

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from enhance_cli.batch.backends.backend import Listener, where_of, with_progress
+from enhance_cli.batch.job import Job
 from enhance_cli.batch.outcome import JobFunction, Summary, run_job
-from enhance_cli.batch.outputs import Job
 from enhance_cli.batch.record import Record
 from enhance_cli.batch.safety.interrupts import interruptible, sigterm_as_interrupt
 from enhance_cli.batch.worker import WorkerSpec

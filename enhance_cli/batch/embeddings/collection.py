@@ -17,8 +17,8 @@ from enhance_cli.batch.backends.threads import run
 from enhance_cli.batch.embeddings.checkpoint import EmbeddingCheckpoint
 from enhance_cli.batch.embeddings.file import EmbeddingWorker, save
 from enhance_cli.batch.inputs import Input
+from enhance_cli.batch.job import Job
 from enhance_cli.batch.outcome import Summary, explain
-from enhance_cli.batch.outputs import Job
 from enhance_cli.batch.record import Record
 from enhance_cli.batch.safety.changes import state
 from enhance_cli.batch.storage import StoredFile

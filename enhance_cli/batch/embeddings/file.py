@@ -12,7 +12,7 @@ import numpy as np
 
 from enhance_cli.atomic import unfinished_path
 from enhance_cli.batch.inputs import STDIN
-from enhance_cli.batch.outputs import Job
+from enhance_cli.batch.job import Job
 from enhance_cli.batch.safety.atomic import STDOUT, atomic, spool_stdin
 from enhance_cli.batch.safety.changes import folders_watched, steady
 from enhance_cli.batch.storage import StoredFile

@@ -13,7 +13,7 @@ import pytest
 
 from enhance_cli.batch.backends import threads as module
 from enhance_cli.batch.backends.threads import run
-from enhance_cli.batch.outputs import Job
+from enhance_cli.batch.job import Job
 from enhance_cli.errors import AudioError
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")

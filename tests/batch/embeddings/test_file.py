@@ -12,7 +12,7 @@ from enhance_cli.atomic import unfinished_path
 from enhance_cli.batch.backends.threads import run
 from enhance_cli.batch.embeddings import file as embeddings
 from enhance_cli.batch.embeddings.file import EmbeddingWorker, refuse_lost_archives
-from enhance_cli.batch.outputs import Job
+from enhance_cli.batch.job import Job
 from enhance_cli.errors import UsageError
 from enhance_cli.vectors import FORMS, Vectors, files_of, write
 from tests import audio_zoo as zoo

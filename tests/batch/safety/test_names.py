@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from enhance_cli.batch import outputs
+from enhance_cli.batch import output_checks, outputs
 from enhance_cli.batch.inputs import expand
 from enhance_cli.batch.safety.names import refused_by_windows
 from enhance_cli.errors import UsageError
@@ -37,7 +37,7 @@ def test_outputs_with_such_names_are_refused_on_windows_and_written_elsewhere(tm
     plans = [(["12:30.wav"], "out", "12:30.wav"), (["in:side"], "out/x:y", "x:y")]
     for words, output, _ in plans:
         assert outputs.plan(expand(words), output)
-    monkeypatch.setattr(outputs, "ON_WINDOWS", True)
+    monkeypatch.setattr(output_checks, "ON_WINDOWS", True)
     for words, output, name in plans:
         with pytest.raises(UsageError, match=f"{name}: Windows cannot store this name, it holds :"):
             outputs.plan(expand(words), output)

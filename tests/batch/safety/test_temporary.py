@@ -9,7 +9,7 @@ STORED = """
 import sys
 from pathlib import Path, PurePath
 from enhance_cli.batch import transfer
-from enhance_cli.batch.outputs import Job
+from enhance_cli.batch.job import Job
 from enhance_cli.batch.storage import StoredFile
 
 transfer.fetch = lambda file, path: path.write_bytes(b"sound")

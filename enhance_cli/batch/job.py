@@ -1,0 +1,32 @@
+"""Define the job: one input, and the outputs to make of it."""
+
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import Literal
+
+from enhance_cli.batch.storage import StoredFile
+
+
+@dataclass(frozen=True)
+class Job:
+    """Describe one input with its output. `target`: `-` for standard output. `reason`: why a job is skipped.
+
+    Where one input has several outputs, `parts` are those to be written, (name, path) each, and `target` is the first.
+    `track`: number of the sound track to take, if it is one of several. `problem`: reason why the input is no file.
+    `beside`: results are written beside their inputs, under names that the program chose.
+    """
+
+    source: Path | StoredFile
+    relative: PurePath
+    target: Path | StoredFile
+    action: Literal["run", "skip"] = "run"
+    reason: str = ""
+    parts: tuple[tuple[str, Path | StoredFile], ...] = ()
+    track: str | None = None
+    problem: str = ""
+    beside: bool = False
+
+    @property
+    def targets(self) -> tuple[Path | StoredFile, ...]:
+        """Return all outputs of this job."""
+        return tuple(path for _, path in self.parts) or (self.target,)

@@ -1,0 +1,165 @@
+"""Check the outputs of a whole batch before any work starts: collisions, earlier outputs, names, and folders."""
+
+import os
+import sys
+import tempfile
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+from enhance_cli.atomic import NAME_MAX
+from enhance_cli.batch.inputs import STDIN, Input
+from enhance_cli.batch.job import Job
+from enhance_cli.batch.safety.names import refused_by_windows
+from enhance_cli.batch.storage import Listings, StoredFile
+from enhance_cli.errors import UsageError
+
+ON_WINDOWS = sys.platform == "win32"
+Existing = Literal["skip", "overwrite", "newer", "error"]
+
+
+def checked(jobs: list[Job], inputs: Sequence[Input], *, beside: bool, existing: Existing) -> list[Job]:
+    """Return the jobs, those with nothing to do as skips. Raises UsageError for the first output that cannot be written.
+
+    `beside`: results are written beside their inputs, under names that the program chose.
+    """
+    sound = [replace(job, beside=beside) for job in jobs if not job.problem]
+    sound = _set_earlier_outputs_aside(sound, inputs, beside=beside, existing=existing)
+    _refuse_collisions(sound)
+    there = Listings()
+    sound = [_settle_existing(job, existing, there) for job in sound]
+    _refuse_unwritable(sound)
+    settled = iter(sound)
+    return [job if job.problem else next(settled) for job in jobs]
+
+
+def _set_earlier_outputs_aside(jobs: list[Job], inputs: Sequence[Input], beside: bool, existing: str) -> list[Job]:
+    """Skip inputs that are outputs of an earlier run, and refuse a plan that would overwrite any other input.
+
+    Results beside their inputs are found as inputs when the same command runs again. Without this such a run could not
+    be resumed, or would make a_denoised_denoised.wav.
+    """
+    by_path = {os.path.abspath(item.path): item for item in inputs if item.path != STDIN}
+    by_stem = {os.path.splitext(path)[0]: item for path, item in by_path.items() if not item.named}
+    by_inode = {_inode(item.path): item for item in inputs if item.path != STDIN}
+    made_from: dict[Path | StoredFile, Path | StoredFile] = {}
+    for job in jobs:
+        same_path = by_path.get(os.path.abspath(job.target))
+        same_file = by_inode.get(_inode(job.target)) if os.path.exists(job.target) else None
+        other = same_path or same_file
+        if other is None:  # made with another --format, perhaps
+            other = by_stem.get(os.path.splitext(os.path.abspath(job.target))[0])
+            if beside and other is not None and other.path != job.source:
+                made_from[other.path] = job.source
+            continue
+        if same_path and other.path != job.source and (beside or (existing == "skip" and not other.named)):
+            made_from[other.path] = job.source
+        elif other.path == job.source:
+            raise UsageError(f"{job.source}: the output would overwrite this input", "choose another name with -o")
+        else:
+            message = f"{other.path}: the output of {job.source} would overwrite this input"
+            raise UsageError(message, "choose another folder with -o")
+    return [
+        replace(job, action="skip", reason=f"this is the output of {made_from[job.source]}")
+        if job.source in made_from
+        else job
+        for job in jobs
+    ]
+
+
+def _inode(path: Path | StoredFile) -> tuple[int, int] | None:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _refuse_collisions(jobs: Sequence[Job]) -> None:
+    seen: dict[str, Job] = {}
+    folded: dict[str, Job] = {}
+    for job in jobs:
+        if job.action == "run":
+            real = unicodedata.normalize("NFC", os.path.realpath(job.target))
+            other = seen.setdefault(real, job)
+            if other is job:
+                other = folded.setdefault(real.casefold(), job)
+                if other is job or _knows_case(job.target.parent):
+                    continue
+            message = f"{other.source} and {job.source} would both be written to {job.target}"
+            hint = "give their folder with --recursive, or a name template with {parent}"
+            if job.source.parent == other.source.parent:
+                hint = "name one of them in a run of its own, with -o FILE"
+            raise UsageError(message, hint)
+
+
+def _knows_case(folder: Path | StoredFile) -> bool:
+    """Return whether a.wav and A.WAV are two files there, unlike on the usual disks of Windows and macOS, False if
+    unknown.
+    """
+    if isinstance(folder, StoredFile):
+        return True
+    while not folder.exists():
+        folder = folder.parent
+    try:
+        with tempfile.NamedTemporaryFile(prefix=".case", dir=folder) as probe:
+            return not os.path.exists(os.path.join(folder, os.path.basename(probe.name).swapcase()))
+    except OSError:
+        return False
+
+
+def _settle_existing(job: Job, existing: str, there: Listings) -> Job:
+    if job.action == "skip" or not there.has(job.target):
+        return job
+    if os.path.isdir(job.target):
+        raise UsageError(f"{job.target}: the output of {job.source} is a folder", "choose another name with -o")
+    if existing == "error":
+        raise UsageError(f"{job.target}: this output exists", "use --existing skip or --existing overwrite")
+    older = _older(job.target, job.source)
+    if existing == "overwrite" or existing == "newer" and older:
+        return job
+    newer = ", but its input is newer: --existing newer does it again" if older else ""
+    return replace(job, action="skip", reason=f"the output exists{newer}")
+
+
+def _older(target: Path | StoredFile, source: Path | StoredFile) -> bool:
+    """Return whether an output was made before its input was last changed."""
+    try:
+        return os.stat(target).st_mtime < os.stat(source).st_mtime
+    except (OSError, TypeError):
+        return False
+
+
+def _refuse_unwritable(jobs: Sequence[Job]) -> None:
+    checked: set[Path] = set()
+    for job in jobs:
+        if job.action == "skip" or isinstance(job.target, StoredFile):
+            continue
+        if len(os.fsencode(job.target.name)) > NAME_MAX:
+            message = f"{job.target.name}: this output name has more than {NAME_MAX} bytes"
+            raise UsageError(message, "choose a shorter one with -o or a name template")
+        if ON_WINDOWS:
+            _refuse_on_windows(job.target)
+        if job.target.parent not in checked:
+            checked.add(job.target.parent)
+            _check_folder(job.target.parent)
+
+
+def _refuse_on_windows(target: Path) -> None:
+    for name in target.parts[1 if target.anchor else 0 :]:
+        if name not in (".", "..") and (reason := refused_by_windows(name)):
+            raise UsageError(f"{name}: Windows cannot store this name, {reason}", "use -o or a name template")
+
+
+def _check_folder(folder: Path) -> None:
+    existing = folder
+    while not os.path.lexists(existing):
+        existing = existing.parent
+    if not os.path.isdir(existing):
+        raise UsageError(
+            f"{existing}: this is not a folder, so nothing can be written into it", "choose another with -o"
+        )
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise UsageError(f"{existing}: nothing can be written into this folder", "choose another with -o")

@@ -5,6 +5,7 @@ denoising           forward(x, y, t): state and noisy spectrogram, time -> the q
 repair              the same with speaker embeddings
 stems               extract(mix, label) -> first estimate. forward(x, t, label, features) -> refined estimate
 bandwidth           forward(levels, known) -> levels, peakiness; or forward(wave) -> wave with a wider band
+parts of these      autoencoder_kl, latent_unet, and the vocoders hifigan and bigvgan_sr
 speaker embeddings  forward(waves) -> embeddings
 sound classes       forward(audio) -> probabilities
 """
@@ -16,9 +17,11 @@ NETWORKS = Catalogue(
     __name__,
     {
         "ap_bwe": "ap_bwe:APBWE",
+        "autoencoder_kl": "autoencoder_kl:AutoencoderKL",
         "band_levels": "band_levels:BandLevels",
         "band_split_conv": "band_split_conv:BandSplitConv",
         "bs_roformer": "bs_roformer:BSRoformer",
+        "bigvgan_sr": "bigvgan_sr:BigVGANSR",
         "bridge_unet": "bridge_unet:BridgeUNet",
         "cnn14_decision_level": "cnn14:Cnn14DecisionLevel",
         "copy_up": "copy_up:CopyUp",
@@ -28,6 +31,8 @@ NETWORKS = Catalogue(
         "ecapa_seed": "ecapa_seed:EcapaSeed",
         "fastenhancer": "fastenhancer:FastEnhancer",
         "ge2e": "ge2e:GE2E",
+        "hifigan": "hifigan:HiFiGAN",
+        "latent_unet": "latent_unet:LatentUNet",
         "lavasr": "lavasr:LavaSR",
         "mel_band_roformer": "mel_band_roformer:MelBandRoformer",
         "ncsnpp": "ncsnpp:NCSNpp",

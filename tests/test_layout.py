@@ -22,7 +22,7 @@ SHARED = {  # files that hold what the others of their folder share
     "commands": {"reporting", "running", "watching"},
     "metrics": {"trials", "eer", "projection", "high_band"},
     "processes": {"process"},
-    "networks": {"convnext", "guide_attention", "layers", "mel", "roformer", "spatial_transformer"},
+    "networks": {"conditioning", "convnext", "guide_attention", "layers", "mel", "roformer", "spatial_transformer"},
     "vectors": {"columns", "named", "table"},
 }
 BY_IMPORT = {

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from enhance_cli.networks.conditioning import FiLM
 from enhance_cli.networks.spatial_transformer import SpatialTransformer
 
 Context = tuple[Tensor, Tensor | None]  # tokens (B, L, D) and their mask (B, L)
@@ -138,15 +139,14 @@ class ResBlock(nn.Module):
     def __init__(self, channels: int, wanted: int, embedding: int):
         super().__init__()
         self.in_layers = nn.Sequential(nn.GroupNorm(32, channels), nn.SiLU(), nn.Conv2d(channels, wanted, 3, padding=1))
-        self.emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(embedding, wanted))
+        self.emb_layers = FiLM(embedding, wanted)
         self.out_layers = nn.Sequential(
             nn.GroupNorm(32, wanted), nn.SiLU(), nn.Identity(), nn.Conv2d(wanted, wanted, 3, padding=1)
         )
         self.skip_connection = nn.Identity() if channels == wanted else nn.Conv2d(channels, wanted, 1)
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
-        hidden = self.in_layers(x) + self.emb_layers(embedding)[:, :, None, None]
-        return self.skip_connection(x) + self.out_layers(hidden)
+        return self.skip_connection(x) + self.out_layers(self.emb_layers(self.in_layers(x), embedding))
 
 
 class Downsample(nn.Module):

@@ -7,6 +7,8 @@ second over the tokens of a context if there is one. Maps are (B, C, H, W), cont
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from enhance_cli.networks.conditioning import CrossAttention
+
 
 class SpatialTransformer(nn.Module):
     """Map (B, C, H, W) to the same shape. `context_dim`: D of the context, None for a map by itself."""
@@ -34,36 +36,15 @@ class TransformerBlock(nn.Module):
 
     def __init__(self, channels: int, head_channels: int, context_dim: int | None = None):
         super().__init__()
-        self.attn1 = Attention(channels, head_channels)
+        self.attn1 = CrossAttention(channels, head_channels)
         self.ff = FeedForward(channels)
-        self.attn2 = Attention(channels, head_channels, context_dim)
+        self.attn2 = CrossAttention(channels, head_channels, context_dim)
         self.norm1, self.norm2, self.norm3 = (nn.LayerNorm(channels) for _ in range(3))
 
     def forward(self, x: Tensor, context: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
         x = x + self.attn1(self.norm1(x))
         x = x + self.attn2(self.norm2(x), context, mask)
         return x + self.ff(self.norm3(x))
-
-
-class Attention(nn.Module):
-    """Attend from tokens (B, N, C) to a context (B, L, D), or to themselves without one."""
-
-    def __init__(self, channels: int, head_channels: int, context_dim: int | None = None):
-        super().__init__()
-        self.heads = channels // head_channels
-        self.to_q = nn.Linear(channels, channels, bias=False)
-        self.to_k = nn.Linear(context_dim or channels, channels, bias=False)
-        self.to_v = nn.Linear(context_dim or channels, channels, bias=False)
-        self.to_out = nn.Sequential(nn.Linear(channels, channels))
-
-    def forward(self, x: Tensor, context: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
-        context = x if context is None else context
-        split = lambda tokens: tokens.unflatten(2, (self.heads, -1)).transpose(1, 2)  # noqa: E731
-        allowed = None if mask is None else (mask > 0)[:, None, None, :]
-        found = F.scaled_dot_product_attention(
-            split(self.to_q(x)), split(self.to_k(context)), split(self.to_v(context)), attn_mask=allowed
-        )
-        return self.to_out(found.transpose(1, 2).flatten(2))
 
 
 class FeedForward(nn.Module):

@@ -8,11 +8,14 @@ published weights.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from enhance_cli.networks.conditioning import FiLM
 
 SKIP_SCALE = 2**-0.5
 
@@ -162,40 +165,29 @@ class _Named(nn.Module):
 
 
 class _ConvBlock(nn.Module):
-    """Apply group normalization, FiLM if given, SiLU, and a convolution of width three."""
+    """Apply group normalization, `film` if given, SiLU, and a convolution of width three."""
 
     def __init__(self, in_channels: int, out_channels: int, groups: int):
         super().__init__()
         self.groupnorm = nn.GroupNorm(groups, in_channels)
         self.project = nn.Conv1d(in_channels, out_channels, 3, padding=1)
 
-    def forward(self, x: Tensor, film: tuple[Tensor, Tensor] | None = None) -> Tensor:
-        x = self.groupnorm(x)
-        if film is not None:
-            scale, shift = film
-            x = x * (scale + 1) + shift
-        return self.project(F.silu(x))
-
-
-class _Film(nn.Module):
-    def __init__(self, mapped: int, channels: int):
-        super().__init__()
-        self.to_scale_shift = nn.Sequential(nn.SiLU(), nn.Linear(mapped, 2 * channels))
-
-    def forward(self, condition: Tensor) -> tuple[Tensor, Tensor]:
-        return self.to_scale_shift(condition)[..., None].chunk(2, dim=1)
+    def forward(self, x: Tensor, film: Callable[[Tensor], Tensor] = lambda x: x) -> Tensor:
+        return self.project(F.silu(film(self.groupnorm(x))))
 
 
 class _ResnetBlock(nn.Module):
     def __init__(self, in_channels: int, out_channels: int, groups: int, mapped: int):
         super().__init__()
         self.block1 = _ConvBlock(in_channels, out_channels, groups)
-        self.to_scale_shift = _Film(mapped, out_channels)
+        self.to_scale_shift = nn.Module()  # the published names have this level
+        self.to_scale_shift.to_scale_shift = FiLM(mapped, out_channels, scales=True)
         self.block2 = _ConvBlock(out_channels, out_channels, groups)
         self.to_out = nn.Conv1d(in_channels, out_channels, 1) if in_channels != out_channels else nn.Identity()
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        return self.block2(self.block1(x), self.to_scale_shift(condition)) + self.to_out(x)
+        film = partial(self.to_scale_shift.to_scale_shift, vector=condition)
+        return self.block2(self.block1(x), film) + self.to_out(x)
 
 
 class _Gain(nn.Module):

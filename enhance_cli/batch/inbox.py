@@ -14,10 +14,11 @@ from pathlib import Path
 from enhance_cli.atomic import move_aside
 from enhance_cli.batch.inputs import Input, expand
 from enhance_cli.batch.job import Job
+from enhance_cli.batch.outcome import is_of_output
 from enhance_cli.batch.record import Record, printable
 from enhance_cli.batch.safety.changes import state
 from enhance_cli.batch.storage import StoredFile
-from enhance_cli.errors import OutputError, UsageError
+from enhance_cli.errors import UsageError
 
 State = tuple[int, int] | None
 
@@ -62,7 +63,7 @@ class Inbox:
             if state(source) != self._taken.get(source):
                 self._taken.pop(source, None)
                 return None
-            if isinstance(record.error, (OutputError, OSError, MemoryError)):
+            if is_of_output(record.error):
                 self._taken.pop(source)
                 wait = self._waits.get(source, self.RETRY)
                 self._waits[source] = min(2 * wait, self.LONGEST)

@@ -12,7 +12,7 @@ from typing import Any
 from enhance_cli.batch.job import Job
 from enhance_cli.batch.record import Record
 from enhance_cli.batch.safety.atomic import STDOUT, discard_unfinished
-from enhance_cli.errors import EnhanceError, ExitCode, NothingToDo, UsageError
+from enhance_cli.errors import EnhanceError, ExitCode, NothingToDo, OutputError, UsageError
 
 NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -87,13 +87,23 @@ def run_job(job: Job, function: JobFunction, base: Mapping[str, Any]) -> Record:
 
 
 class RemoteError(Exception):
-    """Hold the traceback of an error in another process as text."""
+    """Hold the traceback of an error in another process as text, and whether it was `of_output` (see is_of_output)."""
+
+    of_output = False
+
+
+def is_of_output(error: BaseException | None) -> bool:
+    """Return whether an error is no fault of the input, but of the disk, the folder or the memory."""
+    if isinstance(error, RemoteError):
+        return error.of_output
+    return isinstance(error, (OutputError, OSError, MemoryError))
 
 
 def sendable(record: Record) -> Record:
     """Return the record with its error as text: some exceptions cannot be pickled."""
     if record.error is not None:
-        record.error = RemoteError("".join(traceback.format_exception(record.error)).rstrip())
+        error = RemoteError("".join(traceback.format_exception(record.error)).rstrip())
+        error.of_output, record.error = is_of_output(record.error), error
     return record
 
 

@@ -1,8 +1,8 @@
 """Run `enhance denoise`: flags in, a checked plan, one model for all files, one record per file out."""
 
 from enhance_cli import __version__, flag_values, flags
-from enhance_cli.commands.running import count_steps, file_options, plan_jobs, run_batch
-from enhance_cli.commands.watching import open_inbox, watch_inbox
+from enhance_cli.commands.running import count_steps, file_options
+from enhance_cli.commands.watching import plan_or_watch, run_or_watch
 from enhance_cli.flag_groups import AudioFileFlags, AudioOutputFlags, CorrectorFlags, Running, WatchFlags, grouped
 
 SUFFIX = "denoised"
@@ -55,11 +55,7 @@ def denoise(
         guide=guide,
     )
     fields = {"model": entry.name, "steps": steps}
-    inbox, jobs = None, []
-    if watching.watch:
-        inbox = open_inbox(watching, files, where, writing, running, plan, fields=fields)
-    else:
-        jobs = plan_jobs(files, where, writing, plan, suffix=SUFFIX, fields=fields)
+    jobs, inbox = plan_or_watch(watching, files, where, writing, running, plan, suffix=SUFFIX, fields=fields)
     taken = file_options(jobs, where, writing, command="denoise", measure=running.measures)
     facts = {
         "model": entry.name,
@@ -81,7 +77,4 @@ def denoise(
         running.runtime.value,
     )
     describe = lambda facts: ", ".join(filter(None, (entry.name, sampler, count_steps(steps))))
-    if inbox:
-        watch_inbox(inbox, worker, facts, describe, running, writing)
-    else:
-        run_batch(jobs, worker, facts, describe, running, retry_failed=where.retry_failed, writing=writing)
+    run_or_watch(jobs, inbox, worker, facts, describe, running, where=where, writing=writing)

@@ -1,8 +1,9 @@
 """Run `enhance extend-bandwidth`: recordings without treble in, with it out, by the same plan and rules as `denoise`."""
 
 from enhance_cli import __version__, flag_values, flags
-from enhance_cli.commands.running import file_options, plan_jobs, run_batch
-from enhance_cli.flag_groups import AudioFileFlags, Running, WideOutputFlags, grouped
+from enhance_cli.commands.running import file_options
+from enhance_cli.commands.watching import plan_or_watch, run_or_watch
+from enhance_cli.flag_groups import AudioFileFlags, Running, WatchFlags, WideOutputFlags, grouped
 
 SUFFIX = "extended"
 
@@ -11,6 +12,7 @@ SUFFIX = "extended"
 def extend_bandwidth(
     files: flags.Inputs = None,
     where: AudioFileFlags = AudioFileFlags(),
+    watching: WatchFlags = WatchFlags(),
     writing: WideOutputFlags = WideOutputFlags(),
     model: flags.ModelName = None,
     input_cutoff: flags.InputCutoff = "auto",
@@ -33,7 +35,8 @@ def extend_bandwidth(
     windows, cutoff = flag_values.parse_batch_size(batch_size), flag_values.parse_cutoff(input_cutoff)
     entry = registry.find(model, "extend-bandwidth")
     options = ExtendOptions(cutoff=cutoff, seed=seed, batch_size=windows)
-    jobs = plan_jobs(files, where, writing, plan, suffix=SUFFIX, fields={"model": entry.name})
+    fields = {"model": entry.name}
+    jobs, inbox = plan_or_watch(watching, files, where, writing, running, plan, suffix=SUFFIX, fields=fields)
     measure = running.measures
     taken = file_options(jobs, where, writing, command="extend-bandwidth", measure=measure, extend=True, cutoff=cutoff)
     facts = {"model": entry.name, "steps": 1, "seed": seed, "version": __version__}
@@ -48,4 +51,4 @@ def extend_bandwidth(
         running.runtime.value,
     )
     named = lambda facts: entry.name  # noqa: E731
-    run_batch(jobs, worker, facts, named, running, retry_failed=where.retry_failed, writing=writing)
+    run_or_watch(jobs, inbox, worker, facts, named, running, where=where, writing=writing)

@@ -1,15 +1,17 @@
 """Run `enhance extract-stem`: mixes in, a file per stem out, by the same plan, rules and records as `denoise`."""
 
 from enhance_cli import __version__, flag_values, flags
-from enhance_cli.commands.running import count_steps, file_options, plan_jobs, run_batch
+from enhance_cli.commands.running import count_steps, file_options
+from enhance_cli.commands.watching import plan_or_watch, run_or_watch
 from enhance_cli.errors import UsageError
-from enhance_cli.flag_groups import AudioFileFlags, Running, StemOutputFlags, grouped
+from enhance_cli.flag_groups import AudioFileFlags, Running, StemOutputFlags, WatchFlags, grouped
 
 
 @grouped
 def extract_stem(
     files: flags.Inputs = None,
     where: AudioFileFlags = AudioFileFlags(),
+    watching: WatchFlags = WatchFlags(),
     writing: StemOutputFlags = StemOutputFlags(),
     stem: flags.Stem = None,
     residual: flags.Residual = False,
@@ -59,7 +61,8 @@ def extract_stem(
     )
     parts = (*stems, "residual") if residual else stems
     fields = {"model": entry.name, "steps": steps}
-    jobs = plan_jobs(files, where, writing, partial(plan_parts, parts=parts), parts=parts, fields=fields)
+    planned = partial(plan_parts, parts=parts)
+    jobs, inbox = plan_or_watch(watching, files, where, writing, running, planned, parts=parts, fields=fields)
     measure = running.measures
     taken = file_options(jobs, where, writing, command="extract-stem", measure=measure, parts=parts, residual=residual)
     facts = {"model": entry.name, "steps": steps, "seed": seed, "version": __version__}
@@ -75,4 +78,4 @@ def extract_stem(
         running.runtime.value,
     )
     describe = lambda facts: entry.name + refined
-    run_batch(jobs, worker, facts, describe, running, retry_failed=where.retry_failed, writing=writing)
+    run_or_watch(jobs, inbox, worker, facts, describe, running, where=where, writing=writing)

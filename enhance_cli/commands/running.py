@@ -15,6 +15,7 @@ from enhance_cli.errors import ExitCode, UsageError
 from enhance_cli.flag_groups import AudioFileFlags, AudioOutputFlags, FileFlags, OutputFlags, Running
 
 if TYPE_CHECKING:
+    from enhance_cli.batch.backends import processes, threads
     from enhance_cli.batch.backends.backend import Backend
     from enhance_cli.batch.files import FileOptions
     from enhance_cli.batch.job import Job
@@ -210,30 +211,42 @@ def choose_backend(
         from enhance_cli.batch.backends.ray_cluster import RayCluster
 
         return RayCluster(worker, {**facts, **facts_of(worker)}, running.ray_address, running.workers)
-    devices = _devices("cpu" if worker.runtime == "onnx" else worker.device, running.workers, count)
-    if len(devices) == 1 and (running.workers or 1) == 1:
-        return threads.Threads(worker, facts)
-    if any(job.source == STDIN for job in jobs):  # several processes, or one for a file that may kill it
+    processes = running.workers or len(_devices(worker, None)[:count])
+    if processes > 1 and any(job.source == STDIN for job in jobs):
         raise UsageError(
             f"--workers {running.workers}: standard input has one reader", "leave --workers away, or name files"
         )
-    from enhance_cli.batch.backends.processes import Processes
+    return local_backend(worker, facts, running, count)
 
+
+def local_backend(
+    worker: "WorkerSpec", facts: Mapping[str, Any], running: Running, jobs: int | None = None
+) -> "threads.Threads | processes.Processes":
+    """Return the back end on this machine for so many jobs, or for any number of them.
+
+    These are threads, or processes where several are asked for or there are several GPUs. Where they are asked for, a
+    single job gets one too, since it may kill it.
+    """
+    from enhance_cli.batch.backends import processes, threads
+    from enhance_cli.batch.backends.backend import facts_of
+
+    devices = _devices(worker, running.workers)[:jobs]
+    if len(devices) == 1 and (running.workers or 1) == 1:
+        return threads.Threads(worker, facts)
     share = replace(worker, threads=worker.threads or max(1, (os.cpu_count() or 1) // len(devices)))
-    return Processes(share, {**facts, **facts_of(worker)}, devices)
+    return processes.Processes(share, {**facts, **facts_of(worker)}, devices)
 
 
-def _devices(device: str, workers: int | None, jobs: int) -> list[str]:
+def _devices(worker: "WorkerSpec", workers: int | None) -> list[str]:
     """Return the device of each worker process. GPUs are shared out among them."""
     from enhance_cli.models.runtime import may_have_gpu
 
-    cards = []
+    device, cards = "cpu" if worker.runtime == "onnx" else worker.device, []
     if workers != 1 and (device == "cuda" or device == "auto" and may_have_gpu()):
         import torch
 
         cards = [f"cuda:{n}" for n in range(torch.cuda.device_count())]
-    count = min(workers or len(cards) or 1, jobs)
-    return [cards[n % len(cards)] if cards else device for n in range(count)]
+    return [cards[n % len(cards)] if cards else device for n in range(workers or len(cards) or 1)]
 
 
 def _list_jobs(jobs: "list[Job]", quiet: bool) -> None:

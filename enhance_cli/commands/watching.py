@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from enhance_cli import flags
 from enhance_cli.commands.reporting import common_facts, report_run
+from enhance_cli.commands.running import local_backend, plan_jobs, run_batch
 from enhance_cli.console import say
 from enhance_cli.errors import UsageError
 from enhance_cli.flag_groups import AudioFileFlags, AudioOutputFlags, Running, WatchFlags
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from enhance_cli.batch.worker import WorkerSpec
 
 
-def open_inbox(
+def plan_or_watch(
     watching: WatchFlags,
     files: Sequence[str] | None,
     where: AudioFileFlags,
@@ -28,12 +29,19 @@ def open_inbox(
     plan: Callable[..., "list[Job]"],
     *,
     fields: Mapping[str, Any],
-) -> "Inbox":
-    """Return the inbox of --watch. `plan` and `fields` are as for running.plan_jobs. Raises UsageError."""
+    parts: Sequence[str] = (),
+    **more: Any,
+) -> "tuple[list[Job], Inbox | None]":
+    """Return the jobs, or none and the inbox of --watch. The arguments are those of running.plan_jobs.
+
+    Raises UsageError.
+    """
+    if watching.watch is None:
+        return plan_jobs(files, where, writing, plan, parts=parts, fields=fields, **more), None
     from enhance_cli.audio.formats import extension_for
     from enhance_cli.batch.inbox import Inbox
 
-    folder = Path(watching.watch or "")
+    folder = Path(watching.watch)
     _refuse_misuse(folder, files, where, writing, running)
     arguments = {
         "output": os.path.join(writing.output or "", ""),  # a folder, whatever its name
@@ -47,21 +55,25 @@ def open_inbox(
     def plan_one(item: "Input") -> "Job":
         return plan([item], **arguments)[0]
 
-    return Inbox(folder, plan_one, recursive=where.recursive, settle=watching.settle)
+    return [], Inbox(folder, plan_one, recursive=where.recursive, settle=watching.settle)
 
 
-def watch_inbox(
-    inbox: "Inbox",
+def run_or_watch(
+    jobs: "list[Job]",
+    inbox: "Inbox | None",
     worker: "WorkerSpec",
     facts: Mapping[str, Any],
     describe: Callable[[Mapping[str, Any]], str],
     running: Running,
+    *,
+    where: AudioFileFlags,
     writing: AudioOutputFlags,
 ) -> None:
-    """Load the model, and do the jobs of the inbox until Ctrl-C or SIGTERM ends the command."""
-    from enhance_cli.batch.backends.threads import Threads
-
-    backend = Threads(worker, common_facts(facts, worker))
+    """Do the jobs, or those of the inbox until Ctrl-C or SIGTERM ends the command. See running.run_batch."""
+    if inbox is None:
+        run_batch(jobs, worker, facts, describe, running, retry_failed=where.retry_failed, writing=writing)
+        return
+    backend = local_backend(worker, common_facts(facts, worker), running)
     if not running.quiet:
         say(f"{describe(backend.facts)}, {backend.where}, watching {inbox.folder}: Ctrl-C ends it")
 
@@ -83,7 +95,6 @@ def _refuse_misuse(
         "--track all": where.track == "all",
         "--dry-run": running.dry_run,
         "--page": writing.page,
-        "--workers": (running.workers or 1) > 1,
         "--engine ray": running.engine is flags.Engine.ray,
     }
     for flag, given in taken.items():

@@ -6,12 +6,13 @@ is reported.
 """
 
 import contextlib
+import itertools
 import multiprocessing
 import queue
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from typing import Any
@@ -57,8 +58,17 @@ class Processes:
         if not todo or summary.interrupted:
             return summary
 
-        count = summary.counting(listener.on_record)
         crew = _Crew(self.spec, self.facts, self.devices[: len(todo)], todo)
+        return self._run(crew, summary, listener)
+
+    def run_arriving(self, arrivals: Callable[[threading.Event], Iterable[Job]], listener: Listener) -> Summary:
+        """Do the jobs that `arrivals(stop)` yields, which ends when the event `stop` is set."""
+        with _arriving(arrivals) as coming:
+            crew = _Crew(self.spec, self.facts, self.devices, {}, coming=coming)
+            return self._run(crew, Summary(), listener)
+
+    def _run(self, crew: "_Crew", summary: Summary, listener: Listener) -> Summary:
+        count = summary.counting(listener.on_record)
         with sigterm_as_interrupt():
             try:
                 crew.work_off(count)
@@ -70,11 +80,47 @@ class Processes:
         return summary
 
 
-class _Crew:
-    """Hold the workers, and the jobs that are left."""
+@contextlib.contextmanager
+def _arriving(arrivals: Callable[[threading.Event], Iterable[Job]]) -> Iterator[Connection]:
+    """Yield a connection that brings the jobs of `arrivals`, or the exception that ended them, from a thread of its own.
 
-    def __init__(self, spec: WorkerSpec, facts: Mapping[str, Any], devices: Sequence[str], todo: Mapping[int, Job]):
-        self.spec, self.facts, self.left = spec, dict(facts), dict(todo)
+    A crew can wait for it and for its workers at once.
+    """
+    ours, theirs = multiprocessing.Pipe(duplex=False)
+    stop = threading.Event()
+
+    def bring() -> None:
+        with theirs, contextlib.suppress(OSError):  # nobody listens any more
+            try:
+                for job in arrivals(stop):
+                    theirs.send(job)
+            except Exception as error:  # noqa: BLE001 - raised where it is received
+                theirs.send(error)
+
+    thread = threading.Thread(target=bring, name="arrivals", daemon=True)
+    thread.start()
+    try:
+        yield ours
+    finally:
+        stop.set()
+        ours.close()
+        thread.join()
+
+
+class _Crew:
+    """Hold the workers, and the jobs that are left. `coming` brings further ones until it ends."""
+
+    def __init__(
+        self,
+        spec: WorkerSpec,
+        facts: Mapping[str, Any],
+        devices: Sequence[str],
+        todo: Mapping[int, Job],
+        *,
+        coming: Connection | None = None,
+    ):
+        self.spec, self.facts, self.left, self.coming = spec, dict(facts), dict(todo), coming
+        self.arrived = itertools.count()
         self.waiting, self.suspects = deque(todo), deque[int]()
         self.tried_again: set[int] = set()
         self.deaths = 0
@@ -83,10 +129,12 @@ class _Crew:
             self._start(device)
 
     def work_off(self, count: Callable[[Record], None]) -> None:
-        while self.left:
+        while self.left or self.coming:
             for worker in self.workers:
                 self._feed(worker)
-            ready = wait([worker.pipe for worker in self.workers])
+            ready = wait([*(worker.pipe for worker in self.workers), *([self.coming] if self.coming else [])])
+            if self.coming in ready:
+                self._receive(count)
             for worker in [worker for worker in self.workers if worker.pipe in ready]:
                 try:
                     said = worker.pipe.recv()
@@ -94,6 +142,23 @@ class _Crew:
                     self._bury(worker, count)
                 else:
                     self._hear(worker, said, count)
+
+    def _receive(self, count: Callable[[Record], None]) -> None:
+        """Take a job that has come, or note that no more will."""
+        assert self.coming is not None
+        try:
+            job = self.coming.recv()
+        except EOFError:
+            self.coming = None
+            return
+        if isinstance(job, Exception):
+            raise job
+        if job.action == "run":
+            number = next(self.arrived)
+            self.left[number] = job
+            self.waiting.append(number)
+        else:
+            run_skips([job], self.facts, count)
 
     def stop(self, count: Callable[[Record], None] | None = None) -> None:
         """Let every worker drop the files it has in hand. Records of files that had just ended still count."""
@@ -166,7 +231,7 @@ class _Crew:
             else:
                 self.tried_again.add(number)
                 self.suspects.append(number)
-        if self.left:
+        if self.left or self.coming:
             self._start(worker.device)
 
 

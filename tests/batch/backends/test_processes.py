@@ -1,7 +1,9 @@
 """Worker processes: they die, are interrupted, lose their parent, and no file is lost or half there for it."""
 
 import json
+import multiprocessing
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -16,10 +18,12 @@ from enhance_cli.batch.backends.backend import Listener
 from enhance_cli.batch.backends.processes import Processes
 from enhance_cli.batch.files import FileOptions
 from enhance_cli.batch.inputs import expand
+from enhance_cli.batch.outcome import is_of_output, sendable
 from enhance_cli.batch.outputs import plan
+from enhance_cli.batch.record import Record
 from enhance_cli.batch.worker import WorkerSpec
 from enhance_cli.commands.running import choose_backend
-from enhance_cli.errors import EnhanceError, ModelError
+from enhance_cli.errors import AudioError, EnhanceError, ModelError, OutputError
 from enhance_cli.flag_groups import Running
 from tests import audio_zoo as zoo
 from tests.batch.backends import dying
@@ -90,6 +94,41 @@ def test_a_failure_is_that_of_the_file_and_what_is_there_is_skipped(folder):
     assert "not audio" in records["text.wav"].reason and "Traceback" in str(records["text.wav"].error)
 
 
+@posix
+def test_files_that_arrive_are_done_and_the_deadly_one_among_them_is_reported(folder):
+    deadly(folder, "5.wav", 0.875)
+    zoo.text_named_wav(folder / "in")
+    (folder / "out").mkdir()
+    (folder / "out" / "2.wav").write_bytes((folder / "in" / "2.wav").read_bytes())
+    records, begun = [], []
+
+    def arrivals(stop):
+        for job in plan(expand(["in"]), "out"):
+            begun.append(job)
+            yield job
+            while len(records) < len(begun) - 2:  # some at a time
+                assert not stop.wait(0.02)
+
+    summary = Processes(spec(), BASE, ["cpu", "cpu"]).run_arriving(arrivals, Listener(records.append))
+    assert (summary.done, summary.skipped, summary.failed, summary.interrupted) == (6, 1, 2, False)
+    assert outputs(folder) == {f"{n}.wav": (4000,) for n in range(8) if n != 5}
+
+
+def test_what_ends_the_arrivals_ends_the_run_and_its_workers(folder):
+    def arrivals(stop):
+        yield from plan(expand(["in/0.wav"]), "out/")
+        raise RuntimeError("no more")
+
+    with pytest.raises(RuntimeError, match="no more"):
+        Processes(spec(), BASE, ["cpu"]).run_arriving(arrivals, Listener(lambda record: None))
+    assert not multiprocessing.active_children()
+
+
+def test_a_worker_tells_whether_the_output_was_at_fault():
+    errors = [OutputError("no"), OSError("no"), AudioError("no")]
+    assert [is_of_output(pickle.loads(pickle.dumps(sendable(Record(error=e)).error))) for e in errors] == [1, 1, 0]
+
+
 @pytest.mark.parametrize(
     ("how", "error", "said"),
     [
@@ -138,7 +177,9 @@ def test_a_stopped_run_leaves_no_process_and_nothing_half(folder, tiny_model, ho
 @posix
 def test_a_worker_whose_parent_is_killed_while_it_loads_ends_too(folder, start_python):
     code = """
+from enhance_cli.batch.outcome import is_of_output, sendable
 from enhance_cli.batch.outputs import plan
+from enhance_cli.batch.record import Record
 from enhance_cli.batch.inputs import expand
 from enhance_cli.batch.backends.backend import Listener
 from enhance_cli.batch.worker import WorkerSpec

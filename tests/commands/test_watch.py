@@ -1,4 +1,4 @@
-"""`enhance denoise --watch`: a process that is given files, good and bad, and is stopped and killed at its work."""
+"""`--watch`: a process that is given files, good and bad, and is stopped and killed at its work."""
 
 import json
 import random
@@ -21,12 +21,12 @@ MODEL = ["-m", "denoise-s", "--threads", "1"]
 def watch(start_python, tmp_path):
     """Start a watch of the folder in; at the end of the block it is told to stop, if it still runs."""
     (tmp_path / "in").mkdir()
-    words = ["denoise", "--watch", "in", "-o", "out", *MODEL, "--settle", "0.5", "--report", "report.jsonl"]
+    words = ["--watch", "in", "-o", "out", "--settle", "0.5", "--report", "report.jsonl"]
 
     @contextmanager
-    def start(*flags):
+    def start(*flags, command=("denoise", *MODEL)):
         with open(tmp_path / "log", "ab") as log:
-            process = start_python("-m", "enhance_cli", *words, *flags, stdout=log, stderr=log)
+            process = start_python("-m", "enhance_cli", *command, *words, *flags, stdout=log, stderr=log)
         try:
             yield process
         finally:
@@ -74,6 +74,24 @@ def test_files_are_taken_as_they_come_and_bad_ones_are_set_aside(watch, tmp_path
 
 
 @posix
+def test_stems_are_taken_as_they_come_by_several_workers(watch, tmp_path):
+    command = ("extract-stem", "--stem", "drums", "--residual", "--threads", "1")
+    parts = {f"{name}_{part}.wav" for name in "abc" for part in ("drums", "residual")}
+    with watch("--workers", "2", command=command) as process:
+        for seed, name in enumerate("ab"):
+            zoo.save(tmp_path / "in" / f"{name}.wav", zoo.noise(2, 22050, seed=seed), rate=44100)
+        until(lambda: len(finished(tmp_path / "out")) == 4, process)
+        (tmp_path / "in" / "bad.wav").write_text("no sound")
+        zoo.save(tmp_path / "in" / "c.wav", zoo.noise(2, 22050, seed=2), rate=44100)
+        until(lambda: finished(tmp_path / "out") == parts, process)
+        until(lambda: (tmp_path / "in" / "failed" / "bad.wav.txt").exists(), process)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 130
+    log = (tmp_path / "log").read_text()
+    assert "in 2 processes, watching in" in log and log.endswith("interrupted: 3 done, 0 skipped, 1 failed\n")
+
+
+@posix
 @pytest.mark.slow
 def test_kills_and_restarts_lose_nothing(watch, run_enhance, tmp_path):
     names = [f"{number}.wav" for number in range(12)]
@@ -108,7 +126,7 @@ def test_kills_and_restarts_lose_nothing(watch, run_enhance, tmp_path):
     ("words", "message"),
     [
         (["a.wav", "--watch", "in", "-o", "out"], "IN and --watch exclude each other: leave IN away"),
-        (["--watch", "in", "-o", "out", "--workers", "2"], "--workers and --watch exclude each other"),
+        (["--watch", "in", "-o", "out", "--engine", "ray"], "--engine ray and --watch exclude each other"),
         (["--watch", "in", "-o", "out", "--dry-run"], "--dry-run and --watch exclude each other"),
         (["--watch", "in"], "--watch needs a folder for the results: give one with -o"),
         (["--watch", "in", "-o", "-"], "--watch needs a folder for the results"),

@@ -1,19 +1,19 @@
 """Process one file from input to output in constant memory: measure, transform, set the level, write, copy the tags.
 
 The first pass over the source finds its exact length, its level and any damage. The second feeds the transform, and
-reads a long source again. The result waits in an unnamed temporary file, because the one gain for the whole file is
-known only at its end. Audio blocks are (C, n) arrays, full scale is 1.
+reads a long source again, but not a video, which may be a hundred times as large as its sound. The result waits in an
+unnamed temporary file, because the one gain for the whole file is known only at its end. Audio blocks are (C, n)
+arrays, full scale is 1.
 """
 
 import contextlib
 import math
 import os
 import stat
-import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from enhance_cli.audio.band_edge import BandMeter
 from enhance_cli.audio.chapters import cut
 from enhance_cli.audio.film import new_track
 from enhance_cli.audio.film_formats import with_bitrate
-from enhance_cli.audio.formats import Film, loses_bits
+from enhance_cli.audio.formats import FILMS, Film, loses_bits
 from enhance_cli.audio.info import LOSSY, AudioInfo, depth
 from enhance_cli.audio.level import Meter
 from enhance_cli.audio.mark import MARK, read_mark, write_mark
@@ -31,12 +31,14 @@ from enhance_cli.audio.resample import Resampler, resampled_length
 from enhance_cli.audio.tags import copy_tags
 from enhance_cli.audio.wave_facts import Change
 from enhance_cli.audio.write import AudioWriter, OutputFormat, as_read
+from enhance_cli.batch.file_options import FileOptions
 from enhance_cli.batch.film import format_of, titled
 from enhance_cli.batch.gain import FLOATS, choose_gain, decibels
 from enhance_cli.batch.inputs import STDIN
 from enhance_cli.batch.job import Job
 from enhance_cli.batch.safety.atomic import STDOUT, atomic, spool_pipe, spool_stdin
 from enhance_cli.batch.safety.changes import check_unchanged, folders_watched, state
+from enhance_cli.batch.spool import BLOCK, IN_MEMORY, Spool
 from enhance_cli.errors import AudioError, EnhanceError, NothingToDo, UsageError
 
 Blocks = Iterator[np.ndarray]
@@ -44,47 +46,9 @@ Transform = Callable[[Blocks, int, int, Meter], Blocks]
 """`process(blocks, rate, channels, level)`: blocks (C, n) in, blocks (C, m) out, as many samples out as in;
 `level` has measured the whole file. With K `parts` it gives (K C, m), each part's channels together."""
 
-IN_MEMORY = 8 << 20  # bytes of audio kept in memory, read and processed; short files never touch the disk twice
-BLOCK = 65536
 MISSED = 0.05  # LU by which what a lossy codec made of a file may miss the loudness that was asked for
 FILMS_MARKED_BEFORE = ("MKV", "WEBM", "MOV", "AVI")  # or that have no place for a mark
 CALL_RATE = 8000  # Hz: stereo at this rate comes from telephone systems
-
-
-@dataclass(frozen=True)
-class FileOptions:
-    """Set the part of the input to take, and the format of the result. None means "as the input is".
-
-    `start`, `duration`: in seconds. `sample_rate`: in Hz. `loudness`: in LUFS. `true_peak`: in dBTP, the highest that a
-    gain for loudness may reach. -1 is the limit of EBU R 128 and of streaming services. `measure`: put the loudness of
-    input and output into the record. Without it short files are done sooner. `parts`: names of the transform's results,
-    if it gives several. `last_part_absorbs_rounding`: for parts that sum to the input. The last one is then the input
-    less the others as they are read back, after rounding to the format. `track`: number or language of the sound track
-    to take. `channels`: number (from 1) of the channel to take, or "mix" for their mean. `dither`: none or tpdf.
-    `keep_original`: keep the old sound track of a video behind the new one. `command`: mark for the outputs. Inputs
-    with this mark are left out where results are written beside their inputs.
-    `extend`: the transform makes what is missing above the band of the input, so the band is measured, and the transform
-    receives 48 kHz, unless the input has more or nothing is missing. `cutoff`: frequency in Hz that the band ends at.
-    """
-
-    start: float = 0.0
-    duration: float | None = None
-    container: str | None = None
-    bit_depth: str | None = None
-    sample_rate: int | None = None
-    loudness: float | None = None
-    true_peak: float = -1.0
-    plot: bool = False
-    measure: bool = True
-    parts: tuple[str, ...] = ()
-    last_part_absorbs_rounding: bool = False
-    track: str | None = None
-    channels: str | None = None
-    dither: str = "tpdf"
-    keep_original: bool = False
-    command: str = ""
-    extend: bool = False
-    cutoff: float | None = None
 
 
 def enhance_file(job: Job, process: Transform, options: FileOptions = FileOptions()) -> dict[str, Any]:
@@ -98,14 +62,23 @@ def enhance_file(job: Job, process: Transform, options: FileOptions = FileOption
     if job.beside and options.command and read_mark(source) == options.command:
         raise NothingToDo("this is an output of an earlier run", "give another folder with -o to do it once more")
     before_reading = state(source)
-    with _errors_in_the_users_names(job, source, before_reading), _opened(source, job, options) as audio:
+    with (
+        _errors_in_the_users_names(job, source, before_reading),
+        _opened(source, job, options) as audio,
+        contextlib.ExitStack() as temporary,
+    ):
         if job.beside and options.command and audio.info.tags.get(MARK) == options.command:
             raise NothingToDo("this is an output of an earlier run", "give another folder with -o to do it once more")
         info = audio.info
-        before, blocks = _measured(audio, options)
+        fmt = None if options.extend else format_of(job, source, audio, options)  # refused before any work
+        # On the disk of the target: the usual folder for temporary files may be small, or memory.
+        folder = None if job.target == STDOUT else job.target.parent
+        copy = temporary.enter_context(Spool(folder)) if info.container in FILMS.values() else None
+        before, blocks = _measured(audio, options, copy)
         rate = before.band.wide_rate if before.band else info.rate  # of the transform
-        wanted_rate = options.sample_rate or (None if rate == info.rate else rate)
-        fmt = format_of(job, source, audio, replace(options, sample_rate=wanted_rate))
+        if fmt is None:
+            wanted_rate = options.sample_rate or (None if rate == info.rate else rate)
+            fmt = format_of(job, source, audio, replace(options, sample_rate=wanted_rate))
         dither = options.dither == "tpdf" and not options.last_part_absorbs_rounding and loses_bits(info, fmt)
         fmt = replace(fmt, chapters=cut(info.chapters, options.start, options.duration), dither=dither)
         if fmt.film is not None:
@@ -120,10 +93,7 @@ def enhance_file(job: Job, process: Transform, options: FileOptions = FileOption
         with contextlib.ExitStack() as stack:
             unfinished = {name: stack.enter_context(atomic(path)) for name, path in job.parts or [("", job.target)]}
             stack.enter_context(folders_watched(job.targets))
-            # On the disk of the target: the usual folder for temporary files may be small, or memory.
-            folder = None if job.target == STDOUT else job.target.parent
-            with tempfile.SpooledTemporaryFile(max_size=IN_MEMORY, dir=folder) as file:
-                spool = _Spool(file)
+            with Spool(folder) as spool:
                 blocks = _at_rate(blocks, info.rate, rate, info.channels)
                 cleaned = process(blocks, rate, info.channels, before)
                 cleaned = _checked(cleaned, job.source, rate, resampled_length(before.frames, info.rate, rate))
@@ -238,7 +208,7 @@ def _bands(before: BandMeter, after: BandMeter, gain: float) -> dict[str, Any]:
 
 
 def _write(
-    spool: "_Spool",
+    spool: Spool,
     unfinished: dict[str, Path],
     names: tuple[str, ...],
     fmt: OutputFormat,
@@ -264,34 +234,16 @@ def _write(
                 writer.write(pieces[name])
 
 
-class _Spool:
-    """Store blocks once and read them back once. The file has no name, so a kill leaves nothing.
-
-    Samples are kept in the type of the first block: float64 sources (32-bit integers) must survive unchanged.
-    """
-
-    def __init__(self, file: IO[bytes]):
-        self._file = file
-        self._shape: tuple[int, np.dtype] | None = None
-
-    def write(self, block: np.ndarray) -> None:
-        if self._shape is None:
-            self._shape = block.shape[0], np.dtype(np.float64 if block.dtype == np.float64 else np.float32)
-        self._file.write(np.ascontiguousarray(block.T, dtype=self._shape[1]).tobytes())
-
-    def blocks(self) -> Blocks:
-        channels, dtype = self._shape
-        self._file.seek(0)
-        while data := self._file.read(BLOCK * channels * dtype.itemsize):
-            yield np.frombuffer(data, dtype).reshape(-1, channels).T
-
-
 def _blocks(audio: AudioFile, options: FileOptions) -> Blocks:
     return audio.blocks(BLOCK, start=options.start, duration=options.duration)
 
 
-def _measured(audio: AudioFile, options: FileOptions) -> tuple[Meter, Blocks]:
-    """Return the level of all samples asked for, and the blocks once more."""
+def _measured(audio: AudioFile, options: FileOptions, copy: Spool | None) -> tuple[Meter, Blocks]:
+    """Return the level of all samples asked for, and the blocks once more.
+
+    Long recordings are read again, or from `copy`, which is used as long as it is smaller than the file: a film is worth a
+    copy of its sound.
+    """
     wanted = options.loudness is not None
     loudness = options.measure or (wanted and len(options.parts) > 1)
     band = BandMeter(audio.info.rate, options.cutoff) if options.extend else None
@@ -300,14 +252,20 @@ def _measured(audio: AudioFile, options: FileOptions) -> tuple[Meter, Blocks]:
             f"--rate {options.sample_rate}: the file has {audio.info.rate} Hz", "ask for more, or leave it away"
         )
     meter = Meter(audio.info.rate, audio.info.channels, loudness=loudness, layout=audio.info.layout, band=band)
+    most = max(IN_MEMORY, audio.info.path.stat().st_size) if copy else IN_MEMORY
     kept, size = [], 0
     for block in _blocks(audio, options):
         meter.push(block)
-        kept.append(block)
         size += block.nbytes
-        if size > IN_MEMORY:
+        if size > most:
             kept.clear()
-    return meter, iter(kept) if size <= IN_MEMORY else _blocks(audio, options)
+        elif copy:
+            copy.write(block)
+        else:
+            kept.append(block)
+    if size > most:
+        return meter, _blocks(audio, options)
+    return meter, copy.blocks() if copy else iter(kept)
 
 
 def _checked(blocks: Blocks, source: Path, rate: int, expected: int) -> Blocks:

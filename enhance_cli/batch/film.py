@@ -1,21 +1,16 @@
 """Choose the format of an output, be it a recording or a video, which is refused before any work if it cannot be made."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from enhance_cli.audio.film import checked
 from enhance_cli.audio.film_formats import film_format, refuse_for_film
 from enhance_cli.audio.formats import Film, OutputFormat, is_film, output_format
 from enhance_cli.audio.info import AudioInfo
 from enhance_cli.audio.read import AudioFile
+from enhance_cli.batch.file_options import FileOptions
 from enhance_cli.batch.job import Job
 from enhance_cli.batch.safety.atomic import STDOUT
-
-if TYPE_CHECKING:
-    from enhance_cli.batch.files import FileOptions
 
 
 def format_of(job: Job, source: Path, audio: AudioFile, options: FileOptions) -> OutputFormat:

@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from enhance_cli.batch.files import FileOptions, Transform, enhance_file
+from enhance_cli.batch.file_options import FileOptions
+from enhance_cli.batch.files import Transform, enhance_file
 from enhance_cli.batch.job import Job
 from enhance_cli.batch.outcome import JobFunction
 from enhance_cli.batch.transfer import fetched

@@ -17,7 +17,7 @@ from enhance_cli.flag_groups import AudioFileFlags, AudioOutputFlags, FileFlags,
 if TYPE_CHECKING:
     from enhance_cli.batch.backends import processes, threads
     from enhance_cli.batch.backends.backend import Backend
-    from enhance_cli.batch.files import FileOptions
+    from enhance_cli.batch.file_options import FileOptions
     from enhance_cli.batch.job import Job
     from enhance_cli.batch.worker import WorkerSpec
 
@@ -91,7 +91,7 @@ def file_options(
     """
     from enhance_cli.audio.film_formats import refuse_for_film
     from enhance_cli.audio.formats import is_film, refuse_impossible
-    from enhance_cli.batch.files import FileOptions
+    from enhance_cli.batch.file_options import FileOptions
     from enhance_cli.batch.safety.atomic import STDOUT
 
     loudness = flag_values.parse_loudness(writing.loudness)

@@ -110,17 +110,23 @@ class Running:
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class CorrectorFlags:
-    """Set SGMSE's predictor-corrector sampler: the panel "Expert"."""
+class SamplerFlags:
+    """Set how a sampler goes: the panel "Expert". The first two are for SGMSE's predictor-corrector."""
 
     corrector_steps: flags.CorrectorSteps = None
     snr: flags.Snr = None
     sampler_start: flags.SamplerStart = None
+    sdedit: flags.SDEdit = None
 
     @property
     def sampler_args(self) -> dict[str, float]:
         """Return the settings that were given, by the names that samplers have for them."""
-        given = {"corrector_steps": self.corrector_steps, "snr": self.snr, "start": self.sampler_start}
+        given = {
+            "corrector_steps": self.corrector_steps,
+            "snr": self.snr,
+            "start": self.sampler_start,
+            "strength": self.sdedit,
+        }
         return {name: value for name, value in given.items() if value is not None}
 
 

@@ -338,6 +338,17 @@ SamplerStart = Annotated[
     float | None,
     _option(EXPERT, min=0, max=1, metavar="T", help="Process time to start from, of 1 (noisy) to 0 (clean)."),
 ]
+SDEdit = Annotated[
+    float | None,
+    _option(
+        EXPERT,
+        "--sdedit",
+        min=0,
+        max=1,
+        metavar="SHARE",
+        help="Noise the input this far, and sample from there: 0 is the input, 1 the whole path.",
+    ),
+]
 
 # Training
 Recipe = Annotated[str, typer.Argument(metavar="RECIPE", help="Name of a shipped recipe, or a .toml file.")]

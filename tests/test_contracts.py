@@ -1,5 +1,7 @@
 """What every process and sampler in the catalogues must keep, on a Gaussian toy problem whose answer is known."""
 
+from inspect import signature
+
 import pytest
 import torch
 
@@ -16,7 +18,9 @@ RUNS = [(*pair, {}) for pair in PAIRS] + [
     ("probability_flow", "ouve", {"start": 0.7}),
     ("bridge_sde", "schroedinger_bridge_ve", {"eps": 1e-8}),
     ("bridge_ode", "schroedinger_bridge_ve", {"call_at": "later"}),
+    ("bridge_sde", "brownian_bridge", {"start": 0.6}),
     ("ddim", "ddpm", {"start": 50.0}),
+    ("ddim", "ddpm", {"eta": 1.0, "spacing": "trailing"}),
     ("consistency", "edm", {"start": 0.5}),
     ("heun", "edm", {"start": 0.5}),
     ("edm_stochastic", "edm", {"start": 0.5, "rounds": 2}),
@@ -80,6 +84,8 @@ def test_process_score_gives_the_noise_back(name, clean, noisy):
 def test_every_sampler_says_what_it_runs_with():
     assert set(PAIRINGS) == set(SAMPLERS)
     assert set().union(*PAIRINGS.values()) == set(PROCESSES)
+    for name in SAMPLERS:
+        assert "start" in signature(SAMPLERS[name]).parameters  # so that models.sampling can start any of them late
 
 
 @pytest.mark.parametrize("sampler, name, settings", RUNS)
@@ -97,7 +103,7 @@ def test_sampler_makes_exactly_the_calls_it_says_at_falling_times(sampler, name,
     assert len(times) == calls(sampler, steps, **settings)
     assert times == sorted(times, reverse=True)
     grid = process.consistency_times if sampler == "consistency" else process.levels
-    levels = grid(steps, settings.get("start"))
+    levels = grid(steps, settings.get("start"), **{k: settings[k] for k in ("spacing",) if k in settings})
     levels = levels[1:] if settings.get("call_at") == "later" else levels[:-1]
     assert sorted(set(times), reverse=True) == pytest.approx(levels)
     if name in ("brownian_bridge", "flow_matching", "ddpm"):
@@ -175,6 +181,8 @@ def toy(sampler, process, steps, **settings):
         ("heun", "edm", {"sigma_max": 80.0}, {}),
         ("heun", "edm", {"sigma_max": 80.0}, {"churn": 40.0}),
         ("edm_stochastic", "edm", {"sigma_max": 80.0}, {"churn": 10.0}),
+        ("ddim", "ddpm", {}, {"eta": 1.0, "spacing": "trailing"}),
+        ("ddim", "ddpm", {"beta_schedule": "cosine", "beta_max": 1.0}, {"eta": 0.5, "spacing": "trailing"}),
         *(("bridge_sde", bridge, {}, {}) for bridge in BRIDGES),
     ],
 )

@@ -3,7 +3,7 @@
 from enhance_cli import __version__, flag_values, flags
 from enhance_cli.commands.running import count_steps, file_options
 from enhance_cli.commands.watching import plan_or_watch, run_or_watch
-from enhance_cli.flag_groups import AudioFileFlags, AudioOutputFlags, CorrectorFlags, Running, WatchFlags, grouped
+from enhance_cli.flag_groups import AudioFileFlags, AudioOutputFlags, Running, SamplerFlags, WatchFlags, grouped
 
 SUFFIX = "denoised"
 
@@ -24,7 +24,7 @@ def denoise(
     full_band: flags.FullBandChoice = flags.FullBand.keep,
     running: Running = Running(),
     batch_size: flags.BatchSize = "auto",
-    corrector: CorrectorFlags = CorrectorFlags(),
+    sampling: SamplerFlags = SamplerFlags(),
 ) -> None:
     """Remove noise from speech recordings.
 
@@ -51,7 +51,7 @@ def denoise(
         max_attenuation=max_attenuation,
         full_band=full_band is flags.FullBand.keep,
         batch_size=windows,
-        sampler_args=corrector.sampler_args,
+        sampler_args=sampling.sampler_args,
         guide=guide,
     )
     fields = {"model": entry.name, "steps": steps}

@@ -166,6 +166,9 @@ def begin_from(network: torch.nn.Module, other: torch.nn.Module, name: str, may_
         raise ModelError(f"{name} is a network of other sizes", hint) from error
     if wrong := [key for key in missing if not key.startswith(may_lack)] + unknown:
         raise ModelError(f"{name} is another network ({wrong[0]})", hint)
+    begin_guides: Callable[[], None] | None = getattr(network, "begin_guides", None)
+    if missing and begin_guides is not None:
+        begin_guides()
 
 
 def _fill(network: torch.nn.Module, path: Path) -> None:

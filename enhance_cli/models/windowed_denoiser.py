@@ -1,7 +1,6 @@
 """Run a denoising model over windows of waveforms given as NumPy arrays: the torch half of tasks.denoise."""
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,8 +11,7 @@ from enhance_cli.models.device import send
 from enhance_cli.models.frame_noise import FrameNoise
 from enhance_cli.models.guide import load_guide
 from enhance_cli.models.load import Model
-from enhance_cli.models.sampling import sampler_settings
-from enhance_cli.samplers import SAMPLERS
+from enhance_cli.models.sampling import prepare
 
 
 class WindowedDenoiser:
@@ -34,11 +32,7 @@ class WindowedDenoiser:
         """
         spec, hop = model.spec, model.frontend.hop
         self.model, self.seed, self.rate, self.hop = model, seed, spec.sample_rate, hop
-        self.steps, name = spec.choose(steps, sampler)
-        settings = sampler_settings(spec, name, sampler_args)
-        if "start" in settings:
-            model.process.levels(self.steps, settings["start"])  # refuses a time where sampling cannot start
-        self.sample: Callable = partial(SAMPLERS[name], **settings)
+        self.steps, self.sample = prepare(spec, model.process, steps=steps, sampler=sampler, given=sampler_args)
         self.guide = load_guide(spec.choose_guide(guide), spec.sample_rate, hop, model.device)
         self.grid, self.guide_reach = (self.guide.grid, self.guide.margin) if self.guide else (hop, 0)
         receptive_field: Any = model.network.receptive_field

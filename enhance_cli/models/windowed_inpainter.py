@@ -1,7 +1,6 @@
 """Fill gaps in windows given as NumPy arrays by a generative speech model, with the known samples as hints."""
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -12,8 +11,7 @@ from enhance_cli.models.device import send
 from enhance_cli.models.frame_noise import FrameNoise
 from enhance_cli.models.load import Model
 from enhance_cli.models.masked import masked
-from enhance_cli.models.sampling import sampler_settings
-from enhance_cli.samplers import SAMPLERS
+from enhance_cli.models.sampling import prepare
 
 
 class WindowedInpainter:
@@ -33,7 +31,11 @@ class WindowedInpainter:
         rounds: int = 1,
         seed: int = 0,
     ):
-        """Prepare the sampler. `rounds` are calls per step (models.masked).
+        """Prepare the sampler.
+
+        `sampler_args` are settings of the sampler, also `strength` (models.sampling.prepare): below 1 sampling begins at the
+        windows with less noise, so that a first filling in the gaps is only changed in part. `rounds` are calls per step
+        (models.masked).
 
         Raises UsageError for a model that does not sample, and for steps, sampler or settings that it does not allow.
         """
@@ -42,9 +44,7 @@ class WindowedInpainter:
             raise UsageError(f"{spec.name} cannot fill gaps", "use a model that samples spectrograms of its own")
         self.model, self.seed, self.rounds = model, seed, rounds
         self.rate, self.grid = spec.sample_rate, model.frontend.hop
-        self.steps, name = spec.choose(steps, sampler)
-        settings = sampler_settings(spec, name, sampler_args or {})
-        self.sample: Callable = partial(SAMPLERS[name], **settings)
+        self.steps, self.sample = prepare(spec, model.process, steps=steps, sampler=sampler, given=sampler_args or {})
 
     @torch.inference_mode()
     def filled(
@@ -64,6 +64,8 @@ class WindowedInpainter:
             starts: position of each in the file, in samples.
             scales: how many times louder the model hears each.
         """
+        if not self.steps:
+            return [np.asarray(window, np.float32) for window in windows]
         channels, samples = windows[0].shape
         audio = torch.from_numpy(np.concatenate(windows).astype(np.float32))
         gaps = torch.from_numpy(np.concatenate([np.broadcast_to(m, windows[0].shape) for m in missing]))

@@ -18,8 +18,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from enhance_cli.networks.conditioning import ControlBranch
 from enhance_cli.networks.guide_attention import GUIDE_POSITIONS, GuideAttention
 from enhance_cli.networks.layers import ResidualBlock, TemporalBlock, fold_normalizations
+
+BRANCH = "branch"
 
 
 class TimeEmbedding(nn.Module):
@@ -72,13 +75,39 @@ def masked(spectrum: Tensor, real: Tensor, imaginary: Tensor) -> Tensor:
     return torch.cat([real * re - imaginary * im, real * im + imaginary * re], dim=1)
 
 
+class Stage(nn.Module):
+    """Hold a level of the encoder: half as many bands if there is a layer `down`, then residual blocks."""
+
+    def __init__(self, down: nn.Module | None, blocks: nn.ModuleList):
+        super().__init__()
+        self.down, self.blocks = down, blocks
+
+    def forward(self, h: Tensor, embedding: Tensor) -> Tensor:
+        if self.down is not None:
+            h = F.relu(self.down(h), inplace=True)
+        for block in self.blocks:
+            h = block(h, embedding)
+        return h
+
+
+def hint(guide: Tensor | None, like: Tensor) -> Tensor:
+    """Return a guide (B, 1, T), NaN where it is unknown, as two channels (B, 2, T, 1): its value, and whether it is known.
+
+    `like` (B, C, T, F) has the shape that an unknown guide takes.
+    """
+    if guide is None:
+        return like.new_zeros(like.shape[0], 2, like.shape[2], 1)
+    return torch.cat([guide.nan_to_num(), (~guide.isnan()).to(guide.dtype)], dim=1)[..., None].to(like.dtype)
+
+
 class BridgeUNet(nn.Module):
     """Map x, y (B, 2, T, 257), real and imaginary compressed spectra, and t (B,) to the clean estimate.
 
     `channels` per level, `blocks` residual blocks per level and side, `dilations` in time of those blocks in turn,
     `temporal` width and `temporal_dilations` of the full-band stack. The Nyquist bin takes the mask of its neighbor.
-    `guide` adds attention to a guide (B, 1, T) at the "bottleneck", or at "every" level (guide_attention). `state_mask`
-    adds a mask of x to the estimate, for processes whose sampling starts in noise: the network can take it out again.
+    `guide` adds attention to a guide (B, 1, T) at the "bottleneck", or at "every" level (guide_attention), or a "branch"
+    that reads it beside the encoder (conditioning.ControlBranch). `state_mask` adds a mask of x to the estimate, for
+    processes whose sampling starts in noise: the network can take it out again.
     """
 
     BINS = 257
@@ -97,8 +126,8 @@ class BridgeUNet(nn.Module):
         state_mask: bool = False,
     ):
         super().__init__()
-        if guide not in (None, *GUIDE_POSITIONS):
-            raise ValueError(f"guide {guide!r} is none of {', '.join(GUIDE_POSITIONS)}")
+        if guide not in (None, *GUIDE_POSITIONS, BRANCH):
+            raise ValueError(f"guide {guide!r} is none of {', '.join((*GUIDE_POSITIONS, BRANCH))}")
         bands = (self.BINS - 1) // self.STRIDE
         self.embed = TimeEmbedding(embedding)
         self.stem = nn.Sequential(
@@ -128,9 +157,20 @@ class BridgeUNet(nn.Module):
             nn.init.zeros_(layer.bias)
         levels = [f"encoder{n}" for n in range(len(channels))] + [f"decoder{n}" for n in range(len(channels) - 1)]
         widths = dict(zip(levels, [*channels, *channels[:-1]])) if guide == "every" else {}
-        widths |= {"bottleneck": temporal} if guide else {}
+        widths |= {"bottleneck": temporal} if guide in GUIDE_POSITIONS else {}
         self.guides = nn.ModuleDict({position: GuideAttention(c, self.GUIDE_REACH) for position, c in widths.items()})
+        if guide == BRANCH:
+            self.guides[BRANCH] = ControlBranch(self.stages(), channels, nn.Conv2d(2, channels[0], 1))
         self.to(memory_format=torch.channels_last)
+
+    def stages(self) -> list["Stage"]:
+        """Return the levels of the encoder."""
+        return [Stage(down, blocks) for down, blocks in zip([None, *self.down], self.encoder)]
+
+    def begin_guides(self) -> None:
+        """Let a new branch begin as the encoder, which has got the weights of a trained network."""
+        if BRANCH in self.guides:
+            self.guides[BRANCH].follow(self.stages())
 
     def fold(self) -> "BridgeUNet":
         """Fold normalizations for inference (see layers.fold_normalizations)."""
@@ -155,6 +195,10 @@ class BridgeUNet(nn.Module):
                 h = block(h, embedding)
             h = self.guided(f"encoder{level}", h, guide)
             skips.append(h)
+        if BRANCH in self.guides:
+            added = self.guides[BRANCH](stem, hint(guide, stem), embedding)
+            skips = [skip + more for skip, more in zip(skips, added)]
+            h = skips[-1]
         h = F.relu(h + self.full_band(h, embedding, guide))
         for level in reversed(range(len(self.decoder))):
             h = F.relu(self.up[level](h) + skips[level], inplace=True)

@@ -5,9 +5,14 @@
                      with a general conditioning layer")
     CrossAttention   the positions of a map attend to tokens (Rombach et al., 2022, "High-resolution image synthesis with
                      latent diffusion models")
+    ControlBranch    a copy of a trained encoder reads the condition too, and its results are added through convolutions
+                     that begin as zero (Zhang et al., 2023, "Adding conditional control to text-to-image diffusion models")
 
 Attention to a guide, of which only the near part is seen, is in guide_attention.py.
 """
+
+from collections.abc import Sequence
+from copy import deepcopy
 
 import torch
 from torch import Tensor, nn
@@ -55,3 +60,40 @@ class CrossAttention(nn.Module):
         counts = None if mask is None else (mask > 0)[:, None, None, :]
         found = F.scaled_dot_product_attention(q, k, v, attn_mask=counts)
         return self.to_out(found.transpose(1, 2).flatten(2))
+
+
+class ControlBranch(nn.Module):
+    """Read a hint beside a trained encoder. A new branch adds nothing to the network.
+
+    `stages`: stages of the encoder, of which the branch holds copies, each `stage(h, *inputs)` -> h. `widths`: channels
+    after each. `entry`: layer that brings a hint to the channels of the first h.
+    """
+
+    reach = 0  # frames that it sees beyond those that the encoder sees
+
+    def __init__(self, stages: Sequence[nn.Module], widths: Sequence[int], entry: nn.Conv2d):
+        super().__init__()
+        self.stages = nn.ModuleList(deepcopy(stage) for stage in stages)
+        self.entry = zeroed(entry)
+        self.exits = nn.ModuleList(zeroed(nn.Conv2d(width, width, 1)) for width in widths)
+
+    def forward(self, h: Tensor, hint: Tensor, *inputs: Tensor) -> list[Tensor]:
+        """Return maps to add to the results of the encoder's stages, for its input h (B, C, T, F) and the hint."""
+        h, added = h + self.entry(hint), []
+        for stage, leave in zip(self.stages, self.exits, strict=True):
+            h = stage(h, *inputs)
+            added.append(leave(h))
+        return added
+
+    def follow(self, stages: Sequence[nn.Module]) -> None:
+        """Take over the weights of the encoder, when it has just got those of a trained network."""
+        for own, stage in zip(self.stages, stages, strict=True):
+            own.load_state_dict(stage.state_dict())
+
+
+def zeroed(layer: nn.Conv2d) -> nn.Conv2d:
+    """Return a convolution with all weights set to zero."""
+    nn.init.zeros_(layer.weight)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+    return layer

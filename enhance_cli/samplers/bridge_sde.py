@@ -22,16 +22,18 @@ def sample(
     *,
     call_at: str = "earlier",
     eps: float = 0.0,
+    start: float | None = None,
 ) -> Tensor:
     """Return the clean estimate after exactly `steps` calls of `estimate(x, t)`.
 
     `noise()` is drawn once per step except the last. `call_at` and `eps` are those of bridge_ode, except that `eps`
-    only enters denominators far from zero here.
+    only enters denominators far from zero here. `start`: time at which sampling begins, below 1 from y with the noise of that
+    time, which is one more draw.
     """
     if call_at not in ("earlier", "later"):
         raise UsageError(f"call_at {call_at!r} is not known", "choose from earlier, later")
-    x = y
-    times = process.levels(steps)
+    times = process.levels(steps, start)
+    x = y if times[0] == process.t_max else process.start(y, noise(), times[0])
     small = eps / process.scale**2
     for r, t in zip(times, times[1:]):
         x0 = estimate(x, r if call_at == "earlier" else t)

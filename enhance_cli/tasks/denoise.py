@@ -23,6 +23,7 @@ from enhance_cli.audio.level import Meter
 from enhance_cli.audio.level_track import LevelTrack
 from enhance_cli.audio.resample import Resampler
 from enhance_cli.audio.upper_band import UpperBand
+from enhance_cli.errors import UsageError
 from enhance_cli.models.streams import maps_spectra, open_stream
 from enhance_cli.tasks.engine import Order, engine_for
 from enhance_cli.tasks.options import DenoiseOptions
@@ -53,6 +54,8 @@ class Denoiser:
         self.plan = WindowPlan(0, 0, 0)
         if model.process is None:
             self.spec.choose(options.steps, options.sampler)
+            if options.sampler_args:
+                raise UsageError(f"{self.spec.name} does not sample: it has no such settings", "leave them away")
         else:
             self.windowed = model.windowed(
                 steps=options.steps, sampler=options.sampler, sampler_args=options.sampler_args,
@@ -79,7 +82,8 @@ class Denoiser:
     def process(self, blocks: Iterable[np.ndarray], rate: int, channels: int, level: Meter) -> Iterator[np.ndarray]:
         """Clean blocks (C, n) at `rate`. Yields as many samples, in blocks of other sizes. `level` measured the file."""
         wet = self.options.wet
-        if wet == 0 or not level.active_levels.any():
+        unsampled = self.windowed is not None and not self.windowed.steps
+        if wet == 0 or unsampled or not level.active_levels.any():
             yield from blocks
             return
         waiting = Waiting()

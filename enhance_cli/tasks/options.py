@@ -9,8 +9,9 @@ class DenoiseOptions:
 
     `strength` 0..1 mixes between input and result, `max_attenuation` (dB) leaves that much of the input under the
     result, `full_band` False cuts the signal above the model's band, `batch_size` is in windows times channels, on a
-    GPU. `sampler_args` are settings of the sampler, such as snr or start. `guide` is "none" or one that the model was
-    trained with. `threads` are of the CPU. `window_seconds` is the length of a window.
+    GPU. `sampler_args` are settings of the sampler, such as snr or start, and `strength` of any sampler (models.sampling).
+    `guide` is "none" or one that the model was trained with. `threads` are of the CPU. `window_seconds` is the length of a
+    window.
     """
 
     steps: int | None = None

@@ -41,11 +41,24 @@ def test_settings_of_the_sampler_reach_it_and_the_record(enhance, recording, mod
     assert (soundfile.read(plain.lines[0])[0] != result).any()
 
 
+def test_a_share_of_the_path_is_sampled_and_none_of_it_is_the_input(enhance, recording, model):
+    results = {}
+    for share in ("0", "0.5", "1"):
+        asked = ["--sdedit", share, "--name", f"{share}{{ext}}", "--bit-depth", "float"]
+        done = enhance("denoise", recording, "-m", model, "--steps", "2", *asked)
+        assert done.code == 0, done.stderr
+        results[share] = soundfile.read(done.lines[0], dtype="float32")[0]
+    assert (results["0"] == soundfile.read(recording, dtype="float32")[0]).all()
+    changes = [abs(results[share] - results["0"]).mean() for share in ("0.5", "1")]
+    assert changes[0] > 0 and abs(results["0.5"] - results["1"]).max() > 1e-4
+
+
 @pytest.mark.parametrize(
     "asked, said",
     [
         (["--sampler", "bridge_ode"], "does not run with it"),
         (["--sampler-start", "0.01"], "sampler start 0.01: the process does not start there: choose from 0.03 to 1"),
+        (["--sdedit", "0.5", "--sampler-start", "0.5"], "both say where sampling starts"),
         (["--steps", "1000"], "takes 1 to 200 steps"),
     ],
 )

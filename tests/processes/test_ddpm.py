@@ -36,6 +36,41 @@ def test_times_of_several_steps():
             process.levels(steps, start)
 
 
+def test_times_by_the_spacing():
+    """Of AudioSR's published spacing 30 steps are 31, and 3 do not exist."""
+    process = DDPM()
+    assert process.levels(4, spacing="trailing") == [999, 749, 499, 249, -1]
+    assert process.levels(2, 499, spacing="trailing") == [499, 249, -1]
+    assert process.levels(4, spacing="uniform") == [751, 501, 251, 1, 0]
+    assert process.levels(1, 1, spacing="uniform") == [1, 0]
+    assert len(process.levels(30, spacing="uniform")) == 32
+    with pytest.raises(UsageError, match="3 steps: the published spacing has no such number"):
+        process.levels(3, spacing="uniform")
+    with pytest.raises(UsageError, match="choose from leading, trailing, uniform"):
+        process.levels(3, spacing="even")
+
+
+@pytest.mark.parametrize(
+    "name, process",
+    [
+        ("audiosr_cosine", DDPM(beta_schedule="cosine", beta_max=1.0)),
+        ("flashsr_cosine", DDPM(beta_schedule="cosine", beta_max=0.999)),
+        ("audioldm_linear", DDPM(beta_min=0.0015, beta_max=0.0195)),
+    ],
+)
+def test_schedules_of_latent_models_are_the_published_ones(name, process):
+    expected, _ = load("latent_schedule")
+    t, kept = torch.from_numpy(expected["t"]).double(), expected[f"f64_{name}_alphas_cumprod"]
+    assert np.allclose(process.coefficients(t)[0].square().numpy(), kept, rtol=3e-5, atol=1e-9)
+    assert np.allclose(process.std(t).square().numpy(), 1 - kept, rtol=3e-5, atol=0)
+    assert np.allclose(process.diffusion(t).square().numpy(), expected[f"f64_{name}_beta"], rtol=5e-3, atol=0)
+
+
+def test_an_unknown_schedule_is_refused():
+    with pytest.raises(ValueError, match="beta_schedule 'sine' is none of scaled_linear, cosine"):
+        DDPM(beta_schedule="sine")
+
+
 @pytest.mark.parametrize("dimension", [192, 256, 512])
 @torch.inference_mode()
 def test_sampling_is_what_the_published_program_computes(dimension):

@@ -36,19 +36,20 @@ def trainer(corpus_root, recipe_file, tmp_path):
     return make
 
 
-def test_a_guided_recipe_starts_from_a_plain_model_and_learns_to_listen(trainer, recipe_file, tmp_path):
+@pytest.mark.parametrize("place, last", [("bottleneck", "out.weight"), ("branch", "exits.0.weight")])
+def test_a_guided_recipe_starts_from_a_plain_model_and_learns_to_listen(trainer, recipe_file, tmp_path, place, last):
     plain = load(str(recipe_file)).model
     torch.manual_seed(3)
     save_model(tmp_path / "plain.safetensors", plain, NETWORKS[plain.network](**plain.network_args))
-    run = trainer(f"train.start={tmp_path / 'plain.safetensors'}")
+    run = trainer(f"train.start={tmp_path / 'plain.safetensors'}", f"model.network_args.guide={place}")
     start = enhance_cli.load_model(str(tmp_path / "plain.safetensors"), device="cpu").network
     y, t, guide = 0.3 * torch.randn(1, 2, 60, 257), torch.ones(1), torch.rand(1, 1, 60)
     with torch.inference_mode():
         torch.testing.assert_close(run.task.averaged.network(y, y, t, guide), start(y, y, t), rtol=1e-3, atol=1e-4)
     model = enhance_cli.load_model(str(run.train()), device="cpu")
     assert "from the weights of " in run.path.with_suffix(".md").read_text()
-    assert model.spec.guides == ("vad",) and model.spec.network_args["guide"] == "bottleneck"
-    assert model.network.guides["bottleneck"].out.weight.abs().max() > 0
+    assert model.spec.guides == ("vad",) and model.spec.network_args["guide"] == place
+    assert model.network.guides[place].get_parameter(last).abs().max() > 0
     audio = np.random.default_rng(0).standard_normal((1, 16000)).astype(np.float32) * 0.1
     results = [enhance_cli.denoise(audio, 16000, model=model, guide=guide) for guide in (None, "none")]
     assert all(np.isfinite(result).all() for result in results) and not np.array_equal(*results)

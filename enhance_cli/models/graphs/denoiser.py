@@ -3,8 +3,7 @@
 Only the deterministic sampler of bridges is here, since the noise that others draw comes from torch's generators.
 """
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,10 +11,9 @@ import numpy as np
 from enhance_cli.audio.stft_numpy import NumpyFrontend
 from enhance_cli.models.device import MAX_PARAMETERS_FOR_PARALLEL_WINDOWS, cpu_threads
 from enhance_cli.models.graphs.graph import Graph
-from enhance_cli.models.sampling import sampler_settings
+from enhance_cli.models.sampling import prepare
 from enhance_cli.models.spec import Spec
 from enhance_cli.processes import PROCESSES
-from enhance_cli.samplers import SAMPLERS
 
 State = dict[str, np.ndarray]
 STATE = ("erb", "spec", "c0", "encoder_gru", "erb_gru", "df_gru")  # of networks.deepfilternet
@@ -110,11 +108,7 @@ class GraphDenoiser:
         self.spec, self.graph, self.process, self.frontend = spec, graph, process, frontend
         self.rate, self.hop, self.grid = spec.sample_rate, frontend.hop, frontend.hop
         self.fills_up = frontend.pad_mode == "constant"
-        self.steps, name = spec.choose(steps, sampler)
-        settings = sampler_settings(spec, name, sampler_args)
-        if "start" in settings:
-            process.levels(self.steps, settings["start"])  # refuses a time where sampling cannot start
-        self.sample: Callable = partial(SAMPLERS[name], **settings)
+        self.steps, self.sample = prepare(spec, process, steps=steps, sampler=sampler, given=sampler_args)
         receptive_field = graph.facts["receptive_field"]
         self.reach = None if receptive_field is None else (receptive_field * self.steps + 2) * self.hop
 

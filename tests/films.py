@@ -102,6 +102,12 @@ def decoded(path: Path, track: int = 0, rate: int = 48000) -> np.ndarray:
     return np.frombuffer(subprocess.run(command, check=True, capture_output=True).stdout, np.float32)
 
 
+def subtitles(path: Path) -> str:
+    """The first subtitles as SubRip."""
+    command = ["ffmpeg", "-v", "error", "-copyts", "-i", str(path), "-map", "0:s:0", "-f", "srt", "-"]
+    return subprocess.run(command, check=True, capture_output=True).stdout.decode()
+
+
 def sound_clicks(path: Path, track: int = 0, rate: int = 48000) -> list[float]:
     """The times in seconds at which a sound track clicks."""
     samples = np.abs(decoded(path, track, rate))

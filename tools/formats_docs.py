@@ -63,7 +63,8 @@ one and begins at the same instant: Matroska and WebM count milliseconds, MP4 an
 * **Which track:** the one that a player would take, or `--track N` or `--track LANG`. `--keep-original` puts the new
   track first and keeps the old one behind it. `--track all` and `--format wav` write the sound alone.
 * **Another container:** `-o film.mp4` or `--format mkv`, if it can hold all of the film. Otherwise the file is refused
-  before any work: attachments and ASS subtitles need Matroska. Vorbis becomes Opus, DTS AAC, TrueHD FLAC, since there
+  before any work: attachments and ASS subtitles need Matroska. SubRip, WebVTT and the timed text of MP4 take the form
+  that the container holds. Vorbis becomes Opus, DTS AAC, TrueHD FLAC, since there
   is no good encoder of these here. A note says so.
 * **What is not kept:** data streams that the container has no place for, with a note. A film is always whole: `--start`
   and `--duration` are refused.

@@ -24,7 +24,9 @@ import av
 from av.stream import Discard, Disposition
 
 from enhance_cli.audio.decoder import Source, bound_memory, choose, restart_watch, send
+from enhance_cli.audio.film_languages import language_in_mov
 from enhance_cli.audio.film_sound import Sound
+from enhance_cli.audio.film_subtitles import Subtitles, can_be_converted
 from enhance_cli.audio.time_stamps import origin
 
 BUFFER = 1 << 20  # bytes read at once
@@ -163,6 +165,7 @@ class Film:
         self.notes: list[str] = []
         self.sound: Any = None
         self._copies: dict[int, Any] = {}
+        self._subtitles: dict[int, Subtitles] = {}
         self._is_cover = {s.index: bool(s.disposition & Disposition.attached_pic) for s in source.streams}
         replaced = choose(source, str(request["track"]))
         first = source.streams.audio[0]
@@ -181,6 +184,8 @@ class Film:
                 if keep and stream is replaced:
                     copy.disposition = int(stream.disposition & ~Disposition.default)
                 self._copies[stream.index] = copy
+        if self._muxer == "mov":
+            self._name_languages()
         output.metadata.update(
             {name: text for name, text in source.metadata.items() if name.lower() not in _OF_THE_FILE}
         )
@@ -194,6 +199,14 @@ class Film:
     def _shifted(self, chapter: dict) -> dict:
         shift = round(self._begin / chapter["time_base"])
         return {**chapter, "start": chapter["start"] - shift, "end": chapter["end"] - shift}
+
+    def _name_languages(self) -> None:
+        for stream in self._output.streams:
+            code = stream.metadata.get("language", "")
+            if code and not (named := language_in_mov(code)):
+                self.notes.append(f"MOV has no name for the language {code} of its {stream.type} stream {stream.index}")
+            elif code:
+                stream.metadata["language"] = named
 
     def _add_sound(self, replaced: Any) -> Any:
         request = self._request
@@ -239,6 +252,10 @@ class Film:
         try:
             copy = self._output.add_stream_from_template(stream, opaque=True)
         except ValueError:
+            if can_be_converted(stream, self._muxer):
+                subtitles = self._subtitles[stream.index] = Subtitles(stream, self._output, self._muxer)
+                self.notes.append(subtitles.note)
+                return subtitles.target
             codec = stream.codec_context.name if stream.codec_context else stream.type
             if self._same and stream.type == "subtitle" and self._muxer != "webm":  # where it should not have been
                 self.notes.append(f"the {stream.type} stream {stream.index} ({codec}) cannot be copied")
@@ -281,6 +298,10 @@ class Film:
             time = packet.dts if packet.dts is not None else packet.pts
             if time is not None and packet.time_base:
                 sound.go_to(float(time * packet.time_base))
+            if number in self._subtitles:
+                packet = self._subtitles[number].converted(packet)
+                if packet is None:
+                    continue
             packet.stream = self._copies[number]
             self._output.mux(packet)
         sound.finish()

@@ -20,7 +20,8 @@ class Spool:
     def __init__(self, folder: Path | None):
         while folder is not None and not folder.is_dir():
             folder = folder.parent
-        self._file = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY, dir=folder)  # noqa: SIM115 - closed by `close`
+        place = None if folder is None else str(folder)
+        self._file = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY, dir=place)  # noqa: SIM115 - closed by `close`
         self._shape: tuple[int, np.dtype] | None = None
 
     def write(self, block: np.ndarray) -> None:

@@ -203,6 +203,45 @@ def test_mp4_of_hevc_keeps_its_tag_and_the_brightness_of_its_screen(tmp_path):
     assert films.packets(source)[0] == films.packets(target)[0]
 
 
+SUBTITLES = (
+    "1\n00:00:00,500 --> 00:00:01,500\nHello <i>there</i>\nand here & now\n\n"
+    "2\n00:00:02,000 --> 00:00:02,500\nWörld\n\n"
+)
+
+
+def test_text_subtitles_take_the_form_of_the_container(tmp_path):
+    """SubRip becomes the timed text of MP4, and SubRip again. WebM takes WebVTT. Nothing is lost on the way."""
+    plain = films.simple(tmp_path / "plain.mp4", "aac")
+    (tmp_path / "a.srt").write_text(SUBTITLES)
+    films.ffmpeg(
+        "-i", plain, "-i", tmp_path / "a.srt", "-map", 0, "-map", 1, "-c", "copy", "-c:s", "srt",
+        "-metadata:s:s", "language=deu", "-disposition:s:0", "forced", tmp_path / "a.mkv",
+    )  # fmt: skip
+    films.ffmpeg(
+        "-f", "lavfi", "-i", films.PICTURE, "-i", tmp_path / "a.mkv", "-map", 0, "-map", "1:a", "-map", "1:s",
+        "-c:v", "libvpx", "-c:a", "libopus", "-c:s", "copy", tmp_path / "v.mkv",
+    )  # fmt: skip
+    steps = [("a.mkv", "b.mp4", "mov_text"), ("b.mp4", "c.mkv", "subrip"), ("v.mkv", "d.webm", "webvtt"),
+             ("a.mkv", "e.mov", "mov_text")]  # fmt: skip
+    for source, target, form in steps:
+        fields = clean(tmp_path / source, tmp_path / target)
+        assert [note for note in fields["notes"] if "subtitles of stream 2" in note], fields["notes"]
+        stream = films.streams(tmp_path / target)[2]
+        language = "ger" if target == "e.mov" else "deu"  # two names of German
+        assert (stream["codec_name"], stream["tags"]["language"]) == (form, language)
+        assert films.subtitles(tmp_path / target).split() == films.subtitles(tmp_path / source).split()
+        assert "<i>there</i>" in films.subtitles(tmp_path / target) and "Wörld" in films.subtitles(tmp_path / target)
+    assert films.streams(tmp_path / "c.mkv")[2]["disposition"]["forced"] == 1
+
+
+@pytest.mark.parametrize("code, named, said", [("swe", "sve", 0), ("fre", "fra", 0), ("hrv", None, 1)])
+def test_languages_that_mov_names_in_another_way_stay_and_others_are_told(tmp_path, code, named, said):
+    source = films.simple(tmp_path / "a.mkv", "aac", 0.0, "-metadata:s:a", f"language={code}")
+    fields = clean(source, tmp_path / "b.mov")
+    assert films.streams(tmp_path / "b.mov")[1]["tags"].get("language") == named
+    assert [f"the language {code}" in note for note in fields["notes"]] == [True] * said
+
+
 def test_pictures_at_varying_rates_keep_their_times(tmp_path):
     source, target = tmp_path / "a.mkv", tmp_path / "b.mkv"
     films.ffmpeg(

@@ -4,23 +4,27 @@ import enhance_cli
 clean = enhance_cli.denoise(audio, rate)             # (C, N) float array in, same shape and rate out
 stems = enhance_cli.extract_stem(audio, rate)        # a dictionary of such arrays, one array with stem="drums"
 wide, rate = enhance_cli.extend_bandwidth(audio, rate)  # the treble that is missing, at 48 kHz
+whole = enhance_cli.inpaint(audio, rate)             # gaps filled: dropouts, clicks and lost packets
 vectors = enhance_cli.enhance_embedding(vectors)     # speaker embeddings (K, D), or a recording and its rate
 denoiser = enhance_cli.Denoiser("denoise-s", steps=1)  # loaded once, used often: denoiser(audio, rate)
 """
 
 from enhance_cli.api import (
     Denoiser,
+    Inpainter,
     SpeakerRepairer,
     StemExtractor,
     denoise,
     enhance_embedding,
     extend_bandwidth,
     extract_stem,
+    inpaint,
     load_model,
 )
 
 __all__ = [
     "Denoiser",
+    "Inpainter",
     "SpeakerRepairer",
     "StemExtractor",
     "__version__",
@@ -28,6 +32,7 @@ __all__ = [
     "enhance_embedding",
     "extend_bandwidth",
     "extract_stem",
+    "inpaint",
     "load_model",
 ]
 

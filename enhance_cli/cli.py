@@ -21,6 +21,7 @@ from enhance_cli.commands.evaluate_embedding import evaluate_embedding
 from enhance_cli.commands.extend_bandwidth import extend_bandwidth
 from enhance_cli.commands.extract_stem import extract_stem
 from enhance_cli.commands.info import info
+from enhance_cli.commands.inpaint import inpaint
 from enhance_cli.commands.models import models
 from enhance_cli.commands.report import report
 from enhance_cli.commands.train import train
@@ -46,7 +47,7 @@ def _unwrapped(command: Callable) -> str:
 
 
 for command in (
-    *(denoise, extend_bandwidth, extract_stem, enhance_embedding, verify),
+    *(denoise, extend_bandwidth, inpaint, extract_stem, enhance_embedding, verify),
     *(train, distill, evaluate, evaluate_embedding),
 ):
     app.command(cls=ConfiguredCommand, help=_unwrapped(command))(with_settings(command))

@@ -1,5 +1,8 @@
 """Read the values of flags that are texts with a rule of their own, such as I/N of --shard. All raise UsageError."""
 
+import re
+from itertools import pairwise
+
 from enhance_cli.errors import UsageError
 
 WINDOWS_ON_GPU = 16  # --batch-size auto
@@ -34,6 +37,32 @@ def parse_cutoff(text: str) -> float | None:
             f"--input-cutoff {text}: must be auto, or 1000 Hz or more", "use for example --input-cutoff 4000"
         )
     return value
+
+
+def parse_gaps(text: str) -> list[tuple[float, float]] | None:
+    """Return beginnings and ends in seconds, in order, or None for "auto". Raises UsageError."""
+    if text.strip() == "auto":
+        return None
+    gaps = []
+    for part in text.split(","):
+        found = re.fullmatch(r"\s*(\d+\.?\d*|\.\d+)\s*-\s*(\d+\.?\d*|\.\d+)\s*", part)
+        if not found:
+            raise UsageError(
+                f"--gaps {text}: must be auto, or beginnings and ends in seconds",
+                "write it like 12.30-12.42,57.1-57.15",
+            )
+        begin, end = (float(number) for number in found.groups())
+        if end <= begin:
+            raise UsageError(f"--gaps {part.strip()}: ends before it begins", f"did you mean {end:g}-{begin:g}?")
+        gaps.append((begin, end))
+    gaps.sort()
+    for (begin, end), (following, last) in pairwise(gaps):
+        if following < end:
+            raise UsageError(
+                f"--gaps {begin:g}-{end:g} and {following:g}-{last:g} overlap",
+                f"join them: {begin:g}-{max(end, last):g}",
+            )
+    return gaps
 
 
 def parse_loudness(text: str) -> float | None:

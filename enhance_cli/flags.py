@@ -209,6 +209,10 @@ InputCutoff = Annotated[
     str,
     _option(MODEL, "--input-cutoff", metavar="auto|HZ", help="Frequency that the input's own band ends at."),
 ]
+Gaps = Annotated[
+    str,
+    _option(MODEL, "--gaps", metavar="SECONDS-SECONDS,...|auto", help="What to fill, as in 12.30-12.42,57.1-57.15."),
+]
 Seed = Annotated[int, _option(MODEL, min=0, help="Seed of stochastic samplers.")]
 
 # Output and model, of stems

@@ -23,12 +23,14 @@ def audio() -> np.ndarray:
 def test_the_public_names_are_these():
     names = {
         "Denoiser",
+        "Inpainter",
         "SpeakerRepairer",
         "StemExtractor",
         "denoise",
         "enhance_embedding",
         "extend_bandwidth",
         "extract_stem",
+        "inpaint",
         "load_model",
     }
     assert set(enhance_cli.__all__) == names | {"__version__"}

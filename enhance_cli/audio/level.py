@@ -13,6 +13,7 @@ import numpy as np
 
 from enhance_cli.audio.band_edge import BandMeter
 from enhance_cli.audio.channels import Layout, loudness_weights
+from enhance_cli.audio.gap_meter import GapMeter
 from enhance_cli.audio.level_track import LevelTrack, follow
 
 _PIECE = 1 << 16  # samples at a time, so that a whole file in one push needs no more memory than a stream
@@ -25,6 +26,7 @@ class Meter:
 
     `layout`: loudspeaker of each channel, by which loudness weighs them. Without `loudness`, SciPy, which takes a
     second to import, is not needed. The same holds for `true_peak`. `band`: finds where the band of the signal ends.
+    `gaps`: knows the gaps of the signal.
     """
 
     def __init__(
@@ -35,8 +37,9 @@ class Meter:
         true_peak: bool = False,
         layout: Layout | None = None,
         band: BandMeter | None = None,
+        gaps: GapMeter | None = None,
     ):
-        self.band = band
+        self.band, self.gaps = band, gaps
         self.frames = 0
         self.peak = 0.0
         self._mono = np.zeros(2)  # sum and sum of squares of the mean of all channels
@@ -64,6 +67,8 @@ class Meter:
             self._true_peak.push(x)
         if self.band:
             self.band.push(x)
+        if self.gaps:
+            self.gaps.push(x)
         if self._loudness:
             self._loudness.push(x)
         np.square(x, out=x)

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from enhance_cli.audio.gap_meter import Spans
+
 
 @dataclass(frozen=True)
 class FileOptions:
@@ -17,6 +19,7 @@ class FileOptions:
     with this mark are left out where results are written beside their inputs.
     `extend`: the transform makes what is missing above the band of the input, so the band is measured, and the transform
     receives 48 kHz, unless the input has more or nothing is missing. `cutoff`: frequency in Hz that the band ends at.
+    `gaps`: beginnings and ends in seconds of what the transform is to fill. Without any, they are found.
     """
 
     start: float = 0.0
@@ -37,3 +40,4 @@ class FileOptions:
     command: str = ""
     extend: bool = False
     cutoff: float | None = None
+    gaps: Spans | None = None

@@ -23,6 +23,8 @@ from enhance_cli.audio.chapters import cut
 from enhance_cli.audio.film import new_track
 from enhance_cli.audio.film_formats import with_bitrate
 from enhance_cli.audio.formats import FILMS, Film, loses_bits
+from enhance_cli.audio.gap_meter import GapMeter
+from enhance_cli.audio.gaps import Gap
 from enhance_cli.audio.info import LOSSY, AudioInfo, depth
 from enhance_cli.audio.level import Meter
 from enhance_cli.audio.mark import MARK, read_mark, write_mark
@@ -104,6 +106,7 @@ def enhance_file(job: Job, process: Transform, options: FileOptions = FileOption
                 gain, level_notes = choose_gain(before, list(after.values()), fmt, options.loudness, options.true_peak)
                 heard_notes = audio.notes if fmt.film is None else [*info.notes, *audio.findings.notes]
                 notes = [*heard_notes, *fmt.notes, *level_notes, *(before.band.notes if before.band else [])]
+                notes += before.gaps.notes if before.gaps else []
                 frames = after[names[0]].frames
                 _write(spool, unfinished, names, fmt, info, frames, gain, options.last_part_absorbs_rounding)
                 heard_after = None
@@ -153,12 +156,25 @@ def enhance_file(job: Job, process: Transform, options: FileOptions = FileOption
         measured["new_track"] = new_track(fmt.film)
     if before.band and band:
         measured |= _bands(before.band, band, gain)
+    if before.gaps:
+        measured["gaps"] = before.gaps.record()
     results = {name: _level(after[name], gain) for name in unfinished}
     if heard_after is not None:
         results[""]["loudness"] = _rounded(heard_after)
     if options.parts:
         return measured | {"parts": results}
     return measured | {f"{name}_after": value for name, value in results[""].items()}
+
+
+def find_gaps(job: Job, options: FileOptions) -> tuple[list[Gap], str]:
+    """Return the gaps of a file that `enhance_file` would fill, and them in the form of --gaps. Raises as it does."""
+    source = _regular(job.source)
+    with _errors_in_the_users_names(job, source, state(source)), _opened(source, job, options) as audio:
+        meter, _ = _measured(audio, replace(options, measure=False, loudness=None), None)
+        if meter.gaps is None:
+            return [], ""
+        gaps = meter.gaps.found(meter.active_levels)
+        return gaps, meter.gaps.text(gaps)
 
 
 def _regular(source: Path) -> Path:
@@ -251,7 +267,9 @@ def _measured(audio: AudioFile, options: FileOptions, copy: Spool | None) -> tup
         raise UsageError(
             f"--rate {options.sample_rate}: the file has {audio.info.rate} Hz", "ask for more, or leave it away"
         )
-    meter = Meter(audio.info.rate, audio.info.channels, loudness=loudness, layout=audio.info.layout, band=band)
+    gaps = None if options.gaps is None else GapMeter(audio.info.rate, options.gaps, options.start)
+    layout = audio.info.layout
+    meter = Meter(audio.info.rate, audio.info.channels, loudness=loudness, layout=layout, band=band, gaps=gaps)
     most = max(IN_MEMORY, audio.info.path.stat().st_size) if copy else IN_MEMORY
     kept, size = [], 0
     for block in _blocks(audio, options):

@@ -25,7 +25,9 @@ class Record:
     of several. `new_track`: number of the new sound track in a video. `start`: where reading began in the input.
     `channel`: the one that was taken, or mix. `ended`: date and time (ISO 8601, UTC). `gain`: factor applied to the
     whole file after the model, with the reasons in `notes`. `cutoff_before`, `cutoff_after`: frequency in Hz that the
-    band ends at. `made_level`: level in dBFS of what was made above. `error`: exception behind a failure, not in the JSON.
+    band ends at. `made_level`: level in dBFS of what was made above. `gaps`: those that were filled, with `start` and
+    `end` in the input, `kind`, `channel` (None: all), and the method in `by`. `error`: exception behind a failure, not in
+    the JSON.
     `outputs`: several outputs of one input by name, with their levels in `parts`. `vectors`: number of speaker
     embeddings in the file. `unusable`: ids of those left as they were. `settings`: by name, value and origin of those
     that differ from the built-in defaults.
@@ -69,6 +71,7 @@ class Record:
     cutoff_before: float | None = None
     cutoff_after: float | None = None
     made_level: float | None = None
+    gaps: list[dict[str, Any]] = field(default_factory=list)
     gain: float | None = None
     parts: dict[str, dict[str, float | None]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)

@@ -11,10 +11,11 @@ import typer
 from enhance_cli import flag_values, flags
 from enhance_cli.commands.reporting import common_facts, refuse_page, report_run, say_settings
 from enhance_cli.console import result, say
-from enhance_cli.errors import ExitCode, UsageError
+from enhance_cli.errors import EnhanceError, ExitCode, UsageError
 from enhance_cli.flag_groups import AudioFileFlags, AudioOutputFlags, FileFlags, OutputFlags, Running
 
 if TYPE_CHECKING:
+    from enhance_cli.audio.gap_meter import Spans
     from enhance_cli.batch.backends import processes, threads
     from enhance_cli.batch.backends.backend import Backend
     from enhance_cli.batch.file_options import FileOptions
@@ -82,10 +83,12 @@ def file_options(
     residual: bool = False,
     extend: bool = False,
     cutoff: float | None = None,
+    gaps: "Spans | None" = None,
 ) -> "FileOptions":
     """Return how every audio file is read and its results are written.
 
     `command` marks the results. `extend`: it makes a wider band, above `cutoff` Hz if that is known.
+    `gaps`: times in seconds of what it fills.
     Raises UsageError for a picture of standard output, for a format that none of the outputs can have, and for flags
     of videos where no output is one.
     """
@@ -131,6 +134,7 @@ def file_options(
         command=command,
         extend=extend,
         cutoff=cutoff,
+        gaps=gaps,
     )
 
 
@@ -148,11 +152,13 @@ def run_batch(
     retry_failed: os.PathLike | None = None,
     into_one_file: bool = False,
     writing: AudioOutputFlags = AudioOutputFlags(),
+    preview: "Callable[[Job], str] | None" = None,
 ) -> None:
     """Do the jobs as the flags say, then exit with the code of the summary. With --dry-run only list the outputs.
 
     `facts`: fields that all records have. `describe(facts)`: names the model once it is loaded. `into_one_file`: all
-    jobs have one output. `writing`: has the page to write. Raises UsageError for flags that exclude each other.
+    jobs have one output. `writing`: has the page to write. `preview(job)`: text that --dry-run lists behind its outputs.
+    Raises UsageError for flags that exclude each other.
     """
     _refuse_misuse(jobs, running)
     refuse_page(writing.page, writing.page_embed, len(jobs))
@@ -165,7 +171,7 @@ def run_batch(
     if running.dry_run:  # the model, its settings and the device have been checked as well
         if not running.quiet:
             say_settings()
-        _list_jobs(jobs, running.quiet)
+        _list_jobs(jobs, running.quiet, preview)
     else:
         _run_jobs(jobs, backend, running, writing)
 
@@ -249,9 +255,13 @@ def _devices(worker: "WorkerSpec", workers: int | None) -> list[str]:
     return [cards[n % len(cards)] if cards else device for n in range(workers or len(cards) or 1)]
 
 
-def _list_jobs(jobs: "list[Job]", quiet: bool) -> None:
-    """List the outputs on stdout, each once, the rest on stderr, then exit. An input that is missing makes the exit code 1."""
+def _list_jobs(jobs: "list[Job]", quiet: bool, preview: "Callable[[Job], str] | None") -> None:
+    """List the outputs on stdout, each once, the rest on stderr, then exit. An input that is missing makes the exit code 1.
+
+    The text of `preview` follows behind a tab.
+    """
     from enhance_cli.batch.inputs import STDIN
+    from enhance_cli.batch.outcome import explain
     from enhance_cli.batch.storage import Listings
 
     there, targets, missing = Listings(), {}, 0
@@ -263,7 +273,13 @@ def _list_jobs(jobs: "list[Job]", quiet: bool) -> None:
             missing += 1
             say(f"error: {job.problem}")
         elif job.source == STDIN or there.has(job.source):
-            targets |= dict.fromkeys(map(str, job.targets))
+            try:
+                more = preview(job) if preview and job.source != STDIN else ""
+            except EnhanceError as error:
+                missing += 1
+                say(f"error: {explain(error, job)}")
+                continue
+            targets |= dict.fromkeys(f"{target}\t{more}" if more else str(target) for target in job.targets)
         else:
             missing += 1
             say(f"error: {job.source} does not exist: check the name")

@@ -68,10 +68,12 @@ def run_or_watch(
     *,
     where: AudioFileFlags,
     writing: AudioOutputFlags,
+    preview: "Callable[[Job], str] | None" = None,
 ) -> None:
     """Do the jobs, or those of the inbox until Ctrl-C or SIGTERM ends the command. See running.run_batch."""
     if inbox is None:
-        run_batch(jobs, worker, facts, describe, running, retry_failed=where.retry_failed, writing=writing)
+        again = where.retry_failed
+        run_batch(jobs, worker, facts, describe, running, retry_failed=again, writing=writing, preview=preview)
         return
     backend = local_backend(worker, common_facts(facts, worker), running)
     if not running.quiet:

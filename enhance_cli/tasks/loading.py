@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from enhance_cli.tasks.options import DenoiseOptions, ExtendOptions, PipelineOptions, StemOptions
+from enhance_cli.tasks.options import DenoiseOptions, ExtendOptions, InpaintOptions, PipelineOptions, StemOptions
 
 if TYPE_CHECKING:
     from enhance_cli.models.demucs import DemucsModel
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from enhance_cli.tasks.embedding_pipeline import EmbeddingPipeline
     from enhance_cli.tasks.extend_bandwidth import BandwidthExtender
     from enhance_cli.tasks.extract_stem import StemExtractor
+    from enhance_cli.tasks.inpaint import Inpainter
 
 
 def load_denoiser(
@@ -97,6 +98,21 @@ def load_bandwidth_extender(
     model = load_file(entry.path, chosen, pick_precision(precision, chosen), entry.sha256)
     extender = BandwidthExtender(model, replace(options, threads=threads))
     return extender, {"revision": entry.sha256, **facts_of(model)}
+
+
+def load_inpainter(
+    entry: Entry | None,
+    options: InpaintOptions,
+    *,
+    device: str,
+    precision: str,
+    threads: int | None,
+    runtime: str = "auto",
+) -> tuple[Inpainter, dict[str, Any]]:
+    """Return the Inpainter. Linear prediction has no model, `entry` is None, and it needs nothing but a CPU."""
+    from enhance_cli.tasks.inpaint import Inpainter
+
+    return Inpainter(replace(options, threads=threads)), {"runtime": "numpy", "device": "cpu", "precision": "fp64"}
 
 
 def load_stem_extractor(

@@ -71,6 +71,13 @@ class ExtendOptions:
 
 
 @dataclass(frozen=True)
+class InpaintOptions:
+    """Set the options of tasks.inpaint. `threads` are of the CPU, each of which works on a file."""
+
+    threads: int | None = None
+
+
+@dataclass(frozen=True)
 class RepairOptions:
     """Set the options of tasks.repair.
 

@@ -1,0 +1,91 @@
+"""Know the gaps of a recording: those that were given in seconds, or those that are found in a stream of blocks."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from enhance_cli.audio.dropouts import MOST, DropoutFinder
+from enhance_cli.audio.gaps import Gap
+from enhance_cli.errors import UsageError
+
+BEYOND = 0.01  # seconds after the end of the recording that the end of a gap may lie: players round
+Spans = Sequence[tuple[float, float]]
+
+
+class GapMeter:
+    """Know the gaps of a recording at `rate` Hz, once all of its (C, n) blocks have been pushed.
+
+    `given`: beginnings and ends in seconds of the file, of which the recording begins at `offset`. Without any, gaps are
+    found. `filled` is where a task leaves the gaps with the name of what filled each, and in `notes` what to tell the user.
+    """
+
+    def __init__(self, rate: int, given: Spans = (), offset: float = 0.0):
+        self.rate, self.given, self.offset, self.frames = rate, given, offset, 0
+        self.filled: list[tuple[Gap, str]] = []
+        self.notes: list[str] = []
+        self._dropouts = None if given else DropoutFinder(rate)
+
+    def push(self, block: np.ndarray) -> None:
+        """Take the next (C, n) samples."""
+        self.frames += block.shape[1]
+        if self._dropouts:
+            self._dropouts.push(block)
+
+    def found(self, active: np.ndarray) -> list[Gap]:
+        """Return the gaps in order. `active` are the levels (C,) of the sound.
+
+        Raises UsageError for a given gap that lies outside, and for one that is all there is.
+        """
+        gaps = self._dropouts.found(active) if self._dropouts else [self._given(*span) for span in self.given]
+        apart: list[Gap] = []
+        for gap in sorted(gaps):
+            if apart and gap.start <= apart[-1].end and gap.channel == apart[-1].channel:
+                last = apart.pop()
+                gap = Gap(last.start, max(last.end, gap.end), gap.channel, last.kind)
+            apart.append(gap)
+        if self.given and len(apart) == 1 and (apart[0].start, apart[0].end) == (0, self.frames):
+            raise UsageError(
+                f"--gaps {self.text(apart)}: this is the whole recording", "leave something to fill it from"
+            )
+        return apart
+
+    @property
+    def doubts(self) -> list[str]:
+        """Return why found gaps are none, if so."""
+        if self._dropouts and len(self._dropouts.runs) > MOST:
+            return [f"more than {MOST} runs of equal samples: they are taken for the sound itself"]
+        return []
+
+    def _given(self, begin: float, end: float) -> Gap:
+        start, stop = (round((time - self.offset) * self.rate) for time in (begin, end))
+        if start < 0 or start >= self.frames or stop > self.frames + BEYOND * self.rate:
+            first, last = self.offset, self.offset + self.frames / self.rate
+            raise UsageError(
+                f"--gaps {span_text(begin, end)}: outside of the recording, which goes from {first:.3f} to {last:.3f} s",
+                "give times within it",
+            )
+        return Gap(start, min(max(stop, start + 1), self.frames))
+
+    def record(self) -> list[dict[str, Any]]:
+        """Return the filled gaps as they stand in a record, in seconds of the file."""
+        return [
+            {
+                "start": round(gap.start / self.rate + self.offset, 6),
+                "end": round(gap.end / self.rate + self.offset, 6),
+                "kind": gap.kind,
+                "channel": None if gap.channel < 0 else gap.channel + 1,
+                "by": by,
+            }
+            for gap, by in self.filled
+        ]
+
+    def text(self, gaps: Sequence[Gap]) -> str:
+        """Return the gaps in the form of --gaps, each of them once."""
+        spans = dict.fromkeys((gap.start / self.rate + self.offset, gap.end / self.rate + self.offset) for gap in gaps)
+        return ",".join(span_text(begin, end) for begin, end in spans)
+
+
+def span_text(begin: float, end: float) -> str:
+    """Return "12.3-12.42", to the microsecond."""
+    return "-".join(f"{time:.6f}".rstrip("0").rstrip(".") for time in (begin, end))

@@ -1,0 +1,91 @@
+"""Fill gaps in a waveform by linear prediction: x[n] + a[1] x[n-1] + ... + a[p] x[n-p] = e[n], with the least energy of e.
+
+The coefficients come from both sides of the gap by Burg's method for several segments, in which near samples count more
+(de Waele and Broersen, 2000, "The Burg algorithm for segments"). A gap with known samples on both sides is the least-squares
+solution of Janssen, Veldhuis and Vries (1986, "Adaptive interpolation of discrete-time signals that can be modeled as
+autoregressive processes"), one with a single side is predicted from there.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+CONTEXT_SECONDS = 0.05  # on either side, from which the coefficients come
+ORDER_SECONDS = 0.01  # of the coefficients: the longest period of a voice
+FARTHEST_WEIGHT = 0.02  # of the sample farthest from the gap, beside 1 of the nearest
+FLOOR = 1e-3  # of the level: noise in the estimate, without which the equations of dull sounds have no stable solution
+FEWEST = 16  # samples known on a side that are worth using
+
+
+def interpolate(left: np.ndarray, right: np.ndarray, count: int, rate: int) -> np.ndarray:
+    """Return the `count` samples (count,) between `left` (L,) and `right` (R,), float64. Without known samples: zeros.
+
+    With one side alone, the prediction from there fades to silence by the end.
+    """
+    order, reach = max(int(ORDER_SECONDS * rate), 1), int(CONTEXT_SECONDS * rate)
+    left = left[-reach:] if len(left) >= FEWEST else left[:0]
+    right = right[:reach] if len(right) >= FEWEST else right[:0]
+    sides = [side for side in (left, right) if len(side)]
+    if not sides or not any(side.any() for side in sides):
+        return np.zeros(count)
+    order = min(order, *(len(side) // 2 for side in sides))
+    nearness = [np.linspace(FARTHEST_WEIGHT, 1.0, len(left)), np.linspace(1.0, FARTHEST_WEIGHT, len(right))]
+    weights = [weight for weight in nearness if len(weight)]
+    a = coefficients(sides, weights, order)
+    if len(sides) == 2:
+        return _between(left[-order:], right[:order], a, count)
+    fade = np.cos(np.pi / 2 * (np.arange(count) + 0.5) / count) ** 2
+    if len(left):
+        return predict(left, a, count) * fade
+    return (predict(right[::-1], a, count) * fade)[::-1]
+
+
+def coefficients(segments: Sequence[np.ndarray], weights: Sequence[np.ndarray], order: int) -> np.ndarray:
+    """Return the coefficients (order + 1,), the first of them 1, that predict all segments (n,) best. They are stable.
+
+    `weights` (n,) are of the samples of each segment.
+    """
+    noise = np.random.default_rng(0)
+    level = np.sqrt(np.mean(np.square(np.concatenate(segments))))
+    forward = [segment + FLOOR * level * noise.standard_normal(len(segment)) for segment in segments]
+    backward, weights = [error.copy() for error in forward], list(weights)
+    a = np.zeros(order + 1)
+    a[0] = 1.0
+    for k in range(order):
+        forward = [error[1:] for error in forward]
+        backward = [error[:-1] for error in backward]
+        weights = [weight[k % 2 : len(weight) - 1 + k % 2] for weight in weights]  # of the middle of what is compared
+        triples = list(zip(forward, backward, weights, strict=True))
+        energy = sum(float(f @ (w * f) + b @ (w * b)) for f, b, w in triples)
+        if energy <= 0:
+            break
+        r = -2 * sum(float(f @ (w * b)) for f, b, w in triples) / energy
+        forward = [f + r * b for f, b, _ in triples]
+        backward = [b + r * f for f, b, _ in triples]
+        a[: k + 2] += r * a[: k + 2][::-1].copy()
+    return a
+
+
+def predict(known: np.ndarray, a: np.ndarray, count: int) -> np.ndarray:
+    """Return the `count` samples that follow on `known` (n,) if nothing new happens."""
+    from scipy.signal import lfilter, lfiltic
+
+    state = lfiltic([1.0], a, known[::-1][: len(a) - 1])
+    return lfilter([1.0], a, np.zeros(count), zi=state)[0]
+
+
+def _between(left: np.ndarray, right: np.ndarray, a: np.ndarray, count: int) -> np.ndarray:
+    """Return the samples between `order` known ones on either side for which the error of the prediction is least.
+
+    The matrix of the equations is Toeplitz, since all samples that a sample of the gap is predicted from or helps to
+    predict are in the gap or known.
+    """
+    from scipy.linalg import solve_toeplitz
+
+    order = len(a) - 1
+    correlation = np.correlate(a, a, "full")
+    known = np.concatenate([left, np.zeros(count), right])
+    wanted = -np.convolve(known, correlation)[2 * order : 2 * order + count]
+    column = np.zeros(count)
+    column[: min(count, order + 1)] = correlation[order:][:count]
+    return solve_toeplitz(column, wanted)

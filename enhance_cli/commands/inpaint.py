@@ -1,0 +1,64 @@
+"""Run `enhance inpaint`: recordings with gaps in, with filled ones out, by the same plan and rules as `denoise`."""
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from enhance_cli import __version__, flag_values, flags
+from enhance_cli.commands.running import file_options
+from enhance_cli.commands.watching import plan_or_watch, run_or_watch
+from enhance_cli.console import say
+from enhance_cli.flag_groups import AudioFileFlags, AudioOutputFlags, Running, WatchFlags, grouped
+
+if TYPE_CHECKING:
+    from enhance_cli.batch.job import Job
+
+SUFFIX = "inpainted"
+
+
+@grouped
+def inpaint(
+    files: flags.Inputs = None,
+    where: AudioFileFlags = AudioFileFlags(),
+    watching: WatchFlags = WatchFlags(),
+    writing: AudioOutputFlags = AudioOutputFlags(),
+    gaps: flags.Gaps = "auto",
+    running: Running = Running(),
+) -> None:
+    """Fill gaps in recordings: dropouts and lost packets.
+
+    All other samples stay as they are. Gaps of up to 100 ms are filled by linear prediction from both sides, longer ones
+    fade out and in. --dry-run lists the gaps that are found. The result lies beside its input (take.wav becomes
+    take_inpainted.wav) or in the folder given with -o. Results that are already there are left alone.
+    """
+    from enhance_cli.batch.files import find_gaps
+    from enhance_cli.batch.outputs import plan
+    from enhance_cli.batch.worker import WorkerSpec, with_remote_files
+    from enhance_cli.tasks.loading import load_inpainter
+    from enhance_cli.tasks.options import InpaintOptions
+
+    times = flag_values.parse_gaps(gaps)
+    name = "linear-prediction"
+    jobs, inbox = plan_or_watch(watching, files, where, writing, running, plan, suffix=SUFFIX, fields={"model": name})
+    taken = file_options(jobs, where, writing, command="inpaint", measure=running.measures, gaps=times or ())
+    facts = {"model": name, "version": __version__}
+    worker = WorkerSpec(
+        load_inpainter,
+        None,
+        InpaintOptions(),
+        taken,
+        running.device,
+        running.precision,
+        running.threads,
+        running.runtime.value,
+    )
+    found = with_remote_files(lambda local: {"gaps": find_gaps(local, taken)})
+
+    def preview(job: "Job") -> str:
+        gaps, text = found(job)["gaps"]
+        if not running.quiet:
+            kinds = Counter(gap.kind for gap in gaps)
+            say(f"{job.source}: {', '.join(f'{count} {kind}' for kind, count in kinds.items()) or 'no gap'}")
+        return text
+
+    named = lambda facts: name  # noqa: E731
+    run_or_watch(jobs, inbox, worker, facts, named, running, where=where, writing=writing, preview=preview)

@@ -1,0 +1,100 @@
+"""Gaps are filled in a stream: known samples stay, windows and blocks do not matter, and long gaps are silent in the middle."""
+
+import numpy as np
+import pytest
+
+from enhance_cli.audio.gap_meter import GapMeter
+from enhance_cli.errors import UsageError
+from enhance_cli.tasks.inpaint import Inpainter, run
+from enhance_cli.tasks.stream import measured
+
+RATE = 16000
+
+
+@pytest.fixture
+def tones() -> np.ndarray:
+    t = np.arange(3 * RATE) / RATE
+    noise = np.random.default_rng(0).standard_normal((2, len(t)))
+    return (0.2 * np.sin(2 * np.pi * np.array([[300], [470]]) * t) + 0.001 * noise).astype(np.float32)
+
+
+def in_blocks(audio: np.ndarray, gaps, block: int) -> np.ndarray:
+    level = measured(audio, RATE)
+    level.gaps = GapMeter(RATE, gaps)
+    level.gaps.push(audio)
+    blocks = (audio[:, n : n + block] for n in range(0, audio.shape[1], block))
+    return np.concatenate(list(Inpainter().process(blocks, RATE, len(audio), level)), axis=1)
+
+
+GAPS = [(0.0, 0.02), (0.5, 0.55), (0.56, 0.57), (1.0, 1.4), (2.98, 3.0)]
+
+
+def test_known_samples_stay_to_the_bit_and_gaps_are_continued(tones):
+    broken = tones.copy()
+    inside = np.zeros(tones.shape[1], bool)
+    for begin, end in GAPS:
+        inside[round(begin * RATE) : round(end * RATE)] = True
+    broken[:, inside] = 0.123  # whatever lies in a gap must not count
+    made = run(broken, RATE, GAPS)
+    assert made.dtype == tones.dtype and np.array_equal(made[:, ~inside], tones[:, ~inside])
+    for begin, end in ((8000, 8800), (8960, 9120)):
+        error = np.square(made - tones)[:, begin:end].mean()
+        assert error < 0.01 * np.square(tones).mean()
+    assert np.abs(made[:, 16000:16160] - tones[:, 16000:16160]).max() < 0.06
+    assert not made[:, 17000:21000].any() and np.abs(made).max() <= np.abs(broken).max()
+
+
+@pytest.mark.parametrize("block", [37, 1000, 20000])
+def test_blocks_of_any_size_give_the_same_samples(tones, block):
+    assert np.array_equal(in_blocks(tones, GAPS, block), run(tones, RATE, GAPS))
+
+
+def test_a_gap_of_hours_takes_no_more_memory_than_its_pieces(tones):
+    level = measured(tones, RATE)
+    level.gaps = GapMeter(RATE, [(1, 3601)])
+    level.gaps.push(tones)
+    level.gaps.frames = 3610 * RATE
+    sizes, seen = [], 0
+
+    def blocks():
+        nonlocal seen
+        for _ in range(3610):
+            seen += RATE
+            yield np.ones((1, RATE), np.float32)
+
+    done = 0
+    for block in Inpainter().process(blocks(), RATE, 1, level):
+        done += block.shape[1]
+        sizes.append(seen - done)
+    assert done == 3610 * RATE and max(sizes) < 5 * RATE
+
+
+def test_found_dropouts_are_filled_channel_by_channel(tones):
+    broken = tones.copy()
+    broken[0, 10000:10200] = 0
+    made = run(broken, RATE, [])
+    assert np.array_equal(made[1], tones[1]) and np.square(made[0] - tones[0])[10000:10200].mean() < 4e-4
+
+
+@pytest.mark.parametrize(
+    "gaps, message",
+    [
+        ([(0, 3)], "whole recording"),
+        ([(0, 1), (1, 3)], "whole recording"),
+        ([(2.9, 3.1)], "outside of the recording, which goes from 0.000 to 3.000 s"),
+        ([(5, 6)], "outside of the recording"),
+    ],
+)
+def test_gaps_that_cannot_be_are_refused(tones, gaps, message):
+    with pytest.raises(UsageError, match=message):
+        run(tones, RATE, gaps)
+
+
+def test_every_length_of_recording_and_gap_works():
+    rng = np.random.default_rng(0)
+    for samples in (2, 3, 10, 33, 100, 700):
+        audio = rng.standard_normal((1, samples)).astype(np.float32)
+        for begin in (0, samples // 2, samples - 1):
+            made = run(audio, 1000, [(begin / 1000, (begin + 1) / 1000)])
+            assert made.shape == audio.shape and np.isfinite(made).all()
+            assert np.array_equal(np.delete(made, begin, 1), np.delete(audio, begin, 1))

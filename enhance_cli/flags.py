@@ -193,7 +193,10 @@ Sampler = Annotated[str | None, _option(MODEL, help="Sampler; the model lists th
 Guide = Annotated[
     str | None,
     _option(
-        MODEL, metavar="none|vad|panns", help="What tells a guided model where voices are.", show_default="the model's"
+        MODEL,
+        metavar="none|vad|panns|gaps",
+        help="What tells a guided model where voices or gaps are.",
+        show_default="the model's",
     ),
 ]
 Strength = Annotated[float, _option(MODEL, min=0, max=1, help="Mix: 0 is the input, 1 the cleaned signal.")]

@@ -20,7 +20,8 @@ class Mix:
     """Set chances and ranges of the mixing, levels in dB.
 
     `lead_in` seconds before every item are mixed as well, for a first stage to settle on, and not trained on. At rates
-    above 16 kHz a share `wide_band` of the items ends at 8 kHz, as recordings at 16 kHz do.
+    above 16 kHz a share `wide_band` of the items ends at 8 kHz, as recordings at 16 kHz do. A share `gaps` of the items is
+    not to be cleaned, but has gaps that are to be filled.
     """
 
     seconds: float = 2.0
@@ -39,10 +40,11 @@ class Mix:
     clipping: float = 0.05
     codec: float = 0.06
     wide_band: float = 0.0
+    gaps: float = 0.0
 
     def __post_init__(self):
         chances = ("room", "babble", "coloured", "second_noise", "equaliser", "clean", "noise_only", "band_limit")
-        in_range(self, **dict.fromkeys((*chances, "clipping", "codec", "wide_band"), (0, 1)))
+        in_range(self, **dict.fromkeys((*chances, "clipping", "codec", "wide_band", "gaps"), (0, 1)))
         in_range(self, seconds=(0.1, 600), lead_in=(0, 60), snr=(-100, 100), level=(-100, 100), speed=(0.5, 2))
 
 
@@ -83,7 +85,10 @@ class Mixer:
         if rng.random() < mix.codec:
             noisy = damage.codec(noisy, self.rate, rng)
         scale = 0.1 * 10 ** (rng.uniform(*mix.level) / 20) / max(self.level(noisy), 1e-4)
-        return noisy * scale, clean * scale
+        noisy, clean = noisy * scale, clean * scale
+        if mix.gaps and rng.random() < mix.gaps:
+            return damage.cut(noisy, self.rate, rng), noisy
+        return noisy, clean
 
     def voice(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Return speech as the microphone hears it, and the target: the same with direct sound and early reflections

@@ -1,5 +1,6 @@
-"""Compute guides, the probability of a voice over time, for networks trained with one (networks.guide_attention).
+"""Compute guides, which tell a network that was trained with one something about every frame.
 
+The first two give the probability of a voice (networks.guide_attention). `gaps` tells where samples are missing.
 `vad` uses a few measurements and needs no weights (audio.voice_activity). `panns` is a large published network that
 knows 527 classes of sound, of which those with a voice count, singing included (networks.cnn14).
 """
@@ -21,11 +22,13 @@ from enhance_cli.networks import cnn14
 
 NONE = "none"
 PANNS = "panns"  # the model in weights.toml
+GAPS = "gaps"
+LEAST_GAP_SECONDS = 0.002  # of digital silence
 
 
 @dataclass(frozen=True)
 class Guide:
-    """Compute the probability of a voice around every frame: wave (B, N) at the model's rate -> (B, 1, N // hop + 1).
+    """Compute a number from 0 to 1 for every frame: wave (B, N) at the model's rate -> (B, 1, N // hop + 1).
 
     An excerpt that begins at a multiple of `grid` samples gives the values of the whole file, except within `margin`
     samples of its ends.
@@ -76,4 +79,23 @@ def from_network(network: cnn14.Cnn14DecisionLevel, rate: int, hop: int) -> Guid
     return Guide(probability, math.ceil(cnn14.REACH_SECONDS * rate), math.lcm(hop, segment))
 
 
-GUIDES = {"vad": voice_activity, PANNS: panns}
+def gaps(rate: int, hop: int, device: torch.device) -> Guide:
+    """Return the guide for gaps of digital silence: the share of missing samples around every frame."""
+    least = round(LEAST_GAP_SECONDS * rate)
+    return Guide(lambda wave: missing_share(silent_runs(wave, least), hop), least + hop, hop)
+
+
+def silent_runs(wave: Tensor, least: int) -> Tensor:
+    """Return (B, N) of bool, true for the samples of a wave (B, N) that lie in runs of at least `least` zeros."""
+    zero = torch.nn.functional.pad((wave == 0).float(), (0, least - 1)).unsqueeze(1)
+    begins = (torch.nn.functional.avg_pool1d(zero, least, 1) == 1).float()
+    within = torch.nn.functional.max_pool1d(torch.nn.functional.pad(begins, (least - 1, 0)), least, 1)
+    return within.squeeze(1) > 0
+
+
+def missing_share(missing: Tensor, hop: int) -> Tensor:
+    """Return the share of missing samples in the 2 `hop` around every multiple of `hop`, (B, N // hop + 1) of (B, N)."""
+    return torch.nn.functional.avg_pool1d(missing.float().unsqueeze(1), 2 * hop, hop, padding=hop).squeeze(1)
+
+
+GUIDES = {"vad": voice_activity, PANNS: panns, GAPS: gaps}

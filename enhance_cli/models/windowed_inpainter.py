@@ -9,6 +9,7 @@ from torch import Tensor
 from enhance_cli.errors import UsageError
 from enhance_cli.models.device import send
 from enhance_cli.models.frame_noise import FrameNoise
+from enhance_cli.models.guide import GAPS, missing_share
 from enhance_cli.models.load import Model
 from enhance_cli.models.masked import masked
 from enhance_cli.models.sampling import prepare
@@ -44,7 +45,10 @@ class WindowedInpainter:
             raise UsageError(f"{spec.name} cannot fill gaps", "use a model that samples spectrograms of its own")
         self.model, self.seed, self.rounds = model, seed, rounds
         self.rate, self.grid = spec.sample_rate, model.frontend.hop
-        self.steps, self.sample = prepare(spec, model.process, steps=steps, sampler=sampler, given=sampler_args or {})
+        given = sampler_args or {}
+        self.steps, self.sample = prepare(spec, model.process, steps=steps, sampler=sampler, given=given)
+        self.guided = GAPS in spec.guides
+        self.silenced = self.guided and given.get("strength", 1.0) == 1
 
     @torch.inference_mode()
     def filled(
@@ -56,7 +60,8 @@ class WindowedInpainter:
     ) -> list[np.ndarray]:
         """Return windows (C, n) with their gaps filled. Known samples stay as they are, bit for bit.
 
-        The model observes the windows with the samples that lie in the gaps: zeros, or a first filling.
+        The model observes the windows with the samples that lie in the gaps: zeros, or a first filling. A model with the
+        guide "gaps" was trained with zeros there, and is given these unless sampling begins late.
 
         Args:
             windows: (C, n) each, of one shape, as they are in the file.
@@ -82,10 +87,16 @@ class WindowedInpainter:
         """Return the filled spectrograms (B, 2, T, F) of waves (B, n) at the level that the model knows."""
         frontend, samples = self.model.frontend, wave.shape[1]
         analyze = lambda audio: self.model.pad_frames(frontend.analyze(audio))[0]
+        wave = wave.masked_fill(gaps, 0) if self.silenced else wave
         observed = analyze(wave)
         touched = analyze(gaps.float()).abs().amax(dim=(1, 3), keepdim=True) > 0  # frames (B, 1, T, 1)
         noise = FrameNoise(self.seed, frames, observed, self.model.process.noise_scale)
-        start, estimate = self.model.bind(observed)
+        conditions = {}
+        if self.guided:
+            _, conditions["guide"] = self.model.pad_frames(
+                frontend.analyze(wave), missing_share(gaps, self.grid)[:, None]
+            )
+        start, estimate = self.model.bind(observed, **conditions)
         estimate = masked(
             estimate, self.model.process, start, known=observed, mask=~touched, noise=noise, rounds=self.rounds,
             project=lambda x0: analyze(torch.where(gaps, frontend.synthesize(x0, samples), wave)),

@@ -107,3 +107,15 @@ def test_clipping_limits_the_peak():
     audio = np.sin(np.arange(1000) / 10).astype(np.float32)
     clipped = damage.clip(audio, np.random.default_rng(0))
     assert np.abs(clipped).max() < 0.81 and np.abs(clipped).max() >= 0.2
+
+
+def test_gaps_are_silence_in_the_mixture_and_the_target_is_the_mixture_without_them():
+    plain, cut = mixer(snr=(20.0, 20.0)), mixer(snr=(20.0, 20.0), gaps=1.0)
+    lengths = []
+    for number in range(20):
+        noisy, target = cut.batch(number, 1)
+        assert np.array_equal(target, plain.batch(number, 1)[0])
+        missing = noisy != target
+        assert not noisy[missing].any() and missing.any()
+        lengths.append(missing.sum() / RATE)
+    assert 0.005 <= min(lengths) < 0.1 < max(lengths) < 1.0 and np.mean(lengths) < 0.5

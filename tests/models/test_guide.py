@@ -40,7 +40,7 @@ def test_an_excerpt_that_begins_on_the_grid_gives_what_the_whole_gives(small_cnn
 def test_none_is_no_guide_and_others_are_refused(tmp_path, monkeypatch):
     monkeypatch.setenv("ENHANCE_HOME", str(tmp_path))
     assert load_guide("none", 16000, 256, CPU) is None
-    with pytest.raises(UsageError, match="unknown guide 'cat': choose from none, vad, panns"):
+    with pytest.raises(UsageError, match="unknown guide 'cat': choose from none, vad, panns, gaps"):
         load_guide("cat", 16000, 256, CPU)
     with pytest.raises(ModelError, match="panns: not here yet: run `enhance models pull panns`"):
         load_guide("panns", 16000, 256, CPU)
@@ -55,3 +55,13 @@ def test_a_model_takes_the_guides_it_was_trained_with():
         spec().choose_guide("vad")
     with pytest.raises(UsageError, match="--guide panns: mine was not trained with it: choose from vad, none"):
         spec("vad").choose_guide("panns")
+
+
+def test_the_guide_for_gaps_is_the_share_of_missing_samples_around_every_frame():
+    wave = torch.randn(1, 16000, generator=torch.Generator().manual_seed(0)).abs() + 0.1
+    wave[:, 4096:5120] = 0
+    wave[:, 8000:8020] = 0  # shorter than a gap is
+    share = load_guide("gaps", 16000, 256, CPU)(wave)[0, 0]
+    assert share.shape == (63,) and share.nonzero().flatten().tolist() == [16, 17, 18, 19, 20]
+    assert share[16] == share[20] == 0.5 and (share[17:20] == 1).all()
+    assert load_guide("gaps", 16000, 256, CPU)(torch.zeros(1, 5)).shape == (1, 1, 1)

@@ -9,6 +9,7 @@ import torch
 import enhance_cli
 from enhance_cli.errors import ModelError
 from enhance_cli.models.load import save_model
+from enhance_cli.models.windowed_inpainter import WindowedInpainter
 from enhance_cli.networks import NETWORKS
 from enhance_cli.training.loop import Trainer
 from enhance_cli.training.recipe import load
@@ -76,3 +77,15 @@ def test_a_network_can_only_start_from_its_like(trainer, tmp_path):
             trainer(f"train.start={path}")
     with pytest.raises(ModelError, match="unknown model 'denoise-x'"):
         trainer("train.start=denoise-x")
+
+
+def test_a_model_that_is_told_of_gaps_learns_to_fill_them(trainer):
+    asked = ['model.guides=["gaps"]', "model.network_args.guide=branch", "mix.gaps=1.0", "mix.noise_only=0.0"]
+    model = enhance_cli.load_model(str(trainer(*asked, "stage.0.steps=30").train()), device="cpu")
+    assert model.spec.guides == ("gaps",) and model.network.guides["branch"].entry.weight.abs().max() > 0
+    missing = np.zeros(16000, bool)
+    missing[8000:8800] = True
+    wave = np.random.default_rng(0).standard_normal((1, 16000)).astype(np.float32) * 0.1
+    run = lambda wave: WindowedInpainter(model).filled([wave], [missing], [0], [1.0])[0]
+    assert np.array_equal(run(wave), run(np.where(missing, 0, wave))), "it was trained with silence in the gaps"
+    assert np.array_equal(run(wave)[:, ~missing], wave[:, ~missing]) and run(wave)[:, missing].any()

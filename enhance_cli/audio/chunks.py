@@ -21,6 +21,7 @@ KNOWN = frozenset(  # chunks that commonly follow the audio
         b"|"
     )
 )
+_NEXT_FILE = (b"caff", b"riff")  # beginnings of CAF and W64, which nothing but a file joined to the first has inside
 _HEADER_SLACK = 64  # bytes: some programs count the header into a length
 
 
@@ -105,7 +106,7 @@ def _walk(file: BinaryIO, end: int, kind: str, order: str, first: int) -> Form:
         file.seek(position)
         name, size = struct.unpack(head, file.read(length))
         name, start = name[:4], position + length
-        if not all(32 <= letter < 127 for letter in name):
+        if not all(32 <= letter < 127 for letter in name) or chunks and name in _NEXT_FILE:
             break
         if kind == "W64":
             size -= length

@@ -46,6 +46,7 @@ _RATES = {
     "OPUS": (8000, 12000, 16000, 24000, 48000),
     "AAC": (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000),
 }
+_UNWRITTEN = ("MPEG_LAYER_I", "MPEG_LAYER_II", "SPEEX")  # codecs in containers that are written
 _MOST_CHANNELS = {"MP3": 2, "FLAC": 8, "M4A": 8}
 
 
@@ -74,7 +75,7 @@ class OutputFormat:
     """Describe a format to write: libsndfile's names (and M4A), rate in Hz, bits per second for lossy subtypes.
 
     `order`: channels as they are written, if not as they come. `layout`: their loudspeakers in that order. `mask`,
-    `ambisonic`: for a WAVE_FORMAT_EXTENSIBLE header. `bits`: used bits of an integer sample, where fewer than its
+    `ambisonic`: for a WAVE_FORMAT_EXTENSIBLE header. FLAC has the mask as a comment. `bits`: used bits of an integer sample, where fewer than its
     subtype has. `chapters`: written by an encoder that has a place for them. `dither`: add noise of a triangular
     distribution (TPDF) before rounding. `film`: the rest of a video, or None. `encoder`: FFmpeg's, for a video. `notes`:
     properties of the input that are not kept.
@@ -172,10 +173,12 @@ def _speakers(info: AudioInfo, container: str) -> tuple[dict, list[str]]:
         if order is not None:
             return {"layout": VORBIS_LAYOUTS[count], "order": tuple(order)}, []
         return {}, [_unnamed(container, layout)]
-    if container in ("CAF", "AIFF"):
+    if container in ("CAF", "AIFF") and info.container == container:
         return {"layout": layout}, []
     sorted_ = mask_order(layout)
     turned = {"layout": sorted_, "order": tuple(permutation(layout, sorted_))}
+    if container in ("CAF", "AIFF"):  # some readers look at the labels and not at their order
+        return turned, []
     if wave:
         plain = count <= 2 and usual
         return turned | {"mask": None if plain else to_mask(layout)}, []
@@ -184,7 +187,11 @@ def _speakers(info: AudioInfo, container: str) -> tuple[dict, list[str]]:
         if fitting is None:
             return {}, [_unnamed(container, layout)]
         return {"layout": fitting, "order": tuple(permutation(layout, fitting))}, []
-    if container == "FLAC" or count <= 2 and usual:
+    if container == "FLAC":
+        stated = info.mask is not None or info.container != "FLAC" or info.decoder != "libsndfile"
+        plain = count <= 2 and usual or not stated
+        return turned | {"mask": None if plain else to_mask(layout)}, []
+    if count <= 2 and usual:
         return turned, []
     return turned, [_unnamed(container, sorted_)]
 
@@ -202,6 +209,8 @@ def _losses(info: AudioInfo, container: str, subtype: str) -> list[str]:
     codec = info.subtype.partition("_")[0]
     if own not in CONTAINERS.values():
         notes.append(f"{info.container} cannot be written: the result is {new}")
+    elif own != new and info.subtype in _UNWRITTEN:
+        notes.append(f"{codec if codec != 'MPEG' else 'MPEG audio'} of this kind cannot be written: the result is {new}")
     elif own == new and subtype != info.subtype and not (info.subtype.startswith("PCM") and subtype.startswith("PCM")):
         notes.append(f"the codec {codec} is not kept: the result is {new} with {subtype.replace('_', ' ')}")
     before, after = depth(info.subtype), depth(subtype)

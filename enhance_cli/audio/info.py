@@ -44,7 +44,8 @@ class AudioInfo:
     """Hold facts about one file.
 
     `frames`: samples of one channel, None where only decoding can tell. `layout`: loudspeaker of each channel, where
-    the file states it. `mask`: channel mask of a WAVE_FORMAT_EXTENSIBLE header. `bits`: used bits of an integer sample,
+    the file states it. `mask`: channel mask of a WAVE_FORMAT_EXTENSIBLE header, or of
+    the comment of that name in FLAC. `bits`: used bits of an integer sample,
     where fewer than its subtype has. `codec`: FFmpeg's name of it, where FFmpeg reads the file. `late`: samples of
     silence in front, for sound that begins after the picture. `tags`: texts of containers that only FFmpeg reads.
     `notes`: deviations from the header, in words.

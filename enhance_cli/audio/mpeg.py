@@ -5,7 +5,7 @@ the file, tags included, by that of the first frame: a little too long at a cons
 one.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -31,31 +31,39 @@ def varies(file: BinaryIO) -> bool:
     return len(indices) > 1
 
 
-def first_recording(file: BinaryIO) -> tuple[int, bool]:
-    """Return where the first of the MP3 files in `file`, joined end to end, ends, and whether its header counts less than that.
+def first_recording(file: BinaryIO, begins: Callable[[int], bool]) -> tuple[int, bool]:
+    """Return where the first of the files in `file`, joined end to end, ends, and whether its header counts less than that.
 
-    A new one begins with an ID3 tag or with another header in a first frame.
+    Another MP3 begins with an ID3 tag or with another header in a first frame. `begins`: tells whether a file of any
+    other kind begins at a byte.
     """
     end = file.seek(0, 2)
-    every = frames(file)
-    first = next(every, b"")
-    at = max(first.find(name) for name in NAMES)
-    if at < 0 or len(first) < at + 16:
-        return end, False
+    first = next(frames(file), b"")
     begin = file.tell() - len(first)
-    xing = first[at : at + 4] != b"VBRI"
-    if xing and first[at + 7] & 3 == 3 and end - begin - int.from_bytes(first[at + 12 : at + 16], "big") < SLACK:
-        return end, False  # it states its bytes too, which saves looking at each frame
-    count, behind = 1, begin + len(first)
-    for frame in every:
-        if any(name in frame[:64] for name in NAMES):
+    at = max(first.find(name) for name in NAMES)
+    stated = 0
+    if 0 <= at < len(first) - 16:
+        xing = first[at : at + 4] != b"VBRI"
+        known = not xing or first[at + 7] & 1
+        stated = int.from_bytes(first[at + 8 : at + 12] if xing else first[at + 14 : at + 18], "big") if known else 0
+        size = int.from_bytes(first[at + 12 : at + 16], "big") if xing and first[at + 7] & 3 == 3 else 0
+        constant = first[at : at + 4] == b"Info"
+        if constant and end - begin - size < SLACK and _fits(stated, size, file, begin):
+            return end, False  # frames of one size, as many as it says, to the end
+    count, behind = 0, begin
+    for head, length in _headers(file, begin):
+        if count and length >= 64 and any(name in head for name in NAMES):
             return behind, False
-        count, behind = count + 1, behind + len(frame)
-    file.seek(behind)
-    if file.read(3) == b"ID3":
+        count, behind = count + 1, behind + length
+    if behind < end and begins(behind):
         return behind, False
-    stated = int.from_bytes(first[at + 8 : at + 12] if xing else first[at + 14 : at + 18], "big")
-    return end, bool(stated and (not xing or first[at + 7] & 1) and count > stated + 2)
+    return end, bool(stated and count > stated + 2)
+
+
+def _fits(stated: int, size: int, file: BinaryIO, begin: int) -> bool:
+    """Return whether `stated` frames, all as long as the second one, take `size` bytes. The first may be smaller."""
+    lengths = [length for _, (_, length) in zip(range(2), _headers(file, begin))]
+    return len(lengths) == 2 and abs(lengths[1] * stated - size) < 0.02 * size + SLACK
 
 
 def state_length(path: Path, samples: int) -> None:
@@ -100,12 +108,18 @@ def frames(file: BinaryIO) -> Iterator[bytes]:
     """Yield all frames of layer III, one after the other, from behind an ID3 tag to where there is none."""
     file.seek(0)
     head = file.read(10)
-    at = 0
-    if head[:3] == b"ID3" and len(head) == 10:
-        at = tag_size(head)
+    at = tag_size(head) if head[:3] == b"ID3" and len(head) == 10 else 0
+    for _, size in _headers(file, at):
+        file.seek(at)
+        yield file.read(size)
+        at += size
+
+
+def _headers(file: BinaryIO, at: int) -> Iterator[tuple[bytes, int]]:
+    """Yield the first 64 bytes of each frame from byte `at` on, and its size in bytes."""
     while True:
         file.seek(at)
-        head = file.read(4)
+        head = file.read(64)
         if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE6 != 0xE2:
             return
         version, index, rate = head[1] >> 3 & 3, head[2] >> 4, head[2] >> 2 & 3
@@ -113,5 +127,5 @@ def frames(file: BinaryIO) -> Iterator[bytes]:
             return
         kbits, slots = KBITS[version == 3][index], 144 if version == 3 else 72
         size = slots * kbits * 1000 // RATES[version][rate] + (head[2] >> 1 & 1)
-        yield head + file.read(size - 4)
+        yield head, size
         at += size

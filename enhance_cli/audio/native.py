@@ -221,7 +221,7 @@ def _speakers(path: Path, section: Section, container: str, subtype: str, count:
             if container == "OGG":
                 family = head[at + 18] if (at := head.find(b"OpusHead")) >= 0 and len(head) > at + 18 else 1
                 return {"layout": channels.VORBIS_LAYOUTS.get(count) if count > 2 and family <= 1 else None}
-            return {"layout": _flac_layout(head, count)}
+            return _flac_speakers(head, count)
         if container in ("CAF", "AIFF") and (form := walk(window)):
             chunk = form.find(b"chan" if container == "CAF" else b"CHAN")
             return {"layout": channels.from_core_audio(read_payload(window, chunk), count) if chunk else None}
@@ -244,8 +244,9 @@ def _extensible(file: Window, count: int, depth_stored: int | None) -> dict:
     }  # fmt: skip
 
 
-def _flac_layout(head: bytes, count: int) -> channels.Layout | None:
+def _flac_speakers(head: bytes, count: int) -> dict:
+    """Return layout and mask of a FLAC: of its comment, else the layout that the format has for so many channels."""
     found = re.search(_MASK + rb"(0[xX][0-9a-fA-F]{1,8})", head, re.IGNORECASE)
-    if found:
-        return channels.from_mask(int(found.group(1), 16), count)
-    return channels.FLAC_LAYOUTS.get(count) if count > 2 else None
+    if found and (layout := channels.from_mask(int(found.group(1), 16), count)):
+        return {"layout": layout, "mask": int(found.group(1), 16)}
+    return {"layout": None if found or count <= 2 else channels.FLAC_LAYOUTS.get(count)}

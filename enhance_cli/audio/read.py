@@ -35,7 +35,11 @@ def open_audio(path: str | os.PathLike, track: str | None = None) -> AudioFile:
     """
     path = Path(path)
     _check_there(path)
-    opened = [_open_section(path, section, track) for section in find_sections(path)]
+    opened = []
+    for section in find_sections(path):
+        file = _open_section(path, section, track)
+        file.info = replace(file.info, notes=(*file.info.notes, *_notes(section)))
+        opened.append(file)
     file = opened[0] if len(opened) == 1 else _joined(path, opened)
     _check_sane(path, file.info.rate, file.info.channels)
     return file
@@ -142,7 +146,7 @@ def _open_section(path: Path, section: Section, track: str | None) -> AudioFile:
         file = _open_foreign(path, section, None)
         note = (f"{reason}: all of them were read",) if section.understated else ()
         return AudioFile(replace(file.info, notes=(*file.info.notes, *note)), file._decode, file.findings)
-    return AudioFile(_with_note_of_rest(info, section), blocks)
+    return AudioFile(info, blocks)
 
 
 def _open_foreign(path: Path, section: Section, track: str | None) -> AudioFile:
@@ -164,11 +168,14 @@ def _open_as_counted(path: Path, section: Section, unfit: CountError) -> AudioFi
     return file
 
 
-def _with_note_of_rest(info: AudioInfo, section: Section) -> AudioInfo:
-    if not section.left:
-        return info
-    note = f"{section.left} bytes at the end are neither sound nor a known chunk and were not read"
-    return replace(info, notes=(*info.notes, note))
+def _notes(section: Section) -> Iterator[str]:
+    """Yield notes on sound that a section may be missing."""
+    if section.left:
+        yield f"{section.left} bytes are neither sound nor a known chunk and were not read"
+    if section.cut:
+        yield "the recording breaks off: by its header or its last page it goes on"
+    if section.holes:
+        yield f"parts of the recording are missing or damaged in {section.holes} place{'s' * (section.holes > 1)}: what follows comes early"
 
 
 def _joined(path: Path, files: list[AudioFile]) -> AudioFile:

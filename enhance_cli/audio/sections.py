@@ -16,15 +16,21 @@ from pathlib import Path
 from typing import BinaryIO
 
 from enhance_cli.audio import flac_frames, mpeg
-from enhance_cli.audio.chunks import Form, promise, raw_format, walk
+from enhance_cli.audio.chunks import KNOWN, Form, promise, raw_format, walk
 
 _WAVE_FAMILY = (b"RIFF", b"RIFX", b"RF64", b"BW64", b"riff", b"FORM", b"caff")
 _BEGINNINGS = (*_WAVE_FAMILY, b"fLaC", b"OggS", b"ID3", b".snd", b"\x1aE\xdf\xa3", b"wvpk", b"TTA1")
 _ENDINGS = (b"TAG", b"APETAGEX", b"3DI", b"LYRICSBEGIN")
-_FLAC = re.compile(rb"fLaC[\x00\x80]\x00\x00\x22")
 _MATROSKA = re.compile(rb"\x1aE\xdf\xa3.{1,40}(?:webm|matroska)", re.DOTALL)
 _TTA = re.compile(rb"TTA1[\x01\x02]\x00")
+_NUT = re.compile(rb"nut/multimedia container\x00")
+_ANY = re.compile(  # beginnings that do not come about by chance
+    rb"fLaC[\x00\x80]\x00\x00\x22|(?:RIFF|RF64)....WAVE|FORM....AIF[FC]|caff\x00[\x01\x02]\x00\x00desc|OggS\x00\x02\x00{8}",
+    re.DOTALL,
+)
 _AU = {1: "ULAW", 2: "PCM_S8", 3: "PCM_16", 4: "PCM_24", 5: "PCM_32", 6: "FLOAT", 7: "DOUBLE", 27: "ALAW"}
+_LAST = re.compile(rb"LIST|bext|iXML|id3 |ID3 |cue |_PMX|fact|JUNK|smpl|PEAK")  # chunks behind samples
+_LAST_CHUNKS = 1 << 22  # bytes at the end that are searched for them
 _SLACK = 64  # bytes behind the last chunk that are too few to be sound
 
 
@@ -46,7 +52,7 @@ class Section:
     """Locate one recording: bytes `start` to `end` of the file. `raw`: its header counts less than there is.
 
     `understated`: the header of a compressed recording counts less. `left`: bytes that are neither sound nor a known
-    chunk.
+    chunk. `cut`: the end of the recording is missing. `holes`: places inside where parts of it are missing.
     """
 
     start: int
@@ -54,6 +60,8 @@ class Section:
     raw: Raw | None = None
     understated: bool = False
     left: int = 0
+    cut: bool = False
+    holes: int = 0
 
 
 class Window:
@@ -104,28 +112,34 @@ def _section(file: BinaryIO, start: int, size: int) -> Section:
     if head[:4] == b".snd" and len(head) >= 24:
         return _au(file, start, size, head)
     if head[:4] == b"fLaC":
-        end = _next(file, _FLAC, start, size)
+        end = _next(file, _ANY, start, size, _end_of_flac_header(file, start))
         return Section(start, end, understated=flac_frames.counts_less(file, start, end))
     if head[:4] == b"OggS":
-        return Section(start, _end_of_ogg(file, start, size))
+        return _ogg(file, start, size)
     if head[:4] == b"\x1aE\xdf\xa3":
-        return Section(start, _end_of_matroska(file, start, size))
+        end = _end_of_matroska(file, start, size)
+        return Section(start, min(end, size), cut=end > size)
     if head[:4] == b"wvpk":
         return Section(start, _end_of_wavpack(file, start, size))
     if head[:4] == b"TTA1":
         return Section(start, _next(file, _TTA, start, size))
+    if head[:4] == b"nut/":
+        return Section(start, _next(file, _NUT, start, size))
     if head[4:8] == b"ftyp":
         return Section(start, _end_of_mp4(file, start, size))
     if head[:3] == b"ID3" or head[:1] == b"\xff":
-        end, understated = mpeg.first_recording(Window(file, start, size))
+        window = Window(file, start, size)
+        end, understated = mpeg.first_recording(window, lambda at: _begins(window, at))
         return Section(start, start + end, understated=understated)
     return Section(start, size)
 
 
-def _next(file: BinaryIO, pattern: re.Pattern[bytes], start: int, size: int) -> int:
-    """Return where the next file of a kind begins behind the one at `start`, an ID3 tag before it included."""
+def _next(file: BinaryIO, pattern: re.Pattern[bytes], start: int, size: int, at: int | None = None) -> int:
+    """Return where the next file begins behind the one at `start`, an ID3 tag before it included. It is looked for from
+    byte `at` on.
+    """
     with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        found = pattern.search(content, start + 4)
+        found = pattern.search(content, start + 4 if at is None else at)
         if found is None:
             return size
         begin = found.start()
@@ -133,6 +147,19 @@ def _next(file: BinaryIO, pattern: re.Pattern[bytes], start: int, size: int) -> 
         if tag >= 0 and tag + mpeg.tag_size(content[tag : tag + 10]) == begin:
             return tag
     return begin
+
+
+def _end_of_flac_header(file: BinaryIO, start: int) -> int:
+    """Return where the metadata blocks of a FLAC end, in which texts and pictures may look like anything."""
+    at, last = start + 4, False
+    while not last:
+        file.seek(at)
+        head = file.read(4)
+        if len(head) < 4:
+            break
+        last = bool(head[0] & 0x80)
+        at += 4 + int.from_bytes(head[1:], "big")
+    return at
 
 
 # --- WAV and its family -----------------------------------------------------------------------------------------
@@ -147,10 +174,11 @@ def _wave(file: BinaryIO, start: int, size: int, form: Form) -> Section:
         return _streamed(file, start, size, audio.start)
     rest = size - start - form.end
     begin = next((at for at in (form.end, form.end - 1) if _begins(window, at)), None)
+    others = sum(chunk.size for chunk in form.chunks if chunk.name == audio.name and chunk is not audio)
     if begin is not None:
-        return Section(start, start + begin)
+        return Section(start, start + begin, left=others)
     if rest <= _SLACK or form.chunks[-1] is not audio:
-        return Section(start, size, left=max(rest, 0) if rest > _SLACK else 0)
+        return Section(start, size, left=others + (rest if rest > _SLACK else 0))
     window.seek(form.end)
     behind = window.read(min(rest, 1 << 20))
     if behind.startswith(_ENDINGS) or len(behind) == rest and not behind.strip(b"\0"):
@@ -160,7 +188,9 @@ def _wave(file: BinaryIO, start: int, size: int, form: Form) -> Section:
     if promised is None or kind is None or not promised.frame_bytes:
         return Section(start, size, left=rest)
     begin = audio.start + {"AIFF": 8, "CAF": 4}.get(form.kind, 0)
-    end = _wrapped_end(window, audio.start, audio.size, size - start) if form.kind == "RIFF" else size - start
+    end = size - start
+    if form.kind == "RIFF":
+        end = _wrapped_end(window, audio.start, audio.size, end) or _start_of_chunks(window, form, end)
     subtype, endian = kind
     counted = promised.promised // promised.frame_bytes
     raw = Raw(subtype, endian, round(promised.rate), promised.channels, start + begin, start + end, max(counted, 0))
@@ -178,14 +208,29 @@ def _begins(window: Window, at: int) -> bool:
     return head.startswith(_BEGINNINGS) or head[4:8] == b"ftyp"
 
 
-def _wrapped_end(window: Window, start: int, size: int, end: int) -> int:
-    """Return where samples of a WAV end whose size is too small: perhaps it is the true one without its upper 32 bits."""
+def _wrapped_end(window: Window, start: int, size: int, end: int) -> int | None:
+    """Return where samples of a WAV end whose size is the true one without its upper 32 bits, or None if it is not."""
     true = start + size
     while (true := true + (1 << 32)) < end:
         window.seek(true + true % 2)
         name = window.read(4)
         if name in (b"LIST", b"bext", b"iXML", b"id3 ", b"cue ", b"_PMX", b"fact", b"JUNK", b"smpl"):
             return true
+    return None
+
+
+def _start_of_chunks(window: Window, form: Form, end: int) -> int:
+    """Return where known chunks begin that lead to the last byte, else `end`: where samples of a WAV end that miscounts."""
+    begin = max(form.end, end - _LAST_CHUNKS)
+    window.seek(begin)
+    tail = window.read(end - begin)
+    for found in _LAST.finditer(tail):
+        at = found.start()
+        while at + 8 <= len(tail) and tail[at : at + 4] in KNOWN:
+            length = struct.unpack_from(form.order + "I", tail, at + 4)[0]
+            at += 8 + length + length % 2
+        if at in (len(tail), len(tail) + 1):
+            return begin + found.start()
     return end
 
 
@@ -202,7 +247,7 @@ def _au(file: BinaryIO, start: int, size: int, head: bytes) -> Section:
         return Section(start, size)
     end = start + offset + counted
     if size - end <= _SLACK:
-        return Section(start, size)
+        return Section(start, size, cut=end > size + _SLACK)
     if _begins(Window(file, start, size), end - start):
         return Section(start, end)
     width = {"PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8}.get(_AU[code], 1) * channels
@@ -212,27 +257,44 @@ def _au(file: BinaryIO, start: int, size: int, head: bytes) -> Section:
 # --- Ogg and MP4 ------------------------------------------------------------------------------------------------
 
 
-def _end_of_ogg(file: BinaryIO, start: int, size: int) -> int:
-    """Return where the streams that begin together at `start` end: at the first page of another stream after theirs."""
-    inside = False
-    for at, flags in _pages(file, start, size):
-        if flags & 2 and inside:
-            return at
-        inside = inside or not flags & 2
-    return size
+def _ogg(file: BinaryIO, start: int, size: int) -> Section:
+    """Return the section of the streams that begin together at `start`, up to the first page of another one after theirs.
+
+    Pages of each stream are numbered, and the last is marked as such.
+    """
+    inside, holes = False, 0
+    numbers: dict[int, int] = {}  # by stream
+    open_streams: set[int] = set()
+    expected = start
+    for at, end, flags, stream, number in _pages(file, start, size):
+        if flags & FIRST and inside:
+            return Section(start, at, cut=bool(open_streams), holes=holes)
+        inside = inside or not flags & FIRST
+        holes += at != expected or number not in (numbers.get(stream, number - 1) + 1, 0xFFFFFFFF)
+        expected = end
+        numbers[stream] = number
+        (open_streams.discard if flags & LAST else open_streams.add)(stream)
+    return Section(start, size, cut=bool(open_streams), holes=holes)
 
 
-def _pages(file: BinaryIO, start: int, size: int) -> Iterator[tuple[int, int]]:
-    """Yield where each page of an Ogg file begins, and its flags (2: the first of its stream)."""
+FIRST, LAST = 2, 4  # flags of a page: the first or the last one of its stream
+
+
+def _pages(file: BinaryIO, start: int, size: int) -> Iterator[tuple[int, int, int, int, int]]:
+    """Yield where each page of an Ogg file begins and ends, its flags, its stream and its number in that."""
     at = start
     while at + 27 <= size:
         file.seek(at)
         head = file.read(27 + 255)
         if head[:4] != b"OggS":
+            if at > start and _begins(Window(file, start, size), at - start):
+                yield at, at, FIRST, 0, 0
+                return
             at = _resynchronize(file, at + 1, size)
             continue
-        yield at, head[5]
-        at += 27 + head[26] + sum(head[27 : 27 + head[26]])
+        end = at + 27 + head[26] + sum(head[27 : 27 + head[26]])
+        yield at, end, head[5], *struct.unpack_from("<II", head, 14)
+        at = end
 
 
 def _resynchronize(file: BinaryIO, at: int, size: int) -> int:
@@ -248,7 +310,7 @@ def _end_of_mp4(file: BinaryIO, start: int, size: int) -> int:
     while at + 16 <= size:
         file.seek(at)
         length, name, large = struct.unpack(">I4sQ", file.read(16))
-        if name == b"ftyp" and at > start:
+        if at > start and _begins(Window(file, start, size), at - start):
             return at
         length = {0: size - at, 1: large}.get(length, length)
         if length < 8:
@@ -258,7 +320,10 @@ def _end_of_mp4(file: BinaryIO, start: int, size: int) -> int:
 
 
 def _end_of_matroska(file: BinaryIO, start: int, size: int) -> int:
-    """Return where the next Matroska file begins behind the one at `start`, which is not searched if it states its length."""
+    """Return where the next Matroska file begins behind the one at `start`, which is not searched if it states its length.
+
+    A length beyond `size` is returned as it is stated.
+    """
     at = start
     for name in (b"\x1aE\xdf\xa3", b"\x18S\x80g"):  # the header, and the segment that holds everything
         file.seek(at)
@@ -270,7 +335,9 @@ def _end_of_matroska(file: BinaryIO, start: int, size: int) -> int:
         if length == (1 << 7 * width) - 1:  # not known while it was written
             return _next(file, _MATROSKA, start, size)
         at += 4 + width + length
-    return size if at >= size else _next(file, _MATROSKA, at - 4, size)
+    if at >= size or _begins(Window(file, start, size), at - start):
+        return at
+    return _next(file, _MATROSKA, at - 4, size)
 
 
 def _end_of_wavpack(file: BinaryIO, start: int, size: int) -> int:
@@ -283,7 +350,7 @@ def _end_of_wavpack(file: BinaryIO, start: int, size: int) -> int:
             at += 32 + ape
             continue
         if name != b"wvpk":
-            break
+            return at if _begins(Window(file, start, size), at - start) else size
         if at > start and index == 0 and flags & 1 << 11:  # the first block of several for the same samples
             return at
         at += length + 8

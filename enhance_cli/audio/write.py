@@ -211,9 +211,9 @@ def _name_speakers(path: Path, fmt: OutputFormat) -> None:
     if fmt.container in ("CAF", "AIFF") and fmt.layout:
         name = b"chan" if fmt.container == "CAF" else b"CHAN"
         riff_tags.append_chunk(path, name, speakers.to_core_audio(fmt.layout))
-    if fmt.container == "FLAC" and fmt.layout and fmt.layout != speakers.FLAC_LAYOUTS.get(len(fmt.layout)):
+    if fmt.container == "FLAC" and fmt.mask is not None:
         file = FLAC(path)
-        file["WAVEFORMATEXTENSIBLE_CHANNEL_MASK"] = f"0x{speakers.to_mask(fmt.layout):04X}"
+        file["WAVEFORMATEXTENSIBLE_CHANNEL_MASK"] = f"0x{fmt.mask:04X}"
         file.save()
     if fmt.container not in ("WAVEX", "RF64"):
         return

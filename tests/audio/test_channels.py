@@ -114,6 +114,27 @@ def test_core_audio_layouts_by_tag(tag, tmp_path):
     assert channels.from_core_audio(channels.to_core_audio(tuple(names)), len(names)) == tuple(names)
 
 
+def test_a_flac_says_what_its_source_says_of_back_and_side(tmp_path):
+    """Without a comment 5.1 may be either, and FFmpeg takes it for the side."""
+    mask = b"CHANNEL_MASK=0x003F"
+    stated = tmp_path / "stated.flac"
+    copy(extensible(tmp_path / "a.wav", channels.FLAC_LAYOUTS[6]), stated)
+    copy(stated, tmp_path / "again.flac")
+    assert mask in stated.read_bytes() and mask in (tmp_path / "again.flac").read_bytes()
+    soundfile.write(tmp_path / "plain.flac", np.zeros((4800, 6)), RATE)
+    copy(tmp_path / "plain.flac", tmp_path / "plain_again.flac")
+    assert b"CHANNEL_MASK" not in (tmp_path / "plain_again.flac").read_bytes()
+
+
+@pytest.mark.parametrize("suffix", [".caf", ".aiff"])
+def test_core_audio_files_of_other_sources_are_in_the_order_of_the_mask(suffix, tmp_path):
+    audio, pitch = tones(channels.VORBIS_LAYOUTS[6])
+    soundfile.write(tmp_path / "a.ogg", audio.T, RATE, format="OGG", subtype="VORBIS")
+    copy(tmp_path / "a.ogg", tmp_path / f"b{suffix}")
+    after = found(tmp_path / f"b{suffix}")
+    assert tuple(after) == channels.FLAC_LAYOUTS[6] and all(abs(after[name] - pitch[name]) < 12 for name in after)
+
+
 @pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs the ffmpeg program to compare with")
 def test_ffmpeg_finds_each_tone_at_the_same_loudspeaker(tmp_path):
     layout = channels.FLAC_LAYOUTS[6]

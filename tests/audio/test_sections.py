@@ -1,5 +1,6 @@
 """Recordings joined end to end, and headers that count less than is there: all sound comes out, or the file fails."""
 
+import re
 import struct
 import subprocess
 
@@ -57,7 +58,7 @@ def with_ffmpeg(source, target, codec):
 
 JOINED = {
     "wav": ("WAV", "PCM_16"), "rf64.wav": ("RF64", "PCM_24"), "adpcm.wav": ("WAV", "IMA_ADPCM"), "aiff": ("AIFF", "PCM_16"),
-    "au": ("AU", "PCM_16"), "flac": ("FLAC", "PCM_16"), "ogg": ("OGG", "VORBIS"), "opus": ("OGG", "OPUS"),
+    "au": ("AU", "PCM_16"), "caf": ("CAF", "PCM_24"), "w64": ("W64", "PCM_16"), "flac": ("FLAC", "PCM_16"), "ogg": ("OGG", "VORBIS"), "opus": ("OGG", "OPUS"),
     "mp3": ("MP3", "MPEG_LAYER_III"), "m4a": ("FFMPEG", "aac"), "lossless.m4a": ("FFMPEG", "alac"),
     "mka": ("FFMPEG", "flac"), "aac": ("FFMPEG", "aac"), "wv": ("FFMPEG", "wavpack"), "tta": ("FFMPEG", "tta"),
 }  # fmt: skip
@@ -73,6 +74,33 @@ def test_files_joined_end_to_end_are_read_to_the_last(suffix, tmp_path):
     assert abs(audio.shape[1] - sum(alone)) <= (4096 if suffix == "aac" else 0)
     assert np.allclose(pitches(audio, file.info.rate, 3), PITCHES, atol=25)
     assert suffix in ("aac", "wv") or "3 recordings" in file.notes[0]  # two formats are one stream by nature
+
+
+@pytest.mark.parametrize(
+    "suffixes",
+    [("mp3", "wav"), ("flac", "wav"), ("flac", "aiff"), ("m4a", "flac"), ("ogg", "wav"), ("wv", "flac"), ("mka", "wav"),
+     ("wav", "flac")],
+    ids=" ".join,
+)  # fmt: skip
+def test_files_of_two_kinds_joined_end_to_end_are_read_to_the_last(suffixes, tmp_path):
+    parts = [save(tmp_path / f"{n}.{suffix}", PITCHES[n], JOINED[suffix]) for n, suffix in enumerate(suffixes)]
+    joined = tmp_path / "joined"
+    joined.write_bytes(b"".join(part.read_bytes() for part in parts))
+    audio, file = read(joined)
+    assert audio.shape[1] == sum(read(part)[0].shape[1] for part in parts)
+    assert np.allclose(pitches(audio, RATE, 2), PITCHES[:2], atol=25) and "2 recordings" in file.notes[0]
+
+
+def test_a_file_within_the_tags_of_another_is_no_recording_of_its_own(tmp_path):
+    from mutagen.flac import FLAC, Picture
+
+    path = zoo.save(tmp_path / "a.flac", zoo.noise(), container="FLAC")
+    file, picture = FLAC(path), Picture()
+    picture.data = zoo.save(tmp_path / "b.wav", tone(400)).read_bytes()
+    file.add_picture(picture)
+    file.save()
+    audio, file = read(path)
+    assert np.array_equal(audio, zoo.noise()) and not file.notes
 
 
 def test_what_is_cut_out_of_a_joined_file_is_the_same_as_from_the_whole(tmp_path):
@@ -160,6 +188,65 @@ def test_an_mp3_whose_header_counts_less_is_read_whole(tmp_path):
     long.write_bytes(short)
     audio, _ = read(long)
     assert audio.shape[1] >= RATE - 1152 and np.allclose(pitches(audio, RATE, 1), 400, atol=10)
+
+
+def test_an_mp3_that_states_all_its_bytes_but_too_few_frames_is_read_whole(tmp_path):
+    path = mp3_by_ffmpeg(tmp_path / "x.mp3")
+    raw = bytearray(path.read_bytes())
+    at = raw.index(b"Info")
+    struct.pack_into(">I", raw, at + 8, struct.unpack_from(">I", raw, at + 8)[0] // 3)
+    path.write_bytes(raw)
+    audio, file = read(path)
+    assert audio.shape[1] >= 3 * RATE and "counts fewer samples" in " ".join(file.notes)
+
+
+def mp3_by_ffmpeg(path):
+    """Three seconds whose header states frames and bytes."""
+    from enhance_cli.audio.write import AudioWriter, OutputFormat
+
+    with AudioWriter(path, OutputFormat("MP3", "MPEG_LAYER_III", RATE, ".mp3", 64000), 1) as writer:
+        writer.write(tone(400, seconds=3.0))
+    return path
+
+
+def test_chunks_behind_samples_that_are_not_counted_are_not_sound(tmp_path):
+    samples = zoo.noise(1, 3 * RATE)
+    data = (samples * 32768).astype("<i2").tobytes()
+    tail = zoo.chunk(b"LIST", b"INFO" + zoo.chunk(b"INAM", b"Name\0")) + zoo.chunk(b"bext", bytes(602))
+    path = tmp_path / "x.wav"
+    path.write_bytes(zoo.wave_bytes(data, promised=2 * RATE) + tail)
+    assert np.array_equal(read(path)[0], samples)
+
+
+def test_a_second_chunk_of_samples_is_named(tmp_path):
+    path = zoo.save(tmp_path / "x.wav", zoo.noise())
+    path.write_bytes(path.read_bytes() + zoo.chunk(b"data", bytes(3200)))
+    assert "3200 bytes are neither sound" in " ".join(read(path)[1].notes)
+
+
+@pytest.mark.parametrize("suffix", ["ogg", "opus", "mka"])
+def test_a_recording_that_breaks_off_says_so(suffix, tmp_path):
+    path = save(tmp_path / f"x.{suffix}", 400, JOINED[suffix])
+    assert not read(path)[1].notes
+    pages = [m.start() for m in re.finditer(b"OggS", path.read_bytes())]
+    end = pages[-1] if pages else path.stat().st_size * 2 // 3
+    path.write_bytes(path.read_bytes()[:end])
+    try:
+        assert "breaks off" in " ".join(read(path)[1].notes)
+    except AudioError:
+        pass  # too little is left of it
+
+
+@pytest.mark.parametrize("damage", ["lost", "spoiled"])
+def test_pages_that_are_missing_in_the_middle_are_told(damage, tmp_path):
+    noise = zoo.noise(1, 10 * RATE, seed=3) * 4
+    path = zoo.save(tmp_path / "x.ogg", noise, container="OGG", subtype="VORBIS")
+    raw = path.read_bytes()
+    pages = [m.start() for m in re.finditer(b"OggS", raw)]
+    middle, after = pages[len(pages) // 2 : len(pages) // 2 + 2]
+    lost = raw[:middle] + raw[after:]
+    path.write_bytes(lost if damage == "lost" else raw[: middle + 100] + bytes(300) + raw[middle + 100 :])
+    assert "missing or damaged in 1 place" in " ".join(read(path)[1].notes)
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,10 @@ AAC_LAYOUTS: tuple[Layout, ...] = (
     *(FLAC_LAYOUTS[count] for count in (1, 2, 3, 4, 5, 6)), ("FL", "FR", "FC", "BC"), ("FL", "FR", "LFE"),
     ("FL", "FR", "FC", "LFE", "BL", "BR", "SL", "SR"),
 )  # fmt: skip
+# what FFmpeg writes into an M4A for so many channels without names
+M4A_LAYOUTS: dict[int, Layout] = FLAC_LAYOUTS | {
+    4: ("FL", "FR", "FC", "BC"), 7: ("FL", "FR", "FC", "LFE", "BL", "BR", "BC")
+}  # fmt: skip
 # Core Audio labels other than bit + 1 -> loudspeaker
 _OTHER_LABELS = {33: "BL", 34: "BR", 35: "FLW", 36: "FRW", 37: "LFE2", 42: "FC"}
 # Core Audio layout tags (the upper 16 bits) of fixed order

@@ -51,6 +51,7 @@ def _serve(request: dict, out) -> None:
     with open(path, "rb") as file:
         source = Source(file, request["start"], request["end"])
         with av.open(source, format=request.get("format"), metadata_errors="replace") as container:
+            speakers = settle_layouts(container)
             stream = choose(container, request.get("track"))
             for other in container.streams:
                 if other is not stream:
@@ -64,7 +65,7 @@ def _serve(request: dict, out) -> None:
             first = next(frames, None)
             if first is None:
                 raise ValueError("it holds no audio samples")
-            facts = _facts(container, stream, first, bytes(head)[24:28])
+            facts = _facts(container, stream, first, bytes(head)[24:28], speakers.get(stream.index))
             send(out, b"H", json.dumps(facts).encode())
             if request["samples"]:
                 _decode(container, stream, first, frames, facts, out)
@@ -91,6 +92,24 @@ class Counter:
         return round(8 * self._bytes / (self._units * self._time_base)) if self._units and self._time_base else 0
 
 
+def settle_layouts(container) -> dict[int, list[str]]:
+    """Return the loudspeakers of sound tracks with an order of their own, by stream index, and leave only their number.
+
+    PyAV frees the memory of such a layout once more with every object that it makes of it, each frame included, which
+    ends the process. No object may be made of one before this.
+    """
+    found = {}
+    for stream in container.streams.audio:
+        context = stream.codec_context
+        if context is None:
+            continue
+        layout = context.layout
+        if " channels (" in layout.name:  # no usual one, so perhaps with a list of its own
+            found[stream.index] = [channel.name for channel in layout.channels]
+            context.layout = f"{layout.nb_channels} channels"  # the object above frees what this replaces
+    return found
+
+
 def choose(container, track: str | None):
     """Return the stream that is asked for: by number from 1, by language, or the one FFmpeg holds for the best."""
     streams = container.streams.audio
@@ -108,10 +127,14 @@ def choose(container, track: str | None):
     raise ValueError(f"it has no sound track in the language {track}")
 
 
-def _facts(container, stream, frame, flags: bytes) -> dict:
-    """Return the description of a file, given its first frame, and bytes 24 to 28 of its first packet."""
+def _facts(container, stream, frame, flags: bytes, speakers: list[str] | None) -> dict:
+    """Return the description of a file, given its first frame, bytes 24 to 28 of its first packet, and the loudspeakers
+    of its channels where the frame does not name them.
+    """
     codec, format_ = stream.codec_context, frame.format
     names = [channel.name for channel in frame.layout.channels]
+    if speakers and frame.layout.name == f"{len(speakers)} channels":
+        names = speakers
     bits = _bits(codec, format_, flags)
     picture = av.stream.Disposition.attached_pic  # a cover does not make a song a film
     rate = frame.sample_rate

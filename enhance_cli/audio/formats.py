@@ -14,6 +14,7 @@ import soundfile
 from enhance_cli.audio.channels import (
     AAC_LAYOUTS,
     FLAC_LAYOUTS,
+    M4A_LAYOUTS,
     VORBIS_LAYOUTS,
     Layout,
     mask_order,
@@ -164,9 +165,17 @@ def _speakers(info: AudioInfo, container: str) -> tuple[dict, list[str]]:
         return {"layout": info.layout, "mask": info.mask, "ambisonic": info.ambisonic}, []
     layout, count = info.layout, info.channels
     if layout is None:
+        notes = [f"{container} does not say that this is ambisonic sound"] if info.ambisonic else []
+        taken = {"FLAC": FLAC_LAYOUTS, "OGG": FLAC_LAYOUTS if count > 4 else VORBIS_LAYOUTS, "M4A": M4A_LAYOUTS}.get(
+            container, {}
+        ).get(count)
+        if taken and count > 2 and not info.ambisonic and not (info.container == container == "FLAC"):
+            low = ", of which LFE keeps only the lowest tones" if "LFE" in taken and container != "FLAC" else ""
+            notes = [f"the input does not name its loudspeakers: players take {container} for {' '.join(taken)}{low}"]
         if container != "OGG" or count not in VORBIS_LAYOUTS or count < 5:
-            return {}, [f"{container} does not say that this is ambisonic sound"] if info.ambisonic else []
-        layout = FLAC_LAYOUTS[count]  # what players take it for
+            return {}, notes
+        order = permutation(FLAC_LAYOUTS[count], VORBIS_LAYOUTS[count])
+        return {"layout": VORBIS_LAYOUTS[count], "order": tuple(order)}, notes
     usual = permutation(layout, FLAC_LAYOUTS[count]) is not None if count in FLAC_LAYOUTS else False
     if container == "OGG":
         order = permutation(layout, VORBIS_LAYOUTS[count]) if count in VORBIS_LAYOUTS else None
@@ -210,7 +219,9 @@ def _losses(info: AudioInfo, container: str, subtype: str) -> list[str]:
     if own not in CONTAINERS.values():
         notes.append(f"{info.container} cannot be written: the result is {new}")
     elif own != new and info.subtype in _UNWRITTEN:
-        notes.append(f"{codec if codec != 'MPEG' else 'MPEG audio'} of this kind cannot be written: the result is {new}")
+        notes.append(
+            f"{codec if codec != 'MPEG' else 'MPEG audio'} of this kind cannot be written: the result is {new}"
+        )
     elif own == new and subtype != info.subtype and not (info.subtype.startswith("PCM") and subtype.startswith("PCM")):
         notes.append(f"the codec {codec} is not kept: the result is {new} with {subtype.replace('_', ' ')}")
     before, after = depth(info.subtype), depth(subtype)

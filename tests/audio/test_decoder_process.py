@@ -172,3 +172,22 @@ def test_a_request_for_one_channel_or_their_mean(tmp_path):
         enhance_file(job, lambda blocks, *_: blocks, FileOptions(channels="3"))
     fields = enhance_file(job, lambda blocks, *_: blocks, FileOptions())
     assert "two sides of a call" in fields["notes"][0]
+
+
+@pytest.mark.parametrize("count", [8, 16, 24, 64])
+@pytest.mark.parametrize("container", ["mov", "matroska"])
+def test_many_channels_are_read_to_the_bit(container, count, tmp_path):
+    """QuickTime lists 7.1 in an order of its own, which PyAV alone would crash on."""
+    import av
+
+    layout, path = "7.1" if count == 8 else f"{count} channels", tmp_path / "a"
+    samples = np.random.default_rng(0).integers(-(2**15), 2**15, (count, 5000)).astype(np.int16)
+    with av.open(str(path), "w", format=container) as file:
+        stream = file.add_stream("pcm_s16le", rate=48000, layout=layout)
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples.T).reshape(1, -1), format="s16", layout=layout)
+        frame.sample_rate = 48000
+        file.mux(stream.encode(frame))
+    with open_audio(path) as audio:
+        assert np.array_equal(np.concatenate(list(audio.blocks()), axis=1), samples / np.float32(32768))
+        if (container, count) == ("mov", 8):
+            assert set(audio.info.layout) == {"FL", "FR", "FC", "LFE", "BL", "BR", "SL", "SR"}

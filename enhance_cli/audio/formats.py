@@ -76,10 +76,10 @@ class OutputFormat:
     """Describe a format to write: libsndfile's names (and M4A), rate in Hz, bits per second for lossy subtypes.
 
     `order`: channels as they are written, if not as they come. `layout`: their loudspeakers in that order. `mask`,
-    `ambisonic`: for a WAVE_FORMAT_EXTENSIBLE header. FLAC has the mask as a comment. `bits`: used bits of an integer sample, where fewer than its
-    subtype has. `chapters`: written by an encoder that has a place for them. `dither`: add noise of a triangular
-    distribution (TPDF) before rounding. `film`: the rest of a video, or None. `encoder`: FFmpeg's, for a video. `notes`:
-    properties of the input that are not kept.
+    `ambisonic`: for a WAVE_FORMAT_EXTENSIBLE header, and the mask for the comment that FLAC has for it. `bits`: used
+    bits of an integer sample, where fewer than its subtype has. `chapters`: written by an encoder that has a place for
+    them. `dither`: add noise of a triangular distribution (TPDF) before rounding. `film`: the rest of a video, or None.
+    `encoder`: FFmpeg's, for a video. `notes`: properties of the input that are not kept.
     """
 
     container: str

@@ -175,7 +175,8 @@ def _notes(section: Section) -> Iterator[str]:
     if section.cut:
         yield "the recording breaks off: by its header or its last page it goes on"
     if section.holes:
-        yield f"parts of the recording are missing or damaged in {section.holes} place{'s' * (section.holes > 1)}: what follows comes early"
+        places = "place" if section.holes == 1 else "places"
+        yield f"parts of the recording are missing or damaged in {section.holes} {places}: what follows comes early"
 
 
 def _joined(path: Path, files: list[AudioFile]) -> AudioFile:

@@ -46,7 +46,7 @@ class Finished:
 
 @pytest.fixture(scope="session")
 def identity_model(tmp_path_factory) -> Path:
-    from enhance_cli.models.load import save_model
+    from enhance_cli.models.weights import save_model
     from enhance_cli.networks import NETWORKS
     from enhance_cli.training.recipe import load
 
@@ -77,8 +77,8 @@ def tiny_network():
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory, tiny_network) -> Path:
-    from enhance_cli.models.load import save_model
     from enhance_cli.models.spec import Spec
+    from enhance_cli.models.weights import save_model
 
     path = tmp_path_factory.mktemp("models") / "tiny.safetensors"
     spec = Spec("tiny", "bridge_unet", "brownian_bridge", network_args=TINY)
@@ -111,8 +111,8 @@ def repair_model(tmp_path_factory) -> Path:
     """Repairs embeddings of ge2e with random weights, which turn every vector a little."""
     import torch
 
-    from enhance_cli.models.load import save_model
     from enhance_cli.models.spec import Spec
+    from enhance_cli.models.weights import save_model
     from enhance_cli.networks import NETWORKS
 
     sizes = {"dimension": 256, "width": 32, "time_width": 16, "blocks": 1}
@@ -136,8 +136,8 @@ def stem_model(tmp_path_factory) -> Path:
     """Four stems by a UNet1d of random weights and a consistency refiner of its kind, at 8 kHz in windows of one second."""
     import torch
 
-    from enhance_cli.models.load import save_model
     from enhance_cli.models.spec import Spec
+    from enhance_cli.models.weights import save_model
     from enhance_cli.networks import NETWORKS
 
     sizes = {"channels": 32, "multipliers": [1, 1], "factors": [4], "num_blocks": [1], "attentions": [False]}

@@ -4,12 +4,19 @@ import ast
 import inspect
 import subprocess
 import sys
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
+from enhance_cli.data.band_limited import BandLimited
+from enhance_cli.data.degraded import Degrader
+from enhance_cli.data.mixing import Mixer
+from enhance_cli.data.music.stem_mixing import StemMixer
+from enhance_cli.data.pairs import Pairs
 from enhance_cli.losses import DISTANCES, LOSSES
 from enhance_cli.metrics import METRICS
+from enhance_cli.models.convert.file import convert_file
 from enhance_cli.networks import NETWORKS
 from enhance_cli.processes import PROCESSES
 from enhance_cli.samplers import SAMPLERS
@@ -85,8 +92,8 @@ ONLY_IN = {  # folders and files
     "av": {"audio"},
     "mutagen": {"audio"},
     "PIL": {"audio"},
-    "huggingface_hub": {"models/download.py"},
-    "demucs": {"models/demucs.py"},
+    "huggingface_hub": {"models/hub/download.py"},
+    "demucs": {"models/demucs_model.py"},
     "onnx": {"models/convert/onnx_graph.py", "models/graphs/export.py", "models/graphs/export_file.py"},
     "onnxruntime": {"models/graphs/graph.py", "metrics"},
     "torchaudio": {"networks/mel.py", "networks/ap_bwe.py"},
@@ -190,6 +197,19 @@ def test_wings_of_the_batch_import_only_those_below(wing, others):
         assert wing != "safety" or names <= {"safety"}, f"{path} imports {names}"
 
 
+def test_no_file_needs_another_that_needs_it():
+    """Imports within functions and those for type checkers count too: a circle of files can only be read as a whole."""
+    files = {".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts): path for path in PACKAGE.rglob("*.py")}
+    graph = {
+        name: {found for i in imported(path) for found in (i, i.rpartition(".")[0]) if found in files} - {name}
+        for name, path in files.items()
+    }
+    try:
+        list(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
+
+
 @pytest.mark.parametrize("catalogue", [SAMPLERS, LOSSES], ids=["samplers", "losses"])
 def test_settings_are_keyword_only(catalogue):
     """Recipes, model headers and flags name them, so nothing may count on their order."""
@@ -247,3 +267,13 @@ def test_denoise_does_not_load_torchaudio_or_the_hub_client():
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize("source", [Mixer, Pairs, StemMixer, Degrader, BandLimited, convert_file])
+def test_settings_of_training_data_and_converters_are_keyword_only(source):
+    """A rate and a seed are both whole numbers: told by their place alone, they could change places unnoticed."""
+    parameters = inspect.signature(source).parameters
+    settings = {"rate", "seed", "mix", "views", "limits", "level", "held_out", "responses", "rooms", "licence", "half"}
+    assert settings & set(parameters)
+    for name in settings & set(parameters):
+        assert parameters[name].kind == inspect.Parameter.KEYWORD_ONLY, name

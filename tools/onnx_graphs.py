@@ -10,7 +10,7 @@ from enhance_cli.atomic import replace_file
 from enhance_cli.models import registry
 from enhance_cli.models.graphs import packaged
 from enhance_cli.models.graphs.export import SIGNATURES, graph_of
-from enhance_cli.models.load import load_network
+from enhance_cli.models.weights import load_network
 
 
 def main(folder: Path | None = None) -> None:

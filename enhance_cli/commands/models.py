@@ -145,7 +145,7 @@ def pull(
     half: Half = False,
 ) -> None:
     """Download published models, check them, and convert them once. Models that are here already are left alone."""
-    from enhance_cli.models.pull import pull as run
+    from enhance_cli.models.hub.pull import pull as run
 
     for name in names:
         with transfer(name) as progress:
@@ -161,7 +161,7 @@ def remove(
     ] = False,
 ) -> None:
     """Delete a pulled model. Models that ship with the program stay."""
-    from enhance_cli.models.pull import remove as run
+    from enhance_cli.models.hub.pull import remove as run
 
     for gone in run(name, forget):
         say(f"removed {gone}")
@@ -186,8 +186,10 @@ def convert(
         raise ModelError(f"{file}: no such file", "check the path")
     from enhance_cli.models.convert.file import convert_file
 
-    spec = convert_file(file, output.stem, output, source.value, licence, half=half, extractor=extractor)
-    process = f"embeddings {spec.extractor['id']}" if spec.extractor else spec.process
+    spec = convert_file(
+        file, output.stem, output, converter=source.value, licence=licence, half=half, extractor_id=extractor
+    )
+    process = f"embeddings {spec.extractor_id}" if spec.extractor else spec.process
     say(f"{output.stem}: {spec.network}, {process}, {spec.sample_rate} Hz")
     result(str(output))
 

@@ -65,7 +65,7 @@ def measure(audio: np.ndarray, clip: Clip) -> Recording:
 class BandLimited:
     """Draw batches of crops of one side of a corpus, as a function of (seed, number) alone."""
 
-    def __init__(self, corpus: Corpus, clips: list[Clip], limits: BandLimits, level: float, seed: int):
+    def __init__(self, corpus: Corpus, clips: list[Clip], *, limits: BandLimits, level: float, seed: int):
         self.audio, self.limits, self.level, self.seed = corpus.audio, limits, level, seed
         found = [measure(corpus.audio, clip) for clip in clips]
         lowest = limits.edge[0] * 2**limits.least

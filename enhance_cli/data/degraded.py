@@ -49,6 +49,7 @@ class Degrader:
         speech: Corpus,
         noise: Corpus,
         music: Corpus | None,
+        *,
         responses: np.ndarray,
         views: Views,
         rate: int,

@@ -49,9 +49,22 @@ class Mix:
 
 
 class Mixer:
-    """Draw pairs from a speech and a noise corpus. `rooms`: (full, early) impulse responses."""
+    """Draw pairs from a speech and a noise corpus, of the clips that are held out with `held_out`.
 
-    def __init__(self, speech: Corpus, noise: Corpus, rooms, mix: Mix, rate: int, seed: int, held_out: bool = False):
+    `rooms`: impulse responses (full (K, n), early (K, n)), or None for dry speech.
+    """
+
+    def __init__(
+        self,
+        speech: Corpus,
+        noise: Corpus,
+        *,
+        rooms: tuple[np.ndarray, np.ndarray] | None,
+        mix: Mix,
+        rate: int,
+        seed: int,
+        held_out: bool = False,
+    ):
         self.mix, self.rate, self.seed, self.rooms = mix, rate, seed, rooms
         self.samples = int((mix.seconds + mix.lead_in) * rate)
         self.speech = Drawer(speech, speech.valid if held_out else speech.train)

@@ -65,7 +65,7 @@ def from_shards(pattern: str, root: Path, log: Log = silent) -> list[Pair]:
 class Pairs:
     """Draw excerpts in batches as mixing.Mixer does. `mix.level` is the range of levels in dB, as there."""
 
-    def __init__(self, pairs: list[Pair], mix: Mix, rate: int, seed: int):
+    def __init__(self, pairs: list[Pair], *, mix: Mix, rate: int, seed: int):
         self.pairs, self.mix, self.rate, self.seed = pairs, mix, rate, seed
         self.samples = int(mix.seconds * rate)
 

@@ -47,7 +47,9 @@ class RepairTestSet:
             )
         responses = rooms.load(room_count, RATE, cache, seed=SEED, log=log)[0]
         self.noise, self.music = load(noise, "file"), load(music, "file") if music else None
-        self.degrader = Degrader(self.speech, self.noise, self.music, responses, Views(), RATE, SEED)
+        self.degrader = Degrader(
+            self.speech, self.noise, self.music, responses=responses, views=Views(), rate=RATE, seed=SEED
+        )
         self.rooms, self.cache = room_count, cache
 
     def vectors(self, embedder_key: str, embed: Callable[[np.ndarray], np.ndarray], track=iter) -> np.ndarray:

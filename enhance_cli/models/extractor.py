@@ -36,8 +36,8 @@ class Extractor:
 
         self.spec, self.device = spec, device or torch.device("cpu")
         self.network = network.to(self.device)
-        self.id: str = spec.extractor["id"]
-        self.dimension: int = spec.extractor["dimension"]
+        self.id = spec.extractor_id
+        self.dimension = spec.embedding_dimension
         self.sample_rate: int = spec.sample_rate
 
     def embed(self, waves: Tensor) -> Tensor:
@@ -74,13 +74,13 @@ def load_extractor(name: str | None = None, device: torch.device | None = None) 
 
 def named(extractor_id: str | None) -> str | None:
     """Return the name of the model that makes embeddings of this id, or `extractor_id` itself if none is known."""
-    makers = [e.name for e in [*entries(), *published()] if e.task == TASK and e.extractor == extractor_id]
+    makers = [e.name for e in [*entries(), *published()] if e.task == TASK and e.extractor_id == extractor_id]
     return makers[0] if makers and extractor_id is not None else extractor_id
 
 
 def load_extractor_file(path: Path, device: torch.device | None = None, sha256: str | None = None) -> Extractor:
     """Return the extractor in `path`, on the CPU unless a device is given. Raises ModelError."""
-    from enhance_cli.models.load import load_network
+    from enhance_cli.models.weights import load_network
 
     spec, network = load_network(path, sha256)
     if spec.task != TASK or not {"id", "dimension"} <= set(spec.extractor):

@@ -17,7 +17,7 @@ from enhance_cli.audio.resample import resample
 from enhance_cli.audio.voice_activity import CONTEXT_SECONDS, voice_probability
 from enhance_cli.errors import UsageError
 from enhance_cli.models import registry
-from enhance_cli.models.load import load_network
+from enhance_cli.models.weights import load_network
 from enhance_cli.networks import cnn14
 
 NONE = "none"

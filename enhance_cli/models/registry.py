@@ -8,9 +8,10 @@ import difflib
 from dataclasses import dataclass, fields, replace
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from enhance_cli.errors import ModelError
-from enhance_cli.models import download, folders
+from enhance_cli.models.hub import download, folders
 from enhance_cli.models.spec import read_spec
 from enhance_cli.toml_lines import tomllib
 
@@ -56,7 +57,7 @@ class Entry:
     """Describe one known model.
 
     `sha256`: of the file at `path`, None for a user's own file. `source`: None unless it was published by others.
-    `extractor`: id of the embeddings that it makes or repairs. `use_for`: the task that it suits best, in a line.
+    `extractor_id`: that of the embeddings that it makes or repairs. `use_for`: the task that it suits best, in a line.
     `scores`: published ones, with their source. `cpu`: class of its speed on one core, as weights.toml explains.
     """
 
@@ -68,7 +69,7 @@ class Entry:
     sample_rate: int = 0
     licence: str = ""
     default: bool = False
-    extractor: str | None = None
+    extractor_id: str | None = None
     use_for: str = ""
     scores: str = ""
     cpu: str = ""
@@ -79,7 +80,7 @@ def entries() -> list[Entry]:
     """Return the models that ship in the package, in the order of weights.toml."""
     folder = Path(str(resources.files("enhance_cli"))) / "checkpoints"
     return [
-        Entry(name=name, path=folder / table["file"], **{k: v for k, v in table.items() if k != "file"})
+        Entry(name=name, path=folder / table["file"], **_fields(table, without={"file"}))
         for name, table in _tables().items()
         if not _published(table)
     ]
@@ -92,7 +93,7 @@ def published() -> list[Entry]:
     for name, table in _tables().items():
         if _published(table):
             source = Source(**{k: v for k, v in table.items() if k in of_source})
-            rest = {k: v for k, v in table.items() if k not in of_source}
+            rest = _fields(table, without=of_source)
             found.append(Entry(name=name, path=folders.model_path(name), sha256=None, source=source, **rest))
     return found
 
@@ -155,6 +156,11 @@ def _stem(reference: str) -> str:
     if reference.startswith(download.URLS):
         return Path(download.url_file(reference)).stem
     return Path(reference.partition("@")[0]).stem
+
+
+def _fields(table: dict, without: set[str]) -> dict[str, Any]:
+    """Return the fields of an entry: the keys of its table `without` some. "extractor" there is an id."""
+    return {"extractor_id" if key == "extractor" else key: value for key, value in table.items() if key not in without}
 
 
 def _published(table: dict) -> bool:

@@ -88,6 +88,16 @@ class Spec:
         """Return the rate in Hz of the model's input: that of its first stage, if it has one."""
         return FIRST_STAGE_RATE if self.first_stage else self.sample_rate
 
+    @property
+    def extractor_id(self) -> str:
+        """Return the id of the embeddings that the model makes or repairs."""
+        return self.extractor["id"]
+
+    @property
+    def embedding_dimension(self) -> int:
+        """Return the length of the embeddings that the model makes or repairs."""
+        return self.extractor["dimension"]
+
     def choose(self, steps: int | None, sampler: str | None) -> tuple[int, str]:
         """Return steps and sampler as asked, or the model's own.
 

@@ -2,16 +2,28 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from enhance_cli.models.load import Model
+from enhance_cli.contracts import Estimate
+from enhance_cli.models.spec import Spec
 from enhance_cli.samplers import SAMPLERS
 
 MIN_LENGTH, MAX_LENGTH = 1e-12, 1e18  # lengths of usable vectors
+
+
+class RepairModel(Protocol):
+    """State the members of models.load.Model that are needed here."""
+
+    spec: Spec
+    device: torch.device
+    process: Any
+
+    def bind(self, noisy: Tensor) -> tuple[Tensor, Estimate]: ...
 
 
 class VectorRepairer:
@@ -22,7 +34,7 @@ class VectorRepairer:
 
     def __init__(
         self,
-        model: Model,
+        model: RepairModel,
         *,
         steps: int | None,
         time: float | None,
@@ -40,7 +52,7 @@ class VectorRepairer:
         spec = model.spec
         self.model, self.draws, self.seed = model, draws, seed
         self.ensemble, self.keep_length = ensemble, keep_length
-        self.dimension: int = spec.extractor["dimension"]
+        self.dimension = spec.embedding_dimension
         self.steps, sampler = spec.choose(steps, None)
         start = time if time is not None or self.steps > 1 else spec.default_time
         model.process.levels(self.steps, start)  # refuses a time or a number of steps that it does not have

@@ -1,7 +1,7 @@
 """Run a denoising model over windows of waveforms given as NumPy arrays: the torch half of tasks.denoise."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -10,8 +10,21 @@ from torch import Tensor
 from enhance_cli.models.device import send
 from enhance_cli.models.frame_noise import FrameNoise
 from enhance_cli.models.guide import load_guide
-from enhance_cli.models.load import Model
 from enhance_cli.models.sampling import prepare
+from enhance_cli.models.spec import Spec
+
+
+class SpectralModel(Protocol):
+    """State the members of models.load.Model that are needed here."""
+
+    spec: Spec
+    device: torch.device
+    network: torch.nn.Module
+    process: Any
+    frontend: Any
+
+    def pad_frames(self, y: Tensor, guide: Tensor | None = None) -> tuple[Tensor, Tensor | None]: ...
+    def sample(self, sampler: Callable, noisy: Tensor, steps: int, noise: Callable, **conditions: Tensor) -> Tensor: ...
 
 
 class WindowedDenoiser:
@@ -24,7 +37,14 @@ class WindowedDenoiser:
     """
 
     def __init__(
-        self, model: Model, *, steps: int | None, sampler: str | None, sampler_args: dict, guide: str | None, seed: int
+        self,
+        model: SpectralModel,
+        *,
+        steps: int | None,
+        sampler: str | None,
+        sampler_args: dict,
+        guide: str | None,
+        seed: int,
     ):
         """Prepare the sampler.
 
@@ -34,7 +54,8 @@ class WindowedDenoiser:
         self.model, self.seed, self.rate, self.hop = model, seed, spec.sample_rate, hop
         self.steps, self.sample = prepare(spec, model.process, steps=steps, sampler=sampler, given=sampler_args)
         self.guide = load_guide(spec.choose_guide(guide), spec.sample_rate, hop, model.device)
-        self.grid, self.guide_reach = (self.guide.grid, self.guide.margin) if self.guide else (hop, 0)
+        self.grid: int = self.guide.grid if self.guide else hop
+        self.guide_reach = self.guide.margin if self.guide else 0
         receptive_field: Any = model.network.receptive_field
         self.reach = None if receptive_field is None else (receptive_field * self.steps + 2) * hop
         self.fills_up = model.frontend.pad_mode == "constant"  # published programs do not

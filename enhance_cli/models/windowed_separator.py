@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -11,10 +12,23 @@ from enhance_cli.audio.mixture_consistency import HOP, N_FFT, share_out, spectra
 from enhance_cli.models.device import send
 from enhance_cli.models.frame_noise import FrameNoise
 from enhance_cli.models.sampling import sampler_settings
-from enhance_cli.models.stems import StemModel
+from enhance_cli.models.spec import Spec
 from enhance_cli.samplers import SAMPLERS
 
 NOISE_BLOCK = 1 << 16  # samples per generator
+
+
+class SeparationModel(Protocol):
+    """State the members of models.stems.StemModel and models.demucs_package.DemucsModel that are needed here."""
+
+    spec: Spec
+    device: torch.device
+    process: Any
+
+    def separate(
+        self, mix: Tensor, stems: Sequence[str], sampler: Callable | None, steps: int, noise: Callable[[], Callable]
+    ) -> Tensor: ...
+    def receptive_field(self, steps: int) -> int | None: ...
 
 
 class WindowedSeparator:
@@ -27,7 +41,7 @@ class WindowedSeparator:
 
     def __init__(
         self,
-        model: StemModel,
+        model: SeparationModel,
         stems: Sequence[str],
         *,
         steps: int | None,

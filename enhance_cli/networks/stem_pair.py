@@ -12,6 +12,8 @@ Both are given the stem as a one-hot vector. Either may be any network with
 so that extractor and refiner need not be of one type. A refiner's t is the noise level as models.prediction scales it.
 """
 
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 
 from enhance_cli.networks import NETWORKS
@@ -40,7 +42,7 @@ class StemPair(nn.Module):
         ]
         return None if None in parts else sum(parts)
 
-    def extract(self, mix: Tensor, label: Tensor) -> tuple[Tensor, object]:
+    def extract(self, mix: Tensor, label: Tensor) -> tuple[Tensor, Sequence[Tensor]]:
         """Return the first estimate (B, C, N) for mix (B, C, N) and one-hot label (B, K), and features for `forward`."""
         return self.extractor.extract(mix, label)
 
@@ -56,7 +58,7 @@ class StemPair(nn.Module):
             if hasattr(network, "fold"):
                 network.fold()
 
-    def forward(self, x: Tensor, t: Tensor, label: Tensor, features: object) -> Tensor:
+    def forward(self, x: Tensor, t: Tensor, label: Tensor, features: Sequence[Tensor]) -> Tensor:
         """Return the refined stem (B, C, N) from the scaled state x (B, C, N).
 
         t: noise level (B,) as the refiner is given it. label: one-hot (B, K).

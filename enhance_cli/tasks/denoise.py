@@ -48,8 +48,8 @@ class Denoiser:
     def __init__(self, model: Model | GraphDenoiserModel, options: DenoiseOptions = DenoiseOptions()):
         """Prepare the model. Raises UsageError for steps, sampler, settings or guide that the model does not allow."""
         self.spec, self.options = model.spec, options
-        self.extractor = model.extractor
-        self.gain_known = self.extractor is not None and not maps_spectra(self.extractor)
+        self.stream_network = model.stream_network
+        self.gain_known = self.stream_network is not None and not maps_spectra(self.stream_network)
         self.windowed = None
         self.plan = WindowPlan(0, 0, 0)
         if model.process is None:
@@ -62,7 +62,7 @@ class Denoiser:
                 guide=options.guide, seed=options.seed,
             )  # fmt: skip
             self.plan = self._plan(self.windowed)
-        run = self._refine if self.extractor else self._denoise
+        run = self._refine if self.stream_network else self._denoise
         longest = self.plan.whole if self.windowed is None or self.windowed.fills_up else 0
         self.engine = engine_for(model, run, options.batch_size, longest, options.threads)
 
@@ -87,7 +87,7 @@ class Denoiser:
             yield from blocks
             return
         waiting = Waiting()
-        compute = self._stream_changes if self.extractor else self._window_changes
+        compute = self._stream_changes if self.stream_network else self._window_changes
         finish = self._with_gain_above if self.gain_known else self._with_upper_band
         rows = compute(waiting.pass_through(blocks), rate, channels, self._level(level))
         for x, change in finish(beside(waiting, rows), rate, channels):
@@ -186,11 +186,11 @@ class Denoiser:
     def _extracted(
         self, blocks: Iterable[np.ndarray], channels: int, level: LevelTrack, top: float
     ) -> Iterator[np.ndarray]:
-        """Yield at the working rate the signal as the model hears it and the extractor's estimate, (2C, m).
+        """Yield at the working rate the signal as the model hears it and the estimate of the network with memory, (2C, m).
 
         If it is known, the gain just below `top` Hz follows.
         """
-        stream, waiting = open_stream(self.extractor, channels, top), Waiting()
+        stream, waiting = open_stream(self.stream_network, channels, top), Waiting()
 
         def scaled() -> Iterator[np.ndarray]:
             position = 0

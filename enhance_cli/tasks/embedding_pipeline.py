@@ -106,12 +106,12 @@ def extractor_id(name: str) -> str:
     """Return the id of the extractor with that name, id or file. Raises ModelError."""
     known = [e for e in [*registry.entries(), *registry.published()] if e.task == EXTRACTOR_TASK]
     for entry in known:
-        if entry.extractor and name in (entry.name, entry.extractor):
-            return entry.extractor
+        if entry.extractor_id and name in (entry.name, entry.extractor_id):
+            return entry.extractor_id
     spec = read_spec(registry.find(name, EXTRACTOR_TASK).path)
     if spec.task != EXTRACTOR_TASK or "id" not in spec.extractor:
         raise ModelError(f"{name}: not a speaker network but a model for {spec.task}", "see `enhance models list`")
-    return spec.extractor["id"]
+    return spec.extractor_id
 
 
 def extractor_for(repairer: Repairer, name: str | None) -> Extractor | GraphExtractor:

@@ -28,6 +28,7 @@ from enhance_cli.models.device import (
 from enhance_cli.tasks.windows import Window
 
 if TYPE_CHECKING:
+    from enhance_cli.models.demucs_model import DemucsModel
     from enhance_cli.models.graphs.denoiser import GraphDenoiserModel
     from enhance_cli.models.graphs.stems import GraphStemModel
     from enhance_cli.models.load import Model
@@ -162,7 +163,7 @@ def _unpad(window: Window, future: Future) -> tuple[Window, np.ndarray]:
 
 
 def engine_for(
-    model: Model | StemModel | GraphDenoiserModel | GraphStemModel,
+    model: Model | StemModel | DemucsModel | GraphDenoiserModel | GraphStemModel,
     run: Callable[[list[Order]], list[np.ndarray]],
     batch_size: int,
     longest: int,

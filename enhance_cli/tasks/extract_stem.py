@@ -22,6 +22,7 @@ from enhance_cli.tasks.stream import Waiting, measured, resampled
 from enhance_cli.tasks.windows import WindowPlan
 
 if TYPE_CHECKING:
+    from enhance_cli.models.demucs_model import DemucsModel
     from enhance_cli.models.graphs.stems import GraphSeparator, GraphStemModel
     from enhance_cli.models.stems import StemModel
     from enhance_cli.models.windowed_separator import WindowedSeparator
@@ -37,7 +38,7 @@ class StemExtractor:
     Raises UsageError if the model does not have the stems, the steps, the sampler or the noise level.
     """
 
-    def __init__(self, model: StemModel | GraphStemModel, options: StemOptions = StemOptions()):
+    def __init__(self, model: StemModel | DemucsModel | GraphStemModel, options: StemOptions = StemOptions()):
         self.spec, self.options, spec = model.spec, options, model.spec
         self.stems = spec.choose_stems(options.stems)
         self.parts = (*self.stems, RESIDUAL) if options.residual else self.stems
@@ -134,7 +135,7 @@ class StemExtractor:
 
 
 def run(
-    audio: np.ndarray, rate: int, model: StemModel | GraphStemModel, options: StemOptions = StemOptions()
+    audio: np.ndarray, rate: int, model: StemModel | DemucsModel | GraphStemModel, options: StemOptions = StemOptions()
 ) -> dict[str, np.ndarray]:
     """Return each part's (C, N) by name for (C, N) at `rate`, the same as the command gives for a file with these
     samples.

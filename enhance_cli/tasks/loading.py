@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from enhance_cli.tasks.options import DenoiseOptions, ExtendOptions, InpaintOptions, PipelineOptions, StemOptions
 
 if TYPE_CHECKING:
-    from enhance_cli.models.demucs import DemucsModel
+    from enhance_cli.models.demucs_model import DemucsModel
     from enhance_cli.models.graphs.denoiser import GraphDenoiserModel
     from enhance_cli.models.graphs.speakers import GraphRepairModel
     from enhance_cli.models.graphs.stems import GraphStemModel

@@ -35,7 +35,7 @@ class Repairer:
         if spec.task != TASK:
             raise ModelError(f"{spec.name}: a model for {spec.task}, not for {TASK}", "see `enhance models list`")
         self.model = model
-        self.extractor_id: str = spec.extractor["id"]
+        self.extractor_id = spec.extractor_id
         ensemble = spec.ensemble if options.ensemble is None else options.ensemble
         if not 0 <= ensemble <= 1:
             raise UsageError(f"--ensemble {ensemble:g}: must be between 0 and 1", "use for example --ensemble 0.2")

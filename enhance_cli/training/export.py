@@ -5,7 +5,7 @@ from dataclasses import asdict, replace
 from datetime import date
 from pathlib import Path
 
-from enhance_cli.models.load import save_model
+from enhance_cli.models.weights import save_model
 from enhance_cli.training.task import Task
 
 

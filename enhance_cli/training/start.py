@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from enhance_cli.models import registry
-from enhance_cli.models.load import Model, load_file
+from enhance_cli.models.load import LoadedModel, load_as
 from enhance_cli.models.spec import read_spec
 from enhance_cli.training.loop import Trainer
 from enhance_cli.training.parallel import Ranks
@@ -22,7 +22,7 @@ def run(
     device: torch.device,
     reporter,
     dry_run: bool = False,
-    teacher: Model | None = None,
+    teacher: LoadedModel | None = None,
 ) -> str | None:
     """Train, or only check everything with `dry_run`. The recipe's folders are relative to `data`.
 
@@ -43,13 +43,13 @@ def run(
     return answer if ranks.main else None
 
 
-def load_teacher(entry: registry.Entry, device: torch.device) -> Model:
+def load_teacher(entry: registry.Entry, device: torch.device) -> LoadedModel:
     """Return a finished model to learn from, with its normalizations unfolded.
 
     Raises ModelError, and UsageError for a model of a task that is not trained here.
     """
     wraps = TASKS[read_spec(entry.path).task].wraps
-    return load_file(entry.path, device, sha256=entry.sha256, fold=False, kind=wraps)
+    return load_as(wraps, entry.path, device, sha256=entry.sha256, fold=False)
 
 
 def prepare(
@@ -60,7 +60,7 @@ def prepare(
     device: torch.device,
     report,
     log,
-    teacher: Model | None = None,
+    teacher: LoadedModel | None = None,
     ranks: Ranks | None = None,
 ) -> Trainer:
     """Return a trainer for the recipe with its data, ready to train in `folder`. Arguments as in `run`."""

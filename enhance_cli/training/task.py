@@ -17,8 +17,9 @@ from enhance_cli.catalogue import Catalogue
 from enhance_cli.errors import UsageError
 from enhance_cli.losses import LOSSES
 from enhance_cli.models import registry
-from enhance_cli.models.load import Model, begin_from, load_network
+from enhance_cli.models.load import LoadedModel, Model
 from enhance_cli.models.spec import Spec
+from enhance_cli.models.weights import begin_from, load_network
 from enhance_cli.networks import NETWORKS
 from enhance_cli.training.precision import set_precision
 from enhance_cli.training.stage import Stage
@@ -36,13 +37,13 @@ class Task(ABC):
     recipe_class: type  # the dataclass of its recipes
     losses: Mapping[str, Callable] | Catalogue = LOSSES  # by name, their settings are keyword-only parameters
     of_waveforms = False  # whether distances compare waveforms rather than spectrograms
-    wraps: type[Model] = Model
+    wraps: type[LoadedModel] = Model
     may_lack: tuple[str, ...] = ()  # beginnings of the names of weights that the model a run starts from may lack
     best_of_all_stages = False  # else a later stage supersedes what those before it exported
     source = None
     seconds: float | None = None
 
-    def __init__(self, recipe, device: torch.device, teacher: Model | None = None):
+    def __init__(self, recipe, device: torch.device, teacher: LoadedModel | None = None):
         """Build the network.
 
         Raises UsageError if it cannot be built, ModelError for a `train.start` that does not fit.
@@ -66,7 +67,7 @@ class Task(ABC):
         """Return the network, or the part of it that learns."""
         return self.model.network
 
-    def begins_as(self, teacher: Model) -> bool:
+    def begins_as(self, teacher: LoadedModel) -> bool:
         """Return whether the network starts from the weights of the teacher: if it is the same network."""
         plain = [json.dumps([s.network, s.network_args], sort_keys=True) for s in (teacher.spec, self.recipe.model)]
         return plain[0] == plain[1]

@@ -172,7 +172,10 @@ def mixtures(recipe: Recipe, root: Path, cache: Path, items: int) -> dict[str, t
     rate, data = recipe.model.sample_rate, recipe.data
     speech, matched = (corpus.load(sources, root, rate, cache, say) for sources in (data.speech, data.noise))
     noises = {"matched": matched, "unseen": corpus.load([UNSEEN], root, rate, cache, say, whole=True)}
-    mixers = {name: Mixer(speech, noise, None, SCORED, rate, 11, held_out=True) for name, noise in noises.items()}
+    mixers = {
+        name: Mixer(speech, noise, rooms=None, mix=SCORED, rate=rate, seed=11, held_out=True)
+        for name, noise in noises.items()
+    }
     return {name: mixer.batch(0, items) for name, mixer in mixers.items()}
 
 

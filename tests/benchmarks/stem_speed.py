@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from enhance_cli.models import demucs
+from enhance_cli.models.demucs_model import DemucsModel
 from enhance_cli.models.device import pick_device, pick_precision, set_threads
 from enhance_cli.models.registry import find
 from enhance_cli.models.spec import Spec
@@ -85,12 +86,12 @@ def built(spec: Spec, device: torch.device, precision: str) -> StemModel:
     return StemModel(spec, network, device, precision)
 
 
-def htdemucs(device: torch.device, _: str) -> demucs.DemucsModel:
+def htdemucs(device: torch.device, _: str) -> DemucsModel:
     from demucs.apply import BagOfModels
     from demucs.htdemucs import HTDemucs
 
     network = BagOfModels([HTDemucs(list(demucs.FOUR))])
-    return demucs.DemucsModel(demucs.spec_of(find("htdemucs", "extract-stem")), network, device)
+    return DemucsModel(demucs.spec_of(find("htdemucs", "extract-stem")), network, device)
 
 
 SYSTEMS = {

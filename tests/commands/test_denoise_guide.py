@@ -7,8 +7,8 @@ import pytest
 import soundfile
 import torch
 
-from enhance_cli.models.load import save_model
 from enhance_cli.models.spec import Spec
+from enhance_cli.models.weights import save_model
 from enhance_cli.networks import NETWORKS
 
 ARGS = {"channels": [4, 6], "blocks": 1, "dilations": [1], "temporal": 8, "temporal_dilations": [1], "embedding": 8}

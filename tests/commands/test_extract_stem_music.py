@@ -7,7 +7,7 @@ import pytest
 import soundfile
 import torch
 
-from enhance_cli.models.load import load_network, save_model
+from enhance_cli.models.weights import load_network, save_model
 from tests import audio_zoo as zoo
 from tests.golden_numbers import rel_l2
 from tests.models.convert.foreign import bs_roformer, mel_band_roformer, scnet, tiger_dnr

@@ -15,7 +15,7 @@ from enhance_cli.models.convert import fastenhancer
 from enhance_cli.models.load import load_file
 from enhance_cli.models.spectral_stream import SpectralStream
 from tests.golden_numbers import wave
-from tests.models.hub import LocalHub
+from tests.models.hub.local_hub import LocalHub
 from tests.networks import dpdfnet_files
 from tests.networks.fastenhancer_files import SIZES, save_checkpoint, save_onnx, state
 

@@ -26,7 +26,16 @@ def corpus(seed: int, length: int = 3 * RATE) -> Corpus:
 def degrader(held_out=False, music=True, **changes) -> Degrader:
     decay = np.random.default_rng(3).standard_normal((2, 4000)) * np.exp(-np.arange(4000) / 800)
     views = Views(seconds=1.6, **changes)
-    return Degrader(corpus(1), corpus(0), corpus(1) if music else None, decay, views, RATE, 0, held_out)
+    return Degrader(
+        corpus(1),
+        corpus(0),
+        corpus(1) if music else None,
+        responses=decay,
+        views=views,
+        rate=RATE,
+        seed=0,
+        held_out=held_out,
+    )
 
 
 def test_a_crop_is_a_function_of_its_number():

@@ -27,7 +27,15 @@ def corpus(seed: int, clips: int = 4, tone: bool = False) -> Corpus:
 
 
 def mixer(seed=0, responses=None, held_out=False, **changes) -> Mixer:
-    return Mixer(corpus(1, tone=True), corpus(2), responses, Mix(**PLAIN | changes), RATE, seed, held_out)
+    return Mixer(
+        corpus(1, tone=True),
+        corpus(2),
+        rooms=responses,
+        mix=Mix(**PLAIN | changes),
+        rate=RATE,
+        seed=seed,
+        held_out=held_out,
+    )
 
 
 def test_a_batch_is_a_function_of_seed_and_number():

@@ -50,7 +50,7 @@ def make_shard(folder, path, skip=()):
 
 
 def test_both_sides_of_a_pair_are_the_same_excerpt_at_the_same_gain(folder):
-    noisy, clean = Pairs(pairs.from_folder(folder), FLAT, RATE, 0).batch(0, 8)
+    noisy, clean = Pairs(pairs.from_folder(folder), mix=FLAT, rate=RATE, seed=0).batch(0, 8)
     assert noisy.shape == clean.shape == (8, RATE // 4) and noisy.dtype == np.float32
     tone = np.abs(np.fft.rfft(noisy - clean))
     assert (tone.argmax(axis=1) == 750).all()
@@ -59,7 +59,7 @@ def test_both_sides_of_a_pair_are_the_same_excerpt_at_the_same_gain(folder):
 
 
 def test_every_pair_is_heard_once_before_any_is_heard_again(folder):
-    drawn = Pairs(pairs.from_folder(folder), FLAT, RATE, 0)
+    drawn = Pairs(pairs.from_folder(folder), mix=FLAT, rate=RATE, seed=0)
     for epoch in range(3):
         clean = drawn.batch(epoch, 4)[1]
         carriers = np.abs(np.fft.rfft(clean)).argmax(axis=1)
@@ -67,7 +67,7 @@ def test_every_pair_is_heard_once_before_any_is_heard_again(folder):
 
 
 def test_a_batch_is_a_function_of_its_number_and_holds_the_items_of_smaller_ones(folder):
-    one, other = (Pairs(pairs.from_folder(folder), Mix(seconds=0.25), RATE, seed) for seed in (0, 1))
+    one, other = (Pairs(pairs.from_folder(folder), mix=Mix(seconds=0.25), rate=RATE, seed=seed) for seed in (0, 1))
     whole, halves = one.batch(1, 4), [one.batch(number, 2) for number in (2, 3)]
     for side in (0, 1):
         assert np.array_equal(whole[side], np.concatenate([half[side] for half in halves]))
@@ -78,7 +78,7 @@ def test_other_rates_are_resampled_and_what_is_short_ends_in_silence(tmp_path):
     for side in ("clean", "noisy"):
         (tmp_path / side).mkdir()
         soundfile.write(tmp_path / side / "a.wav", ramp(0, 48000, 0.1), 48000, subtype="FLOAT")
-    noisy, clean = Pairs(pairs.from_folder(tmp_path), FLAT, RATE, 0).batch(0, 1)
+    noisy, clean = Pairs(pairs.from_folder(tmp_path), mix=FLAT, rate=RATE, seed=0).batch(0, 1)
     assert clean.shape == (1, RATE // 4) and np.array_equal(noisy, clean)
     sound, silence = clean[0, : RATE // 10], clean[0, RATE // 10 :]
     wanted = ramp(0, RATE, 0.1)
@@ -88,7 +88,8 @@ def test_other_rates_are_resampled_and_what_is_short_ends_in_silence(tmp_path):
 def test_shards_hold_what_folders_hold(folder, tmp_path):
     make_shard(folder, tmp_path / "some-000.tar")
     drawn = [
-        Pairs(found, FLAT, RATE, 0) for found in (pairs.from_folder(folder), pairs.from_shards("some-*.tar", tmp_path))
+        Pairs(found, mix=FLAT, rate=RATE, seed=0)
+        for found in (pairs.from_folder(folder), pairs.from_shards("some-*.tar", tmp_path))
     ]
     assert all(np.array_equal(*sides) for sides in zip(drawn[0].batch(3, 4), drawn[1].batch(3, 4)))
 
@@ -150,7 +151,7 @@ def test_pairs_that_are_not_the_same_recording(folder, rate, seconds, message):
 
 
 def test_a_damaged_file_is_named_at_once_and_one_that_goes_away_when_it_is_due(folder):
-    found = Pairs(pairs.from_folder(folder), FLAT, RATE, 0)
+    found = Pairs(pairs.from_folder(folder), mix=FLAT, rate=RATE, seed=0)
     (folder / "noisy" / "sub" / "1.wav").write_text("not audio")
     said = []
     assert (

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from tests.models.hub import LocalHub
+from tests.models.hub.local_hub import LocalHub
 
 pytestmark = pytest.mark.slow
 
@@ -93,13 +93,13 @@ def test_of_a_bag_only_the_network_that_knows_the_stem_counts(hub, tmp_path, mon
     import torch
     from demucs.hf import load_safetensors_model
 
-    from enhance_cli.models import demucs, registry
+    from enhance_cli.models import demucs, demucs_model, registry
 
     paths = {name: tmp_path / name.split("/")[-1] for name in files}
     for name, path in paths.items():
         path.write_bytes(files[name])
     monkeypatch.setattr(demucs.download, "hub_file", lambda repo, file, revision, name: paths[f"{repo}/{file}"])
-    model = demucs.load_demucs(registry.find("htdemucs_ft", "extract-stem"), torch.device("cpu"))
+    model = demucs_model.load_demucs(registry.find("htdemucs_ft", "extract-stem"), torch.device("cpu"))
     mix = torch.randn(1, 2, 343980, generator=torch.Generator().manual_seed(0)) * 0.1
     with torch.inference_mode():
         found = model.separate(mix, ["bass"], None, 0, None)

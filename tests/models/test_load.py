@@ -9,9 +9,10 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from enhance_cli.errors import EnhanceError, ModelError, UsageError
-from enhance_cli.models.load import load_file, save_model
+from enhance_cli.models.load import load_file
 from enhance_cli.models.registry import find
 from enhance_cli.models.spec import Spec, file_sha256, read_spec
+from enhance_cli.models.weights import save_model
 
 CPU = torch.device("cpu")
 

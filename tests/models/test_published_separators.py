@@ -22,7 +22,7 @@ from enhance_cli.models.spec import file_sha256
 from enhance_cli.networks import NETWORKS
 from tests import golden_numbers as golden
 from tests.benchmarks.separator_speed import SEPARATORS
-from tests.models.hub import LocalHub
+from tests.models.hub.local_hub import LocalHub
 
 pytestmark = pytest.mark.slow
 

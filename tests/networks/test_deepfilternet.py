@@ -6,7 +6,7 @@ import torch
 
 from enhance_cli.models import registry
 from enhance_cli.models.deep_filter_stream import DeepFilterStream
-from enhance_cli.models.load import load_network
+from enhance_cli.models.weights import load_network
 from tests.golden_numbers import load, rnormal, voice_in_noise
 
 pytestmark = pytest.mark.slow

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from enhance_cli.models import registry
-from enhance_cli.models.load import begin_from, load_network
+from enhance_cli.models.weights import begin_from, load_network
 from enhance_cli.networks import NETWORKS
 from enhance_cli.networks.guide_attention import GuideAttention
 from enhance_cli.training.recipe import load

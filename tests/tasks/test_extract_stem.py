@@ -6,9 +6,9 @@ import torch
 
 from enhance_cli.audio.level import Meter
 from enhance_cli.errors import UsageError
-from enhance_cli.models.load import load_network
 from enhance_cli.models.spec import Spec
 from enhance_cli.models.stems import StemModel
+from enhance_cli.models.weights import load_network
 from enhance_cli.networks.stem_pair import StemPair
 from enhance_cli.tasks.extract_stem import StemExtractor, StemOptions, run
 

@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from enhance_cli.errors import ModelError, UsageError
-from enhance_cli.models.load import load_file, save_model
+from enhance_cli.models.load import load_file
 from enhance_cli.models.spec import Spec
+from enhance_cli.models.weights import save_model
 from enhance_cli.networks import NETWORKS
 from enhance_cli.tasks.repair import ROWS, Repairer, RepairOptions
 from tests import golden_numbers as golden

@@ -7,7 +7,8 @@ import torch
 from enhance_cli.errors import UsageError
 from enhance_cli.models import registry
 from enhance_cli.models.deep_filter_stream import DeepFilterStream
-from enhance_cli.models.load import load_file, load_network
+from enhance_cli.models.load import load_file
+from enhance_cli.models.weights import load_network
 from enhance_cli.training.denoise import deep_filter
 from enhance_cli.training.denoise.stream_objective import StreamObjective
 from enhance_cli.training.recipe import load
@@ -90,6 +91,6 @@ def test_the_recipe_begins_as_deepfilternet3_and_exports_a_model_that_denoises(t
         assert torch.equal(weight, network.get_parameter(name)), name
     path = trainer.train()
     model = load_file(path, torch.device("cpu"))
-    assert model.extractor is model.network
+    assert model.stream_network is model.network
     assert any(not torch.equal(w, network.get_parameter(n)) for n, w in model.network.named_parameters())
     assert "one call per frame" in path.with_suffix(".md").read_text()

@@ -8,7 +8,7 @@ import torch
 
 import enhance_cli
 from enhance_cli.errors import ModelError
-from enhance_cli.models.load import save_model
+from enhance_cli.models.weights import save_model
 from enhance_cli.models.windowed_inpainter import WindowedInpainter
 from enhance_cli.networks import NETWORKS
 from enhance_cli.training.loop import Trainer

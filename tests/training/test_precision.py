@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from enhance_cli.models import registry
-from enhance_cli.models.load import load_network
+from enhance_cli.models.weights import load_network
 from enhance_cli.training.precision import set_precision
 
 

@@ -37,7 +37,9 @@ class StemMix:
 class StemMixer:
     """Draw mixes from the `files` of data.music.rendering. `stems`: those sought, in the order of a batch."""
 
-    def __init__(self, files: Sequence[Path], stems: Sequence[str], mix: StemMix, rate: int, level: float, seed: int):
+    def __init__(
+        self, files: Sequence[Path], stems: Sequence[str], *, mix: StemMix, rate: int, level: float, seed: int
+    ):
         self.songs = [np.load(path, mmap_mode="r") for path in files]
         self.lengths = np.array([song.shape[1] for song in self.songs])
         self.playing = [np.flatnonzero([song[row].any() for row in range(len(STEMS))]) for song in self.songs]

@@ -10,6 +10,7 @@ import tarfile
 import tempfile
 import zipfile
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
@@ -61,10 +62,11 @@ def _from_graphs(source: Path) -> dict[str, Tensor]:
     with tarfile.open(source) as archive:
         for member in archive:
             name = Path(member.name)
-            if name.suffix == ".onnx" and name.stem in GRAPHS and member.isfile():
+            content = archive.extractfile(member) if member.isfile() else None
+            if name.suffix == ".onnx" and name.stem in GRAPHS and content is not None:
                 if member.size > MAX_GRAPH_BYTES:
                     raise ValueError(f"{member.name} has {member.size} bytes")
-                graph = read_graph(source, archive.extractfile(member).read())
+                graph = read_graph(source, content.read())
                 found[name.stem] = (graph, read_tensors(source, graph))
     encoder, bands, filters = (found[name] for name in GRAPHS)
     state = {
@@ -92,8 +94,8 @@ def _from_graphs(source: Path) -> dict[str, Tensor]:
     mask = next(n for n in bands[0].node if n.op_type == "Conv" and bands[1][n.input[1]].shape == (1, 64, 1, 3))
     state |= {"conv0_out.weight": bands[1][mask.input[1]], "conv0_out.bias": bands[1][mask.input[2]]}
     state |= _conv(filters, "df_convp.1", _output_of(filters, "df_convp.1.weight"))
-    for name, part in (("encoder_gru", encoder), ("erb_gru", bands), ("df_gru", filters)):
-        state |= _gru(name, *part)
+    for prefix, part in (("encoder_gru", encoder), ("erb_gru", bands), ("df_gru", filters)):
+        state |= _gru(prefix, *part)
     return state
 
 
@@ -114,9 +116,9 @@ def _output_of(part: tuple, weight: str) -> str:
     return next(node.output[0] for node in part[0].node if weight in node.input)
 
 
-def _gru(name: str, graph, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def _gru(name: str, graph: Any, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """Return the recurrent layers of a graph by our names."""
-    state = {}
+    state: dict[str, Tensor] = {}
     for layer, node in enumerate(n for n in graph.node if n.op_type == "GRU"):
         weights = torch_gates(*(tensors[key] for key in node.input[1:4]))
         state |= {f"{name}.gru.{kind}_l{layer}": tensor for kind, tensor in weights.items()}

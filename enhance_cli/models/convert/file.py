@@ -30,24 +30,25 @@ def convert_file(
     source: Path,
     name: str,
     target: Path,
+    *,
     converter: str = "auto",
     licence: str = "unknown",
     origin: dict | None = None,
     half: bool = False,
-    extractor: str | None = None,
+    extractor_id: str | None = None,
 ) -> Spec:
     """Write `source` as the model `name` to `target`, atomically, and return its header.
 
     `origin`: fields for the header (address, revision, restriction of use ...), stored with the source's SHA-256.
-    `half`: store half precision, except for the frequencies of the time embedding. `extractor`: id of the embeddings
+    `half`: store half precision, except for the frequencies of the time embedding. `extractor_id`: that of the embeddings
     that the model makes or repairs, where the converter cannot know. Raises ModelError.
     """
     converter = detect(source) if converter == "auto" else converter
     weights, spec = CONVERTERS[converter](source)
-    if extractor is not None:
+    if extractor_id is not None:
         if not spec.extractor:
             raise ModelError(f"{source}: not a model of speaker embeddings", "leave --extractor away")
-        spec = replace(spec, extractor=spec.extractor | {"id": extractor})
+        spec = replace(spec, extractor=spec.extractor | {"id": extractor_id})
     provenance = {"converter": converter, "source": source.name, "source_sha256": file_sha256(source)} | (origin or {})
     spec = replace(spec, name=name, licence=licence, training=spec.training | provenance)
     _save(weights, spec, target, half)

@@ -29,7 +29,7 @@ class CPU:
 
 
 class GraphDenoiserModel:
-    """Hold a denoising model ready to run, as models.load.Model. `extractor` runs as a stream, or is None."""
+    """Hold a denoising model ready to run, as models.load.Model. `stream_network` runs as a stream, or is None."""
 
     runtime, precision = "onnx", "fp32"
 
@@ -43,7 +43,7 @@ class GraphDenoiserModel:
             windows.require(["x", "y", "t"], ["estimate"])
         self.process = PROCESSES[spec.process](**spec.process_args) if spec.process else None
         self.frontend = None if spec.frontend is None else NumpyFrontend(**spec.frontend)
-        self.extractor = None if stream is None else GraphFrames(stream)
+        self.stream_network = None if stream is None else GraphFrames(stream)
 
     def windowed(self, **settings: Any) -> "GraphDenoiser":
         """Return what computes windows of waveforms, with the settings of GraphDenoiser."""

@@ -27,8 +27,8 @@ from enhance_cli.errors import ModelError, UsageError
 from enhance_cli.models import registry
 from enhance_cli.models.graphs.export import Signature, graph_of, import_onnx, signature_of
 from enhance_cli.models.graphs.graph import FACTS_KEY, Graph
-from enhance_cli.models.load import load_network
 from enhance_cli.models.spec import Spec
+from enhance_cli.models.weights import load_network
 from enhance_cli.processes import PROCESSES
 from enhance_cli.samplers import PAIRINGS
 from enhance_cli.samplers.bridge_ode import schedule

@@ -27,8 +27,8 @@ class GraphExtractor:
         """Take the graph from power spectra to embeddings. Raises ModelError if it is another."""
         graph.require(["power"], ["embedding"])
         self.spec, self.threads, self.device = spec, threads, CPU()
-        self.id: str = spec.extractor["id"]
-        self.dimension: int = spec.extractor["dimension"]
+        self.id = spec.extractor_id
+        self.dimension = spec.embedding_dimension
         self.sample_rate: int = spec.sample_rate
         self._graph, self._hop = graph, graph.facts["hop"]
         self._window = make_window("hann", graph.facts["n_fft"])
@@ -77,7 +77,7 @@ class GraphRepairer:
         if draws:
             raise UsageError("--draws draws noise, which needs torch", "use --runtime torch")
         self.spec, self._graph, self.ensemble, self.keep_length = spec, graph, ensemble, keep_length
-        self.dimension: int = spec.extractor["dimension"]
+        self.dimension = spec.embedding_dimension
         self.steps, sampler = spec.choose(steps, None)
         settings = spec.sampler_args.get(sampler, {})
         start = time if time is not None or self.steps > 1 else spec.default_time

@@ -35,7 +35,7 @@ class BandwidthExtension(Task):
     def load(self, root: Path, cache: Path, log) -> None:
         recipe = self.recipe
         packed = corpus.load(recipe.data.sources, root, WIDE_RATE, cache, log)
-        make = lambda clips, seed: BandLimited(packed, clips, recipe.mix, recipe.model.level, seed)  # noqa: E731
+        make = lambda clips, seed: BandLimited(packed, clips, limits=recipe.mix, level=recipe.model.level, seed=seed)  # noqa: E731
         self.source, self.held_out = make(packed.train, recipe.train.seed), make(packed.valid, recipe.train.seed + 1)
 
     def prepare(self, run: Path, log) -> None:

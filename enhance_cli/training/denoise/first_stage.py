@@ -9,8 +9,8 @@ from enhance_cli.audio.resample import resample
 from enhance_cli.data.mixing import Mixer
 from enhance_cli.models import registry
 from enhance_cli.models.deep_filter_stream import DeepFilterStream
-from enhance_cli.models.load import load_network
 from enhance_cli.models.spec import Spec
+from enhance_cli.models.weights import load_network
 
 BATCHES_AT_ONCE = 4  # recurrent layers cost little more for many rows than for few
 

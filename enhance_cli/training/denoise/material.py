@@ -31,7 +31,9 @@ class Mixed:
         responses = rooms.load(data.rooms, rate, cache, tails=data.room_tails, log=log) if data.rooms else None
 
         def make(seed: int, held_out: bool) -> "Mixer | FirstStage":
-            mixer = Mixer(self.speech, self.noise, responses, recipe.mix, rate, seed, held_out)
+            mixer = Mixer(
+                self.speech, self.noise, rooms=responses, mix=recipe.mix, rate=rate, seed=seed, held_out=held_out
+            )
             return FirstStage(mixer, model) if model.first_stage else mixer
 
         self.train, self.valid = make(recipe.train.seed, False), make(recipe.train.seed + 1, True)
@@ -64,8 +66,8 @@ class Paired:
         for part, some in found.items():
             if line := corpus.rates_line(part, pairs.rates(some), rate):
                 log(line)
-        self.train = Pairs(found["train"], recipe.mix, rate, recipe.train.seed)
-        self.valid = Pairs(found["valid"], recipe.mix, rate, recipe.train.seed + 1)
+        self.train = Pairs(found["train"], mix=recipe.mix, rate=rate, seed=recipe.train.seed)
+        self.valid = Pairs(found["valid"], mix=recipe.mix, rate=rate, seed=recipe.train.seed + 1)
 
     def describe(self) -> dict:
         hours = lambda side: round(sum(pair.frames / pair.rate for pair in side.pairs) / 3600, 2)

@@ -32,7 +32,7 @@ class Denoising(Task):
                 f"--set model.frames_multiple={needed}",
             )
         self.lead_in = 0
-        if self.model.extractor:
+        if self.model.stream_network:
             self.lead_in = int(recipe.mix.lead_in * recipe.model.sample_rate)
             self.objective = StreamObjective(self.model, self.lead_in)
         else:

@@ -80,8 +80,8 @@ def enhance(model: Model, noisy: np.ndarray, first: np.ndarray | None = None) ->
 
     Returns (K, N), by the object that denoises files (models.windowed_denoiser). The noise is the same every time.
     """
-    if model.extractor is model.network:
-        return DeepFilterStream(model.extractor, len(noisy)).push(noisy, last=True)[: len(noisy)]
+    if model.stream_network is model.network:
+        return DeepFilterStream(model.stream_network, len(noisy)).push(noisy, last=True)[: len(noisy)]
     windowed = model.windowed(steps=None, sampler=None, sampler_args={}, guide=None, seed=0)
     span = -(-noisy.shape[1] // windowed.grid) * windowed.grid  # positions differ, and so does the noise
     enhanced: list[np.ndarray] = []

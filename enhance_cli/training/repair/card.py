@@ -16,7 +16,7 @@ def render(spec: Spec) -> str:
     used = "\n".join(f"| {s['folder']} | {s['weight']:g} | {s['held_out']:.0%} |" for s in sources)
     return f"""# {spec.name}
 
-Repairs embeddings of the extractor `{spec.extractor["id"]}` ({spec.extractor["dimension"]} numbers) that come from bad
+Repairs embeddings of the extractor `{spec.extractor_id}` ({spec.embedding_dimension} numbers) that come from bad
 recordings, in one step from time {spec.default_time:g}. Network `{spec.network}`, {data["parameters"] / 1e6:.2f} M parameters;
 process `{spec.process}`. Weights: {spec.licence}.
 

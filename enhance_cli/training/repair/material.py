@@ -6,6 +6,7 @@ Embeddings are cached in several files, so an interrupted run continues, and the
 import hashlib
 import json
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -38,9 +39,9 @@ class Material:
         responses = rooms.load(data.rooms, self.rate, cache, log=log)[0]
         kept = max(1, data.rooms // 10)
         seed = recipe.train.seed
-        make = lambda *args: Degrader(self.speech, self.noise, self.music, *args)
-        self.train = make(responses[:-kept], recipe.views, self.rate, seed)
-        self.valid = make(responses[-kept:], recipe.views, self.rate, seed + 1, True)
+        make = partial(Degrader, self.speech, self.noise, self.music, views=recipe.views, rate=self.rate)
+        self.train = make(responses=responses[:-kept], seed=seed)
+        self.valid = make(responses=responses[-kept:], seed=seed + 1, held_out=True)
 
     def describe(self) -> dict:
         hours = lambda side, clips: round(side.hours(clips, self.rate), 2)

@@ -38,7 +38,7 @@ class Repair(Task):
         super().__init__(replace(recipe, model=replace(recipe.model, frontend=None)), device)
 
     def load(self, root: Path, cache: Path, log) -> None:
-        extractor = load_extractor(self.recipe.model.extractor["id"], self.device)
+        extractor = load_extractor(self.recipe.model.extractor_id, self.device)
         self.material = Material(self.recipe, extractor, root, cache, log)
 
     def prepare(self, run: Path, log) -> None:
@@ -52,7 +52,7 @@ class Repair(Task):
 
     def example(self, size: int) -> Sequence[np.ndarray]:
         """Return arbitrary vectors, since none are embedded yet."""
-        return np.full((2, size, self.recipe.model.extractor["dimension"]), 0.1, dtype=np.float32)
+        return np.full((2, size, self.recipe.model.embedding_dimension), 0.1, dtype=np.float32)
 
     def loss(self, stage: Stage, targets: Tensor, inputs: Tensor) -> Tensor:
         """Return the loss of unit vectors (B, D)."""

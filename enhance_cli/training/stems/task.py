@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from enhance_cli.data.music import rendering, stem_folders
-from enhance_cli.data.music.stem_mixing import StemMixer
+from enhance_cli.data.music.stem_mixing import StemMix, StemMixer
 from enhance_cli.errors import UsageError
 from enhance_cli.models.spec import Spec
 from enhance_cli.models.stems import StemModel
@@ -63,7 +63,10 @@ class StemExtraction(Task):
     def load(self, root: Path, cache: Path, log) -> None:
         recipe, spec = self.recipe, self.recipe.model
         files = songs(recipe, root, cache, log)
-        make = lambda part, mix, seed: StemMixer(files[part], spec.stems, mix, spec.sample_rate, spec.level, seed)
+
+        def make(part: str, mix: StemMix, seed: int) -> StemMixer:
+            return StemMixer(files[part], spec.stems, mix=mix, rate=spec.sample_rate, level=spec.level, seed=seed)
+
         plain = replace(recipe.mix, coherent=1.0, other=0.0, speed=(1.0, 1.0), equaliser=0.0)
         seed = recipe.train.seed
         self.source, self.held_out = make("train", recipe.mix, seed), make("valid", plain, seed + 1)

@@ -114,7 +114,7 @@ def test_folders_of_stems_become_songs_with_every_stem_at_one_level(folder):
 @pytest.fixture
 def mixer(folder):
     files = stem_folders.load(["stems"], 0.3, folder, RATE, folder / "cache", lambda _: None)["train"]
-    return lambda **mix: StemMixer(files, tuple(SINES), StemMix(seconds=1.0, **mix), RATE, 0.1, 3)
+    return lambda **mix: StemMixer(files, tuple(SINES), mix=StemMix(seconds=1.0, **mix), rate=RATE, level=0.1, seed=3)
 
 
 def test_stems_sum_to_the_mix_and_batches_depend_on_their_number_alone(mixer):

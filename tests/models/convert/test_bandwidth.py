@@ -7,7 +7,7 @@ import torch
 
 from enhance_cli.errors import ModelError
 from enhance_cli.models.convert.file import convert_file, detect
-from enhance_cli.models.load import load_network
+from enhance_cli.models.weights import load_network
 from enhance_cli.networks.ap_bwe import APBWE
 from enhance_cli.networks.lavasr import LavaSR
 from tests.golden_numbers import rel_l2, wave, weights

@@ -6,7 +6,7 @@ import torch
 from enhance_cli.errors import ModelError
 from enhance_cli.models.convert.bs_roformer import convert
 from enhance_cli.models.convert.file import convert_file, detect
-from enhance_cli.models.load import load_network
+from enhance_cli.models.weights import load_network
 from enhance_cli.networks.bs_roformer import BSRoformer
 from tests.models.convert.foreign import SMALL_ROFORMER, bs_roformer
 

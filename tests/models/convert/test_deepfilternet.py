@@ -11,7 +11,7 @@ import torch
 from enhance_cli.errors import ModelError
 from enhance_cli.models import registry
 from enhance_cli.models.convert.file import convert_file, detect
-from enhance_cli.models.load import load_network
+from enhance_cli.models.weights import load_network
 from enhance_cli.networks import NETWORKS
 from tests.golden_numbers import rnormal
 

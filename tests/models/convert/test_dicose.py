@@ -11,8 +11,8 @@ import torch
 from enhance_cli.errors import ModelError
 from enhance_cli.models.convert import dicose
 from enhance_cli.models.convert.file import convert_file, detect
-from enhance_cli.models.load import load_network
 from enhance_cli.models.stems import StemModel
+from enhance_cli.models.weights import load_network
 from enhance_cli.samplers import calls
 from tests.golden_numbers import FOLDER, load, rel_l2, wave
 

@@ -6,7 +6,7 @@ import torch
 from enhance_cli.errors import ModelError
 from enhance_cli.models.convert.file import convert_file, detect
 from enhance_cli.models.convert.mel_band_roformer import convert
-from enhance_cli.models.load import load_network
+from enhance_cli.models.weights import load_network
 from enhance_cli.networks.mel_band_roformer import MelBandRoformer
 from tests.golden_numbers import FOLDER
 from tests.models.convert.foreign import SMALL_MEL_ROFORMER, mel_band_roformer

@@ -6,7 +6,7 @@ import torch
 from enhance_cli.errors import ModelError
 from enhance_cli.models.convert.file import convert_file, detect
 from enhance_cli.models.convert.scnet import convert
-from enhance_cli.models.load import load_network
+from enhance_cli.models.weights import load_network
 from enhance_cli.networks.scnet import SCNet
 from tests.golden_numbers import rel_l2
 from tests.models.convert.foreign import SMALL_SCNET, scnet

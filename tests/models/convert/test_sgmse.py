@@ -119,7 +119,15 @@ def test_front_end_process_and_steps_come_from_the_settings(tmp_path):
 @pytest.mark.parametrize("half", [False, True])
 def test_the_file_says_where_it_comes_from_and_how_precise_it_is(half, tmp_path):
     source, target = golden.FOLDER / "sgmse_tiny_classic.ckpt", tmp_path / "new" / "model.safetensors"
-    convert_file(source, "mine", target, "sgmse", "CC0-1.0", {"origin": "https://example.org/x"}, half)
+    convert_file(
+        source,
+        "mine",
+        target,
+        converter="sgmse",
+        licence="CC0-1.0",
+        origin={"origin": "https://example.org/x"},
+        half=half,
+    )
     spec = read_spec(target)
     assert (spec.name, spec.licence, spec.training["origin"]) == ("mine", "CC0-1.0", "https://example.org/x")
     assert spec.training["source_sha256"] == file_sha256(source) and spec.training["global_step"] == 1234

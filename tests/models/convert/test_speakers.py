@@ -30,7 +30,7 @@ def named(network: str, salt: str = "", prefix: str = "", **args) -> dict[str, t
 def test_the_repair_of_a_seed_file_computes_what_its_program_does(tmp_path):
     source = FOLDER / "seed_tiny.model"
     assert detect(source) == "seed"
-    spec = convert_file(source, "tiny", tmp_path / "tiny.safetensors", extractor="mine")
+    spec = convert_file(source, "tiny", tmp_path / "tiny.safetensors", extractor_id="mine")
     assert (spec.task, spec.process, spec.normalise, spec.default_time) == ("enhance-embedding", "ddpm", "unit-rms", 50)
     assert spec.extractor == {"id": "mine", "dimension": 64} and spec.samplers == ("ddim",)
     model = load_file(tmp_path / "tiny.safetensors", CPU)
@@ -113,7 +113,7 @@ def test_what_does_not_fit_is_refused_with_the_first_difference(converter, spoil
     spoil(state)
     torch.save(state, tmp_path / "x.pt")
     with pytest.raises(ModelError, match=message):
-        convert_file(tmp_path / "x.pt", "x", tmp_path / "x.safetensors", converter)
+        convert_file(tmp_path / "x.pt", "x", tmp_path / "x.safetensors", converter=converter)
     assert not (tmp_path / "x.safetensors").exists()
 
 
@@ -123,14 +123,14 @@ def test_a_file_that_would_run_code_is_refused(converter, file, tmp_path, monkey
     monkeypatch.chdir(tmp_path)
     shutil.copy(FOLDER / file, tmp_path)
     with pytest.raises(ModelError, match="refused"):
-        convert_file(tmp_path / file, "x", tmp_path / "x.safetensors", converter)
+        convert_file(tmp_path / file, "x", tmp_path / "x.safetensors", converter=converter)
     assert [path.name for path in tmp_path.iterdir()] == [file]
 
 
 def test_an_id_is_only_for_embeddings(tmp_path):
     source = FOLDER / "sgmse_tiny_classic.ckpt"
     with pytest.raises(ModelError, match="not a model of speaker embeddings"):
-        convert_file(source, "x", tmp_path / "x.safetensors", "sgmse", extractor="mine")
+        convert_file(source, "x", tmp_path / "x.safetensors", converter="sgmse", extractor_id="mine")
 
 
 def test_the_command_converts_and_describes_them(enhance, tmp_path):

@@ -7,7 +7,7 @@ from safetensors.torch import save_file
 from enhance_cli.errors import ModelError
 from enhance_cli.models.convert.file import convert_file, detect
 from enhance_cli.models.convert.tiger_dnr import convert
-from enhance_cli.models.load import load_network
+from enhance_cli.models.weights import load_network
 from enhance_cli.networks.tiger_dnr import TigerDnR
 from tests.golden_numbers import rel_l2
 from tests.models.convert.foreign import SMALL_TIGER, tiger_dnr

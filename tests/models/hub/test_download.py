@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tests.models.hub import COMMIT, LocalHub
+from tests.models.hub.local_hub import COMMIT, LocalHub
 
 REFERENCE = "hub:someone/voices/models/tiny.safetensors"
 

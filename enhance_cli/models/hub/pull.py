@@ -11,7 +11,8 @@ from datetime import date
 from pathlib import Path
 
 from enhance_cli.errors import ModelError
-from enhance_cli.models import download, folders, https, registry
+from enhance_cli.models import registry
+from enhance_cli.models.hub import download, folders, https
 from enhance_cli.models.spec import file_sha256
 
 Tell = Callable[[str], None]
@@ -82,7 +83,16 @@ def pull(
 
     origin = {"origin": source.location, "revision": revision, "restriction": source.restriction}
     origin = {key: value for key, value in origin.items() if value}
-    convert_file(original, name, entry.path, source.converter or "auto", entry.licence, origin, half, entry.extractor)
+    convert_file(
+        original,
+        name,
+        entry.path,
+        converter=source.converter or "auto",
+        licence=entry.licence,
+        origin=origin,
+        half=half,
+        extractor_id=entry.extractor_id,
+    )
     new = {"location": source.location, "revision": revision, "sha256": digest, "size": original.stat().st_size}
     new |= {"date": pin.get("date") or date.today().isoformat(), "model_sha256": file_sha256(entry.path)}
     where = folders.write_pin(name, new)

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from enhance_cli.errors import ModelError
-from enhance_cli.models import folders
+from enhance_cli.models.hub import folders
 
 if TYPE_CHECKING:
-    from enhance_cli.models import https
+    from enhance_cli.models.hub import https
 
 PREFIX = "hub:"
 URLS = ("https://", "http://")
@@ -53,7 +53,7 @@ def url_to(url: str, path: Path, progress: "https.Progress" = lambda done, total
         path.parent.mkdir(parents=True, exist_ok=True)
         with WeakFileLock(path.with_name(f".{path.name}.lock")):
             if not path.is_file():
-                from enhance_cli.models import https  # imports the whole of HTTP
+                from enhance_cli.models.hub import https  # imports the whole of HTTP
 
                 https.download(url, path, progress)
     return path
@@ -94,7 +94,7 @@ def hub_file(repo: str, file: str, revision: str | None, name: str) -> Path:
 
 
 def _unreachable(name: str) -> ModelError:
-    from enhance_cli.models import https
+    from enhance_cli.models.hub import https
 
     if https.offline():
         return ModelError(

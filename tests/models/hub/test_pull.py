@@ -9,11 +9,12 @@ import time
 import pytest
 
 from enhance_cli.errors import ModelError
-from enhance_cli.models import folders, pull, registry
-from enhance_cli.models.https import download
+from enhance_cli.models import registry
+from enhance_cli.models.hub import folders, pull
+from enhance_cli.models.hub.https import download
 from enhance_cli.models.spec import file_sha256, read_spec
 from tests import golden_numbers as golden
-from tests.models.hub import COMMIT, LocalHub
+from tests.models.hub.local_hub import COMMIT, LocalHub
 
 CHECKPOINT = (golden.FOLDER / "sgmse_tiny_classic.ckpt").read_bytes()
 DIGEST = hashlib.sha256(CHECKPOINT).hexdigest()

@@ -1,4 +1,4 @@
-"""Docstrings are plain: few free "what" clauses and semicolons. Ruff's D401 holds their first lines to the imperative."""
+"""Docstrings are plain: an imperative first, few free "what" clauses and semicolons. Ruff's D401 knows verbs, this the rest."""
 
 import ast
 import re
@@ -8,6 +8,11 @@ import enhance_cli
 
 PACKAGE = Path(enhance_cli.__file__).parent
 DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+VERBS = re.compile("Answer|Apply|Bring|Compress|Embed|Enter|Feed|Filter|Need|Offer|Pass|Process|Render|Suppress")
+OTHER_FORMS = re.compile(r"\w+(s|ing|ed|er|ion|ly)")
+OTHER_WORDS = re.compile(
+    "A|All|An|And|As|At|By|Each|Every|For|From|How|If|In|It|No|Not|Of|On|One|The|This|To|When|With"
+)
 
 
 def docstrings() -> dict[str, str]:
@@ -15,14 +20,23 @@ def docstrings() -> dict[str, str]:
     for path in sorted(PACKAGE.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, DOCUMENTED) and (text := ast.get_docstring(node)):
-                found[f"{path.relative_to(PACKAGE)}:{getattr(node, 'name', 'module')}"] = text
+                found[f"{path.relative_to(PACKAGE)}:{getattr(node, 'name', 'module')}:{len(found)}"] = text
     return found
 
 
 def test_docstrings_have_few_what_clauses_and_semicolons():
     found = docstrings()
     words = sum(len(re.findall(r"[A-Za-z']+", text)) for text in found.values())
-    for pattern, most in ((r"\bwhat\b", 1), (";", 2)):
+    for pattern, most in ((r"\bwhat\b", 1), (";", 0.3)):
         where = [name for name, text in found.items() if re.search(pattern, text, re.IGNORECASE)]
         count = sum(len(re.findall(pattern, text, re.IGNORECASE)) for text in found.values())
         assert 1000 * count / words < most, f"{pattern}: {', '.join(where)}"
+
+
+def test_docstrings_begin_with_a_verb_in_the_imperative():
+    """Return, Write, Pad: not "Returns", "Padding", "The padded", nor a name of something."""
+    first = {name: text.split()[0].rstrip(",:") for name, text in docstrings().items()}
+    ours = {name: word for name, word in first.items() if not VERBS.fullmatch(word)}
+    wrong = {name: word for name, word in ours.items() if OTHER_WORDS.fullmatch(word) or OTHER_FORMS.fullmatch(word)}
+    assert not wrong
+    assert all(re.fullmatch("[A-Z][a-z]+", word) for word in first.values())

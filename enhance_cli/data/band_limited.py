@@ -1,6 +1,6 @@
-"""Draw crops of recordings with a frequency from which on a model is to make what is there.
+"""Draw crops of recordings, each with a frequency above which a model is to make the band anew.
 
-How far the band of every recording reaches is measured, so that nobody learns from what a codec or a rate has left out.
+The end of the band of every recording is measured, so that no model learns from bands that a codec or a rate has cut.
 """
 
 from dataclasses import dataclass
@@ -56,7 +56,7 @@ class Recording:
 
 
 def measure(audio: np.ndarray, clip: Clip) -> Recording:
-    """Return what the first minute of a clip in `audio` int16 is like."""
+    """Measure the first minute of a clip in `audio` int16."""
     meter = Meter(WIDE_RATE, 1, loudness=False, band=BandMeter(WIDE_RATE))
     meter.push(_samples(audio, clip.start, min(clip.length, MEASURED_SECONDS * WIDE_RATE))[None])
     return Recording(clip, min(meter.band.edge or FULL_BAND, FULL_BAND), float(meter.active_levels[0]))

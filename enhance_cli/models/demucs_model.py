@@ -28,7 +28,7 @@ class DemucsModel:
         self.network: Any = network.to(device).eval()  # a bag has lists of networks and numbers beside its parameters
 
     def windowed(self, stems: Sequence[str], **settings: Any) -> WindowedSeparator:
-        """Return what computes windows of waveforms, with the settings of WindowedSeparator."""
+        """Return the model over windows of waveforms, with the settings of WindowedSeparator."""
         return WindowedSeparator(self, stems, **settings)
 
     def separate(

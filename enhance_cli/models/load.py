@@ -61,11 +61,11 @@ class Model(LoadedModel):
     """
 
     def windowed(self, **settings: Any) -> WindowedDenoiser:
-        """Return what computes windows of waveforms, with the settings of WindowedDenoiser."""
+        """Return the model over windows of waveforms, with the settings of WindowedDenoiser."""
         return WindowedDenoiser(self, **settings)
 
     def repairer(self, **settings: Any) -> VectorRepairer:
-        """Return what repairs blocks of embeddings, with the settings of VectorRepairer."""
+        """Return the model over blocks of embeddings, with the settings of VectorRepairer."""
         return VectorRepairer(self, **settings)
 
     def bind(

@@ -1,4 +1,4 @@
-"""Choose what computes a model: ONNX Runtime on CPUs where it can, else torch, which takes seconds to import.
+"""Choose the runtime of a model: ONNX Runtime on CPUs where it can, else torch, which takes seconds to import.
 
 torch is not imported here unless a GPU may be present.
 """

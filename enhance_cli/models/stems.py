@@ -33,7 +33,7 @@ class StemModel(LoadedModel):
     network: StemPair
 
     def windowed(self, stems: Sequence[str], **settings: Any) -> WindowedSeparator:
-        """Return what computes windows of waveforms, with the settings of WindowedSeparator."""
+        """Return the model over windows of waveforms, with the settings of WindowedSeparator."""
         return WindowedSeparator(self, stems, **settings)
 
     def bind(self, mix: Tensor, stem: str) -> tuple[Tensor, Estimate]:

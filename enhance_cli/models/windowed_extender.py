@@ -50,7 +50,7 @@ class WindowedExtender:
     def wide(
         self, windows: Sequence[np.ndarray], starts: Sequence[int], edges: Sequence[float], scales: Sequence[float]
     ) -> list[np.ndarray]:
-        """Return windows (C, n) with a band above the edge, at their own level. What is below is not to be used.
+        """Return windows (C, n) with a band above the edge, at their own level. Callers take the band below from the recording.
 
         Args:
             windows: (C, n) each, as they are in the file.

@@ -4,7 +4,7 @@ denoising           forward(x, y, t): state and noisy spectrogram, time -> the q
   with memory       forward(spectra, state) -> clean spectra and the new state (models.spectral_stream)
 repair              the same with speaker embeddings
 stems               extract(mix, label) -> first estimate. forward(x, t, label, features) -> refined estimate
-bandwidth           forward(levels, known) -> levels, peakiness; or forward(wave) -> wave with a wider band
+bandwidth           forward(levels, known) -> levels, peakiness, or forward(wave) -> wave with a wider band
 parts of these      autoencoder_kl, latent_unet, and the vocoders hifigan and bigvgan_sr
 speaker embeddings  forward(waves) -> embeddings
 sound classes       forward(audio) -> probabilities

@@ -141,7 +141,7 @@ class ResBlock(nn.Module):
 
 
 class Attention(nn.Module):
-    """Add to each position of (B, C, T, M) what it finds at all others, by one head."""
+    """Add to each position of (B, C, T, M) a weighted mean of all others, by one head of attention."""
 
     def __init__(self, channels: int):
         super().__init__()

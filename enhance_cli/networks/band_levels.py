@@ -59,7 +59,7 @@ class BandLevels(nn.Module):
 
 
 class Block(nn.Module):
-    """Add to (B, C, T) what a convolution over frames and one over channels make of it."""
+    """Add to (B, C, T) its convolution over frames, followed by one over channels."""
 
     def __init__(self, width: int, dilation: int):
         super().__init__()

@@ -134,7 +134,7 @@ class BandSplitConv(nn.Module):
     def real_body(
         self, spectra: list[Tensor], embedding: Tensor, maps: list[Tensor] | None
     ) -> tuple[Tensor, list[Tensor]]:
-        """Return what `body` returns, for spectra and with masks as real and imaginary parts (..., 2)."""
+        """Return the results of `body`, for spectra and with masks as real and imaginary parts (..., 2)."""
         heard = torch.cat([compressed(spectrum) for spectrum in spectra], dim=-1)  # (B, T, F - 1, 2S)
         parts = heard.split([width * count for width, count in self.bands], dim=2)
         h = torch.cat(

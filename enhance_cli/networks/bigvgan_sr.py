@@ -1,7 +1,7 @@
 """Define FlashSR's vocoder: BigVGAN (Lee et al., 2023) that sees the narrow wave besides the log mel spectrum.
 
 157 M parameters, 3,109 GFLOP for 5.12 s. The wave is brought down to the rate of each stage and added there. Between the
-convolutions are periodic functions at twice the rate, so that what they make above half the rate is filtered off again.
+convolutions are periodic functions at twice the rate, so that overtones above half the rate are filtered off again.
 A sample depends on 14 frames of the spectrum and on 10 of the wave, on either side.
 """
 

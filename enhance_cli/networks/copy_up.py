@@ -1,6 +1,6 @@
 """Define spectral copy-up without any weights: the levels above a band fall by a fixed slope from that of its top octave.
 
-It is what a trained network must beat (networks.band_levels has the same form).
+A trained network must beat it (networks.band_levels has the same form).
 """
 
 import torch

@@ -218,7 +218,7 @@ class DPDFNet(nn.Module):
         return erb[:, None], spec.movedim(3, 1), {"level": level[:, -1], "magnitude": magnitude[:, -1]}
 
     def estimate(self, erb: Tensor, spec: Tensor, state: State) -> tuple[Tensor, Tensor, Tensor, State]:
-        """Return for the features of T frames what belongs to the frames two before.
+        """Return the gains and filters of T frames, from features that are two frames ahead of them.
 
         Returns:
             gains (B, T, F) in 0..1, taps (B, T, D, 5, 2), oldest first, local SNR (B, T) in dB, and the new state.

@@ -1,6 +1,6 @@
 """Define the transformer over the positions of a map that latent U-Nets have (Rombach et al., 2022), with or without a context.
 
-A block is two attentions and a feed-forward layer, each added to what it reads. The first attention is over the map itself, the
+A block is two attentions and a feed-forward layer, each added to its input. The first attention is over the map itself, the
 second over the tokens of a context if there is one. Maps are (B, C, H, W), contexts (B, L, D), their masks (B, L).
 """
 

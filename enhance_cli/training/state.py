@@ -23,8 +23,8 @@ class MovingAverage:
     """Keep an exponential moving average of all parameters and buffers, with a warm-up so that early steps count.
 
     It is stored in `averaged`, a copy of the network before it is trained. With `start_share` it is the average of
-    networks between that one and the one that is trained: it keeps more of what the first one knew of other recordings
-    (Wortsman et al., 2022, "Robust fine-tuning of zero-shot models").
+    networks between that one and the one that is trained: it keeps more of the first one's knowledge of other
+    recordings (Wortsman et al., 2022, "Robust fine-tuning of zero-shot models").
     """
 
     def __init__(self, averaged: torch.nn.Module, start_share: float = 0.0):

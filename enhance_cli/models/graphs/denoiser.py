@@ -1,4 +1,4 @@
-"""Run denoising models by ONNX Runtime and NumPy: what models.load, models.windowed_denoiser and DeepFilterNet do in torch.
+"""Run denoising models by ONNX Runtime and NumPy, as models.load, models.windowed_denoiser and DeepFilterNet do in torch.
 
 Only the deterministic sampler of bridges is here, since the noise that others draw comes from torch's generators.
 """
@@ -46,7 +46,7 @@ class GraphDenoiserModel:
         self.stream_network = None if stream is None else GraphFrames(stream)
 
     def windowed(self, **settings: Any) -> "GraphDenoiser":
-        """Return what computes windows of waveforms, with the settings of GraphDenoiser."""
+        """Return the model over windows of waveforms, with the settings of GraphDenoiser."""
         assert self.graph is not None and self.frontend is not None  # networks that run in windows have both
         return GraphDenoiser(self.spec, self.graph, self.process, self.frontend, **settings)
 

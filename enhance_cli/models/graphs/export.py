@@ -186,7 +186,7 @@ def graph_of(name: str, network: nn.Module, *, weights: bool) -> "ModelProto":
 
 
 def _rename(graph: "ModelProto", network: nn.Module) -> None:
-    """Name the weights as the network does, without the prefix of a wrapper, and drop what only describes."""
+    """Name the weights as the network does, without the prefix of a wrapper, and drop the descriptions."""
     del graph.graph.value_info[:]
     graph.doc_string = ""
     for initializer in graph.graph.initializer:

@@ -24,8 +24,8 @@ NO_FOLDER = os.devnull  # where weights outside a graph are looked for: nowhere
 class Graph:
     """Hold a graph that is ready to run, from several threads at once.
 
-    `facts`: what the header of a model does not say, such as "receptive_field" and "parameters". `metadata`: all of the
-    file's.
+    `facts`: properties of the network beyond the model's header, such as "receptive_field" and "parameters".
+    `metadata`: all of the file's.
     """
 
     def __init__(self, graph: bytes, name: str, *, weights: Mapping[str, np.ndarray] | None = None, threads: int = 1):

@@ -47,7 +47,7 @@ def read_metadata(path: Path) -> dict[str, str]:
 def _fields(file: BinaryIO, size: int) -> Iterator[tuple[int, bytes]]:
     """Yield the number and the bytes of the fields of a message of `size` bytes. The graph is skipped.
 
-    Raises ValueError for what is no message.
+    Raises ValueError for bytes that are no message.
     """
     while file.tell() < size:
         number, wire_type = divmod(_varint(file), 8)

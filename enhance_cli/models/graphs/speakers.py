@@ -1,5 +1,6 @@
-"""Embed speakers and repair embeddings by ONNX Runtime and NumPy: what models.extractor and models.vector_repairer do in
-torch, without draws of noise.
+"""Embed speakers and repair embeddings by ONNX Runtime and NumPy, without draws of noise.
+
+models.extractor and models.vector_repairer do the same in torch.
 """
 
 from typing import Any
@@ -51,7 +52,7 @@ class GraphRepairModel:
         self.spec, self.graph, self.threads, self.device = spec, graph, threads, CPU()
 
     def repairer(self, **settings: Any) -> "GraphRepairer":
-        """Return what repairs blocks of embeddings, with the settings of GraphRepairer."""
+        """Return the model over blocks of embeddings, with the settings of GraphRepairer."""
         return GraphRepairer(self.spec, self.graph, **settings)
 
 

@@ -1,4 +1,4 @@
-"""Run stem models by ONNX Runtime and NumPy: what models.stems and models.windowed_separator do in torch.
+"""Run stem models by ONNX Runtime and NumPy, as models.stems and models.windowed_separator do in torch.
 
 Only extractors that make masks for all stems in one pass are here, without refinement.
 """
@@ -28,7 +28,7 @@ class GraphStemModel:
         self.spec, self.graph, self.device = spec, graph, CPU()
 
     def windowed(self, stems: Sequence[str], **settings: Any) -> "GraphSeparator":
-        """Return what computes windows of waveforms, with the settings of GraphSeparator."""
+        """Return the model over windows of waveforms, with the settings of GraphSeparator."""
         return GraphSeparator(self.spec, self.graph, stems, **settings)
 
     def windows_at_once(self, threads: int | None) -> int:

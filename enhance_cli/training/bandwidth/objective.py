@@ -1,6 +1,7 @@
 """Compare the levels of bands that a network makes with those of the recording: frame by frame, and of the whole crop.
 
-All in dB. The median of what may be there is best for frames, and the total keeps loud moments, which are few, at their level.
+All in dB. The median of all that may be there is best for frames, and the total keeps loud moments, which are few, at
+their level.
 """
 
 import torch

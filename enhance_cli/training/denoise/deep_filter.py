@@ -60,6 +60,6 @@ def to_16k(wave: Tensor) -> Tensor:
 
 
 def level_above_8k(wave: Tensor) -> Tensor:
-    """Return the RMS (B,) of what waveforms (B, N) at 48 kHz hold above 8.2 kHz."""
+    """Return the RMS (B,) of waveforms (B, N) at 48 kHz above 8.2 kHz."""
     power = torch.fft.rfft(wave).abs().square() * (2 / wave.shape[1] ** 2)
     return power[:, int(8200 / erb.RATE * wave.shape[1]) :].sum(dim=1).sqrt()

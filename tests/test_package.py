@@ -1,6 +1,8 @@
 """The wheel that users install holds everything: it denoises from an empty folder, far from the source tree."""
 
 import os
+import re
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -16,12 +18,15 @@ ROOT = Path(__file__).parents[1]
 NOISY = ROOT / "tests" / "audio_files" / "noisy_speech.flac"
 
 
+def build(root: Path, folder: Path) -> Path:
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
+    subprocess.run(command, cwd=root, check=True, capture_output=True)
+    return next(folder.glob("*.whl"))
+
+
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
-    return next(folder.glob("*.whl"))
+    return build(ROOT, tmp_path_factory.mktemp("wheel"))
 
 
 def test_the_wheel_is_small_and_complete(wheel):
@@ -42,6 +47,20 @@ def test_the_wheel_is_small_and_complete(wheel):
     assert any(name.endswith(".data/data/share/man/man1/enhance.1") for name in names), "`man enhance` finds nothing"
     assert any(name.endswith("licenses/LICENSE_weights") for name in names)
     assert wheel.stat().st_size < 40e6
+
+
+def test_the_image_installs_the_same_package(wheel, tmp_path):
+    """The build needs a Docker daemon and its base image; this copies as the Dockerfile does, and builds from that alone."""
+    for line in re.findall(r"^COPY (.*)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE):
+        *sources, target = line.split()
+        (tmp_path / "src" / target).mkdir(parents=True, exist_ok=True)
+        for source in sources:
+            if (ROOT / source).is_dir():  # COPY takes what is in it
+                shutil.copytree(ROOT / source, tmp_path / "src" / target, dirs_exist_ok=True)
+            else:
+                shutil.copy(ROOT / source, tmp_path / "src" / target)
+    copied = build(tmp_path / "src", tmp_path / "wheel")
+    assert zipfile.ZipFile(copied).namelist() == zipfile.ZipFile(wheel).namelist()
 
 
 def test_the_installed_wheel_denoises_with_every_shipped_model(wheel, tmp_path):

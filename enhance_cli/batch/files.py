@@ -7,7 +7,6 @@ arrays, full scale is 1.
 """
 
 import contextlib
-import math
 import os
 import stat
 from collections.abc import Callable, Iterator
@@ -25,19 +24,20 @@ from enhance_cli.audio.film_formats import with_bitrate
 from enhance_cli.audio.formats import FILMS, Film, loses_bits
 from enhance_cli.audio.gap_meter import GapMeter
 from enhance_cli.audio.gaps import Gap
-from enhance_cli.audio.info import LOSSY, AudioInfo, depth
+from enhance_cli.audio.info import LOSSY, AudioInfo
 from enhance_cli.audio.level import Meter
 from enhance_cli.audio.mark import MARK, read_mark, write_mark
 from enhance_cli.audio.read import AudioFile, only_channels, open_audio
 from enhance_cli.audio.resample import Resampler, resampled_length
 from enhance_cli.audio.tags import copy_tags
 from enhance_cli.audio.wave_facts import Change
-from enhance_cli.audio.write import AudioWriter, OutputFormat, as_read
+from enhance_cli.audio.write import OutputFormat
 from enhance_cli.batch.file_options import FileOptions
-from enhance_cli.batch.film import format_of, titled
+from enhance_cli.batch.film import format_of
 from enhance_cli.batch.gain import FLOATS, choose_gain, decibels
 from enhance_cli.batch.inputs import STDIN
-from enhance_cli.batch.job import Job
+from enhance_cli.batch.job import LocalJob
+from enhance_cli.batch.result import Result, band_fields, level_fields, rounded
 from enhance_cli.batch.safety.atomic import STDOUT, atomic, spool_pipe, spool_stdin
 from enhance_cli.batch.safety.changes import check_unchanged, folders_watched, state
 from enhance_cli.batch.spool import BLOCK, IN_MEMORY, Spool
@@ -48,12 +48,12 @@ Transform = Callable[[Blocks, int, int, Meter], Blocks]
 """`process(blocks, rate, channels, level)`: blocks (C, n) in, blocks (C, m) out, as many samples out as in;
 `level` has measured the whole file. With K `parts` it gives (K C, m), each part's channels together."""
 
-MISSED = 0.05  # LU by which what a lossy codec made of a file may miss the loudness that was asked for
 FILMS_MARKED_BEFORE = ("MKV", "WEBM", "MOV", "AVI")  # or that have no place for a mark
+OWN_RESULT = "this is an output of an earlier run", "give another folder with -o to do it once more"
 CALL_RATE = 8000  # Hz: stereo at this rate comes from telephone systems
 
 
-def enhance_file(job: Job, process: Transform, options: FileOptions = FileOptions()) -> dict[str, Any]:
+def enhance_file(job: LocalJob, process: Transform, options: FileOptions = FileOptions()) -> dict[str, Any]:
     """Transform one file by `process`, write the result, and return the measured fields of its `Record`.
 
     Parts that are in the job are written, all or none, with one gain for all. Raises AudioError for input that cannot
@@ -61,112 +61,97 @@ def enhance_file(job: Job, process: Transform, options: FileOptions = FileOption
     cannot be written, NothingToDo for an output of an earlier run. In all cases nothing is left at the target.
     """
     source = _regular(job.source)
-    if job.beside and options.command and read_mark(source) == options.command:
-        raise NothingToDo("this is an output of an earlier run", "give another folder with -o to do it once more")
+    own_mark = options.command if job.beside else ""  # of results that lie beside their inputs
+    if own_mark and read_mark(source) == own_mark:
+        raise NothingToDo(*OWN_RESULT)
     before_reading = state(source)
     with (
         _errors_in_the_users_names(job, source, before_reading),
         _opened(source, job, options) as audio,
-        contextlib.ExitStack() as temporary,
+        contextlib.ExitStack() as stack,
     ):
-        if job.beside and options.command and audio.info.tags.get(MARK) == options.command:
-            raise NothingToDo("this is an output of an earlier run", "give another folder with -o to do it once more")
         info = audio.info
+        if own_mark and info.tags.get(MARK) == own_mark:
+            raise NothingToDo(*OWN_RESULT)
         fmt = None if options.extend else format_of(job, source, audio, options)  # refused before any work
         # On the disk of the target: the usual folder for temporary files may be small, or memory.
         folder = None if job.target == STDOUT else job.target.parent
-        copy = temporary.enter_context(Spool(folder)) if info.container in FILMS.values() else None
+        copy = stack.enter_context(Spool(folder)) if info.container in FILMS.values() else None
         before, blocks = _measured(audio, options, copy)
         rate = before.band.wide_rate if before.band else info.rate  # of the transform
         if fmt is None:
             wanted_rate = options.sample_rate or (None if rate == info.rate else rate)
             fmt = format_of(job, source, audio, replace(options, sample_rate=wanted_rate))
-        dither = options.dither == "tpdf" and not options.last_part_absorbs_rounding and loses_bits(info, fmt)
-        fmt = replace(fmt, chapters=cut(info.chapters, options.start, options.duration), dither=dither)
-        if fmt.film is not None:
-            fmt = with_bitrate(fmt, info, audio.bitrate)
-        wanted = options.loudness is not None
-        names = options.parts or ("",)
-        heard = options.measure or wanted
-        band = BandMeter(fmt.rate) if options.extend else None
-        after = {
-            n: Meter(fmt.rate, info.channels, heard, true_peak=wanted, layout=info.layout, band=band) for n in names
-        }
-        with contextlib.ExitStack() as stack:
-            unfinished = {name: stack.enter_context(atomic(path)) for name, path in job.parts or [("", job.target)]}
-            stack.enter_context(folders_watched(job.targets))
-            with Spool(folder) as spool:
-                blocks = _at_rate(blocks, info.rate, rate, info.channels)
-                cleaned = process(blocks, rate, info.channels, before)
-                cleaned = _checked(cleaned, job.source, rate, resampled_length(before.frames, info.rate, rate))
-                for block in _at_rate(cleaned, rate, fmt.rate, len(names) * info.channels):
-                    for meter, rows in zip(after.values(), np.split(block, len(names))):
-                        meter.push(rows)
-                    spool.write(block)
-                gain, level_notes = choose_gain(before, list(after.values()), fmt, options.loudness, options.true_peak)
-                heard_notes = audio.notes if fmt.film is None else [*info.notes, *audio.findings.notes]
-                notes = [*heard_notes, *fmt.notes, *level_notes, *(before.band.notes if before.band else [])]
-                notes += before.gaps.notes if before.gaps else []
-                frames = after[names[0]].frames
-                _write(spool, unfinished, names, fmt, info, frames, gain, options.last_part_absorbs_rounding)
-                heard_after = None
-                if wanted and fmt.subtype in LOSSY and len(names) == 1 and after[names[0]].loudness is not None:
-                    aim = after[names[0]].loudness + decibels(gain)
-                    (path,) = unfinished.values()
-                    heard_after = _loudness_of(path, fmt.film)
-                    for _ in range(2):  # the codec has changed it
-                        if heard_after is None or abs(heard_after - aim) <= MISSED:
-                            break
-                        gain *= 10 ** ((aim - heard_after) / 20)
-                        _write(
-                            spool,
-                            unfinished,
-                            names,
-                            fmt,
-                            info,
-                            frames,
-                            gain,
-                            options.last_part_absorbs_rounding,
-                        )
-                        heard_after = _loudness_of(path, fmt.film)
-                if options.parts and fmt.subtype in LOSSY and len(unfinished) > 1:
-                    notes.append(
-                        f"{fmt.container} is lossy: the outputs add up to the input but for what its codec loses"
-                    )
-            tags_lost: list[str] = []
-            for (name, path), target in zip(unfinished.items(), job.targets):
-                level = after[name].loudness
-                change = Change(
-                    options.start, frames / fmt.rate, fmt.bits or depth(fmt.subtype), decibels(gain),
-                    None if level is None else level + decibels(gain),
-                )  # fmt: skip
-                if fmt.film is None:
-                    tags_lost = copy_tags(source, path, options.start, info=info, change=change)
-                if options.command and fmt.container not in FILMS_MARKED_BEFORE:
-                    write_mark(path, options.command)
-                _check_written(path, target, fmt, frames)
-            check_unchanged(source, before_reading)
+        fmt = _completed(fmt, audio, options)
+        unfinished = {name: stack.enter_context(atomic(path)) for name, path in job.parts or [("", job.target)]}
+        stack.enter_context(folders_watched(job.targets))
+        with Spool(folder) as spool:
+            result = Result(spool, info, fmt, options)
+            blocks = process(_at_rate(blocks, info.rate, rate, info.channels), rate, info.channels, before)
+            blocks = _checked(blocks, job.source, rate, resampled_length(before.frames, info.rate, rate))
+            result.fill(_at_rate(blocks, rate, fmt.rate, len(result.names) * info.channels))
+            meters = list(result.levels.values())
+            gain, level_notes = choose_gain(before, meters, fmt, options.loudness, options.true_peak)
+            gain, loudness = result.write(unfinished, gain)
+        tags_lost: list[str] = []
+        for (name, path), target in zip(unfinished.items(), job.targets):
+            tags_lost = _add_tags(path, source, info, fmt, options, result.change(name, gain))
+            _check_written(path, target, fmt, result.frames)
+        check_unchanged(source, before_reading)
     if options.plot:
         for target in job.targets:
             _plot(source, target, fmt.film)
-    measured = {"seconds_audio": round(before.frames / info.rate, 3), "rate": info.rate, "channels": info.channels}
-    measured |= {f"{name}_before": value for name, value in _level(before, 1.0).items()}
-    measured |= {"gain": _rounded(decibels(gain)), "notes": notes, "tags_lost": tags_lost}
+    notes = [*(audio.notes if fmt.film is None else (*info.notes, *audio.findings.notes)), *fmt.notes, *level_notes]
+    notes += before.band.notes if before.band else []
+    notes += before.gaps.notes if before.gaps else []
+    if options.parts and fmt.subtype in LOSSY and len(unfinished) > 1:
+        notes.append(f"{fmt.container} is lossy: the outputs add up to the input but for what its codec loses")
+    fields: dict[str, Any] = {"rate": info.rate, "channels": info.channels, "notes": notes, "tags_lost": tags_lost}
+    fields["seconds_audio"] = round(before.frames / info.rate, 3)
     if fmt.film is not None:
-        measured["new_track"] = new_track(fmt.film)
-    if before.band and band:
-        measured |= _bands(before.band, band, gain)
+        fields["new_track"] = new_track(fmt.film)
     if before.gaps:
-        measured["gaps"] = before.gaps.record()
-    results = {name: _level(after[name], gain) for name in unfinished}
-    if heard_after is not None:
-        results[""]["loudness"] = _rounded(heard_after)
-    if options.parts:
-        return measured | {"parts": results}
-    return measured | {f"{name}_after": value for name, value in results[""].items()}
+        fields["gaps"] = before.gaps.record()
+    return fields | _levels(before, result, list(unfinished), gain, loudness)
 
 
-def find_gaps(job: Job, options: FileOptions) -> tuple[list[Gap], str]:
+def _levels(before: Meter, result: Result, written: list[str], gain: float, loudness: float | None) -> dict[str, Any]:
+    """Return the fields of a record about the levels and bands of the input and of the parts that were `written`.
+
+    `loudness`: that of a single file in LUFS if it was read back.
+    """
+    levels = {name: level_fields(result.levels[name], gain) for name in written}
+    if loudness is not None:
+        levels[result.names[0]]["loudness"] = rounded(loudness)
+    fields: dict[str, Any] = {"gain": rounded(decibels(gain))}
+    fields |= {f"{name}_before": value for name, value in level_fields(before).items()}
+    if before.band and result.band:
+        fields |= band_fields(before.band, result.band, gain)
+    if result.names == ("",):
+        return fields | {f"{name}_after": value for name, value in levels[""].items()}
+    return fields | {"parts": levels}
+
+
+def _completed(fmt: OutputFormat, audio: AudioFile, options: FileOptions) -> OutputFormat:
+    """Return the format with dither, chapters and, for a video, the bit rate of its old sound, which has been read."""
+    dither = options.dither == "tpdf" and not options.last_part_absorbs_rounding and loses_bits(audio.info, fmt)
+    fmt = replace(fmt, chapters=cut(audio.info.chapters, options.start, options.duration), dither=dither)
+    return fmt if fmt.film is None else with_bitrate(fmt, audio.info, audio.bitrate)
+
+
+def _add_tags(
+    path: Path, source: Path, info: AudioInfo, fmt: OutputFormat, options: FileOptions, change: Change
+) -> list[str]:
+    """Copy the tags of the input to a finished file, and mark it. Returns the tags that are lost."""
+    lost: list[str] = []
+    if fmt.film is None:  # videos get them as they are written
+        lost = copy_tags(source, path, options.start, info=info, change=change)
+    if options.command and fmt.container not in FILMS_MARKED_BEFORE:
+        write_mark(path, options.command)
+    return lost
+
+
+def find_gaps(job: LocalJob, options: FileOptions) -> tuple[list[Gap], str]:
     """Return the gaps of a file that `enhance_file` would fill, and them in the form of --gaps. Raises as it does."""
     source = _regular(job.source)
     with _errors_in_the_users_names(job, source, state(source)), _opened(source, job, options) as audio:
@@ -187,7 +172,7 @@ def _regular(source: Path) -> Path:
     return source
 
 
-def _opened(source: Path, job: Job, options: FileOptions) -> AudioFile:
+def _opened(source: Path, job: LocalJob, options: FileOptions) -> AudioFile:
     """Open the track and the channels of an input that are asked for."""
     audio = open_audio(source, job.track or options.track)
     if options.channels is not None:
@@ -196,58 +181,6 @@ def _opened(source: Path, job: Job, options: FileOptions) -> AudioFile:
         note = "two channels, perhaps the two sides of a call: --channel N takes one of them, --channel mix their mean"
         audio.info = replace(audio.info, notes=(*audio.info.notes, note))
     return audio
-
-
-def _loudness_of(path: Path, film: Film | None) -> float | None:
-    """Return the integrated loudness of a finished file in LUFS, of its new sound track if it is a film."""
-    with open_audio(path, None if film is None else str(new_track(film))) as audio:
-        meter = Meter(audio.info.rate, audio.info.channels, layout=audio.info.layout)
-        for block in audio.blocks(BLOCK):
-            meter.push(block)
-        return meter.loudness
-
-
-def _level(meter: Meter, gain: float) -> dict[str, float | None]:
-    """Return the level fields of a record for the measured signal, made `gain` times as loud."""
-    return {
-        "loudness": _rounded(meter.loudness, decibels(gain)),
-        "peak": _rounded(decibels(meter.peak * gain)),
-        "noise_floor": _rounded(meter.noise_floor, decibels(gain)),
-    }
-
-
-def _bands(before: BandMeter, after: BandMeter, gain: float) -> dict[str, Any]:
-    """Return the fields of a record about the band of the input and of the output, and the level of what was made above."""
-    made = 10 * math.log10(before.made_power) + decibels(gain) if before.made_power else None
-    edges = {"cutoff_before": before.edge or before.rate / 2, "cutoff_after": after.edge or after.rate / 2}
-    return {name: _rounded(edge) for name, edge in edges.items()} | {"made_level": _rounded(made)}
-
-
-def _write(
-    spool: Spool,
-    unfinished: dict[str, Path],
-    names: tuple[str, ...],
-    fmt: OutputFormat,
-    info: AudioInfo,
-    frames: int,
-    gain: float,
-    last_part_absorbs_rounding: bool,
-) -> None:
-    """Write those of the spool's `names` that are among the `unfinished` files, `gain` times as loud."""
-    channels = info.channels
-    with contextlib.ExitStack() as stack:
-        writers = {
-            name: stack.enter_context(AudioWriter(path, titled(fmt, info, name), channels, frames))
-            for name, path in unfinished.items()
-        }
-        for block in spool.blocks():
-            block = block if gain == 1.0 else block * block.dtype.type(gain)
-            pieces = dict(zip(names, np.split(block, len(names))))
-            if last_part_absorbs_rounding:
-                total = block.reshape(len(names), channels, -1).sum(axis=0, dtype=np.float64)
-                pieces[names[-1]] = total - sum(as_read(pieces[name], fmt) for name in names[:-1])
-            for name, writer in writers.items():
-                writer.write(pieces[name])
 
 
 def _blocks(audio: AudioFile, options: FileOptions) -> Blocks:
@@ -271,7 +204,8 @@ def _measured(audio: AudioFile, options: FileOptions, copy: Spool | None) -> tup
     layout = audio.info.layout
     meter = Meter(audio.info.rate, audio.info.channels, loudness=loudness, layout=layout, band=band, gaps=gaps)
     most = max(IN_MEMORY, audio.info.path.stat().st_size) if copy else IN_MEMORY
-    kept, size = [], 0
+    kept: list[np.ndarray] = []
+    size = 0
     for block in _blocks(audio, options):
         meter.push(block)
         size += block.nbytes
@@ -322,7 +256,7 @@ def _check_written(unfinished: Path, target: Path, fmt: OutputFormat, expected: 
 
 
 @contextlib.contextmanager
-def _errors_in_the_users_names(job: Job, source: Path, before: tuple[int, int] | None) -> Iterator[None]:
+def _errors_in_the_users_names(job: LocalJob, source: Path, before: tuple[int, int] | None) -> Iterator[None]:
     """Make errors name the files that the user knows, not the temporary ones.
 
     An error that follows from a changed input says so.
@@ -353,7 +287,3 @@ def _plot(source: Path, target: Path, film: Film | None) -> None:
     except OSError as error:
         message = f"{target}: written, but its picture was not ({error.strerror})"
         raise AudioError(message, "run again without --plot") from error
-
-
-def _rounded(value: float | None, shift: float = 0.0) -> float | None:
-    return None if value is None or not math.isfinite(value) else round(float(value) + shift, 2)

@@ -30,3 +30,16 @@ class Job:
     def targets(self) -> tuple[Path | StoredFile, ...]:
         """Return all outputs of this job."""
         return tuple(path for _, path in self.parts) or (self.target,)
+
+
+@dataclass(frozen=True)
+class LocalJob(Job):
+    """Describe a job whose files are all on this machine, those of object storage by copies."""
+
+    source: Path
+    target: Path
+    parts: tuple[tuple[str, Path], ...] = ()
+
+    @property
+    def targets(self) -> tuple[Path, ...]:
+        return tuple(path for _, path in self.parts) or (self.target,)

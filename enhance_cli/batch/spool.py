@@ -20,8 +20,8 @@ class Spool:
     def __init__(self, folder: Path | None):
         while folder is not None and not folder.is_dir():
             folder = folder.parent
-        place = None if folder is None else str(folder)
-        self._file = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY, dir=place)  # noqa: SIM115 - closed by `close`
+        where = None if folder is None else str(folder)
+        self._file = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY, dir=where)  # noqa: SIM115 - closed by `close`
         self._shape: tuple[int, np.dtype] | None = None
 
     def write(self, block: np.ndarray) -> None:

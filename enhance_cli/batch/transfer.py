@@ -1,42 +1,34 @@
 """Do a job of stored files on local ones: fetch the source first, put the results at the end."""
 
 import contextlib
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from pathlib import Path
 
-from enhance_cli.batch.job import Job
+from enhance_cli.batch.job import Job, LocalJob
 from enhance_cli.batch.safety.temporary import temporary_folder
 from enhance_cli.batch.storage import StoredFile, fetch, put
 from enhance_cli.errors import EnhanceError
 
 
 @contextlib.contextmanager
-def fetched(job: Job) -> Iterator[Job]:
-    """Provide the job with local files in place of stored ones. A job without stored files is returned unchanged.
+def fetched(job: Job) -> Iterator[LocalJob]:
+    """Provide the job with local files in place of stored ones, which are fetched.
 
     The files at the targets when the block ends well are sent to storage. Raises AudioError if something cannot be
     fetched or put. Errors of the block name the files as the job does.
     """
     stored = dict.fromkeys(file for file in (job.source, *job.targets) if isinstance(file, StoredFile))
-    if not stored:
-        yield job
-        return
-    with temporary_folder() as temporary:
+    with contextlib.ExitStack() as stack:
         local: dict[StoredFile, Path] = {}
-        for number, file in enumerate(stored):
-            folder = temporary / str(number)  # one each: two files may differ in their folders only
+        for number, file in enumerate(stored):  # a folder each: two files may differ in their folders only
+            folder = stack.enter_context(temporary_folder()) / str(number)
             folder.mkdir()
             local[file] = folder / file.name
-
-        def here(file: Path | StoredFile) -> Path:
-            return local[file] if isinstance(file, StoredFile) else file
-
         if isinstance(job.source, StoredFile):
-            fetch(job.source, here(job.source))
+            fetch(job.source, local[job.source])
         try:
-            parts = tuple((name, here(file)) for name, file in job.parts)
-            yield replace(job, source=here(job.source), target=here(job.target), parts=parts)
+            yield _with_local_files(job, local)
         except EnhanceError as error:
             for file, path in local.items():
                 error.message = error.message.replace(str(path), str(file))
@@ -45,3 +37,12 @@ def fetched(job: Job) -> Iterator[Job]:
             if isinstance(target, StoredFile):
                 for path in sorted(local[target].parent.iterdir()):  # the picture of --plot too
                     put(path, target.with_name(path.name))
+
+
+def _with_local_files(job: Job, local: Mapping[StoredFile, Path]) -> LocalJob:
+    def here(file: Path | StoredFile) -> Path:
+        return local[file] if isinstance(file, StoredFile) else file
+
+    values = {field.name: getattr(job, field.name) for field in fields(job)}
+    values |= {"source": here(job.source), "target": here(job.target)}
+    return LocalJob(**values | {"parts": tuple((name, here(file)) for name, file in job.parts)})

@@ -6,7 +6,7 @@ from typing import Any
 
 from enhance_cli.batch.file_options import FileOptions
 from enhance_cli.batch.files import Transform, enhance_file
-from enhance_cli.batch.job import Job
+from enhance_cli.batch.job import Job, LocalJob
 from enhance_cli.batch.outcome import JobFunction
 from enhance_cli.batch.transfer import fetched
 from enhance_cli.errors import AudioError
@@ -53,7 +53,7 @@ class WorkerSpec:
         return with_remote_files(lambda job: enhance_file(job, transform, options))
 
 
-def with_remote_files(function: JobFunction) -> JobFunction:
+def with_remote_files(function: Callable[[LocalJob], Mapping[str, Any]]) -> JobFunction:
     """Return `function`, which knows local files only, for jobs on files in object storage too."""
 
     def fetching(job: Job) -> Mapping[str, Any]:

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from enhance_cli.audio.level import Meter
+from enhance_cli.audio.read import open_audio
 from enhance_cli.batch.backends.threads import run
 from enhance_cli.batch.files import FileOptions, enhance_file
 from enhance_cli.batch.inputs import expand
@@ -80,6 +82,18 @@ def test_only_what_is_missing_is_written_and_results_are_no_inputs(inside):
     assert records[0].outputs == {"high": "a_high.wav"} and records[0].output is None
     assert list(records[0].parts) == ["high"]
     assert (inside / "a_low.wav").stat().st_mtime_ns == before and (inside / "a_high.wav").exists()
+
+
+def test_a_single_part_in_a_lossy_format_has_the_loudness_that_was_asked_for(inside):
+    (job,) = plan_parts(expand(["a.wav"]), ["low"], "a.mp3")
+    halve = lambda blocks, rate, channels, level: (block / 2 for block in blocks)
+    fields = enhance_file(job, halve, FileOptions(parts=("low",), loudness=-20.0, bit_depth=None))
+    with open_audio(job.target) as audio:
+        meter = Meter(audio.info.rate, audio.info.channels, layout=audio.info.layout)
+        for block in audio.blocks():
+            meter.push(block)
+    assert fields["parts"]["low"]["loudness"] == pytest.approx(meter.loudness, abs=0.01)
+    assert meter.loudness == pytest.approx(-20.0, abs=0.1)
 
 
 def test_all_parts_appear_or_none(inside):

@@ -1,0 +1,136 @@
+"""Hold the result of a file until its gain is known, then write it: to one file, or to one for each of its parts."""
+
+import contextlib
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from enhance_cli.audio.band_edge import BandMeter
+from enhance_cli.audio.film import new_track
+from enhance_cli.audio.formats import Film
+from enhance_cli.audio.info import LOSSY, AudioInfo, depth
+from enhance_cli.audio.level import Meter
+from enhance_cli.audio.read import open_audio
+from enhance_cli.audio.wave_facts import Change
+from enhance_cli.audio.write import AudioWriter, OutputFormat, as_read
+from enhance_cli.batch.file_options import FileOptions
+from enhance_cli.batch.film import titled
+from enhance_cli.batch.gain import decibels
+from enhance_cli.batch.spool import BLOCK, Spool
+
+LOUDNESS_TOLERANCE = 0.05  # LU by which a file of a lossy codec may miss the loudness that was asked for
+MAX_CORRECTIONS = 2  # of the gain, after which it is left as it is
+
+
+class Result:
+    """Hold the transformed signal of a file, (K C, n) for K parts of C channels each, and the level of every part.
+
+    The samples wait in `spool`. `info`: of the input. `fmt`: of the outputs.
+    """
+
+    def __init__(self, spool: Spool, info: AudioInfo, fmt: OutputFormat, options: FileOptions):
+        self.names = options.parts or ("",)
+        self.band = BandMeter(fmt.rate) if options.extend else None
+        to_loudness = options.loudness is not None
+        measure = options.measure or to_loudness
+        self.levels = {
+            name: Meter(fmt.rate, info.channels, measure, true_peak=to_loudness, layout=info.layout, band=self.band)
+            for name in self.names
+        }
+        self._spool, self._info, self._format, self._options = spool, info, fmt, options
+
+    @property
+    def frames(self) -> int:
+        """Return the samples of each channel."""
+        return self.levels[self.names[0]].frames
+
+    def fill(self, blocks: Iterator[np.ndarray]) -> None:
+        """Take the whole signal, in blocks (K C, n)."""
+        for block in blocks:
+            for meter, rows in zip(self.levels.values(), np.split(block, len(self.names))):
+                meter.push(rows)
+            self._spool.write(block)
+
+    def write(self, unfinished: Mapping[str, Path], gain: float) -> tuple[float, float | None]:
+        """Write the parts that are among the `unfinished` files, `gain` times as loud.
+
+        If a loudness was asked for, a single file of a lossy codec is read back, and written again with another gain
+        where the codec has changed its loudness. Returns the gain, and the loudness of that file in LUFS.
+        """
+        self._write(unfinished, gain)
+        known = self.levels[self.names[0]].loudness
+        if self._options.loudness is None or self._format.subtype not in LOSSY or len(self.names) > 1 or known is None:
+            return gain, None
+        aim = known + decibels(gain)
+        (path,) = unfinished.values()
+        found = _loudness_of(path, self._format.film)
+        for _ in range(MAX_CORRECTIONS):
+            if found is None or abs(found - aim) <= LOUDNESS_TOLERANCE:
+                break
+            gain *= 10 ** ((aim - found) / 20)
+            self._write(unfinished, gain)
+            found = _loudness_of(path, self._format.film)
+        return gain, found
+
+    def change(self, part: str, gain: float) -> Change:
+        """Return how a part that was written differs from the input."""
+        loudness = self.levels[part].loudness
+        return Change(
+            start=self._options.start,
+            duration=self.frames / self._format.rate,
+            bits=self._format.bits or depth(self._format.subtype),
+            gain=decibels(gain),
+            loudness=None if loudness is None else loudness + decibels(gain),
+        )
+
+    def _write(self, unfinished: Mapping[str, Path], gain: float) -> None:
+        channels = self._info.channels
+        with contextlib.ExitStack() as stack:
+            writers = {
+                name: stack.enter_context(
+                    AudioWriter(path, titled(self._format, self._info, name), channels, self.frames)
+                )
+                for name, path in unfinished.items()
+            }
+            for block in self._spool.blocks():
+                block = block if gain == 1.0 else block * block.dtype.type(gain)
+                pieces = dict(zip(self.names, np.split(block, len(self.names))))
+                if self._options.last_part_absorbs_rounding:
+                    total = block.reshape(len(self.names), channels, -1).sum(axis=0, dtype=np.float64)
+                    others = sum(as_read(pieces[name], self._format) for name in self.names[:-1])
+                    pieces[self.names[-1]] = total - others
+                for name, writer in writers.items():
+                    writer.write(pieces[name])
+
+
+def _loudness_of(path: Path, film: Film | None) -> float | None:
+    """Return the integrated loudness of a finished file in LUFS, of its new sound track if it is a film."""
+    with open_audio(path, None if film is None else str(new_track(film))) as audio:
+        meter = Meter(audio.info.rate, audio.info.channels, layout=audio.info.layout)
+        for block in audio.blocks(BLOCK):
+            meter.push(block)
+        return meter.loudness
+
+
+def level_fields(meter: Meter, gain: float = 1.0) -> dict[str, float | None]:
+    """Return the level fields of a record for the measured signal, made `gain` times as loud."""
+    return {
+        "loudness": rounded(meter.loudness, decibels(gain)),
+        "peak": rounded(decibels(meter.peak * gain)),
+        "noise_floor": rounded(meter.noise_floor, decibels(gain)),
+    }
+
+
+def band_fields(before: BandMeter, after: BandMeter, gain: float) -> dict[str, Any]:
+    """Return the fields of a record about the band of input and output, and the level of the band that was made."""
+    made = 10 * math.log10(before.made_power) + decibels(gain) if before.made_power else None
+    edges = {"cutoff_before": before.edge or before.rate / 2, "cutoff_after": after.edge or after.rate / 2}
+    return {name: rounded(edge) for name, edge in edges.items()} | {"made_level": rounded(made)}
+
+
+def rounded(value: float | None, shift: float = 0.0) -> float | None:
+    """Return a measured value for a record, with `shift` added, or None where there is none."""
+    return None if value is None or not math.isfinite(value) else round(float(value) + shift, 2)

@@ -8,6 +8,8 @@ from collections import Counter
 from contextlib import contextmanager
 from functools import lru_cache
 
+CONTROLS = dict.fromkeys((7, 8, 11, 12, 13))  # bell, backspace, ...: file names may hold them, and rich drops them too
+
 
 @lru_cache(maxsize=1)
 def talk():
@@ -18,8 +20,11 @@ def talk():
 
 
 def say(line: str) -> None:
-    """Print one line on stderr."""
-    talk().print(printable(line))
+    """Print one line on stderr. Without rich, which takes as long as NumPy to import, there is no bar in its way."""
+    if "rich.console" in sys.modules:
+        talk().print(printable(line))
+    else:
+        print(printable(line).translate(CONTROLS), file=sys.stderr, flush=True)
 
 
 def result(line: str) -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import subprocess
 import sys
 import threading
 import time
@@ -206,3 +207,13 @@ def test_what_is_counted_shows_nothing_before_its_first_call(monkeypatch):
         pass
     with console.counted("recordings", quiet=False) as count:
         count(1, 2)
+
+
+@pytest.mark.parametrize("rich", [False, True])
+def test_a_line_reads_the_same_whether_rich_is_there_or_not(rich):
+    """It is imported for bars only. Names of files may hold anything: colors, markup, bells."""
+    code = f"import sys\nif {rich}: import rich.console\nfrom enhance_cli.console import say\n"
+    code += "say('[bold]a\\x07\\rb.wav[/]: \\udcff, ' + 'long ' * 40)\n"
+    code += f"assert ('rich.console' in sys.modules) is {rich}"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr == "[bold]ab.wav[/]: \\udcff, " + "long " * 40 + "\n"

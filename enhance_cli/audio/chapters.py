@@ -40,13 +40,6 @@ def read_chapters(file: mutagen.FileType | None) -> tuple[Chapter, ...]:
     return tuple(Chapter(*span) for span in sorted(spans))
 
 
-def cut(chapters: Sequence[Chapter], start: float, duration: float | None) -> tuple[Chapter, ...]:
-    """Return the chapters of the part from `start` for `duration` seconds, as they lie in it."""
-    stop = float("inf") if duration is None else start + duration
-    parts = [(max(c.start, start) - start, min(c.end, stop) - start, c.title) for c in chapters]
-    return tuple(Chapter(*part) for part in parts if part[1] > part[0])
-
-
 def write_chapters(
     path: Path, file: mutagen.FileType | None, chapters: Sequence[Chapter], wave: bool, rate: int
 ) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -37,6 +37,13 @@ class Chapter:
     start: float
     end: float
     title: str
+
+
+def cut_chapters(chapters: Sequence[Chapter], start: float, duration: float | None) -> tuple[Chapter, ...]:
+    """Return the chapters of the part from `start` for `duration` seconds, as they lie in it."""
+    stop = float("inf") if duration is None else start + duration
+    parts = [(max(c.start, start) - start, min(c.end, stop) - start, c.title) for c in chapters]
+    return tuple(Chapter(*part) for part in parts if part[1] > part[0])
 
 
 @dataclass(frozen=True)

@@ -7,14 +7,11 @@ W64 have no place for it.
 from __future__ import annotations
 
 from pathlib import Path
-
-import mutagen
-from mutagen import id3, mp3, mp4
+from typing import BinaryIO
 
 from enhance_cli.audio import riff_tags
 from enhance_cli.audio.bounded import BoundedFile
 from enhance_cli.audio.chunks import read_payload, walk
-from enhance_cli.audio.tags import KINDS
 
 MARK, _CHUNK, _ATOM = "ENHANCED_BY", b"enhB", "----:com.apple.iTunes:ENHANCED_BY"
 
@@ -28,6 +25,11 @@ def write_mark(path: Path, command: str) -> None:
         if form.kind != "W64" and not marked:
             riff_tags.append_chunk(path, _CHUNK, command.encode())
         return
+    import mutagen
+    from mutagen import id3, mp3, mp4
+
+    from enhance_cli.audio.tag_fields import KINDS
+
     file = mutagen.File(path, options=KINDS)
     if file is None:
         return
@@ -48,12 +50,24 @@ def read_mark(path: Path) -> str | None:
     try:
         with open(path, "rb") as file:
             form = walk(file)
-            if form is not None:
-                chunk = form.find(_CHUNK)
-                return read_payload(file, chunk).decode("ascii", "replace") if chunk else None
-            file.seek(0)
-            found = mutagen.File(BoundedFile(file), options=KINDS)
-    except (OSError, mutagen.MutagenError):
+            if form is None:
+                return _in_tags(file)
+            chunk = form.find(_CHUNK)
+            return read_payload(file, chunk).decode("ascii", "replace") if chunk else None
+    except OSError:
+        return None
+
+
+def _in_tags(file: BinaryIO) -> str | None:
+    import mutagen
+    from mutagen import mp3, mp4
+
+    from enhance_cli.audio.tag_fields import KINDS
+
+    file.seek(0)
+    try:
+        found = mutagen.File(BoundedFile(file), options=KINDS)
+    except mutagen.MutagenError:
         return None
     tags = getattr(found, "tags", None)
     if not tags:

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-from mutagen.flac import FLAC
 
 from enhance_cli.audio import channels as speakers
 from enhance_cli.audio import chunks, riff_tags
@@ -212,6 +211,8 @@ def _name_speakers(path: Path, fmt: OutputFormat) -> None:
         name = b"chan" if fmt.container == "CAF" else b"CHAN"
         riff_tags.append_chunk(path, name, speakers.to_core_audio(fmt.layout))
     if fmt.container == "FLAC" and fmt.mask is not None:
+        from mutagen.flac import FLAC
+
         file = FLAC(path)
         file["WAVEFORMATEXTENSIBLE_CHANNEL_MASK"] = f"0x{fmt.mask:04X}"
         file.save()

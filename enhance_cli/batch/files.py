@@ -18,13 +18,12 @@ import numpy as np
 
 from enhance_cli.atomic import unfinished_path
 from enhance_cli.audio.band_edge import BandMeter
-from enhance_cli.audio.chapters import cut
 from enhance_cli.audio.film import new_track
 from enhance_cli.audio.film_formats import with_bitrate
 from enhance_cli.audio.formats import FILMS, Film, loses_bits
 from enhance_cli.audio.gap_meter import GapMeter
 from enhance_cli.audio.gaps import Gap
-from enhance_cli.audio.info import LOSSY, AudioInfo
+from enhance_cli.audio.info import LOSSY, AudioInfo, cut_chapters
 from enhance_cli.audio.level import Meter
 from enhance_cli.audio.mark import MARK, read_mark, write_mark
 from enhance_cli.audio.read import AudioFile, only_channels, open_audio
@@ -135,7 +134,7 @@ def _levels(before: Meter, result: Result, written: list[str], gain: float, loud
 def _completed(fmt: OutputFormat, audio: AudioFile, options: FileOptions) -> OutputFormat:
     """Return the format with dither, chapters and, for a video, the bit rate of its old sound, which has been read."""
     dither = options.dither == "tpdf" and not options.last_part_absorbs_rounding and loses_bits(audio.info, fmt)
-    fmt = replace(fmt, chapters=cut(audio.info.chapters, options.start, options.duration), dither=dither)
+    fmt = replace(fmt, chapters=cut_chapters(audio.info.chapters, options.start, options.duration), dither=dither)
     return fmt if fmt.film is None else with_bitrate(fmt, audio.info, audio.bitrate)
 
 

@@ -6,6 +6,7 @@ and is available once it has been pulled.
 
 import difflib
 from dataclasses import dataclass, fields, replace
+from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -168,7 +169,13 @@ def _published(table: dict) -> bool:
 
 
 def _tables() -> dict[str, dict]:
-    return tomllib.loads(_weights_toml())
+    return _parsed(_weights_toml())
+
+
+@lru_cache(maxsize=2)
+def _parsed(text: str) -> dict[str, dict]:
+    """Return the tables of weights.toml. Parsing takes longer than opening a model, and `find` asks several times."""
+    return tomllib.loads(text)
 
 
 def _weights_toml() -> str:

@@ -3,12 +3,13 @@
 Embeddings that are not available are reported and left out.
 """
 
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from enhance_cli.console import say, talk
+from enhance_cli.console import say, shows_bars, talk
 from enhance_cli.errors import AudioError, EnhanceError, UsageError, VectorError
 
 if TYPE_CHECKING:
@@ -74,7 +75,6 @@ def in_files(paths: list[Path], pipeline) -> Found:
     Raises VectorError if stored ones are of different extractors, ModelError if the network for recordings is not here.
     """
     import numpy as np
-    from rich.progress import track
 
     from enhance_cli.vectors import form_of
 
@@ -94,10 +94,7 @@ def in_files(paths: list[Path], pipeline) -> Found:
 
     pool = ThreadPoolExecutor(pipeline.load_extractor().lanes)
     try:
-        results = track(
-            pool.map(embed, recordings), "Embedding", len(recordings), console=talk(), transient=True,
-            disable=not talk().is_terminal,
-        )  # fmt: skip
+        results = _with_bar(pool.map(embed, recordings), len(recordings))
         for index, row in zip(recordings, results, strict=True):
             if isinstance(row, AudioError):
                 _leave_out(found, index, row)
@@ -106,6 +103,15 @@ def in_files(paths: list[Path], pipeline) -> Found:
     finally:
         pool.shutdown(wait=False, cancel_futures=True)  # after Ctrl-C nobody waits for the rest of the list
     return found
+
+
+def _with_bar(results: Iterator, count: int) -> Iterable:
+    """Return the results, which advance a bar where somebody watches one."""
+    if not shows_bars():
+        return results
+    from rich.progress import track
+
+    return track(results, "Embedding", count, console=talk(), transient=True)
 
 
 def _read_stored(paths: list[Path], indices: list[int], pipeline, found: Found) -> None:

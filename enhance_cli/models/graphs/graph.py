@@ -44,6 +44,7 @@ class Graph:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
         options.log_severity_level = 4  # errors come as exceptions
+        options.enable_mem_pattern = False  # a plan for each length of window takes twice the memory, and no less time
         options.add_session_config_entry("session.model_external_initializers_file_folder_path", NO_FOLDER)
         self._kept = [onnxruntime.OrtValue.ortvalue_from_numpy(array) for array in (weights or {}).values()]
         try:

@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 AUDIO = Path(__file__).parents[2] / "audio_files"
-HEAVY = {"torch", "torchaudio", "scipy", "av", "matplotlib", "huggingface_hub", "http", "onnx"}
+HEAVY = {"torch", "torchaudio", "scipy", "av", "matplotlib", "huggingface_hub", "http", "onnx", "mutagen", "rich"}
 
 
 def enhance(folder, *words, refuse=("torch", "torchaudio"), report="()"):
@@ -75,7 +75,9 @@ def test_what_needs_torch_says_so_in_one_line(folder):
     )
 
 
-@pytest.mark.parametrize("words", [["denoise", "in.wav"], ["extract-stem", "in.wav"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "words", [["denoise", "in.wav"], ["extract-stem", "in.wav"], ["verify", "in.wav", "in.wav"]], ids=" ".join
+)
 def test_a_call_imports_nothing_heavy(folder, words):
     done = enhance(folder, *words, refuse=(), report=f"{HEAVY!r} & set(sys.modules)")
     assert done.returncode == 0 and done.stderr.splitlines()[-1] == "[]", done.stderr

@@ -5,8 +5,6 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from enhance_cli.api.models import load_model
-
 if TYPE_CHECKING:
     import numpy as np
 
@@ -15,7 +13,12 @@ if TYPE_CHECKING:
 
 @lru_cache(maxsize=2)
 def _cached_extender(name: str | None, device: str, precision: str) -> Model:
-    return load_model(name, "extend-bandwidth", device, precision)
+    from enhance_cli.models import registry
+    from enhance_cli.models.device import pick_device, pick_precision
+    from enhance_cli.models.load import load_file
+
+    entry, chosen = registry.find(name, "extend-bandwidth"), pick_device(device)
+    return load_file(entry.path, chosen, pick_precision(precision, chosen), entry.sha256)
 
 
 def extend_bandwidth(

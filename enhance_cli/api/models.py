@@ -5,10 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from enhance_cli.models.demucs_model import DemucsModel
     from enhance_cli.models.load import Model
+    from enhance_cli.models.stems import StemModel
 
 
-def load_model(name: str | None = None, task: str = "denoise", device: str = "auto", precision: str = "auto") -> Model:
+def load_model(
+    name: str | None = None, task: str = "denoise", device: str = "auto", precision: str = "auto"
+) -> Model | StemModel | DemucsModel:
     """Load the model called `name` (None: the default for the task) or the .safetensors file at that path.
 
     Raises ModelError if it is unknown, missing or damaged, UsageError for a device or precision that does not exist.

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+    from enhance_cli.models.demucs_model import DemucsModel
     from enhance_cli.models.graphs.stems import GraphStemModel
     from enhance_cli.models.stems import StemModel
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 @lru_cache(maxsize=2)
 def _cached_stem_model(
     name: str | None, steps: int | None, device: str, precision: str, threads: int | None, runtime: str
-) -> StemModel | GraphStemModel:
+) -> StemModel | DemucsModel | GraphStemModel:
     from enhance_cli.models import registry
     from enhance_cli.tasks.loading import load_stem_model
 
@@ -35,7 +36,7 @@ class StemExtractor:
 
     def __init__(
         self,
-        model: StemModel | GraphStemModel | str | None = None,
+        model: StemModel | DemucsModel | GraphStemModel | str | None = None,
         *,
         stem: str | Sequence[str] = "all",
         residual: bool = False,
@@ -89,7 +90,7 @@ def extract_stem(
     audio: np.ndarray,
     rate: int,
     stem: str | Sequence[str] = "all",
-    model: StemModel | GraphStemModel | str | None = None,
+    model: StemModel | DemucsModel | GraphStemModel | str | None = None,
     device: str = "auto",
     precision: str = "auto",
     *,

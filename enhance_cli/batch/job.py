@@ -1,6 +1,7 @@
 """Define the job: one input, and the outputs to make of it."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path, PurePath
 from typing import Literal
 
@@ -43,3 +44,14 @@ class LocalJob(Job):
     @property
     def targets(self) -> tuple[Path, ...]:
         return tuple(path for _, path in self.parts) or (self.target,)
+
+
+def local_job(job: Job, copies: Mapping[StoredFile, Path] | None = None) -> LocalJob:
+    """Return the job on this machine, with the `copies` of its stored files in their place."""
+
+    def here(file: Path | StoredFile) -> Path:
+        return (copies or {})[file] if isinstance(file, StoredFile) else file
+
+    values = {field.name: getattr(job, field.name) for field in fields(job)}
+    values |= {"source": here(job.source), "target": here(job.target)}
+    return LocalJob(**values | {"parts": tuple((name, here(file)) for name, file in job.parts)})

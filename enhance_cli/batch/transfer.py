@@ -1,11 +1,10 @@
 """Do a job of stored files on local ones: fetch the source first, put the results at the end."""
 
 import contextlib
-from collections.abc import Iterator, Mapping
-from dataclasses import fields
+from collections.abc import Iterator
 from pathlib import Path
 
-from enhance_cli.batch.job import Job, LocalJob
+from enhance_cli.batch.job import Job, LocalJob, local_job
 from enhance_cli.batch.safety.temporary import temporary_folder
 from enhance_cli.batch.storage import StoredFile, fetch, put
 from enhance_cli.errors import EnhanceError
@@ -28,7 +27,7 @@ def fetched(job: Job) -> Iterator[LocalJob]:
         if isinstance(job.source, StoredFile):
             fetch(job.source, local[job.source])
         try:
-            yield _with_local_files(job, local)
+            yield local_job(job, local)
         except EnhanceError as error:
             for file, path in local.items():
                 error.message = error.message.replace(str(path), str(file))
@@ -37,12 +36,3 @@ def fetched(job: Job) -> Iterator[LocalJob]:
             if isinstance(target, StoredFile):
                 for path in sorted(local[target].parent.iterdir()):  # the picture of --plot too
                     put(path, target.with_name(path.name))
-
-
-def _with_local_files(job: Job, local: Mapping[StoredFile, Path]) -> LocalJob:
-    def here(file: Path | StoredFile) -> Path:
-        return local[file] if isinstance(file, StoredFile) else file
-
-    values = {field.name: getattr(job, field.name) for field in fields(job)}
-    values |= {"source": here(job.source), "target": here(job.target)}
-    return LocalJob(**values | {"parts": tuple((name, here(file)) for name, file in job.parts)})

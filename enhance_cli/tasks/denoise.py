@@ -50,7 +50,7 @@ class Denoiser:
         self.spec, self.options = model.spec, options
         self.stream_network = model.stream_network
         self.gain_known = self.stream_network is not None and not maps_spectra(self.stream_network)
-        self.windowed = None
+        self.windowed: WindowedDenoiser | GraphDenoiser | None = None  # a model without a process is a stream
         self.plan = WindowPlan(0, 0, 0)
         if model.process is None:
             self.spec.choose(options.steps, options.sampler)
@@ -154,10 +154,12 @@ class Denoiser:
         windows = [order.window for order in orders]
         rate = self.spec.sample_rate
         scales = [self._scale(o.given, o.window.start, o.window.audio.shape[1], rate) for o in orders]
+        assert self.windowed is not None
         return self.windowed.changes([w.audio for w in windows], [w.start for w in windows], scales)
 
     def _refine(self, orders: list[Order]) -> list[np.ndarray]:
         windows = [order.window for order in orders]
+        assert self.windowed is not None
         return self.windowed.refinements([w.audio for w in windows], [w.start for w in windows])
 
     def _stream_changes(

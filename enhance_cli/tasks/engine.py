@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -27,12 +27,23 @@ from enhance_cli.models.device import (
 )
 from enhance_cli.tasks.windows import Window
 
-if TYPE_CHECKING:
-    from enhance_cli.models.demucs_model import DemucsModel
-    from enhance_cli.models.graphs.denoiser import GraphDenoiserModel
-    from enhance_cli.models.graphs.stems import GraphStemModel
-    from enhance_cli.models.load import Model
-    from enhance_cli.models.stems import StemModel
+
+@runtime_checkable
+class GraphModel(Protocol):
+    """Compute by ONNX Runtime, whose sessions have the threads of a single window."""
+
+    @property
+    def device(self) -> Any: ...
+    def windows_at_once(self, threads: int | None) -> int: ...
+
+
+class TorchModel(Protocol):
+    """Compute by torch, on a device and with parameters that may be counted."""
+
+    @property
+    def device(self) -> Any: ...
+    @property
+    def network(self) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -122,7 +133,7 @@ class Engine:
             self._waiting.extendleft(reversed(left))
         return taken
 
-    def _results(self, orders: list[Order]) -> Sequence[np.ndarray | BaseException]:
+    def _results(self, orders: list[Order]) -> list[np.ndarray | BaseException]:
         """Return the results.
 
         If several fail together they are tried one by one, so that no file fails because of another.
@@ -130,7 +141,7 @@ class Engine:
         if not orders:
             return []
         try:
-            return self._run(orders)
+            return [*self._run(orders)]
         except BaseException as error:  # noqa: BLE001 - it is raised where the result is waited for
             fits = len(orders) // 2 if is_out_of_memory(error) else None
             if fits is None and len(orders) == 1:
@@ -163,7 +174,7 @@ def _unpad(window: Window, future: Future) -> tuple[Window, np.ndarray]:
 
 
 def engine_for(
-    model: Model | StemModel | DemucsModel | GraphDenoiserModel | GraphStemModel,
+    model: TorchModel | GraphModel,
     run: Callable[[list[Order]], list[np.ndarray]],
     batch_size: int,
     longest: int,
@@ -177,7 +188,7 @@ def engine_for(
     """
     if model.device.type != "cpu":
         return Engine(run, threads=2, together=batch_size, longest=longest)
-    if model.runtime == "onnx":  # whose sessions have the threads of a single window
+    if isinstance(model, GraphModel):
         return Engine(run, model.windows_at_once(threads))
     count = threads_to_use(threads)
     light = sum(p.numel() for p in model.network.parameters()) <= MAX_PARAMETERS_FOR_PARALLEL_WINDOWS

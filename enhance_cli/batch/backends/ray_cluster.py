@@ -98,7 +98,7 @@ class _Cluster:
         self._stdout.__enter__()
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         if self.ours:
             self.ray.shutdown()
         self._stdout.__exit__(None, None, None)
@@ -142,8 +142,9 @@ class _Cluster:
             beside = NodeAffinitySchedulingStrategy(here, soft=False)
             tries = self.ray.remote(num_cpus=0)(Tries).options(scheduling_strategy=beside).remote()
             data = self.ray.data.from_items(numbered, override_num_blocks=min(len(numbered), MAX_BLOCKS))
+            worker: Any = Slot  # a class, which Ray takes but does not declare
             done = data.map(
-                Slot,
+                worker,
                 fn_constructor_args=(spec, dict(facts), weights, tries, MAX_TRIES[careful]),
                 compute=self.ray.data.ActorPoolStrategy(
                     size=min(slots, len(numbered)),
@@ -151,7 +152,8 @@ class _Cluster:
                     max_tasks_in_flight_per_actor=lanes,
                     enable_true_multi_threading=lanes > 1,
                 ),
-                **needs,
+                num_cpus=needs["num_cpus"],
+                num_gpus=needs.get("num_gpus"),
             )
             for row in done.iter_rows():
                 number, ended = pickle.loads(row["ended"])

@@ -59,7 +59,7 @@ class Slot:
             message = f"{socket.gethostname()}: the model cannot be loaded ({type(error).__name__}: {error})"
             self.refused = EnhanceError(message, "try the same command on that machine, without --engine ray")
 
-    def __call__(self, row: dict[str, bytes]) -> dict[str, bytes]:
+    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         """Return {"ended": pickled (number, Record)} for {"job": pickled (number, Job)}.
 
         In place of the Record comes an EnhanceError if there is no model, None if the job was begun too often.

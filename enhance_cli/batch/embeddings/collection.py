@@ -17,7 +17,7 @@ from enhance_cli.batch.backends.threads import run
 from enhance_cli.batch.embeddings.checkpoint import EmbeddingCheckpoint
 from enhance_cli.batch.embeddings.file import EmbeddingWorker, save
 from enhance_cli.batch.inputs import Input
-from enhance_cli.batch.job import Job
+from enhance_cli.batch.job import Job, local_job
 from enhance_cli.batch.outcome import Summary, explain
 from enhance_cli.batch.record import Record
 from enhance_cli.batch.safety.changes import state
@@ -37,17 +37,18 @@ def plan_into_one_file(found: Sequence[Input], plan: Job) -> list[Job]:
     """
     if any(isinstance(path, StoredFile) for path in (plan.target, *(item.path for item in found))):
         raise UsageError(f"{plan.target}: object storage takes a file for every recording", "give a folder with -o")
+    target = local_job(plan).target
     ids = [item.relative.as_posix() for item in found]
     name, count = Counter(ids).most_common(1)[0]
     if count > 1:
         hint = "give the folder that holds them all, with --recursive"
         raise UsageError(f"{count} recordings would have the id {name}", hint)
     spaced = [name for name in ids if len(name.split()) != 1]
-    if spaced and form_of(plan.target) in ("ark", "scp"):
+    if spaced and form_of(target) in ("ark", "scp"):
         raise UsageError(f"the id {spaced[0]!r} cannot stand in a Kaldi file", "write .npz or .parquet instead")
-    there = set()
+    there: set[str] = set()
     if plan.action == "skip":  # an .npy knows no ids, so that nobody could tell what it lacks
-        there = set(ids if form_of(plan.target) == "npy" else read(plan.target).ids)
+        there = set(ids if form_of(target) == "npy" else read(target).ids)
     missing = replace(plan, action="run", reason=ADDED if plan.action == "skip" else "")
     return [
         replace(plan if name in there else missing, source=item.path, relative=item.relative)
@@ -68,7 +69,7 @@ class CollectionBackend:
         self.where = where_of(found)
 
     def run(self, jobs: Sequence[Job], listener: Listener) -> Summary:
-        with EmbeddingCheckpoint(jobs[0].target, self.worker.pipeline.embedded_by) as checkpoint:
+        with EmbeddingCheckpoint(local_job(jobs[0]).target, self.worker.pipeline.embedded_by) as checkpoint:
             return self._run(jobs, Collection(jobs, self.worker, checkpoint), listener)
 
     def _run(self, jobs: Sequence[Job], collection: "Collection", listener: Listener) -> Summary:
@@ -105,7 +106,8 @@ class Collection:
     """Hold the rows of one file, made by several threads."""
 
     def __init__(self, jobs: Sequence[Job], worker: EmbeddingWorker, checkpoint: EmbeddingCheckpoint):
-        self.jobs, self.worker, self.checkpoint, self.target = jobs, worker, checkpoint, jobs[0].target
+        self.jobs, self.worker, self.checkpoint = jobs, worker, checkpoint
+        self.target = local_job(jobs[0]).target
         self.rows: dict[str, np.ndarray] = {}
         self.there = read(self.target) if any(job.reason == ADDED for job in jobs) else None
         if self.there and self.there.extractor not in (None, worker.pipeline.extractor_id):
@@ -115,10 +117,11 @@ class Collection:
 
     def embed(self, job: Job) -> dict[str, Any]:
         """Embed one recording, or take its embedding from the checkpoint of a killed run."""
-        name, now = job.relative.as_posix(), state(job.source)
+        local = local_job(job)
+        name, now = local.relative.as_posix(), state(local.source)
         found = self.checkpoint.get(name, now)
         if found is None:
-            found = self.worker.embedding(job)
+            found = self.worker.embedding(local)
             self.checkpoint.add(name, now, *found)
         self.rows[name], seconds = found
         if self.there and self.there.rows.shape[1] != len(self.rows[name]):

@@ -12,7 +12,7 @@ import numpy as np
 
 from enhance_cli.atomic import unfinished_path
 from enhance_cli.batch.inputs import STDIN
-from enhance_cli.batch.job import Job
+from enhance_cli.batch.job import Job, LocalJob
 from enhance_cli.batch.safety.atomic import STDOUT, atomic, spool_stdin
 from enhance_cli.batch.safety.changes import folders_watched, steady
 from enhance_cli.batch.storage import StoredFile
@@ -58,7 +58,7 @@ class EmbeddingWorker:
     def lanes(self) -> int:
         return self.pipeline.lanes
 
-    def process_job(self, job: Job) -> dict[str, Any]:
+    def process_job(self, job: LocalJob) -> dict[str, Any]:
         """Repair one file of embeddings, or the embedding of one recording. Returns fields of its Record."""
         if form_of(job.source) is None:
             row, seconds = self.embedding(job)
@@ -72,7 +72,7 @@ class EmbeddingWorker:
         save(job.target, vectors.replaced(rows), self.form)
         return facts | {"vectors": len(rows), "unusable": [vectors.ids[i] for i in np.flatnonzero(unusable)]}
 
-    def embedding(self, job: Job) -> tuple[np.ndarray, float]:
+    def embedding(self, job: LocalJob) -> tuple[np.ndarray, float]:
         """Return the embedding (D,) and the seconds of the job's recording. Raises AudioError."""
         if job.source != STDIN:
             with steady(job.source):
@@ -115,11 +115,13 @@ def refuse_lost_archives(jobs: list[Job], existing: str) -> None:
     """
     paths = {path for job in jobs for path in (job.source, job.target)} - {STDIN}
     for path in paths:
-        if isinstance(path, StoredFile) and form_of(path) == "scp":
+        if isinstance(path, StoredFile) and path.suffix.lower() == ".scp":
             raise UsageError(f"{path}: an .scp cannot be in object storage", "use .ark, here with --format ark")
     taken = {path.resolve(): path for path in paths if isinstance(path, Path)}
     for job in jobs:
-        for archive in files_of(job.target)[1:] if job.action == "run" else []:
+        if job.action != "run" or isinstance(job.target, StoredFile):
+            continue
+        for archive in files_of(job.target)[1:]:
             if archive.resolve() in taken:
                 hint = "choose another name or folder with -o"
                 raise UsageError(f"{archive}: {job.target} needs this name for its own archive", hint)

@@ -216,6 +216,22 @@ Gaps = Annotated[
     str,
     _option(MODEL, "--gaps", metavar="SECONDS-SECONDS,...|auto", help="What to fill, as in 12.30-12.42,57.1-57.15."),
 ]
+GapModel = Annotated[
+    str | None,
+    _option(
+        MODEL,
+        "--model",
+        "-m",
+        help="Name or file of a denoiser that samples, for gaps of 100 to 500 ms.",
+        show_default="none, they fade",
+    ),
+]
+GapStrength = Annotated[
+    float,
+    _option(
+        MODEL, "--strength", min=0, max=1, help="How much of a first filling a model makes anew: 0 keeps it, 1 is all."
+    ),
+]
 Seed = Annotated[int, _option(MODEL, min=0, help="Seed of stochastic samplers.")]
 
 # Output and model, of stems
@@ -344,6 +360,9 @@ Snr = Annotated[float | None, _option(EXPERT, min=0, help="Step size of the corr
 SamplerStart = Annotated[
     float | None,
     _option(EXPERT, min=0, max=1, metavar="T", help="Process time to start from, of 1 (noisy) to 0 (clean)."),
+]
+Rounds = Annotated[
+    int, _option(EXPERT, min=1, max=100, help="Calls per step: more of them agree better with the sound around a gap.")
 ]
 SDEdit = Annotated[
     float | None,

@@ -51,6 +51,7 @@ def test_importing_the_package_loads_nothing_heavy():
         (enhance_cli.denoise, enhance_cli.Denoiser),
         (enhance_cli.extract_stem, enhance_cli.StemExtractor),
         (enhance_cli.enhance_embedding, enhance_cli.SpeakerRepairer),
+        (enhance_cli.inpaint, enhance_cli.Inpainter),
     ],
 )
 def test_functions_and_objects_take_the_same_named_arguments_with_the_same_defaults(function, kind):

@@ -4,19 +4,46 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from enhance_cli.api.models import load_model
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import numpy as np
 
+    from enhance_cli.models.load import Model
+
 
 class Inpainter:
-    """Fill gaps in recordings. Several threads may call it at the same time."""
+    """Fill gaps in recordings. Several threads may call it at the same time.
 
-    def __init__(self) -> None:
+    model: name, path or loaded model for gaps of 100 to 500 ms, which samples (None: they fade). steps, sampler, seed: as in
+    Denoiser. strength: 0..1, how much of a first filling the model makes anew. rounds: network calls per step. Raises
+    UsageError or ModelError for a model that cannot fill gaps, and for values that it does not allow.
+    """
+
+    def __init__(
+        self,
+        model: Model | str | None = None,
+        *,
+        device: str = "auto",
+        precision: str = "auto",
+        steps: int | None = None,
+        sampler: str | None = None,
+        seed: int = 0,
+        strength: float = 1.0,
+        rounds: int = 1,
+    ):
         from enhance_cli.tasks.inpaint import Inpainter
+        from enhance_cli.tasks.options import InpaintOptions
 
-        self._inpainter = Inpainter()
+        options = InpaintOptions(steps=steps, sampler=sampler, seed=seed, strength=strength, rounds=rounds)
+        self._inpainter = Inpainter(options)
+        if model is not None:
+            from enhance_cli.tasks.gap_model import GapModel
+
+            loaded = load_model(model, "denoise", device, precision) if isinstance(model, str) else model
+            self._inpainter = Inpainter(options, GapModel.of(loaded, options))
 
     def __call__(self, audio: np.ndarray, rate: int, gaps: Sequence[tuple[float, float]] | None = None) -> np.ndarray:
         """Return `audio` (C, N) or (N,), full scale 1, at `rate` Hz, with its gaps filled. All other samples are the same.
@@ -32,6 +59,28 @@ class Inpainter:
         return run(np.atleast_2d(audio), rate, gaps or (), self._inpainter).reshape(audio.shape)
 
 
-def inpaint(audio: np.ndarray, rate: int, gaps: Sequence[tuple[float, float]] | None = None) -> np.ndarray:
+def inpaint(
+    audio: np.ndarray,
+    rate: int,
+    gaps: Sequence[tuple[float, float]] | None = None,
+    model: Model | str | None = None,
+    device: str = "auto",
+    precision: str = "auto",
+    *,
+    steps: int | None = None,
+    sampler: str | None = None,
+    seed: int = 0,
+    strength: float = 1.0,
+    rounds: int = 1,
+) -> np.ndarray:
     """Return `audio` (C, N) or (N,), full scale 1, at `rate` Hz, with its gaps filled. Arguments as in Inpainter."""
-    return Inpainter()(audio, rate, gaps)
+    return Inpainter(
+        model,
+        device=device,
+        precision=precision,
+        steps=steps,
+        sampler=sampler,
+        seed=seed,
+        strength=strength,
+        rounds=rounds,
+    )(audio, rate, gaps)

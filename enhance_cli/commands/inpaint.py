@@ -1,12 +1,13 @@
 """Run `enhance inpaint`: recordings with gaps in, with filled ones out, by the same plan and rules as `denoise`."""
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from enhance_cli import __version__, flag_values, flags
 from enhance_cli.commands.running import file_options
 from enhance_cli.commands.watching import plan_or_watch, run_or_watch
 from enhance_cli.console import say
+from enhance_cli.errors import UsageError
 from enhance_cli.flag_groups import AudioFileFlags, AudioOutputFlags, Running, WatchFlags, grouped
 
 if TYPE_CHECKING:
@@ -22,29 +23,45 @@ def inpaint(
     watching: WatchFlags = WatchFlags(),
     writing: AudioOutputFlags = AudioOutputFlags(),
     gaps: flags.Gaps = "auto",
+    model: flags.GapModel = None,
+    steps: flags.Steps = None,
+    sampler: flags.Sampler = None,
+    strength: flags.GapStrength = 1.0,
+    seed: flags.Seed = 0,
     running: Running = Running(),
+    rounds: flags.Rounds = 1,
 ) -> None:
     """Fill gaps in recordings: dropouts and lost packets.
 
     All other samples stay as they are. Gaps of up to 100 ms are filled by linear prediction from both sides, longer ones
-    fade out and in. --dry-run lists the gaps that are found. The result lies beside its input (take.wav becomes
+    by a model, or fade out and in. --dry-run lists the gaps that are found. The result lies beside its input (take.wav becomes
     take_inpainted.wav) or in the folder given with -o. Results that are already there are left alone.
     """
     from enhance_cli.batch.files import find_gaps
     from enhance_cli.batch.outputs import plan
     from enhance_cli.batch.worker import WorkerSpec, with_remote_files
+    from enhance_cli.models import registry
+    from enhance_cli.models.spec import read_spec
     from enhance_cli.tasks.loading import load_inpainter
     from enhance_cli.tasks.options import InpaintOptions
 
     times = flag_values.parse_gaps(gaps)
-    name = "linear-prediction"
+    entry = registry.find(model, "denoise") if model else None
+    if entry:
+        steps, sampler = read_spec(entry.path).choose(steps, sampler)
+    elif steps or sampler or strength != 1 or rounds != 1:
+        raise UsageError("--steps, --sampler, --strength and --rounds are for a model", "name one with --model")
+    name = entry.name if entry else "linear-prediction"
     jobs, inbox = plan_or_watch(watching, files, where, writing, running, plan, suffix=SUFFIX, fields={"model": name})
     taken = file_options(jobs, where, writing, command="inpaint", measure=running.measures, gaps=times or ())
-    facts = {"model": name, "version": __version__}
+    facts: dict[str, Any] = {"model": name, "version": __version__}
+    if entry:
+        facts |= {"sampler": sampler, "steps": steps, "seed": seed}
+        facts["sampler_args"] = {} if strength == 1 else {"strength": strength}
     worker = WorkerSpec(
         load_inpainter,
-        None,
-        InpaintOptions(),
+        entry,
+        InpaintOptions(steps=steps, sampler=sampler, seed=seed, strength=strength, rounds=rounds),
         taken,
         running.device,
         running.precision,

@@ -1,7 +1,8 @@
 """Fill the gaps of a stream. All other samples pass through as they are, to the bit.
 
 A gap is filled from the sound on either side of it, channel by channel, by linear prediction (audio.linear_prediction). Beyond
-a tenth of a second nothing can be predicted: a longer gap fades out on either side, and is silent in its middle.
+a tenth of a second nothing can be predicted: a longer gap fades out on either side, and is silent in its middle, unless there
+is a model that fills it (tasks.gap_model).
 """
 
 import os
@@ -14,11 +15,14 @@ from enhance_cli.audio.gap_meter import GapMeter, Spans
 from enhance_cli.audio.gaps import Gap
 from enhance_cli.audio.level import Meter
 from enhance_cli.audio.linear_prediction import CONTEXT_SECONDS, interpolate
+from enhance_cli.tasks import gap_model
+from enhance_cli.tasks.gap_model import GapModel
 from enhance_cli.tasks.options import InpaintOptions
 from enhance_cli.tasks.stream import measured
 
 LINEAR = "linear-prediction"
 LONGEST_SECONDS = 0.1  # of a gap that linear prediction fills from both sides
+LONGEST_MADE_SECONDS = 0.5  # of a gap that a model fills
 FADE_SECONDS = 0.05  # of a longer one that it fills on either side
 SHOWN = 5  # gaps that a note names
 SILENCE_SECONDS = 1.0  # pieces of silence in the middle, so that memory does not grow with the gap
@@ -26,13 +30,17 @@ SILENCE_SECONDS = 1.0  # pieces of silence in the middle, so that memory does no
 
 @dataclass(frozen=True, order=True)
 class Piece:
-    """Hold the samples [start, end) of a gap that are filled at once, and whether what lies before and behind is known."""
+    """Hold the samples [start, end) of a gap that are filled at once, and whether what lies before and behind is known.
+
+    `made`: by a model.
+    """
 
     start: int
     end: int
     channel: int
     before: bool = True
     behind: bool = True
+    made: bool = False
 
 
 class Inpainter:
@@ -40,9 +48,9 @@ class Inpainter:
     many files, also at the same time.
     """
 
-    def __init__(self, options: InpaintOptions = InpaintOptions()):
-        self.options = options
-        self.lanes = options.threads or os.cpu_count() or 1
+    def __init__(self, options: InpaintOptions = InpaintOptions(), model: GapModel | None = None):
+        self.options, self.model = options, model
+        self.lanes = 1 if model else options.threads or os.cpu_count() or 1
 
     def process(self, blocks: Iterable[np.ndarray], rate: int, channels: int, level: Meter) -> Iterator[np.ndarray]:
         """Fill the gaps of blocks (C, n) at `rate` that `level` has found. Yields as many samples, in other blocks.
@@ -53,32 +61,53 @@ class Inpainter:
             yield from blocks
             return
         gaps = level.gaps.found(level.active_levels)
-        longest = int(LONGEST_SECONDS * rate)
-        pieces = sorted(piece for gap in gaps for piece in split(gap, rate))
-        level.gaps.filled = [(gap, LINEAR if gap.end - gap.start <= longest else f"{LINEAR}, faded") for gap in gaps]
-        level.gaps.notes = notes(level.gaps, gaps, longest)
-        limit = level.peak  # a filling that is louder than the recording would lower all of it
-        yield from _filled(blocks, pieces, int(CONTEXT_SECONDS * rate), rate, limit)
+        active = float(np.sqrt(np.mean(np.square(level.active_levels))))
+        model = self.model if active else None
+        longest = LONGEST_MADE_SECONDS if model else LONGEST_SECONDS
+        pieces = sorted(piece for gap in gaps for piece in split(gap, rate, bool(model)))
+        level.gaps.filled = [(gap, method(gap, rate, model.name if model else "")) for gap in gaps]
+        level.gaps.notes = notes(level.gaps, gaps, longest, rate)
+        reach = int((gap_model.CONTEXT_SECONDS if any(piece.made for piece in pieces) else CONTEXT_SECONDS) * rate)
+        # a filling that is louder than the recording would lower all of it
+        filling = _Filling(pieces, reach, rate, level.peak, model, model.scale(active, level.peak) if model else 1.0)
+        yield from filling.filled(blocks)
 
 
-def notes(meter: GapMeter, gaps: Sequence[Gap], longest: int) -> list[str]:
-    """Return what a user should know: that there is nothing to fill, and which gaps are silent in their middle."""
+def method(gap: Gap, rate: int, model: str) -> str:
+    """Return what a gap is filled by, where the model of this name fills the long ones (none: "")."""
+    seconds = (gap.end - gap.start) / rate
+    if seconds <= LONGEST_SECONDS:
+        return LINEAR
+    return model if model and seconds <= LONGEST_MADE_SECONDS else f"{LINEAR}, faded"
+
+
+def notes(meter: GapMeter, gaps: Sequence[Gap], longest: float, rate: int) -> list[str]:
+    """Return the notes for a user: that there is nothing to fill, and which gaps are silent in their middle.
+
+    Those are `longest` seconds or more.
+    """
     if not gaps:
         return [*meter.doubts, "left as it is: no gap was found"]
     told = [f"filled {meter.text(gaps[:SHOWN])}" + (f" and {len(gaps) - SHOWN} more" if len(gaps) > SHOWN else "")]
-    for gap in (gap for gap in gaps if gap.end - gap.start > longest):
+    for gap in (gap for gap in gaps if (gap.end - gap.start) / rate > longest):
         told.append(
-            f"{meter.text([gap])} s is longer than {1000 * LONGEST_SECONDS:.0f} ms, which cannot be predicted:"
+            f"{meter.text([gap])} s is longer than {1000 * longest:.0f} ms, which cannot be predicted:"
             " it fades out and in, with silence between"
         )
     return told
 
 
-def split(gap: Gap, rate: int) -> Iterator[Piece]:
-    """Yield the pieces of a gap: itself, or a fade on either side and silence between them."""
+def split(gap: Gap, rate: int, makes: bool = False) -> Iterator[Piece]:
+    """Yield the pieces of a gap: itself, or a fade on either side and silence between them.
+
+    `makes`: whether there is a model for long gaps.
+    """
     length, fade = gap.end - gap.start, int(FADE_SECONDS * rate)
     if length <= LONGEST_SECONDS * rate:
         yield Piece(gap.start, gap.end, gap.channel)
+        return
+    if makes and length <= LONGEST_MADE_SECONDS * rate:
+        yield Piece(gap.start, gap.end, gap.channel, made=True)
         return
     yield Piece(gap.start, gap.start + fade, gap.channel, behind=False)
     step = max(int(SILENCE_SECONDS * rate), 1)
@@ -87,52 +116,75 @@ def split(gap: Gap, rate: int) -> Iterator[Piece]:
     yield Piece(gap.end - fade, gap.end, gap.channel, before=False)
 
 
-def _filled(
-    blocks: Iterable[np.ndarray], pieces: Sequence[Piece], reach: int, rate: int, limit: float
-) -> Iterator[np.ndarray]:
-    """Yield the stream with its pieces filled. Memory holds a piece, a block and `reach` samples around them."""
-    held: np.ndarray | None = None
-    start = done = 0  # position of the held samples, number of pieces that are filled
-    for block in blocks:
-        held = block if held is None else np.concatenate([held, block], axis=1)
-        while done < len(pieces) and pieces[done].end + reach <= start + held.shape[1]:
-            held = _with_piece(held, start, pieces, done, reach, rate, limit)
-            done += 1
-        free = min(start + held.shape[1], pieces[done].start - reach if done < len(pieces) else start + held.shape[1])
-        if free > start:
-            yield held[:, : free - start]
-            held, start = held[:, free - start :], free
-    if held is None:
-        return
-    for number in range(done, len(pieces)):
-        held = _with_piece(held, start, pieces, number, reach, rate, limit)
-    if held.shape[1]:
-        yield held
+@dataclass(frozen=True)
+class _Filling:
+    """Fill the pieces of a stream. `reach`: known samples on either side that a piece is filled from. `limit`: largest value.
 
+    `model` fills the pieces that are to be made, and hears the recording `scale` times louder.
+    """
 
-def _with_piece(
-    held: np.ndarray, start: int, pieces: Sequence[Piece], number: int, reach: int, rate: int, limit: float
-) -> np.ndarray:
-    """Return the `held` samples, from position `start` on, with one of the pieces filled."""
-    piece = pieces[number]
-    begin, end = piece.start - start, piece.end - start
-    held = held.copy()
-    for channel in range(len(held)) if piece.channel < 0 else [piece.channel]:
-        x = held[channel]
-        known = _next_start(pieces, number, channel) - start
-        before = x[max(begin - reach, 0) : begin] if piece.before else x[:0]
-        behind = x[end : min(end + reach, known)] if piece.behind else x[:0]
-        made = interpolate(before.astype(np.float64), behind.astype(np.float64), end - begin, rate)
-        x[begin:end] = np.clip(made, -limit, limit)
-    return held
+    pieces: Sequence[Piece]
+    reach: int
+    rate: int
+    limit: float
+    model: GapModel | None
+    scale: float
 
+    def filled(self, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        """Yield the stream with its pieces filled. Memory holds a piece, a block and `reach` samples around them."""
+        held: np.ndarray | None = None
+        pieces, reach = self.pieces, self.reach
+        start = done = 0  # position of the held samples, number of pieces that are filled
+        for block in blocks:
+            held = block if held is None else np.concatenate([held, block], axis=1)
+            end = start + held.shape[1]
+            while done < len(pieces) and pieces[done].end + reach <= end:
+                held = self.with_piece(held, start, done)
+                done += 1
+            free = min(end, pieces[done].start - reach if done < len(pieces) else end)
+            if free > start:
+                yield held[:, : free - start]
+                held, start = held[:, free - start :], free
+        if held is None:
+            return
+        for number in range(done, len(pieces)):
+            held = self.with_piece(held, start, number)
+        if held.shape[1]:
+            yield held
 
-def _next_start(pieces: Sequence[Piece], number: int, channel: int) -> int:
-    """Return the position of the next piece of this channel, before which samples are known."""
-    for piece in pieces[number + 1 :]:
-        if piece.channel in (-1, channel):
-            return piece.start
-    return np.iinfo(np.int64).max
+    def with_piece(self, held: np.ndarray, start: int, number: int) -> np.ndarray:
+        """Return the `held` samples, from position `start` on, with one of the pieces filled."""
+        piece = self.pieces[number]
+        begin, end = piece.start - start, piece.end - start
+        held = held.copy()
+        for channel in range(len(held)) if piece.channel < 0 else [piece.channel]:
+            x = held[channel]
+            known = self._next_start(number, channel) - start
+            first = max(begin - self.reach, 0)
+            before = x[first:begin] if piece.before else x[:0]
+            behind = x[end : min(end + self.reach, known)] if piece.behind else x[:0]
+            made = self._made(piece, before.astype(np.float64), behind.astype(np.float64), start + first)
+            x[begin:end] = np.clip(made, -self.limit, self.limit)
+        return held
+
+    def _made(self, piece: Piece, before: np.ndarray, behind: np.ndarray, start: int) -> np.ndarray:
+        """Return the samples (n,) of a piece between known ones, of which those before it begin at position `start`."""
+        count = piece.end - piece.start
+        if self.model is None or not piece.made:
+            return interpolate(before, behind, count, self.rate)
+        fade = int(FADE_SECONDS * self.rate)
+        first = np.zeros(count)
+        first[:fade] = interpolate(before, behind[:0], fade, self.rate)
+        first[count - fade :] = interpolate(before[:0], behind, fade, self.rate)
+        rows = (x[None] for x in (before, first, behind))
+        return self.model.fill(*rows, rate=self.rate, start=start, scale=self.scale)[0]
+
+    def _next_start(self, number: int, channel: int) -> int:
+        """Return the position of the next piece of this channel, before which samples are known."""
+        for piece in self.pieces[number + 1 :]:
+            if piece.channel in (-1, channel):
+                return piece.start
+        return np.iinfo(np.int64).max
 
 
 def run(audio: np.ndarray, rate: int, gaps: Spans, inpainter: "Inpainter | None" = None) -> np.ndarray:

@@ -109,10 +109,23 @@ def load_inpainter(
     threads: int | None,
     runtime: str = "auto",
 ) -> tuple[Inpainter, dict[str, Any]]:
-    """Return the Inpainter. Linear prediction has no model, `entry` is None, and it needs nothing but a CPU."""
+    """Return the Inpainter, with the model `entry` for long gaps. Without one it needs nothing but a CPU."""
     from enhance_cli.tasks.inpaint import Inpainter
 
-    return Inpainter(replace(options, threads=threads)), {"runtime": "numpy", "device": "cpu", "precision": "fp64"}
+    options = replace(options, threads=threads)
+    if entry is None:
+        return Inpainter(options), {"runtime": "numpy", "device": "cpu", "precision": "fp64"}
+    from enhance_cli.models.device import pick_device, pick_precision, set_threads
+    from enhance_cli.models.runtime import pick_runtime
+
+    pick_runtime(runtime, device=device, precision=precision, obstacle=f"{entry.name} has no graph for gaps")
+    chosen = pick_device(device)
+    set_threads(threads)
+    from enhance_cli.models.load import load_file
+    from enhance_cli.tasks.gap_model import GapModel
+
+    model = load_file(entry.path, chosen, pick_precision(precision, chosen), entry.sha256)
+    return Inpainter(options, GapModel.of(model, options)), {"revision": entry.sha256, **facts_of(model)}
 
 
 def load_stem_extractor(

@@ -72,9 +72,18 @@ class ExtendOptions:
 
 @dataclass(frozen=True)
 class InpaintOptions:
-    """Set the options of tasks.inpaint. `threads` are of the CPU, each of which works on a file."""
+    """Set the options of tasks.inpaint. `threads` are of the CPU, each of which works on a file.
+
+    The others are for the model that fills long gaps: `steps`, `sampler` and `seed` as for denoising, `strength` 0..1 is the
+    share of its path that is sampled from a first filling (models.sampling), `rounds` are calls per step (models.masked).
+    """
 
     threads: int | None = None
+    steps: int | None = None
+    sampler: str | None = None
+    seed: int = 0
+    strength: float = 1.0
+    rounds: int = 1
 
 
 @dataclass(frozen=True)

@@ -165,3 +165,35 @@ def test_python_gives_the_samples_of_the_command(enhance, folder):
     inpainter = enhance_cli.Inpainter()
     assert np.array_equal(inpainter(broken.T, rate, [(0.5, 0.5505), (1.25, 1.25625)]), made)
     assert inpainter(broken[:, 0], rate).shape == (3 * RATE,)
+
+
+def test_a_model_fills_long_gaps_and_the_record_says_how(enhance, folder, tiny_model):
+    asked = ["-m", tiny_model, "--steps", "3", "--sampler", "bridge_sde", "--seed", "2", "--rounds", "2"]
+    spans = [(1.0, 1.05), (2.0, 2.3)]
+    result = enhance("inpaint", "in/whole.wav", "-o", "out.wav", "--gaps", "1-1.05,2-2.3", "--json", *asked)
+    assert result.code == 0, result.stderr
+    record = records(result)["whole.wav"]
+    assert [gap["by"] for gap in record["gaps"]] == ["linear-prediction", "tiny"]
+    assert (record["model"], record["sampler"], record["steps"], record["seed"]) == ("tiny", "bridge_sde", 3, 2)
+    made, whole = (soundfile.read(folder / name)[0].T for name in ("out.wav", "in/whole.wav"))
+    known = np.ones(3 * RATE, bool)
+    for begin, end in spans:
+        known[round(begin * RATE) : round(end * RATE)] = False
+    assert np.array_equal(made[:, known], whole[:, known]) and made[:, 33600:35200].any()
+    inpainter = enhance_cli.Inpainter(str(tiny_model), steps=3, sampler="bridge_sde", seed=2, rounds=2)
+    assert np.abs(inpainter(whole.astype(np.float32), RATE, spans) - made).max() < 2**-14
+
+
+@pytest.mark.parametrize(
+    "asked, message",
+    [
+        (["--steps", "2"], "--steps, --sampler, --strength and --rounds are for a model"),
+        (["-m", "deepfilternet3"], "deepfilternet3 cannot fill gaps"),
+        (["-m", "denoise-48k"], "denoise-48k cannot fill gaps"),
+        (["-m", "denoise-s", "--sampler", "heun"], "--sampler heun: denoise-s does not run with it"),
+    ],
+)
+def test_models_and_settings_that_cannot_fill_are_refused(enhance, folder, asked, message):
+    result = enhance("inpaint", "in/whole.wav", "-o", "out.wav", "--gaps", "2-2.3", *asked)
+    assert result.code == 2 and len(result.errors) == 1 and message in result.errors[0]
+    assert not (folder / "out.wav").exists()

@@ -98,3 +98,52 @@ def test_every_length_of_recording_and_gap_works():
             made = run(audio, 1000, [(begin / 1000, (begin + 1) / 1000)])
             assert made.shape == audio.shape and np.isfinite(made).all()
             assert np.array_equal(np.delete(made, begin, 1), np.delete(audio, begin, 1))
+
+
+@pytest.fixture
+def by_model(tiny_model):
+    """Fill long gaps by a small network of random weights."""
+    import torch
+
+    from enhance_cli.models.load import load_file
+    from enhance_cli.models.windowed_inpainter import WindowedInpainter
+    from enhance_cli.tasks.gap_model import GapModel
+
+    def make(**settings) -> Inpainter:
+        model = load_file(tiny_model, torch.device("cpu"))
+        return Inpainter(model=GapModel(WindowedInpainter(model, steps=3, sampler="bridge_sde", **settings)))
+
+    return make
+
+
+@pytest.mark.parametrize("rate", [RATE, 44100])
+def test_a_model_fills_the_middle_of_long_gaps_and_nothing_else(tones, by_model, rate):
+    gaps, tones = [(0.5, 0.55), (1.0, 1.4), (1.9, 2.6)], np.tile(tones, 3)[:, : 3 * rate]
+    plain, made = run(tones, rate, gaps), run(tones, rate, gaps, by_model())
+    begin, end = round(1.0 * rate), round(1.4 * rate)
+    assert np.array_equal(made[:, :begin], plain[:, :begin]) and np.array_equal(made[:, end:], plain[:, end:])
+    middle = slice(begin + rate // 10, end - rate // 10)
+    assert not plain[:, middle].any() and np.abs(made[:, middle]).std() > 1e-3
+    edge = slice(begin, begin + rate // 2000)
+    assert np.abs(made[:, edge] - plain[:, edge]).max() < 0.02, "the edges go on as predicted"
+
+
+def test_blocks_of_any_size_get_the_same_filling_by_a_model(tones, by_model):
+    level = measured(tones, RATE)
+    level.gaps = GapMeter(RATE, [(1.0, 1.4)])
+    level.gaps.push(tones)
+    blocks = (tones[:, n : n + 999] for n in range(0, tones.shape[1], 999))
+    streamed = np.concatenate(list(by_model().process(blocks, RATE, 2, level)), axis=1)
+    assert np.array_equal(streamed, run(tones, RATE, [(1.0, 1.4)], by_model()))
+
+
+def test_strength_zero_is_the_first_filling_and_the_seed_decides_the_rest(tones, by_model):
+    gaps = [(1.0, 1.3)]
+    assert np.allclose(
+        run(tones, RATE, gaps, by_model(sampler_args={"strength": 0.0})), run(tones, RATE, gaps), atol=1e-7
+    )
+    first, half, other = (
+        run(tones, RATE, gaps, by_model(**settings))
+        for settings in ({}, {"sampler_args": {"strength": 0.5}}, {"seed": 1})
+    )
+    assert not np.array_equal(first, half) and not np.array_equal(first, other)

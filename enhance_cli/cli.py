@@ -1,6 +1,7 @@
 """Define the table of commands, and turn errors into a line on stderr and an exit code."""
 
 import atexit
+import contextvars
 import inspect
 import io
 import os
@@ -26,7 +27,7 @@ from enhance_cli.commands.models import models
 from enhance_cli.commands.report import report
 from enhance_cli.commands.train import train
 from enhance_cli.commands.verify.command import verify
-from enhance_cli.configured import ConfiguredCommand, with_settings
+from enhance_cli.configured import ConfiguredCommand, is_verbose, with_settings
 from enhance_cli.errors import EnhanceError, ExitCode, UsageError
 
 # What the parser of the command line raises, whether Typer's own or that of click
@@ -74,6 +75,10 @@ def common(
 
 def main() -> None:
     """Run the command line and exit with an ExitCode."""
+    contextvars.copy_context().run(_main)  # whoever calls this again starts without the settings of the last command
+
+
+def _main() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):  # a console without Unicode, as old ones of Windows, gets escapes
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
@@ -106,13 +111,15 @@ def _as_usage_error(error: WrongCall) -> UsageError:
     message = " ".join(error.format_message().split()).rstrip(".")
     message = message.replace("Value error, ", "")  # Typer's own word, before the choices that there are
     command = error.ctx.command_path if error.ctx else "enhance"
-    return UsageError(message[:1].lower() + message[1:], f"{command} --help lists what there is")
+    usage = UsageError(message[:1].lower() + message[1:], f"{command} --help lists what there is")
+    usage.__cause__ = error
+    return usage
 
 
 def _fail(error: EnhanceError) -> None:
     from enhance_cli.console import say
 
-    if {"-v", "--verbose"} & set(sys.argv):
+    if is_verbose():
         traceback.print_exception(error)
     say(f"error: {error}")
     sys.exit(error.exit_code)

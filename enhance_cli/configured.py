@@ -5,6 +5,7 @@ This is the one place where they come in: commands and their flags know nothing 
 
 import inspect
 import re
+import sys
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -37,6 +38,14 @@ def with_settings(command: Callable) -> Callable:
     configured.__signature__ = signature.replace(parameters=[*signature.parameters.values(), *more])  # type: ignore
     configured.__annotations__ = command.__annotations__ | hints
     return configured
+
+
+def is_verbose() -> bool:
+    """Return whether tracebacks are wanted: by --verbose, or by the settings of the command that has been parsed."""
+    from enhance_cli.settings import GIVEN
+
+    setting = GIVEN.get().get("verbose")
+    return bool(setting.value) if setting else not {"-v", "--verbose"}.isdisjoint(sys.argv)
 
 
 def known_settings(ctx: typer.Context) -> dict[str, list[str]]:
@@ -78,6 +87,7 @@ class ConfiguredCommand(TyperCommand):
         if given.get("help"):  # which a file of settings in disorder must not hide
             return super().parse_args(ctx, args)
         found = self._remembered(ctx, given)
+        GIVEN.set(found)  # for errors of the parser, which knows only words
         ctx.default_map = {
             self.settings[name].name: _as_words(self.settings[name], name, found[name]) for name in found
         }

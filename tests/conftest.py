@@ -202,7 +202,7 @@ def run_python(start_python) -> Callable[..., Finished]:
     def run(*arguments, input: bytes | None = None, env=None) -> Finished:
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         with start_python(*arguments, env=env, **pipes) as process:
-            stdout, stderr = process.communicate(input, timeout=120)
+            stdout, stderr = process.communicate(input, timeout=600)
         return Finished(process.returncode, stdout, stderr.decode())
 
     return run

@@ -59,6 +59,28 @@ def test_a_flag_wins_over_a_preset_and_a_preset_over_the_file(run, tmp_path):
     assert "seed" not in record["settings"], "built-in defaults are left out"
 
 
+@pytest.mark.parametrize(
+    "file, flags, expected",
+    [
+        ("", (), False),
+        ("", ("-v",), True),
+        ("", ("-rv",), True),
+        ("[denoise]\nverbose = true\n", (), True),
+        ("[denoise]\nverbose = true\nsteps = 99\n", ("--model", "denoise-s"), True),
+        ("[denoise]\nverbose = true\n", ("--true-peak", "far"), True),
+        ("[denoise]\nverbose = true\n", ("--no-verbose",), False),
+        ("[presets.loud]\nverbose = true\n", ("--preset", "loud"), True),
+    ],
+)
+def test_verbose_that_is_remembered_gives_tracebacks_of_early_errors_as_the_flag_does(
+    enhance, tmp_path, file, flags, expected
+):
+    (tmp_path / "c.toml").write_text(file)
+    done = enhance("denoise", "missing*.wav", "--config", "c.toml", *flags)
+    assert done.code == 2 and done.errors and ("Traceback" in done.stderr) is expected
+    assert "Traceback" not in enhance("models", "show", "no-such-model").stderr, "the next command is another"
+
+
 def test_a_dry_run_says_what_comes_from_where(run):
     done, _ = run("--preset", "mine", "--dry-run")
     assert done.lines == ["out.wav"]

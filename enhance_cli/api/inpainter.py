@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
-
-from enhance_cli.api.models import load_model
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -12,6 +11,15 @@ if TYPE_CHECKING:
     import numpy as np
 
     from enhance_cli.models.load import Model
+
+
+@lru_cache(maxsize=2)
+def _cached_model(name: str, device: str, precision: str) -> Model:
+    from enhance_cli.models import load, registry
+    from enhance_cli.models.device import pick_device, pick_precision
+
+    entry, chosen = registry.find(name, "denoise"), pick_device(device)
+    return load.load_file(entry.path, chosen, pick_precision(precision, chosen), entry.sha256)
 
 
 class Inpainter:
@@ -42,7 +50,7 @@ class Inpainter:
         if model is not None:
             from enhance_cli.tasks.gap_model import GapModel
 
-            loaded = load_model(model, "denoise", device, precision) if isinstance(model, str) else model
+            loaded = _cached_model(model, device, precision) if isinstance(model, str) else model
             self._inpainter = Inpainter(options, GapModel.of(loaded, options))
 
     def __call__(self, audio: np.ndarray, rate: int, gaps: Sequence[tuple[float, float]] | None = None) -> np.ndarray:

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+TOKENS = 1024  # that a CPU takes through a transformer at once, so that what lies between its layers stays in the cache
+
 
 class Roformer(nn.Module, ABC):
     """Separate waveforms (B, C, N), whose C = `channels` are processed together.
@@ -169,6 +171,12 @@ class Transformer(nn.Module):
         self.norm = RMSNorm(dim) if normed else nn.Identity()
 
     def forward(self, x: Tensor, rotations: Tensor) -> Tensor:
+        if x.device.type != "cpu":
+            return self._transform(x, rotations)
+        pieces = x.split(max(1, TOKENS // x.shape[2]), dim=1)
+        return torch.cat([self._transform(piece, rotations) for piece in pieces], dim=1)
+
+    def _transform(self, x: Tensor, rotations: Tensor) -> Tensor:
         for attend, feed in self.layers:
             x = x + attend(x, rotations)
             x = x + feed(x)
@@ -215,7 +223,7 @@ class Block(nn.ModuleList):
 
     def forward(self, h: Tensor, frames: Tensor, bands: Tensor) -> Tensor:
         along_time, along_bands = self[-2], self[-1]
-        h = along_time(h.transpose(1, 2).contiguous(), frames).transpose(1, 2).contiguous()
+        h = along_time(h.transpose(1, 2), frames).transpose(1, 2)
         return along_bands(h, bands)
 
 

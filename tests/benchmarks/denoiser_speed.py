@@ -6,7 +6,7 @@ Published models have random weights of their full size, so nothing has to be fe
 Score models and bridges, of which all have one of two networks, are measured with one call of it: their time is that of a
 call times the number of calls, twice the steps with the usual corrector. Shipped models have their own weights, and run in
 the runtime that `enhance denoise` chooses. It is the time of the processor, so that other work on the machine counts little.
-With --table the table between the marks in the file is replaced.
+With --table the table between the marks in the file is replaced, or its rows of the named models.
 """
 
 import argparse
@@ -31,8 +31,8 @@ from enhance_cli.networks import NETWORKS
 from enhance_cli.tasks.denoise import run
 from enhance_cli.tasks.loading import load_denoiser_model
 from enhance_cli.tasks.options import DenoiseOptions
+from tests.benchmarks.tables import put_rows
 
-MARKS = "<!-- denoiser_speed: begin -->", "<!-- denoiser_speed: end -->"
 FASTENHANCER = {  # convolutions, blocks, width, bands at 16 and 48 kHz, hop at 16 kHz
     "tiny": (24, 2, 2, 20, (16, 24), 256),
     "base": (48, 2, 3, 36, (24, 36), 256),
@@ -147,9 +147,7 @@ def main() -> None:
     print(table(rows))
     print(f"peak memory of the process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3:.0f} MB")
     if asked.table:
-        text = asked.table.read_text()
-        begin, end = text.index(MARKS[0]) + len(MARKS[0]), text.index(MARKS[1])
-        asked.table.write_text(f"{text[:begin]}\n\n{table(rows)}\n\n{text[end:]}")
+        put_rows(asked.table, "denoiser_speed", table(rows), whole=not asked.names)
 
 
 if __name__ == "__main__":

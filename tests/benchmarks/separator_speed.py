@@ -11,7 +11,7 @@ same. FOLDER holds clones of github.com/ZFTurbo/Music-Source-Separation-Training
 suyccc/TIGER, where the network is), called "msst" and "tiger". Their networks need einops, beartype and
 rotary-embedding-torch. librosa, which only makes a table of bands there, is replaced by torchaudio.
 
-With --table the table between the marks in the file is replaced.
+With --table the table between the marks in the file is replaced, or its rows of the named models.
 """
 
 import argparse
@@ -26,8 +26,8 @@ import torch
 from torch import Tensor, nn
 
 from enhance_cli.networks import NETWORKS
+from tests.benchmarks.tables import put_rows
 
-MARKS = "<!-- separator_speed: begin -->", "<!-- separator_speed: end -->"
 RATE = 44100
 SCNET = {"dims": (4, 64, 128, 256), "strides": (1, 4, 16), "kernels": (3, 4, 16), "conv_depths": (3, 2, 1), "pairs": 6}
 SEPARATORS = {  # network, its settings, windows over each sample, networks for all stems
@@ -171,9 +171,7 @@ def main() -> None:
         print(table(rows[-1:]).splitlines()[-1], file=sys.stderr, flush=True)
     print(table(rows))
     if asked.table:
-        text = asked.table.read_text()
-        begin, end = text.index(MARKS[0]) + len(MARKS[0]), text.index(MARKS[1])
-        asked.table.write_text(f"{text[:begin]}\n{table(rows)}\n{text[end:]}")
+        put_rows(asked.table, "separator_speed", table(rows), whole=asked.names == list(SEPARATORS))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from enhance_cli.networks import roformer
 from enhance_cli.networks.mel_band_roformer import MelBandRoformer, mel_bands
 from tests.golden_numbers import FOLDER, load, rel_l2, wave, weights
 
@@ -99,6 +100,15 @@ def test_the_rest_is_the_mix_less_the_stems_at_any_length(samples):
     assert torch.allclose(together.sum(dim=1), mix, atol=1e-6) and together[:, 0].abs().max() > 1e-3
     alone, features = filled(SMALL, rest=True).extract(mix, torch.tensor([[0, 1], [1, 0]]))
     assert torch.allclose(alone, torch.stack([together[0, 1], together[1, 0]]), atol=1e-6) and features == ()
+
+
+def test_pieces_that_fit_the_cache_give_the_numbers_of_the_whole(monkeypatch):
+    network, mix = filled({"dim": 32, "depth": 2, "heads": 2, "dim_head": 16, "bands": 12}), stereo("pieces", 8820)
+    found = []
+    for tokens in (1, 40, 10**9):  # one sequence at a time, some, all of them
+        monkeypatch.setattr(roformer, "TOKENS", tokens)
+        found.append(network.extract_all(mix))
+    assert rel_l2(found[0], found[2]) < 1e-5 and rel_l2(found[1], found[2]) < 1e-5
 
 
 def test_16_bits_are_near_32():

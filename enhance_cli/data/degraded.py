@@ -113,13 +113,13 @@ class Degrader:
         return oaconvolve(speech, self.responses[rng.integers(len(self.responses))])[: speech.size]
 
     def through_channel(self, speech: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        kind = rng.random()
-        if kind < 0.35:
+        draw = rng.random()
+        if draw < 0.35:
             return damage.codec(speech.astype(np.float32), self.rate, rng)
-        if kind < 0.75:
+        if draw < 0.75:
             narrow = band(speech, rng.uniform(100, 350), rng.uniform(3000, 5000), self.rate)
             return damage.codec(narrow.astype(np.float32), self.rate, rng) if rng.random() < 0.5 else narrow
-        if kind < 0.85:
+        if draw < 0.85:
             return damage.clip(speech, rng)
         return equalize(speech, rng, 5.0)
 

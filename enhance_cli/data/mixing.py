@@ -79,13 +79,13 @@ class Mixer:
     def pair(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         mix = self.mix
         heard, clean = self.voice(rng)
-        kind = rng.random()
-        if kind < mix.clean:
+        draw = rng.random()
+        if draw < mix.clean:
             noisy = heard
         else:
             noise = self.background(rng)
             gain = rms(heard) / max(rms(noise), 1e-6) * 10 ** (-rng.uniform(*mix.snr) / 20)
-            if kind < mix.clean + mix.noise_only:
+            if draw < mix.clean + mix.noise_only:
                 heard, clean = np.zeros_like(heard), np.zeros_like(clean)
             noisy = heard + gain * noise
         if rng.random() < mix.band_limit:
@@ -128,11 +128,11 @@ class Mixer:
         return active_level(audio, self.rate // 50)
 
     def background(self, rng: np.random.Generator) -> np.ndarray:
-        kind = rng.random()
-        if kind < self.mix.babble:
+        draw = rng.random()
+        if draw < self.mix.babble:
             voices = [self.utterance(rng) for _ in range(rng.integers(4, 9))]
             noise = sum(v / max(self.level(v), 1e-4) * 10 ** (rng.uniform(-6, 0) / 20) for v in voices)
-        elif kind < self.mix.babble + self.mix.coloured:
+        elif draw < self.mix.babble + self.mix.coloured:
             noise = colored_noise(self.samples, rng)
         else:
             noise = self.recorded(rng)

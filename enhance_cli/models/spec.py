@@ -16,7 +16,14 @@ from enhance_cli.errors import ModelError, UsageError
 
 HEADER_KEY = "enhance"
 FIRST_STAGE_RATE = 48000
-STATED = ("task", "sample_rate", "level", "network_args", "process_args", "frontend")  # defaults are for recipes
+REQUIRED_FIELDS = (
+    "task",
+    "sample_rate",
+    "level",
+    "network_args",
+    "process_args",
+    "frontend",
+)  # defaults are for recipes
 
 
 @dataclass(frozen=True)
@@ -169,7 +176,7 @@ class Spec:
         """Return the header in a file's metadata. Raises ModelError for a file that is not one of ours."""
         try:
             fields = json.loads((metadata or {})[HEADER_KEY])
-            for name in STATED:
+            for name in REQUIRED_FIELDS:
                 fields[name]
             return cls(**fields | {name: tuple(fields.get(name, ())) for name in ("samplers", "guides", "stems")})
         except (KeyError, TypeError, ValueError) as error:

@@ -27,7 +27,7 @@ def load_network(path: Path, sha256: str | None = None, fold: bool = True) -> tu
     except Exception as error:  # a header can ask for anything
         raise unbuildable(path, error) from error
     try:
-        _fill(network, path)
+        _copy_weights(network, path)
     except (RuntimeError, KeyError, SafetensorError) as error:
         reason = str(error).splitlines()[-1].strip()
         raise ModelError(f"{path}: the weights do not fit {spec.network} ({reason})", "use another model") from error
@@ -52,7 +52,7 @@ def begin_from(network: torch.nn.Module, other: torch.nn.Module, name: str, may_
         begin_guides()
 
 
-def _fill(network: torch.nn.Module, path: Path) -> None:
+def _copy_weights(network: torch.nn.Module, path: Path) -> None:
     """Copy the file's weights into the network one by one, so that memory holds a large model once."""
     state = network.state_dict()
     with safe_open(path, framework="pt") as file:

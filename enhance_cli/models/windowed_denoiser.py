@@ -103,8 +103,8 @@ class WindowedDenoiser:
         estimate = self._estimate(noisy, self._frames(starts, padded.shape[1] // 2), first=first)
         silent = (noisy == 0).all(dim=3, keepdim=True).all(dim=1, keepdim=True)
         estimate = torch.where(silent, first, estimate[:, :, : first.shape[2]])  # digital silence stays what it is
-        synthesise = self.model.frontend.synthesize
-        change = synthesise(estimate, samples) - synthesise(first, samples)
+        synthesize = self.model.frontend.synthesize
+        change = synthesize(estimate, samples) - synthesize(first, samples)
         change = self.model.spec.refinement * change
         return list(change.cpu().unflatten(0, (len(windows), -1)).numpy())
 

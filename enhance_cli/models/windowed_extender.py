@@ -58,7 +58,7 @@ class WindowedExtender:
             edges: frequency in Hz that the band of each ends at.
             scales: how many times louder the model hears each.
         """
-        run = self._filled if self.makes_levels else self._waves
+        run = self._fill_bands if self.makes_levels else self._waves
         audio = torch.from_numpy(np.stack(windows).astype(np.float32))
         scale = audio.new_tensor(list(scales))[:, None, None]
         made = run(send(audio * scale, self.model.device), starts, edges).float().cpu() / scale
@@ -70,7 +70,7 @@ class WindowedExtender:
         with autocast(self.model.device, self.model.precision):
             return network(network.narrow(flat)).unflatten(0, audio.shape[:2])
 
-    def _filled(self, audio: Tensor, starts: Sequence[int], edges: Sequence[float]) -> Tensor:
+    def _fill_bands(self, audio: Tensor, starts: Sequence[int], edges: Sequence[float]) -> Tensor:
         """Return (W, C, n) by levels of the mean power of the channels, which are filled in all of them alike."""
         samples = audio.shape[-1]
         spectra = fine_bands.analyze(torch.nn.functional.pad(audio, (0, -samples % fine_bands.HOP)))

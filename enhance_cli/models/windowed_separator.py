@@ -89,8 +89,8 @@ class WindowedSeparator:
         padded = torch.nn.functional.pad(mix * scale, (0, -mix.shape[2] % self.grid))
         whole = spec.channels == mix.shape[1]
         taken = padded if whole else padded.flatten(0, 1)[:, None].expand(-1, spec.channels, -1)
-        places = [start for start in starts for _ in range(taken.shape[0] // len(windows))]
-        noise = lambda: FrameNoise(self.seed, places, taken, self.model.process.noise_scale, NOISE_BLOCK)
+        positions = [start for start in starts for _ in range(taken.shape[0] // len(windows))]
+        noise = lambda: FrameNoise(self.seed, positions, taken, self.model.process.noise_scale, NOISE_BLOCK)
         found = self.model.separate(taken, self.stems, self.sample, self.steps, noise)
         found = found if whole else found.mean(dim=2).unflatten(1, mix.shape[:2])
         found = found[..., : mix.shape[2]] / scale  # (K, W, C, n)

@@ -51,8 +51,8 @@ class SeparableConv(nn.Module):
 
     def __init__(self, stride: int = 1, up: bool = False):
         super().__init__()
-        kind, more = (nn.ConvTranspose2d, {"output_padding": (0, 1)}) if up else (nn.Conv2d, {})
-        self.depthwise = kind(
+        convolution, more = (nn.ConvTranspose2d, {"output_padding": (0, 1)}) if up else (nn.Conv2d, {})
+        self.depthwise = convolution(
             CHANNELS, CHANNELS, (1, 3), stride=(1, stride), padding=(0, 1), groups=CHANNELS, bias=False, **more
         )
         self.pointwise = nn.Conv2d(CHANNELS, CHANNELS, 1)

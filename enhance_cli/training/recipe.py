@@ -60,8 +60,8 @@ def _recipe_class(tables: dict, origins: Origins) -> type:
 
 def _replaces_data(keys: list[str], under: dict) -> bool:
     """Return whether these keys of data bring pairs where there is mixing, or mixing where there are pairs."""
-    kinds = ({"pairs", "shards"}, {"speech", "noise"})
-    return any(one & set(keys) and other & set(under.get("data", {})) for one, other in (kinds, kinds[::-1]))
+    sources = ({"pairs", "shards"}, {"speech", "noise"})
+    return any(one & set(keys) and other & set(under.get("data", {})) for one, other in (sources, sources[::-1]))
 
 
 def _tables(name: str) -> tuple[dict, list[tuple[str, str]]]:

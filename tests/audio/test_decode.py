@@ -9,7 +9,7 @@ from enhance_cli.audio.read import open_audio
 from enhance_cli.errors import AudioError
 from tests import audio_zoo as zoo
 
-# A PNG of one grey pixel.
+# A PNG of one gray pixel.
 COVER = bytes.fromhex(
     "89504e470d0a1a0a0000000d4948445200000001000000010800000000"
     "3a7e9b550000000a49444154789c6368000000820081dd436af40000000049454e44ae426082"

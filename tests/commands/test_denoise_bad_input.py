@@ -125,7 +125,7 @@ WRONG_USE = [
     (["a.wav", "-o", "a.wav/out/"], "a.wav: this is not a folder"),
     (["a.wav", "-o", "film.mp4"], "film.mp4: a.wav has no pictures for a video"),
     (["-", "-o", "x.wav", "--workers", "2"], "standard input has one reader"),
-    (["a.wav", "--name", "{colour}"], "there is no field {colour}"),
+    (["a.wav", "--name", "{color}"], "there is no field {color}"),
     (["a.wav", "--name", "n" * 260 + ".wav"], "more than 255 bytes"),
     (["a.wav", "x" * 300 + ".wav"], "more than 255 bytes"),
     (["a.wav", "--format", "xyz"], "--format xyz: this format cannot be written"),
@@ -174,7 +174,7 @@ def test_what_the_command_line_cannot_mean_is_refused(arguments, said, enhance, 
     assert names(tmp_path) == {"a.wav"}
 
 
-@pytest.mark.parametrize("arguments", [["models", "show"], ["models", "pull", "x", "--why"], ["clean"], ["--colour"]])
+@pytest.mark.parametrize("arguments", [["models", "show"], ["models", "pull", "x", "--why"], ["clean"], ["--color"]])
 def test_the_same_line_for_any_command(arguments, enhance):
     result = enhance(*arguments)
     assert result.code == 2 and not result.stdout and result.stderr.startswith("error: ")

@@ -33,13 +33,13 @@ def test_the_state_is_made_of_the_degraded_vector_at_whole_times_mostly_early_on
 def test_a_shift_that_a_recording_makes_is_learnt_away():
     torch.manual_seed(0)
     network, process, shift = RdmMlp(8, width=32), DDPM(), torch.randn(8)
-    optimiser = torch.optim.AdamW(network.parameters(), 1e-2)
+    optimizer = torch.optim.AdamW(network.parameters(), 1e-2)
     for _ in range(200):
         x0 = torch.randn(128, 8)
         y = x0 + shift
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss(lambda x, t: network(x, None, t), process, x0, y, lambda y=y: torch.randn_like(y)).backward()
-        optimiser.step()
+        optimizer.step()
     x0 = torch.randn(500, 8)
     y, t = x0 + shift, torch.tensor([50.0])
     with torch.no_grad():

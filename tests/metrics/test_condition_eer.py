@@ -13,10 +13,10 @@ def unit(vectors):
 
 
 def voices(spread: float, count: int = 12, each: int = 4):
-    """Vectors (count * each, conditions, 32) around a centre per speaker, and their speakers."""
+    """Vectors (count * each, conditions, 32) around a center per speaker, and their speakers."""
     rng = np.random.default_rng(0)
-    centres = rng.standard_normal((count, 1, 1, 32))
-    vectors = centres + spread * rng.standard_normal((count, each, COUNT, 32))
+    centers = rng.standard_normal((count, 1, 1, 32))
+    vectors = centers + spread * rng.standard_normal((count, each, COUNT, 32))
     return unit(vectors.reshape(-1, COUNT, 32)), [f"corpus/{n}" for n in range(count) for _ in range(each)]
 
 

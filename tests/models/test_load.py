@@ -113,7 +113,7 @@ def test_safetensors_of_other_programs_are_refused(metadata, tmp_path):
         lambda h: h["network_args"].update(channels=[4, 8]),
         lambda h: h["network_args"].update(blocks=2),
         lambda h: h.update(network="os.system"),
-        lambda h: h["network_args"].update(colour="red"),
+        lambda h: h["network_args"].update(color="red"),
         lambda h: h["network_args"].update(channels="wide"),
         lambda h: h.update(process="magic"),
         lambda h: h.update(process_args={"rho": 0.5, "more": 1}),

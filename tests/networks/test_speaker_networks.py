@@ -78,7 +78,7 @@ def test_networks_of_seed(item, name):
         ("emb", network(waves)),
     ):
         assert rel_l2(array.numpy(), expected[stored]) < about["tolerance"]["rel_l2"], stored
-    unused = {"seed_ecapa_tdnn": 2 * 256, "seed_resnetse34v2": 0}[item]  # a normalisation that is never applied
+    unused = {"seed_ecapa_tdnn": 2 * 256, "seed_resnetse34v2": 0}[item]  # a normalization that is never applied
     assert size(network) == about["params"] - unused
 
 

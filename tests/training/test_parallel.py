@@ -28,7 +28,7 @@ lr = 1e-3
 warmup = 1
 """
 
-# A run of its own for a network with batch normalisation, then the command on the rest of the line.
+# A run of its own for a network with batch normalization, then the command on the rest of the line.
 SCRIPT = """
 import os, sys
 from pathlib import Path

@@ -63,7 +63,7 @@ def test_overrides_reach_nested_values(recipe_file):
         ('train.batch_size="many"', "batch_size.*not of type int"),
         ("train.batch_size=true", "batch_size.*not of type int"),
         ("nonsense", "not of the form section.key=value"),
-        ("model.colour=1", "unknown key 'colour'.*known keys are"),
+        ("model.color=1", "unknown key 'color'.*known keys are"),
     ],
 )
 def test_mistakes_are_named(recipe_file, change, message):

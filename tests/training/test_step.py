@@ -109,7 +109,7 @@ def test_a_step_of_several_batches_is_named_with_them():
     assert train_step.name(4) == "step 4 (batches 12 to 14)" and made()[1].name(4) == "batch 4"
 
 
-def test_batch_normalisation_learns_its_statistics_unless_the_stage_fixes_them():
+def test_batch_normalization_learns_its_statistics_unless_the_stage_fixes_them():
     task, train_step = made()
     train_step.step(0, STAGE, 0.01, [[torch.ones(1, 2)]])
     assert task.trained.training
@@ -124,7 +124,7 @@ def test_the_average_follows_every_step():
 
 
 class Counted(torch.nn.Module):
-    """A weight, and a count of calls as batch normalisation keeps one."""
+    """A weight, and a count of calls as batch normalization keeps one."""
 
     def __init__(self, value: float, count: int):
         super().__init__()

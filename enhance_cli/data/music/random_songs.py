@@ -145,26 +145,26 @@ def drums(song: Song) -> None:
 
 def bass(song: Song) -> None:
     rng, size = song.rng, song.sixteenths
-    kind, low = rng.choice(["root", "eighths", "walking", "pattern", "long", "octaves"]), int(rng.integers(26, 32))
+    style, low = rng.choice(["root", "eighths", "walking", "pattern", "long", "octaves"]), int(rng.integers(26, 32))
     pattern = [s for s in range(size) if s == 0 or rng.random() < (0.35 if s % 2 == 0 else 0.12)]
     shorter = float(rng.uniform(0.45, 1.0))
     for bar in song.bars:
         if bar.energy < 0.45 and rng.random() < 0.15:
             continue
         note = song.pitch(bar.degree, low)
-        if kind == "long":
+        if style == "long":
             song.play("bass", bar, 0, size, note, 100)
-        elif kind == "walking":
+        elif style == "walking":
             for n in range(size // 4):
                 step = bar.degree + int(rng.choice([0, 2, 4, 1, 6])) if n else bar.degree
                 song.play("bass", bar, 4 * n, 4 * shorter, song.pitch(step, low), 100)
         else:
             times = {"root": range(0, size, 4), "eighths": range(0, size, 2), "octaves": range(0, size, 2)}
-            times = list(times.get(kind, pattern))
+            times = list(times.get(style, pattern))
             for n, s in enumerate(times):
                 gap = (times[n + 1] if n + 1 < len(times) else size) - s
-                up = 12 if kind == "octaves" and n % 2 else 0
-                other = song.pitch(bar.degree + 4, low) if kind == "pattern" and rng.random() < 0.2 else note
+                up = 12 if style == "octaves" and n % 2 else 0
+                other = song.pitch(bar.degree + 4, low) if style == "pattern" and rng.random() < 0.2 else note
                 song.play("bass", bar, s, gap * shorter, other + up, 105 if s % 4 == 0 else 90)
 
 

@@ -94,26 +94,26 @@ def _from_graphs(source: Path) -> dict[str, Tensor]:
     mask = next(n for n in bands[0].node if n.op_type == "Conv" and bands[1][n.input[1]].shape == (1, 64, 1, 3))
     state |= {"conv0_out.weight": bands[1][mask.input[1]], "conv0_out.bias": bands[1][mask.input[2]]}
     state |= _conv(filters, "df_convp.1", _output_of(filters, "df_convp.1.weight"))
-    for prefix, part in (("encoder_gru", encoder), ("erb_gru", bands), ("df_gru", filters)):
-        state |= _gru(prefix, *part)
+    for prefix, piece in (("encoder_gru", encoder), ("erb_gru", bands), ("df_gru", filters)):
+        state |= _gru(prefix, *piece)
     return state
 
 
-def _conv(part: tuple, layer: str, after: str) -> dict[str, Tensor]:
+def _conv(piece: tuple, layer: str, after: str) -> dict[str, Tensor]:
     """Return the weight and the bias of the convolution that follows the tensor `after`, as those of `layer`."""
-    graph, tensors = part
+    graph, tensors = piece
     node = next_node(graph, after)
-    return {f"{layer}.{kind}": tensors[name] for kind, name in zip(("weight", "bias"), node.input[1:], strict=True)}
+    return {f"{layer}.{weight}": tensors[name] for weight, name in zip(("weight", "bias"), node.input[1:], strict=True)}
 
 
-def _separable(part: tuple, layer: str) -> dict[str, Tensor]:
+def _separable(piece: tuple, layer: str) -> dict[str, Tensor]:
     name = f"{layer}.0.weight"
-    return {f"{layer}.depthwise.weight": part[1][name]} | _conv(part, f"{layer}.pointwise", _output_of(part, name))
+    return {f"{layer}.depthwise.weight": piece[1][name]} | _conv(piece, f"{layer}.pointwise", _output_of(piece, name))
 
 
-def _output_of(part: tuple, weight: str) -> str:
+def _output_of(piece: tuple, weight: str) -> str:
     """Return the output of the node that has this weight."""
-    return next(node.output[0] for node in part[0].node if weight in node.input)
+    return next(node.output[0] for node in piece[0].node if weight in node.input)
 
 
 def _gru(name: str, graph: Any, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -121,7 +121,7 @@ def _gru(name: str, graph: Any, tensors: dict[str, Tensor]) -> dict[str, Tensor]
     state: dict[str, Tensor] = {}
     for layer, node in enumerate(n for n in graph.node if n.op_type == "GRU"):
         weights = torch_gates(*(tensors[key] for key in node.input[1:4]))
-        state |= {f"{name}.gru.{kind}_l{layer}": tensor for kind, tensor in weights.items()}
+        state |= {f"{name}.gru.{weight}_l{layer}": tensor for weight, tensor in weights.items()}
     return state
 
 

@@ -160,7 +160,7 @@ def _from_graph(source: Path) -> Tensors:
         named.setdefault(name, tensors[node.input[1]].T)
     for block, node in enumerate(recurrent):
         weights = torch_gates(*(tensors[key] for key in node.input[1:4]))
-        named |= {f"rf_block.{block}.rnn.{kind}_l0": tensor for kind, tensor in weights.items()}
+        named |= {f"rf_block.{block}.rnn.{weight}_l0": tensor for weight, tensor in weights.items()}
     return named
 
 

@@ -128,8 +128,8 @@ def _stream(file: IO[bytes], weights: dict[str, Tensor], spec: Spec, half: bool)
     end = 0
     for name, tensor in weights.items():
         begin, end = end, end + tensor.numel() * dtypes[name].itemsize
-        kind = "F16" if dtypes[name] == torch.float16 else "F32"
-        header[name] = {"dtype": kind, "shape": list(tensor.shape), "data_offsets": [begin, end]}
+        dtype = "F16" if dtypes[name] == torch.float16 else "F32"
+        header[name] = {"dtype": dtype, "shape": list(tensor.shape), "data_offsets": [begin, end]}
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
     file.write(struct.pack("<Q", len(text)) + text)

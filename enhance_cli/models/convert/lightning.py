@@ -29,12 +29,12 @@ class Checkpoint:
     ema: list[Tensor]
     progress: dict[str, int]
 
-    def setting(self, name: str, kind: type | tuple[type, ...], default: Any) -> Any:
+    def setting(self, name: str, expected: type | tuple[type, ...], default: Any) -> Any:
         """Return a setting, or the default where it is absent or None. Raises ModelError for one of another type."""
         value = self.settings.get(name)
         if value is None:
             return default
-        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        if not isinstance(value, expected) or (isinstance(value, bool) and expected is not bool):
             raise ModelError(
                 f"{self.path}: its setting {name} is {value!r}", "the file is not as its program writes it"
             )

@@ -51,18 +51,18 @@ def has_initializer(source: Path, name: str) -> bool:
     return any(tensor.name == name for tensor in read_graph(source).initializer)
 
 
-def next_node(graph: Any, name: str, kind: str = "Conv") -> Any:
-    """Return the first node of operator type `kind` that follows the tensor `name` with no other such node between.
+def next_node(graph: Any, name: str, op_type: str = "Conv") -> Any:
+    """Return the first node of operator type `op_type` that follows the tensor `name` with no other such node between.
 
     Raises LookupError if there is none.
     """
     names = {name}
     for node in graph.node:
         if names & set(node.input):
-            if node.op_type == kind:
+            if node.op_type == op_type:
                 return node
             names |= set(node.output)
-    raise LookupError(f"no {kind} follows {name}")
+    raise LookupError(f"no {op_type} follows {name}")
 
 
 def torch_gates(inputs: Tensor, recurrent: Tensor, biases: Tensor) -> dict[str, Tensor]:

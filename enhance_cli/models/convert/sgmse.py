@@ -110,17 +110,17 @@ def _prediction(checkpoint: Checkpoint, backbone: str) -> dict:
     """
     if not backbone.startswith("ncsnpp_v2"):
         return {"kind": "score", "sign": -1.0}
-    kinds = {"score_matching": "score", "denoiser": "denoiser", "data_prediction": "data"}
-    kind = checkpoint.choice("loss_type", kinds, "score_matching")
-    if kind == "denoiser" and checkpoint.settings.get("sde") == "sbve":
+    predictions = {"score_matching": "score", "denoiser": "denoiser", "data_prediction": "data"}
+    predicted = checkpoint.choice("loss_type", predictions, "score_matching")
+    if predicted == "denoiser" and checkpoint.settings.get("sde") == "sbve":
         raise ModelError(f"{checkpoint.path}: a bridge with a denoiser is not known", "it cannot be run here")
     prediction = {
-        "kind": kind,
+        "kind": predicted,
         "input_scaling": checkpoint.choice("c_in", {"1": "1", "edm": "edm_in"}, "1"),
         "output_scaling": checkpoint.choice("network_scaling", {None: "1", "1/sigma": "1/sigma", "1/t": "1/t"}),
         "sigma_data": checkpoint.number("sigma_data", 0.1),
     }
-    if kind == "denoiser":
+    if predicted == "denoiser":
         return prediction  # published: its c_skip and c_out are not used
     return prediction | {
         "skip": checkpoint.choice("c_skip", {"0": "0", "edm": "edm_skip"}, "0"),

@@ -73,8 +73,8 @@ def _normalization(name: str, follower: Any, node: Any, tensors: dict[str, Tenso
     """
     count = len(tensors[node.input[1]])
     if follower is not None:
-        kinds = ("weight", "bias", "running_mean", "running_var")
-        found = {f"{name}.{kind}": tensors[key] for kind, key in zip(kinds, follower.input[1:]) if key in tensors}
+        names = ("weight", "bias", "running_mean", "running_var")
+        found = {f"{name}.{role}": tensors[key] for role, key in zip(names, follower.input[1:]) if key in tensors}
     else:
         bias = tensors[node.input[2]] if len(node.input) > 2 else torch.zeros(count)
         one = torch.ones(count)

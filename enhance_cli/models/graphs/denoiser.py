@@ -139,7 +139,7 @@ class GraphDenoiser:
 
     def _estimate(self, noisy: np.ndarray, start: np.ndarray) -> np.ndarray:
         """Return the clean estimate (B, 2, T, F) of spectrograms, sampled from `start`, with frames that fill them up."""
-        y, x = self._filled(noisy), self._filled(start)
+        y, x = self._pad_frames(noisy), self._pad_frames(start)
 
         def estimate(x: np.ndarray, t: float) -> np.ndarray:
             times = np.full(len(x), t, np.float32)
@@ -147,7 +147,7 @@ class GraphDenoiser:
 
         return self.sample(estimate, self.process, x, self.steps, None)
 
-    def _filled(self, y: np.ndarray) -> np.ndarray:
+    def _pad_frames(self, y: np.ndarray) -> np.ndarray:
         """Pad the frame axis of y (B, 2, T, F) to a multiple of `spec.frames_multiple` (see models.load.Model)."""
         missing = -y.shape[2] % self.spec.frames_multiple
         reflect = self.spec.frame_padding == "reflect" and missing < y.shape[2]

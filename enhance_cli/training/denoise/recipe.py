@@ -39,8 +39,8 @@ class DataPart:
 
     def __post_init__(self):
         in_range(self, rooms=(0, inf))
-        kinds = [bool(self.speech or self.noise), bool(self.pairs), self.shards is not None]
-        if sum(kinds) != 1 or bool(self.speech) != bool(self.noise):
+        given = [bool(self.speech or self.noise), bool(self.pairs), self.shards is not None]
+        if sum(given) != 1 or bool(self.speech) != bool(self.noise):
             raise OutOfRange("", "give one of data.pairs, data.shards, or data.speech with data.noise")
 
 

@@ -40,12 +40,12 @@ def test_known_foreign_objects_become_inert_and_tensors_are_exact(zipped, tmp_pa
     weight = torch.randn(3, 4, dtype=torch.float64)
     with foreign_class("sgmse.data_module.SpecsDataModule") as kind:
         made = kind()
-        made.colour = "red"
+        made.color = "red"
         content = {"class": kind, "object": made, "weight": weight, "order": OrderedDict(a=torch.Size([2]))}
         torch.save(content, tmp_path / "x.ckpt", _use_new_zipfile_serialization=zipped)
     found = read(tmp_path / "x.ckpt")
     assert torch.equal(found["weight"], weight) and found["order"] == {"a": torch.Size([2])}
-    assert found["class"] is Inert and type(found["object"]) is Inert and found["object"]["colour"] == "red"
+    assert found["class"] is Inert and type(found["object"]) is Inert and found["object"]["color"] == "red"
 
 
 @pytest.mark.parametrize("zipped", [True, False])

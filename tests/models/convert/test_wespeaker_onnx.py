@@ -1,4 +1,4 @@
-"""WeSpeaker's .onnx files: what torch's exporter makes of the network, with and without its normalisations, read back."""
+"""WeSpeaker's .onnx files: what torch's exporter makes of the network, with and without its normalizations, read back."""
 
 import shutil
 import warnings
@@ -89,7 +89,7 @@ def test_the_runtime_gives_the_same(exported, tmp_path):
     assert rel_l2(found.numpy(), theirs) < 1e-5
 
 
-def test_normalisations_that_were_not_folded_are_read_too(tmp_path):
+def test_normalizations_that_were_not_folded_are_read_too(tmp_path):
     network = export(tmp_path / "whole.onnx", folded=False)
     assert [n for n in onnx.load(tmp_path / "whole.onnx").graph.node if n.op_type == "BatchNormalization"]
     found, waves = embeddings(tmp_path / "whole.onnx", tmp_path)

@@ -8,26 +8,29 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import numpy as np
 
+    from enhance_cli.models.graphs.extender import GraphExtenderModel
     from enhance_cli.models.load import Model
 
 
 @lru_cache(maxsize=2)
-def _cached_extender(name: str | None, device: str, precision: str) -> Model:
+def _cached_extender(
+    name: str | None, device: str, precision: str, threads: int | None, runtime: str
+) -> Model | GraphExtenderModel:
     from enhance_cli.models import registry
-    from enhance_cli.models.device import pick_device, pick_precision
-    from enhance_cli.models.load import load_file
+    from enhance_cli.tasks.loading import load_extender_model
 
-    entry, chosen = registry.find(name, "extend-bandwidth"), pick_device(device)
-    return load_file(entry.path, chosen, pick_precision(precision, chosen), entry.sha256)
+    entry = registry.find(name, "extend-bandwidth")
+    return load_extender_model(entry, device=device, precision=precision, threads=threads, runtime=runtime)
 
 
 def extend_bandwidth(
     audio: np.ndarray,
     rate: int,
-    model: Model | str | None = None,
+    model: Model | GraphExtenderModel | str | None = None,
     device: str = "auto",
     precision: str = "auto",
     *,
+    runtime: str = "auto",
     cutoff: float | None = None,
     seed: int = 0,
     batch_size: int = 1,
@@ -46,7 +49,7 @@ def extend_bandwidth(
     from enhance_cli.tasks.options import ExtendOptions
 
     if model is None or isinstance(model, str):
-        model = _cached_extender(model, device, precision)
+        model = _cached_extender(model, device, precision, threads, runtime)
     options = ExtendOptions(
         cutoff=cutoff, seed=seed, batch_size=batch_size, threads=threads, window_seconds=window_seconds
     )

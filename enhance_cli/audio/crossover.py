@@ -8,8 +8,6 @@ Signals are (C, N) at 48 kHz.
 from functools import lru_cache
 
 import numpy as np
-from scipy.ndimage import maximum_filter1d, minimum_filter1d
-from scipy.signal import firwin, kaiser_beta, oaconvolve
 
 RATE, HOP = 48000, 480
 WIDTH = 0.05  # of the edge
@@ -35,15 +33,16 @@ def high_pass_taps(edge: float) -> np.ndarray:
     """Return the taps of the upper half of the crossover at `edge` Hz. The lower half is what is missing to a pulse."""
     count = int((ATTENUATION - 7.95) / (2.285 * 2 * np.pi * WIDTH * edge / RATE)) | 1
     count = min(count, LONGEST_TAPS)
-    low = firwin(count, (1 - WIDTH / 2) * edge, window=("kaiser", kaiser_beta(ATTENUATION)), fs=RATE)
-    taps = -low
+    positions, cutoff = np.arange(count) - count // 2, 2 * (1 - WIDTH / 2) * edge / RATE
+    low = np.sinc(cutoff * positions) * np.kaiser(count, 0.1102 * (ATTENUATION - 8.7))
+    taps = -low / low.sum()
     taps[count // 2] += 1
     return taps.astype(np.float32)
 
 
 def high_pass(audio: np.ndarray, edge: float) -> np.ndarray:
     """Return the part of `audio` (C, N) above the crossover, without delay."""
-    return oaconvolve(audio, high_pass_taps(edge)[None], mode="same", axes=1).astype(np.float32)
+    return _convolved(audio, high_pass_taps(edge))
 
 
 def joined(low: np.ndarray, wide: np.ndarray, edge: float, active: float) -> np.ndarray:
@@ -63,7 +62,7 @@ def pause_gains(low: np.ndarray, high: np.ndarray, active: float) -> np.ndarray:
     quiet = 10 * np.log10(np.maximum(of_low.mean(axis=0), 1e-20) / max(active, 1e-10) ** 2)
     most = np.interp(quiet, [QUIET_DB, LOUD_DB], [ADDED_DB, ABOVE_DB])
     gains = np.sqrt(np.minimum(1, 10 ** (most / 10) * of_low.mean(axis=0) / np.maximum(of_high, 1e-20)))
-    gains = minimum_filter1d(gains, 2 * AROUND + 1)
+    gains = -_largest_around(-gains, AROUND)
     gains = gains * (of_low > 1e-16)
     centers, positions = (np.arange(of_low.shape[1]) + 0.5) * HOP, np.arange(samples) + 0.5
     return np.stack([np.interp(positions, centers, row) for row in np.broadcast_to(gains, of_low.shape)]).astype(
@@ -75,4 +74,23 @@ def _powers(audio: np.ndarray) -> np.ndarray:
     """Return the mean power of every frame of 10 ms (C, T), the largest of it and its neighbors."""
     padded = np.pad(audio, ((0, 0), (0, -audio.shape[1] % HOP)))
     frames = np.square(padded, dtype=np.float64).reshape(len(audio), -1, HOP).mean(axis=2)
-    return maximum_filter1d(frames, 3, axis=1)
+    return _largest_around(frames, 1)
+
+
+def _largest_around(values: np.ndarray, reach: int) -> np.ndarray:
+    """Return for each of (..., T) the largest of it and `reach` neighbors on either side."""
+    padded = np.pad(values, [(0, 0)] * (values.ndim - 1) + [(reach, reach)], mode="edge")
+    return np.lib.stride_tricks.sliding_window_view(padded, 2 * reach + 1, axis=-1).max(axis=-1)
+
+
+def _convolved(audio: np.ndarray, taps: np.ndarray) -> np.ndarray:
+    """Return audio (C, N) through a linear-phase filter without its delay, by overlap-add of transformed blocks."""
+    size = 1 << (4 * len(taps)).bit_length()
+    step, samples = size - len(taps) + 1, audio.shape[1]
+    blocks = np.pad(audio, ((0, 0), (0, -samples % step))).reshape(len(audio), -1, step)
+    done = np.fft.irfft(np.fft.rfft(blocks, size) * np.fft.rfft(taps, size), size).astype(np.float32)
+    whole = np.zeros((len(audio), blocks.shape[1] + 1, step), np.float32)
+    whole[:, :-1] += done[..., :step]
+    whole[:, 1:, : size - step] += done[..., step:]
+    late = len(taps) // 2
+    return whole.reshape(len(audio), -1)[:, late : late + samples]

@@ -12,31 +12,41 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from enhance_cli.audio.fine_bands_numpy import (
+    BANDS,
+    BIN_HZ,
+    BINS,
+    EULER,
+    FLOOR_DB,
+    FRAME,
+    HOP,
+    MOST_GAIN,
+    RATE,
+    band_starts,
+    known_bands,
+)
 from enhance_cli.audio.stft import make_window
 
-RATE, FRAME, HOP = 48000, 960, 480
-BINS, BIN_HZ = FRAME // 2 + 1, RATE / FRAME
-FLOOR_DB = -90.0  # of a band, in dB where full-scale noise has about 0
-MOST_GAIN = 40.0  # dB that a carrier is raised by at most
-
-
-@lru_cache(maxsize=1)
-def band_starts() -> tuple[int, ...]:
-    """Return the first bin of each band, and the number of bins as the last."""
-    starts = [0]
-    while starts[-1] < BINS:
-        starts.append(starts[-1] + max(2, round(starts[-1] / 16)))
-    if starts[-1] - BINS > 8:
-        starts.pop()
-    return (*starts[:-1], BINS)
-
-
-BANDS = len(band_starts()) - 1
-
-
-def known_bands(edge: float) -> int:
-    """Return how many bands lie below `edge` Hz as a whole."""
-    return sum(stop * BIN_HZ <= edge for stop in band_starts()[1:])
+__all__ = [
+    "BANDS",
+    "BINS",
+    "BIN_HZ",
+    "FLOOR_DB",
+    "FRAME",
+    "HOP",
+    "MOST_GAIN",
+    "RATE",
+    "analyze",
+    "band_means",
+    "band_starts",
+    "fill",
+    "known_bands",
+    "levels",
+    "moved_up",
+    "peakiness",
+    "synthesize",
+    "to_bins",
+]
 
 
 def analyze(wave: Tensor) -> Tensor:
@@ -94,7 +104,7 @@ def _noise_peakiness(device: torch.device) -> Tensor:
     """Return the expected peakiness (K, 1) of noise, whose powers are exponentially distributed."""
     with torch.inference_mode(False):
         widths = torch.tensor(band_starts()).diff().double()
-        expected = 10 / math.log(10) * (torch.digamma(widths) - widths.log() + 0.5772156649)
+        expected = 10 / math.log(10) * (torch.digamma(widths) - widths.log() + EULER)
         return expected.float()[:, None].to(device)
 
 

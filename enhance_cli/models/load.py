@@ -18,6 +18,7 @@ from enhance_cli.models.spec import Spec
 from enhance_cli.models.vector_repairer import VectorRepairer
 from enhance_cli.models.weights import load_network, unbuildable
 from enhance_cli.models.windowed_denoiser import WindowedDenoiser
+from enhance_cli.models.windowed_extender import WindowedExtender
 from enhance_cli.processes import PROCESSES
 
 STREAMING_NETWORKS = ("deepfilternet", "dpdfnet", "fastenhancer")
@@ -63,6 +64,10 @@ class Model(LoadedModel):
     def windowed(self, **settings: Any) -> WindowedDenoiser:
         """Return the model over windows of waveforms, with the settings of WindowedDenoiser."""
         return WindowedDenoiser(self, **settings)
+
+    def extender(self, *, seed: int) -> WindowedExtender:
+        """Return the model over windows of waveforms whose band it extends."""
+        return WindowedExtender(self, seed=seed)
 
     def repairer(self, **settings: Any) -> VectorRepairer:
         """Return the model over blocks of embeddings, with the settings of VectorRepairer."""

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -12,11 +12,19 @@ from enhance_cli.audio import fine_bands
 from enhance_cli.errors import UsageError
 from enhance_cli.models.device import autocast, send
 from enhance_cli.models.frame_noise import FrameNoise
-from enhance_cli.models.load import Model
+from enhance_cli.models.graphs.extender import LEVEL_NETWORKS, NOISE_BLOCK
+from enhance_cli.models.spec import Spec
 
-LEVEL_NETWORKS = ("band_levels", "copy_up")  # make levels of bands, which are filled here; the others make waves
-NOISE_BLOCK = 1 << 16  # samples per generator
 LEAST_OF_BAND = 0.8  # of the band that a network was trained to continue
+
+
+class WideningModel(Protocol):
+    """State the members of models.load.Model that are needed here."""
+
+    spec: Spec
+    device: torch.device
+    precision: str
+    network: torch.nn.Module
 
 
 class WindowedExtender:
@@ -27,11 +35,13 @@ class WindowedExtender:
 
     rate = fine_bands.RATE
 
-    def __init__(self, model: Model, *, seed: int):
+    def __init__(self, model: WideningModel, *, seed: int):
         self.model, self.seed = model, seed
         network: Any = model.network
         self.network = network  # each has its own abilities (networks.__init__)
-        self.makes_levels = model.spec.network in LEVEL_NETWORKS
+        self.makes_levels = (
+            model.spec.network in LEVEL_NETWORKS
+        )  # of bands, which are filled here; the others make waves
         self.grid = fine_bands.HOP if self.makes_levels else math.lcm(fine_bands.HOP, network.hop)
         reach: int = network.receptive_field
         self.reach: int = (reach + 2) * fine_bands.HOP if self.makes_levels else reach

@@ -4,8 +4,11 @@ Everything happens at 48 kHz, or at the rate of the file if that is higher. The 
 through a linear-phase crossover (audio.crossover), so what was there stays as it was, to the sample.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,12 +16,14 @@ from enhance_cli.audio import crossover
 from enhance_cli.audio.band_edge import BandMeter
 from enhance_cli.audio.level import Meter
 from enhance_cli.audio.resample import Resampler, resample
-from enhance_cli.models.load import Model
-from enhance_cli.models.windowed_extender import WindowedExtender
 from enhance_cli.tasks.engine import Order, engine_for
 from enhance_cli.tasks.options import ExtendOptions
 from enhance_cli.tasks.stream import Waiting, beside, measured, resampled
 from enhance_cli.tasks.windows import WindowPlan, cut, join
+
+if TYPE_CHECKING:
+    from enhance_cli.models.graphs.extender import GraphExtenderModel
+    from enhance_cli.models.load import Model
 
 WINDOW_SECONDS = 2.0  # with longer ones the memory of the C library falls to pieces
 
@@ -36,10 +41,10 @@ class BandwidthExtender:
     many files, also at the same time.
     """
 
-    def __init__(self, model: Model, options: ExtendOptions = ExtendOptions()):
+    def __init__(self, model: Model | GraphExtenderModel, options: ExtendOptions = ExtendOptions()):
         """Prepare the model."""
         self.spec, self.options = model.spec, options
-        self.windowed = WindowedExtender(model, seed=options.seed)
+        self.windowed = model.extender(seed=options.seed)
         window = int((options.window_seconds or self.spec.window_seconds or WINDOW_SECONDS) * self.windowed.rate)
         reach = self.windowed.reach + crossover.reach_of_all()
         self.plan = WindowPlan.exact(window, reach, grid=self.windowed.grid)
@@ -90,7 +95,9 @@ class BandwidthExtender:
         return [crossover.joined(x, y, r.edge, r.active) for x, y, r in zip(audio, wide, given)]
 
 
-def run(audio: np.ndarray, rate: int, model: Model, options: ExtendOptions = ExtendOptions()) -> tuple[np.ndarray, int]:
+def run(
+    audio: np.ndarray, rate: int, model: Model | GraphExtenderModel, options: ExtendOptions = ExtendOptions()
+) -> tuple[np.ndarray, int]:
     """Extend (C, N) at `rate`. Returns (C, M) and its rate, the same as the command gives for a file with these samples.
 
     Raises UsageError for a cutoff or a band that cannot be continued.

@@ -14,6 +14,7 @@ from enhance_cli.tasks.options import DenoiseOptions, ExtendOptions, InpaintOpti
 if TYPE_CHECKING:
     from enhance_cli.models.demucs_model import DemucsModel
     from enhance_cli.models.graphs.denoiser import GraphDenoiserModel
+    from enhance_cli.models.graphs.extender import GraphExtenderModel
     from enhance_cli.models.graphs.speakers import GraphRepairModel
     from enhance_cli.models.graphs.stems import GraphStemModel
     from enhance_cli.models.load import Model
@@ -88,16 +89,32 @@ def load_bandwidth_extender(
     entry: Entry, options: ExtendOptions, *, device: str, precision: str, threads: int | None, runtime: str = "auto"
 ) -> tuple[BandwidthExtender, dict[str, Any]]:
     """Return the BandwidthExtender of the model `entry`."""
-    from enhance_cli.models.device import pick_device, pick_precision
-    from enhance_cli.models.load import load_file
-    from enhance_cli.models.runtime import pick_runtime
     from enhance_cli.tasks.extend_bandwidth import BandwidthExtender
 
-    pick_runtime(runtime, device=device, precision=precision, obstacle=f"{entry.name} has no graph")
-    chosen = pick_device(device)
-    model = load_file(entry.path, chosen, pick_precision(precision, chosen), entry.sha256)
+    model = load_extender_model(entry, device=device, precision=precision, threads=threads, runtime=runtime)
     extender = BandwidthExtender(model, replace(options, threads=threads))
     return extender, {"revision": entry.sha256, **facts_of(model)}
+
+
+def load_extender_model(
+    entry: Entry, *, device: str, precision: str, threads: int | None, runtime: str
+) -> Model | GraphExtenderModel:
+    """Return the model for bandwidth `entry` in the runtime that `runtime` ("auto", "onnx" or "torch") allows."""
+    from enhance_cli.models.graphs.packaged import extender_obstacle, load_extender_graph
+    from enhance_cli.models.runtime import pick_runtime, refuse_torch
+
+    obstacle = extender_obstacle(entry)
+    if entry.path.suffix == ".onnx":
+        refuse_torch(entry.path, runtime, device=device, precision=precision, obstacle=obstacle)
+        return load_extender_graph(entry, threads)
+    if pick_runtime(runtime, device=device, precision=precision, obstacle=obstacle) == "onnx":
+        return load_extender_graph(entry, threads)
+    from enhance_cli.models.device import pick_device, pick_precision
+
+    chosen = pick_device(device)
+    from enhance_cli.models.load import load_file
+
+    return load_file(entry.path, chosen, pick_precision(precision, chosen), entry.sha256)
 
 
 def load_inpainter(

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from enhance_cli.audio import fine_bands_numpy as fine_bands
 from enhance_cli.errors import ModelError
 from enhance_cli.models.graphs.graph import FACTS_KEY
 from enhance_cli.networks.deepfilternet import BANDS, FILTERED_BINS, DeepFilterNet
@@ -112,6 +113,13 @@ def _repair_network(network: Any) -> Signature:
     return Signature(Repair(network), (x, torch.tensor([50.0])), {"x": batch, "t": {}}, {"output": batch})
 
 
+def _level_network(network: Any) -> Signature:
+    levels, known = 20 * torch.randn(2, fine_bands.BANDS, 48) - 40, torch.tensor([20, 33])
+    of_levels = {0: "batch", 2: "frames"}
+    inputs = {"levels": of_levels, "known": {0: "batch"}}
+    return Signature(network, (levels, known), inputs, {"made": of_levels, "peaks": of_levels})
+
+
 def _spectrogram_network(network: nn.Module) -> Signature:
     spectrum, times = {0: "batch", 2: "frames"}, {0: "batch"}
     bins = getattr(network, "BINS", 257)
@@ -132,7 +140,9 @@ def _stream_network(network: Any) -> Signature:
 
 
 SIGNATURES: dict[str, Callable[[nn.Module], Signature]] = {
+    "band_levels": _level_network,
     "bridge_unet": _spectrogram_network,
+    "copy_up": _level_network,
     "deepfilternet": _stream_network,
     "ge2e": _speaker_network,
     "rdm_mlp": _repair_network,

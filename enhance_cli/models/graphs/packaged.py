@@ -9,6 +9,7 @@ from enhance_cli.errors import ModelError
 from enhance_cli.models import registry
 from enhance_cli.models.device import MAX_PARAMETERS_FOR_PARALLEL_WINDOWS, cpu_threads
 from enhance_cli.models.graphs.denoiser import GraphDenoiserModel
+from enhance_cli.models.graphs.extender import GraphExtenderModel
 from enhance_cli.models.graphs.graph import Graph, read_weights
 from enhance_cli.models.graphs.speakers import SPEAKER_PREDICTION, GraphExtractor, GraphRepairModel
 from enhance_cli.models.graphs.stems import GraphStemModel
@@ -104,6 +105,17 @@ def load_repair_graph(entry: registry.Entry, threads: int | None = None) -> Grap
     """Return the repair model of an entry for which there is no obstacle. Raises as `load_denoiser_graphs`."""
     spec = read_spec(entry.path)
     return GraphRepairModel(spec, open_graph(spec, entry), threads)
+
+
+def extender_obstacle(entry: registry.Entry) -> str | None:
+    """Return why a model for bandwidth needs torch, or None if it does not."""
+    return None if has_graph(read_spec(entry.path), entry.path) else f"{entry.name} has no graph"
+
+
+def load_extender_graph(entry: registry.Entry, threads: int | None = None) -> GraphExtenderModel:
+    """Return the model for bandwidth of an entry for which there is no obstacle. Raises as `load_denoiser_graphs`."""
+    spec = read_spec(entry.path)
+    return GraphExtenderModel(spec, open_graph(spec, entry, threads))
 
 
 def has_graph(spec: Spec, path: Path) -> bool:

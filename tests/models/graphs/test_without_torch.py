@@ -50,6 +50,15 @@ def test_extract_stem(folder):
     assert {path.name for path in folder.glob("in_*.wav")} == {"in_drums.wav", "in_residual.wav"}
 
 
+def test_extend_bandwidth(folder):
+    with soundfile.SoundFile(AUDIO / "noisy_speech.flac") as file:
+        soundfile.write(folder / "call.wav", file.read(file.samplerate), file.samplerate)
+    done = enhance(folder, "extend-bandwidth", "call.wav", "--report", "r.jsonl")
+    assert done.returncode == 0, done.stderr
+    assert '"runtime": "onnx"' in (folder / "r.jsonl").read_text()
+    assert soundfile.info(folder / "call_extended.wav").samplerate == 48000
+
+
 def test_enhance_embedding_and_verify(folder):
     done = enhance(folder, "enhance-embedding", "in.wav", "-o", "in.npz")
     assert done.returncode == 0, done.stderr
@@ -76,7 +85,9 @@ def test_what_needs_torch_says_so_in_one_line(folder):
 
 
 @pytest.mark.parametrize(
-    "words", [["denoise", "in.wav"], ["extract-stem", "in.wav"], ["verify", "in.wav", "in.wav"]], ids=" ".join
+    "words",
+    [["denoise", "in.wav"], ["extract-stem", "in.wav"], ["verify", "in.wav", "in.wav"], ["extend-bandwidth", "in.wav"]],
+    ids=" ".join,
 )
 def test_a_call_imports_nothing_heavy(folder, words):
     done = enhance(folder, *words, refuse=(), report=f"{HEAVY!r} & set(sys.modules)")

@@ -1,0 +1,68 @@
+"""Extend bandwidth by ONNX Runtime and NumPy: what models.windowed_extender does in torch, for networks that make levels."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from enhance_cli.audio import fine_bands_numpy as fine_bands
+from enhance_cli.models.device import cpu_threads
+from enhance_cli.models.frame_noise_numpy import stretch
+from enhance_cli.models.graphs.denoiser import CPU, is_light
+from enhance_cli.models.graphs.graph import Graph
+from enhance_cli.models.spec import Spec
+
+LEVEL_NETWORKS = ("band_levels", "copy_up")
+NOISE_BLOCK = 1 << 16  # samples per generator
+
+
+class GraphExtenderModel:
+    """Hold a model for bandwidth ready to run, as models.load.Model."""
+
+    runtime, precision = "onnx", "fp32"
+
+    def __init__(self, spec: Spec, graph: Graph):
+        """Take the graph of the network. Raises ModelError if it is the graph of another one."""
+        graph.require(["levels", "known"], ["made", "peaks"])
+        self.spec, self.graph, self.device = spec, graph, CPU()
+
+    def extender(self, *, seed: int) -> "GraphExtender":
+        """Return the model over windows of waveforms."""
+        return GraphExtender(self.spec, self.graph, seed=seed)
+
+    def windows_at_once(self, threads: int | None) -> int:
+        """Return how many windows are computed side by side: of a large network one, by all threads."""
+        return cpu_threads(threads) if is_light(self.graph) else 1
+
+
+class GraphExtender:
+    """Make the band that is missing in windows at 48 kHz, as models.windowed_extender.WindowedExtender."""
+
+    rate, grid = fine_bands.RATE, fine_bands.HOP
+
+    def __init__(self, spec: Spec, graph: Graph, *, seed: int):
+        self.spec, self.graph, self.seed = spec, graph, seed
+        self.reach: int = (graph.facts["receptive_field"] + 2) * fine_bands.HOP
+
+    def check(self, edge: float) -> None:
+        """Accept any band: networks that make levels continue all of them."""
+
+    def wide(
+        self, windows: Sequence[np.ndarray], starts: Sequence[int], edges: Sequence[float], scales: Sequence[float]
+    ) -> list[np.ndarray]:
+        """Return windows (C, n) with a band above the edge. Arguments as in WindowedExtender."""
+        return [self._wide(*of_one) for of_one in zip(windows, starts, edges, scales)]
+
+    def _wide(self, window: np.ndarray, start: int, edge: float, scale: float) -> np.ndarray:
+        samples, factor = window.shape[1], np.float32(scale)
+        spectra = fine_bands.analyze(_whole_frames(factor * window.astype(np.float32)))
+        power = (np.square(spectra.real) + np.square(spectra.imag)).mean(axis=0)
+        known = np.array([fine_bands.known_bands(edge)], np.int64)
+        inputs = {"levels": fine_bands.levels(power)[None], "known": known}
+        wanted, peaks = self.graph.run(["made", "peaks"], inputs)
+        noise = fine_bands.analyze(_whole_frames(stretch(self.seed, start, samples, NOISE_BLOCK)[None]))[0]
+        full = fine_bands.fill(spectra, edge, wanted[0], peaks[0], noise)
+        return fine_bands.synthesize(full, samples) / factor
+
+
+def _whole_frames(audio: np.ndarray) -> np.ndarray:
+    return np.pad(audio, ((0, 0), (0, -audio.shape[1] % fine_bands.HOP)))

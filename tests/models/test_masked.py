@@ -79,6 +79,28 @@ def test_known_samples_stay_bit_for_bit_and_only_the_gap_is_made(tiny_model, voi
     assert np.isfinite(first).all() and np.abs(first[:, gap]).max() > 1e-4
 
 
+class Silencer(torch.nn.Module):
+    """Estimates silence, and keeps the states that it is called with."""
+
+    receptive_field = 0
+
+    def forward(self, x, y, t, guide=None):
+        self.seen = x
+        return torch.zeros_like(x)
+
+
+def test_the_network_is_led_by_the_known_frames_and_makes_the_others(tiny_model, gap):
+    """At a third of the path the known frames hold all of the sound, those of the gap a third of the first filling."""
+    model = load_file(tiny_model, torch.device("cpu"))
+    model.network = Silencer()
+    sound = np.random.default_rng(0).standard_normal((1, len(gap))).astype(np.float32)
+    WindowedInpainter(model, steps=3, sampler="bridge_sde").filled([sound], [gap], [0], [1.0])
+    whole = model.frontend.analyze(torch.from_numpy(sound))
+    seen = lambda frames: float((model.network.seen * whole)[:, :, frames].sum() / whole[:, :, frames].square().sum())
+    assert seen(slice(5, 22)) == pytest.approx(1, abs=0.1) == seen(slice(30, 60))
+    assert seen(slice(25, 27)) == pytest.approx(1 / 3, abs=0.15)
+
+
 def test_a_window_without_gaps_comes_back_untouched(tiny_model, voice, gap):
     assert np.array_equal(fill(tiny_model, voice, np.zeros_like(gap))[0], voice)
 

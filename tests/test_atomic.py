@@ -59,7 +59,7 @@ def test_of_two_runs_that_write_one_file_the_second_waits_for_the_first(tmp_path
         waiting.start()
         time.sleep(0.2)
         first.write(b"first" * 1000)
-    waiting.join(20)
+    waiting.join(300)
     assert seen == [b"first" * 1000] and target.read_bytes() == b"second" and os.listdir(tmp_path) == ["cache.bin"]
 
 

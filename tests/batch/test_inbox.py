@@ -1,12 +1,12 @@
 """A folder that is watched: files are taken when they have stopped growing, each once, and bad ones are set aside."""
 
 import os
-import threading
-import time
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 
+from enhance_cli.batch import inbox as module
 from enhance_cli.batch.inbox import Inbox
 from enhance_cli.batch.outcome import record_of
 from enhance_cli.batch.outputs import plan
@@ -14,10 +14,28 @@ from enhance_cli.errors import AudioError, OutputError
 from tests import audio_zoo as zoo
 
 
+class Stop:
+    """The event that ends a watch after so many seconds of the clock. `meanwhile()` is called in every pause."""
+
+    def __init__(self, seconds, meanwhile=lambda: None):
+        self.end, self.meanwhile = clock.now + seconds, meanwhile
+
+    def is_set(self):
+        return clock.now >= self.end - 1e-9
+
+    def wait(self, seconds):
+        self.meanwhile()
+        clock.now += seconds
+
+
+clock = SimpleNamespace(now=0.0)  # only the pauses of an inbox move it, so that a slow machine changes nothing
+
+
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(Inbox, "PAUSE", 0.02)
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: clock.now))
     (tmp_path / "in").mkdir()
     return tmp_path / "in"
 
@@ -29,10 +47,7 @@ def watching(folder, recursive=False, settle=0.2, **arguments):
 
 def taken(inbox, seconds=0.6):
     """The jobs of the inbox within so many seconds."""
-    stop = threading.Event()
-    timer = threading.Timer(seconds, stop.set)
-    timer.start()
-    return list(inbox.arrivals(stop))
+    return list(inbox.arrivals(Stop(seconds)))
 
 
 def failed(inbox, job, error):
@@ -47,25 +62,17 @@ def names(jobs):
 def test_a_file_is_taken_once_it_has_stopped_growing_and_only_once(folder):
     inbox, file = watching(folder), folder / "slow.wav"
     zoo.save(folder / "old.wav", zoo.noise())
-    grown_until = []
+    begin, grown = clock.now, []
 
     def grow():
-        for _ in range(12):
+        if clock.now - begin <= 0.6:
             with file.open("ab") as slow:
                 slow.write(bytes(1000))
-            time.sleep(0.05)
-        grown_until.append(time.monotonic())
+            grown.append(clock.now)
 
-    stop, arrived = threading.Event(), []
-    thread = threading.Thread(target=grow)
-    thread.start()
-    for job in inbox.arrivals(stop):
-        arrived.append((job.source.name, time.monotonic()))
-        if job.source == file:
-            stop.set()
-    thread.join()
+    arrived = [(job.source.name, clock.now) for job in inbox.arrivals(Stop(2.0, grow))]
     assert [name for name, _ in arrived] == ["old.wav", "slow.wav"]
-    assert arrived[1][1] - grown_until[0] >= 0.15
+    assert len(grown) > 20 and arrived[0][1] - begin < 0.3 and 0.2 <= arrived[1][1] - grown[-1] < 0.3
     assert taken(inbox) == [], "they have been taken"
     zoo.save(file, zoo.noise())
     assert names(taken(inbox)) == ["slow.wav"], "it has changed"

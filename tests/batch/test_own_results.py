@@ -89,13 +89,12 @@ def test_a_problem_fails_alone_and_nothing_else_is_refused(tmp_path, monkeypatch
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 def test_a_closed_terminal_ends_a_run_as_a_kill_does(start_python, tmp_path):
-    code = "import time\nimport enhance_cli.cli as c\nc.main = lambda: time.sleep(60)\n"
-    code += "print('ready', flush=True)\nfrom enhance_cli.__main__ import main\nmain()\n"
+    code = "import time\nimport enhance_cli.cli as c\nc.main = lambda: (print('ready', flush=True), time.sleep(600))\n"
+    code += "from enhance_cli.__main__ import main\nmain()\n"
     with start_python("-c", code, stdout=subprocess.PIPE) as process:
         process.stdout.readline()
-        time.sleep(1)
         process.send_signal(signal.SIGHUP)
-        assert process.wait(30) == 130
+        assert process.wait(300) == 130
 
 
 def test_fewer_bits_are_dithered_and_equal_bits_are_not(tmp_path):

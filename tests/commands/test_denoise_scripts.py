@@ -220,7 +220,7 @@ def test_a_stopped_run_leaves_nothing_half_written_and_is_taken_up_again(
     arguments = ["denoise", "in", "-o", "out", "-m", tiny_model]
     code, log = STOPPED_IN_THE_MIDDLE.replace("{signal}", str(int(stop))), tmp_path / "log"
     with log.open("wb") as stderr, start_python("-c", code, *arguments, stdout=-3, stderr=stderr) as process:
-        code = process.wait(300)
+        code = process.wait(600)
     left = made(tmp_path / "out") - {"c.wav"}  # several files at a time: the third may have ended, or be in the works
     if stop == signal.SIGINT:
         assert code == 130 and left == {"a.wav"}
@@ -266,7 +266,7 @@ def test_a_reader_that_leaves_is_no_disaster(target, workers, start_python, tiny
         arguments = ["denoise", "in/One.WAV", "-o", target, "-m", tiny_model, "--quiet", "--workers", workers]
         with start_python("-m", "enhance_cli", *arguments, stdout=writing, stderr=stderr) as process:
             os.close(writing)
-            assert process.wait(60) == 1
+            assert process.wait(600) == 1
     assert (tree / "log").read_text() in (
         "",
         "error: standard output: its reader has gone: look at the command behind the pipe\n",

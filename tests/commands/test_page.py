@@ -103,7 +103,7 @@ def test_a_run_that_is_interrupted_has_a_page_of_what_is_done(start_python, tiny
     with start_python("-m", "enhance_cli", *arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         first = process.stdout.readline().decode().strip()
         process.send_signal(signal.SIGINT)
-        rest, errors = process.communicate(timeout=300)
+        rest, errors = process.communicate(timeout=600)
     assert process.returncode == 130 and "interrupted" in errors.decode() and "Traceback" not in errors.decode()
     names = {entry["name"] for entry in data(tmp_path / "p.html")["entries"]}
     assert names == {Path(line).name for line in [first, *rest.decode().split()]} and len(names) < 60

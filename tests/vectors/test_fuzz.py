@@ -35,12 +35,12 @@ def test_damaged_files_are_read_or_refused_and_never_worse(form, tmp_path):
     before, refused, slowest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, 0, 0.0
     for _ in range(MUTANTS):
         path.write_bytes(damaged(whole.read_bytes(), rng))
-        started = time.monotonic()
+        started = time.process_time()
         try:
             read(path)
         except EnhanceError as error:
             refused += 1
             assert str(error) and "\n" not in str(error)
-        slowest = max(slowest, time.monotonic() - started)
+        slowest = max(slowest, time.process_time() - started)
     assert refused > MUTANTS // 10 and slowest < SECONDS
     assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024 < MEGABYTES

@@ -91,7 +91,7 @@ def work(job):
         file.flush()
         if job.source.name == "b.wav" and "wait" in sys.argv:
             print("in b", flush=True)
-            time.sleep(60)
+            time.sleep(600)
         file.write(job.source.read_bytes()[5:])
     return {}
 
@@ -134,7 +134,7 @@ def test_interrupted_run_keeps_what_is_done_removes_what_is_half_and_exits_130(b
     with batch("wait") as process:
         assert process.stdout.readline() == b"in b\n"
         process.send_signal(stop)
-        assert process.wait(20) == 130
+        assert process.wait(300) == 130
     assert outputs(tmp_path) == {"a.wav": "sound of a"} and statuses(tmp_path) == {"a.wav": "done"}
 
 
@@ -146,7 +146,7 @@ def test_run_after_kill_9_makes_only_what_is_missing(batch, tmp_path):
     assert outputs(tmp_path) == {"a.wav": "sound of a", ".b.wav.part": "sound"}
     made = (tmp_path / "out" / "a.wav").stat().st_mtime_ns
     with batch() as process:
-        assert process.wait(20) == 0
+        assert process.wait(300) == 0
     assert outputs(tmp_path) == {name + ".wav": f"sound of {name}" for name in "abc"}
     assert (tmp_path / "out" / "a.wav").stat().st_mtime_ns == made
     assert statuses(tmp_path) == {"a.wav": "skipped", "b.wav": "done", "c.wav": "done"}

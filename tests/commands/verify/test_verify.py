@@ -205,7 +205,7 @@ def test_recordings_are_embedded_side_by_side_with_the_bits_of_one_after_the_oth
     speakers = EmbeddingPipeline(load_file(repair_model, torch.device("cpu")))
     alone = np.stack([speakers.embed_file(path)[0] for path in paths])
     both, embed_file = threading.Barrier(2), speakers.embed_file
-    speakers.embed_file = lambda path: (both.wait(timeout=60), embed_file(path))[1]  # breaks unless two are in hand
+    speakers.embed_file = lambda path: (both.wait(timeout=600), embed_file(path))[1]  # breaks unless two are in hand
     np.testing.assert_array_equal(in_files(paths, speakers).rows, alone)
 
 

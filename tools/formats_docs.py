@@ -68,6 +68,7 @@ one and begins at the same instant: Matroska and WebM count milliseconds, MP4 an
   is no good encoder of these here. A note says so.
 * **What is not kept:** data streams that the container has no place for, with a note. A film is always whole: `--start`
   and `--duration` are refused.
+* **Folders** and watched folders: the videos in them are taken like recordings.
 * **Broken pictures** are copied as they are, since they are never decoded.
 * **Cost:** the film is read once for its sound and once to be copied, in a process of its own and in constant memory. Its sound
   waits on the disk of the output, before and after, with 4 bytes a sample.

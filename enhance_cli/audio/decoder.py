@@ -154,7 +154,7 @@ def _facts(container, stream, frame, flags: bytes, speakers: list[str] | None) -
         "track": streams.index(stream) + 1,
         "tracks": [
             [n, s.codec_context.name if s.codec_context else "", s.codec_context.channels if s.codec_context else 0,
-             s.language or "", s.metadata.get("title", "")] for n, s in enumerate(streams, 1)
+             s.language or "", s.metadata.get("title") or s.metadata.get("name", "")] for n, s in enumerate(streams, 1)
         ],
         "tags": {**container.metadata, **stream.metadata},
         "chapters": [

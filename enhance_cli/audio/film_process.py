@@ -178,7 +178,7 @@ class Film:
                 continue
             copy = self._copied(stream)
             if copy is not None:
-                copy.metadata.update(stream.metadata)
+                copy.metadata.update(_texts(stream))
                 cover = stream.disposition & Disposition.attached_pic and self._muxer in ("mp4", "mov")
                 copy.disposition = int(Disposition.attached_pic if cover else stream.disposition)
                 if keep and stream is replaced:
@@ -221,7 +221,7 @@ class Film:
             stream.bit_rate = request["bitrate"]
         if request["encoder"] == "libmp3lame" and (self._muxer == "avi" or request["late"]):
             stream.options = {"reservoir": "0"}  # no packet needs the one before it
-        texts = {n: t for n, t in replaced.metadata.items() if not n.lower().startswith(_OF_THE_OLD_SOUND)}
+        texts = {n: t for n, t in _texts(replaced).items() if not n.lower().startswith(_OF_THE_OLD_SOUND)}
         stream.metadata.update(texts)
         if request["title"]:
             stream.metadata["title"] = request["title"]
@@ -261,6 +261,8 @@ class Film:
                 self.notes.append(f"the {stream.type} stream {stream.index} ({codec}) cannot be copied")
                 return None
             raise Unable(f"{held} does not hold its {stream.type} stream {stream.index} ({codec})") from None
+        if stream.type == "video" and not copy.codec_context.framerate and stream.average_rate:
+            copy.codec_context.framerate = stream.average_rate  # without it MOV has no track of the time code
         if self._request["tags"] and self._same and (tag := _tag(stream)):
             with contextlib.suppress(ValueError):
                 copy.codec_context.codec_tag = tag
@@ -305,6 +307,12 @@ class Film:
             packet.stream = self._copies[number]
             self._output.mux(packet)
         sound.finish()
+
+
+def _texts(stream: Any) -> dict[str, str]:
+    """Return the metadata of a stream. MP4 and MOV call its title "name" where it is read, and "title" where it is written."""
+    name = stream.metadata.get("name")
+    return ({"title": name} if name else {}) | dict(stream.metadata)
 
 
 def _tag(stream: Any) -> str:

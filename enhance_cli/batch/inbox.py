@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from enhance_cli.atomic import move_aside
-from enhance_cli.batch.inputs import Input, expand
+from enhance_cli.batch.inputs import SOUND_SUFFIXES, Input, expand
 from enhance_cli.batch.job import Job
 from enhance_cli.batch.outcome import is_of_output
 from enhance_cli.batch.record import Record, printable
@@ -92,9 +92,9 @@ class Inbox:
         return [item for _, item in sorted(found, key=lambda pair: pair[0])]
 
     def _files(self) -> list[tuple[Path, Input]]:
-        """Return the audio files in the folder, none if it is not there, as while a network disk is away."""
+        """Return the audio files and videos in the folder, none if it is not there, as while a network disk is away."""
         try:
-            found = expand([os.path.join(self.folder, "")], recursive=self.recursive)
+            found = expand([os.path.join(self.folder, "")], recursive=self.recursive, searched=SOUND_SUFFIXES)
         except UsageError:
             return []
         wanted = [item for item in found if not item.problem and item.relative.parts[0] != self.FAILED]

@@ -23,6 +23,7 @@ STDIN = Path("-")
 PAGE_MARK = ".enhance-page"  # file in the folder beside a page
 
 # Whatever else comes in goes out as WAV.
+SOUND_SUFFIXES = AUDIO_SUFFIXES | VIDEO_SUFFIXES  # what a folder is searched for by commands that write videos, too
 WRITABLE_SUFFIXES = frozenset(f".{extension}" for extension in CONTAINERS) | VIDEO_SUFFIXES
 
 

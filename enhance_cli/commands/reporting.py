@@ -42,12 +42,12 @@ def common_facts(facts: Mapping[str, Any], worker: "WorkerSpec") -> dict[str, An
     return {**common, "start": options.start or None, "channel": options.channels, "track": options.track}
 
 
-def refuse_page(page: Path | None, embed: bool, recordings: int) -> None:
+def refuse_page(page: Path | None, embed: bool, recordings: int, output: str | None = None) -> None:
     """Raise UsageError for a page that cannot be written, and for --page-embed without one."""
     if page is not None:
         from enhance_cli.batch.page.writer import check_page
 
-        check_page(page, recordings, embed=embed)
+        check_page(page, recordings, embed=embed, output=output)
     elif embed:
         raise UsageError("--page-embed: there is no page to put anything into", "give --page FILE.html too")
 

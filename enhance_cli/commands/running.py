@@ -43,7 +43,9 @@ def plan_jobs(
 
     if where.retry_failed:
         return in_shard(jobs_to_retry(files, where, writing, parts=parts), where)
-    found = inputs.expand(files or [], recursive=where.recursive)
+    found = inputs.expand(
+        files or [], recursive=where.recursive, searched=inputs.SOUND_SUFFIXES, noun="audio files or videos"
+    )
     jobs = plan(
         inputs.by_track(found) if where.track == "all" else found,
         output=writing.output,
@@ -161,7 +163,7 @@ def run_batch(
     Raises UsageError for flags that exclude each other.
     """
     _refuse_misuse(jobs, running)
-    refuse_page(writing.page, writing.page_embed, len(jobs))
+    refuse_page(writing.page, writing.page_embed, len(jobs), writing.output)
     if retry_failed and not running.quiet:
         _say_what_is_retried(jobs, retry_failed, facts)
     facts = common_facts(facts, worker)

@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -495,6 +496,17 @@ def test_the_command_cleans_a_film_and_refuses_what_films_cannot_be(tmp_path, en
     assert (kept.code, "the output exists" in kept.stderr) == (0, True)
 
 
+def test_films_in_a_folder_are_taken_like_recordings(tmp_path, enhance):
+    (tmp_path / "in").mkdir()
+    for name in ("a.mkv", "b.wav", "c.MP4", "d.txt"):
+        (tmp_path / "in" / name).touch()
+    listed = enhance("denoise", "in", "-o", "out", "--page", "out/review.html", "--dry-run", "--model", "denoise-s")
+    assert listed.code == 0, listed.stderr
+    assert [Path(line).name for line in listed.stdout.decode().splitlines()] == ["a.mkv", "b.wav", "c.MP4"]
+    elsewhere = enhance("denoise", "in", "-o", "out", "--page", "nowhere/review.html", "--dry-run")
+    assert elsewhere.code == 2 and "there is no folder for this page" in elsewhere.stderr
+
+
 def test_a_cover_stays_a_cover_in_either_container(tmp_path):
     films.ffmpeg("-f", "lavfi", "-i", "color=red:s=32x32:d=1", "-frames:v", 1, tmp_path / "c.png")
     films.ffmpeg(
@@ -538,9 +550,22 @@ def test_six_channels_stay_at_their_loudspeakers(tmp_path, codec, name):
     assert found == [pitches, pitches]
 
 
-def test_time_codes_stay(tmp_path):
+@pytest.mark.parametrize("name", ["a.mov", "a.mp4"])
+def test_names_of_tracks_stay_and_are_told(tmp_path, name):
     films.ffmpeg(
-        "-f", "lavfi", "-i", films.PICTURE, "-f", "lavfi", "-i", films.sound(), "-timecode", "01:02:03:04", "-c:v", "libx264",
+        "-f", "lavfi", "-i", films.PICTURE, "-f", "lavfi", "-i", films.sound(), "-map", 0, "-map", 1, "-map", 1,
+        "-c:v", "libx264", "-c:a", "aac", "-metadata:s:a:0", "title=lavalier", "-metadata:s:a:1", "title=boom", tmp_path / name,
+    )  # fmt: skip
+    fields = clean(tmp_path / name, tmp_path / f"b_{name}", track="2")
+    assert "1 (lavalier, aac, 1 channels), 2 (boom, aac, 1 channels)" in fields["notes"][0].replace("und, ", "")
+    with av.open(str(tmp_path / f"b_{name}")) as film:
+        assert [stream.metadata["name"] for stream in film.streams.audio] == ["lavalier", "boom"]
+
+
+@pytest.mark.parametrize("codec", ["libx264", "mjpeg", "prores"])  # the last two do not state a frame rate
+def test_time_codes_stay(tmp_path, codec):
+    films.ffmpeg(
+        "-f", "lavfi", "-i", films.PICTURE, "-f", "lavfi", "-i", films.sound(), "-timecode", "01:02:03:04", "-c:v", codec,
         "-c:a", "aac", tmp_path / "a.mov",
     )  # fmt: skip
     clean(tmp_path / "a.mov", tmp_path / "b.mov")

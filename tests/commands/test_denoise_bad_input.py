@@ -115,7 +115,7 @@ def test_verbose_adds_the_traceback(enhance, tiny_model, tmp_path):
 # --- wrong use: refused before any work ---------------------------------------------------------------------
 
 WRONG_USE = [
-    (["empty"], "empty: there are no audio files in this folder"),
+    (["empty"], "empty: there are no audio files or videos in this folder"),
     (["*.xyz"], "*.xyz: no file matches"),
     (["@gone.txt"], "gone.txt: this list cannot be read"),
     (["a.wav", "-o", "a.wav"], "a.wav: the output would overwrite this input"),

@@ -29,13 +29,18 @@ def folder_of(page: Path) -> Path:
     return page.with_name(f"{page.stem}_files")
 
 
-def check_page(page: Path, recordings: int, *, embed: bool) -> None:
-    """Raise UsageError if the page cannot be written, would replace another file, or would hold too many recordings."""
+def check_page(page: Path, recordings: int, *, embed: bool, output: str | None = None) -> None:
+    """Raise UsageError if the page cannot be written, would replace another file, or would hold too many recordings.
+
+    `output`: folder of the results, which need not be there yet.
+    """
     if page.suffix.lower() not in (".html", ".htm"):
         raise UsageError(f"--page {page}: this is no name of a page", f"use {page.stem or 'review'}.html")
     if page.is_dir():
         raise UsageError(f"--page {page}: this is a folder", f"use {page / 'review.html'}")
     parent = page.absolute().parent
+    if output is not None and not parent.exists() and parent == Path(output).absolute():
+        return  # it is made for the results
     if not parent.is_dir():
         raise UsageError(f"--page {page}: there is no folder for this page", "make it, or choose another --page")
     folder = folder_of(page)
@@ -74,6 +79,7 @@ class PageWriter:
         if self.page is not None:
             self._pool = ThreadPoolExecutor(max(1, min(4, (os.cpu_count() or 1) // 2)), "page")
             try:
+                self.page.absolute().parent.mkdir(parents=True, exist_ok=True)
                 if self.embed:
                     self._folder = self._stack.enter_context(temporary_folder())
                 else:

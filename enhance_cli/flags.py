@@ -285,6 +285,16 @@ Extractor = Annotated[
     ),
 ]
 VoiceActivity = Annotated[bool, _option(MODEL, "--vad/--no-vad", help="Leave the silence of recordings out.")]
+VoiceChannel = Annotated[
+    str | None,
+    _option(
+        MODEL,
+        "--channel",
+        metavar="N|mix",
+        help="Of recordings with several channels, the one to embed, or the mean of all.",
+        show_default="the mean, unless it cancels them",
+    ),
+]
 Segment = Annotated[
     float | None,
     _option(

@@ -136,7 +136,12 @@ def cancels(audio: np.ndarray) -> bool:
 
 
 def to_mono(blocks: Iterable[np.ndarray]) -> np.ndarray:
-    """Return the mean (N,) float32 of the channels of (C, n) blocks, or the first channel where the mean cancels them.
+    """Return the mean (N,) float32 of the channels of (C, n) blocks, or the first channel where the mean cancels them."""
+    return mono_and_cancelled(blocks)[0]
+
+
+def mono_and_cancelled(blocks: Iterable[np.ndarray]) -> tuple[np.ndarray, bool]:
+    """Return the same, and whether the mean cancels the channels.
 
     Two channels of opposite polarity, as a wrongly wired cable gives, are sound and not silence.
     """
@@ -147,5 +152,5 @@ def to_mono(blocks: Iterable[np.ndarray]) -> np.ndarray:
         if block.shape[0] > 1:
             firsts.append(block[0].astype(np.float32))
             energies += float(np.square(mean).sum()), float(np.square(block, dtype=np.float64).mean(axis=0).sum())
-    cancelled = firsts and energies[0] < _CANCELLED * energies[1]
-    return np.concatenate((firsts if cancelled else means) or [np.zeros(0, np.float32)])
+    cancelled = bool(firsts) and bool(energies[0] < _CANCELLED * energies[1])
+    return np.concatenate((firsts if cancelled else means) or [np.zeros(0, np.float32)]), cancelled

@@ -14,7 +14,7 @@ import numpy as np
 from enhance_cli.audio.band_edge import BandMeter
 from enhance_cli.audio.channels import Layout, loudness_weights
 from enhance_cli.audio.gap_meter import GapMeter
-from enhance_cli.audio.level_track import LevelTrack, follow
+from enhance_cli.audio.level_track import LevelTrack, follow, follow_music
 
 _PIECE = 1 << 16  # samples at a time, so that a whole file in one push needs no more memory than a stream
 _SLOT_FRAMES = 5  # of 20 ms, whose powers make a slot of level_track
@@ -119,8 +119,16 @@ class Meter:
     @property
     def track(self) -> LevelTrack:
         """Return the level of speech through the recording."""
-        powers = np.concatenate([*self._slots, np.zeros((len(self._frames), 0), np.float32)], axis=1)
-        return follow(powers, self.active_levels)
+        return follow(self._powers, self.active_levels)
+
+    @property
+    def music_track(self) -> LevelTrack:
+        """Return the level of music through the recording, one for all channels."""
+        return follow_music(self._powers, self.active_levels)
+
+    @property
+    def _powers(self) -> np.ndarray:
+        return np.concatenate([*self._slots, np.zeros((len(self._frames), 0), np.float32)], axis=1)
 
     @property
     def noise_floor(self) -> float | None:
@@ -128,6 +136,13 @@ class Meter:
         below = np.cumsum(self._levels)
         index = int(np.searchsorted(below, 0.1 * below[-1])) if below[-1] else 0
         return -120 + (index - 0.5) / 4 if index else None
+
+
+def leveled(wave: np.ndarray, rate: int, level: float) -> np.ndarray:
+    """Return a wave (n,) float32 with speech of the active level `level` (linear), in its quiet passages as in loud ones."""
+    meter = Meter(rate, 1, loudness=False)
+    meter.push(wave[None])
+    return (wave * (level / meter.track.at(0, wave.size, rate)[0])).astype(np.float32)
 
 
 class _Loudness:

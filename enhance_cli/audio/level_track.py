@@ -17,6 +17,9 @@ SPEECH_RANGE_DB = 2.5  # between pauses and most of it: steady noise varies less
 OFFSET_DB = 2.0  # from the percentile to the active level of speech
 AT_BORDERS = PASSAGE * (100 - HIGH) // 100  # slots of a loud passage that those of a quiet one before it may hold
 HEADROOM_DB = 6.0  # above the level of a passage, at most
+MUSIC_HEADROOM_DB = 15.0  # drums rise far above their passage
+MUSIC_SAME_DB = 15.0
+MUSIC_RANGE_DB = 60.0  # quieter than the loudest passage by more is noise between pieces
 SAME_DB = 9.0  # levels that differ by less are one level
 FLOOR_DB = -90.0  # full scale is 0
 SMOOTHING = 3  # slots
@@ -48,6 +51,28 @@ def follow(powers: np.ndarray, active: np.ndarray) -> LevelTrack:
         return LevelTrack(overall)
     constant = lambda level: np.full(powers.shape[1], 20 * np.log10(level))  # noqa: E731
     return LevelTrack(overall, np.stack([constant(o) if row is None else row for row, o in zip(rows, overall)]))
+
+
+def follow_music(powers: np.ndarray, active: np.ndarray) -> LevelTrack:
+    """Return the level of music, one for all channels (1,) or (1, K), from powers (C, K) and active levels (C,).
+
+    No passage is taken for noise because it is steady. A recording whose passages differ as those of most music do has
+    one level, the active one.
+    """
+    heard = active[active > 0]
+    overall = np.array([np.sqrt(np.mean(np.square(heard))) if heard.size else 1.0])
+    decibels = np.maximum(10 * np.log10(np.maximum(powers.mean(axis=0), 1e-30)), FLOOR_DB)
+    if decibels.size < PASSAGE:
+        return LevelTrack(overall)
+    passages = np.lib.stride_tricks.sliding_window_view(decibels, PASSAGE)
+    high = _percentiles(passages)[2] + OFFSET_DB
+    edge = np.full(PASSAGE - 1, np.inf)
+    level = np.lib.stride_tricks.sliding_window_view(np.concatenate([edge, high, edge]), PASSAGE).min(axis=1)
+    level = np.maximum(level, high.max() - MUSIC_RANGE_DB)
+    level = np.maximum(_highest(level, AT_BORDERS), _highest(decibels, 1) - MUSIC_HEADROOM_DB)
+    if np.abs(level - 20 * np.log10(overall[0])).max() < MUSIC_SAME_DB:
+        return LevelTrack(overall)
+    return LevelTrack(overall, _smooth(level)[None])
 
 
 def _levels(powers: np.ndarray, overall: float) -> np.ndarray | None:

@@ -24,6 +24,7 @@ from enhance_cli.errors import AudioError
 __all__ = ["AudioFile", "AudioInfo", "open_audio"]
 
 LOWEST_RATE, HIGHEST_RATE, MOST_CHANNELS = 1000, 768_000, 64
+CALL_RATE = 8000  # Hz: stereo at this rate comes from telephone systems
 SHORTEST_DELAY = 0.03  # seconds: a delay of the sound that is told
 
 
@@ -111,6 +112,13 @@ class AudioFile:
 
     def __exit__(self, *_) -> None:
         self.close()
+
+
+def notes_on_calls(info: AudioInfo) -> tuple[str, ...]:
+    """Return a note on stereo at a rate of telephone systems, which may be the two sides of a call."""
+    if info.channels != 2 or info.rate > CALL_RATE:
+        return ()
+    return ("two channels, perhaps the two sides of a call: --channel N takes one of them, --channel mix their mean",)
 
 
 def only_channels(audio: AudioFile, wanted: str) -> AudioFile:

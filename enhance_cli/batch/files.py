@@ -26,7 +26,7 @@ from enhance_cli.audio.gaps import Gap
 from enhance_cli.audio.info import LOSSY, AudioInfo, cut_chapters
 from enhance_cli.audio.level import Meter
 from enhance_cli.audio.mark import MARK, read_mark, write_mark
-from enhance_cli.audio.read import AudioFile, only_channels, open_audio
+from enhance_cli.audio.read import AudioFile, notes_on_calls, only_channels, open_audio
 from enhance_cli.audio.resample import Resampler, resampled_length
 from enhance_cli.audio.tags import copy_tags
 from enhance_cli.audio.wave_facts import Change
@@ -49,7 +49,6 @@ Transform = Callable[[Blocks, int, int, Meter], Blocks]
 
 FILMS_MARKED_BEFORE = ("MKV", "WEBM", "MOV", "AVI")  # or that have no place for a mark
 OWN_RESULT = "this is an output of an earlier run", "give another folder with -o to do it once more"
-CALL_RATE = 8000  # Hz: stereo at this rate comes from telephone systems
 
 
 def enhance_file(job: LocalJob, process: Transform, options: FileOptions = FileOptions()) -> dict[str, Any]:
@@ -176,9 +175,8 @@ def _opened(source: Path, job: LocalJob, options: FileOptions) -> AudioFile:
     audio = open_audio(source, job.track or options.track)
     if options.channels is not None:
         return only_channels(audio, options.channels)
-    if audio.info.channels == 2 and audio.info.rate <= CALL_RATE and not options.parts:
-        note = "two channels, perhaps the two sides of a call: --channel N takes one of them, --channel mix their mean"
-        audio.info = replace(audio.info, notes=(*audio.info.notes, note))
+    if not options.parts:
+        audio.info = replace(audio.info, notes=(*audio.info.notes, *notes_on_calls(audio.info)))
     return audio
 
 

@@ -34,6 +34,7 @@ def enhance_embedding(
     extractor: flags.Extractor = None,
     vad: flags.VoiceActivity = False,
     segment: flags.Segment = None,
+    channel: flags.VoiceChannel = None,
     running: Running = Running(),
 ) -> None:
     """Repair speaker embeddings from bad recordings.
@@ -63,7 +64,9 @@ def enhance_embedding(
     jobs = in_shard(jobs, where)
 
     repair = RepairOptions(time, steps, draws, seed, ensemble, normalize.value)
-    embed = EmbedOptions(segment, vad, normalize=normalize is flags.Length.unit)
+    embed = EmbedOptions(
+        segment, vad, normalize=normalize is flags.Length.unit, channel=flag_values.parse_channel(channel)
+    )
     recordings = any(form_of(job.source) is None for job in jobs)
     worker = EmbeddingWorkerSpec(
         load_embedding_pipeline,

@@ -71,21 +71,24 @@ class WindowedSeparator:
 
     @torch.inference_mode()
     def separate(
-        self, windows: Sequence[np.ndarray], starts: Sequence[int], scales: Sequence[float]
+        self, windows: Sequence[np.ndarray], starts: Sequence[int], scales: Sequence[np.ndarray]
     ) -> list[np.ndarray]:
         """Extract the stems of windows of one shape.
 
         Args:
             windows: (C, n) each, as they are in the file.
             starts: position of each in the file, in samples.
-            scales: how many times louder the model hears each.
+            scales: how many times louder the model hears each: (1,) or (n,).
 
         Returns:
             for each window ((2K + 1) C, n): K stems, their K shares of the content above the band, and the window itself.
         """
         spec, device = self.model.spec, self.model.device
         mix = send(torch.from_numpy(np.stack(windows).astype(np.float32)), device)  # (W, C, n)
-        scale = mix.new_tensor(list(scales))[:, None, None]
+        length = max(len(scale) for scale in scales)
+        scale = mix.new_tensor(np.stack([np.broadcast_to(scale, length) for scale in scales]))[
+            :, None
+        ]  # (W, 1, 1 or n)
         padded = torch.nn.functional.pad(mix * scale, (0, -mix.shape[2] % self.grid))
         whole = spec.channels == mix.shape[1]
         taken = padded if whole else padded.flatten(0, 1)[:, None].expand(-1, spec.channels, -1)

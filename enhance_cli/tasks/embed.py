@@ -8,7 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from enhance_cli.audio.channels import to_mono
 from enhance_cli.audio.energy_gate import loud
+from enhance_cli.audio.level import leveled
 from enhance_cli.audio.resample import resample
 from enhance_cli.errors import AudioError
 from enhance_cli.models.device import pool_settings
@@ -18,6 +20,7 @@ from enhance_cli.tasks.options import EmbedOptions
 
 MIN_SECONDS = 0.5  # seconds of sound, or of speech with `vad`
 MAX_SECONDS = 20.0  # seconds at once, for networks that would take any length
+LEVEL = 0.14  # active level (-17 dBFS, an RMS of about -22) given to networks that hear loudness
 SILENT = 1e-4  # RMS, -80 dBFS
 BATCH_SECONDS = 40.0
 SPARE_LANES = 2  # recordings that are read while others are embedded
@@ -49,12 +52,13 @@ class Embedder:
         return mean_embedding(found, unit=self.options.normalize)
 
     def prepare(self, audio: np.ndarray, rate: int) -> np.ndarray:
-        """Return (n,) mono at the network's rate and level for (C, N) at `rate`, without silence if wanted.
+        """Return (n,) mono at the network's rate for (C, N) at `rate`, without silence if wanted.
 
-        Raises AudioError.
+        A network that hears loudness is given all recordings at one level. Its authors' program only raises quiet ones,
+        and a recording that is 18 dB louder would then be another voice. Raises AudioError.
         """
         own = self.extractor.sample_rate
-        wave = resample(audio.mean(axis=0, keepdims=True).astype(np.float32), rate, own)[0]
+        wave = resample(to_mono([audio])[None], rate, own)[0]
         if not np.isfinite(wave).all():
             raise AudioError("holds numbers that are not finite", "repair the file, or leave it out")
         if wave.size < MIN_SECONDS * own:
@@ -65,7 +69,7 @@ class Embedder:
         if rms < SILENT:
             raise AudioError("silent", "check the recording")
         if self.extractor.spec.normalise == "raise":
-            wave = wave * np.float32(max(1.0, self.extractor.spec.level / rms))
+            wave = leveled(wave, own, LEVEL)
         if self.options.vad:
             wave = wave[loud(wave, own)]
             if wave.size < MIN_SECONDS * own:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from enhance_cli.audio.channels import to_mono
-from enhance_cli.audio.read import open_audio
+from enhance_cli.audio.channels import mono_and_cancelled
+from enhance_cli.audio.read import notes_on_calls, only_channels, open_audio
 from enhance_cli.errors import AudioError, EnhanceError, ModelError, VectorError
 from enhance_cli.models import registry
 from enhance_cli.models.device import set_threads
@@ -21,12 +21,15 @@ from enhance_cli.models.extractor import Extractor, load_extractor, named
 from enhance_cli.models.graphs.packaged import extractor_obstacle, load_extractor_graph
 from enhance_cli.models.graphs.speakers import GraphExtractor, GraphRepairModel
 from enhance_cli.models.spec import read_spec
-from enhance_cli.tasks.embed import Embedder
+from enhance_cli.tasks.embed import LEVEL, Embedder
 from enhance_cli.tasks.options import EmbedOptions, RepairOptions
 from enhance_cli.tasks.repair import RECORDING_ROWS, Repairer
 
 if TYPE_CHECKING:
     from enhance_cli.models.load import Model
+
+
+CANCELLED = "the channels cancel each other: the first was taken (--channel N takes another)"
 
 
 class EmbeddingPipeline:
@@ -68,15 +71,18 @@ class EmbeddingPipeline:
     def embedded_by(self) -> str:
         """Describe the speaker network and all settings on which the embedding of a recording depends."""
         network = self.load_extractor().extractor
-        return f"{network.spec.to_metadata()} {self.embedding} on {network.device.type}"
+        return f"{network.spec.to_metadata()} {self.embedding} at {LEVEL} on {network.device.type}"
 
-    def embed_file(self, path: Path) -> tuple[np.ndarray, float]:
-        """Return the embedding (D,) and the seconds of the recording at `path`. Raises AudioError that names it."""
-        with open_audio(path) as audio:
+    def embed_file(self, path: Path) -> tuple[np.ndarray, float, list[str]]:
+        """Return the embedding (D,), the seconds and notes of the recording at `path`. Raises AudioError that names it."""
+        with open_audio(path) as opened:
+            wanted = self.embedding.channel
+            audio = opened if wanted is None or opened.info.channels == 1 else only_channels(opened, wanted)
             rate = audio.info.rate
-            wave = to_mono(audio.blocks())
+            wave, cancelled = mono_and_cancelled(audio.blocks())
+            notes = [*audio.notes, *notes_on_calls(audio.info), *([CANCELLED] if cancelled else [])]
         try:
-            return self.load_extractor().embed(wave[None], rate), len(wave) / rate
+            return self.load_extractor().embed(wave[None], rate), len(wave) / rate, notes
         except AudioError as error:
             raise AudioError(f"{path}: {error.message}", error.hint) from error
 

@@ -9,11 +9,13 @@ they sum to the mix, unless the residual, the mix less the stems, is wanted for 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from enhance_cli.audio.level import Meter
+from enhance_cli.audio.level_track import LevelTrack
 from enhance_cli.audio.resample import Resampler
 from enhance_cli.tasks.engine import Order, engine_for
 from enhance_cli.tasks.options import StemOptions
@@ -29,7 +31,22 @@ if TYPE_CHECKING:
 
 RESIDUAL = "residual"
 WINDOW_SECONDS = 10.0
+CANCELLED = 0.05  # share of the active level: a mean of the channels below that is of opposite polarities
 MARGIN_SECONDS = 1.0  # on either side of a window, for networks whose context has no end
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Hold the factors on a file for the model: `level` divided by the level of the file, `level` itself without one."""
+
+    level: float
+    track: LevelTrack | None = None
+
+    def at(self, start: int, samples: int, rate: int) -> np.ndarray:
+        """Return the factors (samples,) from the sample `start` on at `rate`, or (1,) where it is one for all."""
+        if self.track is None:
+            return np.array([self.level])
+        return self.level / self.track.at(start, samples, rate)[0]
 
 
 class StemExtractor:
@@ -105,16 +122,19 @@ class StemExtractor:
             stems = np.concatenate([stems, (x - stems.sum(axis=0, dtype=np.float64))[None]])
         return stems.reshape(-1, x.shape[1])
 
-    def _scale(self, level: Meter) -> float:
-        """Return the factor on the file for the model, one for all channels, so that sources keep their places."""
-        spec, active = self.spec, level.active_levels
-        if spec.normalise == "level" and active.any():
-            return spec.level / float(np.sqrt(np.mean(np.square(active[active > 0]))))
-        if spec.normalise == "deviation" and level.deviation > 1e-6:
-            return 1 / level.deviation
-        return 1 / max(level.peak, 1.0)
+    def _scale(self, level: Meter) -> Scale:
+        """Return the factors on the file for the model, the same for all channels, so that sources keep their places."""
+        spec, track = self.spec, level.music_track
+        active = float(track.overall[0])
+        if spec.normalise == "level" and level.active_levels.any():
+            return Scale(spec.level, track)
+        if spec.normalise == "deviation" and active > 1e-6 and level.active_levels.any():
+            if track.slots is not None or level.deviation < CANCELLED * active:
+                return Scale(1.0, track)
+            return Scale(1 / level.deviation)
+        return Scale(1 / max(level.peak, 1.0))
 
-    def _estimates(self, blocks: Iterable[np.ndarray], rate: int, channels: int, scale: float) -> Iterator[np.ndarray]:
+    def _estimates(self, blocks: Iterable[np.ndarray], rate: int, channels: int, scale: Scale) -> Iterator[np.ndarray]:
         """Yield (K C stems, K C shares of the content above the band, C mix in the band, each m samples) at the file's
         rate.
         """
@@ -131,7 +151,8 @@ class StemExtractor:
     def _run(self, orders: list[Order]) -> list[np.ndarray]:
         windows = [order.window for order in orders]
         audio, starts = [w.audio for w in windows], [w.start for w in windows]
-        return self.windowed.separate(audio, starts, [order.given for order in orders])
+        scales = [order.given.at(w.start, w.audio.shape[1], self.spec.sample_rate) for order, w in zip(orders, windows)]
+        return self.windowed.separate(audio, starts, scales)
 
 
 def run(

@@ -109,12 +109,14 @@ class EmbedOptions:
     """Set the options of tasks.embed.
 
     `segment` in seconds (None: as the network was trained, or the whole recording). `vad` drops silence. `normalize`
-    gives segments and result unit length. Without it the result is the mean of the network's outputs.
+    gives segments and result unit length. Without it the result is the mean of the network's outputs. `channel`: number
+    (from 1) of the channel to take, or "mix" for the mean. None is the mean unless it cancels the channels.
     """
 
     segment: float | None = None
     vad: bool = False
     normalize: bool = True
+    channel: str | None = None
 
 
 @dataclass(frozen=True)

@@ -76,3 +76,18 @@ def test_short_recordings_have_one_level(samples):
     audio = 0.1 * np.random.default_rng(0).standard_normal((2, samples))
     track = measure(audio.astype(np.float32)).track
     assert track.slots is None and (track.overall > 0).all()
+
+
+def test_music_has_one_level_unless_its_passages_differ_by_far():
+    """Drums over tones, an introduction 10 dB below, and the same at 40 dB below, or behind a clap."""
+    t = np.arange(8 * RATE) / RATE
+    song = (0.1 * np.sin(2 * np.pi * 220 * t) + 0.4 * np.exp(-20 * (t % 0.5)) * np.sin(2 * np.pi * 90 * t))[None]
+    assert measure(song).music_track.slots is None
+    assert measure(np.concatenate([0.3 * song, song], axis=1)).music_track.slots is None
+    middle = slice(2 * RATE, 4 * RATE)
+    usual = decibels(measure(song).music_track.at(0, RATE, RATE))
+    quiet = measure(np.concatenate([0.01 * song, song], axis=1)).music_track.at(0, 8 * RATE, RATE)[:, middle]
+    assert np.abs(decibels(quiet) + 40 - usual[:, :1]).max() < 4
+    clap = np.concatenate([song, 100 * np.random.default_rng(0).standard_normal((1, RATE // 20))], axis=1)
+    heard = measure(clap).music_track.at(0, 8 * RATE, RATE)[:, middle]
+    assert np.abs(decibels(heard) - usual[:, :1]).max() < 4

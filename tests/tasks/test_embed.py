@@ -34,7 +34,28 @@ def test_a_recording_is_embedded_much_as_the_package_does(speech):
     assert found.shape == (256,) and found.dtype == np.float32
     assert np.linalg.norm(found) == pytest.approx(1, abs=1e-5)
     assert float(found @ expected["published_file"]) > 0.99
-    assert float(embedder().embed(0.01 * speech, 16000) @ expected["published_quiet_file"]) > 0.99
+
+
+@pytest.mark.parametrize("decibels", [-40, -10, 18, 40])
+def test_level_does_not_matter(decibels, speech):
+    found = embedder().embed((speech * 10 ** (decibels / 20)).astype(np.float32), 16000)
+    assert float(found @ embedder().embed(speech, 16000)) > 0.9999
+
+
+def test_one_loud_moment_does_not_make_another_voice(speech):
+    """A clap 50 dB above the speech, and half a recording 30 dB below the rest, as of one who goes away."""
+    before, rng = embedder().embed(speech, 16000), np.random.default_rng(0)
+    clap = speech.copy()
+    clap[:, 40000:40800] += rng.standard_normal(800) * np.exp(-np.arange(800) / 200) * speech.std() * 10**2.5
+    assert float(before @ embedder().embed(clap, 16000)) > 0.95
+    away = speech.copy()
+    away[:, speech.shape[1] // 2 :] *= 10**-1.5
+    assert float(before @ embedder().embed(away, 16000)) > 0.97
+
+
+def test_channels_of_opposite_polarity_are_a_voice(speech):
+    found = embedder().embed(np.concatenate([speech, -speech]), 16000)
+    assert float(found @ embedder().embed(speech, 16000)) > 0.99999
 
 
 def test_rate_and_channels_do_not_matter(speech):

@@ -119,14 +119,15 @@ class Collection:
         """Embed one recording, or take its embedding from the checkpoint of a killed run."""
         local = local_job(job)
         name, now = local.relative.as_posix(), state(local.source)
-        found = self.checkpoint.get(name, now)
+        found, notes = self.checkpoint.get(name, now), list[str]()
         if found is None:
-            found = self.worker.embedding(local)
+            row, length, notes = self.worker.embedding(local)
+            found = row, length
             self.checkpoint.add(name, now, *found)
         self.rows[name], seconds = found
         if self.there and self.there.rows.shape[1] != len(self.rows[name]):
             self._refuse(f"holds embeddings of {self.there.rows.shape[1]} numbers, not of {len(self.rows[name])}")
-        return {"seconds_audio": round(seconds, 3), "vectors": 1}
+        return {"seconds_audio": round(seconds, 3), "vectors": 1, "notes": notes}
 
     def write(self) -> set[str]:
         """Repair all rows and write the file: the rows it holds already, then the new ones in the order of the jobs.

@@ -34,8 +34,8 @@ class EmbeddingPipeline(Protocol):
     embedded_by: str
     lanes: int
 
-    def embed_file(self, path: Path) -> tuple[np.ndarray, float]:
-        """Return the embedding (D,) and the seconds of a recording."""
+    def embed_file(self, path: Path) -> tuple[np.ndarray, float, list[str]]:
+        """Return the embedding (D,), the seconds and notes of a recording."""
 
     def repair(self, rows: np.ndarray, found: str | None, source: str) -> tuple[np.ndarray, np.ndarray]:
         """Return repaired rows (K, D), and which were left as they were (K,).
@@ -61,9 +61,9 @@ class EmbeddingWorker:
     def process_job(self, job: LocalJob) -> dict[str, Any]:
         """Repair one file of embeddings, or the embedding of one recording. Returns fields of its Record."""
         if form_of(job.source) is None:
-            row, seconds = self.embedding(job)
+            row, seconds, notes = self.embedding(job)
             vectors = Vectors([job.relative.as_posix()], row[None], self.pipeline.extractor_id)
-            facts = {"seconds_audio": round(seconds, 3)}
+            facts: dict[str, Any] = {"seconds_audio": round(seconds, 3), "notes": notes}
             rows, unusable = self.pipeline.repair_recorded(vectors.rows)
         else:
             with steady(job.source):
@@ -72,8 +72,8 @@ class EmbeddingWorker:
         save(job.target, vectors.replaced(rows), self.form)
         return facts | {"vectors": len(rows), "unusable": [vectors.ids[i] for i in np.flatnonzero(unusable)]}
 
-    def embedding(self, job: LocalJob) -> tuple[np.ndarray, float]:
-        """Return the embedding (D,) and the seconds of the job's recording. Raises AudioError."""
+    def embedding(self, job: LocalJob) -> tuple[np.ndarray, float, list[str]]:
+        """Return the embedding (D,), the seconds and notes of the job's recording. Raises AudioError."""
         if job.source != STDIN:
             with steady(job.source):
                 return self.pipeline.embed_file(job.source)

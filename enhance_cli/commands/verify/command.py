@@ -10,6 +10,7 @@ import typer
 
 from enhance_cli import flags
 from enhance_cli.errors import ExitCode, UsageError
+from enhance_cli.flag_values import parse_channel
 
 
 def verify(
@@ -56,6 +57,7 @@ def verify(
     extractor: flags.Extractor = None,
     vad: flags.VoiceActivity = False,
     segment: flags.Segment = None,
+    channel: flags.VoiceChannel = None,
     device: flags.Device = "auto",
     precision: flags.Precision = "auto",
     runtime: flags.RuntimeChoice = flags.Runtime.auto,
@@ -101,7 +103,7 @@ def verify(
     else:
         paths = files_named(wanted.names, root, trials)
     repair = RepairOptions(time, steps, draws, seed, ensemble)
-    options = PipelineOptions(repair, extractor, EmbedOptions(segment, vad))
+    options = PipelineOptions(repair, extractor, EmbedOptions(segment, vad, channel=parse_channel(channel)))
     pipeline, _ = load_embedding_pipeline(
         entry, options, device=device, precision=precision, threads=threads, runtime=runtime.value
     )

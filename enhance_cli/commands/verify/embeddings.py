@@ -3,13 +3,14 @@
 Embeddings that are not available are reported and left out.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from enhance_cli.console import say, shows_bars, talk
+from enhance_cli.console import Reporter, say, shows_bars, talk
 from enhance_cli.errors import AudioError, EnhanceError, UsageError, VectorError
 
 if TYPE_CHECKING:
@@ -86,20 +87,26 @@ def in_files(paths: list[Path], pipeline) -> Found:
     if not recordings:
         return found
 
-    def embed(index: int) -> "np.ndarray | AudioError":
+    def embed(index: int) -> "tuple[np.ndarray, list[str]] | AudioError":
         try:
-            return pipeline.embed_file(paths[index])[0]
+            row, _, notes = pipeline.embed_file(paths[index])
+            return row, notes
         except AudioError as error:
             return error
 
     pool = ThreadPoolExecutor(pipeline.load_extractor().lanes)
     try:
         results = _with_bar(pool.map(embed, recordings), len(recordings))
-        for index, row in zip(recordings, results, strict=True):
-            if isinstance(row, AudioError):
-                _leave_out(found, index, row)
-            else:
-                found.rows[index] = row
+        noted: Counter[str] = Counter()
+        for index, embedded in zip(recordings, results, strict=True):
+            if isinstance(embedded, AudioError):
+                _leave_out(found, index, embedded)
+                continue
+            found.rows[index], notes = embedded
+            for note in notes:
+                noted[note] += 1
+                if noted[note] <= Reporter.SAME_NOTES:
+                    say(f"{paths[index]}: {note}")
     finally:
         pool.shutdown(wait=False, cancel_futures=True)  # after Ctrl-C nobody waits for the rest of the list
     return found

@@ -63,12 +63,15 @@ class GraphSeparator:
         self._stems = [spec.stems.index(stem) for stem in stems]
 
     def separate(
-        self, windows: Sequence[np.ndarray], starts: Sequence[int], scales: Sequence[float]
+        self, windows: Sequence[np.ndarray], starts: Sequence[int], scales: Sequence[np.ndarray]
     ) -> list[np.ndarray]:
         """Extract the stems of windows of one shape. Arguments and result as in WindowedSeparator."""
-        return [self._separate(window.astype(np.float32), np.float32(scale)) for window, scale in zip(windows, scales)]
+        return [
+            self._separate(window.astype(np.float32), scale.astype(np.float32))
+            for window, scale in zip(windows, scales)
+        ]
 
-    def _separate(self, mix: np.ndarray, scale: np.float32) -> np.ndarray:
+    def _separate(self, mix: np.ndarray, scale: np.ndarray) -> np.ndarray:
         samples = mix.shape[1]
         multiple = np.lcm(self.grid, self._hop)
         spectrum = stft(np.pad(mix * scale, ((0, 0), (0, -samples % multiple))), self._window, self._hop)

@@ -112,7 +112,7 @@ class Material:
         found = []
         for group in range(0, len(waves), 8):
             batch = torch.from_numpy(np.stack(waves[group : group + 8]))
-            if spec.normalise == "raise":  # as tasks.embed does it
+            if spec.normalise == "raise":  # as its authors do it
                 batch = batch * (spec.level / batch.square().mean(-1, keepdim=True).sqrt().clamp_min(1e-6)).clamp_min(1)
             segments = batch.unfold(-1, length, length)
             rows = segments.reshape(-1, length)

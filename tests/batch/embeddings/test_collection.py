@@ -43,7 +43,7 @@ def embed_all(folder):
             if number == die:
                 raise KeyboardInterrupt
             embedded.append(path.stem)
-            return np.full(3, number, np.float32) / 3, 1.0
+            return np.full(3, number, np.float32) / 3, 1.0, []
 
         repair = lambda rows, *_: (rows + 1, ~rows.any(axis=1))
         worker = EmbeddingWorker(

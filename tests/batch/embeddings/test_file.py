@@ -32,7 +32,7 @@ def record(tmp_path, monkeypatch):
     def go(source, target, happen=lambda: None):
         def embed(path):
             happen()
-            return ROWS[0], 1.0
+            return ROWS[0], 1.0, []
 
         pipeline = SimpleNamespace(embed_file=embed, repair=leave, repair_recorded=leave, extractor_id="ours")
         worker, records = EmbeddingWorker(pipeline), []

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 
 import enhance_cli
@@ -284,3 +285,21 @@ def test_wrong_use_and_bad_data_are_refused_in_one_line(arguments, code, said, e
     assert (result.code, result.stdout) == (code, b"") and result.stderr.count("\n") == 1, result.stderr
     assert said.removeprefix("x: ") in result.stderr and result.stderr.startswith("error: ")
     assert not list(tmp_path.glob("*.png"))
+
+
+def test_level_polarity_and_loud_moments_do_not_make_another_voice(enhance, repair_model, tmp_path):
+    """+18 dB in floats, a side of opposite polarity, and the other side of a call, which --channel leaves out."""
+    voice, rate = soundfile.read(SPEECH / "clean" / "p232_263.flac", dtype="float32")
+    other = np.resize(soundfile.read(SPEECH / "clean" / "p257_094.flac", dtype="float32")[0], voice.size)
+    files = {"a": voice, "loud": 8 * voice, "anti": np.stack([voice, -voice], 1), "call": np.stack([voice, other], 1)}
+    for name, audio in files.items():
+        soundfile.write(tmp_path / f"{name}.wav", audio, 8000 if name == "call" else rate, subtype="FLOAT")
+    score = lambda name, *flags: json.loads(enhance("verify", "a.wav", f"{name}.wav", "--json", *flags).stdout)["raw"]
+    assert score("loud") > 0.9999 and score("anti") > 0.9999
+    said = enhance("verify", "a.wav", "anti.wav").stderr
+    assert "anti.wav: the channels cancel each other: the first was taken" in said
+    assert "call.wav: two channels, perhaps the two sides of a call" in enhance("verify", "a.wav", "call.wav").stderr
+    soundfile.write(tmp_path / "call.wav", files["call"], rate, subtype="FLOAT")
+    assert score("call", "--channel", "1") > 0.9999 > 0.99 > score("call", "--channel", "2")
+    assert enhance("verify", "a.wav", "call.wav", "--channel", "3").code == 1
+    assert enhance("verify", "a.wav", "call.wav", "--channel", "left").code == 2

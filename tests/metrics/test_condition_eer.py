@@ -1,9 +1,10 @@
 """Error rates of trials by condition: right on cases with a known answer, and not fooled by what merely raises cosines."""
 
 import numpy as np
+import pytest
 
 from enhance_cli.data.degraded import CONDITIONS
-from enhance_cli.metrics.condition_eer import error_rates, intervals, pairs, target_cosines
+from enhance_cli.metrics.condition_eer import error_rates, intervals, pairs, target_cosines, thresholds
 
 COUNT = len(CONDITIONS)
 
@@ -42,6 +43,8 @@ def test_target_cosines_are_of_one_speaker_only():
     vectors[1, 1] = 0.6, 0.8  # the second utterance, noisy
     found = target_cosines(vectors, ["a/x", "a/x", "a/y"], CONDITIONS)
     assert (found["clean"], found["noise"], found["clean-noise"], found["codec"]) == (1, 0.6, 0.8, 1)
+    vectors[1, 1] = 1 / 3, np.sqrt(8) / 3
+    assert target_cosines(vectors, ["a/x", "a/x", "a/y"], CONDITIONS)["noise"] == 0.3333
 
 
 def test_intervals_hold_the_rate_and_pair_the_draws():
@@ -55,3 +58,14 @@ def test_intervals_hold_the_rate_and_pair_the_draws():
         low, high = np.percentile(drawn["raw"][condition], [2.5, 97.5])
         assert low <= rate <= high and low < high
         assert np.array_equal(drawn["raw"][condition], drawn["same"][condition])
+
+
+def test_the_threshold_is_over_the_pairs_of_all_conditions_and_told_apart_it_leaves_no_uncertainty():
+    """Cosines of one speaker are 1, but .6 where the second utterance is in noise, and of two speakers 0, but .8 or 0 there."""
+    vectors = np.zeros((3, COUNT, 2))
+    vectors[:2, :, 0] = vectors[2, :, 1] = 1
+    speakers = ["a/x", "a/x", "a/y"]
+    assert thresholds(vectors, speakers, CONDITIONS) == (pytest.approx(0.5), None)
+    vectors[1, 1] = 0.6, 0.8
+    limit, uncertain = thresholds(vectors, speakers, CONDITIONS)
+    assert 0.6 <= limit <= 0.8 and uncertain[0] == pytest.approx(0.6) and uncertain[1] == pytest.approx(0.8)

@@ -31,3 +31,22 @@ def test_unlike_signals_have_no_delay(clean):
     for estimate in (noise, 0 * noise, shifted(clean, 8000 + 800)):
         assert delay(clean, estimate, RATE) == 0
     assert delay(noise[:1], noise[:1], RATE) == 0
+
+
+def test_lengths_whose_transform_is_odd_have_their_delay_too():
+    """Twice 1093 samples are transformed as 2187, which is 3 to the 7th."""
+    audio = np.random.default_rng(0).standard_normal(1093)
+    for samples in (-100, 100):
+        assert delay(audio, np.roll(audio, samples), RATE) == samples / RATE
+
+
+def test_half_a_second_is_looked_at_and_no_more():
+    noise = np.random.default_rng(0).standard_normal(3 * RATE)
+    for samples, found in ((8000, 0.5), (-8000, -0.5), (8001, 0), (-8001, 0)):
+        assert delay(noise, shifted(noise, samples), RATE) == found
+
+
+@pytest.mark.parametrize("gain, found", [(1.15, 0), (1.25, 100 / RATE)])
+def test_an_echo_is_a_delay_only_if_it_is_clearly_the_louder_of_the_two(gain, found):
+    noise = np.random.default_rng(0).standard_normal(3 * RATE)
+    assert delay(noise, noise + gain * shifted(noise, 100), RATE) == found

@@ -78,8 +78,30 @@ def test_what_is_cut_off_is_as_far_as_the_floor(hiss):
 def test_without_anything_above_8_khz_it_is_not_defined(score, rate, frequency):
     audio = tone(frequency, rate)
     assert not has_high_band(audio, rate)
-    with pytest.raises(AudioError, match="nothing above 8 kHz"):
+    name = "SI-SDR" if score is hf_si_sdr else "log-spectral distance"
+    with pytest.raises(AudioError) as refused:
         score(audio, audio, rate)
+    reason = f"the reference, at {rate} Hz, has nothing above 8 kHz"
+    assert str(refused.value) == f"{name} above 8 kHz is not defined: {reason}"
+
+
+def test_20_khz_is_the_lowest_rate_with_a_high_band(hiss):
+    assert has_high_band(hiss, 20000) and not has_high_band(hiss, 19999)
+
+
+def test_the_distance_is_that_of_whole_frames_with_a_periodic_window(hiss):
+    """Half a second of two draws of hiss, frame by frame. What follows the last whole frame does not count."""
+    reference, estimate = hiss[:24000], hiss[24000:48000] * np.linspace(0.5, 2, 24000)
+    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(2048) / 2048)
+    bins = slice(350, 683)  # 8203 to 15984 Hz
+    values = []
+    for start in range(0, 24000 - 2047, 1024):
+        one, other = (np.abs(np.fft.rfft(window * x[start : start + 2048]))[bins] for x in (reference, estimate))
+        values.append(np.sqrt(np.mean((20 * np.log10((other + 1e-4) / (one + 1e-4))) ** 2)))
+    assert hf_lsd(reference, estimate, RATE) == pytest.approx(np.mean(values), rel=1e-9)
+    changed = np.where(np.arange(3071) < 2048, 1, 5) * hiss[:3071]  # one sample less than two frames
+    assert hf_lsd(hiss[:3071], changed, RATE) == 0
+    assert hf_lsd(hiss[:3072], np.append(changed, 5 * hiss[3071]), RATE) > 1
 
 
 def test_speech_that_was_16_khz_once_has_no_high_band_whatever_its_dither(clean):

@@ -53,5 +53,46 @@ def test_only_pauses_count(reference, noise, clean):
 @pytest.mark.parametrize("bad", ["silence", "no pause"])
 def test_where_it_has_no_meaning_it_says_so(bad, noise):
     reference = 0 * noise if bad == "silence" else 0.1 * np.sin(np.arange(noise.size) * 0.3)
-    with pytest.raises(AudioError, match="pause depth is not defined"):
+    with pytest.raises(AudioError) as refused:
         score(reference, noise, RATE)
+    reason = "the reference is digital silence" if bad == "silence" else "the reference has no pauses"
+    assert str(refused.value) == f"pause depth is not defined: {reason}"
+
+
+def frames(*runs: tuple[int, float]) -> np.ndarray:
+    """Runs of frames of 20 samples (count, level in dB), at 1 kHz."""
+    return np.concatenate([np.full(20 * count, 10 ** (level / 20)) for count, level in runs])
+
+
+@pytest.mark.parametrize("level, depth", [(-19.7, 40 - 0.79), (-20.3, 40)])
+def test_voice_is_what_lies_within_20_db_of_the_active_level(level, depth):
+    """If the middle is voice, of which the estimate has nothing, a sixth of the voice's energy is missing: .79 dB."""
+    reference, estimate = frames((100, 0), (20, level), (20, -60)), frames((100, 0), (20, -200), (20, -40))
+    assert score(reference, estimate, 1000) == pytest.approx(depth, abs=0.01)
+
+
+@pytest.mark.parametrize("level, depth", [(-38.5, 40), (-40.5, 22.75)])
+def test_a_pause_lies_40_db_below_it_with_two_frames_on_either_side(level, depth):
+    """If the end is a pause too, 20 of 38 frames are left at -20 dB."""
+    reference, estimate = frames((100, 0), (20, -60), (20, level)), frames((100, 0), (20, -40), (20, -20))
+    assert score(reference, estimate, 1000) == pytest.approx(depth, abs=0.1)
+
+
+def test_a_pause_at_the_beginning_or_the_end_counts_to_the_last_frame():
+    """8 frames of 10 are away from the voice, and two of them are as loud as it."""
+    reference, estimate = frames((10, -60), (100, 0)), frames((2, 0), (8, -60), (100, 0))
+    for turn in (1, -1):
+        assert score(reference[::turn], estimate[::turn], 1000) == pytest.approx(10 * np.log10(8 / 2), abs=0.01)
+
+
+def test_five_frames_of_pause_are_enough():
+    assert score(frames((100, 0), (7, -60)), frames((100, 0), (7, -50)), 1000) == pytest.approx(50)
+    with pytest.raises(AudioError, match="no pauses"):
+        score(frames((100, 0), (6, -60)), frames((100, 0), (6, -50)), 1000)
+
+
+def test_no_depth_lies_beyond_100_db():
+    reference = frames((100, 0), (20, -60))
+    assert score(reference, frames((100, 0), (20, -400)), 1000) == 100
+    assert score(reference, frames((100, 0), (20, -60)) * (reference > 0.1), 1000) == 100
+    assert score(reference, reference * (reference < 0.1), 1000) == -100  # nothing but what was in the pause

@@ -78,3 +78,33 @@ def test_median_of_frames_and_silent_frames_left_out():
     tone[3 * RATE :] = 0
     assert frame_sdr.score(tone, estimate, RATE) == pytest.approx(20.0, abs=1e-6)
     assert np.isnan(frame_sdr.score(np.zeros(RATE), np.ones(RATE), RATE))
+
+
+def test_frames_follow_each_other_from_the_first_sample_and_a_tail_is_no_frame():
+    ones = np.ones(3 * RATE)
+    estimate = np.repeat([0.9, 0.5, 0.99], RATE)  # 20, 6.02 and 40 dB
+    assert frame_sdr.score(ones, estimate, RATE) == pytest.approx(20.0, abs=1e-9)
+    assert frame_sdr.score(ones[: 2 * RATE], estimate[: 2 * RATE], RATE) == pytest.approx((20 + 6.0206) / 2, abs=1e-4)
+    for tail in (500, RATE - 1):
+        assert frame_sdr.score(ones[: RATE + tail], estimate[: RATE + tail], RATE) == pytest.approx(20.0, abs=1e-9)
+    assert frame_sdr.score(ones[:500], estimate[:500], RATE) == pytest.approx(20.0)  # what is shorter is one frame
+    assert frame_sdr.score(ones, ones, RATE) > 200
+
+
+def test_an_estimate_as_quiet_as_the_value_that_is_added():
+    quiet = np.full(4, 0.5e-4)  # its energy is 1e-8: the factor is 2e-8 / 2e-8, the value 2e-8 / 1e-8
+    assert si_sdri.si_sdr(quiet, quiet) == pytest.approx(10 * np.log10(2), abs=1e-6)
+
+
+def test_a_recording_shorter_than_a_chunk_is_one_from_its_beginning():
+    for seconds in (1.5, 2.0, 3.0):
+        assert si_sdri.windows(tones(seconds, 10, 50), RATE) == [slice(0, int(seconds * RATE))]
+    almost_two = tones(2.5 * CHUNK / RATE, 10, 50)[:, : 2 * CHUNK - 1]
+    assert {w.start for w in si_sdri.windows(almost_two, RATE)} == {0, 2000, 4000, 6000, 8000}
+
+
+def test_a_chunk_counts_with_half_of_its_stems_and_one_that_does_not_is_no_end():
+    stems = tones(2 * CHUNK / RATE + 0.01, 10, 50, 70, 90)
+    stems[2:, CHUNK:] = 0  # half of them
+    stems[1:, :CHUNK] = 0  # three of four
+    assert [w.start for w in si_sdri.windows(stems, RATE)] == [CHUNK + s for s in (0, 2000, 4000, 6000, 8000)]

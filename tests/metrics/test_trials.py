@@ -6,7 +6,7 @@ from scipy.stats import norm
 
 from enhance_cli.errors import UsageError
 from enhance_cli.metrics import det, eer, min_dcf
-from enhance_cli.metrics.trials import SortedTrials, bootstrap, interval, speakers
+from enhance_cli.metrics.trials import SortedTrials, bootstrap, interval, speakers, too_few, uncertain_range
 
 
 def gaussian(distance: float, targets: int = 20000, others: int = 100000, seed: int = 0):
@@ -23,6 +23,8 @@ def test_a_list_counted_by_hand():
     assert rate == pytest.approx(1 / 3) and 0.4 < threshold < 0.6
     # Two targets and no false alarm: 0.05 / 3 of a possible 0.05.
     assert min_dcf.score(scores, targets) == pytest.approx(1 / 3)
+    # Where nine of ten are targets the fourth score is best, with a quarter of the others and no miss: 0.1 / 4 of 0.1.
+    assert min_dcf.score(scores, targets, p_target=0.9) == pytest.approx(1 / 4)
 
 
 @pytest.mark.parametrize("distance", [1.0, 2.0, 3.0])
@@ -102,3 +104,16 @@ def test_the_det_curve_is_drawn(tmp_path):
         tmp_path / "det.png",
     )
     assert (tmp_path / "det.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_decision_is_uncertain_between_the_lowest_targets_and_the_highest_others():
+    others, targets = np.linspace(0, 1, 101), np.linspace(0.5, 1.5, 101)
+    scores, kind = np.concatenate([others, targets]), np.arange(202) >= 101
+    assert uncertain_range(scores, kind) == pytest.approx((0.55, 0.95))
+    assert uncertain_range(scores, kind, 0.1) == pytest.approx((0.6, 0.9))
+    assert uncertain_range(np.concatenate([others, targets + 1]), kind) is None
+    assert uncertain_range(np.concatenate([others, others + 0.9]), kind) is None  # both quantiles are 0.95
+
+
+def test_intervals_take_ten_speakers():
+    assert too_few(10) == "" and too_few(9) == "no intervals: they take 10 speakers, and these trials tell of 9"

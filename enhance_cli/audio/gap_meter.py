@@ -1,6 +1,7 @@
 """Know the gaps of a recording: those that were given in seconds, or those that are found in a stream of blocks."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -65,7 +66,9 @@ class GapMeter:
         starts = np.array([gap.start for gap in dropouts])
         ends = np.array([gap.end for gap in dropouts])
         alone = [gap for gap in clicks if not ((starts - near < gap.end) & (gap.start < ends + near)).any()]
-        return sorted([*dropouts, *alone])
+        return sorted(
+            replace(gap, start=max(gap.start, 0), end=min(gap.end, self.frames)) for gap in [*dropouts, *alone]
+        )
 
     @property
     def doubts(self) -> list[str]:

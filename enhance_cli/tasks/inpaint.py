@@ -94,7 +94,7 @@ def notes(meter: GapMeter, gaps: Sequence[Gap], longest: float, rate: int) -> li
             f"{meter.text([gap])} s is longer than {1000 * longest:.0f} ms, which cannot be predicted:"
             " it fades out and in, with silence between"
         )
-    return told
+    return [*meter.doubts, *told]
 
 
 def split(gap: Gap, rate: int, makes: bool = False) -> Iterator[Piece]:

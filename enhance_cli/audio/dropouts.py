@@ -1,6 +1,6 @@
 """Find digital dropouts in a stream: samples that stay the same within sound, as buffers and lost packets leave them.
 
-A dropout begins and ends in the middle of sound. Pauses of gates and of synthetic voices do not: what precedes them has faded.
+A dropout begins and ends in the middle of sound. Pauses of gates and of synthetic voices do not: sound fades before them.
 Crests of square waves and of clipped sound are no dropouts either: they lie at the ends of the range, or recur.
 """
 

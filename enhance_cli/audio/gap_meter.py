@@ -20,7 +20,7 @@ class GapMeter:
     """Know the gaps of a recording at `rate` Hz, once all of its (C, n) blocks have been pushed.
 
     `given`: beginnings and ends in seconds of the file, of which the recording begins at `offset`. Without any, gaps are
-    found. `filled` is where a task leaves the gaps with the name of what filled each, and in `notes` what to tell the user.
+    found. A task leaves in `filled` the gaps, each with the name of its method, and in `notes` messages to the user.
     """
 
     def __init__(self, rate: int, given: Spans = (), offset: float = 0.0):

@@ -22,7 +22,7 @@ def extend_bandwidth(
 ) -> None:
     """Make the treble that a recording is missing: telephone, old or compressed ones become 48 kHz.
 
-    What the recording has stays as it is, and what it ends with is found by itself. A recording that has all of it already
+    The band that the recording has stays as it is, and its end is found automatically. A recording with a full band
     passes through unchanged. The result lies beside its input (take.wav becomes take_extended.wav) or in the folder given
     with -o. Results that are already there are left alone.
     """

@@ -1,7 +1,7 @@
 """Extend the bandwidth of a stream: out = x + the band above the frequency that x ends at, made by a model.
 
 Everything happens at 48 kHz, or at the rate of the file if that is higher. The made band is added to the untouched input
-through a linear-phase crossover (audio.crossover), so what was there stays as it was, to the sample.
+through a linear-phase crossover (audio.crossover), so the band of the input stays as it was, to the sample.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ WINDOW_SECONDS = 2.0  # with longer ones the memory of the C library falls to pi
 
 @dataclass(frozen=True)
 class Recording:
-    """Hold what the model is told of a file: the `edge` of its band in Hz, and its `active` level, linear."""
+    """Hold the facts about a file that the model needs: the `edge` of its band in Hz, and its `active` level, linear."""
 
     edge: float
     active: float

@@ -81,7 +81,7 @@ def load_denoiser_model(
 
 
 def facts_of(model: Any) -> dict[str, Any]:
-    """Return the fields of records that say what computes."""
+    """Return the fields of records about the runtime."""
     return {"runtime": model.runtime, "device": str(model.device), "precision": model.precision}
 
 

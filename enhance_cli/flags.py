@@ -32,6 +32,11 @@ class FullBand(str, Enum):
     cut = "cut"
 
 
+class Spacing(str, Enum):
+    trailing = "trailing"
+    uniform = "uniform"
+
+
 class Dither(str, Enum):
     tpdf = "tpdf"
     none = "none"
@@ -232,6 +237,20 @@ GapStrength = Annotated[
         MODEL, "--strength", min=0, max=1, help="How much of a first filling a model makes anew: 0 keeps it, 1 is all."
     ),
 ]
+ExtendSteps = Annotated[
+    int | None,
+    _option(MODEL, "--steps", "-n", help="Sampler steps, of models that sample.", show_default="the model's"),
+]
+Guidance = Annotated[
+    float | None,
+    _option(
+        MODEL,
+        min=0,
+        metavar="W",
+        help="Weight of the input against the usual; 1 halves the network calls.",
+        show_default="the model's",
+    ),
+]
 Seed = Annotated[int, _option(MODEL, min=0, help="Seed of stochastic samplers.")]
 
 # Output and model, of stems
@@ -367,6 +386,15 @@ CorrectorSteps = Annotated[
     int | None, _option(EXPERT, min=0, help="Corrector calls per step.", show_default="the model's")
 ]
 Snr = Annotated[float | None, _option(EXPERT, min=0, help="Step size of the corrector.", show_default="the model's")]
+StepSpacing = Annotated[
+    Spacing | None,
+    _option(
+        EXPERT,
+        "--spacing",
+        help="Where steps lie: trailing starts at pure noise, uniform is as published.",
+        show_default="the model's",
+    ),
+]
 SamplerStart = Annotated[
     float | None,
     _option(EXPERT, min=0, max=1, metavar="T", help="Process time to start from, of 1 (noisy) to 0 (clean)."),

@@ -101,7 +101,7 @@ def check(file: SettingsFile, known: Known) -> None:
 def remembered(file: SettingsFile, command: str, presets: Sequence[str], known: Known) -> dict[str, Setting]:
     """Return the settings of `command` from the file and the presets, the last of which wins.
 
-    Raises UsageError for a preset that is unknown or sets what the command does not have.
+    Raises UsageError for a preset that is unknown or sets a flag that the command does not have.
     """
     values = {key: Setting(value, file.origin(command, key)) for key, value in file.tables.get(command, {}).items()}
     for name in presets:

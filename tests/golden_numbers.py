@@ -41,6 +41,14 @@ def wave(name: str, samples: int, rate: int) -> np.ndarray:
     return (0.2 * (x + 0.05 * generator.standard_normal(samples))).astype(np.float32)
 
 
+def band(name: str, samples: int, rate: int, low: float, high: float, scale: float = 0.1) -> np.ndarray:
+    """Noise between two frequencies, float32 (samples,)."""
+    spectrum = np.fft.rfft(rng(name).standard_normal(samples) * scale)
+    frequency = np.arange(len(spectrum)) * rate / samples
+    spectrum[(frequency < low) | (frequency >= high)] = 0
+    return np.fft.irfft(spectrum, samples).astype(np.float32)
+
+
 def weight(key: str, shape: tuple[int, ...], salt: str = "", recurrent: bool = True) -> np.ndarray:
     """The value of one parameter, float32, by its name in the checkpoint.
 

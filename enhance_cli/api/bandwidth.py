@@ -32,6 +32,9 @@ def extend_bandwidth(
     *,
     runtime: str = "auto",
     cutoff: float | None = None,
+    steps: int | None = None,
+    guidance: float | None = None,
+    spacing: str | None = None,
     seed: int = 0,
     batch_size: int = 1,
     threads: int | None = None,
@@ -40,8 +43,9 @@ def extend_bandwidth(
     """Return `audio` (C, N) or (N,), full scale 1, with the treble that it is missing at `rate` Hz, and the new rate.
 
     The rate is 48000, or `rate` if that is higher or nothing is missing. cutoff: frequency in Hz that the band of `audio`
-    ends at, None to find it. The other arguments are those of Denoiser. Raises UsageError for a cutoff that is not possible,
-    and for a band that the model cannot continue.
+    ends at, None to find it. steps, guidance (weight of the condition) and spacing ("trailing" or "uniform") are for models
+    that sample, None for their own. The other arguments are those of Denoiser. Raises UsageError for a cutoff and settings
+    that are not possible, and for a band that the model cannot continue.
     """
     import numpy as np
 
@@ -51,7 +55,14 @@ def extend_bandwidth(
     if model is None or isinstance(model, str):
         model = _cached_extender(model, device, precision, threads, runtime)
     options = ExtendOptions(
-        cutoff=cutoff, seed=seed, batch_size=batch_size, threads=threads, window_seconds=window_seconds
+        cutoff=cutoff,
+        steps=steps,
+        guidance=guidance,
+        spacing=spacing,
+        seed=seed,
+        batch_size=batch_size,
+        threads=threads,
+        window_seconds=window_seconds,
     )
     audio = np.asarray(audio)
     wide, wide_rate = run(np.atleast_2d(audio), rate, model, options)

@@ -34,7 +34,7 @@ def _cached_denoiser(
 class Denoiser:
     """Denoise recordings with one model, loaded once. Several threads may call it at the same time.
 
-    model: name, path or loaded model, None for the default. runtime: "auto", "onnx" or "torch", what computes the model.
+    model: name, path or loaded model, None for the default. runtime: "auto", "onnx" or "torch".
     steps, sampler, sampler_args, guide: as the model allows, None for its own defaults. seed: of the noise. strength: 0..1,
     mix of input and result. max_attenuation: dB that the input is lowered by at most. full_band: keep the band above the
     model's. batch_size: windows at once, on a GPU. threads: of the CPU. window_seconds: length of a window. Raises UsageError

@@ -56,8 +56,8 @@ class Inpainter:
     def __call__(self, audio: np.ndarray, rate: int, gaps: Sequence[tuple[float, float]] | None = None) -> np.ndarray:
         """Return `audio` (C, N) or (N,), full scale 1, at `rate` Hz, with its gaps filled. All other samples are the same.
 
-        gaps: beginnings and ends in seconds, None to find dropouts. Raises UsageError for gaps that overlap, that lie
-        outside, and for one that is all of the recording.
+        gaps: beginnings and ends in seconds, None to find dropouts and clicks. Raises UsageError for gaps that overlap, that
+        lie outside, and for one that is all of the recording.
         """
         import numpy as np
 

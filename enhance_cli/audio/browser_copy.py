@@ -28,7 +28,7 @@ USUAL_RATE = 48_000
 def browsers_play(info: AudioInfo) -> bool:
     """Return whether browsers play a file as it is read here, from its first sample to its last.
 
-    Files with notes are not what their header says, which is all that a browser knows.
+    Files with notes differ from their header, which is all that a browser knows.
     """
     usual = info.subtype in _PLAYED.get(info.container, ()) and info.decoder == "libsndfile"
     return usual and _LOWEST <= info.rate <= _HIGHEST and info.channels <= _CHANNELS and not info.notes

@@ -1,6 +1,6 @@
 """Join a made band to the band below it: a linear-phase crossover, and a level that follows the pauses of the low band.
 
-The crossover ends at the edge of the band and begins 5 % below it. There and above, the made signal replaces what was there,
+The crossover ends at the edge of the band and begins 5 % below it. There and above, the made signal replaces the old one,
 and below nothing changes. Where the low band is quiet, the made band is held far enough below it to add less than half a dB.
 Signals are (C, N) at 48 kHz.
 """
@@ -30,7 +30,7 @@ def reach_of_all() -> int:
 
 @lru_cache(maxsize=64)
 def high_pass_taps(edge: float) -> np.ndarray:
-    """Return the taps of the upper half of the crossover at `edge` Hz. The lower half is what is missing to a pulse."""
+    """Return the taps of the upper half of the crossover at `edge` Hz. The lower half is a pulse less these."""
     count = int((ATTENUATION - 7.95) / (2.285 * 2 * np.pi * WIDTH * edge / RATE)) | 1
     count = min(count, LONGEST_TAPS)
     positions, cutoff = np.arange(count) - count // 2, 2 * (1 - WIDTH / 2) * edge / RATE
@@ -46,7 +46,7 @@ def high_pass(audio: np.ndarray, edge: float) -> np.ndarray:
 
 
 def joined(low: np.ndarray, wide: np.ndarray, edge: float, active: float) -> np.ndarray:
-    """Return what is to be added to `low` (C, N), so that the band of `wide` (C, N) above `edge` Hz follows on it.
+    """Return the signal that, added to `low` (C, N), continues it by the band of `wide` (C, N) above `edge` Hz.
 
     `active` is the active level of the whole recording, of the mean power of its channels, linear.
     """

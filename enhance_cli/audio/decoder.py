@@ -143,6 +143,8 @@ def _facts(container, stream, frame, flags: bytes, speakers: list[str] | None) -
     if stream.duration is not None and container.format.name.split(",")[0] not in _COUNTED:
         begin = stream.start_time * stream.time_base if stream.start_time and begin_of_all is not None else 0
         claimed = round((stream.duration * stream.time_base + begin - (begin_of_all or 0)) * rate)
+    elif container.format.name == "avi" and stream.frames and stream.time_base:
+        claimed = round(stream.frames * stream.time_base * rate)
     streams = container.streams.audio
     return {
         "container": container.format.name, "brand": container.metadata.get("major_brand", ""), "codec": codec.name,

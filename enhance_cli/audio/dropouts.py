@@ -1,6 +1,6 @@
 """Find digital dropouts in a stream: samples that stay the same within sound, as buffers and lost packets leave them.
 
-A dropout begins and ends in the middle of sound. Pauses of gates and of synthetic voices do not: what precedes them has faded.
+A dropout begins and ends in the middle of sound. Pauses of gates and of synthetic voices do not: sound fades before them.
 Crests of square waves and of clipped sound are no dropouts either: they lie at the ends of the range, or recur.
 """
 
@@ -68,9 +68,14 @@ class DropoutFinder:
             begin += 1
         self.runs.append(Run(self._start + begin, self._start + end, channel, level, bool(value == 0)))
 
+    @property
+    def too_many(self) -> bool:
+        """Tell whether there are so many that they belong to the sound."""
+        return len(self.runs) > MOST
+
     def found(self, active: np.ndarray) -> list[Gap]:
         """Return the dropouts of a recording whose channels have the `active` levels (C,)."""
-        if len(self.runs) > MOST:
+        if self.too_many:
             return []
         loud = sorted(run for run in self.runs if run.level > QUIETEST * active[run.channel])
         starts = [np.array([run.start for run in loud if run.channel == channel]) for channel in range(len(active))]

@@ -21,7 +21,7 @@ from enhance_cli.audio.encode import layout_name
 from enhance_cli.audio.formats import Film, OutputFormat
 from enhance_cli.audio.info import depth
 from enhance_cli.audio.integers import quantise
-from enhance_cli.errors import AudioError
+from enhance_cli.errors import AudioError, OutputError
 
 _MUXERS = {"MKV": "matroska", "WEBM": "webm", "MP4": "mp4", "MOV": "mov", "AVI": "avi"}
 
@@ -101,7 +101,7 @@ class _Process:
                 self.end()
 
     def answer(self) -> bytes:
-        """Return the message with which the process ends well. Raises AudioError for any other end."""
+        """Return the message with which the process ends well. Raises AudioError, or OutputError where the disk is at fault."""
         head = self._output.read(5)
         kind, length = struct.unpack("<cI", head) if len(head) == 5 else (b"", 0)
         data = self._output.read(length)
@@ -111,8 +111,13 @@ class _Process:
         if kind == b"U":  # the container is unable
             better = "keep the container of the film" if self._path.suffix.lower() == ".mkv" else "choose .mkv"
             raise AudioError(f"{self._path} cannot be written: {text}", f"{better}, or write the sound alone, to .wav")
+        if kind == b"D":
+            raise OutputError(f"{self._path} could not be written ({text})", "is the disk full or write-protected?")
         if kind == b"F":
-            raise AudioError(f"{self._path} could not be written ({text})", "is the disk full or write-protected?")
+            raise AudioError(
+                f"{self._source} could not be copied to {self._path} ({text})",
+                "repair it, or write the sound alone, to .wav",
+            )
         raise AudioError(f"{self._source} makes FFmpeg crash or hang", "repair it, or convert it with another program")
 
     def end(self) -> None:

@@ -4,12 +4,13 @@ It is run as a program. Standard input brings one line of JSON (the request of f
 samples in pieces, each behind its length in bytes (4 bytes, little endian), and a length of zero at the end. Without
 that end the process fails, since its parent has died. One message on standard output tells how it ended: a type
 (1 byte), a length (4 bytes), and so many bytes. The types are E, done, U, the container is unable to hold the film, in
-words, F, a failure in words.
+words, D, the disk does not take it, in words, F, another failure in words.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import itertools
 import json
@@ -39,6 +40,7 @@ _PLACED = frozenset(  # texts for which MP4 and MOV have a place of their own
      "description", "synopsis", "show", "episode_id", "network", "keywords", "track", "disc", "compilation", "encoder",
      "creation_time", "author", "make", "model", "location", "language", "timecode", *_OF_THE_FILE)
 )  # fmt: skip
+_OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO, errno.ENOENT)
 MARK = "ENHANCED_BY"  # as in mark.py, whose libraries this process does not need
 
 
@@ -61,7 +63,8 @@ def main() -> None:
     except Unable as unable:
         send(out, b"U", str(unable).encode())
     except Exception as error:  # noqa: BLE001 - whatever a damaged file brings about is that file's failure
-        send(out, b"F", str(getattr(error, "strerror", None) or error or type(error).__name__).encode())
+        kind = b"D" if isinstance(error, OSError) and error.errno in _OF_THE_DISK else b"F"
+        send(out, kind, str(getattr(error, "strerror", None) or error or type(error).__name__).encode())
 
 
 def _check(request: dict) -> dict:

@@ -1,15 +1,18 @@
 """Know the gaps of a recording: those that were given in seconds, or those that are found in a stream of blocks."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from enhance_cli.audio.dropouts import MOST, DropoutFinder
+from enhance_cli.audio.clicks import ClickFinder
+from enhance_cli.audio.dropouts import DropoutFinder
 from enhance_cli.audio.gaps import Gap
 from enhance_cli.errors import UsageError
 
 BEYOND = 0.01  # seconds after the end of the recording that the end of a gap may lie: players round
+APART = 0.005  # seconds from a dropout, within which an edge is no click
 Spans = Sequence[tuple[float, float]]
 
 
@@ -17,45 +20,62 @@ class GapMeter:
     """Know the gaps of a recording at `rate` Hz, once all of its (C, n) blocks have been pushed.
 
     `given`: beginnings and ends in seconds of the file, of which the recording begins at `offset`. Without any, gaps are
-    found. `filled` is where a task leaves the gaps with the name of what filled each, and in `notes` what to tell the user.
+    found. A task leaves in `filled` the gaps, each with the name of its method, and in `notes` messages to the user.
     """
 
     def __init__(self, rate: int, given: Spans = (), offset: float = 0.0):
         self.rate, self.given, self.offset, self.frames = rate, given, offset, 0
         self.filled: list[tuple[Gap, str]] = []
         self.notes: list[str] = []
-        self._dropouts = None if given else DropoutFinder(rate)
+        self._dropouts, self._clicks = DropoutFinder(rate), ClickFinder(rate)
+        self._gaps: list[Gap] | None = None
 
     def push(self, block: np.ndarray) -> None:
         """Take the next (C, n) samples."""
         self.frames += block.shape[1]
-        if self._dropouts:
+        if not self.given:
             self._dropouts.push(block)
+            self._clicks.push(block)
 
     def found(self, active: np.ndarray) -> list[Gap]:
         """Return the gaps in order. `active` are the levels (C,) of the sound.
 
         Raises UsageError for a given gap that lies outside, and for one that is all there is.
         """
-        gaps = self._dropouts.found(active) if self._dropouts else [self._given(*span) for span in self.given]
-        apart: list[Gap] = []
-        for gap in sorted(gaps):
-            if apart and gap.start <= apart[-1].end and gap.channel == apart[-1].channel:
-                last = apart.pop()
-                gap = Gap(last.start, max(last.end, gap.end), gap.channel, last.kind)
-            apart.append(gap)
-        if self.given and len(apart) == 1 and (apart[0].start, apart[0].end) == (0, self.frames):
+        if self._gaps is None:
+            self._gaps = self._all_given() if self.given else self._all_found(active)
+        return self._gaps
+
+    def _all_given(self) -> list[Gap]:
+        gaps: list[Gap] = []
+        for span in self.given:
+            gap = self._given(*span)
+            if gaps and gap.start <= gaps[-1].end:  # so short a pause between them holds no sample
+                gap = Gap(gaps.pop().start, gap.end)
+            gaps.append(gap)
+        if len(gaps) == 1 and (gaps[0].start, gaps[0].end) == (0, self.frames):
             raise UsageError(
-                f"--gaps {self.text(apart)}: this is the whole recording", "leave something to fill it from"
+                f"--gaps {self.text(gaps)}: this is the whole recording", "leave something to fill it from"
             )
-        return apart
+        return gaps
+
+    def _all_found(self, active: np.ndarray) -> list[Gap]:
+        """Return dropouts and clicks in order. The edges of a dropout are no clicks."""
+        dropouts, clicks = self._dropouts.found(active), self._clicks.found(active)
+        near = int(APART * self.rate)
+        starts = np.array([gap.start for gap in dropouts])
+        ends = np.array([gap.end for gap in dropouts])
+        alone = [gap for gap in clicks if not ((starts - near < gap.end) & (gap.start < ends + near)).any()]
+        return sorted(
+            replace(gap, start=max(gap.start, 0), end=min(gap.end, self.frames)) for gap in [*dropouts, *alone]
+        )
 
     @property
     def doubts(self) -> list[str]:
-        """Return why found gaps are none, if so."""
-        if self._dropouts and len(self._dropouts.runs) > MOST:
-            return [f"more than {MOST} runs of equal samples: they are taken for the sound itself"]
-        return []
+        """Return why some of the found gaps are none, if so."""
+        finders = {"runs of equal samples": self._dropouts, "clicks": self._clicks}
+        many = [name for name, finder in finders.items() if finder.too_many]
+        return [f"so many {name} belong to the sound: they were left as they are" for name in many]
 
     def _given(self, begin: float, end: float) -> Gap:
         start, stop = (round((time - self.offset) * self.rate) for time in (begin, end))

@@ -81,7 +81,7 @@ class AudioInfo:
 
 @dataclass
 class Findings:
-    """Collect what only reading a file to its end tells: notes, and the bits per second of the sound alone."""
+    """Collect facts that only reading a file to its end tells: notes, and the bits per second of the sound alone."""
 
     notes: list[str] = field(default_factory=list)
     bitrate: int | None = None

@@ -73,7 +73,7 @@ def overview(audio: AudioFile, *, start: float = 0.0, duration: float | None = N
 def spectral_change(before: Overview, after: Overview, gain: float = 0.0) -> float | None:
     """Return the mean difference of two spectra in dB over the time that both have, None for two silent ones.
 
-    `gain`: dB that the second was made louder as a whole, which is no change. What is 80 dB or more below the loudest
+    `gain`: dB that the second was made louder as a whole, which is no change. Whatever is 80 dB or more below the loudest
     point counts as silence, and so does a band that only the other one has.
     """
     columns = min(before.spectrum.shape[1], after.spectrum.shape[1])

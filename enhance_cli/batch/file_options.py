@@ -17,9 +17,9 @@ class FileOptions:
     to take. `channels`: number (from 1) of the channel to take, or "mix" for their mean. `dither`: none or tpdf.
     `keep_original`: keep the old sound track of a video behind the new one. `command`: mark for the outputs. Inputs
     with this mark are left out where results are written beside their inputs.
-    `extend`: the transform makes what is missing above the band of the input, so the band is measured, and the transform
+    `extend`: the transform makes the band above that of the input, so the band is measured, and the transform
     receives 48 kHz, unless the input has more or nothing is missing. `cutoff`: frequency in Hz that the band ends at.
-    `gaps`: beginnings and ends in seconds of what the transform is to fill. Without any, they are found.
+    `gaps`: beginnings and ends in seconds that the transform is to fill. If empty, gaps are found.
     """
 
     start: float = 0.0

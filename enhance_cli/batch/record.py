@@ -25,7 +25,7 @@ class Record:
     of several. `new_track`: number of the new sound track in a video. `start`: where reading began in the input.
     `channel`: the one that was taken, or mix. `ended`: date and time (ISO 8601, UTC). `gain`: factor applied to the
     whole file after the model, with the reasons in `notes`. `cutoff_before`, `cutoff_after`: frequency in Hz that the
-    band ends at. `made_level`: level in dBFS of what was made above. `gaps`: those that were filled, with `start` and
+    band ends at. `made_level`: level in dBFS of the band that was made above. `gaps`: those that were filled, with `start` and
     `end` in the input, `kind`, `channel` (None: all), and the method in `by`. `error`: exception behind a failure, not in
     the JSON.
     `outputs`: several outputs of one input by name, with their levels in `parts`. `vectors`: number of speaker

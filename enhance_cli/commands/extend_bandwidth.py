@@ -1,7 +1,10 @@
 """Run `enhance extend-bandwidth`: recordings without treble in, with it out, by the same plan and rules as `denoise`."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from enhance_cli import __version__, flag_values, flags
-from enhance_cli.commands.running import file_options
+from enhance_cli.commands.running import count_steps, file_options
 from enhance_cli.commands.watching import plan_or_watch, run_or_watch
 from enhance_cli.flag_groups import AudioFileFlags, Running, WatchFlags, WideOutputFlags, grouped
 
@@ -16,30 +19,45 @@ def extend_bandwidth(
     writing: WideOutputFlags = WideOutputFlags(),
     model: flags.ModelName = None,
     input_cutoff: flags.InputCutoff = "auto",
+    steps: flags.ExtendSteps = None,
+    guidance: flags.Guidance = None,
     seed: flags.Seed = 0,
     running: Running = Running(),
     batch_size: flags.BatchSize = "auto",
+    spacing: flags.StepSpacing = None,
 ) -> None:
     """Make the treble that a recording is missing: telephone, old or compressed ones become 48 kHz.
 
-    What the recording has stays as it is, and what it ends with is found by itself. A recording that has all of it already
+    The band that the recording has stays as it is, and its end is found automatically. A recording with a full band
     passes through unchanged. The result lies beside its input (take.wav becomes take_extended.wav) or in the folder given
     with -o. Results that are already there are left alone.
     """
     from enhance_cli.batch.outputs import plan
     from enhance_cli.batch.worker import WorkerSpec
     from enhance_cli.models import registry
+    from enhance_cli.models.spec import read_spec
+    from enhance_cli.tasks.expected_time import on_cpu
     from enhance_cli.tasks.loading import load_bandwidth_extender
     from enhance_cli.tasks.options import ExtendOptions
 
     windows, cutoff = flag_values.parse_batch_size(batch_size), flag_values.parse_cutoff(input_cutoff)
     entry = registry.find(model, "extend-bandwidth")
-    options = ExtendOptions(cutoff=cutoff, seed=seed, batch_size=windows)
-    fields = {"model": entry.name}
+    spec = read_spec(entry.path)
+    (steps, sampler), guidance = spec.choose(steps, None), spec.choose_guidance(guidance)
+    options = ExtendOptions(
+        cutoff=cutoff,
+        steps=steps,
+        guidance=guidance,
+        spacing=spacing.value if spacing else None,
+        threads=running.threads,
+        seed=seed,
+        batch_size=windows,
+    )
+    fields = {"model": entry.name, "steps": steps}
     jobs, inbox = plan_or_watch(watching, files, where, writing, running, plan, suffix=SUFFIX, fields=fields)
     measure = running.measures
     taken = file_options(jobs, where, writing, command="extend-bandwidth", measure=measure, extend=True, cutoff=cutoff)
-    facts = {"model": entry.name, "steps": 1, "seed": seed, "version": __version__}
+    facts = {"model": entry.name, "steps": steps, "seed": seed, "version": __version__}
     worker = WorkerSpec(
         load_bandwidth_extender,
         entry,
@@ -50,5 +68,12 @@ def extend_bandwidth(
         running.threads,
         running.runtime.value,
     )
-    named = lambda facts: entry.name  # noqa: E731
-    run_or_watch(jobs, inbox, worker, facts, named, running, where=where, writing=writing)
+
+    def describe(facts: Mapping[str, Any]) -> str:
+        sampled = [sampler, count_steps(steps)] if sampler else []
+        sources = [job.source for job in jobs if job.action == "run"]
+        channels = 1 if where.channel else None
+        taking = on_cpu(spec, options, sources, facts, duration=where.duration, channels=channels)
+        return ", ".join([entry.name, *sampled, *taking])
+
+    run_or_watch(jobs, inbox, worker, facts, describe, running, where=where, writing=writing)

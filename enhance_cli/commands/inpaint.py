@@ -31,7 +31,7 @@ def inpaint(
     running: Running = Running(),
     rounds: flags.Rounds = 1,
 ) -> None:
-    """Fill gaps in recordings: dropouts and lost packets.
+    """Fill gaps in recordings: dropouts, clicks and lost packets.
 
     All other samples stay as they are. Gaps of up to 100 ms are filled by linear prediction from both sides, longer ones
     by a model, or fade out and in. --dry-run lists the gaps that are found. The result lies beside its input (take.wav becomes

@@ -90,7 +90,7 @@ def file_options(
     """Return how every audio file is read and its results are written.
 
     `command` marks the results. `extend`: it makes a wider band, above `cutoff` Hz if that is known.
-    `gaps`: times in seconds of what it fills.
+    `gaps`: times in seconds that it fills.
     Raises UsageError for a picture of standard output, for a format that none of the outputs can have, and for flags
     of videos where no output is one.
     """

@@ -13,12 +13,14 @@ from enhance_cli.audio.stft import Frontend
 from enhance_cli.contracts import Estimate, Time
 from enhance_cli.models import registry
 from enhance_cli.models.device import autocast
+from enhance_cli.models.latent_windows import LatentWindows
 from enhance_cli.models.prediction import Prediction
 from enhance_cli.models.spec import Spec
 from enhance_cli.models.vector_repairer import VectorRepairer
 from enhance_cli.models.weights import load_network, unbuildable
 from enhance_cli.models.windowed_denoiser import WindowedDenoiser
 from enhance_cli.models.windowed_extender import WindowedExtender
+from enhance_cli.networks import NETWORKS
 from enhance_cli.processes import PROCESSES
 
 STREAMING_NETWORKS = ("deepfilternet", "dpdfnet", "fastenhancer")
@@ -68,6 +70,10 @@ class Model(LoadedModel):
     def extender(self, *, seed: int) -> WindowedExtender:
         """Return the model over windows of waveforms whose band it extends."""
         return WindowedExtender(self, seed=seed)
+
+    def latent_windows(self, **settings: Any) -> LatentWindows:
+        """Return the model over windows of one length whose band it extends, with the settings of LatentWindows."""
+        return LatentWindows(self, **settings)
 
     def repairer(self, **settings: Any) -> VectorRepairer:
         """Return the model over blocks of embeddings, with the settings of VectorRepairer."""
@@ -146,3 +152,10 @@ def load_as(
         entry = registry.find(spec.first_stage, spec.task)
         _, model.stream_network = load_network(entry.path, entry.sha256)
     return model
+
+
+def without_weights(spec: Spec) -> Model:
+    """Return a model without weights on the device "meta", where shapes and operations are known and nothing is computed."""
+    device = torch.device("meta")
+    with device:
+        return Model(spec, NETWORKS[spec.network](**spec.network_args).eval(), device)

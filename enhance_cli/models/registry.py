@@ -21,13 +21,16 @@ from enhance_cli.toml_lines import tomllib
 class Source:
     """Locate a published checkpoint. Unknown fields are None, and are pinned on first use.
 
-    On the Hub it is `file` of `repo`, elsewhere `url`. `size`: bytes, exact and checked. `about`: bytes, only shown.
+    On the Hub it is `file` of `repo`, elsewhere `url`. `repo_type`: "model" or "dataset". `beside`: further files of the
+    repository that the converter reads, pinned too. `size`: bytes, exact and checked. `about`: bytes of all files, only shown.
     `converter`: None where `package` names the package that runs it. `restriction`: text about forbidden uses in its
     licence.
     """
 
     repo: str | None = None
     file: str | None = None
+    repo_type: str = "model"
+    beside: tuple[str, ...] = ()
     url: str | None = None
     revision: str | None = None
     sha256: str | None = None
@@ -50,7 +53,8 @@ class Source:
     @property
     def location(self) -> str:
         """Return the address of the file without its revision."""
-        return self.url or f"{download.PREFIX}{self.repo}/{self.file}"
+        datasets = "datasets/" if self.repo_type == "dataset" else ""
+        return self.url or f"{download.PREFIX}{datasets}{self.repo}/{self.file}"
 
 
 @dataclass(frozen=True)

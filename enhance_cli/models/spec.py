@@ -32,7 +32,9 @@ class Spec:
 
     `max_steps`: largest allowed number of steps. `samplers`: allowed ones, default first. `sampler_args`: their
     settings where they differ from the sampler's own. `prediction`: quantity that the network predicts
-    (models.prediction). `normalise`: "level" (active level at `level`) or "peak" (the file divided by max|y|).
+    (models.prediction). `guidance`: weight of the condition (models.guidance) by default, None for models that are not
+    guided. `normalise`: "level" (active level at `level`), "peak" (the file divided by max|y|) or "window-peak" (each channel
+    of a window, less its mean, has its peak at `level`).
     `frames_multiple`: frames are padded to a multiple of it, with zeros or by reflection. `window_seconds`: for
     networks without a finite receptive field, whose windows fade into each other. `guides`: those that the network was
     trained with (models.guide), default first. `first_stage`: name of the shipped model whose estimate sampling starts
@@ -72,6 +74,7 @@ class Spec:
     samplers: tuple[str, ...] = ("bridge_ode", "bridge_sde")
     sampler_args: dict[str, dict] = field(default_factory=dict)
     prediction: dict = field(default_factory=lambda: {"kind": "data"})
+    guidance: float | None = None
     normalise: str = "level"
     frames_multiple: int = 1
     frame_padding: str = "zero"
@@ -128,6 +131,16 @@ class Spec:
                 f"--sampler {sampler}: {self.name} does not run with it", f"choose from {', '.join(self.samplers)}"
             )
         return steps, sampler
+
+    def scale_for(self, active: float) -> float:
+        """Return how many times louder a recording goes into the model. `active`: its active level, linear."""
+        return self.level / active if self.normalise == "level" else 1.0
+
+    def choose_guidance(self, weight: float | None) -> float | None:
+        """Return the weight of the condition as asked, or the model's own. Raises UsageError where there is none."""
+        if weight is not None and self.guidance is None:
+            raise UsageError(f"--guidance {weight:g}: {self.name} has no guidance", "leave it away")
+        return self.guidance if weight is None else weight
 
     def choose_guide(self, guide: str | None) -> str:
         """Return the guide as asked, or the model's own, or "none".

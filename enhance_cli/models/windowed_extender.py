@@ -58,7 +58,7 @@ class WindowedExtender:
 
     @torch.inference_mode()
     def wide(
-        self, windows: Sequence[np.ndarray], starts: Sequence[int], edges: Sequence[float], scales: Sequence[float]
+        self, windows: Sequence[np.ndarray], starts: Sequence[int], edges: Sequence[float], actives: Sequence[float]
     ) -> list[np.ndarray]:
         """Return windows (C, n) with a band above the edge, at their own level. Callers take the band below from the recording.
 
@@ -66,11 +66,11 @@ class WindowedExtender:
             windows: (C, n) each, as they are in the file.
             starts: position of each in the file, in samples.
             edges: frequency in Hz that the band of each ends at.
-            scales: how many times louder the model hears each.
+            actives: active level, linear, of the recording that each is of.
         """
         run = self._fill_bands if self.makes_levels else self._waves
         audio = torch.from_numpy(np.stack(windows).astype(np.float32))
-        scale = audio.new_tensor(list(scales))[:, None, None]
+        scale = audio.new_tensor([self.model.spec.scale_for(active) for active in actives])[:, None, None]
         made = run(send(audio * scale, self.model.device), starts, edges).float().cpu() / scale
         return list(made.numpy())
 

@@ -4,7 +4,8 @@ denoising           forward(x, y, t): state and noisy spectrogram, time -> the q
   with memory       forward(spectra, state) -> clean spectra and the new state (models.spectral_stream)
 repair              the same with speaker embeddings
 stems               extract(mix, label) -> first estimate. forward(x, t, label, features) -> refined estimate
-bandwidth           forward(levels, known) -> levels, peakiness, or forward(wave) -> wave with a wider band
+bandwidth           forward(levels, known) -> levels, peakiness, or forward(wave) -> wave with a wider band, or, of
+                    latents, analyze(wave), condition(mel, noise), forward(x, condition, t), decode(z), vocode(mel, wave)
 parts of these      autoencoder_kl, latent_unet, and the vocoders hifigan and bigvgan_sr
 speaker embeddings  forward(waves) -> embeddings
 sound classes       forward(audio) -> probabilities
@@ -32,6 +33,7 @@ NETWORKS = Catalogue(
         "fastenhancer": "fastenhancer:FastEnhancer",
         "ge2e": "ge2e:GE2E",
         "hifigan": "hifigan:HiFiGAN",
+        "latent_extender": "latent_extender:LatentExtender",
         "latent_unet": "latent_unet:LatentUNet",
         "lavasr": "lavasr:LavaSR",
         "mel_band_roformer": "mel_band_roformer:MelBandRoformer",

@@ -41,6 +41,7 @@ class LatentUNet(nn.Module):
     ):
         super().__init__()
         self.model_channels, time_channels = model_channels, 4 * model_channels
+        self.factor = 2 ** (len(channel_mult) - 1)  # by which both sides shrink
         self.time_embed = nn.Sequential(
             nn.Linear(model_channels, time_channels), nn.SiLU(), nn.Linear(time_channels, time_channels)
         )

@@ -1,14 +1,14 @@
 """Extend the bandwidth of a stream: out = x + the band above the frequency that x ends at, made by a model.
 
 Everything happens at 48 kHz, or at the rate of the file if that is higher. The made band is added to the untouched input
-through a linear-phase crossover (audio.crossover), so what was there stays as it was, to the sample.
+through a linear-phase crossover (audio.crossover), so the band of the input stays as it was, to the sample.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -16,21 +16,24 @@ from enhance_cli.audio import crossover
 from enhance_cli.audio.band_edge import BandMeter
 from enhance_cli.audio.level import Meter
 from enhance_cli.audio.resample import Resampler, resample
+from enhance_cli.errors import UsageError
 from enhance_cli.tasks.engine import Order, engine_for
 from enhance_cli.tasks.options import ExtendOptions
 from enhance_cli.tasks.stream import Waiting, beside, measured, resampled
-from enhance_cli.tasks.windows import WindowPlan, cut, join
+from enhance_cli.tasks.windows import WindowPlan
 
 if TYPE_CHECKING:
     from enhance_cli.models.graphs.extender import GraphExtenderModel
     from enhance_cli.models.load import Model
 
 WINDOW_SECONDS = 2.0  # with longer ones the memory of the C library falls to pieces
+LATENT_NETWORK = "latent_extender"
+FADE = 15360  # samples on either side of a border, 0.64 s together
 
 
 @dataclass(frozen=True)
 class Recording:
-    """Hold what the model is told of a file: the `edge` of its band in Hz, and its `active` level, linear."""
+    """Hold the facts about a file that the model needs: the `edge` of its band in Hz, and its `active` level, linear."""
 
     edge: float
     active: float
@@ -42,12 +45,9 @@ class BandwidthExtender:
     """
 
     def __init__(self, model: Model | GraphExtenderModel, options: ExtendOptions = ExtendOptions()):
-        """Prepare the model."""
+        """Prepare the model. Raises UsageError for steps and settings that it does not have."""
         self.spec, self.options = model.spec, options
-        self.windowed = model.extender(seed=options.seed)
-        window = int((options.window_seconds or self.spec.window_seconds or WINDOW_SECONDS) * self.windowed.rate)
-        reach = self.windowed.reach + crossover.reach_of_all()
-        self.plan = WindowPlan.exact(window, reach, grid=self.windowed.grid)
+        self.windowed, self.plan = windows_of(model, options)
         self.engine = engine_for(model, self._make, options.batch_size, self.plan.whole, options.threads)
 
     @property
@@ -81,18 +81,46 @@ class BandwidthExtender:
         """Yield the made band (C, m) at the file's rate."""
         own_rate = self.windowed.rate
         down, up = Resampler(rate, own_rate, channels), Resampler(own_rate, rate, channels)
-        windows = cut(resampled(blocks, down, channels), self.plan.core, self.plan.margin)
-        for made in join(self.engine.map(Order(window, recording) for window in windows), self.plan.fade):
+        windows = self.plan.cut(resampled(blocks, down, channels))
+        done = self.engine.map(Order(window, recording) for window in windows)
+        for made in self.plan.join(done, keep_power=True):
             yield up.push(made)
         yield up.push(np.zeros((channels, 0), np.float32), last=True)
 
     def _make(self, orders: list[Order]) -> list[np.ndarray]:
         windows, given = [order.window for order in orders], [order.given for order in orders]
-        target = self.spec.level if self.spec.normalise == "level" else None
-        scales = [target / recording.active if target else 1.0 for recording in given]
         audio = [window.audio for window in windows]
-        wide = self.windowed.wide(audio, [w.start for w in windows], [r.edge for r in given], scales)
+        starts, edges, actives = [w.start for w in windows], [r.edge for r in given], [r.active for r in given]
+        wide = self.windowed.wide(audio, starts, edges, actives)
         return [crossover.joined(x, y, r.edge, r.active) for x, y, r in zip(audio, wide, given)]
+
+
+def windows_of(model: Model | GraphExtenderModel, options: ExtendOptions) -> tuple[Any, WindowPlan]:
+    """Return the object that computes windows, and how they are cut: joined exactly, or of one length and faded.
+
+    Raises UsageError for steps and settings that the model does not have.
+    """
+    if model.spec.network == LATENT_NETWORK:
+        latent = cast("Model", model).latent_windows(
+            seed=options.seed,
+            steps=options.steps,
+            guidance=options.guidance,
+            spacing=options.spacing,
+            window_seconds=options.window_seconds,
+        )
+        around = max(latent.reach, crossover.reach_of_all())
+        margin = -(-(FADE + around) // latent.grid) * latent.grid
+        if latent.window < 2 * margin + latent.grid:
+            raise UsageError(f"window_seconds {options.window_seconds:g}: too short", "give 1.28 or more")
+        plan = WindowPlan.faded(latent.window - 2 * margin, FADE, around=around, grid=latent.grid)
+        return latent, plan
+    model.spec.choose(options.steps, None)
+    model.spec.choose_guidance(options.guidance)
+    if options.spacing is not None:
+        raise UsageError(f"--spacing {options.spacing}: {model.spec.name} takes no steps", "leave it away")
+    windowed = model.extender(seed=options.seed)
+    window = int((options.window_seconds or model.spec.window_seconds or WINDOW_SECONDS) * windowed.rate)
+    return windowed, WindowPlan.exact(window, windowed.reach + crossover.reach_of_all(), grid=windowed.grid)
 
 
 def run(

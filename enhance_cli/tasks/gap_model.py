@@ -63,11 +63,11 @@ class GapModel:
         own_rate, grid = self.windowed.rate, self.windowed.grid
         window = np.concatenate([before, first, behind], axis=1)
         wave = resample(window.astype(np.float32), rate, own_rate)
-        begin, end = (place * own_rate / rate for place in (before.shape[1], before.shape[1] + first.shape[1]))
+        begin, end = (edge * own_rate / rate for edge in (before.shape[1], before.shape[1] + first.shape[1]))
         missing = np.zeros(wave.shape[1], bool)
         missing[max(int(begin) - 1, 0) : int(np.ceil(end)) + 1] = True
-        place = int(start * own_rate / rate) // grid * grid
-        filled = resample(self.windowed.filled([wave], [missing], [place], [scale])[0], own_rate, rate)
+        position = int(start * own_rate / rate) // grid * grid
+        filled = resample(self.windowed.filled([wave], [missing], [position], [scale])[0], own_rate, rate)
         made = np.zeros(first.shape)
         found = filled[:, before.shape[1] : before.shape[1] + first.shape[1]]
         made[:, : found.shape[1]] = found

@@ -30,7 +30,7 @@ SILENCE_SECONDS = 1.0  # pieces of silence in the middle, so that memory does no
 
 @dataclass(frozen=True, order=True)
 class Piece:
-    """Hold the samples [start, end) of a gap that are filled at once, and whether what lies before and behind is known.
+    """Hold the samples [start, end) of a gap that are filled at once, and whether their neighbors on either side are known.
 
     `made`: by a model.
     """
@@ -74,7 +74,7 @@ class Inpainter:
 
 
 def method(gap: Gap, rate: int, model: str) -> str:
-    """Return what a gap is filled by, where the model of this name fills the long ones (none: "")."""
+    """Return the name of the method for a gap. `model` names the model for the long ones, "" for none."""
     seconds = (gap.end - gap.start) / rate
     if seconds <= LONGEST_SECONDS:
         return LINEAR
@@ -94,7 +94,7 @@ def notes(meter: GapMeter, gaps: Sequence[Gap], longest: float, rate: int) -> li
             f"{meter.text([gap])} s is longer than {1000 * longest:.0f} ms, which cannot be predicted:"
             " it fades out and in, with silence between"
         )
-    return told
+    return [*meter.doubts, *told]
 
 
 def split(gap: Gap, rate: int, makes: bool = False) -> Iterator[Piece]:

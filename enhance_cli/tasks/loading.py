@@ -81,7 +81,7 @@ def load_denoiser_model(
 
 
 def facts_of(model: Any) -> dict[str, Any]:
-    """Return the fields of records that say what computes."""
+    """Return the fields of records about the runtime."""
     return {"runtime": model.runtime, "device": str(model.device), "precision": model.precision}
 
 
@@ -93,7 +93,10 @@ def load_bandwidth_extender(
 
     model = load_extender_model(entry, device=device, precision=precision, threads=threads, runtime=runtime)
     extender = BandwidthExtender(model, replace(options, threads=threads))
-    return extender, {"revision": entry.sha256, **facts_of(model)}
+    facts = {"revision": entry.sha256, **facts_of(model)}
+    if model.spec.samplers:
+        facts |= {"sampler": model.spec.samplers[0], "sampler_args": extender.windowed.settings}
+    return extender, facts
 
 
 def load_extender_model(

@@ -59,11 +59,15 @@ class StemOptions:
 class ExtendOptions:
     """Set the options of tasks.extend_bandwidth.
 
-    `cutoff` is the frequency in Hz that the band of the input ends at (None: it is found). `batch_size` is in windows, on a
-    GPU. `threads` are of the CPU. `window_seconds` is the length of a window.
+    `cutoff` is the frequency in Hz that the band of the input ends at (None: it is found). `steps`, `guidance` (weight of the
+    condition) and `spacing` of the steps ("trailing" or "uniform") are for models that sample. `batch_size` is in windows, on
+    a GPU. `threads` are of the CPU. `window_seconds` is the length of a window.
     """
 
     cutoff: float | None = None
+    steps: int | None = None
+    guidance: float | None = None
+    spacing: str | None = None
     seed: int = 0
     batch_size: int = 1
     threads: int | None = None

@@ -43,9 +43,9 @@ class WindowPlan:
         """Yield the windows over a stream of (C, n) blocks, in order."""
         return cut(blocks, self.core, self.margin)
 
-    def join(self, done: Iterable[tuple[Window, np.ndarray]]) -> Iterator[np.ndarray]:
+    def join(self, done: Iterable[tuple[Window, np.ndarray]], *, keep_power: bool = False) -> Iterator[np.ndarray]:
         """Yield the results (R, n) of the windows of `cut` as one stream."""
-        return join(done, self.fade)
+        return join(done, self.fade, keep_power=keep_power)
 
     @classmethod
     def exact(cls, window: int, reach: int, *, grid: int) -> "WindowPlan":
@@ -92,11 +92,12 @@ def _joined(blocks: list[np.ndarray]) -> np.ndarray:
     return blocks[0] if len(blocks) == 1 else np.concatenate(blocks, axis=1)
 
 
-def join(done: Iterable[tuple[Window, np.ndarray]], fade: int = 0) -> Iterator[np.ndarray]:
+def join(done: Iterable[tuple[Window, np.ndarray]], fade: int = 0, *, keep_power: bool = False) -> Iterator[np.ndarray]:
     """Yield the results (R, n) of consecutive windows as one stream. Each covers its window's whole `audio`.
 
     Around every border the one window's result fades linearly into the other's, over `fade` samples on either side as
-    far as the margins reach.
+    far as the margins reach. With `keep_power` the sum is raised where the two are not alike, so that it is as loud as they
+    are.
     """
     tail = None
     for window, result in done:
@@ -104,8 +105,17 @@ def join(done: Iterable[tuple[Window, np.ndarray]], fade: int = 0) -> Iterator[n
         if tail is not None:
             half = tail.shape[1] // 2
             ramp = (np.arange(2 * half, dtype=np.float32) + 0.5) / max(2 * half, 1)
-            yield tail + ramp * (result[:, begin - half : begin + half] - tail)
+            head = result[:, begin - half : begin + half]
+            mixed = tail + ramp * (head - tail)
+            yield mixed / _power(ramp, tail, head) if keep_power else mixed
             begin += half
         half = min(fade, result.shape[1] - end)
         yield result[:, begin : end - half]
         tail = result[:, end - half : end + half]
+
+
+def _power(ramp: np.ndarray, old: np.ndarray, new: np.ndarray) -> np.ndarray:
+    """Return how loud a fade along `ramp` (n,) between signals (R, n) is that are equally loud: 1 if they are the same."""
+    energies = [float(np.vdot(a, b)) for a, b in ((old, new), (old, old), (new, new))]
+    alike = max(energies[0], 0.0) / max((energies[1] * energies[2]) ** 0.5, 1e-20) if energies[1] * energies[2] else 1.0
+    return np.sqrt((1 - ramp) ** 2 + ramp**2 + 2 * min(alike, 1.0) * ramp * (1 - ramp)).astype(old.dtype)

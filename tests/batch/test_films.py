@@ -13,11 +13,15 @@ import av
 import numpy as np
 import pytest
 
+from enhance_cli.audio.film import FilmEncoder
+from enhance_cli.audio.film_formats import film_format
+from enhance_cli.audio.formats import Film
+from enhance_cli.audio.read import open_audio
 from enhance_cli.batch.files import FileOptions, enhance_file
 from enhance_cli.batch.inputs import expand
 from enhance_cli.batch.job import Job
 from enhance_cli.batch.outputs import plan
-from enhance_cli.errors import AudioError, NothingToDo, UsageError
+from enhance_cli.errors import AudioError, NothingToDo, OutputError, UsageError
 from tests import films
 
 pytestmark = pytest.mark.skipif(not shutil.which("ffprobe"), reason="needs the programs of FFmpeg")
@@ -369,6 +373,26 @@ def test_the_bit_rate_is_of_the_same_class(tmp_path, codec, bits):
         )
 
     assert size(target) == pytest.approx(size(source), rel=0.15)
+
+
+@pytest.mark.parametrize("codec", ["pcm_s16le", "libmp3lame"])
+def test_a_video_that_breaks_off_is_refused(tmp_path, codec):
+    whole = films.simple(tmp_path / "whole.avi", codec).read_bytes()
+    (tmp_path / "a.avi").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(AudioError, match="a.avi is truncated: only"):
+        clean(tmp_path / "a.avi", tmp_path / "b.avi")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a disk that is full")
+def test_a_full_disk_is_no_fault_of_the_film(tmp_path):
+    source, full = films.simple(tmp_path / "a.mkv", "aac"), Path("/dev/full")
+    with open_audio(source) as audio:
+        film = Film(source, 1, 0.0, False)
+        encoder = FilmEncoder(full, film_format(audio.info, ".mkv", film), film, audio.info.channels)
+        with pytest.raises(OutputError, match="/dev/full could not be written .No space left on device."):
+            for block in audio.blocks():
+                encoder.write(block)
+            encoder.close()
 
 
 def test_a_video_without_sound_is_told_in_one_line(tmp_path):

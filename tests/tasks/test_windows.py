@@ -66,3 +66,19 @@ def test_windows_that_differ_fade_into_each_other_evenly():
     (joined,) = np.concatenate(list(join(zip(windows, results), 20)), axis=1)
     assert joined.size == 200 and not joined[:80].any() and (joined[120:] == 1).all()
     np.testing.assert_allclose(np.diff(joined[80:120]), 1 / 40, rtol=1e-4)
+
+
+@pytest.mark.parametrize("alike", [0.0, 0.6, 1.0])
+def test_a_fade_is_as_loud_as_what_it_is_between(alike):
+    """Whether two windows made the same of a place, or other noise of the same level."""
+    rng, windows = np.random.default_rng(0), list(cut(pieces(40_000, [40_000]), 20_000, 4000))
+    shared = rng.standard_normal(40_000)
+    results = []
+    for w in windows:
+        own = rng.standard_normal(w.audio.shape[1])
+        mixed = alike**0.5 * shared[w.start : w.start + w.audio.shape[1]] + (1 - alike) ** 0.5 * own
+        results.append(np.stack([mixed, 0.5 * mixed]).astype(np.float32))
+    joined = np.concatenate(list(join(zip(windows, results), 4000, keep_power=True)), axis=1)
+    levels = np.square(joined[:, 17_000:23_000]).reshape(2, 6, 1000).mean(axis=2)
+    np.testing.assert_allclose(levels, [[1] * 6, [0.25] * 6], rtol=0.15)
+    np.testing.assert_allclose(joined[1], 0.5 * joined[0], rtol=1e-5)

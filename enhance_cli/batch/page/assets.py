@@ -1,6 +1,6 @@
 """Draw the pictures of an entry and make its sounds playable, in the folder beside the page.
 
-What has been drawn is noted there, and taken again as long as the recordings have not changed.
+Pictures are noted there, and used again as long as their recordings have not changed.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ _UNITS = {"gain": " dB", "start": " s"}
 
 @dataclass(frozen=True)
 class Recording:
-    """Name a file of a record with what is known of its level. `path` is None where there is no file to read."""
+    """Name a file of a record, with its level as far as it is known. `path` is None where there is no file to read."""
 
     label: str
     path: Path | None

@@ -44,10 +44,10 @@ def check_page(page: Path, recordings: int, *, embed: bool, output: str | None =
     if not parent.is_dir():
         raise UsageError(f"--page {page}: there is no folder for this page", "make it, or choose another --page")
     folder = folder_of(page)
-    places = [page if page.exists() else parent] + ([] if embed else [folder if folder.exists() else parent])
-    for place in places:
-        if not os.access(place, os.W_OK):
-            raise UsageError(f"--page {page}: {place} may not be written", "choose another --page")
+    written = [page if page.exists() else parent] + ([] if embed else [folder if folder.exists() else parent])
+    for path in written:
+        if not os.access(path, os.W_OK):
+            raise UsageError(f"--page {page}: {path} may not be written", "choose another --page")
     if page.exists() and f'content="{GENERATOR} ' not in page.read_text(encoding="utf-8", errors="replace")[:2000]:
         raise UsageError(f"--page {page}: this file is no page of enhance", "choose another --page, or remove it")
     if (

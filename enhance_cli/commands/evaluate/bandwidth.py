@@ -67,9 +67,9 @@ def evaluate_bandwidth(folder: Path, cutoffs: str | None, models: list[str], dev
         systems = [System(f"cut at {cutoff / 1000:g} kHz", lambda clean: (clean.low, 0.0))]
         systems += [System(name, run) for name, run in runs.items()]
 
-        def show(system: System, place: PurePath, scores: dict) -> None:
+        def show(system: System, path: PurePath, scores: dict) -> None:
             if as_json:
-                say_json({"system": system.name, "cutoff": cutoff, "file": str(place), **scores})  # noqa: B023 - used up
+                say_json({"system": system.name, "cutoff": cutoff, "file": str(path), **scores})  # noqa: B023 - used up
 
         read_at = lambda key: read(files[key], cutoff)  # noqa: B023, E731 - used up
         measure = lambda clean, made: score(clean.whole, made, clean.low, clean.cutoff)  # noqa: E731

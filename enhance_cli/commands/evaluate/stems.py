@@ -41,7 +41,7 @@ class Recording:
     stem `cancel`.
     """
 
-    place: PurePath
+    path: PurePath
     mix: "np.ndarray"
     stems: Stems
     rate: int
@@ -60,18 +60,18 @@ def evaluate_stems(
     truth: Path, folders: list[Path], models: list[str], counts: list[int] | None, device: str, as_json: bool
 ) -> bool:
     """Print the table or JSON lines. Returns whether some recording could not be scored. Raises UsageError before any work."""
-    places = recordings(truth)
+    paths = recordings(truth)
     systems = [System(str(folder), _reader(folder)) for folder in folders]
     for model in models:
         systems += _extractors(model, counts, device)
     if not systems:
         raise UsageError("there is nothing to score", "name a folder of estimates, or use --model")
 
-    def show(system: System, place: PurePath, scores: dict) -> None:
+    def show(system: System, path: PurePath, scores: dict) -> None:
         if as_json:
-            say_json({"system": system.name, "recording": str(place), "stems": scores})
+            say_json({"system": system.name, "recording": str(path), "stems": scores})
 
-    seconds, failed = score_all(systems, places, lambda place: read(truth, place), measure, show)
+    seconds, failed = score_all(systems, paths, lambda path: read(truth, path), measure, show)
     rows = [_row(system) | system.speed(seconds) for system in systems] if seconds else []
     if as_json:
         for row in rows:
@@ -97,7 +97,7 @@ def recordings(truth: Path) -> list[PurePath]:
     return [folder.relative_to(truth) for folder in found]
 
 
-def read(truth: Path, place: PurePath) -> Recording:
+def read(truth: Path, relative: PurePath) -> Recording:
     """Return a recording.
 
     Raises AudioError for files that are missing, cannot be read or told apart, or differ in rate or length.
@@ -106,7 +106,7 @@ def read(truth: Path, place: PurePath) -> Recording:
 
     from enhance_cli.audio.channels import cancels
 
-    files = _by_name(truth / place)
+    files = _by_name(truth / relative)
     name = next((name for name in MIXES if name in files), None)
     if name is None:
         raise AudioError("no file called mixture or mix is audio", "add mixture.wav, the sum of the stems")
@@ -122,7 +122,7 @@ def read(truth: Path, place: PurePath) -> Recording:
         stems[name] = np.pad(audio[:, :length], ((0, 0), (0, mix.shape[1] - length)))
     if len(stems) < 2:
         raise AudioError("fewer than two stems beside the mix", "name the files bass.wav, drums.wav and so on")
-    recording = Recording(place, mix, {}, rate, cancel=any(map(cancels, [mix, *stems.values()])))
+    recording = Recording(relative, mix, {}, rate, cancel=any(map(cancels, [mix, *stems.values()])))
     return replace(recording, stems={name: recording.mono(audio) for name, audio in stems.items()})
 
 
@@ -181,11 +181,11 @@ def _reader(folder: Path) -> Callable:
         raise UsageError(f"{folder} is not a folder", "give a folder with a folder of estimates for every recording")
 
     def produce(recording: Recording) -> tuple[Stems, float]:
-        place = folder / recording.place
-        if not place.is_dir():
-            raise AudioError(f"no estimates in {folder}", f"put them into {place}")
+        own_folder = folder / recording.path
+        if not own_folder.is_dir():
+            raise AudioError(f"no estimates in {folder}", f"put them into {own_folder}")
         files: dict[str, Path] = {}
-        for name, path in _by_name(place).items():
+        for name, path in _by_name(own_folder).items():
             for mix in MIXES:
                 name = name.removeprefix(f"{mix}_")
             if name in recording.stems and files.setdefault(name, path) != path:

@@ -108,7 +108,7 @@ def read_whole(path: Path) -> "tuple[np.ndarray, int]":
 
 def score_all(
     systems: list[System],
-    places: list[PurePath],
+    paths: list[PurePath],
     read: Callable[[PurePath], Any],
     measure: Callable[[Any, Any], dict],
     on_scores: Callable[[System, PurePath, dict], None],
@@ -121,20 +121,20 @@ def score_all(
     from rich.progress import track
 
     seconds, failed = 0.0, False
-    for place in track(places, "Scoring", console=talk(), transient=True, disable=not talk().is_terminal):
+    for path in track(paths, "Scoring", console=talk(), transient=True, disable=not talk().is_terminal):
         try:
-            reference = read(place)
+            reference = read(path)
             produced = [system.produce(reference) for system in systems]
             measured = [measure(reference, estimate) for estimate, _ in produced]
         except AudioError as error:
-            say(f"error: {place}: {error}" if place.parts else f"error: {error}")
+            say(f"error: {path}: {error}" if path.parts else f"error: {error}")
             failed = True
             continue
         seconds += reference.seconds
         for system, scores, (_, work) in zip(systems, measured, produced, strict=True):
             system.scores.append(scores)
             system.work += work
-            on_scores(system, place, scores)
+            on_scores(system, path, scores)
     return seconds, failed
 
 

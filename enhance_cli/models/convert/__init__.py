@@ -10,6 +10,8 @@ CONVERTERS = Catalogue(
     __name__,
     {
         "ap-bwe": "ap_bwe:convert",
+        "audiosr": "audiosr:convert",
+        "flashsr": "flashsr:convert",
         "lavasr": "lavasr:convert",
         "sgmse": "sgmse:convert",
         "storm": "storm:convert",

@@ -13,6 +13,7 @@ from enhance_cli.atomic import replace_file
 from enhance_cli.errors import ModelError
 from enhance_cli.models.convert import CONVERTERS, deepfilternet, fastenhancer
 from enhance_cli.models.convert.ap_bwe import is_ap_bwe
+from enhance_cli.models.convert.audiosr import is_audiosr
 from enhance_cli.models.convert.checkpoint import read
 from enhance_cli.models.convert.lightning import FREQUENCIES
 from enhance_cli.models.convert.mel_band_roformer import is_mel_band_roformer
@@ -64,6 +65,8 @@ def detect(source: Path) -> str:
     found = read(source)
     if is_ap_bwe(found):
         return "ap-bwe"
+    if is_audiosr(found):
+        return "audiosr"
     if isinstance(found, dict) and isinstance(found.get("model_state"), dict):
         return "resemblyzer"
     weights = weights_of(found)
@@ -96,6 +99,8 @@ def detect(source: Path) -> str:
 
 
 SIGNATURE_TENSORS = {
+    "model.time_embed.0.weight": "flashsr",
+    "audio_block.emb.weight": "flashsr",
     "feature_extractor.mel_spec.mel_scale.fb": "lavasr",
     "time_embed.0.weight": "seed",
     "bn5.weight": "seed",

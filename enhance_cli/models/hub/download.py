@@ -64,18 +64,20 @@ def url_file(url: str) -> str:
     return re.sub(r"[^\w.=-]", "_", PurePosixPath(unquote(urlsplit(url).path)).name) or "file"
 
 
-def hub_file(repo: str, file: str, revision: str | None, name: str) -> Path:
-    """Return the path in the Hub's cache, downloaded if necessary. `name`: model name for errors. Raises ModelError."""
+def hub_file(repo: str, file: str, revision: str | None, name: str, repo_type: str = "model") -> Path:
+    """Return the path in the Hub's cache, downloaded if necessary. `name`: model name for errors. `repo_type`: "model" or
+    "dataset". Raises ModelError.
+    """
     from huggingface_hub import errors as hub
     from huggingface_hub import hf_hub_download, try_to_load_from_cache
     from huggingface_hub.utils import logging
 
-    cached = try_to_load_from_cache(repo, file, revision=revision)
+    cached = try_to_load_from_cache(repo, file, revision=revision, repo_type=repo_type)
     if isinstance(cached, str):
         return Path(cached)
     logging.set_verbosity_error()  # our error says it in one line
     try:
-        return Path(hf_hub_download(repo, file, revision=revision))
+        return Path(hf_hub_download(repo, file, revision=revision, repo_type=repo_type))
     except hub.GatedRepoError as error:
         raise ModelError(f"{name}: gated", f"accept its terms on the Hub, then run `hf auth login` ({repo})") from error
     except hub.RepositoryNotFoundError as error:

@@ -37,7 +37,8 @@ def downloads() -> Path:
 def read_pin(name: str) -> dict:
     """Return the pin of a model, or {} if there is none. Raises ModelError if it cannot be read.
 
-    It has location, revision, sha256, size and date of the original, and `model_sha256` of the converted file.
+    It has location, revision, sha256, size and date of the original, the sha256 of files `beside` it, and `model_sha256` of
+    the converted file.
     """
     path = _pin_path(name)
     try:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 from enhance_cli.errors import ModelError
 from enhance_cli.models import registry
@@ -77,6 +78,12 @@ def pull(
     original = _fetch(entry, expected, progress)
     digest = _compare(entry, original, expected)
     revision = expected.revision or download.hub_revision(original)
+    beside = [download.hub_file(source.repo or "", f, revision, name, source.repo_type) for f in source.beside]
+    known = pin.get("beside") or {}
+    digests = {
+        path.name: _compare(entry, path, Expected(revision, known.get(path.name), None, pin.get("date")))
+        for path in beside
+    }
     tell(f"{name}: converting {original.name}")
 
     from enhance_cli.models.convert.file import convert_file
@@ -93,16 +100,22 @@ def pull(
         half=half,
         extractor_id=entry.extractor_id,
     )
-    new = {"location": source.location, "revision": revision, "sha256": digest, "size": original.stat().st_size}
+    new: dict[str, Any] = {
+        "location": source.location,
+        "revision": revision,
+        "sha256": digest,
+        "size": original.stat().st_size,
+    }
+    new |= {"beside": digests} if digests else {}
     new |= {"date": pin.get("date") or date.today().isoformat(), "model_sha256": file_sha256(entry.path)}
     where = folders.write_pin(name, new)
     if expected.sha256 is None:
         tell(
             f"{name}: no SHA-256 of it was known, so this first one is trusted from now on: {digest} (kept in {where})"
         )
-    if delete_original:
-        download.discard(original)
-        tell(f"{name}: deleted the original {original}")
+    for path in [original, *beside] if delete_original else []:
+        download.discard(path)
+        tell(f"{name}: deleted the original {path}")
     return entry.path
 
 
@@ -137,7 +150,7 @@ def remove(name: str, forget: bool = False) -> list[Path]:
 def _fetch(entry: registry.Entry, expected: Expected, progress: https.Progress) -> Path:
     source = _source(entry)
     if source.repo and source.file:
-        return download.hub_file(source.repo, source.file, expected.revision, entry.name)
+        return download.hub_file(source.repo, source.file, expected.revision, entry.name, source.repo_type)
     return download.url_to(source.location, _folder(entry.name) / download.url_file(source.location), progress)
 
 

@@ -36,7 +36,8 @@ class LocalHub:
                     return self.refuse(404, "Nothing") if content is None else self.send(content, body)
                 if "/resolve/" not in self.path:
                     return self.refuse(404, "NotServedHere")
-                owner, repo, _, revision, file = unquote(self.path).lstrip("/").split("/", 4)
+                path = unquote(self.path).lstrip("/").removeprefix("datasets/")
+                owner, repo, _, revision, file = path.split("/", 4)
                 known = any(name.startswith(f"{owner}/{repo}/") for name in hub.files)
                 content = hub.files.get(f"{owner}/{repo}/{file}")
                 if hub.gated:

@@ -88,7 +88,7 @@ class Result:
             for block, *read in zip(self._spool.blocks(), *(file.blocks(BLOCK) for file in files)):
                 parts = dict(zip(self.names, np.split(block.astype(np.float64) * gain, len(self.names))))
                 meant = np.sum([parts[name] for name in written], axis=0)
-                found = np.sum(read, axis=0, dtype=np.float64)[order]
+                found = np.stack(read).sum(axis=0, dtype=np.float64)[order]
                 samples = min(meant.shape[1], found.shape[1])
                 error += float(np.square(found[:, :samples] - meant[:, :samples]).sum())
                 energy += float(np.square(meant).sum())

@@ -33,7 +33,7 @@ SHARED = {  # files that hold what the others of their folder share
     "vectors": {"columns", "named", "table"},
 }
 BY_IMPORT = {
-    "metrics": {"condition_eer", "delay", "det", "eer", "frame_sdr", "made_band", "min_dcf", "si_sdri"}
+    "metrics": {"condition_eer", "delay", "det", "eer", "filled_gaps", "frame_sdr", "made_band", "min_dcf", "si_sdri"}
 }  # no names that `enhance evaluate --metrics` takes
 MAY_IMPORT = {
     "__init__.py": {"api"},

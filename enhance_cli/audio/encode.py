@@ -1,4 +1,4 @@
-"""Write formats by FFmpeg's libraries that libsndfile does not write, or not well: M4A, FLAC in Ogg, MP3.
+"""Write formats by FFmpeg's libraries that libsndfile does not write, or not well: M4A, FLAC in Ogg, MP3, ALAC in CAF.
 
 Samples are handed over interleaved, since PyAV miscounts the planes of 8 and more channels. The time scale of an M4A is
 set to its sample rate, so that it can state its length to the sample. An MP3 says in its first frame how many samples
@@ -21,11 +21,13 @@ from enhance_cli.audio.integers import quantise
 from enhance_cli.errors import OutputError
 
 _BY_COUNT = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1", 7: "6.1(back)", 8: "7.1"}
-_MUXERS = {"M4A": "ipod", "MP3": "mp3", "OGG": "ogg"}
+_MUXERS = {"M4A": "ipod", "MP3": "mp3", "OGG": "ogg", "CAF": "caf"}
 
 
 def is_encoded_here(fmt: OutputFormat) -> bool:
     """Return whether a format is written by this module."""
+    if fmt.container == "CAF":  # libsndfile's encoder spoils loud stereo of more than 16 bits
+        return fmt.subtype.startswith("ALAC")
     return fmt.container in ("M4A", "MP3") or (fmt.container == "OGG" and fmt.subtype.startswith("FLAC"))
 
 

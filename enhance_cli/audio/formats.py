@@ -288,6 +288,9 @@ def _subtype(info: AudioInfo, target: str, bit_depth: str | None) -> str:
             what = "floats" if bit_depth == "float" else f"{bit_depth} bits"
             raise UsageError(f"{target} cannot hold {what}", "choose --format wav, or --bit-depth 24")
         return _DEPTHS[bit_depth]
+    if target == "CAF" and info.subtype.startswith("ALAC"):
+        exact = {"ALAC_16": "ALAC_16", "ALAC_32": "PCM_32"}.get(info.subtype, "ALAC_24")
+        return exact if info.channels <= 2 else exact.replace("ALAC", "PCM")
     if info.subtype not in LOSSY and soundfile.check_format(target, info.subtype):
         return info.subtype
     return next(s for s in _nearest(info.subtype) if soundfile.check_format(target, s))

@@ -91,6 +91,7 @@ def enhance_file(job: LocalJob, process: Transform, options: FileOptions = FileO
             meters = list(result.levels.values())
             gain, level_notes = choose_gain(before, meters, fmt, options.loudness, options.true_peak)
             gain, loudness = result.write(unfinished, gain)
+            error = result.error_of_sum(unfinished, gain) if options.parts and fmt.subtype in LOSSY else None
         tags_lost: list[str] = []
         for (name, path), target in zip(unfinished.items(), job.targets):
             tags_lost = _add_tags(path, source, info, fmt, options, result.change(name, gain))
@@ -102,8 +103,11 @@ def enhance_file(job: LocalJob, process: Transform, options: FileOptions = FileO
     notes = [*(audio.notes if fmt.film is None else (*info.notes, *audio.findings.notes)), *fmt.notes, *level_notes]
     notes += before.band.notes if before.band else []
     notes += before.gaps.notes if before.gaps else []
-    if options.parts and fmt.subtype in LOSSY and len(unfinished) > 1:
-        notes.append(f"{fmt.container} is lossy: the outputs add up to the input but for what its codec loses")
+    if error is not None:
+        outputs = "the outputs together" if len(unfinished) > 1 else "the output"
+        notes.append(
+            f"{fmt.container} is lossy: what its codec changes in {outputs} is {-error:.1f} dB below the sound"
+        )
     fields: dict[str, Any] = {"rate": info.rate, "channels": info.channels, "notes": notes, "tags_lost": tags_lost}
     fields["seconds_audio"] = round(before.frames / info.rate, 3)
     if fmt.film is not None:
@@ -271,6 +275,17 @@ def _errors_in_the_users_names(job: LocalJob, source: Path, before: tuple[int, i
             known = "standard input" if job.source == STDIN else str(job.source)
             error.message = error.message.replace(str(source), known)
         raise
+
+
+def plot_existing(job: LocalJob) -> list[Path]:
+    """Draw the outputs of a job that are there already and have no picture. Returns the pictures. Raises as `_plot`."""
+    drawn = []
+    for target in job.targets:
+        picture = target.with_name(f"{target.name}.png")
+        if target.is_file() and not picture.exists():
+            _plot(job.source, target, None)
+            drawn.append(picture)
+    return drawn
 
 
 def _plot(source: Path, target: Path, film: Film | None) -> None:

@@ -75,6 +75,25 @@ class Result:
             found = _loudness_of(path, self._format.film)
         return gain, found
 
+    def error_of_sum(self, written: Mapping[str, Path], gain: float) -> float | None:
+        """Return the energy of what a lossy codec changed in the sum of the `written` parts, in dB of that sum.
+
+        None is silence, or nothing changed.
+        """
+        film, error, energy = self._format.film, 0.0, 0.0
+        order = np.argsort(self._format.order) if self._format.order else slice(None)
+        with contextlib.ExitStack() as stack:
+            track = None if film is None else str(new_track(film))
+            files = [stack.enter_context(open_audio(path, track)) for path in written.values()]
+            for block, *read in zip(self._spool.blocks(), *(file.blocks(BLOCK) for file in files)):
+                parts = dict(zip(self.names, np.split(block.astype(np.float64) * gain, len(self.names))))
+                meant = np.sum([parts[name] for name in written], axis=0)
+                found = np.stack(read).sum(axis=0, dtype=np.float64)[order]
+                samples = min(meant.shape[1], found.shape[1])
+                error += float(np.square(found[:, :samples] - meant[:, :samples]).sum())
+                energy += float(np.square(meant).sum())
+        return 10 * math.log10(error / energy) if error and energy else None
+
     def change(self, part: str, gain: float) -> Change:
         """Return how a part that was written differs from the input."""
         loudness = self.levels[part].loudness

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -175,7 +175,26 @@ def run_batch(
             say_settings()
         _list_jobs(jobs, running.quiet, preview)
     else:
+        if writing.plot:
+            _plot_existing(jobs, running.quiet)
         _run_jobs(jobs, backend, running, writing)
+
+
+def _plot_existing(jobs: "list[Job]", quiet: bool) -> None:
+    """Draw the pictures that outputs of earlier runs do not have."""
+    from enhance_cli.batch.files import plot_existing
+    from enhance_cli.batch.job import local_job
+    from enhance_cli.batch.outcome import explain
+
+    for job in jobs:
+        if job.action != "skip" or not all(isinstance(path, Path) for path in (job.source, *job.targets)):
+            continue
+        try:
+            for picture in plot_existing(local_job(job)):
+                if not quiet:
+                    say(f"{picture}: drawn of an output that was there")
+        except (EnhanceError, OSError) as error:
+            say(f"error: {explain(error, job)}")
 
 
 def _refuse_misuse(jobs: "list[Job]", running: Running) -> None:

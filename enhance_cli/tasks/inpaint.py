@@ -21,7 +21,6 @@ from enhance_cli.tasks.options import InpaintOptions
 from enhance_cli.tasks.stream import measured
 
 LINEAR = "linear-prediction"
-LONGEST_SECONDS = 0.1  # of a gap that linear prediction fills from both sides
 LONGEST_MADE_SECONDS = 0.5  # of a gap that a model fills
 FADE_SECONDS = 0.05  # of a longer one that it fills on either side
 SHOWN = 5  # gaps that a note names
@@ -63,9 +62,10 @@ class Inpainter:
         gaps = level.gaps.found(level.active_levels)
         active = float(np.sqrt(np.mean(np.square(level.active_levels))))
         model = self.model if active else None
-        longest = LONGEST_MADE_SECONDS if model else LONGEST_SECONDS
-        pieces = sorted(piece for gap in gaps for piece in split(gap, rate, bool(model)))
-        level.gaps.filled = [(gap, method(gap, rate, model.name if model else "")) for gap in gaps]
+        predicted = self.options.predicted
+        longest = max(predicted, LONGEST_MADE_SECONDS) if model else predicted
+        pieces = sorted(piece for gap in gaps for piece in split(gap, rate, predicted, bool(model)))
+        level.gaps.filled = [(gap, method(gap, rate, predicted, model.name if model else "")) for gap in gaps]
         level.gaps.notes = notes(level.gaps, gaps, longest, rate)
         reach = int((gap_model.CONTEXT_SECONDS if any(piece.made for piece in pieces) else CONTEXT_SECONDS) * rate)
         # a filling that is louder than the recording would lower all of it
@@ -73,10 +73,10 @@ class Inpainter:
         yield from filling.filled(blocks)
 
 
-def method(gap: Gap, rate: int, model: str) -> str:
-    """Return the name of the method for a gap. `model` names the model for the long ones, "" for none."""
+def method(gap: Gap, rate: int, predicted: float, model: str) -> str:
+    """Return the method for a gap, where the model of this name (none: "") fills those longer than `predicted` seconds."""
     seconds = (gap.end - gap.start) / rate
-    if seconds <= LONGEST_SECONDS:
+    if seconds <= predicted:
         return LINEAR
     return model if model and seconds <= LONGEST_MADE_SECONDS else f"{LINEAR}, faded"
 
@@ -97,13 +97,13 @@ def notes(meter: GapMeter, gaps: Sequence[Gap], longest: float, rate: int) -> li
     return [*meter.doubts, *told]
 
 
-def split(gap: Gap, rate: int, makes: bool = False) -> Iterator[Piece]:
+def split(gap: Gap, rate: int, predicted: float, makes: bool) -> Iterator[Piece]:
     """Yield the pieces of a gap: itself, or a fade on either side and silence between them.
 
-    `makes`: whether there is a model for long gaps.
+    `makes`: whether there is a model for gaps longer than `predicted` seconds.
     """
     length, fade = gap.end - gap.start, int(FADE_SECONDS * rate)
-    if length <= LONGEST_SECONDS * rate:
+    if length <= predicted * rate:
         yield Piece(gap.start, gap.end, gap.channel)
         return
     if makes and length <= LONGEST_MADE_SECONDS * rate:
@@ -173,9 +173,10 @@ class _Filling:
         if self.model is None or not piece.made:
             return interpolate(before, behind, count, self.rate)
         fade = int(FADE_SECONDS * self.rate)
-        first = np.zeros(count)
-        first[:fade] = interpolate(before, behind[:0], fade, self.rate)
-        first[count - fade :] = interpolate(before[:0], behind, fade, self.rate)
+        first = interpolate(before, behind, count, self.rate) if count < 2 * fade else np.zeros(count)
+        if count >= 2 * fade:
+            first[:fade] = interpolate(before, behind[:0], fade, self.rate)
+            first[count - fade :] = interpolate(before[:0], behind, fade, self.rate)
         rows = (x[None] for x in (before, first, behind))
         return self.model.fill(*rows, rate=self.rate, start=start, scale=self.scale)[0]
 

@@ -20,12 +20,17 @@ BATCH = 1024  # rows
 
 @dataclass
 class Layout:
-    """Describe a table: the embeddings are the lists in the only one of `columns`, or `columns` are their numbers."""
+    """Describe a table: the embeddings are the lists in the only one of `columns`, or `columns` are their numbers.
+
+    `delimiter`, `decimal`: of a CSV file.
+    """
 
     table: pa.Table
     columns: list[str]
     header: bool = True
     bracketed: bool = False
+    delimiter: str = ","
+    decimal: str = "."
 
     @property
     def holds_more(self) -> bool:

@@ -97,7 +97,7 @@ def test_adpcm_keeps_its_length(subtype, frames, tmp_path):
 @pytest.mark.parametrize("bits", [16, 24])
 def test_flac_in_ogg_and_apple_lossless_of_many_channels_are_exact(bits, tmp_path):
     values = np.random.default_rng(0).integers(-(2 ** (bits - 1)), 2 ** (bits - 1), (8, 10_000)) / 2.0 ** (bits - 1)
-    for container, codec, count in (("OGG", "FLAC", 8), ("M4A", "ALAC", 6)):
+    for container, codec, count in (("OGG", "FLAC", 8), ("M4A", "ALAC", 6), ("CAF", "ALAC", 2)):
         values = values[:count]
         path = write(tmp_path / container, values.astype(np.float32), container, f"{codec}_{bits}", 48000, None)
         assert np.array_equal(read(path), values.astype(np.float32))

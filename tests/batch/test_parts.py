@@ -1,5 +1,7 @@
 """Several outputs of one input: where they go, written all or none, with one gain, and summing to the input exactly."""
 
+import re
+
 import numpy as np
 import pytest
 import soundfile
@@ -94,6 +96,27 @@ def test_a_single_part_in_a_lossy_format_has_the_loudness_that_was_asked_for(ins
             meter.push(block)
     assert fields["parts"]["low"]["loudness"] == pytest.approx(meter.loudness, abs=0.01)
     assert meter.loudness == pytest.approx(-20.0, abs=0.1)
+
+
+@pytest.mark.parametrize("suffix", [".mp3", ".ogg", ".flac"])
+def test_parts_of_a_lossy_format_say_what_they_miss(suffix, inside):
+    time = np.arange(2 * RATE) / RATE
+    tones = np.stack([0.3 * np.sin(2 * np.pi * 300 * time), 0.2 * np.sin(2 * np.pi * 500 * time)], axis=1)
+    soundfile.write("a.wav", tones, RATE, subtype="PCM_16")
+    (job,) = plan_parts(expand(["a.wav"]), NAMES, extension=suffix)
+    notes = enhance_file(job, split(), FileOptions(parts=NAMES))["notes"]
+    said = re.findall(r"what its codec changes in the outputs together is ([\d.]+) dB below the sound", " ".join(notes))
+    if suffix == ".flac":
+        assert not said
+        return
+    after = sum(read(path) for path in job.targets)
+    error = np.square(after - tones.T).sum() / np.square(tones).sum()
+    assert float(said[0]) == pytest.approx(-10 * np.log10(error), abs=0.3) and float(said[0]) > 10
+
+
+def read(path):
+    with open_audio(path) as audio:
+        return np.concatenate(list(audio.blocks()), axis=1)
 
 
 def test_all_parts_appear_or_none(inside):

@@ -178,6 +178,18 @@ def test_csv_without_names_and_csv_with_lists(rows, tmp_path):
     assert '"[' in assert_same(tmp_path / "lists.csv", rows).read_text()
 
 
+@pytest.mark.parametrize("delimiter, decimal", [(";", "."), (";", ","), ("\t", "."), (",", ".")])
+@pytest.mark.parametrize("header", [True, False])
+def test_csv_of_other_programs_comes_back_in_its_form(delimiter, decimal, header, rows, tmp_path):
+    """Spreadsheets of many countries write semicolons and decimal commas."""
+    cells = [[f"u{i}", *(repr(float(x)).replace(".", decimal) for x in row)] for i, row in enumerate(rows)]
+    names = [["utt", *(f"e{i}" for i in range(D))]] if header else []
+    (tmp_path / "x.csv").write_text("".join(delimiter.join(line) + "\n" for line in names + cells))
+    target = assert_same(tmp_path / "x.csv", rows, [line[0] for line in cells])
+    written = [line.replace('"', "").split(delimiter) for line in target.read_text().splitlines()]
+    assert [len(line) for line in written] == [D + 1] * (K + header) and decimal in written[-1][1]
+
+
 def test_an_empty_cell_of_csv_is_not_a_number(tmp_path):
     (tmp_path / "x.csv").write_text("id,e0,e1\na,1,2\nb,,4\nc,nan,inf\n")
     found = read(tmp_path / "x.csv")

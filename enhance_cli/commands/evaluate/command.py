@@ -18,6 +18,7 @@ class Task(str, Enum):
     speech = "speech"
     stems = "stems"
     extend_bandwidth = "extend-bandwidth"
+    inpaint = "inpaint"
 
 
 def evaluate(
@@ -69,6 +70,12 @@ def evaluate(
             metavar="HZ,...", help="extend-bandwidth: where the recordings are cut.", show_default="4000,8000,12000"
         ),
     ] = None,
+    gaps_ms: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MS,...", help="inpaint: lengths of the gaps, one table row each.", show_default="5,20,50,100,300"
+        ),
+    ] = None,
     device: flags.Device = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="JSON lines: every recording, then the means.")] = False,
 ) -> None:
@@ -89,8 +96,13 @@ def evaluate(
     Bandwidth: CLEAN holds recordings with a full band. They are cut at each --cutoff and extended by each --model. Lower
     is better in all columns: log-spectral distance (LSD) of the whole, of the made band, and of that at the right level,
     difference of the levels of thirds of an octave, and the level added to pauses.
+
+    Inpainting: recordings in CLEAN get a gap every two seconds, of each of the lengths --gaps-ms, which is left silent, filled
+    by linear prediction, and by each --model. The columns are the SDR within the gaps and their log-spectral distance (LSD,
+    lower is better), the PESQ of the whole, and the level of the filling beside that of the original.
     """
     from enhance_cli.commands.evaluate.bandwidth import evaluate_bandwidth
+    from enhance_cli.commands.evaluate.inpainting import evaluate_inpainting
     from enhance_cli.commands.evaluate.stems import evaluate_stems
     from enhance_cli.commands.evaluate.table import step_counts
 
@@ -99,7 +111,14 @@ def evaluate(
     counts = step_counts(steps) if steps else None
     if cutoff and task is not Task.extend_bandwidth:
         raise UsageError("--cutoff is for --task extend-bandwidth", "leave it away")
-    if task is Task.extend_bandwidth:
+    if gaps_ms and task is not Task.inpaint:
+        raise UsageError("--gaps-ms is for --task inpaint", "leave it away")
+    if task is Task.inpaint:
+        for flag, given in (("--noisy", noisy), ("--metrics", metrics), ("ESTIMATES", estimates)):
+            if given:
+                raise UsageError(f"{flag}: gaps are filled here, of nothing but CLEAN", f"leave {flag} away")
+        failed = evaluate_inpainting(clean, gaps_ms, model or [], counts, device, as_json)
+    elif task is Task.extend_bandwidth:
         for flag, given in (("--noisy", noisy), ("--metrics", metrics), ("--steps", steps), ("ESTIMATES", estimates)):
             if given:
                 raise UsageError(f"{flag}: bandwidth is extended here, of nothing but CLEAN", f"leave {flag} away")

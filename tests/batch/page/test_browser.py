@@ -1,6 +1,7 @@
 """The page in a real browser: it loads, plays, switches in step, loops, sorts and filters, by mouse and by keys."""
 
 import json
+from pathlib import Path
 
 import pytest
 from selenium.webdriver import ActionChains, Keys
@@ -174,3 +175,21 @@ def test_the_page_obeys_its_own_policy_and_asks_nobody_else(three_recordings, vi
     assert any("<script>" in name for name in names(browser))
     assert browser.execute_script("return window.broken") is None
     assert "http" not in text.replace("http-equiv", "")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_that_keeps_people_out(three_recordings, visit, scheme):
+    axe = Path(pytest.importorskip("axe_core_python").__file__).with_name("axe.min.js")
+    browser = visit(three_recordings)
+    scheme = {"name": "prefers-color-scheme", "value": scheme}
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
+    choose(browser, "middle.flac")
+    wait(browser, LOADED)
+    browser.execute_script(axe.read_text(encoding="utf-8"))
+    found = browser.execute_async_script(
+        "const done = arguments[arguments.length - 1];"
+        "axe.run().then(({ violations, passes }) => done([passes.length, violations.map("
+        "(rule) => [rule.id, rule.help, ...rule.nodes.map((node) => node.target.join(' '))])]))"
+    )
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+    assert found[1] == [] and found[0] > 20

@@ -1,0 +1,180 @@
+"""Run `enhance evaluate --task inpaint`: make gaps in clean recordings, fill them, and compare.
+
+Gaps lie where there is sound, one every two seconds, with the same centers for all lengths. Everything is compared in mono
+at the rate of the recording, PESQ at 16 kHz. The first row leaves the gaps silent.
+"""
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING
+
+from enhance_cli.commands.evaluate.table import (
+    System,
+    audio_files,
+    counted,
+    print_table,
+    read_whole,
+    say_json,
+    score_all,
+)
+from enhance_cli.errors import AudioError, UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+PESQ_RATE = 16000
+LENGTHS = "5,20,50,100,300"
+LONGEST = 500  # ms
+SLOT, EDGE = 2.0, 0.5  # seconds: one gap in each, this far from its ends
+AROUND = 0.05  # seconds around the center, in which there is sound
+TRIES = 20  # places in a slot
+TITLES = {"sdr": "SDR dB", "lsd": "LSD", "level": "level dB", "pesq": "PESQ"}
+
+
+@dataclass(frozen=True)
+class Broken:
+    """Hold a recording in mono (N,) at `rate` Hz, and its gaps in samples."""
+
+    whole: "np.ndarray"
+    rate: int
+    gaps: list[tuple[int, int]]
+
+    @property
+    def seconds(self) -> float:
+        return len(self.whole) / self.rate
+
+    @property
+    def silenced(self) -> "np.ndarray":
+        """Return the recording with silence in its gaps."""
+        broken = self.whole.copy()
+        for start, end in self.gaps:
+            broken[start:end] = 0
+        return broken
+
+
+def evaluate_inpainting(
+    folder: Path, lengths: str | None, models: list[str], counts: list[int] | None, device: str, as_json: bool
+) -> bool:
+    """Print the table or JSON lines. Returns whether some file could not be scored. Raises UsageError before any work."""
+    milliseconds = parse_lengths(lengths or LENGTHS)
+    if not folder.is_dir():
+        raise UsageError(f"{folder} is not a folder", "name one with clean recordings")
+    files = audio_files(folder, recursive=True)
+    runs = {"linear prediction": _predict()}
+    for name in models:
+        for steps in counts or [None]:
+            runs[name if steps is None else f"{name}, {steps} {'step' if steps == 1 else 'steps'}"] = _made(
+                name, steps, device
+            )
+    rows: list[dict] = []
+    total, failed = 0.0, False
+    for length in milliseconds:
+        systems = [System(f"{length:g} ms, silence", lambda broken: (broken.silenced, 0.0))]
+        systems += [System(f"{length:g} ms, {name}", run) for name, run in runs.items()]
+
+        def show(system: System, place: PurePath, scores: dict) -> None:
+            if as_json:
+                say_json({"system": system.name, "gap": length, "file": str(place), **scores})  # noqa: B023 - used up
+
+        read_at = lambda key: read(files[key], length)  # noqa: B023, E731 - used up
+        seconds, some = score_all(systems, sorted(files), read_at, measure, show)
+        total, failed = max(total, seconds), failed or some
+        rows += [
+            {"system": s.name, "gap": length, "files": len(s.scores), "mean": _means(s.scores)} | s.speed(seconds)
+            for s in (systems if seconds else [])
+        ]
+    if as_json:
+        for row in rows:
+            say_json(row)
+    elif rows:
+        digits = lambda name: 1 if name == "level" else 2  # noqa: E731
+        cells = lambda row: [f"{row['mean'][n]:.{digits(n)}f}" if n in row["mean"] else "" for n in TITLES]  # noqa: E731
+        print_table(f"Mean of {counted(rows[0]['files'], 'file')}, {total:.0f} s", list(TITLES.values()), rows, cells)
+    return failed
+
+
+def parse_lengths(text: str) -> list[float]:
+    """Return the lengths in ms of "5,20". Raises UsageError."""
+    try:
+        found = [float(part) for part in text.split(",")]
+    except ValueError:
+        found = []
+    if not found or not all(1 <= length <= LONGEST for length in found):
+        raise UsageError(f"--gaps-ms {text}: must be numbers from 1 to {LONGEST}", f"write it like {LENGTHS}")
+    return found
+
+
+def read(path: Path, milliseconds: float) -> Broken:
+    """Return a recording with gaps of this length. Raises AudioError for one that is shorter than two seconds, or silent."""
+    import numpy as np
+
+    audio, rate = read_whole(path)
+    whole, length = audio.mean(axis=0), max(round(milliseconds * rate / 1000), 1)
+    rng, around = np.random.default_rng(0), int(AROUND * rate)
+    level = 0.5 * float(np.sqrt(np.mean(np.square(whole))))
+    gaps = []
+    for slot in range(int(len(whole) / rate / SLOT)):
+        places = ((slot * SLOT + rng.uniform(EDGE, SLOT - EDGE, TRIES)) * rate).astype(int)
+        heard = [n for n in places if np.square(whole[n - around : n + around]).mean() > level**2 > 0]
+        if heard:
+            start = int(heard[0]) - length // 2
+            gaps.append((start, start + length))
+    if not gaps:
+        raise AudioError("has no two seconds with sound", "name other recordings")
+    return Broken(whole, rate, gaps)
+
+
+def measure(broken: Broken, estimate: "np.ndarray") -> dict[str, float]:
+    """Return the scores of a filled recording, PESQ among them if it finds speech."""
+    from enhance_cli.audio.resample import resample
+    from enhance_cli.metrics import pesq
+    from enhance_cli.metrics.filled_gaps import score
+
+    scores = score(broken.whole, estimate, broken.rate, broken.gaps)
+    rows = [resample(audio[None], broken.rate, PESQ_RATE)[0] for audio in (broken.whole, estimate)]
+    with suppress(AudioError):  # it finds no speech in music
+        scores["pesq"] = pesq.score(*rows, PESQ_RATE)
+    return scores
+
+
+def _predict() -> Callable:
+    from enhance_cli.tasks.inpaint import Inpainter
+    from enhance_cli.tasks.options import InpaintOptions
+
+    return _filled(Inpainter(InpaintOptions()))
+
+
+def _made(name: str, steps: int | None, device: str) -> Callable:
+    """Return the function that fills gaps of all lengths by the model called `name`, which is loaded."""
+    from typing import Any, cast
+
+    from enhance_cli import load_model
+    from enhance_cli.tasks.gap_model import GapModel
+    from enhance_cli.tasks.inpaint import Inpainter
+    from enhance_cli.tasks.options import InpaintOptions
+
+    options = InpaintOptions(predicted=0.0, steps=steps)
+    model = cast("Any", load_model(name, device=device))
+    return _filled(Inpainter(options, GapModel.of(model, options)))
+
+
+def _filled(inpainter) -> Callable:
+    """Return a function that fills a Broken. It returns (N,) and seconds."""
+    from enhance_cli.tasks.inpaint import run
+
+    def fill(broken: Broken) -> tuple["np.ndarray", float]:
+        spans = [(start / broken.rate, end / broken.rate) for start, end in broken.gaps]
+        begin = time.perf_counter()
+        filled = run(broken.silenced[None], broken.rate, spans, inpainter)[0]
+        return filled, time.perf_counter() - begin
+
+    return fill
+
+
+def _means(scores: list[dict[str, float]]) -> dict[str, float]:
+    """Return the mean of every measure over the files that have it."""
+    found = {name: [one[name] for one in scores if name in one] for name in TITLES}
+    return {name: sum(values) / len(values) for name, values in found.items() if values}

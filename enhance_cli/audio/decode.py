@@ -24,7 +24,7 @@ from enhance_cli.audio.channels import from_names
 from enhance_cli.audio.info import AudioInfo, Chapter, Findings, Track
 from enhance_cli.errors import AudioError
 
-NO_TRACK = "it has no audio track"
+NO_TRACK, NOT_THIS_TRACK = "it has no audio track", "it has no sound track "
 _PADDING = 4096  # samples: more than the last packet of any AAC can be filled up with
 _RAW = {".g722": "g722"}  # files without any header, which nothing but their name gives away
 _CONTAINERS = {
@@ -104,9 +104,11 @@ def regroup(pieces: Iterator[np.ndarray], skip: int, size: int) -> Iterator[np.n
         yield np.concatenate(held, axis=1)
 
 
-def _fail_not_audio(path: Path, reason: object) -> None:
+def _fail_not_audio(path: Path, reason: str) -> None:
     if reason == NO_TRACK:
         raise AudioError(f"{path} has no sound track", "there is nothing in it to work on")
+    if reason.startswith(NOT_THIS_TRACK):
+        raise AudioError(f"{path}{reason.removeprefix('it')}", "choose another --track")
     raise AudioError(
         f"{path} is not audio that can be read ({reason})", "if it plays elsewhere, convert it to WAV first"
     )

@@ -124,7 +124,8 @@ def choose(container, track: str | None):
     for stream in streams:
         if (stream.language or "").lower()[:2] == track.lower()[:2]:
             return stream
-    raise ValueError(f"it has no sound track in the language {track}")
+    languages = ", ".join(dict.fromkeys(stream.language or "unknown" for stream in streams))
+    raise ValueError(f"it has no sound track in the language {track}, only {languages}")
 
 
 def _facts(container, stream, frame, flags: bytes, speakers: list[str] | None) -> dict:

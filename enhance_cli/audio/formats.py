@@ -34,6 +34,9 @@ CONTAINERS = {
 }  # fmt: skip
 FILMS = {"mkv": "MKV", "webm": "WEBM", "mp4": "MP4", "m4v": "MP4", "mov": "MOV", "avi": "AVI"}
 VIDEO_SUFFIXES = frozenset(f".{extension}" for extension in FILMS)
+FOREIGN_VIDEO_SUFFIXES = frozenset(  # that are read and not written
+    (".flv", ".f4v", ".ts", ".m2ts", ".mts", ".wmv", ".asf", ".mpg", ".mpeg", ".vob", ".3gp", ".ogv", ".mxf")
+)
 # What a folder is searched for. Files named by the user may have any extension: their content decides.
 AUDIO_SUFFIXES = frozenset(f".{extension}" for extension in CONTAINERS) | {
     ".aac", ".mka", ".mp2", ".wma", ".amr", ".ac3", ".eac3", ".ape", ".wv", ".tta", ".sph", ".nist", ".g722"

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from enhance_cli.audio.formats import FOREIGN_VIDEO_SUFFIXES
 from enhance_cli.batch.inputs import AUDIO_SUFFIXES, STDIN, VIDEO_SUFFIXES, WRITABLE_SUFFIXES, Input
 from enhance_cli.batch.job import Job
 from enhance_cli.batch.output_checks import Existing, checked
@@ -129,6 +130,9 @@ def _is_one_file(output: str, inputs: Sequence[Input], writable: frozenset[str])
     if ending in (VIDEO_SUFFIXES | AUDIO_SUFFIXES) - writable:
         what = "video" if ending in VIDEO_SUFFIXES else ending
         raise UsageError(f"{output}: {what} cannot be written", f"write the sound to {Path(output).stem}.wav")
+    if ending in FOREIGN_VIDEO_SUFFIXES:
+        stem = Path(output).stem
+        raise UsageError(f"{output}: {ending} cannot be written", f"write {stem}.mkv, or the sound alone to {stem}.wav")
     sound = [item.path for item in inputs if item.path != STDIN and item.path.suffix.lower() in AUDIO_SUFFIXES]
     if ending in VIDEO_SUFFIXES and len(inputs) == len(sound) == 1:
         message = f"{output}: {sound[0]} has no pictures for a video"

@@ -402,6 +402,12 @@ def test_a_video_without_sound_is_told_in_one_line(tmp_path):
     assert not (tmp_path / "b.mp4").exists()
 
 
+@pytest.mark.parametrize("track, said", [("9", "9, only 3"), ("spa", "in the language spa, only eng, deu, fra")])
+def test_a_track_that_is_not_there_is_told_with_those_that_are(film, tmp_path, track, said):
+    with pytest.raises(AudioError, match=f"film.mkv has no sound track {said}: choose another --track"):
+        clean(film, tmp_path / "b.mkv", track=track)
+
+
 def test_nothing_is_left_where_the_work_fails(tmp_path):
     source = films.simple(tmp_path / "a.mkv", "aac")
 
@@ -459,6 +465,10 @@ def test_results_keep_the_names_of_their_films(tmp_path, monkeypatch):
     assert names == ["a_denoised.mkv", "b_denoised.MP4", "c_denoised.wav", "d_denoised.wav"]
     with pytest.raises(UsageError, match="2 inputs cannot go into one file, out.mkv"):
         plan(expand(["a.mkv", "b.MP4"]), "out.mkv")
+    with pytest.raises(
+        UsageError, match="out.flv: .flv cannot be written: write out.mkv, or the sound alone to out.wav"
+    ):
+        plan(expand(["a.mkv"]), "out.flv")
     with pytest.raises(UsageError, match="clip.mp4: c.wav has no pictures for a video: write the sound to clip.wav"):
         plan(expand(["c.wav"]), "clip.mp4")
 

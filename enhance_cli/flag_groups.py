@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
 from functools import wraps
 from pathlib import Path
-from typing import get_type_hints
+from typing import Any, get_type_hints
 
 from enhance_cli import flags
 
@@ -102,6 +102,16 @@ class Running:
     progress: flags.ProgressChoice = flags.Progress.auto
     quiet: flags.Quiet = False
     verbose: flags.Verbose = False
+
+    @property
+    def resources(self) -> dict[str, Any]:
+        """Return the arguments of a WorkerSpec that are about the device and the runtime."""
+        return {
+            "device": self.device,
+            "precision": self.precision,
+            "threads": self.threads,
+            "runtime": self.runtime.value,
+        }
 
     @property
     def measures(self) -> bool:

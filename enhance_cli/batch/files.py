@@ -44,15 +44,15 @@ from enhance_cli.errors import AudioError, EnhanceError, NothingToDo, UsageError
 
 Blocks = Iterator[np.ndarray]
 Transform = Callable[[Blocks, int, int, Meter], Blocks]
-"""`process(blocks, rate, channels, level)`: blocks (C, n) in, blocks (C, m) out, as many samples out as in;
+"""`transform(blocks, rate, channels, level)`: blocks (C, n) in, blocks (C, m) out, as many samples out as in;
 `level` has measured the whole file. With K `parts` it gives (K C, m), each part's channels together."""
 
 FILMS_MARKED_BEFORE = ("MKV", "WEBM", "MOV", "AVI")  # or that have no place for a mark
 OWN_RESULT = "this is an output of an earlier run", "give another folder with -o to do it once more"
 
 
-def enhance_file(job: LocalJob, process: Transform, options: FileOptions = FileOptions()) -> dict[str, Any]:
-    """Transform one file by `process`, write the result, and return the measured fields of its `Record`.
+def enhance_file(job: LocalJob, transform: Transform, options: FileOptions = FileOptions()) -> dict[str, Any]:
+    """Transform one file, write the result, and return the measured fields of its `Record`.
 
     Parts that are in the job are written, all or none, with one gain for all. Raises AudioError for input that cannot
     be read and output that cannot be written or is not finite or not as long as the input, UsageError for a format that
@@ -85,7 +85,7 @@ def enhance_file(job: LocalJob, process: Transform, options: FileOptions = FileO
         stack.enter_context(folders_watched(job.targets))
         with Spool(folder) as spool:
             result = Result(spool, info, fmt, options)
-            blocks = process(_at_rate(blocks, info.rate, rate, info.channels), rate, info.channels, before)
+            blocks = transform(_at_rate(blocks, info.rate, rate, info.channels), rate, info.channels, before)
             blocks = _checked(blocks, job.source, rate, resampled_length(before.frames, info.rate, rate))
             result.fill(_at_rate(blocks, rate, fmt.rate, len(result.names) * info.channels))
             meters = list(result.levels.values())

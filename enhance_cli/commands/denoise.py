@@ -32,7 +32,6 @@ def denoise(
     length, level, channels, rate, format and tags. Of a video only the sound is replaced, all else is copied. Results that
     are already there are left alone.
     """
-    from enhance_cli.batch.outputs import plan
     from enhance_cli.batch.worker import WorkerSpec
     from enhance_cli.models import registry
     from enhance_cli.models.spec import read_spec
@@ -55,8 +54,8 @@ def denoise(
         guide=guide,
     )
     fields = {"model": entry.name, "steps": steps}
-    jobs, inbox = plan_or_watch(watching, files, where, writing, running, plan, suffix=SUFFIX, fields=fields)
-    taken = file_options(jobs, where, writing, command="denoise", measure=running.measures)
+    jobs, inbox = plan_or_watch(watching, files, where, writing, running, suffix=SUFFIX, fields=fields)
+    file_settings = file_options(jobs, where, writing, command="denoise", measure=running.measures)
     facts = {
         "model": entry.name,
         "sampler": sampler,
@@ -66,15 +65,6 @@ def denoise(
         "guide": guide,
         "version": __version__,
     }
-    worker = WorkerSpec(
-        load_denoiser,
-        entry,
-        options,
-        taken,
-        running.device,
-        running.precision,
-        running.threads,
-        running.runtime.value,
-    )
+    worker = WorkerSpec(load_denoiser, entry, options, file_settings, **running.resources)
     describe = lambda facts: ", ".join(filter(None, (entry.name, sampler, count_steps(steps))))
     run_or_watch(jobs, inbox, worker, facts, describe, running, where=where, writing=writing)

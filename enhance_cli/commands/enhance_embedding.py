@@ -72,10 +72,7 @@ def enhance_embedding(
         load_embedding_pipeline,
         entry,
         PipelineOptions(repair, extractor, embed, recordings),
-        device=running.device,
-        precision=running.precision,
-        threads=running.threads,
-        runtime=running.runtime.value,
+        **running.resources,
         form=writing.format,
     )
     settings = {"time": time, "steps": steps, "draws": draws, "ensemble": ensemble}

@@ -32,7 +32,6 @@ def extend_bandwidth(
     passes through unchanged. The result lies beside its input (take.wav becomes take_extended.wav) or in the folder given
     with -o. Results that are already there are left alone.
     """
-    from enhance_cli.batch.outputs import plan
     from enhance_cli.batch.worker import WorkerSpec
     from enhance_cli.models import registry
     from enhance_cli.models.spec import read_spec
@@ -54,20 +53,13 @@ def extend_bandwidth(
         batch_size=windows,
     )
     fields = {"model": entry.name, "steps": steps}
-    jobs, inbox = plan_or_watch(watching, files, where, writing, running, plan, suffix=SUFFIX, fields=fields)
+    jobs, inbox = plan_or_watch(watching, files, where, writing, running, suffix=SUFFIX, fields=fields)
     measure = running.measures
-    taken = file_options(jobs, where, writing, command="extend-bandwidth", measure=measure, extend=True, cutoff=cutoff)
-    facts = {"model": entry.name, "steps": steps, "seed": seed, "version": __version__}
-    worker = WorkerSpec(
-        load_bandwidth_extender,
-        entry,
-        options,
-        taken,
-        running.device,
-        running.precision,
-        running.threads,
-        running.runtime.value,
+    file_settings = file_options(
+        jobs, where, writing, command="extend-bandwidth", measure=measure, extend=True, cutoff=cutoff
     )
+    facts = {"model": entry.name, "steps": steps, "seed": seed, "version": __version__}
+    worker = WorkerSpec(load_bandwidth_extender, entry, options, file_settings, **running.resources)
 
     def describe(facts: Mapping[str, Any]) -> str:
         sampled = [sampler, count_steps(steps)] if sampler else []

@@ -30,9 +30,6 @@ def extract_stem(
     the input's length, channels, rate, format and tags. Stems of a video are videos. Results that are already there are left
     alone.
     """
-    from functools import partial
-
-    from enhance_cli.batch.outputs import plan_parts
     from enhance_cli.batch.worker import WorkerSpec
     from enhance_cli.models import registry
     from enhance_cli.models.demucs import spec_of
@@ -61,21 +58,13 @@ def extract_stem(
     )
     parts = (*stems, "residual") if residual else stems
     fields = {"model": entry.name, "steps": steps}
-    planned = partial(plan_parts, parts=parts)
-    jobs, inbox = plan_or_watch(watching, files, where, writing, running, planned, parts=parts, fields=fields)
+    jobs, inbox = plan_or_watch(watching, files, where, writing, running, parts=parts, fields=fields)
     measure = running.measures
-    taken = file_options(jobs, where, writing, command="extract-stem", measure=measure, parts=parts, residual=residual)
+    file_settings = file_options(
+        jobs, where, writing, command="extract-stem", measure=measure, parts=parts, residual=residual
+    )
     facts = {"model": entry.name, "steps": steps, "seed": seed, "version": __version__}
     refined = f", {sampler}, {count_steps(steps)}" if steps else ""
-    worker = WorkerSpec(
-        load_stem_extractor,
-        entry,
-        options,
-        taken,
-        running.device,
-        running.precision,
-        running.threads,
-        running.runtime.value,
-    )
+    worker = WorkerSpec(load_stem_extractor, entry, options, file_settings, **running.resources)
     describe = lambda facts: entry.name + refined
     run_or_watch(jobs, inbox, worker, facts, describe, running, where=where, writing=writing)

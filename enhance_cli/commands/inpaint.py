@@ -38,7 +38,6 @@ def inpaint(
     take_inpainted.wav) or in the folder given with -o. Results that are already there are left alone.
     """
     from enhance_cli.batch.files import find_gaps
-    from enhance_cli.batch.outputs import plan
     from enhance_cli.batch.worker import WorkerSpec, with_remote_files
     from enhance_cli.models import registry
     from enhance_cli.models.spec import read_spec
@@ -52,23 +51,15 @@ def inpaint(
     elif steps or sampler or strength != 1 or rounds != 1:
         raise UsageError("--steps, --sampler, --strength and --rounds are for a model", "name one with --model")
     name = entry.name if entry else "linear-prediction"
-    jobs, inbox = plan_or_watch(watching, files, where, writing, running, plan, suffix=SUFFIX, fields={"model": name})
-    taken = file_options(jobs, where, writing, command="inpaint", measure=running.measures, gaps=times or ())
+    jobs, inbox = plan_or_watch(watching, files, where, writing, running, suffix=SUFFIX, fields={"model": name})
+    file_settings = file_options(jobs, where, writing, command="inpaint", measure=running.measures, gaps=times or ())
     facts: dict[str, Any] = {"model": name, "version": __version__}
     if entry:
         facts |= {"sampler": sampler, "steps": steps, "seed": seed}
         facts["sampler_args"] = {} if strength == 1 else {"strength": strength}
-    worker = WorkerSpec(
-        load_inpainter,
-        entry,
-        InpaintOptions(steps=steps, sampler=sampler, seed=seed, strength=strength, rounds=rounds),
-        taken,
-        running.device,
-        running.precision,
-        running.threads,
-        running.runtime.value,
-    )
-    found = with_remote_files(lambda local: {"gaps": find_gaps(local, taken)})
+    options = InpaintOptions(steps=steps, sampler=sampler, seed=seed, strength=strength, rounds=rounds)
+    worker = WorkerSpec(load_inpainter, entry, options, file_settings, **running.resources)
+    found = with_remote_files(lambda local: {"gaps": find_gaps(local, file_settings)})
 
     def preview(job: "Job") -> str:
         gaps, text = found(job)["gaps"]
@@ -77,5 +68,4 @@ def inpaint(
             say(f"{job.source}: {', '.join(f'{count} {kind}' for kind, count in kinds.items()) or 'no gap'}")
         return text
 
-    named = lambda facts: name  # noqa: E731
-    run_or_watch(jobs, inbox, worker, facts, named, running, where=where, writing=writing, preview=preview)
+    run_or_watch(jobs, inbox, worker, facts, lambda facts: name, running, where=where, writing=writing, preview=preview)

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from enhance_cli.batch.backends import processes, threads
     from enhance_cli.batch.backends.backend import Backend
     from enhance_cli.batch.file_options import FileOptions
+    from enhance_cli.batch.inputs import Input
     from enhance_cli.batch.job import Job
     from enhance_cli.batch.worker import WorkerSpec
 
@@ -27,18 +29,16 @@ def plan_jobs(
     files: Sequence[str] | None,
     where: AudioFileFlags,
     writing: AudioOutputFlags,
-    plan: Callable[..., "list[Job]"],
     *,
+    suffix: str = "",
     parts: Sequence[str] = (),
     fields: Mapping[str, Any],
-    **more: Any,
 ) -> "list[Job]":
     """Return the jobs for audio `files`, or those of the report given with --retry-failed, of the shard asked for.
 
-    `plan` is outputs.plan or outputs.plan_parts, with further arguments in `more`. `parts` are the names of several outputs
-    of a file, `fields` those of a name template. Raises UsageError.
+    `suffix` is for the names of outputs beside their inputs. `parts` are the names of several outputs of a file, `fields`
+    those of a name template. Raises UsageError.
     """
-    from enhance_cli.audio.formats import extension_for
     from enhance_cli.batch import inputs
 
     if where.retry_failed:
@@ -46,16 +46,31 @@ def plan_jobs(
     found = inputs.expand(
         files or [], recursive=where.recursive, searched=inputs.SOUND_SUFFIXES, noun="audio files or videos"
     )
-    jobs = plan(
-        inputs.by_track(found) if where.track == "all" else found,
-        output=writing.output,
-        template=writing.name,
-        existing=writing.existing.value,
-        extension=extension_for(writing.format),
-        fields=fields,
-        **more,
-    )
-    return in_shard(jobs, where)
+    planner = planner_for(writing, suffix=suffix, parts=parts, fields=fields)
+    return in_shard(planner(inputs.by_track(found) if where.track == "all" else found), where)
+
+
+def planner_for(
+    writing: AudioOutputFlags, *, suffix: str, parts: Sequence[str], fields: Mapping[str, Any], **changed: Any
+) -> "Callable[[Sequence[Input]], list[Job]]":
+    """Return the function that plans outputs as the flags say. The arguments are those of `plan_jobs`.
+
+    `changed` replaces arguments of outputs.plan.
+    """
+    from enhance_cli.audio.formats import extension_for
+    from enhance_cli.batch import outputs
+
+    arguments: dict[str, Any] = {
+        "output": writing.output,
+        "template": writing.name,
+        "existing": writing.existing.value,
+        "extension": extension_for(writing.format),
+        "fields": fields,
+    }
+    arguments |= changed
+    if parts:
+        return partial(outputs.plan_parts, parts=parts, **arguments)
+    return partial(outputs.plan, suffix=suffix, **arguments)
 
 
 def jobs_to_retry(files: Sequence[str] | None, where: FileFlags, writing: OutputFlags, **more: Any) -> "list[Job]":

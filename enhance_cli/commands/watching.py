@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from enhance_cli import flags
 from enhance_cli.commands.reporting import common_facts, report_run
-from enhance_cli.commands.running import local_backend, plan_jobs, run_batch
+from enhance_cli.commands.running import local_backend, plan_jobs, planner_for, run_batch
 from enhance_cli.console import say
 from enhance_cli.errors import UsageError
 from enhance_cli.flag_groups import AudioFileFlags, AudioOutputFlags, Running, WatchFlags
@@ -26,34 +26,28 @@ def plan_or_watch(
     where: AudioFileFlags,
     writing: AudioOutputFlags,
     running: Running,
-    plan: Callable[..., "list[Job]"],
     *,
+    suffix: str = "",
     fields: Mapping[str, Any],
     parts: Sequence[str] = (),
-    **more: Any,
 ) -> "tuple[list[Job], Inbox | None]":
     """Return the jobs, or none and the inbox of --watch. The arguments are those of running.plan_jobs.
 
     Raises UsageError.
     """
     if watching.watch is None:
-        return plan_jobs(files, where, writing, plan, parts=parts, fields=fields, **more), None
-    from enhance_cli.audio.formats import extension_for
+        return plan_jobs(files, where, writing, suffix=suffix, parts=parts, fields=fields), None
     from enhance_cli.batch.inbox import Inbox
 
     folder = Path(watching.watch)
     _refuse_misuse(folder, files, where, writing, running)
-    arguments = {
-        "output": os.path.join(writing.output or "", ""),  # a folder, whatever its name
-        "template": writing.name,
-        # a file that is changed after its output was made is done again
-        "existing": "newer" if writing.existing is flags.Existing.skip else writing.existing.value,
-        "extension": extension_for(writing.format),
-        "fields": fields,
-    }
+    output = os.path.join(writing.output or "", "")  # a folder, whatever its name
+    # a file that is changed after its output was made is done again
+    existing = "newer" if writing.existing is flags.Existing.skip else writing.existing.value
+    planner = planner_for(writing, suffix=suffix, parts=parts, fields=fields, output=output, existing=existing)
 
     def plan_one(item: "Input") -> "Job":
-        return plan([item], **arguments)[0]
+        return planner([item])[0]
 
     return [], Inbox(folder, plan_one, recursive=where.recursive, settle=watching.settle)
 

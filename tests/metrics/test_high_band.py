@@ -85,6 +85,16 @@ def test_without_anything_above_8_khz_it_is_not_defined(score, rate, frequency):
     assert str(refused.value) == f"{name} above 8 kHz is not defined: {reason}"
 
 
+def test_at_32_khz_the_band_ends_where_everything_does():
+    reference = tone(1000, 32000) + 0.1 * tone(10000, 32000)
+    assert hf_si_sdr(reference, reference + 0.01 * tone(12000, 32000), 32000) == pytest.approx(20.0, abs=0.1)
+
+
+def test_less_than_a_ten_millionth_of_the_energy_is_no_band():
+    for decibels, there in ((-69, True), (-71.5, False)):
+        assert has_high_band(tone(1000) + 10 ** (decibels / 20) * tone(12000), RATE) is there
+
+
 def test_20_khz_is_the_lowest_rate_with_a_high_band(hiss):
     assert has_high_band(hiss, 20000) and not has_high_band(hiss, 19999)
 

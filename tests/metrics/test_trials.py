@@ -64,6 +64,7 @@ def test_recordings_that_target_trials_join_are_one_speaker():
     sides = speakers(pairs, np.array([1, 1, 1, 0, 0, 0], bool))
     assert len({*sides[0], *sides[1]}) == 1 and len({*sides[2]}) == 1
     assert sides[0, 0] != sides[2, 0] and sides[5, 0] not in sides[:3]
+    assert np.array_equal(speakers(pairs, np.array([1, 1, 1, 0, 0, 0])), sides)  # as a file of numbers has them
 
 
 def voices(count: int, seed: int, utterances: int = 4, spread: float = 1.0):
@@ -117,3 +118,8 @@ def test_a_decision_is_uncertain_between_the_lowest_targets_and_the_highest_othe
 
 def test_intervals_take_ten_speakers():
     assert too_few(10) == "" and too_few(9) == "no intervals: they take 10 speakers, and these trials tell of 9"
+
+
+def test_an_interval_is_the_middle_of_the_draws():
+    assert interval(np.linspace(0, 1, 1001)) == pytest.approx((0.025, 0.975))
+    assert interval(np.linspace(0, 1, 1001), 0.5) == pytest.approx((0.25, 0.75))

@@ -123,3 +123,8 @@ def test_intervals_take_ten_speakers():
 def test_an_interval_is_the_middle_of_the_draws():
     assert interval(np.linspace(0, 1, 1001)) == pytest.approx((0.025, 0.975))
     assert interval(np.linspace(0, 1, 1001), 0.5) == pytest.approx((0.25, 0.75))
+
+
+def test_a_threshold_lies_halfway_between_the_last_score_accepted_and_the_first_refused():
+    trials = SortedTrials(np.array([0.9, 0.5, 0.7, 0.2, 0.7]), np.array([1, 0, 1, 0, 0], bool))
+    assert [trials.threshold(index) for index in range(5)] == pytest.approx([0.9, 0.8, 0.6, 0.35, 0.2])

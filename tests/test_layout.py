@@ -26,7 +26,7 @@ from enhance_cli.vectors import READERS, WRITERS
 PACKAGE = Path(__import__("enhance_cli").__file__).parent
 LEAVES = {"errors", "catalogue", "contracts", "atomic", "toml_lines"}  # all folders may import these
 SHARED = {  # files that hold what the others of their folder share
-    "commands": {"reporting", "running", "watching"},
+    "commands": {"planning", "reporting", "running", "watching"},
     "metrics": {"trials", "eer", "projection", "high_band"},
     "processes": {"process"},
     "networks": {"conditioning", "convnext", "guide_attention", "layers", "mel", "roformer", "spatial_transformer"},
@@ -137,6 +137,19 @@ def test_files_import_only_what_they_may(path):
 
 def is_ours(name: str) -> bool:
     return (PACKAGE / name).is_dir() or (PACKAGE / f"{name}.py").is_file()
+
+
+def test_no_file_needs_itself():
+    """Not even for its types, or inside a function: who reads a file has read all that it needs before."""
+    names = {path: ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts) for path in PACKAGE.rglob("*.py")}
+    files = {name.removesuffix(".__init__"): path for path, name in names.items()}
+    needs = {}
+    for name, path in files.items():
+        found = {n if n in files else n.rpartition(".")[0] for n in imported(path)}
+        needs[name] = (found & set(files)) - {name, "enhance_cli"}  # the latter is the version
+    while free := {name for name, others in needs.items() if not others}:
+        needs = {name: others - free for name, others in needs.items() if name not in free}
+    assert not needs
 
 
 def test_every_rule_is_about_something_that_is_there():

@@ -1,7 +1,8 @@
 """Run `enhance denoise`: flags in, a checked plan, one model for all files, one record per file out."""
 
 from enhance_cli import __version__, flag_values, flags
-from enhance_cli.commands.running import count_steps, file_options
+from enhance_cli.commands.planning import file_options
+from enhance_cli.commands.running import count_steps
 from enhance_cli.commands.watching import plan_or_watch, run_or_watch
 from enhance_cli.flag_groups import AudioFileFlags, AudioOutputFlags, Running, SamplerFlags, WatchFlags, grouped
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from enhance_cli import __version__, flag_values, flags
-from enhance_cli.commands.running import count_steps, in_shard, jobs_to_retry, run_batch
+from enhance_cli.commands.planning import in_shard, jobs_to_retry
+from enhance_cli.commands.running import count_steps, run_batch
 from enhance_cli.errors import UsageError
 from enhance_cli.flag_groups import FileFlags, Running, VectorOutputFlags, grouped
 

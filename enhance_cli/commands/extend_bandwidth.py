@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from enhance_cli import __version__, flag_values, flags
-from enhance_cli.commands.running import count_steps, file_options
+from enhance_cli.commands.planning import file_options
+from enhance_cli.commands.running import count_steps
 from enhance_cli.commands.watching import plan_or_watch, run_or_watch
 from enhance_cli.flag_groups import AudioFileFlags, Running, WatchFlags, WideOutputFlags, grouped
 

@@ -1,7 +1,8 @@
 """Run `enhance extract-stem`: mixes in, a file per stem out, by the same plan, rules and records as `denoise`."""
 
 from enhance_cli import __version__, flag_values, flags
-from enhance_cli.commands.running import count_steps, file_options
+from enhance_cli.commands.planning import file_options
+from enhance_cli.commands.running import count_steps
 from enhance_cli.commands.watching import plan_or_watch, run_or_watch
 from enhance_cli.errors import UsageError
 from enhance_cli.flag_groups import AudioFileFlags, Running, StemOutputFlags, WatchFlags, grouped

@@ -4,7 +4,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from enhance_cli import __version__, flag_values, flags
-from enhance_cli.commands.running import file_options
+from enhance_cli.commands.planning import file_options
 from enhance_cli.commands.watching import plan_or_watch, run_or_watch
 from enhance_cli.console import say
 from enhance_cli.errors import UsageError

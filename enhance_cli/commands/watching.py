@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from enhance_cli import flags
+from enhance_cli.commands.planning import plan_jobs, planner_for
 from enhance_cli.commands.reporting import common_facts, report_run
-from enhance_cli.commands.running import local_backend, plan_jobs, planner_for, run_batch
+from enhance_cli.commands.running import local_backend, run_batch
 from enhance_cli.console import say
 from enhance_cli.errors import UsageError
 from enhance_cli.flag_groups import AudioFileFlags, AudioOutputFlags, Running, WatchFlags

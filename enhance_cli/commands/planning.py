@@ -1,0 +1,146 @@
+"""Turn the flags about files and outputs into jobs, and into the settings that each file is read and written with."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
+
+from enhance_cli import flag_values
+from enhance_cli.errors import UsageError
+from enhance_cli.flag_groups import AudioFileFlags, AudioOutputFlags, FileFlags, OutputFlags
+
+if TYPE_CHECKING:
+    from enhance_cli.audio.gap_meter import Spans
+    from enhance_cli.batch.file_options import FileOptions
+    from enhance_cli.batch.inputs import Input
+    from enhance_cli.batch.job import Job
+
+
+def plan_jobs(
+    files: Sequence[str] | None,
+    where: AudioFileFlags,
+    writing: AudioOutputFlags,
+    *,
+    suffix: str = "",
+    parts: Sequence[str] = (),
+    fields: Mapping[str, Any],
+) -> "list[Job]":
+    """Return the jobs for audio `files`, or those of the report given with --retry-failed, of the shard asked for.
+
+    `suffix` is for the names of outputs beside their inputs. `parts` are the names of several outputs of a file, `fields`
+    those of a name template. Raises UsageError.
+    """
+    from enhance_cli.batch import inputs
+
+    if where.retry_failed:
+        return in_shard(jobs_to_retry(files, where, writing, parts=parts), where)
+    found = inputs.expand(
+        files or [], recursive=where.recursive, searched=inputs.SOUND_SUFFIXES, noun="audio files or videos"
+    )
+    planner = planner_for(writing, suffix=suffix, parts=parts, fields=fields)
+    return in_shard(planner(inputs.by_track(found) if where.track == "all" else found), where)
+
+
+def planner_for(
+    writing: AudioOutputFlags, *, suffix: str, parts: Sequence[str], fields: Mapping[str, Any], **changed: Any
+) -> "Callable[[Sequence[Input]], list[Job]]":
+    """Return the function that plans outputs as the flags say. The arguments are those of `plan_jobs`.
+
+    `changed` replaces arguments of outputs.plan.
+    """
+    from enhance_cli.audio.formats import extension_for
+    from enhance_cli.batch import outputs
+
+    arguments: dict[str, Any] = {
+        "output": writing.output,
+        "template": writing.name,
+        "existing": writing.existing.value,
+        "extension": extension_for(writing.format),
+        "fields": fields,
+    }
+    arguments |= changed
+    if parts:
+        return partial(outputs.plan_parts, parts=parts, **arguments)
+    return partial(outputs.plan, suffix=suffix, **arguments)
+
+
+def jobs_to_retry(files: Sequence[str] | None, where: FileFlags, writing: OutputFlags, **more: Any) -> "list[Job]":
+    """Return the failed jobs of the report given with --retry-failed. Raises UsageError."""
+    from enhance_cli.batch.reports import failed_jobs
+
+    given = (files, writing.output, writing.name)
+    return failed_jobs(where.retry_failed, writing.existing.value, given=given, **more)
+
+
+def in_shard(jobs: "list[Job]", where: FileFlags) -> "list[Job]":
+    """Return the jobs of the shard asked for, all without one. Raises UsageError."""
+    from enhance_cli.batch import inputs
+
+    shard = flag_values.parse_shard(where.shard)
+    return inputs.shard(jobs, *shard) if shard else jobs
+
+
+def file_options(
+    jobs: "Sequence[Job]",
+    where: AudioFileFlags,
+    writing: AudioOutputFlags,
+    *,
+    command: str,
+    measure: bool,
+    parts: tuple[str, ...] = (),
+    residual: bool = False,
+    extend: bool = False,
+    cutoff: float | None = None,
+    gaps: "Spans | None" = None,
+) -> "FileOptions":
+    """Return how every audio file is read and its results are written.
+
+    `command` marks the results. `extend`: it makes a wider band, above `cutoff` Hz if that is known.
+    `gaps`: times in seconds that it fills.
+    Raises UsageError for a picture of standard output, for a format that none of the outputs can have, and for flags
+    of videos where no output is one.
+    """
+    from enhance_cli.audio.film_formats import refuse_for_film
+    from enhance_cli.audio.formats import is_film, refuse_impossible
+    from enhance_cli.batch.file_options import FileOptions
+    from enhance_cli.batch.safety.atomic import STDOUT
+
+    loudness = flag_values.parse_loudness(writing.loudness)
+    depth = writing.bit_depth.value if writing.bit_depth else None
+    targets = {target for job in jobs if job.action == "run" for target in job.targets}
+    if writing.plot and STDOUT in targets:
+        raise UsageError("--plot: a picture cannot go to standard output", "use --plot with -o FILE")
+    suffixes, refusals = {None if target == STDOUT else PurePath(target.name).suffix for target in targets}, []
+    for suffix in suffixes:
+        try:
+            if is_film(suffix or writing.format):
+                refuse_for_film(str(suffix or writing.format), writing.format, where.start, where.duration)
+            else:
+                refuse_impossible(suffix, writing.format, depth, writing.sample_rate)
+        except UsageError as error:
+            refusals.append(error)
+    if writing.keep_original and suffixes and not any(is_film(suffix or writing.format) for suffix in suffixes):
+        raise UsageError("--keep-original is for videos", "leave it out, or give an output such as film.mkv")
+    if refusals and len(refusals) == len(suffixes):  # else the files that it fits are done, and the others fail
+        raise refusals[0]
+    return FileOptions(
+        start=where.start,
+        duration=where.duration,
+        container=writing.format,
+        bit_depth=depth,
+        sample_rate=writing.sample_rate,
+        loudness=loudness,
+        true_peak=writing.true_peak,
+        plot=writing.plot,
+        measure=measure or writing.page is not None,
+        parts=parts,
+        last_part_absorbs_rounding=residual,
+        track=None if where.track == "all" else where.track,
+        channels=flag_values.parse_channel(where.channel),
+        dither=writing.dither.value,
+        keep_original=writing.keep_original,
+        command=command,
+        extend=extend,
+        cutoff=cutoff,
+        gaps=gaps,
+    )

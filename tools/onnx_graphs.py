@@ -9,7 +9,8 @@ from pathlib import Path
 from enhance_cli.atomic import replace_file
 from enhance_cli.models import registry
 from enhance_cli.models.graphs import packaged
-from enhance_cli.models.graphs.export import SIGNATURES, graph_of
+from enhance_cli.models.graphs.export import graph_of
+from enhance_cli.models.graphs.signatures import SIGNATURES
 from enhance_cli.models.weights import load_network
 
 

@@ -16,14 +16,13 @@ from enhance_cli.models.device import autocast
 from enhance_cli.models.latent_windows import LatentWindows
 from enhance_cli.models.prediction import Prediction
 from enhance_cli.models.spec import Spec
+from enhance_cli.models.streams import STREAMING_NETWORKS
 from enhance_cli.models.vector_repairer import VectorRepairer
 from enhance_cli.models.weights import load_network, unbuildable
 from enhance_cli.models.windowed_denoiser import WindowedDenoiser
 from enhance_cli.models.windowed_extender import WindowedExtender
 from enhance_cli.networks import NETWORKS
 from enhance_cli.processes import PROCESSES
-
-STREAMING_NETWORKS = ("deepfilternet", "dpdfnet", "fastenhancer")
 
 
 class LoadedModel:

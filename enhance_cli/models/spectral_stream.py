@@ -1,15 +1,13 @@
 """Run a network with memory over a stream: spectra in, clean spectra out, frame by frame.
 
 Such a network has `n_fft`, `hop`, `window` and `end` (audio.centered_frames), `delay` (frames by which its output is
-late, compensated here), and `forward(spectra (B, T, F, 2), state) -> (clean spectra, state)`. A stream in blocks of any
+late, compensated here), and `infer(spectra (B, T, F), state) -> (clean spectra, state)`. A stream in blocks of any
 size gives the result of the whole recording, sample for sample: frames are computed in chunks of one fixed size.
 """
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from enhance_cli.audio.centered_frames import Analysis, Synthesis, make_window
 
@@ -25,8 +23,9 @@ class SpectralNetwork(Protocol):
     end: str
     delay: int
 
-    def initial_state(self, batch: int) -> Tensor: ...
-    def __call__(self, spectra: Tensor, state: Tensor) -> tuple[Tensor, Tensor]: ...
+    def initial_state(self, batch: int) -> Any: ...
+    def infer(self, spectra: np.ndarray, state: Any) -> tuple[np.ndarray, Any]:
+        """Return the clean spectra (B, T, F) of complex ones, and the new state."""
 
 
 class SpectralStream:
@@ -68,10 +67,8 @@ class SpectralStream:
 
     def _spectra(self, frames: int) -> np.ndarray:
         """Return the clean spectra (C, T, F) of the next `frames` frames, without those before the signal."""
-        noisy = torch.view_as_real(torch.from_numpy(self._analysis.take(frames)))
-        with torch.inference_mode():
-            clean, self._state = self._network(noisy, self._state)
+        clean, self._state = self._network.infer(self._analysis.take(frames), self._state)
         self._frames += frames
         dropped = min(self._late, frames)
         self._late -= dropped
-        return torch.view_as_complex(clean[:, dropped:].contiguous()).numpy()
+        return clean[:, dropped:]

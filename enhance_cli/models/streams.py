@@ -4,6 +4,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+STREAMING_NETWORKS = ("deepfilternet", "dpdfnet", "fastenhancer")
+
 
 class Stream(Protocol):
     """Clean C channels at the rate of a network, each by itself."""

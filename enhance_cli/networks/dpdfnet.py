@@ -18,6 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from enhance_cli.networks.layers import SpectralMemory
+
 TAPS, AHEAD = 5, 2  # frames that a filter spans, and that it looks ahead
 DECAY = 0.98  # of the running means, per frame
 
@@ -91,7 +93,7 @@ class DualPath(nn.Module):
         return x + over_time.unflatten(1, (batch, positions)).transpose(0, 1), state
 
 
-class DPDFNet(nn.Module):
+class DPDFNet(SpectralMemory):
     """Estimate clean spectra from noisy ones.
 
     Args:

@@ -18,6 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from enhance_cli.networks.layers import SpectralMemory
+
 COMPRESSION = 0.3
 SMALLEST = 1e-5  # magnitude below which a bin is not raised further
 STRIDE, KERNEL = 4, 8  # of the first and the last layer, over bins
@@ -38,7 +40,7 @@ class RNNFormer(nn.Module):
     def forward(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         batch, frames, bands, width = x.shape
         over_time, state = self.rnn(x.transpose(0, 1).reshape(frames, batch * bands, width), state)
-        x = x + self.rnn_fc(over_time).unflatten(1, (batch, bands)).transpose(0, 1)
+        x = x + self.rnn_fc(over_time).reshape(frames, batch, bands, width).transpose(0, 1)
         if self.pe is not None:
             x = x + self.pe
         heads = self.qkv(x).flatten(0, 1).unflatten(2, (self.heads, -1)).transpose(1, 2)
@@ -58,7 +60,7 @@ class DecoderLayer(nn.Module):
         return F.silu(self.filter(F.silu(self.mix(torch.cat([h, skip], dim=1)))))
 
 
-class FastEnhancer(nn.Module):
+class FastEnhancer(SpectralMemory):
     """Estimate clean spectra from noisy ones.
 
     Args:
@@ -127,7 +129,8 @@ class FastEnhancer(nn.Module):
         skips = [F.silu(self.enc_pre(x.flatten(0, 1).transpose(1, 2)))]
         for layer in self.encoder:
             skips.append(F.silu(layer(skips[-1])))
-        h = self.narrow(self.to_bands(skips[-1])).unflatten(0, (batch, frames)).transpose(2, 3)
+        h = self.narrow(self.to_bands(skips[-1]))
+        h = h.reshape(batch, frames, *h.shape[1:]).transpose(2, 3)
         states = []
         for block, before in zip(self.blocks, state):
             h, after = block(h, before)
@@ -136,4 +139,4 @@ class FastEnhancer(nn.Module):
         for layer in self.decoder:
             h = layer(h, skips.pop())
         h = F.silu(self.last_mix(torch.cat([h, skips.pop()], dim=1)))
-        return self.dec_post(h).transpose(1, 2).unflatten(0, (batch, frames)), torch.stack(states)
+        return self.dec_post(h).transpose(1, 2).reshape(x.shape), torch.stack(states)

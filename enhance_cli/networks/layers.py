@@ -4,8 +4,9 @@ Batch normalization is fixed at inference, so a block depends on `receptive_fiel
 normalizations can be folded into the convolutions before them.
 """
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -48,6 +49,16 @@ class TemporalBlock(nn.Module):
         nn.init.zeros_(self.norm2.weight)
 
     forward = ResidualBlock.forward
+
+
+class SpectralMemory(nn.Module):
+    """Map spectra to clean ones with a state, by `forward(spectra (B, T, F, 2), state)`."""
+
+    @torch.inference_mode()
+    def infer(self, spectra: np.ndarray, state: Any) -> tuple[np.ndarray, Any]:
+        """Return the clean spectra (B, T, F), complex64, and the new state, as `forward`."""
+        clean, state = self(torch.view_as_real(torch.from_numpy(spectra)), state)
+        return torch.view_as_complex(clean.contiguous()).numpy(), state
 
 
 def fold_normalizations(network: Network) -> Network:

@@ -78,9 +78,12 @@ def upsample(h: Tensor) -> Tensor:
     """Return h (B, C, F, T) as (B, C, 2F, 2T), filtered by [1, 3, 3, 1]: bilinear with zeros outside of the picture."""
     with torch.autocast(h.device.type, enabled=False):  # which would make it fp32
         h = F.interpolate(h, scale_factor=2, mode="bilinear", align_corners=False)
-    for edge in (h[:, :, 0], h[:, :, -1], h[..., 0], h[..., -1]):
-        edge.mul_(0.75)
-    return h
+    return h.mul_(_edges(h, 2)[:, None]).mul_(_edges(h, 3))
+
+
+def _edges(h: Tensor, axis: int) -> Tensor:
+    """Return the factors of the positions of an axis: 1, and .75 at both ends. Assignments to slices could not be exported."""
+    return F.pad(h.new_ones(h.shape[axis] - 2), (1, 1), value=0.75)
 
 
 class ResBlock(nn.Module):
@@ -194,7 +197,7 @@ class NCSNpp(nn.Module):
         if divide not in (None, "before", "after") or (divide and discriminative):
             raise ValueError(f"the output cannot be divided by t: {divide!r}")
         pyramid = input_channels or (2 if discriminative else 4)
-        self.levels, self.blocks = len(ch_mult), num_res_blocks
+        self.levels, self.blocks, self.bins = len(ch_mult), num_res_blocks, image_size
         self.attends = [(image_size >> level) in attn_resolutions for level in range(self.levels)]
         self.input_skip, self.output_skip = progressive_input == "input_skip", progressive == "output_skip"
         self.discriminative, self.divide, self.centered = discriminative, divide, centered

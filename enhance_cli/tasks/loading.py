@@ -72,7 +72,8 @@ def load_denoiser_model(
     from enhance_cli.models.device import pick_device, pick_precision
 
     chosen = pick_device(device)  # says so if torch is missing
-    from enhance_cli.models.load import STREAMING_NETWORKS, load_file
+    from enhance_cli.models.load import load_file
+    from enhance_cli.models.streams import STREAMING_NETWORKS
 
     precision = pick_precision(precision, chosen)
     if spec.network in STREAMING_NETWORKS:  # a few frames at a time, where a GPU would mostly wait

@@ -43,7 +43,9 @@ class GraphDenoiserModel:
             windows.require(["x", "y", "t"], ["estimate"])
         self.process = PROCESSES[spec.process](**spec.process_args) if spec.process else None
         self.frontend = None if spec.frontend is None else NumpyFrontend(**spec.frontend)
-        self.stream_network = None if stream is None else GraphFrames(stream)
+        self.stream_network: GraphFrames | GraphSpectra | None = None
+        if stream is not None:
+            self.stream_network = GraphSpectra(stream) if "n_fft" in stream.facts else GraphFrames(stream)
 
     def windowed(self, **settings: Any) -> "GraphDenoiser":
         """Return the model over windows of waveforms, with the settings of GraphDenoiser."""
@@ -58,6 +60,32 @@ class GraphDenoiserModel:
 def is_light(graph: Graph | None) -> bool:
     """Tell whether a network is so small that windows run side by side, one thread each."""
     return graph is None or graph.facts["parameters"] <= MAX_PARAMETERS_FOR_PARALLEL_WINDOWS
+
+
+class GraphSpectra:
+    """Run a network that maps spectra to spectra with a state, over consecutive frames (models.spectral_stream)."""
+
+    def __init__(self, graph: Graph):
+        """Take the graph, whose facts say how its spectra are made. Raises ModelError if it is another one."""
+        facts = graph.facts
+        graph.require(["spectra", *(f"state.{name}" for name in facts["state"])], ["clean"])
+        self.n_fft, self.hop, self.window = facts["n_fft"], facts["hop"], facts["window"]
+        self.end, self.delay, self._graph = facts["end"], facts["delay"], graph
+        self._names = [f"state.{name}" for name in facts["state"]]
+
+    def initial_state(self, batch: int) -> State:
+        """Return the state before the first frame."""
+        state = {}
+        for name, (shape, axis, values) in self._graph.facts["state"].items():
+            one = np.zeros(shape, np.float32) if values is None else np.array(values, np.float32).reshape(shape)
+            state[f"state.{name}"] = np.concatenate([one] * batch, axis=axis)
+        return state
+
+    def infer(self, spectra: np.ndarray, state: State) -> tuple[np.ndarray, State]:
+        """Return the clean spectra (B, T, F), complex64, and the new state for the next T frames."""
+        parts = np.ascontiguousarray(spectra, np.complex64)[..., None].view(np.float32)
+        clean, *new = self._graph.run(["clean", *(f"new_{name}" for name in self._names)], {"spectra": parts, **state})
+        return np.ascontiguousarray(clean).view(np.complex64)[..., 0], dict(zip(self._names, new))
 
 
 class GraphFrames:

@@ -25,8 +25,9 @@ from enhance_cli.atomic import replace_file
 from enhance_cli.audio.stft_numpy import NumpyFrontend
 from enhance_cli.errors import ModelError, UsageError
 from enhance_cli.models import registry
-from enhance_cli.models.graphs.export import Signature, graph_of, import_onnx, signature_of
+from enhance_cli.models.graphs.export import graph_of, import_onnx
 from enhance_cli.models.graphs.graph import FACTS_KEY, Graph
+from enhance_cli.models.graphs.signatures import Signature, signature_of
 from enhance_cli.models.spec import Spec
 from enhance_cli.models.weights import load_network
 from enhance_cli.processes import PROCESSES
@@ -112,7 +113,8 @@ def _beside(graph: "ModelProto", other: "ModelProto") -> "ModelProto":
 def _difference(graph: Graph, signature: Signature) -> float:
     """Return the largest difference between the graph and torch, for other sizes than those it was made with."""
     examples = [
-        _part(example, axes) for example, axes in zip(signature.examples, signature.inputs.values(), strict=True)
+        _part(example, axes, signature.multiple)
+        for example, axes in zip(signature.examples, signature.inputs.values(), strict=True)
     ]
     with torch.inference_mode():
         wanted = signature.module(*examples)
@@ -122,9 +124,10 @@ def _difference(graph: Graph, signature: Signature) -> float:
     return float(max(np.abs(a - b.numpy()).max() for a, b in zip(found, wanted)))
 
 
-def _part(example: torch.Tensor, axes: dict[int, str]) -> torch.Tensor:
-    """Return one item of the batch, with two thirds of the frames."""
+def _part(example: torch.Tensor, axes: dict[int, str], multiple: int) -> torch.Tensor:
+    """Return one item of the batch of two, with two thirds of the frames, a multiple of `multiple`."""
     for axis, name in axes.items():
-        size = 1 if name == "batch" else example.shape[axis] * 2 // 3
+        half = name != "frames"
+        size = example.shape[axis] // 2 if half else example.shape[axis] * 2 // 3 // multiple * multiple
         example = example.narrow(axis, 0, size)
     return example.contiguous()

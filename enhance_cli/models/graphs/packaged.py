@@ -14,9 +14,10 @@ from enhance_cli.models.graphs.graph import Graph, read_weights
 from enhance_cli.models.graphs.speakers import SPEAKER_PREDICTION, GraphExtractor, GraphRepairModel
 from enhance_cli.models.graphs.stems import GraphStemModel
 from enhance_cli.models.spec import Spec, check_sha256, read_spec
+from enhance_cli.models.streams import STREAMING_NETWORKS
 
-STREAMING_NETWORK = "deepfilternet"
 SAMPLER = "bridge_ode"  # draws no noise
+PLAIN = {"kind": "data", "input_scaling": "1", "output_scaling": "1", "skip": "0", "out": "1", "time": "t"}
 
 
 def folder() -> Path:
@@ -44,7 +45,7 @@ def sampling_obstacle(spec: Spec, sampler: str | None, guide: str | None) -> str
         return f"{spec.name} takes a guide"
     if spec.process and spec.choose(None, sampler)[1] != SAMPLER:
         return f"the sampler {spec.choose(None, sampler)[1]} draws noise"
-    if spec.process and spec.prediction != {"kind": "data"}:
+    if spec.process and any(spec.prediction.get(name, value) != value for name, value in PLAIN.items()):
         return f"{spec.name} does not predict the clean signal itself"
     return None
 
@@ -58,7 +59,7 @@ def load_denoiser_graphs(entry: registry.Entry, threads: int | None = None) -> G
     graph = open_graph(spec, entry, threads)
     if entry.path.suffix == ".onnx" and spec.first_stage:
         return GraphDenoiserModel(spec, graph, graph)
-    if spec.network == STREAMING_NETWORK:
+    if spec.network in STREAMING_NETWORKS:
         return GraphDenoiserModel(spec, None, graph)
     if not spec.first_stage:
         return GraphDenoiserModel(spec, graph, None)

@@ -7,7 +7,7 @@ import re
 import struct
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ import soundfile
 from enhance_cli.audio import channels, mpeg
 from enhance_cli.audio.chunks import read_payload, walk
 from enhance_cli.audio.info import LOSSY, AudioInfo, depth
+from enhance_cli.audio.library_messages import caught_messages
 from enhance_cli.audio.sections import Section, Window
 from enhance_cli.errors import AudioError
 
@@ -42,7 +43,8 @@ def open_native(path: Path, section: Section) -> tuple[AudioInfo, Decode]:
     Raises SoundFileError for formats it does not read, and CountError, one of these, where it does not find all
     samples.
     """
-    opened = _opener(path, section)
+    said: list[str] = []
+    opened = _opener(path, section, said)
     with opened() as sound:
         frames = sound.frames if sound.frames < _UNKNOWN else None
         if frames == 0:  # a recorder that was cut off never filled the length in; FFmpeg can read those
@@ -63,7 +65,9 @@ def open_native(path: Path, section: Section) -> tuple[AudioInfo, Decode]:
     size = section.end - section.start
     bitrate = int(size * 8 * rate / frames) if subtype in LOSSY and frames else None
     described = _speakers(path, section, container, subtype, count)
-    info = AudioInfo(path, container, subtype, rate, count, frames, "libsndfile", bitrate, **described)
+    info = AudioInfo(
+        path, container, subtype, rate, count, frames, "libsndfile", bitrate, notes=tuple(map(_told, said)), **described
+    )
     if section.raw:
         info = _as_in_header(path, section, info)
 
@@ -100,12 +104,31 @@ def fail_truncated(path: Path, held: int, promised: int, unit: str) -> None:
 _RAW_CONTAINER = "RAW"
 
 
-def _opener(path: Path, section: Section) -> Callable[[], contextmanager]:
+def _told(line: str) -> str:
+    """Return a note of a line that libmpg123 has printed, without the place in its source."""
+    return "libmpg123 says of it: " + re.sub(r"^\[[^]]*\]\s*", "", line)
+
+
+def _opener(path: Path, section: Section, said: list[str]) -> Callable[[], contextmanager]:
     """Return a function that opens a section for libsndfile, and closes it when the context ends.
+
+    `said` gets the lines that its decoder of MP3 prints.
 
     libsndfile sees no name: it would take any text called .au or .vox for raw audio. That also keeps names working that are
     not UTF-8.
     """
+
+    with open(path, "rb") as beginning:
+        beginning.seek(section.start)
+        is_mp3 = beginning.read(2) in (
+            b"ID",
+            b"\xff\xfb",
+            b"\xff\xfa",
+            b"\xff\xf3",
+            b"\xff\xf2",
+            b"\xff\xe3",
+            b"\xff\xe2",
+        )
 
     @contextmanager
     def opened() -> Iterator[soundfile.SoundFile]:
@@ -122,7 +145,9 @@ def _opener(path: Path, section: Section) -> Callable[[], contextmanager]:
             whole = section.start == 0 and section.end == os.fstat(descriptor).st_size
             # A number means nothing to another C library.
             source = descriptor if whole and sys.platform != "win32" else Window(file, section.start, section.end)
-            with _SoundFile(source, closefd=False) as sound:
+            with caught_messages(said) if is_mp3 else nullcontext():
+                sound = _SoundFile(source, closefd=False)
+            with sound:
                 yield sound
 
     return opened

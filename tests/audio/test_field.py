@@ -3,6 +3,7 @@
 The process changes nothing, so whatever is lost or altered is a fault of reading or writing.
 """
 
+import shutil
 import struct
 from pathlib import Path, PurePath
 
@@ -128,3 +129,30 @@ def test_sound_that_starts_late_lies_under_its_picture(enhance):
 def test_id3_in_front_of_a_flac_does_not_truncate_it(enhance):
     _, target = enhance("id3_in_front.flac")
     assert soundfile.info(target).frames == 44100
+
+
+def test_speech_behind_a_slate_is_cleaned_as_it_is_alone():
+    """The clap is 50 dB above the speech, by which its level must not be judged."""
+    from enhance_cli.models import registry
+    from enhance_cli.models.graphs.packaged import load_denoiser_graphs
+    from enhance_cli.tasks.denoise import run
+
+    audio, file = read(FIELD / "slate_then_quiet_speech.flac")
+    model, second = load_denoiser_graphs(registry.find("denoise-s", "denoise"), 1), file.info.rate
+    behind = run(audio, file.info.rate, model)[:, second:]
+    alone = run(audio[:, second:], file.info.rate, model)
+    pieces = [np.square(x[:, : 4 * second]).reshape(20, -1).mean(axis=1) for x in (behind, alone)]
+    loud = pieces[1] > pieces[1].max() / 100
+    assert np.abs(10 * np.log10(pieces[0] / pieces[1]))[loud].max() < 2
+    assert 10 * np.log10(np.square(alone - behind).sum() / np.square(alone).sum()) < -10
+
+
+def test_speech_above_full_scale_is_packed_for_training_without_clipping(tmp_path):
+    from enhance_cli.data.corpus import Source, load
+
+    (tmp_path / "speech").mkdir()
+    shutil.copy(FIELD / "speech_float_plus18dBFS.wav", tmp_path / "speech")
+    audio, file = read(FIELD / "speech_float_plus18dBFS.wav")
+    packed = load([Source("speech")], tmp_path, file.info.rate, tmp_path / "cache", whole=True)
+    samples = np.concatenate([packed.audio[c.start : c.start + c.length] for c in packed.train]).astype(np.float64)
+    assert np.corrcoef(samples, audio[0, : samples.size])[0, 1] > 0.99999 and np.abs(samples).max() < 32767

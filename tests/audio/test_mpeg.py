@@ -1,12 +1,17 @@
 """MP3 files that do not state their length, as dictaphones write them: all of it is read, or it is said why not."""
 
 import io
+import os
+import struct
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import soundfile
 
 from enhance_cli.audio import mpeg
+from enhance_cli.audio.library_messages import caught_messages
 from enhance_cli.audio.read import open_audio
 
 RATE, SECONDS, FRAME = 44100, 6, 1152
@@ -36,3 +41,27 @@ def test_a_file_that_does_not_state_its_length_is_read_to_its_end(mode, tmp_path
     assert abs(audio.size - held) <= 2 * FRAME
     assert audio[RATE : 2 * RATE].std() == pytest.approx(0.3 / 2**0.5, rel=0.1)
     assert audio[-RATE:].std() == pytest.approx(0.3 / 3**0.5, rel=0.2)
+
+
+def test_what_the_decoder_prints_is_told_with_the_name_of_the_file_and_once(tmp_path):
+    """libmpg123 prints on standard error where a header counts other bytes than there are."""
+    path = tmp_path / "a.mp3"
+    soundfile.write(path, np.zeros(RATE), RATE, format="MP3", bitrate_mode="CONSTANT")
+    raw = bytearray(path.read_bytes())
+    at = max(raw.find(b"Info"), raw.find(b"Xing"))
+    struct.pack_into(">I", raw, at + 12, 2 * struct.unpack_from(">I", raw, at + 12)[0])
+    path.write_bytes(raw)
+    code = (
+        "import sys\nfrom enhance_cli.audio.read import open_audio\n"
+        "with open_audio(sys.argv[1]) as audio: print(sum(b.shape[1] for b in audio.blocks()), audio.notes)"
+    )
+    run = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, check=True)
+    assert run.stdout.startswith(str(RATE)) and run.stdout.count("libmpg123 says of it: Warning: Xing stream size") == 1
+    assert not run.stderr
+
+
+def test_lines_of_others_are_passed_on_meanwhile(capfd):
+    lines = []
+    with caught_messages(lines):
+        os.write(2, b"Warning: Xing stream size off\nWarning: Xing stream size off\nsaid by another thread\n")
+    assert lines == ["Warning: Xing stream size off"] and capfd.readouterr().err == "said by another thread\n"

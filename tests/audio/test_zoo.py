@@ -109,7 +109,8 @@ def test_every_tone_stands_at_its_own_loudspeaker_or_the_loss_is_told(row, name,
     with open_audio(target) as audio:
         found = audio.info.layout
     if name not in row.layouts:
-        assert found is None and "does not name the loudspeakers" in " ".join(notes)
+        assert "does not name the loudspeakers" in " ".join(notes)
+        assert found is None or channels.permutation(layout, found) is None  # Xiph's codecs always mean some
         return
     assert not [note for note in notes if "loudspeaker" in note]
     assert found is not None and channels.permutation(layout, found) is not None

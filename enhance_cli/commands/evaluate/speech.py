@@ -5,6 +5,7 @@ at the rate of the clean file, the others at 16 kHz, where PESQ and DNSMOS are d
 mean over the same files, and over those of them that have a high band for its scores.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path, PurePath
 
@@ -77,6 +78,7 @@ def evaluate_speech(
     elif rows:
         _print_table(rows, seconds, sum(any(name in scores for name in HIGH_BAND) for scores in systems[0].scores))
     _hint_at_delays(systems)
+    _hint_at_infinite(systems)
     return failed or missing_any
 
 
@@ -134,10 +136,25 @@ def _rows(systems: list[System], seconds: float, has_noisy: bool) -> list[dict]:
 
 
 def _means(scores: list[dict[str, float]]) -> dict[str, float]:
-    """Return the mean of every measure over the files that have it, in the order of the file that has most."""
+    """Return the mean of every measure over the files that have it, in the order of the file that has most.
+
+    Infinite values, of files that are those of the reference or have nothing of it, count only where all are.
+    """
     names = [name for name in max(scores, key=len) if name != DELAY]
     found = {name: [one[name] for one in scores if name in one] for name in names}
+    found = {name: [value for value in values if math.isfinite(value)] or values for name, values in found.items()}
     return {name: sum(values) / len(values) for name, values in found.items()}
+
+
+def _hint_at_infinite(systems: list[System]) -> None:
+    """Name on stderr the systems some of whose scores are infinite."""
+    for system in systems:
+        count = sum(any(math.isinf(value) for value in scores.values()) for scores in system.scores)
+        if 0 < count < len(system.scores):
+            said = f"{count} of {counted(len(system.scores), 'file')}"
+            say(
+                f"{system.name}: {said} equal to the reference, or without any of it, which means leave out as infinite"
+            )
 
 
 def _hint_at_delays(systems: list[System]) -> None:

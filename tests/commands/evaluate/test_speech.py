@@ -240,3 +240,13 @@ def test_two_files_that_differ_in_their_extension_only_are_refused(estimates):
     shutil.copy(CLEAN / "p232_263.flac", estimates)
     with pytest.raises(UsageError, match="keep one of them"):
         run(CLEAN, estimates)
+
+
+def test_one_pair_of_equal_files_does_not_make_the_mean_infinite(tmp_path):
+    shutil.copytree(NOISY, tmp_path / "cleaned")
+    shutil.copy(CLEAN / "p232_263.flac", tmp_path / "cleaned")
+    result = run(CLEAN, tmp_path / "cleaned", "--metrics", "si_sdr", "--json")
+    *files, mean = lines(result)
+    assert "1 of 4 files equal to the reference" in result.stderr
+    finite = [line["si_sdr"] for line in files if line["file"] != "p232_263"]
+    assert mean["mean"]["si_sdr"] == pytest.approx(np.mean(finite), abs=1e-3)

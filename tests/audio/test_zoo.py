@@ -73,8 +73,13 @@ def extensible(path, samples, mask, subtype="PCM_16"):
     return path
 
 
-@pytest.mark.parametrize("row", ROWS)
-@pytest.mark.parametrize("subtype", DEPTHS)
+DEPTH_CASES = [pytest.param(row, depth, id=f"{row.suffix[1:]} {depth}") for row in TABLE for depth in DEPTHS
+               if row.depths or depth in ("PCM_24", "FLOAT")]  # fmt: skip
+LAYOUT_CASES = [pytest.param(row, name, id=f"{row.suffix[1:]} {name}") for row in TABLE for name in LAYOUTS
+                if row.layouts or name == "5.1"]  # fmt: skip
+
+
+@pytest.mark.parametrize("row, subtype", DEPTH_CASES)
 def test_depths_are_kept_bit_by_bit_or_the_loss_is_told(row, subtype, tmp_path):
     """Stereo of the full range. A lossy codec keeps length, timing and level of a tone."""
     source, target = tmp_path / "a.wav", tmp_path / f"b{row.suffix}"
@@ -95,8 +100,7 @@ def test_depths_are_kept_bit_by_bit_or_the_loss_is_told(row, subtype, tmp_path):
     assert exact if subtype in row.depths else "are not kept" in " ".join(notes) or subtype == "FLOAT"
 
 
-@pytest.mark.parametrize("row", ROWS)
-@pytest.mark.parametrize("name", LAYOUTS)
+@pytest.mark.parametrize("row, name", LAYOUT_CASES)
 def test_every_tone_stands_at_its_own_loudspeaker_or_the_loss_is_told(row, name, tmp_path):
     layout = tuple(LAYOUTS[name].split())
     source = extensible(tmp_path / "a.wav", tones(layout), channels.to_mask(layout))
@@ -117,8 +121,9 @@ def test_every_tone_stands_at_its_own_loudspeaker_or_the_loss_is_told(row, name,
     stream = probe(target)[0] if FFMPEG else {}
     if "channel_layout" in stream and " " not in stream["channel_layout"]:  # FFmpeg's names in its own order
         found = tuple(speaker.name for speaker in named(stream["channel_layout"]).channels)
-    spectra = np.abs(np.fft.rfft(heard(target) * np.hanning(heard(target).shape[1])))
-    peaks = dict(zip(found, spectra.argmax(axis=1) * RATE / heard(target).shape[1]))
+    after = heard(target)
+    spectra = np.abs(np.fft.rfft(after * np.hanning(after.shape[1])))
+    peaks = dict(zip(found, spectra.argmax(axis=1) * RATE / after.shape[1]))
     wanted = dict(zip(layout, np.abs(np.fft.rfft(tones(layout))).argmax(axis=1) / 0.6))
     for speaker, pitch in wanted.items():
         assert abs(peaks.get(speaker, peaks.get(TWINS.get(speaker, ""), 0)) - pitch) < 12, speaker

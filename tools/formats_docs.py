@@ -32,7 +32,8 @@ FOOT = """
 `enhance denoise film.mkv` writes film_denoised.mkv, in which one sound track is new. Pictures, subtitles, attachments,
 data and the other sound tracks are copied packet by packet, with their time stamps, languages, titles, flags, rotation
 and HDR data, and so are chapters and tags. The new track has the codec, bit rate, language, title and flags of the old
-one and begins at the same instant: Matroska and WebM count milliseconds, MP4 and MOV samples.
+one and begins at the same instant: Matroska and WebM count milliseconds, MP4 and MOV samples. The delay of
+an encoder (21 ms in AAC) stands in the header of Matroska (CodecDelay), and the first packet so much in front.
 
 | container | codecs of the new track that stay | instead of others: lossless, lossy |
 |---|---|---|

@@ -31,6 +31,7 @@ from enhance_cli.audio.film_subtitles import Subtitles, can_be_converted
 from enhance_cli.audio.time_stamps import origin
 
 BUFFER = 1 << 20  # bytes read at once
+HIDDEN = 0.1  # seconds of pictures before the begin that are told
 _FAMILIES = {"mov": ("mp4", "mov"), "matroska": ("matroska", "webm"), "avi": ("avi",)}  # demuxer: muxers of its streams
 _NAMES = {"matroska": "Matroska", "webm": "WebM", "mp4": "MP4", "mov": "MOV", "avi": "AVI"}
 _OF_THE_FILE = ("major_brand", "minor_version", "compatible_brands", "encoder", "duration")
@@ -82,11 +83,24 @@ def _check(request: dict) -> dict:
             film = Film(source, output, {**request, "tags": tags, "data": data})
             try:
                 output.start_encoding()
-                return {"notes": film.notes, "tags": tags, "data": data}
+                return {"notes": [*film.notes, *_hidden(source, request["muxer"])], "tags": tags, "data": data}
             except (av.FFmpegError, ValueError) as error:
                 refused = error
     reason = getattr(refused, "log", None) or refused
     raise Unable(f"{_NAMES[request['muxer']]} does not hold this film ({reason})")
+
+
+def _hidden(source: Any, muxer: str) -> list[str]:
+    """Return a note if pictures at the begin, which the edit list of an MP4 or MOV hides, are shown in another container."""
+    if muxer in ("mp4", "mov") or not source.streams.video:
+        return []
+    first = next((packet for packet in source.demux(source.streams.video[0]) if packet.pts is not None), None)
+    early = -float(first.pts * first.time_base) if first is not None and first.time_base else 0.0
+    if early < HIDDEN:
+        return []
+    return [
+        f"{_NAMES[muxer]} shows the first {early:.2f} s of pictures too, which this film hides: the rest comes later"
+    ]
 
 
 def _write(request: dict, pipe: BinaryIO) -> dict:

@@ -584,6 +584,19 @@ def test_six_channels_stay_at_their_loudspeakers(tmp_path, codec, name):
     assert found == [pitches, pitches]
 
 
+def test_pictures_that_an_edit_list_hides_stay_hidden_or_are_told(tmp_path):
+    films.simple(tmp_path / "whole.mp4", "aac")
+    films.ffmpeg("-ss", 0.6, "-i", tmp_path / "whole.mp4", "-c", "copy", tmp_path / "a.mp4")
+    assert clean(tmp_path / "a.mp4", tmp_path / "b.mp4")["notes"] == []
+    fields = clean(tmp_path / "a.mp4", tmp_path / "b.mkv")
+    assert fields["notes"] == [
+        "Matroska shows the first 0.60 s of pictures too, which this film hides: the rest comes later"
+    ]
+    for target in ("b.mp4", "b.mkv"):
+        path = tmp_path / target
+        assert np.allclose(films.sound_clicks(path), films.flashes(path), atol=0.022)  # the source is 21 ms out of step
+
+
 @pytest.mark.parametrize("name", ["a.mov", "a.mp4"])
 def test_names_of_tracks_stay_and_are_told(tmp_path, name):
     films.ffmpeg(

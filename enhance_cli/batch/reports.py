@@ -9,7 +9,7 @@ import os
 import re
 import statistics
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path, PurePath
@@ -235,7 +235,7 @@ def failed_jobs(
     return check(jobs, [Input(job.source, job.relative) for job in jobs], existing)
 
 
-def other_settings(path: Path, base: dict[str, Any]) -> list[str]:
+def other_settings(path: Path, base: Mapping[str, Any]) -> list[str]:
     """Return the settings of the failed records that differ from `base`: "steps 4", ..."""
     failed = [r for r in read([path]).records if r["status"] == "failed"]
     said = {(name, json.dumps(r[name])) for r in failed for name in SETTINGS if name in r and name in base}

@@ -56,7 +56,7 @@ def enhance_embedding(
     _refuse_other_files(writing.output, writing.format)
     entry = registry.find(model, "enhance-embedding")
     if where.retry_failed:
-        jobs, into_one_file = jobs_to_retry(files, where, writing, writable=SUFFIXES), False
+        jobs, into_one_file = jobs_to_retry(where.retry_failed, files, writing, writable=SUFFIXES), False
     else:
         jobs, into_one_file = _plan(files or [], where, writing, entry.name)
     refuse_lost_archives(jobs, writing.existing.value)

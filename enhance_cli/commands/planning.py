@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from enhance_cli import flag_values
@@ -33,7 +33,7 @@ def plan_jobs(
     from enhance_cli.batch import inputs
 
     if where.retry_failed:
-        return in_shard(jobs_to_retry(files, where, writing, parts=parts), where)
+        return in_shard(jobs_to_retry(where.retry_failed, files, writing, parts=parts), where)
     found = inputs.expand(
         files or [], recursive=where.recursive, searched=inputs.SOUND_SUFFIXES, noun="audio files or videos"
     )
@@ -64,12 +64,12 @@ def planner_for(
     return partial(outputs.plan, suffix=suffix, **arguments)
 
 
-def jobs_to_retry(files: Sequence[str] | None, where: FileFlags, writing: OutputFlags, **more: Any) -> "list[Job]":
-    """Return the failed jobs of the report given with --retry-failed. Raises UsageError."""
+def jobs_to_retry(report: Path, files: Sequence[str] | None, writing: OutputFlags, **more: Any) -> "list[Job]":
+    """Return the failed jobs of the `report` given with --retry-failed. Raises UsageError."""
     from enhance_cli.batch.reports import failed_jobs
 
     given = (files, writing.output, writing.name)
-    return failed_jobs(where.retry_failed, writing.existing.value, given=given, **more)
+    return failed_jobs(report, writing.existing.value, given=given, **more)
 
 
 def in_shard(jobs: "list[Job]", where: FileFlags) -> "list[Job]":

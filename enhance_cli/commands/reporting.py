@@ -95,7 +95,13 @@ def report_run(
         Progress(total, display, skips=skips) as progress,
         Reporter(progress, **talk) as reporter,
     ):
-        on_record = lambda record: (on_ended(record), report.write(record), add(record), reporter.show(record))
+
+        def on_record(record: "Record") -> None:
+            on_ended(record)
+            report.write(record)
+            add(record)
+            reporter.show(record)
+
         summary = run(Listener(on_record, reporter.announce, progress.move))
     if not running.quiet and (total is None or total > 1 or summary.interrupted):
         counts = f"{summary.done} done, {summary.skipped} skipped, {summary.failed} failed"

@@ -32,7 +32,7 @@ def run_batch(
     describe: Callable[[Mapping[str, Any]], str],
     running: Running,
     *,
-    retry_failed: os.PathLike | None = None,
+    retry_failed: Path | None = None,
     into_one_file: bool = False,
     writing: AudioOutputFlags = AudioOutputFlags(),
     preview: "Callable[[Job], str] | None" = None,
@@ -87,7 +87,7 @@ def _refuse_misuse(jobs: "list[Job]", running: Running) -> None:
         raise UsageError(f"{running.report}: there is no folder for this report", "make it, or choose another --report")
 
 
-def _say_what_is_retried(jobs: "list[Job]", report: os.PathLike, facts: Mapping[str, Any]) -> None:
+def _say_what_is_retried(jobs: "list[Job]", report: Path, facts: Mapping[str, Any]) -> None:
     """Tell if there is nothing to retry, and the settings of the failed files that this run does not have."""
     from enhance_cli.batch.reports import other_settings
 
@@ -166,7 +166,8 @@ def _list_jobs(jobs: "list[Job]", quiet: bool, preview: "Callable[[Job], str] | 
     from enhance_cli.batch.outcome import explain
     from enhance_cli.batch.storage import Listings
 
-    there, targets, missing = Listings(), {}, 0
+    there, missing = Listings(), 0
+    targets: dict[str, None] = {}  # each once, in order
     for job in jobs:
         if job.action == "skip":
             if not quiet:

@@ -36,9 +36,10 @@ class Backend(Protocol):
     all jobs have ended, or after Ctrl-C, with nothing unfinished left behind.
     """
 
-    facts: Mapping[str, Any]
-    where: str
-
+    @property
+    def facts(self) -> Mapping[str, Any]: ...
+    @property
+    def where(self) -> str: ...
     def run(self, jobs: Sequence[Job], listener: Listener) -> Summary: ...
 
 

@@ -23,13 +23,22 @@ NOISY = HERE.parent / "audio_files" / "noisy_speech_48k.flac"
 RUNTIMES = ("onnx", "torch")
 
 
+def environment() -> dict[str, str]:
+    """Return variables for one thread and compiled modules, as an installation has them."""
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return kept | {
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPYCACHEPREFIX": os.path.join(tempfile.gettempdir(), "enhance-bytecode"),
+    }
+
+
 def measure(*words: object) -> dict[str, float]:
     """Return seconds, cpu_seconds and megabytes of one process of `enhance denoise`, on one thread."""
     command = [sys.executable, "-m", "enhance_cli", "denoise", *map(str, words), "--existing", "overwrite", "--quiet"]
     command += ["--device", "cpu", "--threads", "1"]
     done = subprocess.run(
         [sys.executable, "-S", str(HERE / "whole_process.py"), *command],
-        env=os.environ | {"OMP_NUM_THREADS": "1"}, check=True, capture_output=True, text=True,
+        env=environment(), check=True, capture_output=True, text=True,
     )  # fmt: skip
     return json.loads(done.stdout)
 

@@ -36,6 +36,8 @@ def test_known_samples_stay_to_the_bit_and_gaps_are_continued(tones):
         inside[round(begin * RATE) : round(end * RATE)] = True
     broken[:, inside] = 0.123  # whatever lies in a gap must not count
     made = run(broken, RATE, GAPS)
+    broken[:, inside] = -0.05
+    assert np.array_equal(run(broken, RATE, GAPS), made)
     assert made.dtype == tones.dtype and np.array_equal(made[:, ~inside], tones[:, ~inside])
     for begin, end in ((8000, 8800), (8960, 9120)):
         error = np.square(made - tones)[:, begin:end].mean()
@@ -67,6 +69,15 @@ def test_a_gap_of_hours_takes_no_more_memory_than_its_pieces(tones):
         done += block.shape[1]
         sizes.append(seen - done)
     assert done == 3610 * RATE and max(sizes) < 5 * RATE
+
+
+def test_a_filling_is_no_louder_than_the_recording():
+    """The crest of this wave lies in the gap. Were it restored, a gain might change all known samples."""
+    t = np.arange(-480, 480) / RATE
+    wave = (0.5 + 0.5 * np.cos(2 * np.pi * 16 * t))[None]
+    wave[:, 400:560] = 0
+    made = run(wave, RATE, [(0.025, 0.035)])
+    assert np.abs(made[:, 400:560]).max() > 0.99 * np.abs(wave).max() and np.abs(made).max() == np.abs(wave).max()
 
 
 def test_found_dropouts_are_filled_channel_by_channel(tones):

@@ -22,7 +22,8 @@ class Record:
 
     None means "not known" or "not defined", as the loudness of silence. `relative`: input path below the folder that
     was named. `folder`: working folder of the run, from which relative paths start. `track`: sound track that was taken
-    of several. `new_track`: number of the new sound track in a video. `start`: where reading began in the input.
+    of several. `revision`: SHA-256 of the model. `first_stage`: name and SHA-256 of the model that it refines the estimate of.
+    `new_track`: number of the new sound track in a video. `start`: where reading began in the input.
     `channel`: the one that was taken, or mix. `ended`: date and time (ISO 8601, UTC). `gain`: factor applied to the
     whole file after the model, with the reasons in `notes`. `cutoff_before`, `cutoff_after`: frequency in Hz that the
     band ends at. `made_level`: level in dBFS of the band that was made above. `gaps`: those that were filled, with `start` and
@@ -51,6 +52,7 @@ class Record:
     channels: int | None = None
     model: str | None = None
     revision: str | None = None
+    first_stage: str | None = None
     sampler: str | None = None
     sampler_args: dict[str, float] = field(default_factory=dict)
     steps: int | None = None

@@ -37,13 +37,18 @@ def load_denoiser(
     runtime: str = "auto",
 ) -> tuple[Denoiser, dict[str, Any]]:
     """Return the Denoiser of the model `entry`."""
+    from enhance_cli.models import registry
     from enhance_cli.tasks.denoise import Denoiser
 
     model = load_denoiser_model(
         entry, options.sampler, options.guide, device=device, precision=precision, threads=threads, runtime=runtime
     )
     denoiser = Denoiser(model, replace(options, threads=threads))
-    return denoiser, {"revision": entry.sha256, **facts_of(model)}
+    facts = {"revision": entry.sha256, **facts_of(model)}
+    if model.spec.first_stage and entry.path.suffix != ".onnx":  # which holds both
+        first = registry.find(model.spec.first_stage, model.spec.task)
+        facts["first_stage"] = f"{model.spec.first_stage}@{first.sha256}"
+    return denoiser, facts
 
 
 def load_denoiser_model(

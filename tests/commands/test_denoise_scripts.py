@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from enhance_cli.models import registry
 from tests import audio_zoo as zoo
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
@@ -164,6 +165,16 @@ def test_one_record_a_file_on_stdout_and_in_the_report(enhance, tiny_model, tree
     enhance(*arguments)
     lines = [json.loads(line) for line in (tree / "report.jsonl").read_text().splitlines()]
     assert lines[:3] == records and sorted(r["status"] for r in lines[3:]) == ["failed", "skipped", "skipped"]
+
+
+def test_records_name_the_weights_of_both_stages(enhance, tree):
+    """A dataset that was cleaned before its model's first stage changed can be told from one that was cleaned after."""
+    (record,) = enhance("denoise", "in/One.WAV", "-o", "out", "-m", "denoise-48k", "--json").lines
+    shipped = {name: registry.find(name, "denoise").sha256 for name in ("denoise-48k", "deepfilternet3-tuned")}
+    assert json.loads(record)["revision"] == shipped["denoise-48k"]
+    assert json.loads(record)["first_stage"] == f"deepfilternet3-tuned@{shipped['deepfilternet3-tuned']}"
+    (record,) = enhance("denoise", "in/One.WAV", "-o", "s", "-m", "denoise-s", "--json").lines
+    assert json.loads(record)["first_stage"] is None
 
 
 _MODULES = """

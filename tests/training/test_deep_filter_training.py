@@ -16,7 +16,8 @@ from enhance_cli.training.start import prepare
 
 SMALL = [
     'train.batch_size=2', 'train.validation_items=2', 'train.samples=0', 'train.validate_every=4', 'mix.seconds=0.5',
-    'mix.lead_in=0.25', 'data.rooms=0', 'mix.room=0.0', 'stage.0.steps=4', 'stage.0.warmup=1', 'stage.0.ema=0.5',
+    'mix.lead_in=0.25', 'data.rooms=0', 'mix.room=0.0', 'stage.0.steps=3', 'stage.0.warmup=1', 'stage.0.ema=0.5',
+    'stage.1.steps=1', 'stage.1.warmup=1', 'stage.1.ema=0.5', 'stage.1.distance={ hybrid_spectral = 1.0 }',
     'data.speech=[{ folder = "speech", groups = "folder", held_out = 0.5 }]',
     'data.noise=[{ folder = "noise", held_out = 0.5 }]', 'stage.0.distance={ hybrid_spectral = 1.0 }',
 ]  # fmt: skip

@@ -12,6 +12,7 @@ from typing import Any
 from enhance_cli.batch.job import Job
 from enhance_cli.batch.record import Record
 from enhance_cli.batch.safety.atomic import STDOUT, discard_unfinished
+from enhance_cli.batch.safety.interrupts import uninterrupted
 from enhance_cli.errors import EnhanceError, ExitCode, NothingToDo, OutputError, UsageError
 
 NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -31,13 +32,14 @@ class Summary:
     interrupted: bool = False
 
     def counting(self, on_record: Callable[[Record], None]) -> Callable[[Record], None]:
-        """Return `on_record`, extended so that every record is counted here first."""
+        """Return `on_record`, extended so that every record is counted here first. Neither is interrupted halfway."""
 
         def count(record: Record) -> None:
-            status = str(record.status)
-            setattr(self, status, getattr(self, status) + 1)
-            self.flawed += bool(record.unusable)
-            on_record(record)
+            with uninterrupted():
+                status = str(record.status)
+                setattr(self, status, getattr(self, status) + 1)
+                self.flawed += bool(record.unusable)
+                on_record(record)
 
         return count
 

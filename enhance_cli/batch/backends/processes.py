@@ -12,7 +12,7 @@ import queue
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from typing import Any
@@ -22,7 +22,7 @@ from enhance_cli.batch.backends.threads import run_skips
 from enhance_cli.batch.job import Job
 from enhance_cli.batch.outcome import Summary, discard_outputs, record_of, run_job, sendable
 from enhance_cli.batch.record import Record
-from enhance_cli.batch.safety.interrupts import interruptible, sigterm_as_interrupt
+from enhance_cli.batch.safety.interrupts import interruptible, sigterm_as_interrupt, uninterrupted
 from enhance_cli.batch.worker import WorkerSpec
 from enhance_cli.errors import EnhanceError
 
@@ -133,15 +133,20 @@ class _Crew:
             for worker in self.workers:
                 self._feed(worker)
             ready = wait([*(worker.pipe for worker in self.workers), *([self.coming] if self.coming else [])])
-            if self.coming in ready:
-                self._receive(count)
-            for worker in [worker for worker in self.workers if worker.pipe in ready]:
-                try:
-                    said = worker.pipe.recv()
-                except (EOFError, OSError):
-                    self._bury(worker, count)
-                else:
-                    self._hear(worker, said, count)
+            with uninterrupted():  # or what has been received would be lost
+                self._take(ready, count)
+
+    def _take(self, ready: Collection[object], count: Callable[[Record], None]) -> None:
+        """Take the job and the messages that are `ready` to be received."""
+        if self.coming in ready:
+            self._receive(count)
+        for worker in [worker for worker in self.workers if worker.pipe in ready]:
+            try:
+                said = worker.pipe.recv()
+            except (EOFError, OSError):
+                self._bury(worker, count)
+            else:
+                self._hear(worker, said, count)
 
     def _receive(self, count: Callable[[Record], None]) -> None:
         """Take a job that has come, or note that no more will."""

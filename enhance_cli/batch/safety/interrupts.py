@@ -24,6 +24,35 @@ def sigterm_as_interrupt() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Hold back KeyboardInterrupt by Ctrl-C and SIGTERM until the end of the block, so that it is done wholly.
+
+    A second signal raises it at once, since the block may wait for somebody who does not read standard output.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    held: list[int] = []
+
+    def hold(number: int, _frame: object) -> None:
+        if held:
+            raise KeyboardInterrupt
+        held.append(number)
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: handler for number, handler in before.items() if callable(handler)}  # not those that are ignored
+    for number in before:
+        signal.signal(number, hold)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if held:
+        raise KeyboardInterrupt
+
+
 def interruptible(stop: threading.Event, transform: Callable) -> Callable:
     """Return `transform` (batch.files.Transform), extended to raise KeyboardInterrupt between two blocks once `stop` is set."""
 

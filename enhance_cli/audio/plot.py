@@ -2,59 +2,65 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
 
-from enhance_cli.audio.channels import to_mono
-from enhance_cli.audio.read import open_audio
-
-_RANGE = 80.0  # dB below the louder file's maximum that are shown
-_WINDOW = 0.032  # seconds
-_COLUMNS = 1600  # no picture shows more
+from enhance_cli.audio.overview import Overview, overview
+from enhance_cli.audio.overview_pictures import RANGE
+from enhance_cli.audio.read import only_channels, open_audio
 
 
 def spectrograms(
-    before: Path, after: Path, picture: Path, seconds: float = 30, *, tracks: tuple[int | None, ...] = (None, None)
+    before: Path,
+    after: Path,
+    picture: Path,
+    *,
+    start: float = 0.0,
+    duration: float | None = None,
+    channels: str | None = None,
+    tracks: tuple[str | None, str | None] = (None, None),
+    name: str = "",
 ) -> None:
-    """Write `picture` (PNG): spectrograms of the first `seconds` of both files, time in s, frequency in kHz, level in
-    dB.
+    """Write `picture` (PNG): spectrograms of both files, time in s, frequency in kHz, level in dB below the louder file's
+    maximum.
 
-    `tracks`: number of the sound track of each, None for the one that a player would take. Raises AudioError if a file
-    cannot be read.
+    `start` and `duration` in s and `channels` (as only_channels takes it) are the part of the first file that became the
+    second. `tracks`: number or language of the sound track of each, None for the one that a player would take. `name` of the
+    first file, if it is not its own. Power is the mean of all channels. Raises AudioError if a file cannot be read.
     """
-    import matplotlib
+    # Files are drawn in several threads, in which pyplot must not be used.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    levels = [
-        (Path(path), *_levels(Path(path), seconds, track)) for path, track in zip((before, after), tracks, strict=True)
-    ]
-    top = max(decibels.max() for _, decibels, _, _ in levels)
-    figure, axes = pyplot.subplots(2, 1, figsize=(11, 7), sharex=True, layout="constrained")
-    for axis, when, (path, decibels, length, rate) in zip(axes, ("before", "after"), levels, strict=True):
+    surveys = (_survey(before, tracks[0], start, duration, channels), _survey(after, tracks[1]))
+    top = max(max(survey.spectrum.max() for survey in surveys), 1e-20)  # silence is black too
+    figure = Figure(figsize=(11, 7), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(2, 1, sharex=True, sharey=True)
+    titles = (f"before: {name or before.name}", f"after: {after.name}")
+    for axis, title, survey in zip(axes, titles, surveys, strict=True):
+        decibels = 10 * np.log10(np.maximum(survey.spectrum / top, 1e-30))
         image = axis.imshow(
-            decibels - top, origin="lower", aspect="auto", cmap="magma", vmin=-_RANGE, vmax=0,
-            extent=(0, length, 0, rate / 2000), interpolation="nearest",
+            decibels, origin="lower", aspect="auto", cmap="magma", vmin=-RANGE, vmax=0, interpolation="nearest",
+            extent=(0, survey.hop * decibels.shape[1], 0, survey.rate / 2000),
         )  # fmt: skip
-        axis.set_title(f"{when}: {path.name}".encode("utf-8", "backslashreplace").decode())
+        mean = f" (mean of {survey.channels} channels)" if survey.channels > 1 else ""
+        axis.set_title(title.encode("utf-8", "backslashreplace").decode() + mean, parse_math=False)
         axis.set_ylabel("frequency in kHz")
+        axis.set_facecolor("black")
+    axes[0].set_xlim(0, max(survey.seconds for survey in surveys))
+    axes[0].set_ylim(0, max(survey.rate for survey in surveys) / 2000)
     axes[1].set_xlabel("time in s")
     figure.colorbar(image, ax=axes, label="dB below the loudest")
+    warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)  # letters of a name that the font lacks
     figure.savefig(picture, dpi=110, format="png")
-    pyplot.close(figure)
 
 
-def _levels(path: Path, seconds: float, track: int | None) -> tuple[np.ndarray, float, int]:
-    """Return magnitudes (F, T) in dB of the mean of all channels, their length in s, and the rate in Hz."""
-    with open_audio(path, None if track is None else str(track)) as audio:
-        rate = audio.info.rate
-        signal = to_mono(audio.blocks(duration=seconds))
-    size = max(2 * round(_WINDOW * rate / 2), 16)
-    length = len(signal) / rate
-    signal = np.pad(signal, (size // 2, size // 2))
-    step = max(size // 4, -(-len(signal) // _COLUMNS))
-    frames = np.lib.stride_tricks.sliding_window_view(signal, size)[::step]
-    magnitudes = np.abs(np.fft.rfft(frames * np.hanning(size).astype(np.float32))).T
-    return 20 * np.log10(np.maximum(magnitudes, 1e-10)), length, rate
+def _survey(
+    path: Path, track: str | None, start: float = 0.0, duration: float | None = None, channels: str | None = None
+) -> Overview:
+    with open_audio(path, track) as audio:
+        audio = audio if channels is None else only_channels(audio, channels)
+        return overview(audio, start=start, duration=duration)

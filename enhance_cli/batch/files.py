@@ -99,7 +99,7 @@ def enhance_file(job: LocalJob, transform: Transform, options: FileOptions = Fil
         check_unchanged(source, before_reading)
     if options.plot:
         for target in job.targets:
-            _plot(source, target, fmt.film)
+            _plot(job, source, target, options, fmt.film)
     notes = [*(audio.notes if fmt.film is None else (*info.notes, *audio.findings.notes)), *fmt.notes, *level_notes]
     notes += before.band.notes if before.band else []
     notes += before.gaps.notes if before.gaps else []
@@ -277,25 +277,29 @@ def _errors_in_the_users_names(job: LocalJob, source: Path, before: tuple[int, i
         raise
 
 
-def plot_existing(job: LocalJob) -> list[Path]:
+def plot_existing(job: LocalJob, options: FileOptions) -> list[Path]:
     """Draw the outputs of a job that are there already and have no picture. Returns the pictures. Raises as `_plot`."""
     drawn = []
     for target in job.targets:
         picture = target.with_name(f"{target.name}.png")
         if target.is_file() and not picture.exists():
-            _plot(job.source, target, None)
+            _plot(job, job.source, target, options, None)
             drawn.append(picture)
     return drawn
 
 
-def _plot(source: Path, target: Path, film: Film | None) -> None:
-    from enhance_cli.audio.plot import spectrograms  # matplotlib is slow to import and optional
+def _plot(job: LocalJob, source: Path, target: Path, options: FileOptions, film: Film | None) -> None:
+    from enhance_cli.audio.plot import spectrograms  # matplotlib is slow to import
 
-    tracks = (None, None) if film is None else (film.track, new_track(film))
+    tracks = (job.track or options.track, None) if film is None else (str(film.track), str(new_track(film)))
+    name = "standard input" if job.source == STDIN else job.source.name
     # The whole name is kept: take.wav and take.flac in one folder get two pictures.
     try:
         with atomic(target.with_name(target.name + ".png")) as unfinished:
-            spectrograms(source, target, unfinished, tracks=tracks)
+            spectrograms(
+                source, target, unfinished, start=options.start, duration=options.duration, channels=options.channels,
+                tracks=tracks, name=name,
+            )  # fmt: skip
     except OSError as error:
         message = f"{target}: written, but its picture was not ({error.strerror})"
         raise AudioError(message, "run again without --plot") from error

@@ -17,6 +17,7 @@ from enhance_cli.flag_groups import AudioOutputFlags, Running
 if TYPE_CHECKING:
     from enhance_cli.batch.backends import processes, threads
     from enhance_cli.batch.backends.backend import Backend
+    from enhance_cli.batch.file_options import FileOptions
     from enhance_cli.batch.job import Job
     from enhance_cli.batch.worker import WorkerSpec
 
@@ -57,11 +58,12 @@ def run_batch(
         _list_jobs(jobs, running.quiet, preview)
     else:
         if writing.plot:
-            _plot_existing(jobs, running.quiet)
+            assert worker.file_options is not None
+            _plot_existing(jobs, worker.file_options, running.quiet)
         _run_jobs(jobs, backend, running, writing)
 
 
-def _plot_existing(jobs: "list[Job]", quiet: bool) -> None:
+def _plot_existing(jobs: "list[Job]", options: "FileOptions", quiet: bool) -> None:
     """Draw the pictures that outputs of earlier runs do not have."""
     from enhance_cli.batch.files import plot_existing
     from enhance_cli.batch.job import local_job
@@ -71,7 +73,7 @@ def _plot_existing(jobs: "list[Job]", quiet: bool) -> None:
         if job.action != "skip" or not all(isinstance(path, Path) for path in (job.source, *job.targets)):
             continue
         try:
-            for picture in plot_existing(local_job(job)):
+            for picture in plot_existing(local_job(job), options):
                 if not quiet:
                     say(f"{picture}: drawn of an output that was there")
         except (EnhanceError, OSError) as error:

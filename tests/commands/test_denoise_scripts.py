@@ -119,6 +119,19 @@ def test_a_picture_of_a_result_that_is_there_is_drawn_too(enhance, tiny_model, t
     assert "drawn" not in enhance("denoise", "in/One.WAV", "-o", "out/", "-m", tiny_model, "--plot").stderr
 
 
+def test_a_picture_shows_the_part_and_the_channel_that_were_taken(enhance, tiny_model, tmp_path):
+    from matplotlib import image
+
+    sound = np.concatenate([np.zeros((2, 32000), np.float32), zoo.noise(2, 8000)], axis=1)
+    sound[0] = 0
+    zoo.save(tmp_path / "a.wav", sound, rate=8000)
+    for channel, seen in (("1", False), ("2", True)):
+        arguments = ("a.wav", "-o", f"{channel}.wav", "--start", "4", "--channel", channel, "--plot")
+        assert enhance("denoise", *arguments, "-m", tiny_model).code == 0
+        before = image.imread(tmp_path / f"{channel}.wav.png")[50:340, 100:1000, :3]
+        assert (before.mean() > 0.2) == seen
+
+
 # --- streams ------------------------------------------------------------------------------------------------
 
 

@@ -238,7 +238,7 @@ def test_one_predictor_step_is_off_by_the_known_amount(name, start):
     "sampler, name, settings, word",
     [
         ("predictor_corrector", "ouve", {"corrector": "langevi"}, "choose from ald, langevin, none"),
-        ("predictor_corrector", "bbed", {"start": 1.0}, "choose from 0.03 to 0.999"),
+        ("predictor_corrector", "bbed", {"start": 1.0}, "choose from above 0.03 to 0.999"),
         ("bridge_ode", "brownian_bridge", {"call_at": "now"}, "choose from earlier, later"),
         ("bridge_sde", "brownian_bridge", {"call_at": "now"}, "choose from earlier, later"),
     ],

@@ -61,14 +61,11 @@ def follow_music(powers: np.ndarray, active: np.ndarray) -> LevelTrack:
     """
     heard = active[active > 0]
     overall = np.array([np.sqrt(np.mean(np.square(heard))) if heard.size else 1.0])
-    decibels = np.maximum(10 * np.log10(np.maximum(powers.mean(axis=0), 1e-30)), FLOOR_DB)
+    decibels = _decibels(powers.mean(axis=0))
     if decibels.size < PASSAGE:
         return LevelTrack(overall)
-    passages = np.lib.stride_tricks.sliding_window_view(decibels, PASSAGE)
-    high = _percentiles(passages)[2] + OFFSET_DB
-    edge = np.full(PASSAGE - 1, np.inf)
-    level = np.lib.stride_tricks.sliding_window_view(np.concatenate([edge, high, edge]), PASSAGE).min(axis=1)
-    level = np.maximum(level, high.max() - MUSIC_RANGE_DB)
+    high = _percentiles(decibels)[2] + OFFSET_DB
+    level = np.maximum(_lowest(high), high.max() - MUSIC_RANGE_DB)
     level = np.maximum(_highest(level, AT_BORDERS), _highest(decibels, 1) - MUSIC_HEADROOM_DB)
     if np.abs(level - 20 * np.log10(overall[0])).max() < MUSIC_SAME_DB:
         return LevelTrack(overall)
@@ -77,16 +74,12 @@ def follow_music(powers: np.ndarray, active: np.ndarray) -> LevelTrack:
 
 def _levels(powers: np.ndarray, overall: float) -> np.ndarray | None:
     """Return the level of every slot (K,), or None where `overall` does for all of them."""
-    decibels = np.maximum(10 * np.log10(np.maximum(powers, 1e-30)), FLOOR_DB)
+    decibels = _decibels(powers)
     if decibels.size < PASSAGE:
         return None
-    passages = np.lib.stride_tricks.sliding_window_view(decibels, PASSAGE)
-    low, middle, high = _percentiles(passages)
-    speech = np.where((middle - low > SPEECH_RANGE_DB) & (high > FLOOR_DB + 10), high + OFFSET_DB, np.nan)
-    edge = np.full(PASSAGE - 1, np.inf)
-    around = np.concatenate([edge, np.nan_to_num(speech, nan=np.inf), edge])  # those that hold a slot
-    level = np.lib.stride_tricks.sliding_window_view(around, PASSAGE).min(axis=1)
-    level[np.isinf(level)] = np.nan
+    low, middle, high = _percentiles(decibels)
+    speech = (middle - low > SPEECH_RANGE_DB) & (high > FLOOR_DB + 10)
+    level = _lowest(np.where(speech, high + OFFSET_DB, np.inf))
     known = np.flatnonzero(np.isfinite(level))
     if not known.size:
         return None
@@ -98,18 +91,31 @@ def _levels(powers: np.ndarray, overall: float) -> np.ndarray | None:
     return _smooth(level)
 
 
-def _percentiles(passages: np.ndarray) -> np.ndarray:
-    """Return the three percentiles (3, K) of the rows of (K, PASSAGE), some rows at a time."""
+def _decibels(powers: np.ndarray) -> np.ndarray:
+    """Return powers in dB, at least FLOOR_DB."""
+    return np.maximum(10 * np.log10(np.maximum(powers, 1e-30)), FLOOR_DB)
+
+
+def _percentiles(decibels: np.ndarray) -> np.ndarray:
+    """Return the three percentiles (3, K - PASSAGE + 1) of every passage of slots (K,), some passages at a time."""
+    passages = np.lib.stride_tricks.sliding_window_view(decibels, PASSAGE)
     pieces = [np.percentile(passages[i : i + 4096], (LOW, MIDDLE, HIGH), axis=1) for i in range(0, len(passages), 4096)]
     return np.concatenate(pieces, axis=1)
 
 
+def _lowest(levels: np.ndarray) -> np.ndarray:
+    """Return for every slot (K,) the lowest of the levels (K - PASSAGE + 1,) of the passages that hold it."""
+    edge = np.full(PASSAGE - 1, np.inf)
+    return np.lib.stride_tricks.sliding_window_view(np.concatenate([edge, levels, edge]), PASSAGE).min(axis=1)
+
+
 def _highest(values: np.ndarray, around: int) -> np.ndarray:
-    """Return the largest of the values (K,) around each."""
+    """Return for every value of (K,) the largest of it and the `around` values on either side."""
     return np.lib.stride_tricks.sliding_window_view(np.pad(values, around, mode="edge"), 2 * around + 1).max(axis=1)
 
 
 def _smooth(level: np.ndarray) -> np.ndarray:
+    """Return the weighted mean (K,) of every value and its neighbors."""
     weights = np.hanning(SMOOTHING + 2)[1:-1]
     padded = np.pad(level, SMOOTHING // 2, mode="edge")
     return np.convolve(padded, weights / weights.sum(), "valid")

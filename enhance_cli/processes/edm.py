@@ -11,7 +11,6 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from enhance_cli.errors import UsageError
 from enhance_cli.processes.process import Process, like
 
 
@@ -23,6 +22,7 @@ class EDM(Process):
     """
 
     noise_scale: ClassVar[float] = 1.0
+    start_name: ClassVar[str] = "sigma"
     sigma_min: float = 1e-4
     sigma_max: float = 10.0
     rho: float = 9.0
@@ -65,14 +65,3 @@ class EDM(Process):
         `sigma_min`.
         """
         return x0 + like((t**2 - self.sigma_min**2).clamp_min(0).sqrt(), x0) * noise
-
-    def _checked(self, steps: int, start: float | None) -> float:
-        start = self.sigma_max if start is None else start
-        if steps < 1:
-            raise ValueError("a sampler needs at least one step")
-        if not self.sigma_min < start <= self.sigma_max:
-            raise UsageError(
-                f"sigma {start:g}: the process does not start there",
-                f"choose from above {self.sigma_min:g} to {self.sigma_max:g}",
-            )
-        return start

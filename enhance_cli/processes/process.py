@@ -26,6 +26,7 @@ class Process(contracts.Process, ABC):
 
     noise_scale: ClassVar[float] = 2**-0.5
     t_clean: ClassVar[float] = 0.0
+    start_name: ClassVar[str] = "sampler start"  # as messages call the time that sampling starts at
 
     @property
     def t_max(self) -> float:
@@ -109,8 +110,8 @@ class Process(contracts.Process, ABC):
             raise ValueError("a sampler needs at least one step")
         if not self.t_eps < start <= self.t_max:
             raise UsageError(
-                f"sampler start {start:g}: the process does not start there",
-                f"choose from {self.t_eps:g} to {self.t_max:g}",
+                f"{self.start_name} {start:g}: the process does not start there",
+                f"choose from above {self.t_eps:g} to {self.t_max:g}",
             )
         return start
 

@@ -37,5 +37,5 @@ def sample(
         x0 = estimate(x, r)
         if call < steps:
             last = renoise == "legacy" and call == steps - 1
-            x = x0 if last else process.renoise(x0, y, y.real.new_full(y.shape[:1], t), noise())
+            x = x0 if last else process.renoise(x0, y, y.real.new_tensor(t), noise())
     return x0 if limit is None else x0.clamp(-limit, limit)

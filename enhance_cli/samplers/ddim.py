@@ -47,11 +47,10 @@ def step(
     process: Any, x: Tensor, x0: Tensor, y: Tensor, t: float, s: float, *, eta: float = 0.0, noise: Draw
 ) -> Tensor:
     """Return the state x of time t moved to time s by its clean estimate x0. `noise()` is drawn once unless `eta` is 0."""
-    now, then = (y.real.new_full(y.shape[:1], time) for time in (t, s))
     if not eta:
-        return process.deterministic_step(x, x0, y, now, then)
-    like = lambda factor: factor.reshape(-1, *[1] * (x.dim() - 1))
-    (signal, std), (next_signal, next_std) = ((process.coefficients(at)[0], process.std(at)) for at in (now, then))
+        return process.deterministic_step(x, x0, y, t, s)
+    times = (y.real.new_tensor(time) for time in (t, s))
+    (signal, std), (next_signal, next_std) = ((process.coefficients(time)[0], process.std(time)) for time in times)
     fresh = eta * next_std / std * (1 - (signal / next_signal) ** 2).clamp_min(0).sqrt()
-    e = (x - like(signal) * x0) / like(std)
-    return like(next_signal) * x0 + like((next_std**2 - fresh**2).clamp_min(0).sqrt()) * e + like(fresh) * noise()
+    e = (x - signal * x0) / std
+    return next_signal * x0 + (next_std**2 - fresh**2).clamp_min(0).sqrt() * e + fresh * noise()

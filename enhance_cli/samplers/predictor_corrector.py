@@ -43,19 +43,17 @@ def sample(
     times = process.levels(steps, start)
     x = process.start(y, noise(), times[0])
     for r, t in zip(times, times[1:]):
-        now = y.real.new_full(y.shape[:1], r)
+        now = y.real.new_tensor(r)
         for _ in range(0 if corrector == "none" else corrector_steps):
-            score, z = process.score(x, estimate(x, r), y, now), noise()
+            score, z = process.score(x, estimate(x, r), y, r), noise()
             if corrector == "ald":
                 e = 2 * (snr * process.std(now)) ** 2
             else:
-                norms = [v.flatten(1).abs().square().sum(1).sqrt() for v in (z, score)]
-                over, under = (n.mean().expand_as(n) for n in norms) if shared_step else norms
+                over, under = ((norm.mean() if shared_step else norm) for norm in map(_norms, (z, score)))
                 e = 2 * (snr * over / under) ** 2
-            e = _like(e, y)
             x = x + e * score + (2 * e).sqrt() * z
-        g = _like(process.diffusion(now), y)
-        score = process.score(x, estimate(x, r), y, now)
+        g = process.diffusion(now)
+        score = process.score(x, estimate(x, r), y, r)
         x = x - (process.drift(x, y, now) - g**2 * score) * (r - t)
         if t != times[-1]:
             x = x + g * sqrt(r - t) * noise()
@@ -67,5 +65,6 @@ def calls(steps: int, corrector: str = "ald", corrector_steps: int = 1, **_: obj
     return steps * (1 + (0 if corrector == "none" else corrector_steps))
 
 
-def _like(factor: Tensor, x: Tensor) -> Tensor:
-    return factor.reshape(-1, *[1] * (x.dim() - 1))
+def _norms(x: Tensor) -> Tensor:
+    """Return the norm of every item of x (B, ...), shaped (B, 1, ...) so that it multiplies x."""
+    return x.abs().square().sum(tuple(range(1, x.dim())), keepdim=True).sqrt()

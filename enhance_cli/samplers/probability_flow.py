@@ -18,9 +18,8 @@ def sample(
     """
 
     def slope(x: Tensor, t: float) -> Tensor:
-        now = y.real.new_full(y.shape[:1], t)
-        g = process.diffusion(now).reshape(-1, *[1] * (y.dim() - 1))
-        return process.drift(x, y, now) - g**2 / 2 * process.score(x, estimate(x, t), y, now)
+        now = y.real.new_tensor(t)
+        return process.drift(x, y, now) - process.diffusion(now) ** 2 / 2 * process.score(x, estimate(x, t), y, t)
 
     times = process.levels(steps, start)
     x = process.start(y, noise(), times[0])

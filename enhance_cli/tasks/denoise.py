@@ -28,7 +28,7 @@ from enhance_cli.models.streams import maps_spectra, open_stream
 from enhance_cli.tasks.engine import Order, engine_for
 from enhance_cli.tasks.options import DenoiseOptions
 from enhance_cli.tasks.stream import Pair, Waiting, beside, measured, resampled
-from enhance_cli.tasks.windows import WindowPlan, cut, join
+from enhance_cli.tasks.windows import WindowPlan
 
 if TYPE_CHECKING:
     from enhance_cli.models.graphs.denoiser import GraphDenoiser, GraphDenoiserModel
@@ -145,8 +145,8 @@ class Denoiser:
         """Yield (2C, m) at the file's rate: the change in the model's band, and that band itself."""
         own_rate = self.spec.sample_rate
         down, up = Resampler(rate, own_rate, channels), Resampler(own_rate, rate, 2 * channels)
-        windows = cut(resampled(blocks, down, channels), self.plan.core, self.plan.margin)
-        for change in join(self.engine.map(Order(window, level) for window in windows), self.plan.fade):
+        windows = self.plan.cut(resampled(blocks, down, channels))
+        for change in self.plan.join(self.engine.map(Order(window, level) for window in windows)):
             yield up.push(change)
         yield up.push(np.zeros((2 * channels, 0), np.float32), last=True)
 
@@ -212,9 +212,9 @@ class Denoiser:
         waiting, rate, own_rate = Waiting(), self.spec.working_rate, self.spec.sample_rate
         down, up = Resampler(rate, own_rate, 2 * channels), Resampler(own_rate, rate, channels)
         pairs = (rows[: 2 * channels] for rows in waiting.pass_through(extracted))
-        windows = cut(resampled(pairs, down, 2 * channels), self.plan.core, self.plan.margin)
+        windows = self.plan.cut(resampled(pairs, down, 2 * channels))
         orders = (Order(window, None) for window in windows)
-        for change in join(self.engine.map(orders), self.plan.fade):
+        for change in self.plan.join(self.engine.map(orders)):
             yield from _added(waiting, up.push(change), channels)
         yield from _added(waiting, up.push(np.zeros((channels, 0), np.float32), last=True), channels)
         if waiting.samples:

@@ -39,14 +39,6 @@ class WindowPlan:
         """Return the length of a window with both margins."""
         return self.core + 2 * self.margin
 
-    def cut(self, blocks: Iterable[np.ndarray]) -> Iterator[Window]:
-        """Yield the windows over a stream of (C, n) blocks, in order."""
-        return cut(blocks, self.core, self.margin)
-
-    def join(self, done: Iterable[tuple[Window, np.ndarray]], *, keep_power: bool = False) -> Iterator[np.ndarray]:
-        """Yield the results (R, n) of the windows of `cut` as one stream."""
-        return join(done, self.fade, keep_power=keep_power)
-
     @classmethod
     def exact(cls, window: int, reach: int, *, grid: int) -> "WindowPlan":
         """Plan windows that, joined, are the result of the whole stream, for results that depend on `reach` samples around.
@@ -60,58 +52,56 @@ class WindowPlan:
         """Plan windows that fade into each other, for results that depend on everything. `around`: more margin."""
         return cls(max(1, window // grid) * grid, -(-(fade + around) // grid) * grid, fade)
 
-
-def cut(blocks: Iterable[np.ndarray], core: int, margin: int) -> Iterator[Window]:
-    """Yield windows over a stream of (C, n) blocks, in order. Memory holds one window and one block."""
-    held: list[np.ndarray] = []
-    start = position = available = 0  # of the held audio, of the next core, end of the held audio: all in the file
-    for block in blocks:
-        if not block.shape[1]:
-            continue
-        held.append(block)
-        available += block.shape[1]
-        while available >= position + core + margin:
+    def cut(self, blocks: Iterable[np.ndarray]) -> Iterator[Window]:
+        """Yield windows over a stream of (C, n) blocks, in order. Memory holds one window and one block."""
+        held: list[np.ndarray] = []
+        start = position = available = 0  # of the held audio, of the next core, end of the held audio: all in the file
+        for block in blocks:
+            if not block.shape[1]:
+                continue
+            held.append(block)
+            available += block.shape[1]
+            while available >= position + self.core + self.margin:
+                audio = _joined(held)
+                end = position + self.core + self.margin
+                yield Window(audio[:, : end - start], start, position - start, self.core)
+                position += self.core
+                drop = max(position - self.margin, 0) - start
+                held, start = [audio[:, drop:]], start + drop
+        while position < available:
             audio = _joined(held)
-            end = position + core + margin
-            yield Window(audio[:, : end - start], start, position - start, core)
-            position += core
-            drop = max(position - margin, 0) - start
+            length = min(self.core, available - position)
+            end = min(position + length + self.margin, available)
+            yield Window(audio[:, : end - start], start, position - start, length)
+            position += length
+            drop = max(position - self.margin, 0) - start
             held, start = [audio[:, drop:]], start + drop
-    while position < available:
-        audio = _joined(held)
-        length = min(core, available - position)
-        end = min(position + length + margin, available)
-        yield Window(audio[:, : end - start], start, position - start, length)
-        position += length
-        drop = max(position - margin, 0) - start
-        held, start = [audio[:, drop:]], start + drop
+
+    def join(self, done: Iterable[tuple[Window, np.ndarray]], *, keep_power: bool = False) -> Iterator[np.ndarray]:
+        """Yield the results (R, n) of consecutive windows as one stream. Each covers its window's whole `audio`.
+
+        Around every border the one window's result fades linearly into the other's, over `fade` samples on either side as
+        far as the margins reach. With `keep_power` the sum is raised where the two are not alike, so that it is as loud as they
+        are.
+        """
+        tail = None
+        for window, result in done:
+            begin, end = window.skip, window.skip + window.length
+            if tail is not None:
+                half = tail.shape[1] // 2
+                ramp = (np.arange(2 * half, dtype=np.float32) + 0.5) / max(2 * half, 1)
+                head = result[:, begin - half : begin + half]
+                mixed = tail + ramp * (head - tail)
+                yield mixed / _power(ramp, tail, head) if keep_power else mixed
+                begin += half
+            half = min(self.fade, result.shape[1] - end)
+            yield result[:, begin : end - half]
+            tail = result[:, end - half : end + half]
 
 
 def _joined(blocks: list[np.ndarray]) -> np.ndarray:
     """Return (C, n) blocks end to end. A long block by itself is not copied again for each of its windows."""
     return blocks[0] if len(blocks) == 1 else np.concatenate(blocks, axis=1)
-
-
-def join(done: Iterable[tuple[Window, np.ndarray]], fade: int = 0, *, keep_power: bool = False) -> Iterator[np.ndarray]:
-    """Yield the results (R, n) of consecutive windows as one stream. Each covers its window's whole `audio`.
-
-    Around every border the one window's result fades linearly into the other's, over `fade` samples on either side as
-    far as the margins reach. With `keep_power` the sum is raised where the two are not alike, so that it is as loud as they
-    are.
-    """
-    tail = None
-    for window, result in done:
-        begin, end = window.skip, window.skip + window.length
-        if tail is not None:
-            half = tail.shape[1] // 2
-            ramp = (np.arange(2 * half, dtype=np.float32) + 0.5) / max(2 * half, 1)
-            head = result[:, begin - half : begin + half]
-            mixed = tail + ramp * (head - tail)
-            yield mixed / _power(ramp, tail, head) if keep_power else mixed
-            begin += half
-        half = min(fade, result.shape[1] - end)
-        yield result[:, begin : end - half]
-        tail = result[:, end - half : end + half]
 
 
 def _power(ramp: np.ndarray, old: np.ndarray, new: np.ndarray) -> np.ndarray:

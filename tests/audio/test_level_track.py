@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from enhance_cli.audio.level import Meter
+from enhance_cli.audio.level_track import LevelTrack, follow, follow_music
 
 RATE = 16000
 
@@ -91,3 +92,100 @@ def test_music_has_one_level_unless_its_passages_differ_by_far():
     clap = np.concatenate([song, 100 * np.random.default_rng(0).standard_normal((1, RATE // 20))], axis=1)
     heard = measure(clap).music_track.at(0, 8 * RATE, RATE)[:, middle]
     assert np.abs(decibels(heard) - usual[:, :1]).max() < 4
+
+
+def passages_of(rng: np.random.Generator, slots: int) -> np.ndarray:
+    """Powers in dB of `slots` slots: passages of speech, of steady noise and of silence at several levels, and claps."""
+    pieces = []
+    while sum(map(len, pieces)) < slots:
+        length, level = rng.integers(5, 60), rng.uniform(-70, -10)
+        spread = rng.choice([0.5, 3.0, 12.0])
+        pieces.append(level + spread * rng.uniform(-1, 0, length) if rng.random() < 0.8 else np.full(length, -300.0))
+    decibels = np.concatenate(pieces)[:slots]
+    decibels[rng.integers(slots, size=1 + slots // 100)] = 5.0
+    return decibels
+
+
+def by_definition(decibels: np.ndarray, *, music: bool) -> np.ndarray | None:
+    """The level of every slot before it is smoothed, passage by passage as the module describes it."""
+    x, levels = np.maximum(decibels, -90.0), {}
+    for start in range(len(x) - 24):
+        low, middle, high = np.percentile(x[start : start + 25], (15, 65, 85))
+        if music or (middle - low > 2.5 and high > -80):
+            levels[start] = high + 2
+    if not levels:
+        return None
+    holding = [[levels[s] for s in range(k - 24, k + 1) if s in levels] for k in range(len(x))]
+    level = np.array([min(found, default=np.nan) for found in holding])
+    known = np.flatnonzero(np.isfinite(level))
+    level = np.interp(np.arange(len(x)), known, level[known])
+    if music:
+        level = np.maximum(level, max(levels.values()) - 60)
+    around = lambda values, k, reach: values[max(k - reach, 0) : k + reach + 1].max()
+    headroom = 15 if music else 6
+    return np.array([max(around(level, k, 3), around(x, k, 1) - headroom) for k in range(len(x))])
+
+
+def smoothed(level: np.ndarray) -> np.ndarray:
+    padded = np.pad(level, 1, mode="edge")
+    return (padded[:-2] + 2 * padded[1:-1] + padded[2:]) / 4
+
+
+@pytest.mark.parametrize("slots", [25, 26, 70, 400])
+@pytest.mark.parametrize("music", [False, True])
+def test_every_slot_has_the_level_of_the_definition(slots, music):
+    follow_one = follow_music if music else follow
+    for seed in range(10):
+        decibels = passages_of(np.random.default_rng(seed), slots)
+        wanted = by_definition(decibels, music=music)
+        found = follow_one(10 ** (decibels[None] / 10), np.array([1e-6]))
+        assert (found.slots is None) == (wanted is None)
+        if wanted is not None:
+            np.testing.assert_allclose(found.slots[0], smoothed(wanted), atol=1e-6)
+
+
+@pytest.mark.parametrize("music, same", [(False, 9), (True, 15)])
+def test_a_recording_whose_levels_are_near_its_active_level_has_that_one(music, same):
+    """Near is 9 dB for speech, whose silent slots do not count, and 15 dB for music."""
+    rng = np.random.default_rng(0)
+    decibels = -30 + 6 * rng.uniform(-1, 0, 200) * (not music)
+    if not music:
+        decibels[:40] = -300
+    heard = by_definition(decibels, music=music)[decibels > -90]
+    follow_one = follow_music if music else follow
+    for overall, apart in ((heard.min() + same, 1), (heard.max() - same, -1)):
+        for beyond in (-0.01, 0.01):
+            active = np.array([10 ** ((overall + apart * beyond) / 20)])
+            track = follow_one(10 ** (decibels[None] / 10), active)
+            assert (track.slots is None) == (beyond < 0)
+            np.testing.assert_array_equal(track.overall, active)
+
+
+def test_music_has_the_mean_power_of_the_channels_that_are_heard():
+    powers = np.full((3, 60), 1e-3) * np.array([[1.0], [9.0], [0.0]])
+    wide = np.concatenate([powers, 1e-5 * powers], axis=1)
+    assert follow_music(powers, np.array([0.3, 0.4, 0.0])).overall == pytest.approx([np.sqrt(0.125)])
+    assert follow_music(0 * powers, np.zeros(3)).overall == [1.0]
+    np.testing.assert_allclose(
+        follow_music(wide, np.ones(3)).slots, follow_music(wide.mean(axis=0)[None], np.ones(1)).slots
+    )
+
+
+def test_a_channel_of_one_level_keeps_it_where_another_is_followed():
+    decibels = np.concatenate([passages_of(np.random.default_rng(1), 200), np.full(50, -60.0)])
+    powers = np.stack([10 ** (decibels / 10), np.full(250, 0.01), np.zeros(250)])
+    track = follow(powers, np.array([1e-6, 0.2, 0.0]))
+    assert track.overall.tolist() == [1e-6, 0.2, 1.0]
+    np.testing.assert_allclose(track.slots[1], 20 * np.log10(0.2))
+    np.testing.assert_allclose(track.slots[2], 0.0)
+
+
+def test_between_the_middles_of_slots_levels_go_straight_in_decibels():
+    """A slot is 100 ms. Before the first and after the last middle the level stays."""
+    track = LevelTrack(np.array([1.0, 1.0]), np.array([[-20.0, -40.0, 0.0], [-6.0, -6.0, -6.0]]))
+    found = decibels(track.at(0, 3000, 10_000))
+    assert found.shape == (2, 3000) and found[0, 500] == -20 and found[0, 1500] == -40 and found[0, 2500] == 0
+    np.testing.assert_allclose(np.diff(found[0, 500:1500]), -0.02, rtol=1e-6)
+    np.testing.assert_allclose(found[0, [0, 2999]], [-20, 0])
+    np.testing.assert_allclose(found[1], -6)
+    np.testing.assert_array_equal(track.at(700, 30, 10_000), track.at(0, 3000, 10_000)[:, 700:730])

@@ -57,7 +57,10 @@ def test_a_share_of_the_path_is_sampled_and_none_of_it_is_the_input(enhance, rec
     "asked, said",
     [
         (["--sampler", "bridge_ode"], "does not run with it"),
-        (["--sampler-start", "0.01"], "sampler start 0.01: the process does not start there: choose from 0.03 to 1"),
+        (
+            ["--sampler-start", "0.01"],
+            "sampler start 0.01: the process does not start there: choose from above 0.03 to 1",
+        ),
         (["--sdedit", "0.5", "--sampler-start", "0.5"], "both say where sampling starts"),
         (["--steps", "1000"], "takes 1 to 200 steps"),
     ],

@@ -69,7 +69,7 @@ def test_levels_of_a_sampler():
     assert PROCESSES["bbed"]().levels(3, start=0.5) == pytest.approx([0.5, 0.265, 0.03, 0.0])
     assert PROCESSES["schroedinger_bridge_ve"]().levels(2) == pytest.approx([1.0, 0.50005, 1e-4])
     for start in (0.0, 1.0, 7.0):
-        with pytest.raises(UsageError, match="from 0.03 to 0.999"):
+        with pytest.raises(UsageError, match="from above 0.03 to 0.999"):
             PROCESSES["bbed"]().levels(3, start=start)
     with pytest.raises(ValueError):
         PROCESSES["bbed"]().levels(0)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from enhance_cli.tasks.windows import cut, join
+from enhance_cli.tasks.windows import WindowPlan
 
 
 def pieces(n: int, sizes: list[int]):
@@ -20,7 +20,7 @@ def pieces(n: int, sizes: list[int]):
 @pytest.mark.parametrize("margin", [0, 30, 250])
 @pytest.mark.parametrize("sizes", [[1], [7], [100], [0, 333], [5000]])
 def test_cores_tile_the_file_and_margins_are_whole(n, margin, sizes):
-    windows = list(cut(pieces(n, sizes), 100, margin))
+    windows = list(WindowPlan(100, margin, 0).cut(pieces(n, sizes)))
     cores = [w.audio[:, w.skip : w.skip + w.length] for w in windows]
     joined = np.concatenate(cores, axis=1) if cores else np.zeros((2, 0))
     np.testing.assert_array_equal(joined[0], np.arange(n))
@@ -33,7 +33,7 @@ def test_cores_tile_the_file_and_margins_are_whole(n, margin, sizes):
 
 
 def test_windows_start_on_multiples_of_the_hop_when_core_and_margin_do():
-    assert all(w.start % 16 == 0 for w in cut(pieces(1000, [13]), 96, 48))
+    assert all(w.start % 16 == 0 for w in WindowPlan(96, 48, 0).cut(pieces(1000, [13])))
 
 
 def test_windows_come_as_soon_as_their_margin_is_there():
@@ -47,7 +47,7 @@ def test_windows_come_as_soon_as_their_margin_is_there():
             yield block
 
     starts = []
-    for w in cut(counted(), 100, 30):
+    for w in WindowPlan(100, 30, 0).cut(counted()):
         assert read <= w.start + w.skip + 100 + 30 + 10
         starts.append(w.start + w.skip)
     assert starts == list(range(0, 10_000, 100))
@@ -56,14 +56,16 @@ def test_windows_come_as_soon_as_their_margin_is_there():
 @pytest.mark.parametrize("n", [0, 1, 99, 100, 105, 131, 200, 205, 1000])
 @pytest.mark.parametrize("margin, fade", [(0, 0), (30, 0), (30, 20), (30, 30)])
 def test_windows_that_agree_join_into_the_file(n, margin, fade):
-    joined = list(join(((w, w.audio) for w in cut(pieces(n, [33]), 100, margin)), fade))
+    plan = WindowPlan(100, margin, fade)
+    joined = list(plan.join((w, w.audio) for w in plan.cut(pieces(n, [33]))))
     np.testing.assert_allclose(np.concatenate(joined, axis=1)[0] if joined else [], np.arange(n), rtol=1e-6)
 
 
 def test_windows_that_differ_fade_into_each_other_evenly():
-    windows = list(cut(pieces(200, [200]), 100, 30))
+    plan = WindowPlan(100, 30, 20)
+    windows = list(plan.cut(pieces(200, [200])))
     results = [np.full((1, w.audio.shape[1]), float(k), np.float32) for k, w in enumerate(windows)]
-    (joined,) = np.concatenate(list(join(zip(windows, results), 20)), axis=1)
+    (joined,) = np.concatenate(list(plan.join(zip(windows, results))), axis=1)
     assert joined.size == 200 and not joined[:80].any() and (joined[120:] == 1).all()
     np.testing.assert_allclose(np.diff(joined[80:120]), 1 / 40, rtol=1e-4)
 
@@ -71,14 +73,44 @@ def test_windows_that_differ_fade_into_each_other_evenly():
 @pytest.mark.parametrize("alike", [0.0, 0.6, 1.0])
 def test_a_fade_is_as_loud_as_what_it_is_between(alike):
     """Whether two windows made the same of a place, or other noise of the same level."""
-    rng, windows = np.random.default_rng(0), list(cut(pieces(40_000, [40_000]), 20_000, 4000))
+    rng, plan = np.random.default_rng(0), WindowPlan(20_000, 4000, 4000)
+    windows = list(plan.cut(pieces(40_000, [40_000])))
     shared = rng.standard_normal(40_000)
     results = []
     for w in windows:
         own = rng.standard_normal(w.audio.shape[1])
         mixed = alike**0.5 * shared[w.start : w.start + w.audio.shape[1]] + (1 - alike) ** 0.5 * own
         results.append(np.stack([mixed, 0.5 * mixed]).astype(np.float32))
-    joined = np.concatenate(list(join(zip(windows, results), 4000, keep_power=True)), axis=1)
+    joined = np.concatenate(list(plan.join(zip(windows, results), keep_power=True)), axis=1)
     levels = np.square(joined[:, 17_000:23_000]).reshape(2, 6, 1000).mean(axis=2)
     np.testing.assert_allclose(levels, [[1] * 6, [0.25] * 6], rtol=0.15)
     np.testing.assert_allclose(joined[1], 0.5 * joined[0], rtol=1e-5)
+
+
+def filtered(plan: WindowPlan, audio: np.ndarray, taps: np.ndarray) -> np.ndarray:
+    """`audio` (1, n) through a symmetric filter, window by window."""
+    reach = taps.size // 2
+    done = ((w, np.convolve(w.audio[0], taps)[None, reach:-reach]) for w in plan.cut(iter([audio])))
+    return np.concatenate(list(plan.join(done)), axis=1)[0]
+
+
+@pytest.mark.parametrize("n", [3, 640, 1001])
+@pytest.mark.parametrize("grid", [1, 16])
+@pytest.mark.parametrize("fade", [None, 5, 48])
+def test_windows_with_the_reach_of_a_filter_give_the_file_filtered_whole(n, grid, fade):
+    """Also where they fade into each other. Cores and margins begin on the grid, and take no more than they need."""
+    rng = np.random.default_rng(0)
+    audio, taps = rng.standard_normal((1, n)), rng.standard_normal(2 * 32 + 1)
+    if fade is None:
+        plan = WindowPlan.exact(100, 32, grid=grid)
+    else:
+        plan = WindowPlan.faded(100, fade, around=32, grid=grid)
+    needed = 32 + (fade or 0)
+    assert plan.fade == (fade or 0) and plan.core == 100 // grid * grid and needed <= plan.margin < needed + grid
+    assert plan.margin % grid == 0 and plan.whole == max(w.audio.shape[1] for w in plan.cut(pieces(9999, [100])))
+    whole = np.convolve(audio[0], taps)[32 : 32 + n]
+    np.testing.assert_allclose(filtered(plan, audio, taps), whole, atol=1e-10)
+
+
+def test_a_window_shorter_than_the_grid_has_one_step_of_it():
+    assert WindowPlan.exact(5, 0, grid=16).core == WindowPlan.faded(5, 0, grid=16).core == 16

@@ -44,10 +44,9 @@ class Meter:
         self.peak = 0.0
         self._mono = np.zeros(2)  # sum and sum of squares of the mean of all channels
         self._loudness = _Loudness(rate, channels, layout) if loudness else None
-        self._frames = [_Slices(max(round(rate / 50), 1)) for _ in range(channels)]
-        self._levels = np.zeros(
-            560 + 2, dtype=np.int64
-        )  # 0.25 dB bins from -120 dB, first and last for what lies outside
+        self._frames = [_Slices(rate / 50) for _ in range(channels)]
+        # bins of 0.25 dB from -120 dB on, the first and the last for all that lies outside
+        self._levels = np.zeros(560 + 2, dtype=np.int64)
         self._energy, self._energy_squared = np.zeros(channels), np.zeros(channels)
         self._true_peak = _TruePeak(channels) if true_peak else None
         self._slot_frames = np.zeros((channels, 0))  # powers of frames that are no whole slot yet

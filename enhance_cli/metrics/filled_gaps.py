@@ -1,6 +1,7 @@
 """Judge the filling of gaps: its SDR, its log-spectral distance and its level, within the gaps alone.
 
-The log-spectral distance is over frames of 32 ms every 8 ms that touch a gap, of log10 of the power.
+The log-spectral distance is the mean, over Hann-windowed frames of 32 ms every 8 ms that touch a gap, of the root mean square
+over the bins of the difference of log10 of the power.
 """
 
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ import numpy as np
 from enhance_cli.errors import AudioError
 
 FRAME, HOP = 0.032, 0.008  # seconds
-FLOOR = 1e-6  # of the loudest bin of the reference: what lies below counts as silence
+FLOOR = 1e-6  # of the loudest bin of the reference in these frames: lower power counts as silence
 
 
 def score(reference: np.ndarray, estimate: np.ndarray, rate: int, gaps: Sequence[tuple[int, int]]) -> dict[str, float]:
@@ -33,8 +34,9 @@ def score(reference: np.ndarray, estimate: np.ndarray, rate: int, gaps: Sequence
 
 
 def _distance(reference: np.ndarray, estimate: np.ndarray, rate: int, gaps: Sequence[tuple[int, int]]) -> float:
+    """Return the log-spectral distance (arguments as in `score`)."""
     length, hop = int(FRAME * rate), int(HOP * rate)
-    starts = np.arange(0, max(len(reference) - length, 0) + 1, hop)
+    starts = np.arange(0, len(reference), hop)  # the last frames reach beyond the end, where there is silence
     touched = np.zeros(len(starts), bool)
     for start, end in gaps:
         touched |= (starts < end) & (starts + length > start)

@@ -29,12 +29,14 @@ from enhance_cli.commands.train import train
 from enhance_cli.commands.verify.command import verify
 from enhance_cli.configured import ConfiguredCommand, is_verbose, with_settings
 from enhance_cli.errors import EnhanceError, ExitCode, UsageError
+from enhance_cli.plain_values import PlainGroup
 
 # What the parser of the command line raises, whether Typer's own or that of click
 WrongCall = typer.BadParameter.__base__
 
 app = typer.Typer(
     name="enhance",
+    cls=PlainGroup,
     help="Clean recordings with few-step diffusion models.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -52,8 +54,8 @@ for command in (
     *(train, distill, evaluate, evaluate_embedding),
 ):
     app.command(cls=ConfiguredCommand, help=_unwrapped(command))(with_settings(command))
-app.add_typer(models, name="models")
-app.add_typer(config, name="config")
+app.add_typer(models, name="models", cls=PlainGroup)
+app.add_typer(config, name="config", cls=PlainGroup)
 for command in (report, info):
     app.command(help=_unwrapped(command))(command)
 

@@ -137,12 +137,14 @@ def local_backend(
     These are threads, or processes where several are asked for or there are several GPUs. Where they are asked for, a
     single job gets one too, since it may kill it.
     """
-    from enhance_cli.batch.backends import processes, threads
-    from enhance_cli.batch.backends.backend import facts_of
-
     devices = _devices(worker, running.workers)[:jobs]
     if len(devices) == 1 and (running.workers or 1) == 1:
+        from enhance_cli.batch.backends import threads
+
         return threads.Threads(worker, facts)
+    from enhance_cli.batch.backends import processes
+    from enhance_cli.batch.backends.backend import facts_of
+
     share = replace(worker, threads=worker.threads or max(1, (os.cpu_count() or 1) // len(devices)))
     return processes.Processes(share, {**facts, **facts_of(worker)}, devices)
 

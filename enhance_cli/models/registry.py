@@ -7,7 +7,6 @@ and is available once it has been pulled.
 import difflib
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,8 @@ from enhance_cli.errors import ModelError
 from enhance_cli.models.hub import download, folders
 from enhance_cli.models.spec import read_spec
 from enhance_cli.toml_lines import tomllib
+
+PACKAGE = Path(__file__).parents[1]
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ class Entry:
 
 def entries() -> list[Entry]:
     """Return the models that ship in the package, in the order of weights.toml."""
-    folder = Path(str(resources.files("enhance_cli"))) / "checkpoints"
+    folder = PACKAGE / "checkpoints"
     return [
         Entry(name=name, path=folder / table["file"], **_fields(table, without={"file"}))
         for name, table in _tables().items()
@@ -184,8 +185,7 @@ def _parsed(text: str) -> dict[str, dict]:
 
 def _weights_toml() -> str:
     """Return weights.toml from the installed package, or from the top of the source tree in an editable install."""
-    package = Path(str(resources.files("enhance_cli")))
-    for path in (package / "weights.toml", package.parent / "weights.toml"):
+    for path in (PACKAGE / "weights.toml", PACKAGE.parent / "weights.toml"):
         if path.is_file():
             return path.read_text(encoding="utf-8")
     raise ModelError("weights.toml is missing from the installation", "reinstall enhance-cli")

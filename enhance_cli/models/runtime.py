@@ -3,11 +3,8 @@
 torch is not imported here unless a GPU may be present.
 """
 
-import ctypes.util
 import os
-import platform
 import sys
-from importlib import metadata
 from pathlib import Path
 
 from enhance_cli.errors import ModelError, UsageError
@@ -70,13 +67,26 @@ def may_have_gpu() -> bool:
     """Tell whether there are signs of a GPU that the installed torch could use."""
     if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1") and sys.platform != "darwin":
         return False
-    try:
-        if metadata.version("torch").endswith("+cpu"):
-            return False
-    except metadata.PackageNotFoundError:
-        return False
+    return _has_driver() and _torch_takes_gpus()
+
+
+def _has_driver() -> bool:
     if sys.platform == "darwin":
+        import platform
+
         return platform.machine() == "arm64"
     if sys.platform == "win32":
+        import ctypes.util
+
         return ctypes.util.find_library("nvcuda") is not None
     return any(Path(path).exists() for path in GPU_DRIVERS)
+
+
+def _torch_takes_gpus() -> bool:
+    """Tell whether torch is installed, and not as its build for CPUs. Slow to import, so asked last."""
+    from importlib import metadata
+
+    try:
+        return not metadata.version("torch").endswith("+cpu")
+    except metadata.PackageNotFoundError:
+        return False

@@ -50,14 +50,14 @@ def test_unknown_runtimes_and_precisions_are_refused():
 def test_torch_is_asked_for_a_gpu_only_where_there_are_signs_of_one(monkeypatch, tmp_path):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setattr(runtime, "GPU_DRIVERS", (str(tmp_path / "driver"),))
-    monkeypatch.setattr(runtime.metadata, "version", lambda package: "2.11.0+cu126")
+    monkeypatch.setattr("importlib.metadata.version", lambda package: "2.11.0+cu126")
     assert not may_have_gpu()
     (tmp_path / "driver").touch()
     assert may_have_gpu()
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert not may_have_gpu()
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
-    monkeypatch.setattr(runtime.metadata, "version", lambda package: "2.11.0+cpu")
+    monkeypatch.setattr("importlib.metadata.version", lambda package: "2.11.0+cpu")
     assert not may_have_gpu()
 
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from importlib import resources
 from pathlib import Path
 
 from enhance_cli.errors import ModelError
@@ -21,7 +20,7 @@ PLAIN = {"kind": "data", "input_scaling": "1", "output_scaling": "1", "skip": "0
 
 
 def folder() -> Path:
-    return Path(str(resources.files("enhance_cli"))) / "checkpoints" / "graphs"
+    return registry.PACKAGE / "checkpoints" / "graphs"
 
 
 def graph_path(spec: Spec) -> Path:

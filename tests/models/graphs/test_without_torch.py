@@ -10,6 +10,7 @@ import soundfile
 
 AUDIO = Path(__file__).parents[2] / "audio_files"
 HEAVY = {"torch", "torchaudio", "scipy", "av", "matplotlib", "huggingface_hub", "http", "onnx", "mutagen", "rich"}
+HEAVY |= {"pydantic", "multiprocessing", "email"}
 
 
 def enhance(folder, *words, refuse=("torch", "torchaudio"), report="()"):

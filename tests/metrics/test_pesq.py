@@ -28,3 +28,15 @@ def test_what_it_is_not_defined_for_is_refused(clean):
         score(clean[:2000], clean[:2000], 16000)
     with pytest.raises(AudioError, match="48000 Hz"):
         score(clean, clean, 48000)
+
+
+def test_a_long_recording_has_the_mean_of_its_pieces(clean, noisy):
+    """The reference code alone crashes the process at more than 50 utterances."""
+    word, bad_word, pause = clean[8000:24000], noisy[8000:24000], np.zeros(8000, np.float32)
+    good, bad = (np.concatenate([one, pause] * 80) for one in (word, bad_word))
+    once = score(good[: 20 * 16000], bad[: 20 * 16000], 16000)
+    assert score(good, bad, 16000) == pytest.approx(once, abs=0.02)
+    half = np.concatenate([good, np.zeros_like(bad)]), np.concatenate([bad, np.zeros_like(bad)])
+    assert score(*half, 16000) == pytest.approx(once, abs=0.02), "pieces without speech must not count"
+    lost = np.concatenate([good, good]), np.concatenate([bad, np.zeros_like(bad)])
+    assert score(*lost, 16000) == pytest.approx((once + 1) / 2, abs=0.02), "speech that is missing must count"

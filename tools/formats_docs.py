@@ -51,6 +51,7 @@ an encoder (21 ms in AAC) stands in the header of Matroska (CodecDelay), and the
   is no good encoder of these here. A note says so.
 * **What is not kept:** data streams that the container has no place for, with a note. A film is always whole: `--start`
   and `--duration` are refused.
+* **Pieces** of a longer recording that kept its times begin at zero afterwards, and a note names the time.
 * **Folders** and watched folders: the videos in them are taken like recordings.
 * **Broken pictures** are copied as they are, since they are never decoded.
 * **Cost:** the film is read once for its sound and once to be copied, in a process of its own and in constant memory. Its sound

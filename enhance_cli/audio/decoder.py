@@ -139,11 +139,12 @@ def _facts(container, stream, frame, flags: bytes, speakers: list[str] | None) -
     bits = _bits(codec, format_, flags)
     picture = av.stream.Disposition.attached_pic  # a cover does not make a song a film
     rate = frame.sample_rate
-    begin_of_all = origin(container, stream)
+    begin_of_all = origin(container)
+    earlier = begin_of_all or 0.0
     claimed = None
     if stream.duration is not None and container.format.name.split(",")[0] not in _COUNTED:
         begin = stream.start_time * stream.time_base if stream.start_time and begin_of_all is not None else 0
-        claimed = round((stream.duration * stream.time_base + begin - (begin_of_all or 0)) * rate)
+        claimed = round((stream.duration * stream.time_base + begin - earlier) * rate)
     elif container.format.name == "avi" and stream.frames and stream.time_base:
         claimed = round(stream.frames * stream.time_base * rate)
     streams = container.streams.audio
@@ -161,7 +162,8 @@ def _facts(container, stream, frame, flags: bytes, speakers: list[str] | None) -
         ],
         "tags": {**container.metadata, **stream.metadata},
         "chapters": [
-            [float(c["start"] * c["time_base"]), float(c["end"] * c["time_base"]), c["metadata"].get("title", "")]
+            [float(c["start"] * c["time_base"]) - earlier, float(c["end"] * c["time_base"]) - earlier,
+             c["metadata"].get("title", "")]
             for c in container.chapters()
         ],
     }  # fmt: skip

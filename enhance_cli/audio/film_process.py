@@ -186,7 +186,9 @@ class Film:
         self._is_cover = {s.index: bool(s.disposition & Disposition.attached_pic) for s in source.streams}
         replaced = choose(source, str(request["track"]))
         first = source.streams.audio[0]
-        self._begin = origin(source, replaced) or 0.0
+        self._begin = origin(source) or 0.0
+        if self._begin and source.format.name.split(",")[0] in _FAMILIES:
+            self.notes.append(f"the times of this film begin at {self._begin:.3f} s, and at zero in the new one")
         keep = request["keep_original"]
         for stream in source.streams:
             if stream is (first if keep else replaced):
@@ -211,11 +213,11 @@ class Film:
         if request["mark"]:
             output.metadata[MARK] = request["mark"]
         if chapters := source.chapters():
-            output.set_chapters([self._shifted(chapter) for chapter in chapters])
+            output.set_chapters([self._shifted(c) for c in chapters if c["end"] * c["time_base"] > self._begin])
 
     def _shifted(self, chapter: dict) -> dict:
         shift = round(self._begin / chapter["time_base"])
-        return {**chapter, "start": chapter["start"] - shift, "end": chapter["end"] - shift}
+        return {**chapter, "start": max(chapter["start"] - shift, 0), "end": chapter["end"] - shift}
 
     def _name_languages(self) -> None:
         for stream in self._output.streams:

@@ -4,24 +4,22 @@ from collections.abc import Iterator
 from typing import Any
 
 MAX_GAP = 3600  # seconds: a longer gap between time stamps is a fault of theirs, not silence
-MAX_START, MAX_START_OF_SOUND_ALONE = 86400, 60  # seconds: a beginning after that is not silence
+MAX_START = 60  # seconds: where all streams begin after that, the file was cut out of a longer one
 TIMED = ("mov", "matroska", "mpegts", "mpeg", "asf", "flv", "mxf", "nut")  # containers whose time stamps mean something
 SAMPLE_ACCURATE = ("mov", "mxf", "nut")
 
 
-def origin(container: Any, stream: Any) -> float | None:
+def origin(container: Any) -> float | None:
     """Return the time in seconds, as the container counts, at which the recording begins, or None without usable times.
 
-    In MP4 and Matroska that is zero, also if the sound begins later, but not where it alone begins after a minute,
-    since it was then cut out of a stream.
+    In MP4 and Matroska that is zero, also if the sound begins later, but not in a piece of a longer recording that kept
+    its times, such as the fifth hour of a broadcast.
     """
     name = container.format.name.split(",")[0]
     if name not in TIMED:
         return None
     start = (container.start_time or 0) / 1_000_000
-    if name in ("mov", "matroska") and start < (MAX_START_OF_SOUND_ALONE if len(container.streams) == 1 else MAX_START):
-        return 0.0
-    return start
+    return 0.0 if name in ("mov", "matroska") and start < MAX_START else start
 
 
 class Clock:
@@ -30,7 +28,7 @@ class Clock:
     def __init__(self, container: Any, stream: Any, rate: int):
         self.position = 0  # samples since the beginning
         self._rate, self._time_base = rate, stream.time_base
-        self._origin = origin(container, stream)
+        self._origin = origin(container)
         exact = container.format.name.split(",")[0] in SAMPLE_ACCURATE
         self._tolerance = (0.005 if exact else 0.03) + 2 * float(stream.time_base or 0)
         self._rounding = 0 if exact else 1.5 * float(stream.time_base or 0)  # seconds: Matroska counts milliseconds

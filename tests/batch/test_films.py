@@ -258,6 +258,18 @@ def test_pictures_at_varying_rates_keep_their_times(tmp_path):
     assert len({round(b[1] - a[1], 3) for a, b in zip(films.packets(target)[0], films.packets(target)[0][1:])}) > 1
 
 
+@pytest.mark.parametrize("name", ["a.mkv", "a.mp4"])
+def test_a_piece_of_a_longer_film_that_kept_its_times_begins_at_zero(tmp_path, name):
+    source = films.simple(tmp_path / name, "aac", 0.25, "-output_ts_offset", "7200")
+    target = tmp_path / f"out_{name}"
+    fields = clean(source, target, halved)
+    assert fields["seconds_audio"] < 4  # two hours of silence are not cleaned
+    assert any("begin at 7200." in note for note in fields["notes"])
+    assert films.sound_clicks(target) == pytest.approx(films.flashes(target), abs=0.001)
+    assert [h for h, _ in films.packets(target)[0]] == [h for h, _ in films.packets(source)[0]]
+    assert open_audio(source).info.late == pytest.approx(0.25 * 48000, abs=2 * 1024)  # less the delay of its encoder
+
+
 @pytest.mark.parametrize("seconds", [1.5, 5.0])
 def test_the_sound_may_be_shorter_or_longer_than_the_picture(tmp_path, seconds):
     source, target = tmp_path / "a.mp4", tmp_path / "b.mp4"

@@ -31,6 +31,7 @@ from tests.benchmarks.tables import put_rows
 RATE = 44100
 SCNET = {"dims": (4, 64, 128, 256), "strides": (1, 4, 16), "kernels": (3, 4, 16), "conv_depths": (3, 2, 1), "pairs": 6}
 SEPARATORS = {  # network, its settings, windows over each sample, networks for all stems
+    "bs-roformer-musdb": ("bs_roformer", {}, 1, 1),
     "mel-roformer-vocals": ("mel_band_roformer", {}, 2, 1),
     "tiger-dnr": ("tiger_dnr", {}, 3, 3),
     "scnet-small": ("scnet", SCNET | {"dims": (4, 32, 64, 128), "shares": (0.175, 0.392, 0.433)}, 4, 1),
@@ -47,7 +48,8 @@ def ours(network: nn.Module) -> Callable[[Tensor], Tensor]:
     return lambda mix: network.extract(mix, dialogue)[0]
 
 
-def mel_band_roformer(folder: Path, state: dict[str, Tensor], _: dict) -> Callable[[Tensor], Tensor]:
+def find_roformers(folder: Path) -> None:
+    """Let the RoFormers of `folder` be imported, with a table of bands by torchaudio instead of librosa."""
     from torchaudio.functional import melscale_fbanks
 
     def mel(*, sr: int, n_fft: int, n_mels: int) -> np.ndarray:
@@ -57,6 +59,28 @@ def mel_band_roformer(folder: Path, state: dict[str, Tensor], _: dict) -> Callab
 
     stand_in("librosa").filters = types.SimpleNamespace(mel=mel)
     sys.path.insert(0, str(folder / "msst"))
+
+
+def bs_roformer(folder: Path, state: dict[str, Tensor], _: dict) -> Callable[[Tensor], Tensor]:
+    find_roformers(folder)
+    from models.bs_roformer.bs_roformer import BSRoformer
+
+    network = BSRoformer(
+        dim=384, depth=8, stereo=True, num_stems=4, time_transformer_depth=1, freq_transformer_depth=1, dim_head=64,
+        heads=8, flash_attn=True, stft_hop_length=441, mask_estimator_depth=2, mlp_expansion_factor=2, zero_dc=False,
+    )  # fmt: skip
+    return loaded(network, state)
+
+
+def loaded(network: nn.Module, state: dict[str, Tensor]) -> nn.Module:
+    """Return a RoFormer with our weights. Its frequencies of the positions are constants that ours does not store."""
+    frequencies = {k: v for k, v in network.state_dict().items() if k.endswith("rotary_embed.freqs")}
+    network.load_state_dict(state | frequencies)
+    return network.eval()
+
+
+def mel_band_roformer(folder: Path, state: dict[str, Tensor], _: dict) -> Callable[[Tensor], Tensor]:
+    find_roformers(folder)
     from models.bs_roformer.mel_band_roformer import MelBandRoformer
 
     network = MelBandRoformer(
@@ -64,9 +88,7 @@ def mel_band_roformer(folder: Path, state: dict[str, Tensor], _: dict) -> Callab
         dim_head=64, heads=8, flash_attn=True, stft_hop_length=441, mask_estimator_depth=2, zero_dc=False,
         match_input_audio_length=True,
     )  # fmt: skip
-    frequencies = {k: v for k, v in network.state_dict().items() if k.endswith("rotary_embed.freqs")}
-    network.load_state_dict(state | frequencies)
-    network.eval()
+    loaded(network, state)
     return lambda mix: network(mix)[:, None]
 
 
@@ -99,7 +121,7 @@ def scnet(folder: Path, state: dict[str, Tensor], settings: dict) -> Callable[[T
     return network.eval()
 
 
-UPSTREAM = {"mel_band_roformer": mel_band_roformer, "tiger_dnr": tiger_dnr, "scnet": scnet}
+UPSTREAM = {"bs_roformer": bs_roformer, "mel_band_roformer": mel_band_roformer, "tiger_dnr": tiger_dnr, "scnet": scnet}
 
 
 def stand_in(name: str) -> types.ModuleType:

@@ -9,7 +9,12 @@ vectors = enhance_cli.enhance_embedding(vectors)     # speaker embeddings (K, D)
 denoiser = enhance_cli.Denoiser("denoise-s", steps=1)  # loaded once, used often: denoiser(audio, rate)
 """
 
-from enhance_cli.api import (
+import os
+
+# ONNX Runtime reports its use to its maker, over the network, unless it is told not to before it is imported.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+from enhance_cli.api import (  # noqa: E402
     Denoiser,
     Inpainter,
     SpeakerRepairer,

@@ -5,10 +5,12 @@ Ctrl-C, SIGTERM and SIGHUP end it cleanly with exit code 130 from its start.
 
 import os
 import signal
+import sys
 
 
 def main() -> None:
     """Run the command line. Slow imports happen only after these signals are handled."""
+    _open_closed_streams()
     try:
         signal.signal(signal.SIGTERM, _interrupt)
         if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup sets it
@@ -20,6 +22,18 @@ def main() -> None:
         from enhance_cli.errors import ExitCode
 
         os._exit(ExitCode.INTERRUPTED)
+
+
+def _open_closed_streams() -> None:
+    """Give standard streams that a daemon or `>&-` has closed to nobody, before a file takes the number of one."""
+    for number, (name, mode) in enumerate({"stdin": "r", "stdout": "w", "stderr": "w"}.items()):
+        if getattr(sys, name) is None:
+            opened = os.open(os.devnull, os.O_RDONLY if mode == "r" else os.O_WRONLY)
+            if opened != number:
+                os.dup2(opened, number)
+                os.close(opened)
+            if mode == "w":  # for reading, None tells that there is nothing
+                setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115 - until the end
 
 
 def _interrupt(_signal: int, _frame: object) -> None:

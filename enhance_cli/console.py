@@ -8,6 +8,8 @@ from collections import Counter
 from contextlib import contextmanager
 from functools import lru_cache
 
+from enhance_cli.errors import OutputError
+
 CONTROLS = dict.fromkeys((7, 8, 11, 12, 13))  # bell, backspace, ...: file names may hold them, and rich drops them too
 
 
@@ -28,9 +30,16 @@ def say(line: str) -> None:
 
 
 def result(line: str) -> None:
-    """Print one line of results on stdout, at once, whatever bytes file names hold."""
-    sys.stdout.buffer.write(line.encode("utf-8", "surrogateescape") + b"\n")
-    sys.stdout.flush()
+    """Print one line of results on stdout, at once, whatever bytes file names hold. Raises OutputError on a full disk."""
+    try:
+        sys.stdout.buffer.write(line.encode("utf-8", "surrogateescape") + b"\n")
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read it has gone
+        raise
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the rest is tried again at exit
+        message = f"standard output cannot be written ({error.strerror})"
+        raise OutputError(message, "free some space, or send it somewhere else") from error
 
 
 def result_json(value: object, indent: int | None = None) -> None:

@@ -3,6 +3,7 @@
 A flag wins over a preset, a preset over the file, and the file over the built-in default. Keys are the long names of flags.
 """
 
+import os
 from collections.abc import Collection, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -62,12 +63,12 @@ def user_file() -> Path:
 
 
 def read_file(path: Path | None) -> SettingsFile:
-    """Return the settings in the file at `path`, or in the user's own file, if there is one, for None.
+    """Return the settings in the file at `path`, or in the user's own file, if there is one in reach, for None.
 
     Raises UsageError for a file that cannot be read or is not TOML.
     """
     own = user_file() if path is None else path
-    if path is None and not own.exists():
+    if path is None and not os.path.exists(own):  # False too where HOME is that of somebody else
         return SettingsFile(str(own), "", {})
     try:
         return _parsed(str(own), own.read_text(encoding="utf-8"))

@@ -4,6 +4,7 @@
 `tiny_model` has random weights that change every sample a lot, so that a seam between windows cannot hide.
 """
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -22,6 +23,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 if hasattr(signal, "SIGHUP"):
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
+NOBODY = 65534  # a user without rights
 PACKAGE_ROOT = str(Path(__file__).parents[1])
 TINY = {"channels": [4, 6], "blocks": 1, "dilations": [1], "temporal": 8, "temporal_dilations": [1, 2], "embedding": 8}
 
@@ -180,6 +182,30 @@ def stem_model(tmp_path_factory) -> Path:
                     layer.bias.zero_()
     save_model(path, spec, network)
     return path
+
+
+@pytest.fixture
+def unprivileged(tmp_path):
+    """A context in which permission bits bind us even when the tests run as root. Use relative paths inside
+    it.
+    """
+
+    @contextlib.contextmanager
+    def context():
+        if not hasattr(os, "geteuid") or os.geteuid() != 0:
+            yield
+            return
+        tmp_path.chmod(0o777)
+        try:
+            os.setresuid(NOBODY, NOBODY, 0)
+        except OSError:
+            pytest.skip("this container has no other user than root")
+        try:
+            yield
+        finally:
+            os.setresuid(0, 0, 0)
+
+    return context
 
 
 @pytest.fixture

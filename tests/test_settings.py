@@ -1,6 +1,7 @@
 """Remembered settings: flags win over presets, presets over the file; mistakes are named with their line."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -194,3 +195,16 @@ def test_every_switch_may_be_remembered_and_turned_off_again(command):
     switches = {p.opts[0]: p.secondary_opts for p in configured()[command].params if getattr(p, "is_flag", False)}
     del switches["--dry-run"]
     assert switches and all(off == [f"--no-{on[2:]}"] for on, off in switches.items())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX permission bits")
+def test_a_home_that_belongs_to_somebody_else_has_no_settings(monkeypatch, tmp_path, unprivileged):
+    """As in `sudo -u` and in containers, which may leave HOME as it was."""
+    own = tmp_path / "home" / "enhance"
+    own.mkdir(parents=True)
+    (own / "config.toml").write_text("[denoise]\nsteps = 2\n")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(own.parent))
+    assert settings.read_file(None).tables
+    own.chmod(0)
+    with unprivileged():
+        assert not settings.read_file(None).tables

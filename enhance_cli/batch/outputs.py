@@ -4,6 +4,7 @@ After `plan` has returned, no output can overwrite an input or another output, a
 """
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -137,6 +138,14 @@ def _is_one_file(output: str, inputs: Sequence[Input], writable: frozenset[str])
     if ending in VIDEO_SUFFIXES and len(inputs) == len(sound) == 1:
         message = f"{output}: {sound[0]} has no pictures for a video"
         raise UsageError(message, f"write the sound to {Path(output).stem}.wav")
+    if (
+        len(inputs) == 1
+        and inputs[0].named
+        and ending not in writable
+        and re.fullmatch(r"\.[a-z][a-z0-9]{1,4}", ending)
+    ):
+        message = f"{output}: {ending} is no kind of sound"
+        raise UsageError(message, f"write {Path(output).with_suffix('.wav')}, or {output}/ for a folder")
     if ending in writable and len(inputs) > 1:
         raise UsageError(f"{len(inputs)} inputs cannot go into one file, {output}", "give a folder with -o")
     return ending in writable

@@ -250,6 +250,19 @@ def test_video_name_as_output_of_a_recording_is_refused():
         plan(expand(["a.wav"]), "clip.wma")
 
 
+@pytest.mark.parametrize("name", ["clip.wave1", "clip.mp9", "notes.txt"])
+def test_output_that_ends_like_no_sound_is_no_folder_by_mistake(name):
+    make("a.wav", "b.wav", "in/c.wav")
+    Path("kept.new").mkdir()
+    with pytest.raises(UsageError, match=rf"{name}: .* is no kind of sound: write \w+\.wav, or {name}/ for a folder"):
+        plan(expand(["a.wav"]), name)
+    assert targets(plan(expand(["a.wav"]), f"{name}/")) == [f"{name}/a.wav"]
+    assert targets(plan(expand(["a.wav"]), "v1.2")) == ["v1.2/a.wav"]
+    assert targets(plan(expand(["a.wav"]), "kept.new")) == ["kept.new/a.wav"]
+    assert targets(plan(expand(["in"]), name)) == [f"{name}/c.wav"]
+    assert targets(plan(expand(["a.wav", "b.wav"]), name)) == [f"{name}/a.wav", f"{name}/b.wav"]
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX permission bits")
 def test_folder_without_write_permission_is_refused_before_work(unprivileged):
     make("a.wav")

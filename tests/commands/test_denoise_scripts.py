@@ -200,6 +200,39 @@ finally:
 """
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+@posix
+def test_streams_that_a_daemon_has_closed_are_not_needed(closed, start_python, tmp_path):
+    zoo.save(tmp_path / "a.wav", zoo.noise())
+    code = "import os, sys; os.execv('/bin/sh', ['sh', '-c', sys.argv[1], sys.executable])"
+    command = f'exec "$0" -m enhance_cli denoise a.wav -o b.wav --report r.jsonl {closed}'
+    with start_python("-c", code, command, stdin=-1, stdout=-1, stderr=-1) as process:
+        process.communicate(timeout=600)
+    assert process.returncode == 0
+    assert soundfile.info(tmp_path / "b.wav").frames == soundfile.info(tmp_path / "a.wav").frames
+    assert json.loads((tmp_path / "r.jsonl").read_text())["output"] == "b.wav"
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is full")
+@pytest.mark.parametrize("target", [(), ("--json",), ("-o", "-")])
+def test_no_room_for_results_is_one_line(target, start_python, tmp_path):
+    zoo.save(tmp_path / "a.wav", zoo.noise())
+    with open("/dev/full", "wb") as full:
+        process = start_python("-m", "enhance_cli", "denoise", "a.wav", "-q", *target, stdout=full, stderr=-1)
+        said = process.communicate(timeout=600)[1].decode()
+    assert process.returncode == 1 and len(said.splitlines()) == 1
+    assert said.startswith("error: standard output")
+
+
+def test_nothing_is_kept_in_the_home_of_the_user_and_nothing_said_about_it(run_enhance, tmp_path):
+    """ONNX Runtime keeps an identifier and events there, and sends them to its maker, where nobody forbids it."""
+    zoo.save(tmp_path / "a.wav", zoo.noise())
+    homes = {"HOME": str(tmp_path / "home"), "XDG_CACHE_HOME": str(tmp_path / "home" / ".cache")}
+    (tmp_path / "home").mkdir()
+    done = run_enhance("denoise", "a.wav", "-q", env=homes)
+    assert (done.code, done.stderr) == (0, "") and not list((tmp_path / "home").iterdir())
+
+
 def test_help_does_not_wait_for_torch(run_python):
     for arguments in (["--help"], ["denoise", "--help"], ["--version"]):
         result = run_python("-c", _MODULES, *arguments)

@@ -6,6 +6,10 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote
 
+WITHOUT_WAITING = """
+import time
+time.sleep = lambda seconds: None
+"""  # begins a program that asks a Hub that is down: its client else waits 23 seconds between five tries
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 

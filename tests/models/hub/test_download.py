@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tests.models.hub.local_hub import COMMIT, LocalHub
+from tests.models.hub.local_hub import COMMIT, WITHOUT_WAITING, LocalHub
 
 REFERENCE = "hub:someone/voices/models/tiny.safetensors"
 
@@ -26,7 +26,8 @@ def show(hub, tmp_path):
 
     def run(reference=REFERENCE, **env):
         settings = {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_DISABLE_XET": "1"}
-        command = [sys.executable, "-m", "enhance_cli", "models", "show", reference]
+        code = WITHOUT_WAITING + "from enhance_cli.__main__ import main\nmain()"
+        command = [sys.executable, "-c", code, "models", "show", reference]
         done = subprocess.run(command, capture_output=True, text=True, env=os.environ | settings | env)
         return done.returncode, done.stdout, done.stderr
 

@@ -14,7 +14,7 @@ from enhance_cli.models.hub import folders, pull
 from enhance_cli.models.hub.https import download
 from enhance_cli.models.spec import file_sha256, read_spec
 from tests import golden_numbers as golden
-from tests.models.hub.local_hub import COMMIT, LocalHub
+from tests.models.hub.local_hub import COMMIT, WITHOUT_WAITING, LocalHub
 
 CHECKPOINT = (golden.FOLDER / "sgmse_tiny_classic.ckpt").read_bytes()
 DIGEST = hashlib.sha256(CHECKPOINT).hexdigest()
@@ -306,7 +306,7 @@ def hub(server, run_python, tmp_path, home):
         known = tmp_path / "table.toml"
         known.write_text("\n" + table(repo="someone/voices", file="tiny=1.ckpt", process="ouve", **fields))
         env = {"HF_ENDPOINT": server.url, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_DISABLE_XET": "1"}
-        code = (BLOCKED if blocked else "") + PATCHED.format(table=str(known))
+        code = WITHOUT_WAITING + (BLOCKED if blocked else "") + PATCHED.format(table=str(known))
         return run_python("-c", code, *arguments, env=env)
 
     return run

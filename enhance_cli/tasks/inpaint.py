@@ -102,7 +102,8 @@ def split(gap: Gap, rate: int, predicted: float, makes: bool) -> Iterator[Piece]
 
     `makes`: whether there is a model for gaps longer than `predicted` seconds.
     """
-    length, fade = gap.end - gap.start, int(FADE_SECONDS * rate)
+    length = gap.end - gap.start
+    fade = min(int(FADE_SECONDS * rate), length // 2)
     if length <= predicted * rate:
         yield Piece(gap.start, gap.end, gap.channel)
         return

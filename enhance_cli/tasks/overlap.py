@@ -110,9 +110,7 @@ class OverlapPlan:
         rise = np.linspace(0, 1, self.fade, dtype=np.float32)
         if not window.first:
             weights[: self.fade] = rise
-        if (
-            not window.last or window.first
-        ):  # a first window falls even where it is the last, as in the published programs
+        if not window.last or window.first:  # one alone falls, as in the published programs
             weights[self.whole - self.fade :] = rise[::-1]
         return weights
 

@@ -97,3 +97,5 @@ def test_mean_and_spread_follow_from_the_variance_added_per_step():
     mean, before = (process.mean(x0, x0, time)[:, 0] for time in (t, t - 1))
     assert torch.allclose(mean, (1 - beta).sqrt() * before, rtol=1e-6)
     assert torch.allclose(process.std(t) ** 2, (1 - beta) * process.std(t - 1) ** 2 + beta, rtol=1e-6)
+    drift = process.drift(before[:, None], x0, t)[:, 0]  # of the SDE that has these steps as its limit
+    assert torch.allclose(drift, mean - before, rtol=0.01)

@@ -212,3 +212,51 @@ def test_both_runtimes_follow_the_level_of_the_mix():
     for stem in by_graph:
         assert np.allclose(by_graph[stem], by_torch[stem], atol=1e-3)
         assert np.allclose(by_graph[stem][:, :rate], by_torch[stem][:, :rate], atol=1e-5)
+
+
+def heard(audio: np.ndarray, **fields) -> np.ndarray:
+    """How many times louder a model heard each sample of `audio` (C, N) at 16 kHz: a stem that is the square of it tells."""
+    pair = StemPair.__new__(StemPair)
+    torch.nn.Module.__init__(pair)
+    pair.extractor, pair.refiner = Blur(), None
+    header = Spec(
+        "n", "stem_pair", "edm", task="extract-stem", frontend=None, sample_rate=16000, stems=("a", "b"), min_steps=0,
+        max_steps=0, default_steps=0, samplers=("none",), frames_multiple=512, **fields,
+    )  # fmt: skip
+    stem = run(audio, 16000, StemModel(header, pair, CPU), StemOptions(stems=("a",)))["a"]
+    return stem / np.square(audio)
+
+
+def test_the_model_hears_a_mix_at_the_level_that_it_was_trained_at():
+    """By deviation of the mean of both channels as Demucs does, by active level, or as it is unless it exceeds full scale."""
+    rng = np.random.default_rng(0)
+    mix = rng.uniform(0.1, 0.2, (2, 32000)) * np.where(rng.random((2, 32000)) < 0.5, -1, 1)
+    level = Meter(16000, 2, loudness=False)
+    level.push(mix)
+    active = np.sqrt(np.mean(np.square(level.active_levels)))
+    assert heard(mix, normalise="deviation") == pytest.approx(1 / mix.mean(axis=0).std(), rel=1e-4)
+    assert heard(mix, normalise="level", level=0.07) == pytest.approx(0.07 / active, rel=1e-4)
+    assert heard(mix, normalise="none") == pytest.approx(1, rel=1e-4)
+    assert heard(10 * mix, normalise="none") == pytest.approx(1 / np.abs(10 * mix).max(), rel=1e-4)
+
+
+def test_channels_of_opposite_polarity_are_heard_at_their_active_level():
+    """The deviation of their mean is nothing, and the mix would be heard as loud as can be."""
+    rng = np.random.default_rng(0)
+    mono = rng.uniform(0.1, 0.2, (1, 32000)) * np.where(rng.random(32000) < 0.5, -1, 1)
+    level = Meter(16000, 1, loudness=False)
+    level.push(mono)
+    for rest, cancelled in ((0.0, True), (0.08, True), (0.2, False)):  # shares of the mean: 0, 4 and 10 %
+        found = heard(np.concatenate([mono, (rest - 1) * mono]), normalise="deviation")
+        wanted = 1 / level.active_levels[0] if cancelled else 1 / (rest / 2 * mono.std())
+        assert found == pytest.approx(wanted, rel=0.1)
+
+
+def test_passages_of_far_apart_levels_are_each_heard_at_their_own():
+    rng = np.random.default_rng(0)
+    mix = rng.uniform(0.1, 0.2, (1, 16000 * 8)) * np.where(rng.random(16000 * 8) < 0.5, -1, 1)
+    mix[:, 16000 * 4 :] *= 0.01
+    for fields in ({"normalise": "deviation"}, {"normalise": "level", "level": 1.0}):
+        found = heard(mix, **fields)
+        loud, quiet = np.median(found[:, 16000:48000]), np.median(found[:, -48000:-16000])
+        assert quiet / loud == pytest.approx(100, rel=0.1) and loud == pytest.approx(1 / 0.15, rel=0.3)

@@ -6,6 +6,7 @@ import pytest
 from enhance_cli.audio.gap_meter import GapMeter
 from enhance_cli.errors import UsageError
 from enhance_cli.tasks.inpaint import Inpainter, run
+from enhance_cli.tasks.options import InpaintOptions
 from enhance_cli.tasks.stream import measured
 
 RATE = 16000
@@ -44,6 +45,19 @@ def test_known_samples_stay_to_the_bit_and_gaps_are_continued(tones):
         assert error < 0.01 * np.square(tones).mean()
     assert np.abs(made[:, 16000:16160] - tones[:, 16000:16160]).max() < 0.06
     assert not made[:, 17000:21000].any() and np.abs(made).max() <= np.abs(broken).max()
+
+
+@pytest.mark.parametrize("milliseconds", [30, 60, 99, 101, 140])
+def test_a_gap_that_is_not_predicted_as_a_whole_fades_on_either_side_and_changes_nothing_else(tones, milliseconds):
+    """Also where it is shorter than the two fades."""
+    gap = slice(16000, 16000 + milliseconds * RATE // 1000)
+    broken = tones.copy()
+    broken[:, gap] = 0.123
+    made = run(broken, RATE, [(1.0, 1.0 + milliseconds / 1000)], Inpainter(InpaintOptions(predicted=0.02)))
+    assert np.array_equal(np.delete(made, gap, 1), np.delete(tones, gap, 1))
+    level = lambda x: np.sqrt(np.square(x).mean())
+    begin, middle, end = (level(part) for part in np.array_split(made[:, gap], 3, axis=1))
+    assert middle < 0.7 * min(begin, end) and level(made[:, gap][:, :16] - tones[:, gap][:, :16]) < 0.02
 
 
 @pytest.mark.parametrize("block", [37, 1000, 20000])

@@ -70,7 +70,7 @@ class StemExtractor:
 
     def _plan(self, model: WindowedSeparator | GraphSeparator) -> WindowPlan | OverlapPlan:
         seconds = self.options.window_seconds or self.spec.window_seconds or WINDOW_SECONDS
-        window = round(seconds * model.rate) // model.grid * model.grid
+        window = max(1, round(seconds * model.rate) // model.grid) * model.grid
         if self.spec.overlap:
             return OverlapPlan.of_model(window, **self.spec.overlap)
         if model.reach is not None:

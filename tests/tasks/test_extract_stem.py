@@ -214,16 +214,16 @@ def test_both_runtimes_follow_the_level_of_the_mix():
         assert np.allclose(by_graph[stem][:, :rate], by_torch[stem][:, :rate], atol=1e-5)
 
 
-def heard(audio: np.ndarray, **fields) -> np.ndarray:
+def heard(audio: np.ndarray, network=None, window=None, **fields) -> np.ndarray:
     """How many times louder a model heard each sample of `audio` (C, N) at 16 kHz: a stem that is the square of it tells."""
     pair = StemPair.__new__(StemPair)
     torch.nn.Module.__init__(pair)
-    pair.extractor, pair.refiner = Blur(), None
+    pair.extractor, pair.refiner = network or Blur(), None
     header = Spec(
         "n", "stem_pair", "edm", task="extract-stem", frontend=None, sample_rate=16000, stems=("a", "b"), min_steps=0,
         max_steps=0, default_steps=0, samplers=("none",), frames_multiple=512, **fields,
     )  # fmt: skip
-    stem = run(audio, 16000, StemModel(header, pair, CPU), StemOptions(stems=("a",)))["a"]
+    stem = run(audio, 16000, StemModel(header, pair, CPU), StemOptions(stems=("a",), window_seconds=window))["a"]
     return stem / np.square(audio)
 
 
@@ -260,3 +260,12 @@ def test_passages_of_far_apart_levels_are_each_heard_at_their_own():
         found = heard(mix, **fields)
         loud, quiet = np.median(found[:, 16000:48000]), np.median(found[:, -48000:-16000])
         assert quiet / loud == pytest.approx(100, rel=0.1) and loud == pytest.approx(1 / 0.15, rel=0.3)
+
+
+def test_the_shortest_windows_are_one_step_of_the_network_long():
+    """And not of no sample at all, of which no number would ever fill the file."""
+    endless = Blur()
+    endless.receptive_field = None
+    audio = np.random.default_rng(0).uniform(0.1, 0.2, (1, 1000))
+    for network in (None, endless):
+        assert heard(audio, network, 1e-4, normalise="none") == pytest.approx(1, rel=1e-4)

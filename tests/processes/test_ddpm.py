@@ -66,6 +66,11 @@ def test_schedules_of_latent_models_are_the_published_ones(name, process):
     assert np.allclose(process.diffusion(t).square().numpy(), expected[f"f64_{name}_beta"], rtol=5e-3, atol=0)
 
 
+def test_times_between_steps_are_rounded_to_the_nearest_one():
+    rounded = DDPM().std(torch.tensor([49.6, 50.4, -0.6, 999.4]))
+    assert torch.equal(rounded, DDPM().std(torch.tensor([50.0, 50.0, -1.0, 999.0])))
+
+
 def test_an_unknown_schedule_is_refused():
     with pytest.raises(ValueError, match="beta_schedule 'sine' is none of scaled_linear, cosine"):
         DDPM(beta_schedule="sine")

@@ -8,7 +8,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -31,8 +31,8 @@ from enhance_cli.configured import ConfiguredCommand, is_verbose, with_settings
 from enhance_cli.errors import EnhanceError, ExitCode, UsageError
 from enhance_cli.plain_values import PlainGroup
 
-# What the parser of the command line raises, whether Typer's own or that of click
-WrongCall = typer.BadParameter.__base__
+# The parser raises it for a wrong command line. Typer gives it no name, and older versions of Typer take that of click
+WrongCall: Any = typer.BadParameter.__base__
 
 app = typer.Typer(
     name="enhance",
@@ -46,7 +46,7 @@ app = typer.Typer(
 
 def _unwrapped(command: Callable) -> str:
     """Return the docstring with each paragraph on one line, for terminals of any width."""
-    return "\n\n".join(" ".join(paragraph.split()) for paragraph in inspect.getdoc(command).split("\n\n"))
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in (inspect.getdoc(command) or "").split("\n\n"))
 
 
 for command in (
@@ -109,7 +109,7 @@ def _leave_at_once(code: int) -> None:
     os._exit(code)
 
 
-def _as_usage_error(error: WrongCall) -> UsageError:
+def _as_usage_error(error: Any) -> UsageError:
     message = " ".join(error.format_message().split()).rstrip(".")
     message = message.replace("Value error, ", "")  # Typer's own word, before the choices that there are
     command = error.ctx.command_path if error.ctx else "enhance"

@@ -35,7 +35,7 @@ def with_settings(command: Callable) -> Callable:
     def configured(config: Path | None = None, preset: list[str] | None = None, **values: Any) -> None:
         command(**values)
 
-    configured.__signature__ = signature.replace(parameters=[*signature.parameters.values(), *more])  # type: ignore
+    vars(configured)["__signature__"] = signature.replace(parameters=[*signature.parameters.values(), *more])
     configured.__annotations__ = command.__annotations__ | hints
     return configured
 

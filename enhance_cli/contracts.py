@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 Draw = Callable[[], "Tensor"]  # one draw of noise like y: standard normal times the process's `noise_scale`
 Distance = Callable[["Tensor", "Tensor"], "Tensor"]  # of an estimate and its target, a scalar
+Log = Callable[[str], None]  # takes a line for the user
 Time = Union["Tensor", float]  # noqa: UP007 - the name of a tensor is a string here, so that torch is not loaded
 TimeT = TypeVar("TimeT", "Tensor", float)
 

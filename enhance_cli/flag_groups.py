@@ -161,7 +161,7 @@ def grouped(command: Callable) -> Callable:
     Typer then sees one flag a field, in order. The dataclasses are built from the values when the command is called.
     """
     hints = get_type_hints(command, include_extras=True)
-    groups = {name: hint for name, hint in hints.items() if is_dataclass(hint)}
+    groups: dict[str, Any] = {name: hint for name, hint in hints.items() if is_dataclass(hint)}
     parameters = []
     for name, parameter in inspect.signature(command).parameters.items():
         if name not in groups:
@@ -174,7 +174,7 @@ def grouped(command: Callable) -> Callable:
         ]
 
     @wraps(command)
-    def expanded(**values):
+    def expanded(**values: Any) -> Any:
         packed = {
             name: group(**{field.name: values.pop(field.name) for field in fields(group)})
             for name, group in groups.items()
@@ -182,6 +182,6 @@ def grouped(command: Callable) -> Callable:
         return command(**packed, **values)
 
     del expanded.__wrapped__
-    expanded.__signature__ = inspect.Signature(parameters)
+    vars(expanded)["__signature__"] = inspect.Signature(parameters)
     expanded.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return expanded

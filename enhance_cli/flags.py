@@ -2,7 +2,7 @@
 
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -61,7 +61,7 @@ class BitDepth(str, Enum):
     float = "float"
 
 
-def _option(panel: str, *names: str, **kwargs):
+def _option(panel: str, *names: str, **kwargs: Any) -> Any:
     if any("/" in name for name in names):  # a switch, which is off
         kwargs = {"show_default": False, **kwargs}
     return typer.Option(*names, rich_help_panel=panel, **kwargs)
@@ -69,10 +69,11 @@ def _option(panel: str, *names: str, **kwargs):
 
 # Files
 Inputs = Annotated[
-    list[str], typer.Argument(metavar="IN", help="Files, folders, quoted globs, @list.txt, or - for standard input.")
+    list[str] | None,
+    typer.Argument(metavar="IN", help="Files, folders, quoted globs, @list.txt, or - for standard input."),
 ]
 EmbeddingInputs = Annotated[
-    list[str],
+    list[str] | None,
     typer.Argument(metavar="IN", help="Files, folders, quoted globs, @list.txt, or - for one recording on stdin."),
 ]
 Recursive = Annotated[bool, _option(FILES, "--recursive/--no-recursive", "-r", help="Look into sub-folders too.")]

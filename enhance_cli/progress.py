@@ -78,7 +78,7 @@ class Progress:
     def __exit__(self, *_: object) -> None:
         self.display.stop()
 
-    def advance(self, seconds: float | None = None, *, status: str = "done") -> None:
+    def advance(self, seconds: float | None = None, *, status: str | None = "done") -> None:
         """Count one more file, with so many seconds of audio."""
         with self._lock:
             self.finished += 1

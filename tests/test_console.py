@@ -14,7 +14,8 @@ import pytest
 from enhance_cli import console
 from enhance_cli.batch.backends.backend import with_progress
 from enhance_cli.batch.record import Record
-from enhance_cli.console import Reporter, span
+from enhance_cli.commands.reporting import Reporter
+from enhance_cli.console import span
 from enhance_cli.progress import JsonLines, Lines, Nothing, Progress, display_for
 
 RUN = """
@@ -23,7 +24,7 @@ import numpy as np
 from types import SimpleNamespace
 from enhance_cli.batch.backends.backend import with_progress
 from enhance_cli.batch.record import Record
-from enhance_cli.console import Reporter
+from enhance_cli.commands.reporting import Reporter
 from enhance_cli.progress import Progress, display_for
 
 choice = "json" if "--progress" in sys.argv else "auto"

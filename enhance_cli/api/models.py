@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, overload
 
 if TYPE_CHECKING:
     from enhance_cli.models.demucs_model import DemucsModel
@@ -10,6 +10,21 @@ if TYPE_CHECKING:
     from enhance_cli.models.stems import StemModel
 
 
+@overload
+def load_model(
+    name: str | None, task: Literal["extract-stem"], device: str = "auto", precision: str = "auto"
+) -> StemModel | DemucsModel: ...
+@overload
+def load_model(
+    name: str | None = None,
+    task: Literal["denoise", "extend-bandwidth", "inpaint"] = "denoise",
+    device: str = "auto",
+    precision: str = "auto",
+) -> Model: ...
+@overload
+def load_model(
+    name: str | None = None, task: str = "denoise", device: str = "auto", precision: str = "auto"
+) -> Model | StemModel | DemucsModel: ...
 def load_model(
     name: str | None = None, task: str = "denoise", device: str = "auto", precision: str = "auto"
 ) -> Model | StemModel | DemucsModel:

@@ -99,7 +99,7 @@ def _refuse_other_files(output: str | None, format: str | None) -> None:
     from enhance_cli.vectors import FORMS, form_of
 
     ending = Path(output or "").suffix.lower()
-    if not ending or output.endswith("/") or Path(output).is_dir():
+    if output is None or not ending or output.endswith("/") or Path(output).is_dir():
         return
     if format and form_of(output) not in (format, None):
         raise UsageError(f"{output} is not named as --format {format} is", "give one of them, or a folder with -o")

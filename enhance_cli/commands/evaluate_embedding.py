@@ -2,6 +2,7 @@
 raw and with repaired embeddings, with both averaged, and with the recordings denoised first.
 """
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,6 +15,8 @@ from enhance_cli.errors import UsageError
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from enhance_cli.tasks.repair import Repairer
 
 
 def evaluate_embedding(
@@ -107,7 +110,7 @@ def _refuse_missing(**folders: list[Path]) -> None:
                 raise UsageError(f"{flag} {folder}: there is no file in this folder", "name one that holds recordings")
 
 
-def _denoiser(name: str | None, rate: int):
+def _denoiser(name: str | None, rate: int) -> "Callable[[np.ndarray], np.ndarray] | None":
     from enhance_cli import denoise, load_model
 
     if name is None:
@@ -116,7 +119,7 @@ def _denoiser(name: str | None, rate: int):
     return lambda wave: denoise(wave, rate, model=model)
 
 
-def _apply(repairer, vectors: "np.ndarray") -> "np.ndarray":
+def _apply(repairer: "Repairer", vectors: "np.ndarray") -> "np.ndarray":
     """Repair (utterances, conditions, D)."""
     return repairer.repair(vectors.reshape(-1, vectors.shape[-1])).reshape(vectors.shape)
 

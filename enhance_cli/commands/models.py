@@ -1,15 +1,17 @@
 """Run `enhance models`: list, show, locate, fetch, convert, export and check models."""
 
 import sys
-from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from enhance_cli.console import result, result_json, say, transfer
 from enhance_cli.errors import ModelError, UsageError
 from enhance_cli.models.convert import CONVERTERS
+
+if TYPE_CHECKING:
+    from enhance_cli.models.registry import Entry
 
 models = typer.Typer(help="List, show, fetch, convert, export and check models.", no_args_is_help=True)
 
@@ -24,7 +26,19 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON object per model.")
 Half = Annotated[bool, typer.Option("--half", help="Keep the weights in 16 bits: half the size.")]
 
 
-Format = Enum("Format", {name: name for name in ("auto", *CONVERTERS)}, type=str)
+def _known_converter(name: str) -> str:
+    if name not in FORMATS:
+        raise typer.BadParameter(f"{name!r} is not one of {', '.join(map(repr, FORMATS))}.")
+    return name
+
+
+FORMATS = ("auto", *CONVERTERS)
+Format = Annotated[
+    str,
+    typer.Option(
+        "--from", metavar=f"<{'|'.join(FORMATS)}>", callback=_known_converter, help="The program that wrote it."
+    ),
+]
 
 
 @models.command("list")
@@ -63,7 +77,7 @@ def list_models(
     say("CPU: on one core quick is 10 times real time or more, fair real time, slow a tenth of it, GPU less than that")
 
 
-def _describe(entry) -> dict:
+def _describe(entry: "Entry") -> dict:
     """Return one row of the list. The size is that of the model here, or of the original elsewhere."""
     from enhance_cli.models.convert import STEPS
     from enhance_cli.models.spec import read_spec
@@ -121,8 +135,10 @@ def show(name: Name) -> None:
 
     for entry in registry.published():
         if entry.name == name and not entry.path.is_file():
-            known = _describe(entry) | {key: value for key, value in asdict(entry.source).items() if value is not None}
-            known["not_known"] = entry.source.not_known
+            known = _describe(entry)
+            if entry.source:
+                known |= {key: value for key, value in asdict(entry.source).items() if value is not None}
+                known["not_known"] = entry.source.not_known
             result_json(known, indent=2)
             return
     result_json(asdict(read_spec(registry.find(name, None).path)), indent=2)
@@ -171,7 +187,7 @@ def remove(
 def convert(
     file: Annotated[Path, typer.Argument(help="A checkpoint of another program.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The .safetensors file to write.")],
-    source: Annotated[Format, typer.Option("--from", help="The program that wrote it.")] = Format.auto,
+    source: Format = "auto",
     licence: Annotated[str, typer.Option(help="Licence of the weights, for the header.")] = "unknown",
     half: Half = False,
     extractor: Annotated[
@@ -186,9 +202,7 @@ def convert(
         raise ModelError(f"{file}: no such file", "check the path")
     from enhance_cli.models.convert.file import convert_file
 
-    spec = convert_file(
-        file, output.stem, output, converter=source.value, licence=licence, half=half, extractor_id=extractor
-    )
+    spec = convert_file(file, output.stem, output, converter=source, licence=licence, half=half, extractor_id=extractor)
     process = f"embeddings {spec.extractor_id}" if spec.extractor else spec.process
     say(f"{output.stem}: {spec.network}, {process}, {spec.sample_rate} Hz")
     result(str(output))

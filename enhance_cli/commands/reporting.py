@@ -1,6 +1,8 @@
 """Report a run as it goes on: the records that a command writes, shows and draws, and the code that it exits with."""
 
 import os
+import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from enhance_cli.console import Reporter, counted, say
+from enhance_cli.console import counted, result, say
 from enhance_cli.errors import UsageError
 from enhance_cli.flag_groups import AudioOutputFlags, Running
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from enhance_cli.batch.outcome import Summary
     from enhance_cli.batch.record import Record
     from enhance_cli.batch.worker import WorkerSpec
+    from enhance_cli.progress import Progress
 
 
 def say_settings() -> None:
@@ -107,3 +110,90 @@ def report_run(
         counts = f"{summary.done} done, {summary.skipped} skipped, {summary.failed} failed"
         say(f"interrupted: {counts}" if summary.interrupted else counts)
     raise typer.Exit(summary.exit_code)
+
+
+class Reporter:
+    """Print each finished file: its output path (or its record as JSON) on stdout, errors and notes on stderr.
+
+    `progress` (a progress.Progress) counts the files. Only one thread may `show`.
+    """
+
+    SAME_NOTES = 5  # files of which a note of one kind is said
+    NAMED = 10  # embeddings of one file that could not be repaired
+
+    def __init__(self, progress: "Progress", *, json: bool, quiet: bool, verbose: bool):
+        self.progress, self.json, self.quiet, self.verbose = progress, json, quiet, verbose
+        self.named_last: str | None = None
+        self.failed_last: str | None = None
+        self.announced: set[int] = set()
+        self.notes: Counter[str] = Counter()  # how many files each kind of note was about
+
+    def __enter__(self) -> "Reporter":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for kind, count in self.notes.items():
+            if count > self.SAME_NOTES and not self.verbose:
+                say(f"{count - self.SAME_NOTES:,} more files: {kind} (--report FILE.jsonl has all)")
+
+    def announce(self, record: "Record") -> None:
+        """Count a file that has been worked on, and whose `record` will be shown later."""
+        self.announced.add(id(record))
+        self.progress.advance(record.seconds_audio)
+
+    def show(self, record: "Record") -> None:
+        """Print the outcome of a file, whose `record` is a batch.record.Record."""
+        if id(record) not in self.announced:
+            self.progress.advance(record.seconds_audio if record.status == "done" else None, status=record.status)
+        with self.progress.out_of_the_way():
+            self._show_result(record)
+        if record.status == "failed":
+            if self.verbose and record.error is not None:
+                import traceback
+
+                say("".join(traceback.format_exception(record.error)).rstrip())
+            if record.reason != self.failed_last:  # a reason that keeps many from one output is said once
+                say(f"error: {record.reason}")
+            self.failed_last = record.reason
+            for note in record.notes if not self.quiet else ():
+                say(f"{record.input}: {note}")
+        elif not self.quiet:
+            self._talk_about(record)
+        self._name_unusable(record)
+
+    def _show_result(self, record: "Record") -> None:
+        if self.json:
+            result(record.to_json())
+        elif record.status == "done":
+            for path in list(record.outputs.values()) or [record.output]:
+                if path is not None and path not in (
+                    "-",
+                    self.named_last,
+                ):  # of several inputs into one output all name the same
+                    result(path)
+                self.named_last = path
+
+    def _talk_about(self, record: "Record") -> None:
+        if record.status == "skipped":
+            say(f"skipped {record.input}: {record.reason}")
+            return
+        notes = [*record.notes, *(f"not carried over: {tag}" for tag in record.tags_lost)]
+        if self.verbose and record.seconds_audio is not None:
+            say(f"{record.input}: {record.seconds_audio:.1f} s of audio in {record.seconds_work:.1f} s")
+            for quantity, unit in (("loudness", "LUFS"), ("peak", "dBFS"), ("noise_floor", "dBFS")):
+                before, after = getattr(record, f"{quantity}_before"), getattr(record, f"{quantity}_after")
+                if before is not None and after is not None:
+                    say(f"  {quantity.replace('_', ' ')} {before:.1f} -> {after:.1f} {unit}")
+        for note in notes:
+            kind = re.sub(r"\d+([.,]\d+)*", "N", note)
+            self.notes[kind] += 1
+            if self.verbose or self.notes[kind] <= self.SAME_NOTES:
+                say(f"{record.input}: {note}")
+
+    def _name_unusable(self, record: "Record") -> None:
+        """Name the embeddings of a file that were left as they were, the first of them if they are many."""
+        for name in record.unusable[: self.NAMED]:
+            why = "is zero or not finite and was left as it was"
+            say(f"error: {record.input}: {name} {why}: embed it anew, or drop it")
+        if more := len(record.unusable[self.NAMED :]):
+            say(f"error: {record.input}: so were {more} more: --json and --report name all")

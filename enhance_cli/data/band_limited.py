@@ -42,7 +42,7 @@ class BandLimits:
     usual: float = 0.5
     least: float = 0.3
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         in_range(self, seconds=(0.5, inf), gain=(-40, 40), edge=(1000, 20000), usual=(0, 1), least=(0, 4))
 
 
@@ -57,9 +57,10 @@ class Recording:
 
 def measure(audio: np.ndarray, clip: Clip) -> Recording:
     """Measure the first minute of a clip in `audio` int16."""
-    meter = Meter(WIDE_RATE, 1, loudness=False, band=BandMeter(WIDE_RATE))
+    band = BandMeter(WIDE_RATE)
+    meter = Meter(WIDE_RATE, 1, loudness=False, band=band)
     meter.push(_samples(audio, clip.start, min(clip.length, MEASURED_SECONDS * WIDE_RATE))[None])
-    return Recording(clip, min(meter.band.edge or FULL_BAND, FULL_BAND), float(meter.active_levels[0]))
+    return Recording(clip, min(band.edge or FULL_BAND, FULL_BAND), float(meter.active_levels[0]))
 
 
 class BandLimited:

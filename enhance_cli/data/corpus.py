@@ -21,6 +21,7 @@ from enhance_cli.audio.channels import to_mono
 from enhance_cli.audio.formats import AUDIO_SUFFIXES
 from enhance_cli.audio.read import open_audio
 from enhance_cli.audio.resample import resample
+from enhance_cli.contracts import Log
 from enhance_cli.data.ranges import OutOfRange, in_range
 from enhance_cli.errors import AudioError, EnhanceError, UsageError
 
@@ -46,7 +47,7 @@ class Source:
     scores: str = ""
     at_least: dict[str, float] = field(default_factory=dict)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         in_range(self, weight=(0, inf), held_out=(0, 1))
         if self.groups not in GROUPS:
             raise OutOfRange("groups", f"{self.groups!r} is none of {', '.join(GROUPS)}")
@@ -86,7 +87,7 @@ class Corpus:
         return sum(c.length for c in clips) / rate / 3600
 
 
-def load(sources: list[Source], root: Path, rate: int, cache: Path, log=print, whole: bool = False) -> Corpus:
+def load(sources: list[Source], root: Path, rate: int, cache: Path, log: Log = print, whole: bool = False) -> Corpus:
     """Return the packed corpus of `sources` below `root`, from `cache` if these very files were packed before.
 
     `whole`: hold nothing out, as for a test. Raises UsageError for a missing or empty folder that is not optional.
@@ -152,8 +153,10 @@ def _well_scored(source: Source, root: Path) -> set[str] | None:
         }
 
 
-def _pack(files, sources, rate: int, packed: Path, index: Path, log) -> None:
-    rows, position, rates = [], 0, Counter()
+def _pack(
+    files: list[tuple[int, str, Path]], sources: list[Source], rate: int, packed: Path, index: Path, log: Log
+) -> None:
+    rows, position, rates = [], 0, Counter[int]()
     with replace_file(packed) as out:
         for number, (i, name, path) in enumerate(files):
             if number % 500 == 0:

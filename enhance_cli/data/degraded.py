@@ -94,9 +94,9 @@ class Degrader:
         speech = speech * (0.1 / max(active_level(speech), 1e-4))
         if condition == "noise":
             return add(speech, self.background(speech.size, rng), rng.uniform(*views.noise))
-        if condition == "music" and (self.music is None or rng.random() < views.as_babble):
-            return add(speech, self.babble(speech.size, rng), rng.uniform(*views.babble))
         if condition == "music":
+            if self.music is None or rng.random() < views.as_babble:
+                return add(speech, self.babble(speech.size, rng), rng.uniform(*views.babble))
             music = fill(self.music.draw(speech.size, rng, (0.8, 1.25)), speech.size)
             return add(speech, music, rng.uniform(*views.music))
         if condition == "reverb":
@@ -130,7 +130,8 @@ class Degrader:
 
     def babble(self, samples: int, rng: np.random.Generator) -> np.ndarray:
         voices = (self.voice(self.speech.pick(rng), samples, rng) for _ in range(rng.integers(3, 8)))
-        return sum(v / max(active_level(v), 1e-4) * 10 ** (rng.uniform(-6, 0) / 20) for v in voices)
+        leveled = (v / max(active_level(v), 1e-4) * 10 ** (rng.uniform(-6, 0) / 20) for v in voices)
+        return sum(leveled, np.zeros(samples))
 
 
 def decibels(audio: np.ndarray) -> float:

@@ -42,7 +42,7 @@ class Mix:
     wide_band: float = 0.0
     gaps: float = 0.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         chances = ("room", "babble", "coloured", "second_noise", "equaliser", "clean", "noise_only", "band_limit")
         in_range(self, **dict.fromkeys((*chances, "clipping", "codec", "wide_band", "gaps"), (0, 1)))
         in_range(self, seconds=(0.1, 600), lead_in=(0, 60), snr=(-100, 100), level=(-100, 100), speed=(0.5, 2))
@@ -74,7 +74,8 @@ class Mixer:
         """Return (noisy, clean), each float32 (size, samples), with an active speech level of about 0.1 RMS."""
         rng = np.random.default_rng((self.seed, number))
         pairs = [self.pair(rng) for _ in range(size)]
-        return tuple(np.stack(side).astype(np.float32) for side in zip(*pairs))
+        noisy, clean = (np.stack(side).astype(np.float32) for side in zip(*pairs))
+        return noisy, clean
 
     def pair(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         mix = self.mix
@@ -131,7 +132,8 @@ class Mixer:
         draw = rng.random()
         if draw < self.mix.babble:
             voices = [self.utterance(rng) for _ in range(rng.integers(4, 9))]
-            noise = sum(v / max(self.level(v), 1e-4) * 10 ** (rng.uniform(-6, 0) / 20) for v in voices)
+            leveled = (v / max(self.level(v), 1e-4) * 10 ** (rng.uniform(-6, 0) / 20) for v in voices)
+            noise = sum(leveled, np.zeros(self.samples))
         elif draw < self.mix.babble + self.mix.coloured:
             noise = colored_noise(self.samples, rng)
         else:

@@ -6,7 +6,6 @@ batches one after the other: batch 0 of four items is batches 0 and 1 of two.
 """
 
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -17,13 +16,13 @@ import soundfile
 from enhance_cli.audio.channels import to_mono
 from enhance_cli.audio.read import open_audio
 from enhance_cli.audio.resample import resample
+from enhance_cli.contracts import Log
 from enhance_cli.data import shards
 from enhance_cli.data.corpus import SUFFIXES
 from enhance_cli.data.mixing import Mix, active_level
 from enhance_cli.data.shards import SIDES, Location
 from enhance_cli.errors import AudioError, UsageError
 
-Log = Callable[[str], None]
 TOLERANCE = 0.05  # seconds by which the two of a pair may differ in length, as lossy codecs leave them
 
 
@@ -75,7 +74,8 @@ class Pairs:
         Raises AudioError.
         """
         items = [self.item(number * size + k) for k in range(size)]
-        return tuple(np.stack(side).astype(np.float32) for side in zip(*items))
+        noisy, clean = (np.stack(side).astype(np.float32) for side in zip(*items))
+        return noisy, clean
 
     def item(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         epoch, rank = divmod(index, len(self.pairs))

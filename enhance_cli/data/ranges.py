@@ -11,7 +11,7 @@ class OutOfRange(ValueError):
         self.key = key
 
 
-def in_range(values, **limits: tuple[float, float]) -> None:
+def in_range(values: object, **limits: tuple[float, float]) -> None:
     """Check that each field of the dataclass `values` lies in its (low, high), both included.
 
     All numbers of a tuple must, in ascending order. Raises OutOfRange.

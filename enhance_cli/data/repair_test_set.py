@@ -5,18 +5,20 @@ The same folders give the same set.
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
 from enhance_cli.atomic import replace_file
+from enhance_cli.contracts import Log
 from enhance_cli.data import corpus, rooms
-from enhance_cli.data.corpus import Source
+from enhance_cli.data.corpus import Clip, Source
 from enhance_cli.data.degraded import CONDITIONS, Degrader, Views
 from enhance_cli.errors import UsageError
 
+Track = Callable[[Sequence[tuple[int, Clip]]], Iterable[tuple[int, Clip]]]  # may show progress
 RATE = 16000
 SEED = 2  # of rooms and draws: training has 0, its validation 1
 
@@ -29,7 +31,9 @@ class RepairTestSet:
 
     conditions = CONDITIONS
 
-    def __init__(self, speech: list[Path], noise: list[Path], music: list[Path], room_count: int, cache: Path, log):
+    def __init__(
+        self, speech: list[Path], noise: list[Path], music: list[Path], room_count: int, cache: Path, log: Log
+    ):
         load = lambda folders, groups: corpus.load(
             [Source(str(folder.resolve()), groups=groups) for folder in folders],
             Path("/"),
@@ -52,7 +56,7 @@ class RepairTestSet:
         )
         self.rooms, self.cache = room_count, cache
 
-    def vectors(self, embedder_key: str, embed: Callable[[np.ndarray], np.ndarray], track=iter) -> np.ndarray:
+    def vectors(self, embedder_key: str, embed: Callable[[np.ndarray], np.ndarray], track: Track = iter) -> np.ndarray:
         """Return (recordings, conditions, D) of `embed(wave (N,) at RATE)`, cached.
 
         `embedder_key`: text that identifies everything on which `embed` depends. `track` may wrap the loop to show

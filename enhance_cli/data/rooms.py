@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from enhance_cli.atomic import replace_file
+from enhance_cli.contracts import Log
 from enhance_cli.errors import UsageError
 
 EARLY_SECONDS = 0.05
@@ -21,7 +22,7 @@ SHORT_SECONDS, LONG_SECONDS = 0.6, 1.0  # length of the responses without and wi
 
 
 def load(
-    count: int, rate: int, cache: Path, *, seed: int = 0, tails: bool = False, log=print
+    count: int, rate: int, cache: Path, *, seed: int = 0, tails: bool = False, log: Log = print
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return (full, early) responses, each float32 (count, samples), of which the early part has unit energy.
 

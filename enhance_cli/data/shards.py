@@ -9,8 +9,12 @@ import re
 import tarfile
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 from enhance_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 SIDES = ("noisy", "clean")
 
@@ -24,7 +28,7 @@ class Location:
     size: int | None = None
     member: str = ""
 
-    def open(self):
+    def open(self) -> str | io.BufferedReader:
         """Return an argument for soundfile: a path, or a seekable file."""
         return self.path if self.size is None else io.BufferedReader(FileSlice(self.path, self.offset, self.size))
 
@@ -48,10 +52,11 @@ class FileSlice(io.RawIOBase):
         self.position = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self.position, io.SEEK_END: self.size}[whence]
         return self.position
 
-    def readinto(self, buffer) -> int:
+    def readinto(self, buffer: "WriteableBuffer") -> int:
+        view = memoryview(buffer)
         self.file.seek(self.offset + self.position)
-        wanted = max(0, min(len(buffer), self.size - self.position))
-        count = self.file.readinto(memoryview(buffer)[:wanted])
+        wanted = max(0, min(len(view), self.size - self.position))
+        count = self.file.readinto(view[:wanted])
         self.position += count
         return count
 

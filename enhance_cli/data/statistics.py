@@ -1,6 +1,7 @@
 """Describe training data before training: clips, hours, sample rates of the files, levels."""
 
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -69,7 +70,7 @@ def _rate(path: Path) -> str:
         return "unreadable"
 
 
-def _counted(rates) -> dict[str, int]:
+def _counted(rates: Iterable[object]) -> dict[str, int]:
     return dict(sorted(Counter(map(str, rates)).items()))
 
 

@@ -44,7 +44,7 @@ class SortedTrials:
         return float((last + first) / 2)
 
 
-def speakers(pairs: Sequence[tuple[int, int]], targets: np.ndarray) -> np.ndarray:
+def speakers(pairs: Sequence[tuple[int, int]] | np.ndarray, targets: np.ndarray) -> np.ndarray:
     """Return the speaker numbers (K, 2) of both sides of every trial in `pairs` (K, 2).
 
     Target trials join recordings.

@@ -7,7 +7,7 @@ consistency models".)
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import Tensor
@@ -24,7 +24,7 @@ from enhance_cli.models.weights import load_network
 from enhance_cli.models.windowed_separator import WindowedSeparator
 from enhance_cli.networks.stem_pair import StemPair
 
-TASK = "extract-stem"
+TASK: Final = "extract-stem"
 
 
 class StemModel(LoadedModel):

@@ -4,6 +4,7 @@ The suffix of a file selects its format. Nothing that is read is executed: pickl
 """
 
 from collections.abc import Callable
+from os import PathLike
 from pathlib import Path
 
 from enhance_cli.catalogue import Catalogue
@@ -40,7 +41,7 @@ FORMS = tuple(READERS)
 SUFFIXES = frozenset(f".{form}" for form in FORMS)
 
 
-def form_of(path: Path | str) -> str | None:
+def form_of(path: PathLike[str] | str) -> str | None:
     """Return the format for the suffix of `path`, or None if it is not one of stored embeddings."""
     suffix = Path(path).suffix.lower()
     return suffix[1:] if suffix in SUFFIXES else None

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from enhance_cli.commands.evaluate.table import (
     System,
@@ -24,7 +24,8 @@ from enhance_cli.errors import AudioError, UsageError
 if TYPE_CHECKING:
     import numpy as np
 
-RATE, TASK = 48000, "extend-bandwidth"
+RATE = 48000
+TASK: Final = "extend-bandwidth"
 CUTOFFS = "4000,8000,12000"
 LOWEST, HIGHEST = 2000, 16000  # Hz
 TITLES = {
@@ -118,7 +119,7 @@ def read(path: Path, cutoff: int) -> Clean:
     return Clean(whole[0, :length], cut, low[0, :length], cutoff)
 
 
-def _extend(name: str, device: str) -> Callable:
+def _extend(name: str, device: str) -> "Callable[[Clean], tuple[np.ndarray, float]]":
     """Return the function that extends a Clean by the model called `name`, which is loaded. It returns (N,) and seconds."""
     import numpy as np
 

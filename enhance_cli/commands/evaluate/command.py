@@ -3,6 +3,7 @@
 Exit code 1 if something could not be scored.
 """
 
+from collections.abc import Mapping
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
@@ -114,14 +115,14 @@ def evaluate(
     if gaps_ms and task is not Task.inpaint:
         raise UsageError("--gaps-ms is for --task inpaint", "leave it away")
     if task is Task.inpaint:
-        for flag, given in (("--noisy", noisy), ("--metrics", metrics), ("ESTIMATES", estimates)):
-            if given:
-                raise UsageError(f"{flag}: gaps are filled here, of nothing but CLEAN", f"leave {flag} away")
+        _refuse(
+            {"--noisy": noisy, "--metrics": metrics, "ESTIMATES": estimates},
+            "gaps are filled here, of nothing but CLEAN",
+        )
         failed = evaluate_inpainting(clean, gaps_ms, model or [], counts, device, as_json)
     elif task is Task.extend_bandwidth:
-        for flag, given in (("--noisy", noisy), ("--metrics", metrics), ("--steps", steps), ("ESTIMATES", estimates)):
-            if given:
-                raise UsageError(f"{flag}: bandwidth is extended here, of nothing but CLEAN", f"leave {flag} away")
+        others = {"--noisy": noisy, "--metrics": metrics, "--steps": steps, "ESTIMATES": estimates}
+        _refuse(others, "bandwidth is extended here, of nothing but CLEAN")
         failed = evaluate_bandwidth(clean, cutoff, model or [], device, as_json)
     elif task is Task.stems:
         for flag, given in (("--noisy", noisy), ("--metrics", metrics)):
@@ -132,3 +133,10 @@ def evaluate(
         failed = evaluate_speech(clean, estimates or [], noisy, metrics, model or [], counts, device, as_json)
     if failed:
         raise typer.Exit(ExitCode.SOME_FAILED)
+
+
+def _refuse(given: Mapping[str, object], why: str) -> None:
+    """Raise UsageError for a flag that was given in vain."""
+    for flag, value in given.items():
+        if value:
+            raise UsageError(f"{flag}: {why}", f"leave {flag} away")

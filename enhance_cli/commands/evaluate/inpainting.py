@@ -25,6 +25,8 @@ from enhance_cli.errors import AudioError, UsageError
 if TYPE_CHECKING:
     import numpy as np
 
+    from enhance_cli.tasks.inpaint import Inpainter
+
 PESQ_RATE = 16000
 LENGTHS = "5,20,50,100,300"
 LONGEST = 500  # ms
@@ -65,7 +67,8 @@ def evaluate_inpainting(
     files = audio_files(folder, recursive=True)
     runs = {"linear prediction": _predict()}
     for name in models:
-        for steps in counts or [None]:
+        chosen: list[int | None] = [*counts] if counts else [None]
+        for steps in chosen:
             runs[name if steps is None else f"{name}, {steps} {'step' if steps == 1 else 'steps'}"] = _made(
                 name, steps, device
             )
@@ -134,9 +137,9 @@ def measure(broken: Broken, estimate: "np.ndarray") -> dict[str, float]:
     from enhance_cli.metrics.filled_gaps import score
 
     scores = score(broken.whole, estimate, broken.rate, broken.gaps)
-    rows = [resample(audio[None], broken.rate, PESQ_RATE)[0] for audio in (broken.whole, estimate)]
+    clean, filled = (resample(audio[None], broken.rate, PESQ_RATE)[0] for audio in (broken.whole, estimate))
     with suppress(AudioError):  # it finds no speech in music
-        scores["pesq"] = pesq.score(*rows, PESQ_RATE)
+        scores["pesq"] = pesq.score(clean, filled, PESQ_RATE)
     return scores
 
 
@@ -149,19 +152,17 @@ def _predict() -> Callable:
 
 def _made(name: str, steps: int | None, device: str) -> Callable:
     """Return the function that fills gaps of all lengths by the model called `name`, which is loaded."""
-    from typing import Any, cast
-
     from enhance_cli import load_model
     from enhance_cli.tasks.gap_model import GapModel
     from enhance_cli.tasks.inpaint import Inpainter
     from enhance_cli.tasks.options import InpaintOptions
 
     options = InpaintOptions(predicted=0.0, steps=steps)
-    model = cast("Any", load_model(name, device=device))
+    model = load_model(name, device=device)
     return _filled(Inpainter(options, GapModel.of(model, options)))
 
 
-def _filled(inpainter) -> Callable:
+def _filled(inpainter: "Inpainter") -> Callable:
     """Return a function that fills a Broken. It returns (N,) and seconds."""
     from enhance_cli.tasks.inpaint import run
 

@@ -73,7 +73,7 @@ def score_file(measures: dict[str, Callable], original: Original, audio: "np.nda
         raise AudioError(f"{length:.3f} s against {expected:.3f} s of the clean file", "score files of the same length")
     own = _pair(original.own, audio, rate)
     wide = own if original.own[1] == RATE else _pair(original.wide, audio, rate)
-    scores = {}
+    scores: dict[str, float] = {}
     for name, measure in measures.items():
         if name in HIGH_BAND and not original.has_high_band:
             continue

@@ -90,7 +90,7 @@ def recordings(truth: Path) -> list[PurePath]:
 
     if not truth.is_dir():
         raise UsageError(f"{truth} is not a folder", "give a folder with a folder of stems for every recording")
-    with_audio = {item.path.parent for item in expand([str(truth)], recursive=True)}
+    with_audio = {item.path.parent for item in expand([str(truth)], recursive=True) if isinstance(item.path, Path)}
     found = sorted(folder for folder in with_audio if any(any(folder.glob(f"{name}.*")) for name in MIXES))
     if not found:
         raise UsageError(f"{truth}: no recording in it", "each needs mixture.wav and a file per stem in a folder")
@@ -206,7 +206,7 @@ def _extractors(name: str, counts: list[int] | None, device: str) -> list[System
 
     model = load_model(name, TASK, device)
 
-    def extract(mix: "np.ndarray", rate: int, steps: int) -> Stems:
+    def extract(mix: "np.ndarray", rate: int, steps: int | None) -> Stems:
         return run(mix, rate, model, StemOptions(steps=steps))
 
     def in_mono(system: System) -> System:

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 SPEED = "times_real_time"
 
+Producer = Callable[[Any], tuple[Any, float]]
+"""`produce(reference)`: the estimate and the seconds of computing it, 0 for files that were there."""
+
 
 @dataclass
 class System:
@@ -25,7 +28,7 @@ class System:
     """
 
     name: str
-    produce: Callable[[Any], tuple[Any, float]]  # reference -> estimate, seconds of work; 0 for files that were there
+    produce: Producer
     scores: list[dict] = field(default_factory=list)
     work: float = 0.0
 
@@ -42,17 +45,20 @@ def computed(model: str, rate: int, counts: Iterable[int], run: Callable, source
     """
     import numpy as np
 
-    def produce(reference: Any, steps: int) -> tuple[Any, float]:
-        audio, audio_rate = source(reference)
-        start = time.perf_counter()
-        estimate = run(audio, audio_rate, steps)
-        return estimate, time.perf_counter() - start
+    def producer(steps: int) -> Producer:
+        def produce(reference: Any) -> tuple[Any, float]:
+            audio, audio_rate = source(reference)
+            start = time.perf_counter()
+            estimate = run(audio, audio_rate, steps)
+            return estimate, time.perf_counter() - start
+
+        return produce
 
     noise = np.random.default_rng(0).normal(0, 0.1, (1, rate)).astype(np.float32)
     for steps in counts:
         run(noise, rate, steps)
     name = lambda steps: f"{model}, {steps} {'step' if steps == 1 else 'steps'}"
-    return [System(name(steps), lambda reference, steps=steps: produce(reference, steps)) for steps in counts]
+    return [System(name(steps), producer(steps)) for steps in counts]
 
 
 def step_counts(texts: list[str]) -> list[int]:
@@ -63,7 +69,7 @@ def step_counts(texts: list[str]) -> list[int]:
         raise UsageError(f"--steps {','.join(texts)} is not a list of whole numbers", "write it like 1,2,5") from error
 
 
-def allowed_steps(spec: "Spec", counts: Iterable[int], *, warn: bool) -> list[int]:
+def allowed_steps(spec: "Spec", counts: Iterable[int | None], *, warn: bool) -> list[int]:
     """Return those of the numbers of steps `counts` that a model does, so that several models can share a table.
 
     With `warn`, the others are named on stderr. Raises UsageError if there are none left.
@@ -90,9 +96,10 @@ def audio_files(folder: Path, recursive: bool) -> dict[PurePath, Path]:
 
     files: dict[PurePath, Path] = {}
     for item in expand([str(folder)], recursive=recursive):
-        twin = files.setdefault(item.relative.with_suffix(""), item.path)
-        if twin != item.path:
-            raise UsageError(f"{twin} and {item.path} differ in their extension only", "keep one of them")
+        path = Path(item.path)
+        twin = files.setdefault(item.relative.with_suffix(""), path)
+        if twin != path:
+            raise UsageError(f"{twin} and {path} differ in their extension only", "keep one of them")
     return files
 
 
@@ -141,7 +148,7 @@ def score_all(
 def say_json(value: dict) -> None:
     """Print one line of JSON on stdout, with null for values that are not finite."""
 
-    def finite(x):
+    def finite(x: Any) -> Any:
         if isinstance(x, dict):
             return {key: finite(item) for key, item in x.items()}
         if isinstance(x, list):

@@ -11,7 +11,10 @@ from enhance_cli.console import result, result_json, say
 from enhance_cli.errors import UsageError
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from enhance_cli.commands.verify.trials import Trials
+    from enhance_cli.models.spec import Spec
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,7 @@ class Rule:
     origin: str
 
 
-def rule(threshold: float | None, doubt: tuple[float, float] | None, spec) -> Rule | None:
+def rule(threshold: float | None, doubt: tuple[float, float] | None, spec: "Spec") -> Rule | None:
     """Return the rule asked for, else that of the model's header, or None if neither has a threshold.
 
     The uncertain range in a header belongs to its own threshold only. Raises UsageError for a threshold outside of its
@@ -43,19 +46,25 @@ def rule(threshold: float | None, doubt: tuple[float, float] | None, spec) -> Ru
     if doubt and not doubt[0] <= threshold <= doubt[1]:
         said = f"--uncertain {doubt[0]:g} {doubt[1]:g} does not hold the threshold {threshold:g}"
         raise UsageError(said, "give a cosine below the threshold and one above")
-    return Rule(threshold, tuple(doubt) if doubt else None, origin)
+    return Rule(threshold, (doubt[0], doubt[1]) if doubt else None, origin)
 
 
-def decide(wanted: "Trials", raw, repaired, by: Rule | None, model: str, json: bool) -> None:
+def decide(
+    wanted: "Trials", raw: "np.ndarray", repaired: "np.ndarray", by: Rule | None, model: str, json: bool
+) -> None:
     """Print one pair's scores, and the decision `by` a rule if there is one."""
     a, b = wanted.pairs[0]
     scores = {"raw": float(raw[a] @ raw[b]), "repaired": float(repaired[a] @ repaired[b])}
-    same = by and scores["repaired"] >= by.threshold
-    uncertain = by and by.doubt and by.doubt[0] < scores["repaired"] < by.doubt[1]
+    same = scores["repaired"] >= by.threshold if by else None
+    uncertain = by.doubt[0] < scores["repaired"] < by.doubt[1] if by and by.doubt else None
     if json:
-        facts = {"a": wanted.names[a], "b": wanted.names[b]} | scores
-        facts |= {"threshold": by and by.threshold, "same": same, "uncertain": uncertain}
-        facts |= {"uncertain_range": by and by.doubt, "threshold_from": by and by.origin, "model": model}
+        facts: dict[str, object] = {"a": wanted.names[a], "b": wanted.names[b], **scores}
+        facts |= {"threshold": by.threshold if by else None, "same": same, "uncertain": uncertain}
+        facts |= {
+            "uncertain_range": by.doubt if by else None,
+            "threshold_from": by.origin if by else None,
+            "model": model,
+        }
         result_json(facts)
         return
     said = "  ".join(f"{name} {score:.4f}" for name, score in scores.items())

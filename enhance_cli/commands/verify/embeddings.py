@@ -10,11 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from enhance_cli.console import Reporter, say, shows_bars, talk
+from enhance_cli.commands.reporting import Reporter
+from enhance_cli.console import say, shows_bars, talk
 from enhance_cli.errors import AudioError, EnhanceError, UsageError, VectorError
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from enhance_cli.tasks.embedding_pipeline import EmbeddingPipeline
 
 
 @dataclass
@@ -29,15 +32,15 @@ class Found:
     source: str
     missing: set[int] = field(default_factory=set)
 
-    def repaired(self, pipeline, names: list[str]) -> "tuple[np.ndarray, np.ndarray, set[int]]":
+    def repaired(self, pipeline: "EmbeddingPipeline", names: list[str]) -> "tuple[np.ndarray, np.ndarray, set[int]]":
         """Return unit vectors (K, D) before and after repair, and the indices of unusable ones, each reported.
 
         Raises VectorError if the model is not for these embeddings.
         """
         import numpy as np
 
-        after, unusable = pipeline.repair(self.rows, self.extractor, self.source)
-        unusable = set(np.flatnonzero(unusable).tolist()) - self.missing
+        after, failed = pipeline.repair(self.rows, self.extractor, self.source)
+        unusable = set(np.flatnonzero(failed).tolist()) - self.missing
         for index in sorted(unusable):
             say(f"error: {names[index]}: the embedding is zero or not finite: embed it anew")
         return _unit(self.rows), _unit(after), self.missing | unusable
@@ -70,7 +73,7 @@ def files_named(names: list[str], root: Path | None, listing: Path | None) -> li
     return paths
 
 
-def in_files(paths: list[Path], pipeline) -> Found:
+def in_files(paths: list[Path], pipeline: "EmbeddingPipeline") -> Found:
     """Return the embeddings stored in these files, and those of recordings, as many at a time as keep the device busy.
 
     Raises VectorError if stored ones are of different extractors, ModelError if the network for recordings is not here.
@@ -80,7 +83,8 @@ def in_files(paths: list[Path], pipeline) -> Found:
     from enhance_cli.vectors import form_of
 
     found = Found(np.zeros((len(paths), pipeline.repairer.dimension), np.float32), None, "the embeddings")
-    recordings, stored = [], []
+    recordings: list[int] = []
+    stored: list[int] = []
     for index, path in enumerate(paths):
         (recordings if form_of(path) is None else stored).append(index)
     _read_stored(paths, stored, pipeline, found)
@@ -121,7 +125,7 @@ def _with_bar(results: Iterator, count: int) -> Iterable:
     return track(results, "Embedding", count, console=talk(), transient=True)
 
 
-def _read_stored(paths: list[Path], indices: list[int], pipeline, found: Found) -> None:
+def _read_stored(paths: list[Path], indices: list[int], pipeline: "EmbeddingPipeline", found: Found) -> None:
     """Fill in the rows of files of one embedding each, and their extractor."""
     from enhance_cli.vectors import read
 

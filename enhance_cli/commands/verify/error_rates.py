@@ -4,16 +4,27 @@ All are given twice, for the embeddings as they were and as repaired: unit vecto
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from enhance_cli.console import result, result_json, say
 from enhance_cli.errors import EnhanceError
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from enhance_cli.commands.verify.trials import Trials
 
 
-def score(wanted: "Trials", raw, repaired, missing: set[int], draws: int, seed: int, plot, json: bool) -> None:
+def score(
+    wanted: "Trials",
+    raw: "np.ndarray",
+    repaired: "np.ndarray",
+    missing: set[int],
+    draws: int,
+    seed: int,
+    plot: Path | None,
+    json: bool,
+) -> None:
     """Print error rates and costs of the list before and after repair, without the trials of `missing` names.
 
     Raises EnhanceError if too few trials are left.
@@ -24,7 +35,7 @@ def score(wanted: "Trials", raw, repaired, missing: set[int], draws: int, seed: 
     from enhance_cli.metrics.trials import SortedTrials, bootstrap, interval, speakers, too_few, uncertain_range
 
     pairs, targets = np.array(wanted.pairs), np.array(wanted.targets)
-    kept = ~np.isin(pairs, sorted(missing)).any(axis=1)
+    kept: np.ndarray = ~np.any(np.isin(pairs, sorted(missing)), axis=1)
     pairs, targets = pairs[kept], targets[kept]
     if missing:
         say(f"{int((~kept).sum())} of {len(kept)} trials are left out")
@@ -39,7 +50,7 @@ def score(wanted: "Trials", raw, repaired, missing: set[int], draws: int, seed: 
     systems = {name: SortedTrials(scores, targets) for name, scores in cosines.items()}
     sides = speakers(pairs, targets)
     few = too_few(len(np.unique(sides)))
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name, scores in cosines.items():
         rate, threshold = eer.score(scores, targets)
         row = {"system": name, "trials": len(targets), "targets": int(targets.sum()), "eer": rate}

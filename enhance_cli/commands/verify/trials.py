@@ -26,8 +26,9 @@ class Trials:
 
 def pair(sides: list[str] | None) -> Trials:
     """Return the one trial of two names. Raises UsageError for another number of them."""
-    if len(sides or []) != 2:
-        raise UsageError(f"there are {len(sides or [])} voices to compare", "name two, or a list with --trials")
+    sides = sides or []
+    if len(sides) != 2:
+        raise UsageError(f"there are {len(sides)} voices to compare", "name two, or a list with --trials")
     return Trials(list(dict.fromkeys(sides)), [(0, len(set(sides)) - 1)], [])
 
 
@@ -48,7 +49,8 @@ def listed(path: Path) -> Trials:
         if len(fields) != 3 or fields[0].lower() not in TARGETS | OTHERS:
             raise UsageError(f"{path}: line {number} is not a trial", "write 1 or 0, then two paths or ids")
         trials.targets.append(fields[0].lower() in TARGETS)
-        trials.pairs.append(tuple(indices.setdefault(name, len(indices)) for name in fields[1:]))
+        one, other = (indices.setdefault(name, len(indices)) for name in fields[1:])
+        trials.pairs.append((one, other))
     if not trials.pairs:
         raise UsageError(f"{path}: there are no trials in it", "write 1 or 0, then two paths or ids, a line each")
     if len(set(trials.targets)) == 1:

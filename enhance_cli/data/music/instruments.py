@@ -6,12 +6,16 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from enhance_cli.audio.resample import resample
 from enhance_cli.data.music import plucked_strings, recorded_notes
 from enhance_cli.errors import EnhanceError, UsageError
+
+if TYPE_CHECKING:
+    import mido
 
 KITS, NOTES = 0.4, 0.4  # how often a stem is played by them where there are some
 SYNTH_RATE = 44100
@@ -43,7 +47,13 @@ class Instruments:
             )
 
     def play(
-        self, stem: str, part, rate: int, seconds: float, rng: np.random.Generator, held_out: bool = False
+        self,
+        stem: str,
+        part: "mido.MidiFile",
+        rate: int,
+        seconds: float,
+        rng: np.random.Generator,
+        held_out: bool = False,
     ) -> np.ndarray:
         """Return the mido.MidiFile `part` played by an instrument drawn for this stem, (N,) float32 at `rate`.
 
@@ -67,7 +77,7 @@ def _program(font: str) -> str:
     return "timidity" if font.endswith(".cfg") else "fluidsynth"
 
 
-def _play(midi, font: str, rate: int, seconds: float) -> np.ndarray:
+def _play(midi: "mido.MidiFile", font: str, rate: int, seconds: float) -> np.ndarray:
     """Return (N,) float32 at `rate`, both channels averaged."""
     with tempfile.TemporaryDirectory() as folder:
         score, sound = Path(folder, "score.mid"), Path(folder, "sound.raw")

@@ -1,5 +1,6 @@
 """Split MIDI files into one for every stem, by the instruments of General MIDI."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import mido
@@ -8,6 +9,7 @@ import numpy as np
 from enhance_cli.data import STEMS
 from enhance_cli.data.music.random_songs import PROGRAMS
 
+Event = tuple[int, mido.Message]  # its tick
 DRUM_CHANNEL = 9
 MIN_NOTES = 8  # fewer do not make a stem
 
@@ -29,8 +31,11 @@ def split(midi: mido.MidiFile, rng: np.random.Generator, seconds: float) -> dict
 
     A third of the instruments are exchanged for others of their family.
     """
-    events, now, tempo, counts = {stem: [] for stem in STEMS}, 0.0, 500000, dict.fromkeys(STEMS, 0)
-    programs, sounding, exchanged, tick = [0] * 16, {}, {}, 0
+    events: dict[str, list[Event]] = {stem: [] for stem in STEMS}
+    now, tempo, counts, tick = 0.0, 500000, dict.fromkeys(STEMS, 0), 0
+    programs, exchanged = [0] * 16, {}
+    sounding: dict[tuple[int, int], str] = {}  # stem by (channel, pitch)
+    targets: Sequence[str]
     for message in mido.merge_tracks(midi.tracks):
         tick += message.time
         now += mido.tick2second(message.time, midi.ticks_per_beat, tempo)
@@ -69,7 +74,7 @@ def split(midi: mido.MidiFile, rng: np.random.Generator, seconds: float) -> dict
     return {stem: _file(events[stem], midi.ticks_per_beat) for stem in STEMS if counts[stem] >= MIN_NOTES}
 
 
-def _file(events: list, ticks_per_beat: int) -> mido.MidiFile:
+def _file(events: list[Event], ticks_per_beat: int) -> mido.MidiFile:
     track, now = mido.MidiTrack(), 0
     for tick, message in events:
         track.append(message.copy(time=tick - now))

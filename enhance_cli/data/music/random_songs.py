@@ -71,7 +71,8 @@ class Song:
     """Collect the notes of one song: (channel, start tick, ticks, pitch, velocity)."""
 
     def __init__(self, rng: np.random.Generator, seconds: float):
-        self.rng, self.notes = rng, []
+        self.rng = rng
+        self.notes: list[tuple[int, int, int, int, int]] = []
         self.tempo = float(rng.uniform(70, 175))
         self.root = int(rng.integers(0, 12))
         self.scale = SCALES[rng.choice(list(SCALES))]
@@ -81,7 +82,8 @@ class Song:
 
     def _bars(self, count: int) -> list[Bar]:
         """Return sections of four or eight bars with a progression and an energy each."""
-        bars, rng = [], self.rng
+        bars: list[Bar] = []
+        rng = self.rng
         length = self.sixteenths * BEAT // 4
         while len(bars) < count:
             progression, energy = PROGRESSIONS[rng.integers(len(PROGRESSIONS))], float(rng.uniform(0.3, 1.0))
@@ -159,8 +161,8 @@ def bass(song: Song) -> None:
                 step = bar.degree + int(rng.choice([0, 2, 4, 1, 6])) if n else bar.degree
                 song.play("bass", bar, 4 * n, 4 * shorter, song.pitch(step, low), 100)
         else:
-            times = {"root": range(0, size, 4), "eighths": range(0, size, 2), "octaves": range(0, size, 2)}
-            times = list(times.get(style, pattern))
+            regular = {"root": range(0, size, 4), "eighths": range(0, size, 2), "octaves": range(0, size, 2)}
+            times = list(regular.get(style, pattern))
             for n, s in enumerate(times):
                 gap = (times[n + 1] if n + 1 < len(times) else size) - s
                 up = 12 if style == "octaves" and n % 2 else 0

@@ -7,11 +7,15 @@ import re
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from enhance_cli.data.corpus import SUFFIXES, read_mono
 from enhance_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    import mido
 
 NAME = re.compile(r"([A-G])(s|#)?(-?\d)(v\d+)?")
 SEMITONES = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
@@ -19,7 +23,7 @@ RELEASE = 0.12  # seconds in which a note dies away when it is let go
 SUSTAIN = 64  # the pedal's controller
 
 
-def play(midi, recorded: dict[int, np.ndarray], rate: int, seconds: float) -> np.ndarray:
+def play(midi: "mido.MidiFile", recorded: dict[int, np.ndarray], rate: int, seconds: float) -> np.ndarray:
     """Return all notes of the mido.MidiFile `midi` played with the `recorded` notes, (N,) float32 at `rate`.
 
     The instruments that the file asks for are ignored.
@@ -36,18 +40,20 @@ def play(midi, recorded: dict[int, np.ndarray], rate: int, seconds: float) -> np
     return audio
 
 
-def played(midi) -> Iterator[tuple[float, float, int, int]]:
+def played(midi: "mido.MidiFile") -> Iterator[tuple[float, float, int, int]]:
     """Yield (start, end, pitch, velocity), times in seconds. The pedal holds notes."""
-    now, sounding, held, down = 0.0, {}, [], False
+    now, down = 0.0, False
+    sounding: dict[tuple[int, int], tuple[float, int]] = {}  # (start, velocity) by (channel, pitch)
+    held: list[tuple[float, int, int]] = []  # (start, pitch, velocity)
     for message in midi:
         now += message.time
-        key = (getattr(message, "channel", None), getattr(message, "note", None))
         if message.type == "control_change" and message.control == SUSTAIN:
             down = message.value >= 64
             if not down:
                 yield from ((start, now, pitch, velocity) for start, pitch, velocity in held)
                 held = []
         elif message.type in ("note_on", "note_off"):
+            key = (message.channel, message.note)
             if key in sounding:
                 start, velocity = sounding.pop(key)
                 if down:

@@ -13,10 +13,12 @@ import zlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 
 from enhance_cli.atomic import replace_file
+from enhance_cli.contracts import Log
 from enhance_cli.data import STEMS
 from enhance_cli.data.mixing import active_level
 from enhance_cli.data.music.effects import color
@@ -65,7 +67,7 @@ class MidiScore:
         return "valid" if self.held_out else "train"
 
 
-def load(recipe: Rendering, root: Path, rate: int, cache: Path, log=print) -> dict[str, list[Path]]:
+def load(recipe: Rendering, root: Path, rate: int, cache: Path, log: Log = print) -> dict[str, list[Path]]:
     """Return {"train": files, "valid": files}, rendered where they are not in `cache` yet.
 
     An array is `np.load(file)`.
@@ -108,7 +110,7 @@ def list_scores(recipe: Rendering, root: Path) -> list[MidiScore]:
         if not found:
             raise UsageError(f"{folder}: no .mid files in it", "mend data.rendered.midi in the recipe")
         paths += found
-    names = [(f"{p.stem}-{zlib.crc32(p.read_bytes()):08x}", p, 0) for p in paths]
+    names: list[tuple[str, Path | None, int]] = [(f"{p.stem}-{zlib.crc32(p.read_bytes()):08x}", p, 0) for p in paths]
     names += [(f"song{n:05d}", None, n) for n in range(recipe.songs)]
     held = lambda name: digest(name) / 2**32 < recipe.held_out
     return [MidiScore(name, path, number, held(name)) for name, path, number in names]
@@ -154,7 +156,7 @@ def at_level(stems: dict[str, np.ndarray], rate: int) -> np.ndarray:
     return result
 
 
-def _midi_modules():
+def _midi_modules() -> tuple[ModuleType, ModuleType]:
     try:
         from enhance_cli.data.music import midi, random_songs
     except ModuleNotFoundError as error:

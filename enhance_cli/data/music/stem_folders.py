@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from enhance_cli.contracts import Log
 from enhance_cli.data import STEMS
 from enhance_cli.data.corpus import SUFFIXES, read_mono
 from enhance_cli.data.music.rendering import at_level, digest, store
@@ -19,12 +20,14 @@ from enhance_cli.errors import AudioError, UsageError
 MIXES = ("mixture", "mix", "residual")
 
 
-def load(folders: list[str], held_out: float, root: Path, rate: int, cache: Path, log=print) -> dict[str, list[Path]]:
+def load(
+    folders: list[str], held_out: float, root: Path, rate: int, cache: Path, log: Log = print
+) -> dict[str, list[Path]]:
     """Return {"train": files, "valid": files}. A share `held_out` of the songs, at least one, is for validation.
 
     Raises UsageError for a folder that is missing or holds no song of two stems or more.
     """
-    songs = {}
+    songs: dict[Path, list[Path]] = {}
     for name in folders:
         found = {
             path.parent for path in (root / name).rglob("*") if path.stem in STEMS and path.suffix.lower() in SUFFIXES
@@ -55,7 +58,7 @@ def load(folders: list[str], held_out: float, root: Path, rate: int, cache: Path
     return {"train": [files[f] for f in order[kept:]], "valid": [files[f] for f in order[:kept]]}
 
 
-def _read(paths: list[Path], rate: int, log) -> np.ndarray:
+def _read(paths: list[Path], rate: int, log: Log) -> np.ndarray:
     stems: dict[str, np.ndarray] = {}
     for path in paths:
         if path.stem in MIXES:
@@ -68,5 +71,5 @@ def _read(paths: list[Path], rate: int, log) -> np.ndarray:
         name = path.stem if path.stem in STEMS else "other"
         before = stems.get(name, np.zeros(0, np.float32))
         length = max(before.size, audio.size)
-        stems[name] = sum(np.pad(a, (0, length - a.size)) for a in (before, audio))
+        stems[name] = np.pad(before, (0, length - before.size)) + np.pad(audio, (0, length - audio.size))
     return at_level(stems, rate)

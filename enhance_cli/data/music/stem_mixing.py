@@ -55,7 +55,8 @@ class StemMixer:
         """Return (mixes (size, 1, N), stems (size, K, N)), float32."""
         rng = np.random.default_rng((self.seed, number))
         items = [self.item(rng) for _ in range(size)]
-        return tuple(np.stack(side).astype(np.float32) for side in zip(*items))
+        mixes, stems = (np.stack(side).astype(np.float32) for side in zip(*items))
+        return mixes, stems
 
     def item(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         mix = self.mix

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import os
-from typing import BinaryIO
+from typing import Protocol
 
 MOST = 64 << 20  # bytes read at once: more than any picture or description needs
+
+
+class Readable(Protocol):
+    """Read bytes at any position: an open file, or a part of one (sections.Window)."""
+
+    def read(self, size: int = ..., /) -> bytes: ...
+    def seek(self, offset: int, whence: int = ..., /) -> int: ...
+    def tell(self) -> int: ...
 
 
 class BoundedFile:
     """Read an open file, at most as much as it holds and at most MOST bytes at a time."""
 
-    def __init__(self, file: BinaryIO):
+    def __init__(self, file: Readable):
         self._file = file
         self._size = file.seek(0, os.SEEK_END)
         file.seek(0)

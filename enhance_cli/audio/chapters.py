@@ -11,12 +11,14 @@ import re
 import struct
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import mutagen
 from mutagen import flac, id3, mp3
 
 from enhance_cli.audio import riff_tags
 from enhance_cli.audio.info import Chapter
+from enhance_cli.audio.pictures import tags_of
 
 _TIME = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")
 COMMENT = re.compile(r"CHAPTER\d{1,3}(?:NAME|URL)?", re.IGNORECASE)
@@ -25,15 +27,16 @@ COMMENT = re.compile(r"CHAPTER\d{1,3}(?:NAME|URL)?", re.IGNORECASE)
 def read_chapters(file: mutagen.FileType | None) -> tuple[Chapter, ...]:
     """Return the chapters in the tags of an open file. The last one without a known end ends at infinity."""
     if isinstance(file, mp3.MP3):
-        frames = file.tags.getall("CHAP") if file.tags else []
+        frames: list[Any] = file.tags.getall("CHAP") if file.tags else []
         spans = [(frame.start_time / 1000, frame.end_time / 1000, _title(frame)) for frame in frames]
     else:
-        tags = dict(file.tags.as_dict()) if hasattr(getattr(file, "tags", None), "as_dict") else {}
-        tags = {key.upper(): values[0] for key, values in tags.items()}
+        comments: Any = getattr(file, "tags", None)
+        named = comments.as_dict() if hasattr(comments, "as_dict") else {}
+        tags = {key.upper(): values[0] for key, values in named.items()}
         starts = sorted(
-            (_seconds(value), tags.get(f"{key}NAME", ""))
+            (_seconds(time), tags.get(f"{key}NAME", ""))
             for key, value in tags.items()
-            if re.fullmatch(r"CHAPTER\d{1,3}", key) and _TIME.match(value)
+            if re.fullmatch(r"CHAPTER\d{1,3}", key) and (time := _TIME.match(value))
         )
         ends = [start for start, _ in starts[1:]] + [float("inf")]
         spans = [(start, end, title) for (start, title), end in zip(starts, ends)]
@@ -59,21 +62,20 @@ def write_chapters(
         return True
     if file is None:
         return False
-    if file.tags is None:
-        file.add_tags()
+    tags = tags_of(file)
     if isinstance(file, mp3.MP3):
         names = [f"ch{number}" for number in range(len(chapters))]
         for name, chapter in zip(names, chapters):
             title = id3.TIT2(encoding=id3.Encoding.UTF8, text=[chapter.title])
             begin, end = round(1000 * chapter.start), round(1000 * min(chapter.end, 4e6))
-            file.tags.add(id3.CHAP(element_id=name, start_time=begin, end_time=end, sub_frames=[title]))
+            tags.add(id3.CHAP(element_id=name, start_time=begin, end_time=end, sub_frames=[title]))
         flags = id3.CTOCFlags.TOP_LEVEL | id3.CTOCFlags.ORDERED
-        file.tags.add(id3.CTOC(element_id="toc", flags=flags, child_element_ids=names, sub_frames=[]))
+        tags.add(id3.CTOC(element_id="toc", flags=flags, child_element_ids=names, sub_frames=[]))
     else:
         for number, chapter in enumerate(chapters, 1):
             minutes, seconds = divmod(chapter.start, 60)
-            file.tags[f"CHAPTER{number:03d}"] = f"{minutes // 60:02.0f}:{minutes % 60:02.0f}:{seconds:06.3f}"
-            file.tags[f"CHAPTER{number:03d}NAME"] = chapter.title
+            tags[f"CHAPTER{number:03d}"] = f"{minutes // 60:02.0f}:{minutes % 60:02.0f}:{seconds:06.3f}"
+            tags[f"CHAPTER{number:03d}NAME"] = chapter.title
     file.save()
     return True
 
@@ -91,11 +93,11 @@ def copy_cue_sheet(old: mutagen.FileType | None, new: mutagen.FileType | None, s
     return True
 
 
-def _title(frame: id3.CHAP) -> str:
+def _title(frame: Any) -> str:
     titles = frame.sub_frames.getall("TIT2")
     return str(titles[0]) if titles else ""
 
 
-def _seconds(text: str) -> float:
-    hours, minutes, seconds = _TIME.match(text).groups()
+def _seconds(time: re.Match[str]) -> float:
+    hours, minutes, seconds = time.groups()
     return int(hours) * 3600 + int(minutes) * 60 + float(seconds)

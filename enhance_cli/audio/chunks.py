@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from typing import BinaryIO
 
-from enhance_cli.audio.bounded import BoundedFile
+from enhance_cli.audio.bounded import BoundedFile, Readable
 
 # Lengths that programs write into a WAV header when they stream to a pipe and cannot come back to fill it in.
 _STREAMED = (0xFFFFFFFF, 0x80000000, 0x7FFFFFFF, 0x7FFFF000)
@@ -69,7 +68,7 @@ class Promise:
         return self.promised > self.held + _HEADER_SLACK
 
 
-def walk(file: BinaryIO) -> Form | None:
+def walk(file: Readable) -> Form | None:
     """Return the chunks of an open file, or None if it is not of this family.
 
     Stops at the first thing that is no chunk.
@@ -89,7 +88,7 @@ def walk(file: BinaryIO) -> Form | None:
     return None
 
 
-def _walk(file: BinaryIO, end: int, kind: str, order: str, first: int) -> Form:
+def _walk(file: Readable, end: int, kind: str, order: str, first: int) -> Form:
     head, align = {"W64": ("<16sQ", 8), "CAF": (">4sq", 1)}.get(kind, (order + "4sI", 2))
     length = struct.calcsize(head)
     chunks: list[Chunk] = []
@@ -124,7 +123,7 @@ def _walk(file: BinaryIO, end: int, kind: str, order: str, first: int) -> Form:
     return Form(kind, order, tuple(chunks), min(position, end), streamed)
 
 
-def _is_chunk(file: BinaryIO, position: int, end: int, before: list[Chunk], order: str) -> bool:
+def _is_chunk(file: Readable, position: int, end: int, before: list[Chunk], order: str) -> bool:
     """Return whether a chunk begins at `position`. Behind the audio it must be a known one or lead to the end of the file.
 
     Samples that happen to look like letters are not taken for a chunk, nor is a second file joined to the first.
@@ -152,14 +151,14 @@ def _large_sizes(ds64: bytes) -> dict[bytes, int]:
     return {b"data": data} | dict(struct.unpack_from("<4sQ", ds64, 28 + 12 * i) for i in range(count))
 
 
-def read_payload(file: BinaryIO, chunk: Chunk, skip: int = 0) -> bytes:
+def read_payload(file: Readable, chunk: Chunk, skip: int = 0) -> bytes:
     """Return a chunk's payload from byte `skip` on, as much of it as the file holds and BoundedFile gives."""
     bounded = BoundedFile(file)
     bounded.seek(chunk.start + skip)
     return bounded.read(max(chunk.size - skip, 0))
 
 
-def promise(file: BinaryIO) -> Promise | None:
+def promise(file: Readable) -> Promise | None:
     """Return the promises of the header, or None for other families and headers without a format or data chunk."""
     form = walk(file)
     if form is None:
@@ -167,6 +166,8 @@ def promise(file: BinaryIO) -> Promise | None:
     described = form.find({"AIFF": b"COMM", "CAF": b"desc"}.get(form.kind, b"fmt "))
     data = form.find(b"SSND" if form.kind == "AIFF" else b"data")
     if described is None or data is None:
+        return None
+    if described is None:
         return None
     file.seek(described.start)
     raw = file.read(min(described.size, 64))
@@ -203,9 +204,11 @@ def _caf_format(raw: bytes, order: str) -> tuple[float, int, int]:
     return rate, channels, packet if frames == 1 else 0
 
 
-def raw_format(file: BinaryIO, form: Form) -> tuple[str, str] | None:
+def raw_format(file: Readable, form: Form) -> tuple[str, str] | None:
     """Return subtype and byte order (LITTLE, BIG) of the samples if they are plain ones of fixed size, else None."""
     described = form.find({"AIFF": b"COMM", "CAF": b"desc"}.get(form.kind, b"fmt "))
+    if described is None:
+        return None
     file.seek(described.start)
     raw = file.read(min(described.size, 64))
     if form.kind == "AIFF":
@@ -214,7 +217,8 @@ def raw_format(file: BinaryIO, form: Form) -> tuple[str, str] | None:
             return ("FLOAT" if kind.lower() == b"fl32" else "DOUBLE"), "BIG"
         return _integers(bits, "PCM_S8", "LITTLE" if kind == b"sowt" else "BIG") if kind in _AIFF_PLAIN else None
     if form.kind == "CAF":
-        kind, flags, bits = raw[8:12], *struct.unpack_from(">I12xI", raw, 12)
+        kind = raw[8:12]
+        flags, bits = struct.unpack_from(">I12xI", raw, 12)
         endian = "LITTLE" if flags & 2 else "BIG"
         if kind != b"lpcm":
             return {b"ulaw": ("ULAW", "BIG"), b"alaw": ("ALAW", "BIG")}.get(kind)

@@ -15,7 +15,7 @@ import struct
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -116,7 +116,7 @@ def _fail_not_audio(path: Path, reason: str) -> None:
 
 def _described(path: Path, facts: dict) -> AudioInfo:
     channels, tracks = facts["channels"], tuple(Track(*track) for track in facts["tracks"])
-    notes = ()
+    notes: tuple[str, ...] = ()
     if len(tracks) > 1:
         others = ", ".join(str(track) for track in tracks)
         notes = (f"of {len(tracks)} sound tracks number {facts['track']} was taken (--track says otherwise): {others}",)
@@ -180,32 +180,34 @@ def _as_claimed(path: Path, pieces: Iterator[np.ndarray], claimed: int, padding:
 class _Decoder:
     """Run a decoder process that waits for requests."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         self.process = subprocess.Popen(
             [sys.executable, "-c", "from enhance_cli.audio.decoder import main; main()"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment,
         )  # fmt: skip
+        assert self.process.stdin is not None and self.process.stdout is not None
+        self._requests, self._answers = self.process.stdin, self.process.stdout
 
     def ask(self, request: dict) -> None:
-        self.process.stdin.write(json.dumps(request).encode() + b"\n")
-        self.process.stdin.flush()
+        self._requests.write(json.dumps(request).encode() + b"\n")
+        self._requests.flush()
 
     def receive(self) -> tuple[bytes, bytes] | None:
         """Return the next message, or None if the process has died."""
-        head = self.process.stdout.read(5)
+        head = self._answers.read(5)
         if len(head) < 5:
             return None
         kind, length = struct.unpack("<cI", head)
-        data = self.process.stdout.read(length)
+        data = self._answers.read(length)
         return (kind, data) if len(data) == length else None
 
     def end(self) -> int:
         """Kill the process and return its exit code."""
         with contextlib.suppress(OSError):
-            self.process.stdin.close()
+            self._requests.close()
         self.process.kill()
-        self.process.stdout.close()
+        self._answers.close()
         return self.process.wait()
 
 
@@ -213,7 +215,7 @@ _idle: list[_Decoder] = []
 _lock = threading.Lock()
 
 
-def _messages(path: Path, request: dict) -> Iterator[tuple[bytes, bytes]]:
+def _messages(path: Path, request: dict) -> Generator[tuple[bytes, bytes], None, None]:
     """Yield the answers of a decoder up to the end or a failure. Raises AudioError if it dies on the way."""
     decoder = _taken(request)
     reusable = False

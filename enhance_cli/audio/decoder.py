@@ -17,6 +17,7 @@ import signal
 import struct
 import sys
 from collections.abc import Iterator
+from typing import Any, BinaryIO
 
 import av
 
@@ -45,12 +46,13 @@ def main() -> None:
             send(out, b"F", str(getattr(error, "strerror", None) or error or type(error).__name__).encode())
 
 
-def _serve(request: dict, out) -> None:
+def _serve(request: dict, out: BinaryIO) -> None:
     restart_watch()
     path = os.fsdecode(bytes.fromhex(request["path"]))
     with open(path, "rb") as file:
         source = Source(file, request["start"], request["end"])
-        with av.open(source, format=request.get("format"), metadata_errors="replace") as container:
+        with av.open(source, format=request.get("format"), metadata_errors="replace") as opened:
+            container: Any = opened
             speakers = settle_layouts(container)
             stream = choose(container, request.get("track"))
             for other in container.streams:
@@ -77,10 +79,10 @@ def _serve(request: dict, out) -> None:
 class Counter:
     """Count the bytes and the seconds of the packets of a stream, since Matroska states no bit rate."""
 
-    def __init__(self, stream):
+    def __init__(self, stream: Any):
         self._time_base, self._bytes, self._units = stream.time_base, 0, 0
 
-    def count(self, packet):
+    def count(self, packet: Any) -> Any:
         """Return the packet."""
         self._bytes += packet.size
         self._units += packet.duration or 0
@@ -92,7 +94,7 @@ class Counter:
         return round(8 * self._bytes / (self._units * self._time_base)) if self._units and self._time_base else 0
 
 
-def settle_layouts(container) -> dict[int, list[str]]:
+def settle_layouts(container: Any) -> dict[int, list[str]]:
     """Return the loudspeakers of sound tracks with an order of their own, by stream index, and leave only their number.
 
     PyAV frees the memory of such a layout once more with every object that it makes of it, each frame included, which
@@ -110,7 +112,7 @@ def settle_layouts(container) -> dict[int, list[str]]:
     return found
 
 
-def choose(container, track: str | None):
+def choose(container: Any, track: str | None) -> Any:
     """Return the stream that is asked for: by number from 1, by language, or the one FFmpeg holds for the best."""
     streams = container.streams.audio
     if not streams:
@@ -128,7 +130,7 @@ def choose(container, track: str | None):
     raise ValueError(f"it has no sound track in the language {track}, only {languages}")
 
 
-def _facts(container, stream, frame, flags: bytes, speakers: list[str] | None) -> dict:
+def _facts(container: Any, stream: Any, frame: Any, flags: bytes, speakers: list[str] | None) -> dict:
     """Return the description of a file, given its first frame, bytes 24 to 28 of its first packet, and the loudspeakers
     of its channels where the frame does not name them.
     """
@@ -169,7 +171,7 @@ def _facts(container, stream, frame, flags: bytes, speakers: list[str] | None) -
     }  # fmt: skip
 
 
-def _bits(codec, format_, flags: bytes) -> int:
+def _bits(codec: Any, format_: Any, flags: bytes) -> int:
     """Return the number of bits of a sample that the file stores. FFmpeg gives 24 of them in 32."""
     name, extra = codec.name, bytes(codec.extradata or b"")
     if format_.name in _DEPTHS:
@@ -190,7 +192,7 @@ def _bits(codec, format_, flags: bytes) -> int:
     return 32 if name.startswith(("pcm_s32", "pcm_u32", "pcm_s64")) else 24
 
 
-def _decode(container, stream, first, frames: Iterator, facts: dict, out) -> None:
+def _decode(container: Any, stream: Any, first: Any, frames: Iterator, facts: dict, out: BinaryIO) -> None:
     rate, channels = facts["rate"], facts["channels"]
     width = 8 if facts["double"] else 4
     packed = av.AudioResampler(format="dbl" if facts["double"] else "flt", layout=first.layout, rate=rate)
@@ -220,7 +222,7 @@ def _decode(container, stream, first, frames: Iterator, facts: dict, out) -> Non
 class Source:
     """Provide a part of a file to FFmpeg. A seek beyond its ends is answered with a negative number."""
 
-    def __init__(self, file, start: int, end: int):
+    def __init__(self, file: BinaryIO, start: int, end: int):
         self._file, self._start, self._length, self._at = file, start, end - start, 0
 
     def read(self, size: int = -1) -> bytes:
@@ -243,7 +245,7 @@ class Source:
         return self._at
 
 
-def send(out, kind: bytes, data) -> None:
+def send(out: BinaryIO, kind: bytes, data: bytes | memoryview) -> None:
     restart_watch()
     view = memoryview(struct.pack("<cI", kind, len(data)) + bytes(data))
     while view:

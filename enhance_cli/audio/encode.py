@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -47,12 +48,7 @@ class Encoder:
         try:
             muxer = _MUXERS[fmt.container]
             self._container = av.open(_Sink(self._file), "w", format=muxer, options=options)
-            self._stream = self._container.add_stream(codec, rate=fmt.rate, layout=self._layout, format=kind)
-            self._stream.time_base = Fraction(1, fmt.rate)
-            if fmt.bitrate:
-                self._stream.bit_rate = fmt.bitrate
-            if fmt.chapters and fmt.container == "M4A":
-                self._container.set_chapters([_as_av(n, chapter) for n, chapter in enumerate(fmt.chapters)])
+            self._stream = _add_stream(self._container, fmt, codec, self._layout, kind)
             self._resampler = av.AudioResampler(format=kind, layout=self._layout, rate=fmt.rate)
         except (av.FFmpegError, ValueError) as error:
             self._file.close()
@@ -72,7 +68,7 @@ class Encoder:
         self._position += block.shape[1]
         self._encode(frame)
 
-    def _encode(self, frame) -> None:
+    def _encode(self, frame: Any) -> None:
         try:
             for converted in self._resampler.resample(frame):
                 self._container.mux(self._stream.encode(converted))
@@ -102,7 +98,7 @@ class Encoder:
 class _Sink:
     """Write to a file for FFmpeg, all bytes or an exception."""
 
-    def __init__(self, file):
+    def __init__(self, file: BinaryIO):
         self._file = file
         self.name = ""
         self.seek, self.tell, self.write = file.seek, file.tell, file.write
@@ -137,6 +133,17 @@ _LAYOUTS = (
 )  # fmt: skip
 
 
+def _add_stream(container: Any, fmt: OutputFormat, codec: str, layout: str, kind: str) -> Any:
+    """Return a new stream of a container, which gets the chapters too where it has a place for them."""
+    stream = container.add_stream(codec, rate=fmt.rate, layout=layout, format=kind)
+    stream.time_base = Fraction(1, fmt.rate)
+    if fmt.bitrate:
+        stream.bit_rate = fmt.bitrate
+    if fmt.chapters and fmt.container == "M4A":
+        container.set_chapters([_as_av(n, chapter) for n, chapter in enumerate(fmt.chapters)])
+    return stream
+
+
 def _as_av(number: int, chapter: Chapter) -> dict:
     begin, end = round(1000 * chapter.start), round(1000 * min(chapter.end, 4e6))
     return {
@@ -149,5 +156,5 @@ _LAME_SCALES = ((176, 0.95), (208, 0.97), (240, 0.98))  # up to so many kb/s, th
 
 def _lame_gain(fmt: OutputFormat) -> float:
     """Return the factor that compensates LAME's presets for constant bit rates (lame 3.100, presets.c)."""
-    kilobits = fmt.bitrate / 1000
+    kilobits = (fmt.bitrate or 0) / 1000
     return 1 / next((scale for most, scale in _LAME_SCALES if kilobits < most), 1.0)

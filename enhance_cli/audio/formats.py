@@ -177,8 +177,7 @@ def _speakers(info: AudioInfo, container: str) -> tuple[dict, list[str]]:
             notes = [f"the input does not name its loudspeakers: players take {container} for {' '.join(taken)}{low}"]
         if container != "OGG" or count not in VORBIS_LAYOUTS or count < 5:
             return {}, notes
-        order = permutation(FLAC_LAYOUTS[count], VORBIS_LAYOUTS[count])
-        return {"layout": VORBIS_LAYOUTS[count], "order": tuple(order)}, notes
+        return _turned(FLAC_LAYOUTS[count], VORBIS_LAYOUTS[count]), notes
     usual = permutation(layout, FLAC_LAYOUTS[count]) is not None if count in FLAC_LAYOUTS else False
     if container == "OGG":
         order = permutation(layout, VORBIS_LAYOUTS[count]) if count in VORBIS_LAYOUTS else None
@@ -188,7 +187,7 @@ def _speakers(info: AudioInfo, container: str) -> tuple[dict, list[str]]:
     if container in ("CAF", "AIFF") and info.container == container:
         return {"layout": layout}, []
     sorted_ = mask_order(layout)
-    turned = {"layout": sorted_, "order": tuple(permutation(layout, sorted_))}
+    turned = _turned(layout, sorted_)
     if container in ("CAF", "AIFF"):  # some readers look at the labels and not at their order
         return turned, []
     if wave:
@@ -198,7 +197,7 @@ def _speakers(info: AudioInfo, container: str) -> tuple[dict, list[str]]:
         fitting = next((known for known in AAC_LAYOUTS if permutation(layout, known)), None)
         if fitting is None:
             return {}, [_unnamed(container, layout)]
-        return {"layout": fitting, "order": tuple(permutation(layout, fitting))}, []
+        return _turned(layout, fitting), []
     if container == "FLAC":
         stated = info.mask is not None or info.container != "FLAC" or info.decoder != "libsndfile"
         plain = count <= 2 and usual or not stated
@@ -206,6 +205,12 @@ def _speakers(info: AudioInfo, container: str) -> tuple[dict, list[str]]:
     if count <= 2 and usual:
         return turned, []
     return turned, [_unnamed(container, sorted_)]
+
+
+def _turned(layout: Layout, wanted: Layout) -> dict:
+    """Return the channels of `layout` in the order `wanted`, which names the same loudspeakers."""
+    order = permutation(layout, wanted)
+    return {"layout": wanted, "order": None if order is None else tuple(order)}
 
 
 def _unnamed(container: str, layout: Layout) -> str:

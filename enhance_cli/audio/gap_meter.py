@@ -73,7 +73,10 @@ class GapMeter:
     @property
     def doubts(self) -> list[str]:
         """Return why some of the found gaps are none, if so."""
-        finders = {"runs of equal samples": self._dropouts, "clicks": self._clicks}
+        finders: dict[str, DropoutFinder | ClickFinder] = {
+            "runs of equal samples": self._dropouts,
+            "clicks": self._clicks,
+        }
         many = [name for name, finder in finders.items() if finder.too_many]
         return [f"so many {name} belong to the sound: they were left as they are" for name in many]
 

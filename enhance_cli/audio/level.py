@@ -8,6 +8,7 @@ four times.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -242,7 +243,7 @@ def _energy(loudness: float) -> float:
     return 10 ** ((loudness + 0.691) / 10)
 
 
-def _loudness(energy):
+def _loudness(energy: Any) -> Any:
     return -0.691 + 10 * np.log10(energy)
 
 

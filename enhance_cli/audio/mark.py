@@ -28,20 +28,18 @@ def write_mark(path: Path, command: str) -> None:
     import mutagen
     from mutagen import id3, mp3, mp4
 
+    from enhance_cli.audio.pictures import tags_of
     from enhance_cli.audio.tag_fields import KINDS
 
     file = mutagen.File(path, options=KINDS)
     if file is None:
         return
-    if file.tags is None:
-        file.add_tags()
+    tags = tags_of(file)
     if isinstance(file, mp3.MP3):
-        file.tags.add(id3.TXXX(encoding=id3.Encoding.UTF8, desc=MARK, text=[command]))
-        file.save(v2_version=3 if file.tags.version[:2] == (2, 3) else 4)
+        tags.add(id3.TXXX(encoding=id3.Encoding.UTF8, desc=MARK, text=[command]))
+        file.save(v2_version=3 if tags.version[:2] == (2, 3) else 4)
         return
-    file.tags[_ATOM if isinstance(file, mp4.MP4) else MARK] = [
-        command.encode() if isinstance(file, mp4.MP4) else command
-    ]
+    tags[_ATOM if isinstance(file, mp4.MP4) else MARK] = [command.encode() if isinstance(file, mp4.MP4) else command]
     file.save()
 
 

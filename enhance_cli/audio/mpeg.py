@@ -7,7 +7,8 @@ one.
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+
+from enhance_cli.audio.bounded import Readable
 
 KBITS = {  # of layer III, by the index in the header; MPEG 1, and 2 and 2.5
     True: (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
@@ -19,19 +20,19 @@ SLACK = 512  # bytes behind the frames that tags at the end of a file commonly t
 LOOKED_AT = 50  # frames: an encoder that varies the bitrate has done so by then
 
 
-def states_length(file: BinaryIO) -> bool:
+def states_length(file: Readable) -> bool:
     """Return whether the first frame is a header with the number of frames."""
     first = next(frames(file), b"")
     return any(name in first for name in NAMES)
 
 
-def varies(file: BinaryIO) -> bool:
+def varies(file: Readable) -> bool:
     """Return whether the bitrate of one of the first frames differs from that of the very first."""
     indices = {frame[2] >> 4 for _, frame in zip(range(LOOKED_AT), frames(file))}
     return len(indices) > 1
 
 
-def first_recording(file: BinaryIO, begins: Callable[[int], bool]) -> tuple[int, bool]:
+def first_recording(file: Readable, begins: Callable[[int], bool]) -> tuple[int, bool]:
     """Return where the first of the files in `file`, joined end to end, ends, and whether its header counts less than that.
 
     Another MP3 begins with an ID3 tag or with another header in a first frame. `begins`: tells whether a file of any
@@ -60,7 +61,7 @@ def first_recording(file: BinaryIO, begins: Callable[[int], bool]) -> tuple[int,
     return end, bool(stated and count > stated + 2)
 
 
-def _fits(stated: int, size: int, file: BinaryIO, begin: int) -> bool:
+def _fits(stated: int, size: int, file: Readable, begin: int) -> bool:
     """Return whether `stated` frames, all as long as the second one, take `size` bytes. The first may be smaller."""
     lengths = [length for _, (_, length) in zip(range(2), _headers(file, begin))]
     return len(lengths) == 2 and abs(lengths[1] * stated - size) < 0.02 * size + SLACK
@@ -84,7 +85,7 @@ def state_length(path: Path, samples: int) -> None:
         tag = bytearray(first)
         tag[at + 141 : at + 144] = (delay << 12 | padding).to_bytes(3, "big")
         tag[at + 154 : at + 156] = bytes(2)
-        tag[at + 154 : at + 156] = _crc16(tag[:190]).to_bytes(2, "big")
+        tag[at + 154 : at + 156] = _crc16(bytes(tag[:190])).to_bytes(2, "big")
         file.seek(begin)
         file.write(tag)
 
@@ -104,7 +105,7 @@ def tag_size(head: bytes) -> int:
     return 10 + ((a & 127) << 21 | (b & 127) << 14 | (c & 127) << 7 | d & 127) + (10 if head[5] & 16 else 0)
 
 
-def frames(file: BinaryIO) -> Iterator[bytes]:
+def frames(file: Readable) -> Iterator[bytes]:
     """Yield all frames of layer III, one after the other, from behind an ID3 tag to where there is none."""
     file.seek(0)
     head = file.read(10)
@@ -115,7 +116,7 @@ def frames(file: BinaryIO) -> Iterator[bytes]:
         at += size
 
 
-def _headers(file: BinaryIO, at: int) -> Iterator[tuple[bytes, int]]:
+def _headers(file: Readable, at: int) -> Iterator[tuple[bytes, int]]:
     """Yield the first 64 bytes of each frame from byte `at` on, and its size in bytes."""
     while True:
         file.seek(at)

@@ -7,8 +7,9 @@ import re
 import struct
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import soundfile
@@ -17,7 +18,7 @@ from enhance_cli.audio import channels, mpeg
 from enhance_cli.audio.chunks import read_payload, walk
 from enhance_cli.audio.info import LOSSY, AudioInfo, depth
 from enhance_cli.audio.library_messages import caught_messages
-from enhance_cli.audio.sections import Section, Window
+from enhance_cli.audio.sections import Raw, Section, Window
 from enhance_cli.errors import AudioError
 
 Decode = Callable[[int, int], Iterator[np.ndarray]]  # (first sample, samples per block) -> blocks
@@ -52,8 +53,7 @@ def open_native(path: Path, section: Section) -> tuple[AudioInfo, Decode]:
         if sound.format in ("WAV", "WAVEX") and sound.subtype.startswith("MPEG"):
             raise soundfile.SoundFileError("MP3 in a WAV header, whose length libsndfile only guesses")
         guessed = sound.format == "MP3" and _length_is_guessed(path, section)
-        held = _held(opened, sound) if frames is not None else None
-        if held != frames:
+        if frames is not None and (held := _held(opened, sound)) != frames:
             if not (guessed and held):
                 raise CountError(held, frames)
             frames = held
@@ -69,7 +69,7 @@ def open_native(path: Path, section: Section) -> tuple[AudioInfo, Decode]:
         path, container, subtype, rate, count, frames, "libsndfile", bitrate, notes=tuple(map(_told, said)), **described
     )
     if section.raw:
-        info = _as_in_header(path, section, info)
+        info = _as_in_header(path, section, section.raw, info)
 
     def blocks(first: int, size: int) -> Iterator[np.ndarray]:
         done = first
@@ -93,7 +93,7 @@ def open_native(path: Path, section: Section) -> tuple[AudioInfo, Decode]:
     return info, blocks
 
 
-def fail_truncated(path: Path, held: int, promised: int, unit: str) -> None:
+def fail_truncated(path: Path, held: int, promised: int, unit: str) -> NoReturn:
     """Raise the AudioError that says how much of a file is there."""
     raise AudioError(
         f"{path} is truncated: only {held} of {promised} {unit} can be read",
@@ -109,7 +109,7 @@ def _told(line: str) -> str:
     return "libmpg123 says of it: " + re.sub(r"^\[[^]]*\]\s*", "", line)
 
 
-def _opener(path: Path, section: Section, said: list[str]) -> Callable[[], contextmanager]:
+def _opener(path: Path, section: Section, said: list[str]) -> Callable[[], AbstractContextManager[soundfile.SoundFile]]:
     """Return a function that opens a section for libsndfile, and closes it when the context ends.
 
     `said` gets the lines that its decoder of MP3 prints.
@@ -153,7 +153,7 @@ def _opener(path: Path, section: Section, said: list[str]) -> Callable[[], conte
     return opened
 
 
-def _frame_bytes(raw) -> int:
+def _frame_bytes(raw: Raw) -> int:
     width = {"PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8}.get(raw.subtype, 1)
     return width * raw.channels
 
@@ -212,13 +212,13 @@ def _stated_by_fact(path: Path, section: Section, frames: int) -> int:
         window = Window(file, section.start, section.end)
         form = walk(window)
         fact = form.find(b"fact") if form and form.kind in ("RIFF", "RF64") else None
-        if fact is None or fact.size < 4:
+        if form is None or fact is None or fact.size < 4:
             return frames
         (stated,) = struct.unpack(form.order + "I", read_payload(window, fact)[:4])
     return stated if 0 < frames - stated < 8192 else frames
 
 
-def _as_in_header(path: Path, section: Section, info: AudioInfo) -> AudioInfo:
+def _as_in_header(path: Path, section: Section, raw: Raw, info: AudioInfo) -> AudioInfo:
     """Return the description with the container that the header names, and a note that its count is not true."""
     with open(path, "rb") as file:
         window = Window(file, section.start, section.end)
@@ -228,7 +228,7 @@ def _as_in_header(path: Path, section: Section, info: AudioInfo) -> AudioInfo:
         described = _speakers(path, section, kind, info.subtype, info.channels)
         extensible = described.get("mask") is not None or described.get("ambisonic", False)
     kind = {"RIFF": "WAVEX" if extensible else "WAV"}.get(kind, kind)
-    counted, held = section.raw.promised / info.rate, (info.frames or 0) / info.rate
+    counted, held = raw.promised / info.rate, (info.frames or 0) / info.rate
     note = f"the header counts {counted:.2f} s, but the file holds {held:.2f} s: all of it was read"
     values = {**vars(info), **described, "container": kind, "notes": (*info.notes, note)}
     return AudioInfo(**values)
@@ -256,7 +256,7 @@ def _speakers(path: Path, section: Section, container: str, subtype: str, count:
 def _extensible(file: Window, count: int, depth_stored: int | None) -> dict:
     form = walk(file)
     described = form.find(b"fmt ") if form else None
-    if described is None or described.size < 40:
+    if form is None or described is None or described.size < 40:
         return {}
     raw = read_payload(file, described)[:40]
     if len(raw) < 40 or struct.unpack_from(form.order + "H", raw)[0] != 0xFFFE:

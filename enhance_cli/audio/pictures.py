@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from typing import Any
 
 import mutagen
 from mutagen import flac, id3, mp3, mp4
@@ -38,19 +39,25 @@ def write_pictures(file: mutagen.FileType | None, pictures: list[flac.Picture]) 
         return True
     if file is None:
         return False
-    if file.tags is None:
-        file.add_tags()
+    tags = tags_of(file)
     if isinstance(file, mp3.MP3):
         for number, p in enumerate(pictures):
             desc = p.desc or " " * number  # two of one type must not share a description
-            file.tags.add(id3.APIC(encoding=id3.Encoding.UTF8, mime=p.mime, type=p.type, desc=desc, data=p.data))
+            tags.add(id3.APIC(encoding=id3.Encoding.UTF8, mime=p.mime, type=p.type, desc=desc, data=p.data))
         return True
     if isinstance(file, mp4.MP4):
         known = [p for p in pictures if p.mime in _MP4_FORMATS]
-        file.tags["covr"] = [mp4.MP4Cover(p.data, _MP4_FORMATS[p.mime]) for p in known]
+        tags["covr"] = [mp4.MP4Cover(p.data, _MP4_FORMATS[p.mime]) for p in known]
         return len(known) == len(pictures)
-    file.tags[OGG_KEY] = [base64.b64encode(picture.write()).decode() for picture in pictures]
+    tags[OGG_KEY] = [base64.b64encode(picture.write()).decode() for picture in pictures]
     return True
+
+
+def tags_of(file: mutagen.FileType) -> Any:
+    """Return the tags of a file, new ones if it had none: texts by name, or the frames of an MP3."""
+    if file.tags is None:
+        file.add_tags()
+    return file.tags
 
 
 def _picture(data: bytes, mime: str, kind: int, desc: str) -> flac.Picture:

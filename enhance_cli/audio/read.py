@@ -8,7 +8,7 @@ done on it, since libsndfile itself would read a truncated recording to where it
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -53,7 +53,7 @@ class AudioFile:
         self.info = info
         self._decode = decode
         self.findings = findings or Findings()
-        self._running: list[Iterator[np.ndarray]] = []
+        self._running: list[Generator[np.ndarray, None, None]] = []
 
     @property
     def notes(self) -> list[str]:
@@ -79,7 +79,7 @@ class AudioFile:
         self._running.append(blocks)
         return blocks
 
-    def _cut(self, first: int, wanted: int | None, frames: int) -> Iterator[np.ndarray]:
+    def _cut(self, first: int, wanted: int | None, frames: int) -> Generator[np.ndarray, None, None]:
         done = 0
         for block in self._decode(first, frames):
             if wanted is not None:
@@ -110,7 +110,7 @@ class AudioFile:
     def __enter__(self) -> AudioFile:
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 
@@ -202,7 +202,8 @@ def _joined(path: Path, files: list[AudioFile]) -> AudioFile:
     counts = [file.info.frames for file in files]
     note = f"{len(files)} recordings lie one after the other in this file: all of them were read"
     notes = (note, *(note for file in files for note in file.info.notes))
-    info = replace(first, frames=None if None in counts else sum(counts), notes=notes)
+    known = [count for count in counts if count is not None]
+    info = replace(first, frames=sum(known) if len(known) == len(files) else None, notes=notes)
 
     def pieces() -> Iterator[np.ndarray]:
         for file in files:

@@ -28,7 +28,9 @@ _POSITIONS = (b"cue ", b"smpl", b"plst", b"MARK", b"INST")
 def can_copy(source: Form | None, target: Form | None) -> bool:
     """Return whether chunks of one file can stand in the other."""
     families = [("RIFF", "RF64"), ("AIFF",), ("CAF",)]
-    return bool(source and target) and any(source.kind in f and target.kind in f for f in families)
+    if source is None or target is None:
+        return False
+    return any(source.kind in f and target.kind in f for f in families)
 
 
 def copy_chunks(source: Path, target: Path, change: Change = Change()) -> list[str]:
@@ -40,7 +42,7 @@ def copy_chunks(source: Path, target: Path, change: Change = Change()) -> list[s
     """
     lost: list[str] = []
     with open(source, "rb") as old, open(target, "r+b") as new:
-        before, after = walk(old), walk(new)
+        before, after = _form(old), _form(new)
         rate_before, rate_after, same_time = _compare(old, new)
         present = {chunk.name for chunk in after.chunks}
         front = []
@@ -60,14 +62,22 @@ def copy_chunks(source: Path, target: Path, change: Change = Change()) -> list[s
                 payload = true_ixml(payload, rate_before, rate_after, change)
             _append(new, after, chunk.name, payload)
         for payload in front:
-            _insert(new, walk(new), b"bext", payload)
+            _insert(new, _form(new), b"bext", payload)
     return lost
 
 
 def append_chunk(target: Path, name: bytes, payload: bytes) -> None:
     """Append one chunk to a WAV, RF64, AIFF or CAF file."""
     with open(target, "r+b") as file:
-        _append(file, walk(file), name, payload)
+        _append(file, _form(file), name, payload)
+
+
+def _form(file: BinaryIO) -> Form:
+    """Return the chunks of a file that has some. Raises ValueError for any other."""
+    form = walk(file)
+    if form is None:
+        raise ValueError("not a file of chunks")
+    return form
 
 
 def _compare(old: BinaryIO, new: BinaryIO) -> tuple[float, float, bool]:
@@ -118,8 +128,8 @@ def _append(file: BinaryIO, form: Form, name: bytes, payload: bytes) -> None:
 def _state_size(file: BinaryIO, form: Form) -> None:
     """Write the size of the whole file into its header."""
     size = file.seek(0, 2) - 8
-    if form.kind == "RF64":
-        file.seek(form.find(b"ds64").start)
+    if form.kind == "RF64" and (sizes := form.find(b"ds64")):
+        file.seek(sizes.start)
         file.write(struct.pack("<Q", size))
     else:
         file.seek(4)

@@ -33,7 +33,7 @@ class Frontend:
     transform: str = "exponent"
     pad_mode: str = "constant"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for value, known in ((self.window, WINDOWS), (self.transform, TRANSFORMS), (self.pad_mode, PAD_MODES)):
             if value not in known:
                 raise ValueError(f"front end: {value!r} is none of {', '.join(known)}")

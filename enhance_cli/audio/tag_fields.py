@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from pathlib import Path
+from typing import Any
 
 import mutagen
 from mutagen import apev2, flac, id3, mp3, mp4, oggflac, oggopus, oggvorbis
@@ -17,7 +18,7 @@ from enhance_cli.audio.bounded import BoundedFile
 from enhance_cli.audio.chapters import COMMENT, copy_cue_sheet, read_chapters, write_chapters
 from enhance_cli.audio.chunks import Form, read_payload
 from enhance_cli.audio.info import AudioInfo, cut_chapters
-from enhance_cli.audio.pictures import OGG_KEY, read_pictures, write_pictures
+from enhance_cli.audio.pictures import OGG_KEY, read_pictures, tags_of, write_pictures
 from enhance_cli.audio.wave_facts import Change, describes_level
 
 KINDS = [flac.FLAC, oggvorbis.OggVorbis, oggopus.OggOpus, oggflac.OggFLAC, mp3.MP3, mp4.MP4]
@@ -104,9 +105,18 @@ def _same_length(old: mutagen.FileType | None, new: mutagen.FileType | None) -> 
     return (old.info.sample_rate, old.info.total_samples) == (new.info.sample_rate, new.info.total_samples)
 
 
-def _copy_texts(source, target, before, after, old, new, info, change) -> list[str]:
+def _copy_texts(
+    source: Path,
+    target: Path,
+    before: Form | None,
+    after: Form | None,
+    old: mutagen.FileType | None,
+    new: mutagen.FileType | None,
+    info: AudioInfo | None,
+    change: Change,
+) -> list[str]:
     """Carry texts and pictures. Returns the names of those that could not be."""
-    named = info is not None and info.tags and not (old is not None and old.tags)
+    named = info if info is not None and info.tags and not (old is not None and old.tags) else None
     if before is None and not named and not (old and (old.tags or getattr(old, "pictures", None))):
         return _annotation(source) + _from_ape(source, target, after, new, {})
     lost = _from_ape(source, target, after, new, old.tags) if isinstance(old, mp3.MP3) else []
@@ -118,11 +128,11 @@ def _copy_texts(source, target, before, after, old, new, info, change) -> list[s
         return lost + _copy_all(old, new, change)
     kept = write_pictures(new, pictures)
     if pictures and not kept:
-        lost.append({mp3.MP3: "APIC", mp4.MP4: "covr"}.get(type(old), "pictures"))
+        lost.append("APIC" if isinstance(old, mp3.MP3) else "covr" if isinstance(old, mp4.MP4) else "pictures")
     if isinstance(old, _COMMENTS) and isinstance(new, _COMMENTS):
         return lost + _copy_all(old, new, change)
     if named:
-        fields, others = _from_ffmpeg(info)
+        fields, others = _from_ffmpeg(named)
     else:
         fields, others = _read(source, before, old, change)
     if pictures and kept and new is not None:
@@ -144,7 +154,7 @@ def _from_ffmpeg(info: AudioInfo) -> tuple[dict[str, list[str]], list[str]]:
     return fields, lost
 
 
-def _from_ape(source: Path, target: Path, form: Form | None, new: mutagen.FileType | None, frames) -> list[str]:
+def _from_ape(source: Path, target: Path, form: Form | None, new: mutagen.FileType | None, frames: Any) -> list[str]:
     """Carry the items of an APEv2 tag, which MP3 files of some programs have, that are not in their ID3 `frames` too."""
     try:
         tags = apev2.APEv2(source)
@@ -173,17 +183,16 @@ def _annotation(source: Path) -> list[str]:
 
 
 def _copy_all(old: mutagen.FileType, new: mutagen.FileType, change: Change) -> list[str]:
-    lost = []
+    lost: list[str] = []
     if old.tags:
-        if new.tags is None:
-            new.add_tags()
+        tags = tags_of(new)
         for key in old.tags.keys():  # noqa: SIM118 - Vorbis comments iterate over pairs
             if key.split(":")[0] in _TECHNICAL or key in _TECHNICAL or key.lower() in (OGG_KEY, *_TECHNICAL):
                 continue
             if change.gain and describes_level(key):
                 lost.append(key)
             elif not key.startswith(("CHAP:", "CTOC:")) and not COMMENT.fullmatch(key):
-                new.tags[key] = old.tags[key]
+                tags[key] = old.tags[key]
     if isinstance(old, mp3.MP3) and old.tags and old.tags.version[:2] == (2, 3):
         new.tags.update_to_v23()
         new.save(v2_version=3)
@@ -217,7 +226,7 @@ def _read(
     return fields, lost
 
 
-def _texts(value) -> list[str]:
+def _texts(value: Any) -> list[str]:
     values = getattr(value, "text", value)
     return ["/".join(str(n) for n in v if n) if isinstance(v, tuple) else str(v) for v in values]
 
@@ -263,17 +272,16 @@ def _write(path: Path, form: Form | None, file: mutagen.FileType | None, fields:
         return [field for field in fields if not _FIELDS[field][2]]
     if file is None:
         return list(fields)
-    if file.tags is None:
-        file.add_tags()
+    tags = tags_of(file)
     for field, texts in fields.items():
         frame, atom, _ = _FIELDS[field]
         if isinstance(file, mp3.MP3):
             extra = {"lang": "eng", "desc": ""} if frame == "COMM" else {}
-            file.tags.add(getattr(id3, frame)(encoding=id3.Encoding.UTF8, text=texts, **extra))
+            tags.add(getattr(id3, frame)(encoding=id3.Encoding.UTF8, text=texts, **extra))
         elif isinstance(file, mp4.MP4):
-            file.tags[atom] = [_pair(texts[0])] if atom in ("trkn", "disk") else texts
+            tags[atom] = [_pair(texts[0])] if atom in ("trkn", "disk") else texts
         else:
-            file.tags[field] = texts
+            tags[field] = texts
     file.save()
     return []
 

@@ -48,7 +48,7 @@ class UpperBand:
         first = np.searchsorted(frequencies, edge)
         self._widths = np.diff(np.r_[0, first, self._starts[1:], self._hop + 1])  # in bins, of the gains
         self._input = np.zeros((3 * channels, self._hop), np.float32)  # frame 0 begins before the signal
-        self._tail = np.zeros((channels, self._hop), np.float32)
+        self._tail: np.ndarray = np.zeros((channels, self._hop), np.float32)
         self._pending = 0  # samples that have come in and not gone out
         self._skip = self._hop  # samples before the signal
         bands = self._starts.size

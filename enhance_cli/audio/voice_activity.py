@@ -58,7 +58,8 @@ def periodicity(power: Tensor, window: Tensor, rate: int) -> Tensor:
 @lru_cache(maxsize=4)
 def band_matrix(n: int, rate: int) -> Tensor:
     """Return (n / 2 + 1, BANDS): means over bands evenly spaced on a mel scale."""
-    mel = torch.linspace(*(torch.tensor([LOWEST, HIGHEST]) / 700).log1p().tolist(), BANDS + 1)
+    lowest, highest = (torch.tensor([LOWEST, HIGHEST]) / 700).log1p().tolist()
+    mel = torch.linspace(lowest, highest, BANDS + 1)
     edges, hz = 700 * mel.expm1(), torch.linspace(0, rate / 2, n // 2 + 1)[:, None]
     inside = ((hz >= edges[:-1]) & (hz < edges[1:])).float()
     return inside / inside.sum(dim=0)

@@ -36,8 +36,7 @@ def true_bext(bext: bytes, order: str, rate_before: float, rate_after: float, ch
         moved = _moved(reference, rate_before, rate_after, change.start)
         bext = bext[:_TIME_REFERENCE] + struct.pack(order + "Q", moved) + bext[_TIME_REFERENCE + 8 :]
         if change.gain and version >= 2 and len(bext) >= _LOUDNESS + 10:
-            known = change.loudness is not None
-            value = round(100 * change.loudness) if known else _NOT_SET
+            value = _NOT_SET if change.loudness is None else round(100 * change.loudness)
             fields = struct.pack(order + "h4h", value, *[_NOT_SET] * 4)
             bext = bext[:_LOUDNESS] + fields + bext[_LOUDNESS + 10 :]
     return bext

@@ -66,6 +66,7 @@ class AudioWriter:
         )
         self._gain = np.float32(10 ** (-raised / 20))
         self._random = np.random.default_rng(0)  # the same file gives the same bytes
+        self._sink: FilmEncoder | Encoder | soundfile.SoundFile
         try:
             if fmt.film is not None:
                 self._sink = FilmEncoder(self.path, fmt, fmt.film, channels)
@@ -153,12 +154,12 @@ class AudioWriter:
     def __enter__(self) -> AudioWriter:
         return self
 
-    def __exit__(self, kind, *_) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None:
             self.close()
             return
         with contextlib.suppress(Exception):  # the error that brought us here is the one to report
-            self._sink.abort() if self.format.film is not None else self._sink.close()
+            self._sink.abort() if isinstance(self._sink, FilmEncoder) else self._sink.close()
 
 
 def as_read(block: np.ndarray, fmt: OutputFormat) -> np.ndarray:
@@ -213,9 +214,9 @@ def _name_speakers(path: Path, fmt: OutputFormat) -> None:
     if fmt.container == "FLAC" and fmt.mask is not None:
         from mutagen.flac import FLAC
 
-        file = FLAC(path)
-        file["WAVEFORMATEXTENSIBLE_CHANNEL_MASK"] = f"0x{fmt.mask:04X}"
-        file.save()
+        tagged = FLAC(path)
+        tagged["WAVEFORMATEXTENSIBLE_CHANNEL_MASK"] = f"0x{fmt.mask:04X}"
+        tagged.save()
     if fmt.container not in ("WAVEX", "RF64"):
         return
     with open(path, "r+b") as file:
@@ -239,6 +240,6 @@ def _count_in_fact(path: Path, frames: int) -> None:
     with open(path, "r+b") as file:
         form = chunks.walk(file)
         fact = form.find(b"fact") if form else None
-        if fact is not None and fact.size >= 4:
+        if form is not None and fact is not None and fact.size >= 4:
             file.seek(fact.start)
             file.write(struct.pack(form.order + "I", frames))

@@ -165,11 +165,8 @@ class Reporter:
         if self.json:
             result(record.to_json())
         elif record.status == "done":
-            for path in list(record.outputs.values()) or [record.output]:
-                if path is not None and path not in (
-                    "-",
-                    self.named_last,
-                ):  # of several inputs into one output all name the same
+            for path in list(record.outputs.values()) or [record.output or "-"]:
+                if path not in ("-", self.named_last):  # of several inputs into one output all name the same
                     result(path)
                 self.named_last = path
 

@@ -36,7 +36,7 @@ class LoadedModel:
 
     def __init__(self, spec: Spec, network: torch.nn.Module, device: torch.device, precision: str = "fp32"):
         self.spec, self.device, self.precision = spec, device, precision
-        self.network = network.to(device)
+        self.network: Any = network.to(device)  # of the class that `spec.network` names
         self.process: Any = PROCESSES[spec.process](**spec.process_args) if spec.process else None
         self.frontend: Any = None if spec.frontend is None else Frontend(**spec.frontend)
         self.prediction = Prediction(**spec.prediction)

@@ -18,6 +18,8 @@ SAME_AS_PI = 1e-5  # a phase so close to -pi is pi
 class APBWE(nn.Module):
     """Map waves (B, N) at the high rate, empty above half of `low_rate`, to waves (B, N) with that band filled."""
 
+    window: Tensor
+
     def __init__(
         self,
         channels: int = 512,

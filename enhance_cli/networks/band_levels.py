@@ -9,6 +9,8 @@ file done in windows with `receptive_field` frames of margin equals the file don
 import torch
 from torch import Tensor, nn
 
+from enhance_cli.networks.layers import zeroed
+
 CENTER_DB, SPREAD_DB = -40.0, 20.0  # of levels, for the network
 PEAKINESS_DB = 3.0
 
@@ -33,9 +35,7 @@ class BandLevels(nn.Module):
         self.trained, self.slope = trained, slope
         self.stem = nn.Conv1d(2 * bands, width, 3, padding=1)
         self.blocks = nn.ModuleList(Block(width, dilation) for dilation in self.dilations)
-        self.head = nn.Conv1d(width, 2 * bands, 1)
-        nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)
+        self.head = zeroed(nn.Conv1d(width, 2 * bands, 1))
 
     @property
     def receptive_field(self) -> int:

@@ -12,12 +12,13 @@ that begin at zero.
 """
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from enhance_cli.networks.layers import ResidualBlock, TemporalBlock, fold_normalizations
+from enhance_cli.networks.layers import ResidualBlock, TemporalBlock, channels_last, fold_normalizations, zeroed
 
 BANDS = ((8, 16), (16, 8), (32, 8), (64, 8), (128, 8))  # of 2048 bins: so many bins each, and how many such bands
 MIXER_DILATIONS = ((1, 2), (4, 8))  # dilations of the full-band layers, by turns
@@ -31,6 +32,8 @@ class BandSplitConv(nn.Module):
     bands). `fed`: channels of the maps that a refiner is given (None: its own number). `sigma_data`: that of the
     preconditioning, which a refiner inverts to recover the state.
     """
+
+    window: Tensor
 
     def __init__(
         self,
@@ -64,10 +67,9 @@ class BandSplitConv(nn.Module):
         self.hidden = BandLinear(count, channels, hidden)
         self.masks = nn.ModuleList(BandLinear(n, hidden, 2 * masks * bins) for bins, n in bands)
         for layer in (*self.masks, *(self.adapters or ())):
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)
+            zeroed(layer)
         self.bands = bands
-        self.to(memory_format=torch.channels_last)
+        channels_last(self)
 
     @property
     def receptive_field(self) -> int:
@@ -106,6 +108,8 @@ class BandSplitConv(nn.Module):
 
         t: ln(sigma) / 4, (B,). label: (B, K). features: those that `extract` returned.
         """
+        if self.embed is None:
+            raise ValueError("an extractor has no time: call `extract`")
         mix, first, maps = features
         sigma = (4 * t.float()).exp()[:, None, None]
         spread = (sigma**2 + self.sigma_data**2).sqrt()
@@ -143,7 +147,7 @@ class BandSplitConv(nn.Module):
         h = F.relu(self.norm(h.permute(0, 3, 1, 2)))
         found = []
         for number, block in enumerate(self.blocks):
-            if maps is not None:
+            if maps is not None and self.adapters is not None:
                 h = h + self.adapters[number](maps[number])
             h = block(h, embedding)
             if number % 2:
@@ -189,10 +193,8 @@ class FullBand(nn.Module):
     def __init__(self, channels: int, bands: int, bottleneck: int, dilations: tuple[int, ...], embedding: int):
         super().__init__()
         self.narrow = nn.Sequential(nn.Conv2d(bands * channels, bottleneck, 1, bias=False), nn.BatchNorm2d(bottleneck))
-        self.temporal = nn.ModuleList(TemporalBlock(bottleneck, dilation, embedding) for dilation in dilations)
-        self.widen = nn.Conv2d(bottleneck, bands * channels, 1)
-        nn.init.zeros_(self.widen.weight)
-        nn.init.zeros_(self.widen.bias)
+        self.temporal: Any = nn.ModuleList(TemporalBlock(bottleneck, dilation, embedding) for dilation in dilations)
+        self.widen = zeroed(nn.Conv2d(bottleneck, bands * channels, 1))
 
     @property
     def receptive_field(self) -> int:
@@ -211,6 +213,8 @@ class FullBand(nn.Module):
 
 class LabelAndLevel(nn.Module):
     """Embed t (B,) and label (B, K) as (B, width)."""
+
+    frequencies: Tensor
 
     def __init__(self, labels: int, width: int, frequencies: int = 16):
         super().__init__()

@@ -13,6 +13,7 @@ models of "Rethinking flow and diffusion bridge models for speech enhancement" (
 """
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,13 +21,15 @@ from torch.nn import functional as F
 
 from enhance_cli.networks.conditioning import ControlBranch
 from enhance_cli.networks.guide_attention import GUIDE_POSITIONS, GuideAttention
-from enhance_cli.networks.layers import ResidualBlock, TemporalBlock, fold_normalizations
+from enhance_cli.networks.layers import ResidualBlock, TemporalBlock, channels_last, fold_normalizations, zeroed
 
 BRANCH = "branch"
 
 
 class TimeEmbedding(nn.Module):
     """Embed the process time t (B,) in [0, 1] as (B, width), from sines of ln t."""
+
+    frequencies: Tensor
 
     def __init__(self, width: int, frequencies: int = 16):
         super().__init__()
@@ -139,29 +142,29 @@ class BridgeUNet(nn.Module):
             ResidualBlock(c, dilations[i % len(dilations)], embedding) for i in range(blocks)
         )
         pairs = list(zip(channels, channels[1:]))
-        self.encoder = nn.ModuleList(level_blocks(c) for c in channels)
+        self.encoder: Any = nn.ModuleList(level_blocks(c) for c in channels)
         self.down = nn.ModuleList(resample_conv(a, b, up=False) for a, b in pairs)
         self.up = nn.ModuleList(resample_conv(b, a, up=True) for a, b in pairs)
-        self.decoder = nn.ModuleList(level_blocks(c) for c in channels[:-1])
+        self.decoder: Any = nn.ModuleList(level_blocks(c) for c in channels[:-1])
         flat = channels[-1] * (bands >> len(pairs))
         self.narrow = nn.Conv2d(flat, temporal, 1)
-        self.temporal = nn.ModuleList(TemporalBlock(temporal, d, embedding) for d in temporal_dilations)
+        self.temporal: Any = nn.ModuleList(TemporalBlock(temporal, d, embedding) for d in temporal_dilations)
         self.widen = nn.Conv2d(temporal, flat, 1)
+        zeroed(self.widen)
         head = lambda parts: nn.Sequential(  # real and imaginary parts of masks and residual
-            nn.Conv2d(2 * channels[0], parts * self.STRIDE, 3, padding=1), InterleaveBands(self.STRIDE)
+            zeroed(nn.Conv2d(2 * channels[0], parts * self.STRIDE, 3, padding=1)), InterleaveBands(self.STRIDE)
         )
         self.head = head(4)
         self.state_head = head(2) if state_mask else None
-        for layer in (self.widen, self.head[0], *([self.state_head[0]] if state_mask else [])):
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)
         levels = [f"encoder{n}" for n in range(len(channels))] + [f"decoder{n}" for n in range(len(channels) - 1)]
         widths = dict(zip(levels, [*channels, *channels[:-1]])) if guide == "every" else {}
         widths |= {"bottleneck": temporal} if guide in GUIDE_POSITIONS else {}
-        self.guides = nn.ModuleDict({position: GuideAttention(c, self.GUIDE_REACH) for position, c in widths.items()})
+        self.guides: Any = nn.ModuleDict(
+            {position: GuideAttention(c, self.GUIDE_REACH) for position, c in widths.items()}
+        )
         if guide == BRANCH:
             self.guides[BRANCH] = ControlBranch(self.stages(), channels, nn.Conv2d(2, channels[0], 1))
-        self.to(memory_format=torch.channels_last)
+        channels_last(self)
 
     def stages(self) -> list["Stage"]:
         """Return the levels of the encoder."""

@@ -44,6 +44,9 @@ class Cnn14DecisionLevel(nn.Module):
     models.
     """
 
+    filters: Tensor
+    window: Tensor
+
     def __init__(self, classes: int = 527, width: int = 64, mel_bands: int = 64):
         super().__init__()
         self.register_buffer(

@@ -18,21 +18,24 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from enhance_cli.networks.layers import zeroed
+
 
 def concatenate(x: Tensor, *conditions: Tensor) -> Tensor:
     """Return maps (B, C, ...) with the channels of `conditions` after their own. A condition of one item is repeated."""
     return torch.cat([x, *(condition.expand(len(x), *condition.shape[1:]) for condition in conditions)], dim=1)
 
 
-class FiLM(nn.Sequential):
+class FiLM(nn.Module):
     """Shift the channels of maps (B, channels, ...) by a vector (B, width). With `scales`, scale them before."""
 
     def __init__(self, width: int, channels: int, scales: bool = False):
-        super().__init__(nn.SiLU(), nn.Linear(width, 2 * channels if scales else channels))
+        super().__init__()
+        self.add_module("1", nn.Linear(width, 2 * channels if scales else channels))  # its published name
         self.scales = scales
 
     def forward(self, x: Tensor, vector: Tensor) -> Tensor:
-        told = super().forward(vector).unflatten(1, (-1, *[1] * (x.dim() - 2)))
+        told = self.get_submodule("1")(F.silu(vector)).unflatten(1, (-1, *[1] * (x.dim() - 2)))
         if not self.scales:
             return x + told
         scale, shift = told.chunk(2, dim=1)
@@ -89,11 +92,3 @@ class ControlBranch(nn.Module):
         """Take over the weights of the encoder, when it has just got those of a trained network."""
         for own, stage in zip(self.stages, stages, strict=True):
             own.load_state_dict(stage.state_dict())
-
-
-def zeroed(layer: nn.Conv2d) -> nn.Conv2d:
-    """Return a convolution with all weights set to zero."""
-    nn.init.zeros_(layer.weight)
-    if layer.bias is not None:
-        nn.init.zeros_(layer.bias)
-    return layer

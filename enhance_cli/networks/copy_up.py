@@ -15,6 +15,8 @@ class CopyUp(nn.Module):
     `frequencies`: centers of the K bands in Hz. `slope`: dB an octave.
     """
 
+    octaves: Tensor
+
     receptive_field = 0
 
     def __init__(self, frequencies: tuple[float, ...], slope: float = -4.5):

@@ -10,6 +10,9 @@ layer is causal, so `forward` takes and returns a state, and a stream in blocks 
 Schroeter et al., 2023, "DeepFilterNet: Perceptually motivated real-time speech enhancement". B batch, T frames.
 """
 
+from functools import partial
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -51,10 +54,10 @@ class SeparableConv(nn.Module):
 
     def __init__(self, stride: int = 1, up: bool = False):
         super().__init__()
-        convolution, more = (nn.ConvTranspose2d, {"output_padding": (0, 1)}) if up else (nn.Conv2d, {})
-        self.depthwise = convolution(
-            CHANNELS, CHANNELS, (1, 3), stride=(1, stride), padding=(0, 1), groups=CHANNELS, bias=False, **more
-        )
+        sizes: dict[str, Any] = {"kernel_size": (1, 3), "stride": (1, stride), "padding": (0, 1)}
+        sizes |= {"groups": CHANNELS, "bias": False}
+        make = partial(nn.ConvTranspose2d, output_padding=(0, 1)) if up else nn.Conv2d
+        self.depthwise: nn.Module = make(CHANNELS, CHANNELS, **sizes)
         self.pointwise = nn.Conv2d(CHANNELS, CHANNELS, 1)
 
     def forward(self, h: Tensor) -> Tensor:
@@ -64,7 +67,7 @@ class SeparableConv(nn.Module):
 class DeepFilterNet(nn.Module):
     """Estimate band gains and filter taps. Layers are named as upstream, without its normalizations."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         pathway = lambda: nn.Conv2d(CHANNELS, CHANNELS, 1, groups=CHANNELS)  # noqa: E731
         self.erb_conv0 = nn.Conv2d(1, CHANNELS, 3, padding=(0, 1))

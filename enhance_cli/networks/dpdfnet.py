@@ -105,6 +105,9 @@ class DPDFNet(SpectralMemory):
         channels, hidden: widths of convolutions and of recurrent layers.
     """
 
+    level_start: Tensor
+    magnitude_start: Tensor
+
     window, end, delay = "vorbis", "silent", 2 * AHEAD  # of the stream (models.spectral_stream)
 
     def __init__(

@@ -105,6 +105,9 @@ class Pooling(nn.Module):
 class Ecapa(nn.Module):
     """Map waves (B, N) at 16 kHz, of any length, to embeddings (B, dimension)."""
 
+    window: Tensor
+    filters: Tensor
+
     def __init__(self, dimension: int = 192, channels: int = 1024, pooled: int = 3072, inner: int = 128):
         super().__init__()
         self.register_buffer("window", torch.hamming_window(N_FFT), persistent=False)

@@ -51,7 +51,7 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         *parts, last = self.bn1(F.relu(self.conv1(x))).chunk(len(self.convs) + 1, dim=1)
-        done = []
+        done: list[Tensor] = []
         for number, (part, conv, norm) in enumerate(zip(parts, self.convs, self.bns)):
             done.append(norm(F.relu(conv(part + done[-1] if number else part))))
         return x + self.se(self.bn3(F.relu(self.conv3(torch.cat([*done, last], dim=1)))))
@@ -59,6 +59,10 @@ class Block(nn.Module):
 
 class EcapaSeed(nn.Module):
     """Map waves (B, N) at 16 kHz, of any length, to embeddings (B, dimension)."""
+
+    window: Tensor
+    filters: Tensor
+    dct: Tensor
 
     def __init__(self, dimension: int = 256, channels: int = 1024, pooled: int = 1536, scale: int = 8):
         super().__init__()

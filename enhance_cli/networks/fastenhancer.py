@@ -14,6 +14,8 @@ a state, and a stream in pieces gives the result of the whole recording. Normali
 Ahn et al., 2026, "FastEnhancer: speed-optimized streaming neural speech enhancement". B batch, T frames, F bins.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -100,8 +102,9 @@ class FastEnhancer(SpectralMemory):
 
     def initial_state(self, batch: int) -> Tensor:
         """Return the state before the first frame: of the GRU of every block, (blocks, 1, B * bands, width)."""
-        bands, width = self.blocks[0].pe.shape
-        return self.blocks[0].pe.new_zeros(len(self.blocks), 1, batch * bands, width)
+        first: Any = self.blocks[0]
+        bands, width = first.pe.shape
+        return first.pe.new_zeros(len(self.blocks), 1, batch * bands, width)
 
     def forward(self, spectra: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Process the next T frames.

@@ -18,6 +18,9 @@ RATE, N_FFT, HOP, BANDS = 16000, 400, 160, 40
 class GE2E(nn.Module):
     """Map waves (B, N) at 16 kHz to embeddings (B, dimension) of unit length."""
 
+    window: Tensor
+    filters: Tensor
+
     def __init__(self, dimension: int = 256, hidden: int = 256, layers: int = 3):
         super().__init__()
         self.register_buffer("window", torch.hann_window(N_FFT), persistent=False)

@@ -16,6 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from enhance_cli.networks.layers import zeroed
+
 GUIDE_POSITIONS = ("bottleneck", "every")
 TOKEN, POSITION = 16, 16  # sizes of the two parts of a token
 
@@ -25,6 +27,8 @@ class GuideAttention(nn.Module):
 
     `stride`: guide frames per column. `pool`: guide frames that share a token. `reach`: guide frames on either side.
     """
+
+    positions: Tensor
 
     def __init__(self, channels: int, reach: int, stride: int = 1, pool: int = 1, width: int = 64, heads: int = 4):
         super().__init__()
@@ -37,8 +41,7 @@ class GuideAttention(nn.Module):
         self.query = nn.Linear(channels, width)
         self.key, self.value = (nn.Linear(TOKEN + POSITION, width) for _ in range(2))
         self.out = nn.Linear(width, channels)
-        nn.init.zeros_(self.out.weight)
-        nn.init.zeros_(self.out.bias)
+        zeroed(self.out)
         self.register_buffer("positions", positions((stride + 2 * reach) // pool), persistent=False)
 
     def forward(self, h: Tensor, guide: Tensor | None) -> Tensor:

@@ -17,6 +17,9 @@ LOUDEST = 1000.0  # magnitude
 class LavaSR(nn.Module):
     """Map waves (B, N) at 48 kHz, whose upper band is empty, to waves (B, N) with that band filled."""
 
+    mel: Tensor
+    window: Tensor
+
     def __init__(
         self,
         mels: int = 80,

@@ -9,6 +9,7 @@ Names of the weights are those of the package BS-RoFormer and of Music-Source-Se
 """
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -36,6 +37,9 @@ class MelBandRoformer(Roformer):
 
     Raises ValueError if a bin lies in no band or a band holds no bin.
     """
+
+    rows: Tensor
+    overlap: Tensor
 
     def __init__(
         self,
@@ -83,6 +87,7 @@ class MelBandRoformer(Roformer):
         h = self.band_split(spectrum[:, :, self.rows].flatten(2))
         frames, bands = positions(h, self.dim_head)
         before = None
+        block: Any
         for block in self.layers:
             if len(block) == 3:
                 h = block[0](h.flatten(1, 2)[:, None], frames).reshape(h.shape)

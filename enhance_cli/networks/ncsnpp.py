@@ -22,22 +22,28 @@ and dereverberation with diffusion-based generative models". Lemercier et al., 2
 """
 
 import math
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from enhance_cli.networks.guide_attention import GUIDE_POSITIONS, GuideAttention
+from enhance_cli.networks.layers import channels_last
+
+LayerT = TypeVar("LayerT", nn.Conv2d, nn.Linear)
 
 
-def fresh(layer: nn.Module, gain: float = 1.0) -> nn.Module:
+def fresh(layer: LayerT, gain: float = 1.0) -> LayerT:
     """Initialize a convolution or linear layer for training. Layers that end a residual branch have gain 0."""
     nn.init.xavier_uniform_(layer.weight, gain)
-    nn.init.zeros_(layer.bias)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
     return layer
 
 
-def conv3x3(inputs: int, outputs: int, gain: float = 1.0) -> nn.Module:
+def conv3x3(inputs: int, outputs: int, gain: float = 1.0) -> nn.Conv2d:
     return fresh(nn.Conv2d(inputs, outputs, 3, padding=1), gain)
 
 
@@ -63,6 +69,8 @@ class FourierEmbedding(nn.Module):
 
 class Downsample(nn.Module):
     """Map (B, C, F, T) to (B, C, F/2, T/2), filtered by [1, 3, 3, 1] on both axes, without parameters."""
+
+    kernel: Tensor
 
     def __init__(self, channels: int):
         super().__init__()
@@ -100,7 +108,9 @@ class ResBlock(nn.Module):
         self.GroupNorm_1 = group_norm(outputs)
         self.Conv_1 = conv3x3(outputs, outputs, gain=0)
         self.direction = direction
-        self.resample = {"": nn.Identity(), "down": Downsample(inputs), "up": upsample}[direction]
+        resamplers: dict[str, Callable[[Tensor], Tensor]]
+        resamplers = {"": nn.Identity(), "down": Downsample(inputs), "up": upsample}
+        self.resample = resamplers[direction]
         self.Conv_2 = fresh(nn.Conv2d(inputs, outputs, 1)) if direction or inputs != outputs else None
 
     def forward(self, x: Tensor, embedding: Tensor | None) -> Tensor:
@@ -108,9 +118,10 @@ class ResBlock(nn.Module):
         if embedding is not None:
             h = h.add_(self.Dense_0(embedding)[:, :, None, None])
         h = norm_silu(self.GroupNorm_1, h)
-        if self.direction == "up":
+        if self.direction == "up" and self.Conv_2 is not None:
             # The filter and the 1x1 convolution commute: the convolution comes first, on a quarter of the points.
-            h = F.conv2d(h, self.Conv_1.weight, self.Conv_1.bias + self.Conv_2.bias, padding=1)
+            bias: Any = self.Conv_1.bias
+            h = F.conv2d(h, self.Conv_1.weight, bias + self.Conv_2.bias, padding=1)
             x = upsample(F.conv2d(x, self.Conv_2.weight))
         else:
             h, x = self.Conv_1(h), self.resample(x)
@@ -205,13 +216,15 @@ class NCSNpp(nn.Module):
         self.output_layer = nn.Conv2d(pyramid, 2, 1)
         self.downsample = Downsample(pyramid)
         self.all_modules = nn.ModuleList(self.layers(nf, ch_mult, pyramid, 4 * nf, fourier_scale))
-        self.guides = nn.ModuleDict(self.guide_layers(guide, [nf * m for m in ch_mult]))
+        self.guides = nn.ModuleDict(dict(self.guide_layers(guide, [nf * m for m in ch_mult])))
         if discriminative:
             for name, parameter in self.all_modules.named_parameters():
                 parameter.requires_grad_(parameter.requires_grad and "Dense_0" not in name)
-        self.to(memory_format=torch.channels_last)
+        channels_last(self)
 
-    def layers(self, nf: int, ch_mult: tuple[int, ...], pyramid: int, embedding: int, fourier_scale: float):
+    def layers(
+        self, nf: int, ch_mult: tuple[int, ...], pyramid: int, embedding: int, fourier_scale: float
+    ) -> Iterator[nn.Module]:
         """Yield all layers in the order of the checkpoints, which is the order in which `forward` uses them."""
         yield FourierEmbedding(nf, fourier_scale)
         if not self.discriminative:
@@ -246,7 +259,7 @@ class NCSNpp(nn.Module):
             if level > 0:
                 yield ResBlock(width, width, embedding, "up")
 
-    def guide_layers(self, guide: str | None, widths: list[int]):
+    def guide_layers(self, guide: str | None, widths: list[int]) -> Iterator[tuple[str, nn.Module]]:
         """Yield the attentions to the guide as (position, layer)."""
         attention = lambda width, level: GuideAttention(width, self.GUIDE_REACH, 2**level, min(2**level, 8))
         if guide:
@@ -283,6 +296,8 @@ class NCSNpp(nn.Module):
 
         fourier, embedding = layer(), None
         if not self.discriminative:
+            if t is None:
+                raise ValueError("the network needs a time")
             t = t.clamp_min(1e-5)
             embedding = layer()(fourier(t))
             embedding = F.silu(layer()(F.silu(embedding)))
@@ -308,7 +323,7 @@ class NCSNpp(nn.Module):
         h = self.guided("bottleneck", h, guide)
         h = layer()(h, embedding)
 
-        output = None
+        output: Any = None
         for level in reversed(range(self.levels)):
             for _ in range(self.blocks + 1):
                 h = layer()(torch.cat([h, skips.pop()], dim=1), embedding)
@@ -322,7 +337,7 @@ class NCSNpp(nn.Module):
             if level > 0:
                 h = layer()(h, embedding)
 
-        if self.divide == "before":
+        if self.divide == "before" and t is not None:
             output = output / t[:, None, None, None]
         output = self.output_layer(output).transpose(2, 3).float()
-        return output / t[:, None, None, None] if self.divide == "after" else output
+        return output / t[:, None, None, None] if self.divide == "after" and t is not None else output

@@ -7,10 +7,13 @@ et al., 2024, "Return of unconditional generation".)
 """
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from enhance_cli.networks.layers import zeroed
 
 
 class Block(nn.Module):
@@ -21,10 +24,11 @@ class Block(nn.Module):
         self.in_layers = nn.Sequential(nn.LayerNorm(width), nn.SiLU(), nn.Linear(width, width))
         self.emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(time_width, width))
         self.out_layers = nn.Sequential(
-            nn.LayerNorm(width), nn.SiLU(), nn.Dropout(dropout), _zero(nn.Linear(width, width))
+            nn.LayerNorm(width), nn.SiLU(), nn.Dropout(dropout), zeroed(nn.Linear(width, width))
         )
 
     def forward(self, h: Tensor, embedded: Tensor) -> Tensor:
+        linear: Any
         norm, activation, linear = self.in_layers
         told = self.emb_layers(embedded)
         if len(told) > 1:
@@ -38,6 +42,8 @@ class RdmMlp(nn.Module):
 
     `width` is 2 D and `time_width` D in the published models.
     """
+
+    frequencies: Tensor
 
     def __init__(
         self,
@@ -53,7 +59,7 @@ class RdmMlp(nn.Module):
         self.time_embed = nn.Sequential(nn.Linear(width, time_width), nn.SiLU(), nn.Linear(time_width, time_width))
         self.input_proj = nn.Linear(dimension, width)
         self.res_blocks = nn.ModuleList(Block(width, time_width, dropout) for _ in range(blocks))
-        self.out = nn.Sequential(nn.LayerNorm(width, eps=1e-6), nn.SiLU(), _zero(nn.Linear(width, dimension)))
+        self.out = nn.Sequential(nn.LayerNorm(width, eps=1e-6), nn.SiLU(), zeroed(nn.Linear(width, dimension)))
 
     def forward(self, x: Tensor, y: Tensor | None, t: Tensor) -> Tensor:
         angle = t.to(self.frequencies.dtype)[:, None] * self.frequencies
@@ -68,9 +74,3 @@ def frequencies(width: int, longest: float = 10000.0) -> Tensor:
     """Return (width / 2,) angular frequencies of the time, from 1 down to almost 1 / `longest`."""
     half = width // 2
     return torch.exp(-math.log(longest) * torch.arange(half, dtype=torch.float32) / half)
-
-
-def _zero(layer: nn.Linear) -> nn.Linear:
-    nn.init.zeros_(layer.weight)
-    nn.init.zeros_(layer.bias)
-    return layer

@@ -53,6 +53,9 @@ class ResNetSE34(nn.Module):
     `floor`: lower bound of the variance over time, 1e-5 in Clova's program.
     """
 
+    window: Tensor
+    filters: Tensor
+
     def __init__(
         self,
         dimension: int = 512,

@@ -7,6 +7,7 @@ BS-RoFormer, less the rotary frequencies, which follow from a formula.
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +26,8 @@ class Roformer(nn.Module, ABC):
         zero_dc: remove the lowest bin from every stem, as some training programs did.
         rest: one more stem, the last: the mix less the others.
     """
+
+    window: Tensor
 
     receptive_field = None  # attention sees the whole of what it is given
 
@@ -177,7 +180,9 @@ class Transformer(nn.Module):
         return torch.cat([self._transform(piece, rotations) for piece in pieces], dim=1)
 
     def _transform(self, x: Tensor, rotations: Tensor) -> Tensor:
-        for attend, feed in self.layers:
+        layer: Any  # an Attention and a FeedForward
+        for layer in self.layers:
+            attend, feed = layer
             x = x + attend(x, rotations)
             x = x + feed(x)
         return self.norm(x)

@@ -10,6 +10,7 @@ sparse compression network for music source separation".)
 
 import math
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -91,7 +92,9 @@ class SCNet(nn.Module):
             x, *kept = encode(x)
             skips.append(kept)
         x = self.separation_net(x)
-        for fuse, upsample in self.decoder:
+        level: Any  # a FusionLayer and an Upsampling
+        for level in self.decoder:
+            fuse, upsample = level
             skip, lengths = skips.pop()
             x = upsample(fuse(x, skip), lengths)
         return x * deviation + mean if self.standardize else x
@@ -135,7 +138,8 @@ class Downsampling(nn.Module):
         for n in range(1, len(self.shares)):
             ends.append(math.ceil(bins * sum(self.shares[:n])))
         bands = [x[:, :, begin:end] for begin, end in zip(ends, [*ends[1:], bins])]
-        return [_strided(conv, band) for conv, band in zip(self.convs, bands)], [band.shape[2] for band in bands]
+        convs: Iterable[Any] = self.convs
+        return [_strided(conv, band) for conv, band in zip(convs, bands)], [band.shape[2] for band in bands]
 
 
 def _strided(conv: nn.Conv2d, band: Tensor) -> Tensor:
@@ -182,8 +186,8 @@ class FusionLayer(nn.Module):
         self.conv = nn.Conv2d(2 * channels, 2 * channels, 3, padding=1)
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
-        weight = sum(self.conv.weight.chunk(2, dim=1))
-        return F.glu(F.conv2d(x + skip, weight, self.conv.bias, padding=1), dim=1)
+        of_sum, of_copy = self.conv.weight.chunk(2, dim=1)
+        return F.glu(F.conv2d(x + skip, of_sum + of_copy, self.conv.bias, padding=1), dim=1)
 
 
 class Upsampling(nn.Module):

@@ -13,6 +13,7 @@ so that extractor and refiner need not be of one type. A refiner's t is the nois
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -27,8 +28,8 @@ class StemPair(nn.Module):
 
     def __init__(self, extractor: dict, refiner: dict | None = None):
         super().__init__()
-        self.extractor = _build(extractor)
-        self.refiner = None if refiner is None else _build(refiner)
+        self.extractor: Any = _build(extractor)
+        self.refiner: Any = None if refiner is None else _build(refiner)
 
     def receptive_field(self, steps: int) -> int | None:
         """Return the number of samples on either side that a result of `steps` calls of the refiner depends on, or

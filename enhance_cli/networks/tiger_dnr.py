@@ -10,6 +10,9 @@ are those of the published file. (Xu et al., 2025, "TIGER: time-frequency interl
 efficient speech separation".)
 """
 
+from collections.abc import Iterable
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -71,6 +74,8 @@ class TigerDnR(nn.Module):
 
 class Tiger(nn.Module):
     """Make `sources` of one mix. See TigerDnR for the arguments."""
+
+    window: Tensor
 
     def __init__(
         self,
@@ -139,6 +144,7 @@ class Separator(nn.Module):
 
     def forward(self, mixture: Tensor) -> Tensor:
         x = self._block(mixture)
+        scale: Any
         scale, act = self.concat_block
         for _ in range(self.blocks - 1):
             x = self._block(act(torch.addcmul(scale.bias, mixture + x, scale.weight.flatten())))
@@ -226,7 +232,7 @@ def convolve_last(conv: nn.Conv1d, x: Tensor) -> Tensor:
         return found.transpose(1, 2)[:, :, None]
     if conv.kernel_size == (1,):
         return x * conv.weight[:, :, :, None].squeeze(1)[None]
-    weight, padding = conv.weight[:, :, None], (0, conv.padding[0])
+    weight, padding = conv.weight[:, :, None], (0, int(conv.padding[0]))
     return F.conv2d(x, weight, conv.bias, (1, conv.stride[0]), padding, groups=conv.groups)
 
 
@@ -277,7 +283,7 @@ class Attention(nn.Module):
         found = (weights @ v).unflatten(-1, (x.shape[1], -1))  # (A, heads, L, B, D)
         return self.attn_concat_proj(found.permute(0, 3, 2, 1, 4).flatten(3)) + x
 
-    def _heads(self, group: nn.ModuleList, x: Tensor) -> Tensor:
+    def _heads(self, group: Iterable[Any], x: Tensor) -> Tensor:
         """Return (A, heads, L, B D) of x (A, B, L, N): one projection to D numbers for each head."""
         weight, bias = (torch.cat([getattr(head.conv, name) for head in group]) for name in ("weight", "bias"))
         h = F.linear(x, weight[:, :, 0, 0], bias).unflatten(-1, (self.heads, -1))

@@ -10,6 +10,7 @@ published weights.
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -53,7 +54,7 @@ class UNet1d(nn.Module):
         self.to_features = nn.Sequential(nn.Linear(labels, mapped), nn.GELU())
         widths = [channels * m for m in multipliers]
         attend = {"heads": attention_heads, "head_features": attention_features}
-        levels = [
+        levels: list[dict[str, Any]] = [
             {
                 "outer": outer,
                 "inner": inner,
@@ -85,7 +86,9 @@ class UNet1d(nn.Module):
         """
         return self._run(mix, None, label, None)
 
-    def _run(self, x: Tensor, t: Tensor | None, label: Tensor, features: Sequence[Tensor] | None):
+    def _run(
+        self, x: Tensor, t: Tensor | None, label: Tensor, features: Sequence[Tensor] | None
+    ) -> tuple[Tensor, list[Tensor]]:
         if x.shape[-1] % self.stride:
             raise ValueError(f"{x.shape[-1]} samples are no multiple of {self.stride}")
         fed = iter(features if features is not None else ())
@@ -140,7 +143,8 @@ class _Patcher(nn.Module):
         self.module_list = nn.ModuleList([_Named(block)])
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        x = self.module_list[0].block(x, condition)
+        named: Any = self.module_list[0]
+        x = named.block(x, condition)
         return x.unflatten(2, (-1, self.factor)).transpose(2, 3).flatten(1, 2)
 
 
@@ -155,7 +159,8 @@ class _Unpatcher(nn.Module):
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
         x = x.unflatten(1, (-1, self.factor)).transpose(2, 3).flatten(2, 3)
-        return self.module_list[0].block(x, condition)
+        named: Any = self.module_list[0]
+        return named.block(x, condition)
 
 
 class _Named(nn.Module):
@@ -180,7 +185,7 @@ class _ResnetBlock(nn.Module):
     def __init__(self, in_channels: int, out_channels: int, groups: int, mapped: int):
         super().__init__()
         self.block1 = _ConvBlock(in_channels, out_channels, groups)
-        self.to_scale_shift = nn.Module()  # the published names have this level
+        self.to_scale_shift: Any = nn.Module()  # the published names have this level
         self.to_scale_shift.to_scale_shift = FiLM(mapped, out_channels, scales=True)
         self.block2 = _ConvBlock(out_channels, out_channels, groups)
         self.to_out = nn.Conv1d(in_channels, out_channels, 1) if in_channels != out_channels else nn.Identity()
@@ -209,7 +214,7 @@ class _Attention(nn.Module):
     def __init__(self, features: int, heads: int, head_features: int):
         super().__init__()
         inner = heads * head_features
-        self.fn = nn.Module()  # the published names have this level
+        self.fn: Any = nn.Module()  # the published names have this level
         self.heads = heads
         self.fn.norm = _Gain(features)
         self.fn.to_q = nn.Linear(features, inner, bias=False)

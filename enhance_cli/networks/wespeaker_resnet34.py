@@ -36,6 +36,9 @@ class Block(nn.Module):
 class WeSpeakerResNet34(nn.Module):
     """Map waves (B, N) at 16 kHz, N at least 400, to embeddings (B, dimension)."""
 
+    window: Tensor
+    filters: Tensor
+
     def __init__(self, dimension: int = 256, channels: int = 32, blocks: tuple[int, ...] = (3, 4, 6, 3)):
         super().__init__()
         self.register_buffer("window", torch.hamming_window(WINDOW, periodic=False), persistent=False)

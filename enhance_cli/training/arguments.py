@@ -5,8 +5,10 @@ Unknown names are reported with their line and the closest known name. Incompati
 
 from collections.abc import Callable
 from inspect import Parameter, signature
+from typing import Any
 
 from enhance_cli.audio.stft import Frontend
+from enhance_cli.catalogue import Catalogue
 from enhance_cli.data.ranges import OutOfRange
 from enhance_cli.errors import UsageError
 from enhance_cli.losses import DISTANCES, LOSSES, SPECTRAL
@@ -16,7 +18,7 @@ from enhance_cli.networks import NETWORKS
 from enhance_cli.processes import PROCESSES
 from enhance_cli.samplers import PAIRINGS, SAMPLERS, calls
 from enhance_cli.training.denoise.recipe import DISTANCE
-from enhance_cli.training.stage import Stage
+from enhance_cli.training.stage import Stage, TaskRecipe
 from enhance_cli.training.task import Task
 from enhance_cli.training.tasks import TASKS
 from enhance_cli.training.toml_values import Origins, build, out_of_range, unknown_key
@@ -25,7 +27,7 @@ TRAINED_AS_STREAM = "deepfilternet"  # network without a process, a front end or
 NETWORK_ARGS = ("model", "network_args")
 
 
-def check(recipe, origins: Origins) -> None:
+def check(recipe: TaskRecipe, origins: Origins) -> None:
     """Check all names and arguments of `recipe`. Raises UsageError."""
     model, task = recipe.model, TASKS[recipe.model.task]
     network = _known(NETWORKS, model.network, origins, ("model", "network"))
@@ -96,7 +98,7 @@ def _distances(weights: dict, spectral: bool, origins: Origins, path: tuple) -> 
             raise OutOfRange("distance", f"{name} is of {of}; choose from {known}")
 
 
-def _known(catalogue, name: str, origins: Origins, path: tuple):
+def _known(catalogue: Catalogue, name: str, origins: Origins, path: tuple) -> Any:
     try:
         return catalogue[name]
     except UsageError as error:

@@ -5,9 +5,9 @@ Step s of a run of P ranks that accumulate A batches takes the batches s P A to 
 """
 
 import mmap
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from multiprocessing.reduction import ForkingPickler
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -17,17 +17,22 @@ from enhance_cli.training.parallel import Ranks
 from enhance_cli.training.stage import TrainPart
 
 
+class BatchSource(Protocol):
+    """Make the batch of a number, always the same: mixtures, pairs of files, or vectors."""
+
+    def batch(self, number: int, size: int) -> tuple[np.ndarray, ...]:
+        """Return arrays of `size` items, the arguments of the task's loss. Raises AudioError for files that fail."""
+
+
 def numbers(step: int, accumulate: int, ranks: Ranks) -> range:
     """Return the numbers of the batches that this rank takes in a step."""
     first = (step * ranks.count + ranks.number) * accumulate
     return range(first, first + accumulate)
 
 
-def load(source, steps: range, train: TrainPart, ranks: Ranks) -> Iterator[list]:
-    """Yield the batches of each of `steps`: arrays if they are made here, tensors if `train.workers` make them.
-
-    `source` has `batch(number, size)`.
-    """
+def load(source: BatchSource, steps: range, train: TrainPart, ranks: Ranks) -> Iterator[list]:
+    """Yield the batches of each of `steps`: arrays if they are made here, tensors if `train.workers` make them."""
+    loader: Iterable
     if train.workers:
         dataset = _Steps(source, steps, train, ranks)
         loader = torch.utils.data.DataLoader(dataset, batch_size=None, num_workers=train.workers, prefetch_factor=4)
@@ -39,7 +44,7 @@ def load(source, steps: range, train: TrainPart, ranks: Ranks) -> Iterator[list]
         yield batches
 
 
-def _by_file(array: np.memmap) -> tuple[Any, ...]:
+def _by_file(array: np.memmap) -> str | tuple[Any, ...]:
     """Reduce a mapped file to its name, for workers that are spawned, as on macOS and Windows: they map it themselves."""
     if isinstance(array.base, mmap.mmap):
         return np.memmap, (array.filename, array.dtype, "r", array.offset, array.shape)
@@ -49,7 +54,7 @@ def _by_file(array: np.memmap) -> tuple[Any, ...]:
 ForkingPickler.register(np.memmap, _by_file)
 
 
-def _batches(source, step: int, train: TrainPart, ranks: Ranks) -> list:
+def _batches(source: BatchSource, step: int, train: TrainPart, ranks: Ranks) -> list:
     return [source.batch(number, train.batch_size) for number in numbers(step, train.accumulate, ranks)]
 
 
@@ -59,7 +64,7 @@ class _Steps(torch.utils.data.Dataset):
     An EnhanceError is returned instead of raised, since a loader would turn it into a traceback.
     """
 
-    def __init__(self, source, steps: range, train: TrainPart, ranks: Ranks):
+    def __init__(self, source: BatchSource, steps: range, train: TrainPart, ranks: Ranks):
         self.source, self.steps, self.train, self.ranks = source, steps, train, ranks
 
     def __len__(self) -> int:

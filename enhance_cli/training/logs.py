@@ -3,13 +3,17 @@
 import json
 from math import inf
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from enhance_cli.atomic import replace_file
 from enhance_cli.errors import UsageError
 
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
 
-class Log:
-    """Write below `folder`. Figures of an earlier run after `step` are removed, since it continues from there."""
+
+class MetricsFile:
+    """Write the figures below `folder`. Figures of an earlier run after `step` are removed, since it continues from there."""
 
     def __init__(self, folder: Path, step: int, tensorboard: bool):
         self.path = folder / "metrics.jsonl"
@@ -41,7 +45,7 @@ def _step(line: bytes) -> float:
         return inf
 
 
-def _board(folder: Path, step: int):
+def _board(folder: Path, step: int) -> "SummaryWriter":
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:

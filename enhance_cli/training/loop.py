@@ -6,14 +6,16 @@ stopped. A finished run does nothing. With several ranks the first one writes an
 """
 
 import time
+from collections.abc import Callable
 from math import inf
 from pathlib import Path
 
 import torch
 
+from enhance_cli.contracts import Log
 from enhance_cli.errors import EnhanceError
 from enhance_cli.training import batches, export, memory, state
-from enhance_cli.training.logs import Log
+from enhance_cli.training.logs import MetricsFile
 from enhance_cli.training.parallel import Ranks
 from enhance_cli.training.stage import schedule
 from enhance_cli.training.step import NotFiniteError, TrainStep
@@ -29,10 +31,10 @@ class Trainer:
     `report(dict)` receives every metrics line, `log(str)` messages for a person.
     """
 
-    def __init__(self, task: Task, run: Path, ranks: Ranks, report, log):
-        silent = lambda _: None
+    def __init__(self, task: Task, run: Path, ranks: Ranks, report: Callable[[dict], None], log: Log):
         self.task, self.run, self.ranks = task, run, ranks
-        self.report, self.log = (report, log) if ranks.main else (silent, silent)
+        self.report = report if ranks.main else lambda line: None
+        self.log = log if ranks.main else lambda line: None
         self.stages = task.recipe.stage
         self.total = sum(stage.steps for stage in self.stages)
         self.path = run / f"{task.recipe.model.name}.safetensors"
@@ -77,7 +79,7 @@ class Trainer:
         with self.ranks.main_first():
             task.prepare(self.run, self.log)
         progress = self.resume()
-        self.metrics = Log(self.run, progress.step, settings.tensorboard) if main else None
+        metrics = MetricsFile(self.run, progress.step, settings.tensorboard) if main else None
         begun, saved = time.monotonic() - progress.seconds, time.monotonic()
         steps = range(progress.step, self.total)
         for step, parts in zip(steps, batches.load(task.source, steps, settings, self.ranks)):
@@ -90,10 +92,10 @@ class Trainer:
             except NotFiniteError as error:
                 raise EnhanceError(error.message, self.advice(number)) from error
             progress.step, progress.seconds = step + 1, time.monotonic() - begun
-            if not main:
+            if metrics is None:
                 continue
             progress.losses.append(loss)
-            self.report_progress(progress, lr)
+            self.report_progress(progress, lr, metrics)
             if time.monotonic() - saved > SAVE_SECONDS or progress.step == self.total:
                 state.save(self.run / "state.pt", progress, task, self.train_step)
                 saved = time.monotonic()
@@ -118,15 +120,15 @@ class Trainer:
             self.log(f"resuming at step {progress.step} of {self.total}")
         return progress
 
-    def report_progress(self, progress: state.Progress, lr: float) -> None:
-        """Report progress, and every `validate_every` steps validate, export and write a line of metrics."""
+    def report_progress(self, progress: state.Progress, lr: float, metrics: MetricsFile) -> None:
+        """Report progress, and every `validate_every` steps validate, export and write a line to `metrics`."""
         step, losses, every = progress.step, progress.losses, self.task.recipe.train.validate_every
         eta = {"eta": round(progress.seconds / step * (self.total - step))}
         if step % every == 0 or step == self.total:
             scores = self.task.scores(step)
             self.export_if_best(progress, scores)
             line = {"step": step, "loss": sum(losses) / len(losses), "lr": lr}
-            self.metrics.write(line | {"seconds": round(progress.seconds, 1)} | scores)
+            metrics.write(line | {"seconds": round(progress.seconds, 1)} | scores)
             self.report(line | self.task.headline(scores) | eta)
             losses.clear()
             return
@@ -135,7 +137,7 @@ class Trainer:
         if step % REPORT_STEPS == 0:
             last = losses[-REPORT_STEPS:]
             line = {"step": step, "loss": sum(last) / len(last), "lr": lr} | eta
-            self.metrics.draw(line)
+            metrics.draw(line)
             self.report(line)
 
     def export_if_best(self, progress: state.Progress, scores: dict[str, float]) -> None:

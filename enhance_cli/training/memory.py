@@ -1,6 +1,6 @@
 """Estimate the memory of training, and name the setting to change when it was not enough."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -17,7 +17,7 @@ COPIES = 5  # weights, gradients, two moments of the optimizer, moving average
 
 
 @contextmanager
-def explained(train: TrainPart, seconds: float | None, step: int):
+def explained(train: TrainPart, seconds: float | None, step: int) -> Iterator[None]:
     """Turn running out of memory into an EnhanceError with the settings to change. Items of audio last `seconds`."""
     try:
         yield
@@ -59,7 +59,7 @@ def _kept(network: torch.nn.Module, loss: Callable) -> int:
     known = {p.untyped_storage().data_ptr() for p in network.state_dict().values()}
     storages = {}
 
-    def keep(tensor):
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in known:
             storages[storage.data_ptr()] = storage.nbytes()

@@ -8,8 +8,11 @@ rank's own batch. Its running statistics are averaged, so all ranks hold the sam
 """
 
 import os
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
+from types import ModuleType
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -34,7 +37,8 @@ class Ranks:
     """Describe this rank, `number` of `count`, and communicate with the others."""
 
     def __init__(self, device: torch.device):
-        self.number, self.count, self.state = 0, 1, None
+        self.number, self.count = 0, 1
+        self.state: Any = None  # an accelerate.PartialState
         if "RANK" in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1:
             self.state = _accelerate().PartialState(cpu=device.type != "cuda", timeout=TIMEOUT)
             self.number, self.count = self.state.process_index, self.state.num_processes
@@ -44,7 +48,7 @@ class Ranks:
         """Return whether this rank is the one that writes and reports."""
         return self.number == 0
 
-    def main_first(self):
+    def main_first(self) -> AbstractContextManager[None]:
         """Return a context that the other ranks enter when the main one has left it."""
         return self.state.main_process_first() if self.state else nullcontext()
 
@@ -66,7 +70,7 @@ class Ranks:
         return flat[0]
 
     @contextmanager
-    def together(self):
+    def together(self) -> Iterator[None]:
         """Provide a context that no rank leaves before the others are through. The connection is closed after it."""
         yield
         if self.state:
@@ -74,7 +78,7 @@ class Ranks:
             torch.distributed.destroy_process_group()
 
 
-def _accelerate():
+def _accelerate() -> ModuleType:
     try:
         import accelerate
         import accelerate.utils

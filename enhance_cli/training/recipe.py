@@ -4,7 +4,8 @@ Unknown keys and wrong types are refused with their line and a suggestion.
 """
 
 import difflib
-from importlib import resources
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,15 @@ from enhance_cli.training import arguments
 from enhance_cli.training.tasks import TASKS
 from enhance_cli.training.toml_values import Origins, build, out_of_range
 
-try:
+if sys.version_info >= (3, 11):
     import tomllib
-except ModuleNotFoundError:  # Python 3.10
+else:
     import tomli as tomllib
 
+RECIPES = Path(__file__).with_name("recipes")
 
-def load(name: str, overrides: list[str] = (), model: dict | None = None) -> Any:
+
+def load(name: str, overrides: Sequence[str] = (), model: dict | None = None) -> Any:
     """Return a recipe, of the task's `recipe_class`, by file path or by the name of a shipped one.
 
     `overrides` are of the form `section.key=value`, with TOML values.
@@ -88,16 +91,12 @@ def _merged(under: dict, over: dict) -> dict:
 
 def shipped() -> list[str]:
     """Return the names of the recipes in the package. Files that begin with _ only serve as a base."""
-    names = (p.name for p in _folder().iterdir() if not p.name.startswith("_"))
+    names = (p.name for p in RECIPES.iterdir() if not p.name.startswith("_"))
     return sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml"))
 
 
-def _folder():
-    return resources.files("enhance_cli.training").joinpath("recipes")
-
-
 def _read(name: str) -> tuple[str, str]:
-    inside = _folder().joinpath(f"{name}.toml")
+    inside = RECIPES / f"{name}.toml"
     if inside.is_file():
         return inside.read_text(encoding="utf-8"), f"recipe {name}"
     path = Path(name)

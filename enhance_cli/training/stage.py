@@ -7,9 +7,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import inf
+from typing import Protocol
 
 from enhance_cli.data.ranges import OutOfRange, in_range
 from enhance_cli.models.device import PRECISIONS
+from enhance_cli.models.spec import Spec
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Stage:
     ema: float = 0.999
     fixed_statistics: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         in_range(self, steps=(0, inf), lr=(0, 1), lr_end=(0, 1), warmup=(0, inf), ema=(0, 1))
 
 
@@ -57,7 +59,7 @@ class TrainPart:
     validate_every: int = 500
     tensorboard: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         in_range(self, **dict.fromkeys(("batch_size", "accumulate", "validate_every"), (1, inf)))
         in_range(self, start_share=(0, 1))
         if self.start_share and not self.start:
@@ -65,6 +67,21 @@ class TrainPart:
         if self.precision not in PRECISIONS:
             raise OutOfRange("precision", f"{self.precision!r} is none of {', '.join(PRECISIONS)}")
         in_range(self, **dict.fromkeys(("weight_decay", "clip_norm", "seed", "workers"), (0, inf)))
+
+
+class TaskRecipe(Protocol):
+    """Have the parts that the recipes of all tasks share. Each is a dataclass, with parts of its own."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def settings(self) -> tuple[str, ...]: ...
+    @property
+    def model(self) -> Spec: ...
+    @property
+    def stage(self) -> Sequence[Stage]: ...
+    @property
+    def train(self) -> TrainPart: ...
 
 
 def schedule(stages: Sequence[Stage], step: int) -> tuple[int, float]:

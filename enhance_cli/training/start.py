@@ -1,26 +1,37 @@
 """Start a run from a recipe: its task, its data, and the loop that trains it."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 import torch
 
+from enhance_cli.contracts import Log
 from enhance_cli.models import registry
 from enhance_cli.models.load import LoadedModel, load_as
 from enhance_cli.models.spec import read_spec
 from enhance_cli.training.loop import Trainer
 from enhance_cli.training.parallel import Ranks
+from enhance_cli.training.stage import TaskRecipe
 from enhance_cli.training.tasks import TASKS
 
 
+class Reporter(Protocol):
+    """Report a run to a person. `report` receives every line of metrics, `log` messages."""
+
+    def report(self, line: dict) -> None: ...
+    def log(self, line: str) -> None: ...
+
+
 def run(
-    recipe,
+    recipe: TaskRecipe,
     *,
     data: Path,
     folder: Path | None,
     cache: Path | None,
     device: torch.device,
-    reporter,
+    reporter: Reporter,
     dry_run: bool = False,
     teacher: LoadedModel | None = None,
 ) -> str | None:
@@ -28,8 +39,7 @@ def run(
 
     Returns the checkpoint's path, or the dry run's report as JSON.
 
-    It returns None on all ranks of a run but the first. `reporter` has `report(dict)`, which receives every metrics
-    line, and `log(str)`, for messages to a person.
+    It returns None on all ranks of a run but the first.
     """
     folder = folder or Path("runs") / recipe.model.name
     ranks = Ranks(device)
@@ -53,13 +63,13 @@ def load_teacher(entry: registry.Entry, device: torch.device) -> LoadedModel:
 
 
 def prepare(
-    recipe,
+    recipe: TaskRecipe,
     root: Path,
     folder: Path,
     cache: Path | None,
     device: torch.device,
-    report,
-    log,
+    report: Callable[[dict], None],
+    log: Log,
     teacher: LoadedModel | None = None,
     ranks: Ranks | None = None,
 ) -> Trainer:

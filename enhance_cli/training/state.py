@@ -6,11 +6,13 @@ Random numbers are not in it: the draws of a step depend on its number (training
 import json
 from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
 import torch
 
 from enhance_cli.atomic import replace_file
 from enhance_cli.errors import UsageError
+from enhance_cli.models.load import LoadedModel
 
 # What may change when a run goes on: what it shows, and what it is told to do when it ran away or out of memory.
 CHANGEABLE = (
@@ -55,8 +57,28 @@ class Progress:
     losses: list[float] = field(default_factory=list)
 
 
-def save(path: Path, progress: Progress, task, train_step) -> None:
-    """Write the state of `task` (training.task) and `train_step` (training.step) to `path`."""
+class Trained(Protocol):
+    """Have the state of the network, as a task has (training.task.Task)."""
+
+    @property
+    def model(self) -> LoadedModel: ...
+    @property
+    def average(self) -> MovingAverage: ...
+    @property
+    def recipe(self) -> object: ...
+
+
+class Optimizing(Protocol):
+    """Have the state of the optimizer, as a step of training has (training.step.TrainStep)."""
+
+    @property
+    def optimizer(self) -> torch.optim.Optimizer: ...
+    @property
+    def scaler(self) -> torch.amp.GradScaler: ...
+
+
+def save(path: Path, progress: Progress, task: Trained, train_step: Optimizing) -> None:
+    """Write the state of `task` and `train_step` to `path`."""
     state = {
         "progress": asdict(progress),
         "network": task.model.network.state_dict(),
@@ -70,7 +92,7 @@ def save(path: Path, progress: Progress, task, train_step) -> None:
         torch.save(state, file)
 
 
-def restore(path: Path, task, train_step) -> Progress:
+def restore(path: Path, task: Trained, train_step: Optimizing) -> Progress:
     """Load the state saved in `path`. Raises UsageError for a file that is damaged or of another network."""
     hint = "name another folder with --run"
     try:
@@ -92,12 +114,12 @@ def restore(path: Path, task, train_step) -> Progress:
         raise UsageError(f"{path}: not a state of this network", hint) from error
 
 
-def _plain(value):
+def _plain(value: Any) -> Any:
     """Return `value` as JSON represents it."""
-    return json.loads(json.dumps(asdict(value) if is_dataclass(value) else value))
+    return json.loads(json.dumps(asdict(value) if is_dataclass(value) and not isinstance(value, type) else value))
 
 
-def _completed(before: dict, recipe) -> dict:
+def _completed(before: dict, recipe: Any) -> dict:
     """Return the settings of an older version, with defaults for settings that came later."""
     for item in fields(recipe):
         now = getattr(recipe, item.name)
@@ -127,7 +149,7 @@ def _refuse_other_settings(path: Path, before: dict, now: dict) -> None:
             raise UsageError(message, "use the same recipe and settings, or name another folder with --run")
 
 
-def _flat(value, key: str = "") -> dict:
+def _flat(value: Any, key: str = "") -> dict:
     """Return nested settings by dotted key, as `--set` names them: {"a": [{"b": 1}]} gives {"a.0.b": 1}."""
     if not isinstance(value, dict | list):
         return {key: value}

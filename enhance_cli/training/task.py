@@ -8,42 +8,49 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from enhance_cli.catalogue import Catalogue
+from enhance_cli.contracts import Log
 from enhance_cli.errors import UsageError
 from enhance_cli.losses import LOSSES
 from enhance_cli.models import registry
-from enhance_cli.models.load import LoadedModel, Model
+from enhance_cli.models.load import LoadedModel
 from enhance_cli.models.spec import Spec
 from enhance_cli.models.weights import begin_from, load_network
 from enhance_cli.networks import NETWORKS
+from enhance_cli.training.batches import BatchSource
 from enhance_cli.training.precision import set_precision
-from enhance_cli.training.stage import Stage
+from enhance_cli.training.stage import Stage, TaskRecipe
 from enhance_cli.training.state import MovingAverage
 
+RecipeT = TypeVar("RecipeT", bound=TaskRecipe)
+StageT = TypeVar("StageT", bound=Stage)
+ModelT = TypeVar("ModelT", bound=LoadedModel)
 
-class Task(ABC):
+
+class Task(ABC, Generic[RecipeT, StageT, ModelT]):
     """Train one recipe. The network is built first, and `load` reads the data, which may take long.
 
     So a recipe that cannot be trained is refused early. `model`: being trained. `averaged`: holds its moving average.
-    `source`: `source.batch(number, size)` returns arrays, which `loss` receives as tensors on the device. `seconds`:
+    The arrays of a batch of `source` go to `loss` as tensors on the device. `seconds`:
     length of an item of audio, None for other items.
     """
 
     recipe_class: type  # the dataclass of its recipes
     losses: Mapping[str, Callable] | Catalogue = LOSSES  # by name, their settings are keyword-only parameters
     of_waveforms = False  # whether distances compare waveforms rather than spectrograms
-    wraps: type[LoadedModel] = Model
+    wraps: type[ModelT]  # the class of its models
     may_lack: tuple[str, ...] = ()  # beginnings of the names of weights that the model a run starts from may lack
     best_of_all_stages = False  # else a later stage supersedes what those before it exported
-    source = None
+    source: BatchSource  # since `load`
     seconds: float | None = None
 
-    def __init__(self, recipe, device: torch.device, teacher: LoadedModel | None = None):
+    def __init__(self, recipe: RecipeT, device: torch.device, teacher: ModelT | None = None):
         """Build the network.
 
         Raises UsageError if it cannot be built, ModelError for a `train.start` that does not fit.
@@ -67,17 +74,17 @@ class Task(ABC):
         """Return the network, or the part of it that learns."""
         return self.model.network
 
-    def begins_as(self, teacher: LoadedModel) -> bool:
+    def begins_as(self, teacher: ModelT) -> bool:
         """Return whether the network starts from the weights of the teacher: if it is the same network."""
         plain = [json.dumps([s.network, s.network_args], sort_keys=True) for s in (teacher.spec, self.recipe.model)]
         return plain[0] == plain[1]
 
     @abstractmethod
-    def load(self, root: Path, cache: Path, log) -> None:
+    def load(self, root: Path, cache: Path, log: Log) -> None:
         """Find the data. Raises UsageError for folders that are missing or unsuitable."""
 
     @abstractmethod
-    def prepare(self, run: Path, log) -> None:
+    def prepare(self, run: Path, log: Log) -> None:
         """Prepare training in the folder `run`: validation data, and work that takes hours. Not called in a dry run.
 
         One rank does it first.
@@ -96,7 +103,7 @@ class Task(ABC):
         return self.source.batch(0, size)
 
     @abstractmethod
-    def loss(self, stage: Stage, *batch: Tensor) -> Tensor:
+    def loss(self, stage: StageT, *batch: Tensor) -> Tensor:
         """Return the loss of a batch, a scalar with gradients."""
 
     @abstractmethod

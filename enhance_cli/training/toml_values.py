@@ -3,7 +3,7 @@
 import json
 from dataclasses import fields, is_dataclass
 from types import UnionType
-from typing import get_args, get_origin, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 from enhance_cli.data.ranges import OutOfRange
 from enhance_cli.errors import UsageError
@@ -30,8 +30,8 @@ class Origins:
         return self.texts[0][0]
 
 
-def build(expected: type, table: dict, origins: Origins, path: tuple = ()):
-    """Return a dataclass from a TOML table, with names and types checked at all depths. Raises UsageError."""
+def build(expected: Any, table: dict, origins: Origins, path: tuple = ()) -> Any:
+    """Return the dataclass `expected` from a TOML table, with names and types checked at all depths. Raises UsageError."""
     known = {f.name for f in fields(expected)}
     for key in table:
         if key not in known:
@@ -47,7 +47,7 @@ def build(expected: type, table: dict, origins: Origins, path: tuple = ()):
         raise out_of_range(error, origins, path) from error
 
 
-def unknown_key(key, known: set[str], origins: Origins, path: tuple) -> UsageError:
+def unknown_key(key: object, known: set[str], origins: Origins, path: tuple) -> UsageError:
     """Return the error for an unknown key, with the closest known key."""
     return UsageError(f"{origins.of(path)}: unknown key {key!r}", nearest(str(key), known, "keys"))
 
@@ -58,7 +58,7 @@ def out_of_range(error: ValueError, origins: Origins, path: tuple) -> UsageError
     return UsageError(f"{origins.of(at)}: {_dotted(at)}: {error}", "mend the recipe")
 
 
-def _convert(expected, value, origins: Origins, path: tuple):
+def _convert(expected: Any, value: Any, origins: Origins, path: tuple) -> Any:
     origin = get_origin(expected)
     if origin is UnionType:  # X | None
         return None if value is None else _convert(get_args(expected)[0], value, origins, path)

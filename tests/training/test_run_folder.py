@@ -7,7 +7,7 @@ import pytest
 import soundfile
 import torch
 
-from enhance_cli.training.logs import Log
+from enhance_cli.training.logs import MetricsFile
 
 SHORT = ["stage.0.steps=12", "stage.1.steps=2", "train.validate_every=10"]
 
@@ -65,8 +65,8 @@ def test_tensorboard_shows_what_metrics_say(train, tmp_path):
 
 def test_a_run_that_goes_on_forgets_what_lay_beyond_its_state(tmp_path):
     for step in (10, 20, 30):
-        Log(tmp_path, step, tensorboard=False).write({"step": step, "loss": 1.0})
-    Log(tmp_path, 20, tensorboard=False)
+        MetricsFile(tmp_path, step, tensorboard=False).write({"step": step, "loss": 1.0})
+    MetricsFile(tmp_path, 20, tensorboard=False)
     assert [json.loads(line)["step"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()] == [10, 20]
 
 

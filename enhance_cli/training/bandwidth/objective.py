@@ -16,7 +16,7 @@ TILT_DB = 3.0  # an octave, by which recordings are made brighter or darker at m
 
 def level_distance(
     model: Model, waves: Tensor, edges: Tensor, limits: Tensor, *, total: float = 0.5, peaks: float = 0.3
-):
+) -> Tensor:
     """Return the mean distance in dB over bands from `edges` to `limits` (B,) in Hz of waves (B, N), a scalar.
 
     `total`, `peaks`: weights of the levels of the whole crop and of the peakiness.

@@ -18,7 +18,7 @@ class BandData:
     licences: str = ""
     limits: str = ""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not self.sources:
             raise OutOfRange("sources", "there is none")
 
@@ -29,7 +29,7 @@ class BandTrain(TrainPart):
 
     validation_items: int = 64
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         in_range(self, validation_items=(1, inf))
 

@@ -7,9 +7,11 @@ import torch
 from torch import Tensor
 
 from enhance_cli.audio.band_edge import WIDE_RATE
+from enhance_cli.contracts import Log
 from enhance_cli.data import corpus
 from enhance_cli.data.band_limited import BandLimited
 from enhance_cli.errors import UsageError
+from enhance_cli.models.load import Model
 from enhance_cli.models.spec import Spec
 from enhance_cli.training.bandwidth import card
 from enhance_cli.training.bandwidth.objective import BAND_LOSSES, distances
@@ -18,35 +20,38 @@ from enhance_cli.training.stage import Stage
 from enhance_cli.training.task import Task
 
 
-class BandwidthExtension(Task):
+class BandwidthExtension(Task[BandRecipe, Stage, Model]):
     """Train bandwidth extension. Scores are distances in dB on held-out recordings."""
 
     recipe_class = BandRecipe
+    wraps = Model
     losses = BAND_LOSSES
     of_waveforms = True
     best_of_all_stages = True
+    source: BandLimited
 
-    def __init__(self, recipe: BandRecipe, device: torch.device, teacher=None):
+    def __init__(self, recipe: BandRecipe, device: torch.device, teacher: Model | None = None):
         if teacher:
             raise UsageError("bandwidth extension has no teacher", "train it with `enhance train`")
         super().__init__(recipe, device)
         self.seconds = recipe.mix.seconds
 
-    def load(self, root: Path, cache: Path, log) -> None:
+    def load(self, root: Path, cache: Path, log: Log) -> None:
         recipe = self.recipe
         packed = corpus.load(recipe.data.sources, root, WIDE_RATE, cache, log)
         make = lambda clips, seed: BandLimited(packed, clips, limits=recipe.mix, level=recipe.model.level, seed=seed)  # noqa: E731
         self.source, self.held_out = make(packed.train, recipe.train.seed), make(packed.valid, recipe.train.seed + 1)
 
-    def prepare(self, run: Path, log) -> None:
+    def prepare(self, run: Path, log: Log) -> None:
         batch = self.held_out.batch(0, self.recipe.train.validation_items)
         self.crops = [torch.from_numpy(part).to(self.device) for part in batch]
 
     def describe(self) -> dict:
         return {"hours": round(self.source.hours, 2), "hours_held_out": round(self.held_out.hours, 2)}
 
-    def loss(self, stage: Stage, waves: Tensor, edges: Tensor, limits: Tensor) -> Tensor:
-        """Return the loss of crops (B, N) that are missing the bands from `edges` to `limits` (B,)."""
+    def loss(self, stage: Stage, *batch: Tensor) -> Tensor:
+        """Return the loss of crops (B, N) that are missing the bands from edges to limits (B,) each."""
+        waves, edges, limits = batch
         return BAND_LOSSES[stage.loss](self.model, waves, edges, limits, **stage.loss_args)
 
     @torch.no_grad()

@@ -34,7 +34,8 @@ def apply(spectra: Tensor, gains: Tensor, taps: Tensor) -> Tensor:
     weights = torch.view_as_complex(taps.contiguous())
     of_bins = gains.repeat_interleave(torch.from_numpy(erb.band_widths()).to(gains.device), dim=2)
     high = spectra[:, AHEAD : AHEAD + frames, low:] * of_bins[..., low:]
-    filtered = sum(weights[..., k] * spectra[:, k : k + frames, :low] for k in range(TAPS))
+    first, *others = (weights[..., k] * spectra[:, k : k + frames, :low] for k in range(TAPS))
+    filtered = sum(others, first)
     return torch.cat([filtered, high], dim=2)
 
 

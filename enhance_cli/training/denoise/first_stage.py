@@ -1,6 +1,6 @@
 """Add the estimates of a model's first stage to mixtures, made as for users' recordings, to train the refining network."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from enhance_cli.models.deep_filter_stream import DeepFilterStream
 from enhance_cli.models.spec import Spec
 from enhance_cli.models.weights import load_network
 
+Batch = tuple[np.ndarray, np.ndarray, np.ndarray]  # noisy, clean, first
 BATCHES_AT_ONCE = 4  # recurrent layers cost little more for many rows than for few
 
 
@@ -25,12 +26,12 @@ class FirstStage:
 
     def __init__(self, mixer: Mixer, model: Spec):
         entry = registry.find(model.first_stage, "denoise")
-        _, self._network = load_network(entry.path, entry.sha256)
+        self._network: Any = load_network(entry.path, entry.sha256)[1]
         self._mixer, self._rate = mixer, model.sample_rate
         self._lead_in = int(mixer.mix.lead_in * RATE)
-        self._made: dict[tuple[int, int], tuple[np.ndarray, ...]] = {}
+        self._made: dict[tuple[int, int], Batch] = {}
 
-    def batch(self, number: int, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def batch(self, number: int, size: int) -> Batch:
         """Return the batch `number`. Those around it are made and kept with it."""
         if (number, size) not in self._made:
             numbers = range(number - number % BATCHES_AT_ONCE, number - number % BATCHES_AT_ONCE + BATCHES_AT_ONCE)
@@ -38,8 +39,9 @@ class FirstStage:
             self._made = {(n, size): batch for n, batch in batches}
         return self._made[number, size]
 
-    def _make(self, numbers: range, size: int) -> list[tuple[int, tuple[np.ndarray, ...]]]:
+    def _make(self, numbers: range, size: int) -> list[tuple[int, Batch]]:
         noisy, clean = (np.concatenate(side) for side in zip(*(self._mixer.batch(n, size) for n in numbers)))
         first = DeepFilterStream(self._network, len(noisy)).push(noisy, last=True)[: len(noisy)]
-        sides = [resample(side[:, self._lead_in :], RATE, self._rate) for side in (noisy, clean, first)]
-        return [(n, tuple(side[i * size : (i + 1) * size] for side in sides)) for i, n in enumerate(numbers)]
+        noisy, clean, first = (resample(side[:, self._lead_in :], RATE, self._rate) for side in (noisy, clean, first))
+        parts = [slice(i * size, (i + 1) * size) for i in range(len(numbers))]
+        return [(n, (noisy[part], clean[part], first[part])) for n, part in zip(numbers, parts)]

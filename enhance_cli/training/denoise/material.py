@@ -6,6 +6,7 @@ N).
 
 from pathlib import Path
 
+from enhance_cli.contracts import Log
 from enhance_cli.data import corpus, pairs, rooms, statistics
 from enhance_cli.data.mixing import Mixer
 from enhance_cli.data.pairs import Pairs
@@ -13,7 +14,7 @@ from enhance_cli.training.denoise.first_stage import FirstStage
 from enhance_cli.training.denoise.recipe import Recipe
 
 
-def load(recipe: Recipe, root: Path, cache: Path, log) -> "Mixed | Paired":
+def load(recipe: Recipe, root: Path, cache: Path, log: Log) -> "Mixed | Paired":
     """Return the data of a recipe. Raises UsageError for folders that are missing, empty or do not match."""
     paired = recipe.data.pairs or recipe.data.shards
     return Paired(recipe, root, log) if paired else Mixed(recipe, root, cache, log)
@@ -22,7 +23,7 @@ def load(recipe: Recipe, root: Path, cache: Path, log) -> "Mixed | Paired":
 class Mixed:
     """Hold speech and noise, packed in `cache`, and simulated rooms."""
 
-    def __init__(self, recipe: Recipe, root: Path, cache: Path, log):
+    def __init__(self, recipe: Recipe, root: Path, cache: Path, log: Log):
         model, data = recipe.model, recipe.data
         rate = FirstStage.RATE if model.first_stage else model.sample_rate
         self.rate, self.root = rate, root
@@ -56,11 +57,11 @@ class Mixed:
 class Paired:
     """Read pairs in `train` and `valid` below the folder that `data.pairs` names, or in the shards of `data.shards`."""
 
-    def __init__(self, recipe: Recipe, root: Path, log):
+    def __init__(self, recipe: Recipe, root: Path, log: Log):
         rate, data = recipe.model.sample_rate, recipe.data
         if data.shards:
-            found = {"train": data.shards.train, "valid": data.shards.valid}
-            found = {part: pairs.from_shards(pattern, root, log) for part, pattern in found.items()}
+            patterns = {"train": data.shards.train, "valid": data.shards.valid}
+            found = {part: pairs.from_shards(pattern, root, log) for part, pattern in patterns.items()}
         else:
             found = {part: pairs.from_folder(root / data.pairs / part, log) for part in ("train", "valid")}
         for part, some in found.items():

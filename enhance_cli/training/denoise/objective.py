@@ -74,4 +74,5 @@ class Objective:
 
 def guides_of(model: Model) -> list[Guide]:
     """Return all guides of a model. Raises ModelError for one whose weights are not here."""
-    return [load_guide(n, model.spec.sample_rate, model.frontend.hop, model.device) for n in model.spec.guides]
+    load = lambda name: load_guide(name, model.spec.sample_rate, model.frontend.hop, model.device)
+    return [guide for name in model.spec.guides if (guide := load(name)) is not None]

@@ -37,7 +37,7 @@ class DataPart:
     licences: str = ""
     limits: str = ""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         in_range(self, rooms=(0, inf))
         given = [bool(self.speech or self.noise), bool(self.pairs), self.shards is not None]
         if sum(given) != 1 or bool(self.speech) != bool(self.noise):
@@ -57,7 +57,7 @@ class DenoiseStage(Stage):
     distance: dict = field(default_factory=lambda: dict(DISTANCE))
     full_band_distance: dict = field(default_factory=dict)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         in_range(self, unguided=(0, 1))
 
@@ -73,7 +73,7 @@ class DenoiseTrain(TrainPart):
     validation_items: int = 48
     samples: int = 2
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         in_range(self, validation_items=(1, inf), samples=(0, inf))
 

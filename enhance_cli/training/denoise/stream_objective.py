@@ -46,7 +46,8 @@ class StreamObjective:
 
         def distance(estimate: Tensor, target: Tensor) -> Tensor:
             estimate, target = estimate[:, self.lead_in :], target[:, self.lead_in :]
-            total = _sum(stage.distance, *map(deep_filter.to_16k, (estimate, target)), BELOW_8K)
+            at_16k = deep_filter.to_16k(estimate), deep_filter.to_16k(target)
+            total = _sum(stage.distance, *at_16k, BELOW_8K)
             full = deep_filter.level_above_8k(target) > FULL_BAND
             if full.any():
                 total = total + _sum(stage.full_band_distance, estimate[full], target[full], WHOLE_BAND)
@@ -55,8 +56,8 @@ class StreamObjective:
         return distance
 
 
-def _sum(weights: dict[str, float], estimate: Tensor, target: Tensor, frontend: Frontend) -> Tensor | float:
+def _sum(weights: dict[str, float], estimate: Tensor, target: Tensor, frontend: Frontend) -> Tensor:
     if not weights:
-        return 0.0
+        return estimate.new_zeros(())
     spectra = frontend.analyze(estimate), frontend.analyze(target)
     return sum(weight * DISTANCES[name](*spectra, frontend) for name, weight in weights.items())

@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from enhance_cli.contracts import Log
 from enhance_cli.errors import UsageError
 from enhance_cli.models.load import Model
 from enhance_cli.models.spec import Spec
@@ -16,10 +17,11 @@ from enhance_cli.training.denoise.validation import Validation
 from enhance_cli.training.task import Task
 
 
-class Denoising(Task):
+class Denoising(Task[Recipe, DenoiseStage, Model]):
     """Train a denoiser. A network that equals the `teacher`'s starts from its weights."""
 
     recipe_class = Recipe
+    wraps = Model
     may_lack = ("guides.", "state_head.")
 
     def __init__(self, recipe: Recipe, device: torch.device, teacher: Model | None = None):
@@ -32,6 +34,7 @@ class Denoising(Task):
                 f"--set model.frames_multiple={needed}",
             )
         self.lead_in = 0
+        self.objective: StreamObjective | Objective
         if self.model.stream_network:
             self.lead_in = int(recipe.mix.lead_in * recipe.model.sample_rate)
             self.objective = StreamObjective(self.model, self.lead_in)
@@ -40,14 +43,14 @@ class Denoising(Task):
         for stage in recipe.stage:
             self.objective.check(stage)
 
-    def load(self, root: Path, cache: Path, log) -> None:
+    def load(self, root: Path, cache: Path, log: Log) -> None:
         self.material = material.load(self.recipe, root, cache, log)
         self.source = self.material.train
 
-    def prepare(self, run: Path, log) -> None:
+    def prepare(self, run: Path, log: Log) -> None:
         train = self.recipe.train
         noisy, clean, *first = map(torch.as_tensor, self.material.valid.batch(0, train.validation_items))
-        held_out = (x.numpy() for x in (*self.objective.at_level(noisy, clean), *first))
+        held_out = [x.numpy() for x in (*self.objective.at_level(noisy, clean), *first)]
         self.validation = Validation(self.averaged, run / "samples", train.samples, *held_out, lead_in=self.lead_in)
 
     def describe(self) -> dict:

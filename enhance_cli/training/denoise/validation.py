@@ -2,6 +2,7 @@
 
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -54,13 +55,13 @@ class Validation:
 
     @cached_property
     def first_scores(self) -> dict[str, float]:
-        """Return the scores of the first stage's estimates."""
-        return self._compare(self.first)
+        """Return the scores of the first stage's estimates, {} where there is none."""
+        return {} if self.first is None else self._compare(self.first)
 
     def _compare(self, estimates: np.ndarray) -> dict[str, float]:
         rate = self.model.spec.sample_rate
-        sides = (resample(side[:, self.lead_in :], rate, SCORED_RATE) for side in (self.clean, estimates))
-        return score_pairs(*sides, SCORED_RATE)
+        clean, scored = (resample(side[:, self.lead_in :], rate, SCORED_RATE) for side in (self.clean, estimates))
+        return score_pairs(clean, scored, SCORED_RATE)
 
     def early_samples(self, step: int) -> None:
         """Write samples to hear before the first validation."""
@@ -80,8 +81,9 @@ def enhance(model: Model, noisy: np.ndarray, first: np.ndarray | None = None) ->
 
     Returns (K, N), by the object that denoises files (models.windowed_denoiser). The noise is the same every time.
     """
-    if model.stream_network is model.network:
-        return DeepFilterStream(model.stream_network, len(noisy)).push(noisy, last=True)[: len(noisy)]
+    is_stream = model.stream_network is model.network
+    if is_stream:
+        return DeepFilterStream(model.network, len(noisy)).push(noisy, last=True)[: len(noisy)]
     windowed = model.windowed(steps=None, sampler=None, sampler_args={}, guide=None, seed=0)
     span = -(-noisy.shape[1] // windowed.grid) * windowed.grid  # positions differ, and so does the noise
     enhanced: list[np.ndarray] = []
@@ -116,7 +118,7 @@ def _scores(name: str, pairs: list[tuple[np.ndarray, np.ndarray]], rate: int) ->
     scores = []
     for clean, estimate in pairs:
         try:
-            score = metrics.load(name)(clean, estimate, rate)
+            score: Any = metrics.load(name)(clean, estimate, rate)  # a number, by all of MEASURES
             scores.append(float(np.clip(score, *SI_SDR_RANGE_DB)) if name == "si_sdr" else score)
         except AudioError:
             continue

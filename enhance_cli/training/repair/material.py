@@ -13,10 +13,12 @@ import numpy as np
 import torch
 
 from enhance_cli.atomic import replace_file
+from enhance_cli.contracts import Log
 from enhance_cli.data import corpus, rooms
 from enhance_cli.data.degraded import Degrader, fill
 from enhance_cli.errors import UsageError
 from enhance_cli.models.device import autocast
+from enhance_cli.models.extractor import Extractor
 from enhance_cli.training.repair.recipe import RepairRecipe
 
 CROPS_PER_FILE = 128  # crops in a file of the cache
@@ -30,7 +32,7 @@ class Material:
     conditions, D) and their speakers.
     """
 
-    def __init__(self, recipe: RepairRecipe, extractor, root: Path, cache: Path, log):
+    def __init__(self, recipe: RepairRecipe, extractor: Extractor, root: Path, cache: Path, log: Log):
         self.recipe, self.extractor, self.cache, self.log = recipe, extractor, cache, log
         data, self.rate = recipe.data, recipe.model.sample_rate
         self.speech, self.noise = (corpus.load(part, root, self.rate, cache, log) for part in (data.speech, data.noise))

@@ -36,7 +36,7 @@ class Pairing:
     conditions: tuple[str, ...] = CONDITIONS[1:]
     target: str = "recording"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if unknown := set(self.conditions) - set(CONDITIONS):
             raise OutOfRange("conditions", f"{', '.join(sorted(unknown))} not among {', '.join(CONDITIONS)}")
         if self.target not in ("crop", "recording"):
@@ -55,7 +55,7 @@ class Embedding:
     segment: float = 1.6
     precision: str = "fp32"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.precision not in ("fp32", "bf16"):
             raise OutOfRange("precision", "choose fp32 or bf16")
 
@@ -81,6 +81,6 @@ class RepairRecipe:
     pairing: Pairing = field(default_factory=Pairing)
     train: RepairTrain = field(default_factory=RepairTrain)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.views.seconds < self.embedding.segment:
             raise OutOfRange("embedding", f"segments are longer than a crop of {self.views.seconds:g} s")

@@ -13,11 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from enhance_cli.contracts import Log
 from enhance_cli.data.degraded import CONDITIONS
 from enhance_cli.errors import UsageError
 from enhance_cli.losses import LOSSES
 from enhance_cli.metrics.condition_eer import error_rates, thresholds
 from enhance_cli.models.extractor import load_extractor
+from enhance_cli.models.load import Model
 from enhance_cli.models.spec import Spec
 from enhance_cli.training.repair import card
 from enhance_cli.training.repair.material import Material
@@ -26,22 +28,26 @@ from enhance_cli.training.stage import Stage
 from enhance_cli.training.task import Task
 
 
-class Repair(Task):
+class Repair(Task[RepairRecipe, Stage, Model]):
     """Train a repair. Scores are equal error rates in percent (metrics.condition_eer)."""
 
     recipe_class = RepairRecipe
+    wraps = Model
     best_of_all_stages = True
 
-    def __init__(self, recipe: RepairRecipe, device: torch.device, teacher=None):
+    def __init__(self, recipe: RepairRecipe, device: torch.device, teacher: Model | None = None):
         if teacher:
             raise UsageError("a repair of embeddings has no teacher", "train it with `enhance train`")
+        if recipe.model.default_time is None:
+            raise UsageError("model.default_time is missing", "add the time at which the network is called, 0 to 999")
         super().__init__(replace(recipe, model=replace(recipe.model, frontend=None)), device)
+        self.time = float(recipe.model.default_time)
 
-    def load(self, root: Path, cache: Path, log) -> None:
+    def load(self, root: Path, cache: Path, log: Log) -> None:
         extractor = load_extractor(self.recipe.model.extractor_id, self.device)
         self.material = Material(self.recipe, extractor, root, cache, log)
 
-    def prepare(self, run: Path, log) -> None:
+    def prepare(self, run: Path, log: Log) -> None:
         self.source = VectorPairs(self.material.vectors(), self.recipe.pairing, self.recipe.train.seed)
         self.trials, self.speakers = self.material.trials()
         self.raw = error_rates(self.trials, self.speakers, CONDITIONS)
@@ -52,10 +58,11 @@ class Repair(Task):
 
     def example(self, size: int) -> Sequence[np.ndarray]:
         """Return arbitrary vectors, since none are embedded yet."""
-        return np.full((2, size, self.recipe.model.embedding_dimension), 0.1, dtype=np.float32)
+        return [np.full((size, self.recipe.model.embedding_dimension), 0.1, dtype=np.float32)] * 2
 
-    def loss(self, stage: Stage, targets: Tensor, inputs: Tensor) -> Tensor:
-        """Return the loss of unit vectors (B, D)."""
+    def loss(self, stage: Stage, *batch: Tensor) -> Tensor:
+        """Return the loss of unit vectors (B, D): targets and inputs."""
+        targets, inputs = batch
         x0, y, process = unit_rms(targets), unit_rms(inputs), self.model.process
         noise = lambda: process.noise_scale * torch.randn_like(y)
         return LOSSES[stage.loss](self.model.bind(y)[1], process, x0, y, noise, None, **stage.loss_args)
@@ -69,7 +76,7 @@ class Repair(Task):
         noise.
         """
         y = unit_rms(torch.from_numpy(vectors.reshape(-1, vectors.shape[-1])).to(self.device))
-        t = y.new_full(y.shape[:1], float(self.recipe.model.default_time))
+        t = y.new_full(y.shape[:1], self.time)
         estimate = self.averaged.bind(y)[1](self.averaged.process.mean(y, y, t), t)
         return torch.nn.functional.normalize(estimate, dim=1).cpu().numpy().reshape(vectors.shape)
 

@@ -11,6 +11,7 @@ al., 2023. Karchkhadze et al., 2024, "Improving source extraction with diffusion
 program mixes in estimates. Several steps of the teacher and the added refinement loss are also theirs.)
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -25,6 +26,7 @@ from enhance_cli.models.stems import StemModel
 from enhance_cli.samplers import heun
 from enhance_cli.training.stems.recipe import StemStage
 
+Features = Sequence[Tensor]  # feature maps of the extractor
 MAX_DIFFERENCE = 1e-4  # what a mix may differ from its stems by and still hold nothing else
 MIN_C_OUT = 0.01  # of c_out as a divisor: finer differences than that are not worth more
 
@@ -39,8 +41,14 @@ class Objective:
         """Check a stage. Raises UsageError if it cannot be trained."""
         if stage.loss != "extraction" and self.model.network.refiner is None:
             raise UsageError(f"{stage.loss} trains a refiner, and the model has none", "add it to model.network_args")
-        if stage.loss == "consistency" and self.teacher is None:
+        if stage.loss == "consistency":
+            self.finished()
+
+    def finished(self) -> StemModel:
+        """Return the teacher. Raises UsageError if there is none."""
+        if self.teacher is None:
             raise UsageError("consistency distillation needs a teacher", "run `enhance distill --teacher MODEL`")
+        return self.teacher
 
     def loss(self, stage: StemStage, mixes: Tensor, stems: Tensor) -> Tensor:
         """Return the loss, a scalar, for mixes (B, 1, N) and stems (B, K, N)."""
@@ -81,7 +89,16 @@ class Objective:
         return self.distance(stage, found, stems, unit)
 
     def refinement(
-        self, stage: StemStage, x0: Tensor, first: Tensor, label, features, *, mean=-3.0, spread=1.0, estimates=0.5
+        self,
+        stage: StemStage,
+        x0: Tensor,
+        first: Tensor,
+        label: Tensor,
+        features: Features,
+        *,
+        mean: float = -3.0,
+        spread: float = 1.0,
+        estimates: float = 0.5,
     ) -> Tensor:
         """Return the loss of the refiner. ln sigma is normal with mean `mean` and standard deviation `spread`."""
         sigma = (mean + spread * torch.randn(len(x0), device=x0.device)).exp()
@@ -94,8 +111,8 @@ class Objective:
         stage: StemStage,
         x0: Tensor,
         first: Tensor,
-        label,
-        features,
+        label: Tensor,
+        features: Features,
         *,
         grid: int = 18,
         start: float = 1.0,
@@ -118,8 +135,8 @@ class Objective:
         x = base + times[0] * torch.randn_like(x0)
         at = lambda t: x0.new_full((len(x0),), t)
         with torch.no_grad():
-            moved = x
-            teach = lambda x, t: self.estimate(self.teacher, x, at(t), label, features)
+            moved, teacher = x, self.finished()
+            teach = lambda x, t: self.estimate(teacher, x, at(t), label, features)
             for t, r in zip(times, times[1:]):
                 moved = heun.step(teach, moved, t, r)
             target = self.estimate(self.averaged, moved, at(times[-1]), label, features)
@@ -131,12 +148,12 @@ class Objective:
             stage, x0, first, label, features, mean=mean, spread=spread, estimates=estimates
         )
 
-    def estimate(self, model: StemModel, x: Tensor, t: Tensor, label: Tensor, features) -> Tensor:
+    def estimate(self, model: StemModel, x: Tensor, t: Tensor, label: Tensor, features: Features) -> Tensor:
         """Return the estimate of the refiner with the model's own preconditioning."""
         refine = lambda x, _, t: model.refine(x, t, label, features)
         return model.prediction.estimate(refine, model.process, x, x, t)
 
-    def denoise(self, model: StemModel, x: Tensor, t: Tensor, label: Tensor, features) -> Tensor:
+    def denoise(self, model: StemModel, x: Tensor, t: Tensor, label: Tensor, features: Features) -> Tensor:
         """Return the estimate of the refiner with the preconditioning of a denoiser."""
         refine = lambda x, _, t: model.refine(x, t, label, features)
         prediction = replace(model.prediction, skip="edm_skip", out="edm_out")
@@ -148,7 +165,7 @@ class Objective:
         return (sigma * sd / (sigma**2 + sd**2).sqrt()).clamp_min(MIN_C_OUT)[:, None, None]
 
 
-STEM_LOSSES = {  # their settings in a recipe are keyword-only parameters
+STEM_LOSSES: dict[str, Callable[..., Tensor]] = {  # their settings in a recipe are keyword-only parameters
     "extraction": Objective.extraction,
     "refinement": Objective.refinement,
     "consistency": Objective.consistency,

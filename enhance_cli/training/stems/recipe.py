@@ -24,7 +24,7 @@ class StemData:
     licences: str = ""
     limits: str = ""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.rendered is None and not self.folders:
             raise OutOfRange("", "give data.rendered, data.folders or both")
 
@@ -42,7 +42,7 @@ class StemTrain(TrainPart):
 
     validation_items: int = 48
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         in_range(self, validation_items=(1, inf))
 
@@ -62,7 +62,7 @@ class StemRecipe:
     mix: StemMix = field(default_factory=StemMix)
     train: StemTrain = field(default_factory=StemTrain)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         unknown = sorted(set(self.model.stems) - set(STEMS))
         if unknown or not self.model.stems:
             raise OutOfRange("model", f"stems {', '.join(unknown) or 'are missing'}; there are {', '.join(STEMS)}")

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from enhance_cli.contracts import Log
 from enhance_cli.data.music import rendering, stem_folders
 from enhance_cli.data.music.stem_mixing import StemMix, StemMixer
 from enhance_cli.errors import UsageError
@@ -24,7 +25,7 @@ from enhance_cli.training.stems.validation import score
 from enhance_cli.training.task import Task
 
 
-class StemExtraction(Task):
+class StemExtraction(Task[StemRecipe, StemStage, StemModel]):
     """Train stems.
 
     Scores are SI-SDR improvements of the extractor, or of the refiner with the default sampler and steps.
@@ -36,11 +37,12 @@ class StemExtraction(Task):
     wraps = StemModel
     may_lack = ("refiner.",)
     best_of_all_stages = True
+    source: StemMixer
 
     def __init__(self, recipe: StemRecipe, device: torch.device, teacher: StemModel | None = None):
         super().__init__(recipe, device, teacher)
         self.seconds = recipe.mix.seconds
-        same = teacher and StemModel(teacher.spec, teacher.network, device, self.model.precision)
+        same = StemModel(teacher.spec, teacher.network, device, self.model.precision) if teacher else None
         self.objective = Objective(self.model, self.averaged, same)
         self.refines = recipe.stage[0].loss != "extraction"
         for stage in recipe.stage:
@@ -54,13 +56,14 @@ class StemExtraction(Task):
 
     @property
     def trained(self) -> torch.nn.Module:
-        return self.model.network.refiner if self.refines else self.model.network.extractor
+        network = self.model.network
+        return network.refiner if self.refines and network.refiner is not None else network.extractor
 
     def begins_as(self, teacher: StemModel) -> bool:
         """Return True, since a student that is another network has nothing to refine."""
         return True
 
-    def load(self, root: Path, cache: Path, log) -> None:
+    def load(self, root: Path, cache: Path, log: Log) -> None:
         recipe, spec = self.recipe, self.recipe.model
         files = songs(recipe, root, cache, log)
 
@@ -71,7 +74,7 @@ class StemExtraction(Task):
         seed = recipe.train.seed
         self.source, self.held_out = make("train", recipe.mix, seed), make("valid", plain, seed + 1)
 
-    def prepare(self, run: Path, log) -> None:
+    def prepare(self, run: Path, log: Log) -> None:
         self.mixes, self.stems = self.held_out.batch(0, self.recipe.train.validation_items)
 
     def describe(self) -> dict:
@@ -81,8 +84,9 @@ class StemExtraction(Task):
             "songs_held_out": len(self.held_out.songs),
         }
 
-    def loss(self, stage: StemStage, mixes: Tensor, stems: Tensor) -> Tensor:
+    def loss(self, stage: StemStage, *batch: Tensor) -> Tensor:
         """Return the loss of mixes (B, 1, N) and stems (B, K, N)."""
+        mixes, stems = batch
         return self.objective.loss(stage, mixes, stems)
 
     @torch.no_grad()
@@ -110,7 +114,7 @@ class StemExtraction(Task):
         return card.render(spec)
 
 
-def songs(recipe: StemRecipe, root: Path, cache: Path, log) -> dict[str, list[Path]]:
+def songs(recipe: StemRecipe, root: Path, cache: Path, log: Log) -> dict[str, list[Path]]:
     """Return the files of all songs to train on ("train") and to validate on ("valid")."""
     data, rate = recipe.data, recipe.model.sample_rate
     parts = [rendering.load(data.rendered, root, rate, cache, log)] if data.rendered else []

@@ -121,7 +121,7 @@ PartTemplate = Annotated[
     str | None,
     _option(OUTPUT, "--name", help="Template for names, e.g. '{part}/{stem}{ext}'.", show_default="{stem}_{part}{ext}"),
 ]
-OnExisting = Annotated[Existing, _option(OUTPUT, help="What to do where the output is already there.")]
+OnExisting = Annotated[Existing, _option(OUTPUT, help="Skip, overwrite or refuse where the output is already there.")]
 Format = Annotated[
     str | None,
     _option(OUTPUT, "--format", help="wav, flac, ogg, opus, mp3, m4a, mkv, mp4, ...", show_default="as the input"),
@@ -201,7 +201,7 @@ Guide = Annotated[
     _option(
         MODEL,
         metavar="none|vad|panns|gaps",
-        help="What tells a guided model where voices or gaps are.",
+        help="Guide of a model that takes one: it knows where voices or gaps are.",
         show_default="the model's",
     ),
 ]
@@ -212,7 +212,9 @@ MaxAttenuation = Annotated[
 ]
 FullBandChoice = Annotated[
     FullBand,
-    _option(MODEL, "--full-band", help="Above the model's band: keep what belongs to the result, or cut it all."),
+    _option(
+        MODEL, "--full-band", help="Above the model's band: keep the part that belongs to the result, or cut it all."
+    ),
 ]
 InputCutoff = Annotated[
     str,
@@ -220,7 +222,7 @@ InputCutoff = Annotated[
 ]
 Gaps = Annotated[
     str,
-    _option(MODEL, "--gaps", metavar="SECONDS-SECONDS,...|auto", help="What to fill, as in 12.30-12.42,57.1-57.15."),
+    _option(MODEL, "--gaps", metavar="SECONDS-SECONDS,...|auto", help="Gaps to fill, as in 12.30-12.42,57.1-57.15."),
 ]
 GapModel = Annotated[
     str | None,
@@ -326,7 +328,7 @@ Segment = Annotated[
     ),
 ]
 Normalize = Annotated[
-    Length, _option(MODEL, help="Length of the results: unit, or keep that of what came in.", show_default="unit")
+    Length, _option(MODEL, help="Length of the results: unit, or keep that of the input.", show_default="unit")
 ]
 
 # Running
@@ -425,4 +427,4 @@ PackedAudio = Annotated[
 Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Change a setting of the recipe.")
 ]
-DryTraining = Annotated[bool, typer.Option("--dry-run", help="Pack the data, print what would be done, and stop.")]
+DryTraining = Annotated[bool, typer.Option("--dry-run", help="Pack the data, print the plan, and stop.")]

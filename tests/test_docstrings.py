@@ -1,4 +1,4 @@
-"""Docstrings are plain: an imperative first, few free "what" clauses and semicolons. Ruff's D401 knows verbs, this the rest."""
+"""Docstrings are plain: an imperative first, no free "what" clauses, few semicolons. Ruff's D401 knows verbs, this the rest."""
 
 import ast
 import re
@@ -24,13 +24,22 @@ def docstrings() -> dict[str, str]:
     return found
 
 
-def test_docstrings_have_few_what_clauses_and_semicolons():
+def test_no_line_has_a_free_what_clause():
+    """A noun is read once, "what ..." twice: "the rest", not "what is left". Comments and messages are lines, too."""
+    files = {path: path.read_text(encoding="utf-8").splitlines() for path in PACKAGE.rglob("*.py")}
+    assert not [
+        f"{path.relative_to(PACKAGE)}:{number}"
+        for path, lines in files.items()
+        for number, line in enumerate(lines, 1)
+        if re.search(r"\bwhat\b", line, re.IGNORECASE)
+    ]
+
+
+def test_docstrings_have_few_semicolons():
     found = docstrings()
     words = sum(len(re.findall(r"[A-Za-z']+", text)) for text in found.values())
-    for pattern, most in ((r"\bwhat\b", 1), (";", 0.3)):
-        where = [name for name, text in found.items() if re.search(pattern, text, re.IGNORECASE)]
-        count = sum(len(re.findall(pattern, text, re.IGNORECASE)) for text in found.values())
-        assert 1000 * count / words < most, f"{pattern}: {', '.join(where)}"
+    count = sum(text.count(";") for text in found.values())
+    assert 1000 * count / words < 0.3, ", ".join(name for name, text in found.items() if ";" in text)
 
 
 def test_docstrings_begin_with_a_verb_in_the_imperative():

@@ -14,18 +14,18 @@ CLASS_DB, CLASSES = 3.0, 48  # frames are counted in classes of their level, fro
 ACTIVE_DB = 30.0  # below the loudest class that holds a hundredth of the energy
 SMOOTHING, BELOW, ABOVE, STEP_DB = 5, 12, 6, 10.0
 HOLE_DB = 85.0  # below the mean of its frame, a bin is empty
-BASS_DB = 50.0  # what lies so far below the bass is not worth a treble
+BASS_DB = 50.0  # below the level of the bass: a treble so faint is not worth making
 SLOPE_DB = 5.0  # a fall by that much in a tenth of an octave belongs to the edge
 DEEPEST = 0.65  # of the edge, where it begins at the lowest
-LOWEST = 2000.0  # Hz: what ends below it is a bass, not a band
-WIDE_RATE = 48000  # Hz, of what is extended
-FULL_BAND = 20000.0  # Hz: nobody misses what lies above
+LOWEST = 2000.0  # Hz: a recording that ends below it has a bass and no band
+WIDE_RATE = 48000  # Hz, of extended recordings
+FULL_BAND = 20000.0  # Hz: nobody misses the band above
 
 
 class BandMeter:
     """Measure where the band of (C, n) blocks at `rate` Hz ends.
 
-    `given`: the frequency that it is known to end at. `made_power` is where a task leaves the mean power of what it made above.
+    `given`: the frequency that it is known to end at. A task leaves the mean power of the band that it made in `made_power`.
     """
 
     def __init__(self, rate: int, given: float | None = None):

@@ -33,12 +33,12 @@ VORBIS_LAYOUTS: dict[int, Layout] = {
          "FL FC FR SL SR BL BR LFE"), 1,
     )
 }  # fmt: skip
-# what the AAC decoders of FFmpeg name again, without a description of the program's own
+# layouts that the AAC decoders of FFmpeg name again, without a description of the program's own
 AAC_LAYOUTS: tuple[Layout, ...] = (
     *(FLAC_LAYOUTS[count] for count in (1, 2, 3, 4, 5, 6)), ("FL", "FR", "FC", "BC"), ("FL", "FR", "LFE"),
     ("FL", "FR", "FC", "LFE", "BL", "BR", "SL", "SR"),
 )  # fmt: skip
-# what FFmpeg writes into an M4A for so many channels without names
+# layouts that FFmpeg writes into an M4A for so many channels without names
 M4A_LAYOUTS: dict[int, Layout] = FLAC_LAYOUTS | {
     4: ("FL", "FR", "FC", "BC"), 7: ("FL", "FR", "FC", "LFE", "BL", "BR", "BC")
 }  # fmt: skip

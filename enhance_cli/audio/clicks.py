@@ -1,4 +1,4 @@
-"""Find clicks in a stream: a few samples that neither what precedes nor what follows them predicts.
+"""Find clicks in a stream: a few samples that cannot be predicted from those before them, nor from those behind.
 
 Both errors of a short linear prediction, of a sample from those before it and from those behind it, exceed all of their
 surroundings many times. The pulses of a voice recur, plosives and drums go on: neither is alone on both sides.

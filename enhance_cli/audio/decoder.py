@@ -24,7 +24,7 @@ import av
 from enhance_cli.audio.time_stamps import Clock, origin
 
 SECONDS = 8.0  # of processor time
-MEMORY = 1 << 31  # bytes of address space beyond what the process has at its start
+MEMORY = 1 << 31  # bytes of address space, beyond those that the process has at its start
 _COUNTED = ("aac", "mp3", "loas")  # containers without a header, whose duration is a guess
 _DEPTHS = {"u8": 8, "u8p": 8, "s16": 16, "s16p": 16}
 
@@ -108,7 +108,7 @@ def settle_layouts(container: Any) -> dict[int, list[str]]:
         layout = context.layout
         if " channels (" in layout.name:  # no usual one, so perhaps with a list of its own
             found[stream.index] = [channel.name for channel in layout.channels]
-            context.layout = f"{layout.nb_channels} channels"  # the object above frees what this replaces
+            context.layout = f"{layout.nb_channels} channels"  # the object above frees the one before
     return found
 
 

@@ -52,7 +52,7 @@ class Sound:
             self._next()
 
     def finish(self) -> None:
-        """Encode what is left."""
+        """Encode the rest."""
         while not self._ended:
             self._next()
         self._encode(None)

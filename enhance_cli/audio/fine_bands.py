@@ -1,7 +1,7 @@
 """Describe sound at 48 kHz by the levels of narrow bands, and make a band above a frequency from given levels.
 
 Frames are 960 samples every 480 with a square-root Hann window both ways, bins 50 Hz wide, bands 2 bins or a sixteenth of their
-frequency. What is missing above a frequency is made of two carriers: the bins below it, moved up by whole patches of an even
+frequency. A missing band is made of two carriers: the bins below it, moved up by whole patches of an even
 number of bins (which keeps their phases from frame to frame), and noise. Both get the levels that are asked for (after spectral
 band replication, Dietz et al., 2002). Spectra are complex (..., F, T), levels in dB (..., K, T).
 """

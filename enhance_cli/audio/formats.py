@@ -26,7 +26,7 @@ from enhance_cli.errors import UsageError
 
 __all__ = ["CONTAINERS", "OutputFormat", "can_write", "extension_for", "output_format"]
 
-# What --format and a file's extension may say -> container; OPUS stands for Opus in OGG.
+# Names for --format and extensions of files -> container. OPUS stands for Opus in OGG.
 CONTAINERS = {
     "wav": "WAV", "wave": "WAV", "bwf": "WAV", "rf64": "RF64", "w64": "W64", "flac": "FLAC", "mp3": "MP3",
     "ogg": "OGG", "oga": "OGG", "opus": "OPUS", "aif": "AIFF", "aiff": "AIFF", "aifc": "AIFF", "caf": "CAF",
@@ -37,7 +37,7 @@ VIDEO_SUFFIXES = frozenset(f".{extension}" for extension in FILMS)
 FOREIGN_VIDEO_SUFFIXES = frozenset(  # that are read and not written
     (".flv", ".f4v", ".ts", ".m2ts", ".mts", ".wmv", ".asf", ".mpg", ".mpeg", ".vob", ".3gp", ".ogv", ".mxf")
 )
-# What a folder is searched for. Files named by the user may have any extension: their content decides.
+# A folder is searched for files that end so. Files named by the user may have any extension: their content decides.
 AUDIO_SUFFIXES = frozenset(f".{extension}" for extension in CONTAINERS) | {
     ".aac", ".mka", ".mp2", ".wma", ".amr", ".ac3", ".eac3", ".ape", ".wv", ".tta", ".sph", ".nist", ".g722"
 }  # fmt: skip
@@ -293,8 +293,8 @@ def _subtype(info: AudioInfo, target: str, bit_depth: str | None) -> str:
         if bit_depth not in _DEPTHS:
             raise UsageError(f"--bit-depth {bit_depth} is unknown", f"choose one of {', '.join(_DEPTHS)}")
         if not soundfile.check_format(target, _DEPTHS[bit_depth]):
-            what = "floats" if bit_depth == "float" else f"{bit_depth} bits"
-            raise UsageError(f"{target} cannot hold {what}", "choose --format wav, or --bit-depth 24")
+            sample_type = "floats" if bit_depth == "float" else f"{bit_depth} bits"
+            raise UsageError(f"{target} cannot hold {sample_type}", "choose --format wav, or --bit-depth 24")
         return _DEPTHS[bit_depth]
     if target == "CAF" and info.subtype.startswith("ALAC"):
         exact = {"ALAC_16": "ALAC_16", "ALAC_32": "PCM_32"}.get(info.subtype, "ALAC_24")

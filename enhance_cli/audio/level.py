@@ -46,7 +46,7 @@ class Meter:
         self._mono = np.zeros(2)  # sum and sum of squares of the mean of all channels
         self._loudness = _Loudness(rate, channels, layout) if loudness else None
         self._frames = [_Slices(rate / 50) for _ in range(channels)]
-        # bins of 0.25 dB from -120 dB on, the first and the last for all that lies outside
+        # bins of 0.25 dB from -120 dB on, the first and the last for all levels outside
         self._levels = np.zeros(560 + 2, dtype=np.int64)
         self._energy, self._energy_squared = np.zeros(channels), np.zeros(channels)
         self._true_peak = _TruePeak(channels) if true_peak else None

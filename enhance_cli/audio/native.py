@@ -97,7 +97,7 @@ def fail_truncated(path: Path, held: int, promised: int, unit: str) -> NoReturn:
     """Raise the AudioError that says how much of a file is there."""
     raise AudioError(
         f"{path} is truncated: only {held} of {promised} {unit} can be read",
-        "copy it again, or keep what is there with: ffmpeg -i IN OUT.wav",
+        "copy it again, or keep the part that is there: ffmpeg -i IN OUT.wav",
     )
 
 
@@ -203,7 +203,7 @@ def _held(opened: Callable, sound: soundfile.SoundFile) -> int:
     return held
 
 
-# --- what headers say -------------------------------------------------------------------------------------------
+# --- facts in headers -------------------------------------------------------------------------------------------
 
 
 def _stated_by_fact(path: Path, section: Section, frames: int) -> int:

@@ -184,7 +184,7 @@ def _notes(section: Section) -> Iterator[str]:
         yield "the recording breaks off: by its header or its last page it goes on"
     if section.holes:
         places = "place" if section.holes == 1 else "places"
-        yield f"parts of the recording are missing or damaged in {section.holes} {places}: what follows comes early"
+        yield f"parts of the recording are missing or damaged in {section.holes} {places}: the sound behind comes early"
 
 
 def _joined(path: Path, files: list[AudioFile]) -> AudioFile:

@@ -37,11 +37,11 @@ _FIELDS = {
     "composer": ("TCOM", "\xa9wrt", ""),
     "copyright": ("TCOP", "cprt", "ICOP"),
 }
-# What the old encoder said about its own samples, which is not true of the new ones.
+# Facts about the samples of the old encoder, which are not true of the new ones.
 _TECHNICAL = {
     "TSSE", "TLEN", "TENC", "encoder", "\xa9too", "----:com.apple.iTunes:iTunSMPB", "waveformatextensible_channel_mask",
 }  # fmt: skip
-# Names of FFmpeg for what it has read -> field, and what it says about the file rather than the recording.
+# Names that FFmpeg has for fields -> field. Then those of facts about the file rather than the recording.
 _FFMPEG = {
     "track": "tracknumber", "disc": "discnumber", "album_artist": "albumartist", "year": "date", "creation_time": "date",
     "description": "comment",

@@ -49,7 +49,7 @@ def periodicity(power: Tensor, window: Tensor, rate: int) -> Tensor:
     n = len(window)
     hz = torch.fft.rfftfreq(n, 1 / rate, device=power.device)
     correlation = torch.fft.irfft(power * ((hz > PITCHED[0]) & (hz < PITCHED[1])))
-    own = torch.fft.irfft(torch.fft.rfft(window, 2 * n).abs().square())  # what the window alone takes away
+    own = torch.fft.irfft(torch.fft.rfft(window, 2 * n).abs().square())  # the loss by the window alone
     lags = slice(int(rate / PITCH[1]), int(rate / PITCH[0]) + 1)
     best = (correlation[..., lags] * (own[0] / own[lags])).amax(dim=2, keepdim=True)
     return (best / (correlation[..., :1] + QUIET / n)).clamp(0, 1)

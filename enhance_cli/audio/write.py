@@ -36,9 +36,9 @@ _FLOATS = (
     "MPEG_LAYER_III",
 )  # everything else takes integers, 16 bits unless above
 _WHOLE_BLOCKS = ("IMA_ADPCM", "MS_ADPCM", "GSM610")  # libsndfile fills the last one up with old samples
-# dB by which libvorbis raises what it encodes in its long blocks, measured with noise and tones at 48 to 250 kb/s a channel
+# dB by which libvorbis raises the level in its long blocks, measured with noise and tones at 48 to 250 kb/s a channel
 _VORBIS_RAISES = ((26_000, 0.0), (40_000, 0.06), (46_000, 0.065), (float("inf"), 0.08))  # up to a rate in Hz
-_PIECE = 16384  # samples at a time: libvorbis keeps what it is given on the stack
+_PIECE = 16384  # samples at a time: libvorbis keeps them on the stack
 
 
 class _Unsynced(soundfile.SoundFile):

@@ -106,7 +106,7 @@ def enhance_file(job: LocalJob, transform: Transform, options: FileOptions = Fil
     if error is not None:
         outputs = "the outputs together" if len(unfinished) > 1 else "the output"
         notes.append(
-            f"{fmt.container} is lossy: what its codec changes in {outputs} is {-error:.1f} dB below the sound"
+            f"{fmt.container} is lossy: the error of its codec in {outputs} is {-error:.1f} dB below the sound"
         )
     fields: dict[str, Any] = {"rate": info.rate, "channels": info.channels, "notes": notes, "tags_lost": tags_lost}
     fields["seconds_audio"] = round(before.frames / info.rate, 3)

@@ -23,7 +23,9 @@ STDIN = Path("-")
 PAGE_MARK = ".enhance-page"  # file in the folder beside a page
 
 # Whatever else comes in goes out as WAV.
-SOUND_SUFFIXES = AUDIO_SUFFIXES | VIDEO_SUFFIXES  # what a folder is searched for by commands that write videos, too
+SOUND_SUFFIXES = (
+    AUDIO_SUFFIXES | VIDEO_SUFFIXES
+)  # of files that are looked for in a folder by commands that also write videos
 WRITABLE_SUFFIXES = frozenset(f".{extension}" for extension in CONTAINERS) | VIDEO_SUFFIXES
 
 

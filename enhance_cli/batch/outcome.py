@@ -118,7 +118,7 @@ def discard_outputs(job: Job) -> None:
 
 def explain(error: Exception, job: Job) -> str:
     """Return one line for the user that names the file, the reason and the remedy."""
-    if isinstance(error, UsageError):  # about what was asked for, which does not fit this file
+    if isinstance(error, UsageError):  # a flag does not fit this file
         return f"{job.source}: {error}"
     if isinstance(error, EnhanceError):
         return str(error)
@@ -132,4 +132,4 @@ def explain(error: Exception, job: Job) -> str:
     if isinstance(error, MemoryError):
         return f"{job.source}: out of memory: close other programs or use a smaller --batch-size"
     details = " ".join(f"{type(error).__name__}: {error}".split())
-    return f"{job.source}: unexpected {details}: please report this, with what --verbose prints"
+    return f"{job.source}: unexpected {details}: please report this, with the output of --verbose"

@@ -129,8 +129,8 @@ def _is_one_file(output: str, inputs: Sequence[Input], writable: frozenset[str])
     if output.endswith(("/", os.sep)) or os.path.isdir(output):
         return False
     if ending in (VIDEO_SUFFIXES | AUDIO_SUFFIXES) - writable:
-        what = "video" if ending in VIDEO_SUFFIXES else ending
-        raise UsageError(f"{output}: {what} cannot be written", f"write the sound to {Path(output).stem}.wav")
+        noun = "video" if ending in VIDEO_SUFFIXES else ending
+        raise UsageError(f"{output}: {noun} cannot be written", f"write the sound to {Path(output).stem}.wav")
     if ending in FOREIGN_VIDEO_SUFFIXES:
         stem = Path(output).stem
         raise UsageError(f"{output}: {ending} cannot be written", f"write {stem}.mkv, or the sound alone to {stem}.wav")

@@ -216,21 +216,19 @@ def failed_jobs(
         source = real_path(record["input"], folder)
         if record["status"] == "failed" and STDIN not in (source, target):
             if not parts_of_job and inputs_of[record["output"]] > 1:
-                hint = "run the command that wrote it again, which does what is missing"
+                hint = "run the command that wrote it again, which does the missing ones"
                 raise UsageError(f"{path}: {target} is made of several inputs at once", hint)
             if Path(target).suffix.lower() not in writable:
-                raise UsageError(
-                    f"{path}: {target} is not what this command makes", "use the one that wrote the report"
-                )
+                raise UsageError(f"{path}: this command does not make {target}", "use the one that wrote the report")
             relative = PurePath(record.get("relative") or source)
             jobs.append(Job(source, relative, target, parts=parts_of_job, track=record.get("track")))
             wanted = [name for name, _ in parts_of_job]
             if bool(parts) != bool(wanted) or not set(wanted) <= set(parts):
-                what = ", ".join(wanted) or "one file"
+                results = ", ".join(wanted) or "one file"
                 hint = "use the command that wrote the report, with its --stem and --residual"
-                raise UsageError(f"{path}: {source} was to become {what}, which this command does not make", hint)
+                raise UsageError(f"{path}: {source} was to become {results}, which this command does not make", hint)
     if not jobs and any(record["status"] == "failed" for record in records):
-        message = f"{path}: what has failed came from standard input or went to standard output"
+        message = f"{path}: the failed ones came from standard input or went to standard output"
         raise UsageError(message, "run its command again")
     return check(jobs, [Input(job.source, job.relative) for job in jobs], existing)
 

@@ -76,7 +76,7 @@ class Result:
         return gain, found
 
     def error_of_sum(self, written: Mapping[str, Path], gain: float) -> float | None:
-        """Return the energy of what a lossy codec changed in the sum of the `written` parts, in dB of that sum.
+        """Return the error that a lossy codec makes in the sum of the `written` parts: its energy, in dB of that sum.
 
         None is silence, or nothing changed.
         """

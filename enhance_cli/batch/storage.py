@@ -18,7 +18,7 @@ from typing import Any
 
 from enhance_cli.errors import AudioError, EnhanceError, UsageError
 
-PACKAGES = {"s3": "s3fs", "gs": "gcsfs"}  # scheme -> what fsspec needs for it
+PACKAGES = {"s3": "s3fs", "gs": "gcsfs"}  # scheme -> package that fsspec needs for it
 URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
 ASK = "check the name, the network and the credentials"
 
@@ -162,7 +162,7 @@ def _system(file: StoredFile) -> Any:
 
 @lru_cache
 def _open_system(scheme: str) -> Any:
-    for name in ("gcsfs", "google.auth"):  # what they warn of either works all the same or is raised as well
+    for name in ("gcsfs", "google.auth"):  # their warnings are of things that work all the same, or are raised as well
         logging.getLogger(name).setLevel(logging.ERROR)
     try:
         import fsspec
@@ -192,8 +192,8 @@ def _moving(file: StoredFile, done: str) -> Iterator[None]:
     except EnhanceError:
         raise
     except FileNotFoundError as error:
-        what = "there is no such file" if done == "fetched" else "there is no such bucket"
-        raise AudioError(f"{file}: {what}", "check the name") from error
+        reason = "there is no such file" if done == "fetched" else "there is no such bucket"
+        raise AudioError(f"{file}: {reason}", "check the name") from error
     except Exception as error:  # noqa: BLE001 - as above
         raise AudioError(f"{file}: this cannot be {done} ({_said(error)})", ASK) from error
 

@@ -53,4 +53,4 @@ def _key(name: str) -> str:
 def _toml(value: Any) -> str:
     import json
 
-    return json.dumps(value, ensure_ascii=False)  # what a setting may be is written alike
+    return json.dumps(value, ensure_ascii=False)  # a value that a setting may have is written alike

@@ -62,7 +62,7 @@ def list_models(
     from rich.table import Table
 
     console = Console() if sys.stdout.isatty() else Console(width=200)
-    columns = ["model", "task", "rate", "size", "licence", "CPU", "steps", "where", "what it is"]
+    columns = ["model", "task", "rate", "size", "licence", "CPU", "steps", "where", "summary"]
     table = Table(box=None, pad_edge=False)
     for column in columns if console.width >= 140 else columns[:-1]:
         table.add_column(column, no_wrap=column == "model")

@@ -96,7 +96,7 @@ def _say_what_is_retried(jobs: "list[Job]", report: Path, facts: Mapping[str, An
     if not jobs:
         say(f"{report}: no file in it has failed, there is nothing to do")
     if differ := other_settings(report, facts):
-        say(f"{report}: the failed files were to be made with {', '.join(differ)}, which is not what this run does")
+        say(f"{report}: the failed files were to be made with {', '.join(differ)}, unlike this run")
 
 
 def choose_backend(

@@ -50,7 +50,7 @@ class DeepFilterStream:
         frames = self._audio.shape[1] // erb.HOP - 1
         rest = 0
         if last:
-            missing = self._samples + self._late  # what is held back counts as not given
+            missing = self._samples + self._late  # samples that are held back count as not given
             frames = -(-missing // erb.HOP)
             short = (frames + 1) * erb.HOP - self._audio.shape[1]
             self._audio = np.pad(self._audio, ((0, 0), (0, short)))

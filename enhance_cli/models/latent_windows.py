@@ -85,7 +85,7 @@ class LatentWindows:
     def wide(
         self, windows: Sequence[np.ndarray], starts: Sequence[int], edges: Sequence[float], actives: Sequence[float]
     ) -> list[np.ndarray]:
-        """Return windows (C, n) with a band above the edge, at their own level. What is below is not to be used.
+        """Return windows (C, n) with a band above the edge, at their own level. The band below it is not to be used.
 
         Args:
             windows: (C, n) each, as they are in the file.

@@ -102,7 +102,7 @@ class WindowedDenoiser:
         noisy, first = (self.model.frontend.analyze(part.flatten(0, 1)) for part in padded.chunk(2, dim=1))
         estimate = self._estimate(noisy, self._frames(starts, padded.shape[1] // 2), first=first)
         silent = (noisy == 0).all(dim=3, keepdim=True).all(dim=1, keepdim=True)
-        estimate = torch.where(silent, first, estimate[:, :, : first.shape[2]])  # digital silence stays what it is
+        estimate = torch.where(silent, first, estimate[:, :, : first.shape[2]])  # digital silence stays digital silence
         synthesize = self.model.frontend.synthesize
         change = synthesize(estimate, samples) - synthesize(first, samples)
         change = self.model.spec.refinement * change

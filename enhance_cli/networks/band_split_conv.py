@@ -115,7 +115,7 @@ class BandSplitConv(nn.Module):
         spread = (sigma**2 + self.sigma_data**2).sqrt()
         state = x * spread
         out_scale = (sigma * self.sigma_data / spread).clamp_min(1e-3)
-        difference = (first - self.sigma_data**2 / spread**2 * state) / out_scale  # what would give the estimate back
+        difference = (first - self.sigma_data**2 / spread**2 * state) / out_scale  # that gives the estimate back
         mix_, first_, state_, difference_ = (self.analyze(w) for w in (mix, first, state, difference))
         kept, _ = self.body([mix_, first_, state_], self.embed(t, label), maps)
         scale = 0.1 / out_scale

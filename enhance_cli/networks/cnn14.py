@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from enhance_cli.networks import mel
 
 RATE, N_FFT, HOP, BAND = 32000, 1024, 320, (50.0, 14000.0)  # the last in Hz
-SEGMENT = 32  # frames per segment: what five halvings leave
+SEGMENT = 32  # frames per segment: five halvings make one of them
 SEGMENT_SECONDS = SEGMENT * HOP / RATE
 REACH_SECONDS = 2.0  # on either side of a segment, all that its result depends on
 VOICES = (0, 1, 2, 3, 4, 5, 27, 32, 33, 34, 35)

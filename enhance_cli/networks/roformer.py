@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-TOKENS = 1024  # that a CPU takes through a transformer at once, so that what lies between its layers stays in the cache
+TOKENS = 1024  # that a CPU takes through a transformer at once, so that its activations stay in the cache
 
 
 class Roformer(nn.Module, ABC):
@@ -29,7 +29,7 @@ class Roformer(nn.Module, ABC):
 
     window: Tensor
 
-    receptive_field = None  # attention sees the whole of what it is given
+    receptive_field = None  # attention sees its whole input
 
     def __init__(
         self,

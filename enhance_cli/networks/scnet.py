@@ -32,7 +32,7 @@ class SCNet(nn.Module):
         standardize: make mean and deviation of each item's spectrum 0 and 1, as the authors' own program does.
     """
 
-    receptive_field = None  # the LSTMs see the whole of what they are given
+    receptive_field = None  # the LSTMs see their whole input
 
     def __init__(
         self,

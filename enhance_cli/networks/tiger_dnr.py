@@ -39,7 +39,7 @@ class TigerDnR(nn.Module):
         sources: number of masks of each network.
     """
 
-    receptive_field = None  # normalizations and attention see the whole of what they are given
+    receptive_field = None  # normalizations and attention see their whole input
 
     def __init__(
         self,

@@ -146,7 +146,7 @@ class Engine:
             fits = len(orders) // 2 if is_out_of_memory(error) else None
             if fits is None and len(orders) == 1:
                 return [error]
-        # Out here the error has gone, and with it what its traceback held: all that the GPU had of these orders.
+        # Out here the error has gone, and with it the traceback, which held all that the GPU had of these orders.
         if fits is None:
             return [result for order in orders for result in self._results([order])]
         release_memory()

@@ -10,7 +10,7 @@ from enhance_cli.audio.read import MOST_CHANNELS
 from enhance_cli.audio.resample import Resampler
 from enhance_cli.errors import AudioError, UsageError
 
-Pair = tuple[np.ndarray, np.ndarray]  # input (C, n) and what belongs to it
+Pair = tuple[np.ndarray, np.ndarray]  # input (C, n), and the samples made for it
 
 
 def measured(audio: np.ndarray, rate: int) -> Meter:

@@ -143,7 +143,7 @@ class Trainer:
     def export_if_best(self, progress: state.Progress, scores: dict[str, float]) -> None:
         """Write the averaged model if it is better than the best so far."""
         value = self.task.quality(scores)
-        if not value > progress.best:  # which is so for what is no number, too
+        if not value > progress.best:  # also if it is not a number
             return
         progress.best = float(value)  # which a state file may hold, unlike the numbers of numpy
         facts = {"steps": progress.step, "data": self.describe(), "validation": scores}

@@ -79,6 +79,6 @@ def prepare(
     torch.set_flush_denormal(True)  # layers that begin at zero make numbers that tiny, and those are slow
     task = TASKS[recipe.model.task](recipe, device, teacher)
     trainer = Trainer(task, folder, ranks, report, log)
-    with ranks.main_first():  # which may take long, so what cannot be trained was said before
+    with ranks.main_first():  # it may take long, so a recipe that cannot be trained was refused before
         task.load(root, cache or folder / "cache", trainer.log)
     return trainer

@@ -14,7 +14,7 @@ from enhance_cli.atomic import replace_file
 from enhance_cli.errors import UsageError
 from enhance_cli.models.load import LoadedModel
 
-# What may change when a run goes on: what it shows, and what it is told to do when it ran away or out of memory.
+# Settings that may change when a run goes on: of its display, and those that help when it ran away or out of memory.
 CHANGEABLE = (
     "name", "settings", "train.samples", "train.tensorboard", "train.validate_every", "train.workers", "train.batch_size",
     "train.accumulate",

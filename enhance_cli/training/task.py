@@ -46,7 +46,7 @@ class Task(ABC, Generic[RecipeT, StageT, ModelT]):
     of_waveforms = False  # whether distances compare waveforms rather than spectrograms
     wraps: type[ModelT]  # the class of its models
     may_lack: tuple[str, ...] = ()  # beginnings of the names of weights that the model a run starts from may lack
-    best_of_all_stages = False  # else a later stage supersedes what those before it exported
+    best_of_all_stages = False  # else a later stage supersedes the models of those before it
     source: BatchSource  # since `load`
     seconds: float | None = None
 

@@ -52,14 +52,14 @@ def read(path: Path) -> Vectors:
 
 
 class Form(NamedTuple):
-    """Hold what separates the cells of a file, and what its decimal point is."""
+    """Hold the separator of the cells of a file, and its decimal point."""
 
     delimiter: str = ","
     decimal: str = "."
 
 
 def _form(path: Path) -> Form:
-    """Return the form of a file, judged from its first lines, without what stands in quotes or brackets."""
+    """Return the form of a file, judged from its first lines, without texts in quotes or brackets."""
     with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
         lines = list(itertools.islice(file, 2))
     first = re.sub(r'"[^"]*"|\[[^]]*\]', "", lines[0]) if lines else ""

@@ -37,7 +37,7 @@ def read_ark(path: Path) -> Vectors:
     while (position := _after_blanks(data, position)) < len(data):
         end = data.find(b" ", position)
         if end < 0:
-            raise VectorError(f"{path}: what follows embedding {len(pairs)} is not an embedding", REMEDY)
+            raise VectorError(f"{path}: the data behind embedding {len(pairs)} is not an embedding", REMEDY)
         name = bytes(data[position:end]).decode()
         value, is_binary, position = _entry(data, end + 1, path, name)
         binary = binary and is_binary

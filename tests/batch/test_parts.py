@@ -105,7 +105,7 @@ def test_parts_of_a_lossy_format_say_what_they_miss(suffix, inside):
     soundfile.write("a.wav", tones, RATE, subtype="PCM_16")
     (job,) = plan_parts(expand(["a.wav"]), NAMES, extension=suffix)
     notes = enhance_file(job, split(), FileOptions(parts=NAMES))["notes"]
-    said = re.findall(r"what its codec changes in the outputs together is ([\d.]+) dB below the sound", " ".join(notes))
+    said = re.findall(r"the error of its codec in the outputs together is ([\d.]+) dB below the sound", " ".join(notes))
     if suffix == ".flac":
         assert not said
         return

@@ -267,7 +267,7 @@ def test_nothing_is_done_where_that_would_do_harm():
     write("none.jsonl", done("a.wav"), skipped("b.wav"))
     assert failed_jobs(Path("none.jsonl"), "skip") == []
     write("pipe.jsonl", pipe)
-    with pytest.raises(UsageError, match="what has failed came from standard input"):
+    with pytest.raises(UsageError, match="the failed ones came from standard input"):
         failed_jobs(Path("pipe.jsonl"), "skip")
     with pytest.raises(UsageError, match="leave IN, --output and --name away"):
         failed_jobs(Path("two.jsonl"), "skip", given=[["in"], None, None])

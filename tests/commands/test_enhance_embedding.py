@@ -266,7 +266,7 @@ def test_what_failed_of_another_command_or_of_one_file_for_all_is_not_done_again
     refused = enhance("enhance-embedding", "--retry-failed", "all.jsonl", "-m", repair_model)
     assert refused.code == 2 and "all.npz is made of several inputs at once" in refused.stderr
     refused = enhance("denoise", "--retry-failed", "r.jsonl")
-    assert refused.code == 2 and "out/short.npz is not what this command makes" in refused.stderr
+    assert refused.code == 2 and "this command does not make out/short.npz" in refused.stderr
 
 
 def test_no_recording_no_file(enhance, repair_model, tmp_path):

@@ -275,7 +275,7 @@ REFUSED = [
     ("x.ark", _cut, "x.ark"),
     ("x.ark", _features, "a is a matrix of 9 x 8, not an embedding"),
     ("x.ark", _two_lengths, "b has 8 numbers, a 9"),
-    ("x.ark", lambda path: path.write_text("a  [ 1 2 ]\nb\n"), "what follows embedding 1 is not an embedding"),
+    ("x.ark", lambda path: path.write_text("a  [ 1 2 ]\nb\n"), "the data behind embedding 1 is not an embedding"),
     ("x.ark", lambda path: path.write_text("a  [ 1 2 ]\na  [ 1 2 ]\n"), "the id a is there 2 times"),
     ("x.scp", lambda path: path.write_text("a touch gone.txt |\n"), "line 1 names no position in an archive"),
     ("x.scp", lambda path: path.write_text("a\n"), "line 1 names no position in an archive"),

@@ -133,7 +133,7 @@ class _Crew:
             for worker in self.workers:
                 self._feed(worker)
             ready = wait([*(worker.pipe for worker in self.workers), *([self.coming] if self.coming else [])])
-            with uninterrupted():  # or what has been received would be lost
+            with uninterrupted():  # or received messages would be lost
                 self._take(ready, count)
 
     def _take(self, ready: Collection[object], count: Callable[[Record], None]) -> None:

@@ -162,9 +162,9 @@ class _Cluster:
                 yield number, ended
         except EnhanceError:
             raise
-        except Exception as error:  # noqa: BLE001 - Ray wraps what went wrong in many ways
+        except Exception as error:  # noqa: BLE001 - Ray wraps an error in many ways
             message = f"Ray stopped working ({_line(error)})"
-            raise EnhanceError(message, "run the same command again: what is done is skipped") from error
+            raise EnhanceError(message, "run the same command again: finished files are skipped") from error
 
     def _resources(self, spec: WorkerSpec) -> tuple[WorkerSpec, dict[str, float], int]:
         """Return the spec for the workers, the resources that Ray gives each, and the number of files each has in hand."""

@@ -26,7 +26,7 @@ from enhance_cli.batch.worker import WorkerSpec
 from enhance_cli.errors import UsageError, VectorError
 from enhance_cli.vectors import Vectors, form_of, read
 
-ADDED = "added to what the output holds"
+ADDED = "added to the output"
 
 
 def plan_into_one_file(found: Sequence[Input], plan: Job) -> list[Job]:
@@ -47,7 +47,7 @@ def plan_into_one_file(found: Sequence[Input], plan: Job) -> list[Job]:
     if spaced and form_of(target) in ("ark", "scp"):
         raise UsageError(f"the id {spaced[0]!r} cannot stand in a Kaldi file", "write .npz or .parquet instead")
     there: set[str] = set()
-    if plan.action == "skip":  # an .npy knows no ids, so that nobody could tell what it lacks
+    if plan.action == "skip":  # an .npy knows no ids, so that nobody could tell which it lacks
         there = set(ids if form_of(target) == "npy" else read(target).ids)
     missing = replace(plan, action="run", reason=ADDED if plan.action == "skip" else "")
     return [

@@ -13,7 +13,7 @@ from pathlib import Path
 
 try:
     import fcntl
-except ImportError:  # Windows: what a killed run has left stays
+except ImportError:  # Windows: temporary folders of a killed run stay
     fcntl = None  # type: ignore[assignment]
 
 PREFIX, HELD = "enhance-temporary-", "held"

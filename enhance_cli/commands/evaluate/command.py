@@ -30,7 +30,7 @@ def evaluate(
         list[Path] | None,
         typer.Argument(metavar="ESTIMATES", help="Folders to score, each with files named as in CLEAN."),
     ] = None,
-    task: Annotated[Task, typer.Option(help="What there is to score.")] = Task.speech,
+    task: Annotated[Task, typer.Option(help="Kind of the results to score.")] = Task.speech,
     noisy: Annotated[
         Path | None,
         typer.Option(

@@ -23,7 +23,7 @@ RATE, WINDOW, HOP = 44100, 485100, 441
 LIGHTNING = "model.unet."
 REFINED = ("pre_trained_mixture_feature_extractor_model.", "net.model.unet.")
 SETTINGS = {"skip_connection": False, "stft_normalized": False}
-"""What the weights do not show, as the network has it."""
+"""Arguments of the network that the weights do not show."""
 
 
 def convert(source: Path) -> tuple[dict[str, Tensor], Spec]:

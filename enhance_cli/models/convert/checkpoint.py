@@ -24,4 +24,6 @@ def read(path: Path) -> Any:
             names = file.keys()
             return {name: file.get_tensor(name) for name in names}
     except (SafetensorError, OSError) as error:
-        raise ModelError(f"{path}: not a safetensors file ({error})", "fetch it again, or check what it is") from error
+        raise ModelError(
+            f"{path}: not a safetensors file ({error})", "fetch it again, or check where it comes from"
+        ) from error

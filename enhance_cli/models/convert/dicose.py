@@ -33,7 +33,7 @@ NAMES = {
     "resnet_groups": "resnet_groups",
     "context_features": "labels",
 }
-"""Sizes of UNet1d: as the settings call them, and as networks.unet1d does. What is not set is as published."""
+"""Sizes of UNet1d: as the settings call them, and as networks.unet1d does. Others are as published."""
 
 
 def convert(source: Path) -> tuple[dict[str, Tensor], Spec]:

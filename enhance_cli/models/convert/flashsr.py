@@ -77,5 +77,5 @@ def _beside(source: Path, name: str) -> dict[str, Any]:
     found = read(path)
     mark = VOCODER_MARK if name == FILES["vocoder"] else AUTOENCODER_MARK
     if not isinstance(found, dict) or mark not in found:
-        raise ModelError(f"{path}: not the weights of FlashSR ({mark})", "fetch it again, or check what it is")
+        raise ModelError(f"{path}: not the weights of FlashSR ({mark})", "fetch it again, or check where it comes from")
     return found

@@ -68,7 +68,7 @@ def open_checkpoint(path: Path) -> Checkpoint:
         raise ModelError(f"{path}: not a Lightning checkpoint (no state_dict)", "choose another --from")
     ema, settings = found.get("ema"), found.get("hyper_parameters")
     if not isinstance(settings, dict):
-        raise ModelError(f"{path}: no hyper_parameters in it", "without them nobody knows what the weights are for")
+        raise ModelError(f"{path}: no hyper_parameters in it", "without them the network of the weights is not known")
     shadow = ema.get("shadow_params") if isinstance(ema, dict) else None
     if not isinstance(shadow, list) or not all(isinstance(t, Tensor) for t in shadow):
         raise ModelError(f"{path}: no running mean of the weights in it (ema.shadow_params)", "use the original file")

@@ -83,7 +83,7 @@ def read(path: Path) -> Any:
     foreign = sorted(named - TENSORS - STUBS)
     if foreign:
         raise ModelError(
-            f"{path}: refused, since it names what could run code: {_printable(', '.join(foreign))}",
+            f"{path}: refused, since it names functions that could run code: {_printable(', '.join(foreign))}",
             "it is no checkpoint that this program knows; use one from its authors",
         )
     try:
@@ -141,7 +141,7 @@ def _damaged(path: Path, error: Exception) -> ModelError:
     lines = str(error).splitlines() or [type(error).__name__]
     return ModelError(
         f"{path}: not a torch file that can be read safely, or damaged ({_printable(lines[0])[:150]})",
-        "fetch it again, or check what it is",
+        "fetch it again, or check where it comes from",
     )
 
 

@@ -12,7 +12,7 @@ from enhance_cli.models.spec import Spec
 ID = "speechbrain-ecapa-voxceleb"
 SIZES = {"dimension": ("fc.conv.weight", 192), "channels": ("blocks.0.conv.conv.weight", 1024)}
 SIZES |= {"pooled": ("mfa.conv.conv.weight", 3072), "inner": ("asp.tdnn.conv.conv.weight", 128)}
-"""Arguments of the network: the tensor whose first size tells them, and what they are as published."""
+"""Arguments of the network: the tensor whose first size tells them, and their published values."""
 
 
 def convert(source: Path) -> tuple[dict[str, Tensor], Spec]:

@@ -158,7 +158,7 @@ class GraphDenoiser:
         noisy, first = (self.frontend.analyze(self._padded(np.concatenate(side))) for side in sides)
         estimate = self._estimate(noisy, first)[:, :, : first.shape[2]]
         silent = (noisy == 0).all(axis=3, keepdims=True).all(axis=1, keepdims=True)
-        estimate = np.where(silent, first, estimate)  # digital silence stays what it is
+        estimate = np.where(silent, first, estimate)  # digital silence stays digital silence
         change = self.frontend.synthesize(estimate, samples) - self.frontend.synthesize(first, samples)
         return np.split(np.float32(self.spec.refinement) * change, len(windows))
 

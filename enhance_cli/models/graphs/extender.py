@@ -1,4 +1,4 @@
-"""Extend bandwidth by ONNX Runtime and NumPy: what models.windowed_extender does in torch, for networks that make levels."""
+"""Extend bandwidth by ONNX Runtime and NumPy, as models.windowed_extender does in torch, for networks that make levels."""
 
 from collections.abc import Sequence
 

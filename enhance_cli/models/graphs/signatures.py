@@ -1,4 +1,4 @@
-"""Describe the graphs of networks: wrappers with tensors alone in and out, examples of them, and what varies in size.
+"""Describe the graphs of networks: wrappers with tensors alone in and out, examples of them, and the dimensions that vary.
 
 A network without an entry in SIGNATURES has a transform of its own inside, which ONNX has no inverse of in this opset, or runs
 in a loop of its own.

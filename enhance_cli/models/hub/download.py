@@ -85,7 +85,7 @@ def hub_file(repo: str, file: str, revision: str | None, name: str, repo_type: s
             f"{name}: no such repository, or a private one", "check the name, or `hf auth login`"
         ) from error
     except hub.RevisionNotFoundError as error:
-        raise ModelError(f"{name}: no such revision", "check what follows the @") from error
+        raise ModelError(f"{name}: no such revision", "check the revision behind the @") from error
     except hub.EntryNotFoundError as error:
         if isinstance(error, hub.LocalEntryNotFoundError):
             raise _unreachable(name) from error

@@ -37,7 +37,7 @@ class BandTrain(TrainPart):
 @dataclass(frozen=True)
 class BandRecipe:
     name: str
-    settings: tuple[str, ...]  # what was said with --set
+    settings: tuple[str, ...]  # those of --set
     model: Spec
     data: BandData
     stage: list[Stage]

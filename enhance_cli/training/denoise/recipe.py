@@ -81,7 +81,7 @@ class DenoiseTrain(TrainPart):
 @dataclass(frozen=True)
 class Recipe:
     name: str
-    settings: tuple[str, ...]  # what was said with --set
+    settings: tuple[str, ...]  # those of --set
     model: Spec
     data: DataPart
     stage: list[DenoiseStage]

@@ -72,7 +72,7 @@ class RepairRecipe:
     """Set a training of a repair. A crop is `views.seconds` long."""
 
     name: str
-    settings: tuple[str, ...]  # what was said with --set
+    settings: tuple[str, ...]  # those of --set
     model: Spec
     data: RepairData
     stage: list[Stage]

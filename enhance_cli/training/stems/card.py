@@ -26,8 +26,8 @@ Weights: {spec.licence}.
 
 ## Data
 
-{data["songs"]} songs ({data["song_hours"]} h), rendered from MIDI files and from random scores with what was there of the
-soundfonts and recorded notes below. Songs recorded as stems: {recorded}.
+{data["songs"]} songs ({data["song_hours"]} h), rendered from MIDI files and from random scores with those of the soundfonts and
+recorded notes below that were there. Songs recorded as stems: {recorded}.
 Licences: {training["licences"]}.
 
 {sounds}

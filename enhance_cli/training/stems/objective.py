@@ -27,7 +27,7 @@ from enhance_cli.samplers import heun
 from enhance_cli.training.stems.recipe import StemStage
 
 Features = Sequence[Tensor]  # feature maps of the extractor
-MAX_DIFFERENCE = 1e-4  # what a mix may differ from its stems by and still hold nothing else
+MAX_DIFFERENCE = 1e-4  # between a mix and the sum of its stems, where it holds nothing else
 MIN_C_OUT = 0.01  # of c_out as a divisor: finer differences than that are not worth more
 
 

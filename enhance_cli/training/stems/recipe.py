@@ -55,7 +55,7 @@ class StemRecipe:
     """
 
     name: str
-    settings: tuple[str, ...]  # what was said with --set
+    settings: tuple[str, ...]  # those of --set
     model: Spec
     data: StemData
     stage: list[StemStage]

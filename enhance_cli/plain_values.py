@@ -1,6 +1,6 @@
 """Convert the plain words of a command line, without Typer's validators.
 
-Typer converts by pydantic, which takes .1 s to import: an eighth of what cleaning a short file takes. Plain texts, numbers in
+Typer converts by pydantic, which takes .1 s to import: an eighth of the time of cleaning a short file. Plain texts, numbers in
 their range, choices and built-in defaults need none of it. All else, and every error, is left to Typer.
 """
 
@@ -41,7 +41,7 @@ def convert_plain_values(parameters: Iterable[Any]) -> None:
 
 
 class PlainConverter:
-    """Convert the values of a parameter, as what Typer calls its runtime parameter. `build` makes Typer's own."""
+    """Convert the values of a parameter: for Typer, its "runtime parameter". `build` makes Typer's own."""
 
     def __init__(self, build: Any):
         self._build = build

@@ -154,7 +154,7 @@ def _add_tags(
 
 
 def find_gaps(job: LocalJob, options: FileOptions) -> tuple[list[Gap], str]:
-    """Return the gaps of a file that `enhance_file` would fill, and them in the form of --gaps. Raises as it does."""
+    """Return the gaps that `enhance_file` would fill, and the same as text for --gaps. Raises the same errors."""
     source = _regular(job.source)
     with _errors_in_the_users_names(job, source, state(source)), _opened(source, job, options) as audio:
         meter, _ = _measured(audio, replace(options, measure=False, loudness=None), None)
@@ -204,19 +204,19 @@ def _measured(audio: AudioFile, options: FileOptions, copy: Spool | None) -> tup
     gaps = None if options.gaps is None else GapMeter(audio.info.rate, options.gaps, options.start)
     layout = audio.info.layout
     meter = Meter(audio.info.rate, audio.info.channels, loudness=loudness, layout=layout, band=band, gaps=gaps)
-    most = max(IN_MEMORY, audio.info.path.stat().st_size) if copy else IN_MEMORY
+    limit = max(IN_MEMORY, audio.info.path.stat().st_size) if copy else IN_MEMORY
     kept: list[np.ndarray] = []
     size = 0
     for block in _blocks(audio, options):
         meter.push(block)
         size += block.nbytes
-        if size > most:
+        if size > limit:
             kept.clear()
         elif copy:
             copy.write(block)
         else:
             kept.append(block)
-    if size > most:
+    if size > limit:
         return meter, _blocks(audio, options)
     return meter, copy.blocks() if copy else iter(kept)
 
@@ -238,6 +238,7 @@ def _checked(blocks: Blocks, source: Path, rate: int, expected: int) -> Blocks:
 
 
 def _at_rate(blocks: Blocks, rate_in: int, rate_out: int, channels: int) -> Blocks:
+    """Yield the blocks resampled, to their end."""
     if rate_in == rate_out:
         yield from blocks
         return

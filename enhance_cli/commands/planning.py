@@ -27,8 +27,8 @@ def plan_jobs(
 ) -> "list[Job]":
     """Return the jobs for audio `files`, or those of the report given with --retry-failed, of the shard asked for.
 
-    `suffix` is for the names of outputs beside their inputs. `parts` are the names of several outputs of a file, `fields`
-    those of a name template. Raises UsageError.
+    `suffix`: end of the names of outputs that lie beside their inputs. `parts`: names of the outputs of a file, if it has
+    several. `fields`: values for the fields of a name template (--name). Raises UsageError.
     """
     from enhance_cli.batch import inputs
 
@@ -93,10 +93,15 @@ def file_options(
     cutoff: float | None = None,
     gaps: "Spans | None" = None,
 ) -> "FileOptions":
-    """Return how every audio file is read and its results are written.
+    """Return the settings that every audio file is read and written with.
 
-    `command` marks the results. `extend`: it makes a wider band, above `cutoff` Hz if that is known.
-    `gaps`: times in seconds that it fills.
+    Args:
+        command: name of the command, which marks its results.
+        measure: whether records tell the loudness of input and output.
+        parts, residual: names of the outputs of a file, and whether the last is the rest of the others.
+        extend, cutoff: whether the task makes a wider band, and the frequency in Hz from which on, if that is known.
+        gaps: times in seconds of the gaps to fill, none where they are to be found, None for other tasks.
+
     Raises UsageError for a picture of standard output, for a format that none of the outputs can have, and for flags
     of videos where no output is one.
     """

@@ -81,6 +81,7 @@ def _plot_existing(jobs: "list[Job]", options: "FileOptions", quiet: bool) -> No
 
 
 def _refuse_misuse(jobs: "list[Job]", running: Running) -> None:
+    """Raise UsageError for records and results that would mix, and for a report without a folder."""
     from enhance_cli.batch.safety.atomic import STDOUT
 
     if running.json and any(job.target == STDOUT for job in jobs):
@@ -104,7 +105,7 @@ def choose_backend(
 ) -> "Backend":
     """Return the back end for the jobs, its model loaded. Raises UsageError.
 
-    `--workers` None is one process for each GPU, or none but this one. On Ray it is every slot there is.
+    Without --workers there is a process for each GPU, or this one alone. On Ray all slots of the cluster are taken.
     """
     from enhance_cli.batch.backends import threads
     from enhance_cli.batch.backends.backend import facts_of
@@ -134,8 +135,8 @@ def local_backend(
 ) -> "threads.Threads | processes.Processes":
     """Return the back end on this machine for so many jobs, or for any number of them.
 
-    These are threads, or processes where several are asked for or there are several GPUs. Where they are asked for, a
-    single job gets one too, since it may kill it.
+    Files are processed in threads, or in processes where --workers asks for several or there are several GPUs. With
+    --workers a single job gets a process of its own as well, since a damaged file may kill it.
     """
     devices = _devices(worker, running.workers)[:jobs]
     if len(devices) == 1 and (running.workers or 1) == 1:

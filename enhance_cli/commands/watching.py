@@ -32,7 +32,7 @@ def plan_or_watch(
     fields: Mapping[str, Any],
     parts: Sequence[str] = (),
 ) -> "tuple[list[Job], Inbox | None]":
-    """Return the jobs, or none and the inbox of --watch. The arguments are those of running.plan_jobs.
+    """Return the jobs, or with --watch an empty list and the inbox. The arguments are those of planning.plan_jobs.
 
     Raises UsageError.
     """

@@ -27,7 +27,7 @@ from enhance_cli.errors import UsageError
 from enhance_cli.models.streams import maps_spectra, open_stream
 from enhance_cli.tasks.engine import Order, engine_for
 from enhance_cli.tasks.options import DenoiseOptions
-from enhance_cli.tasks.stream import Pair, Waiting, beside, measured, resampled
+from enhance_cli.tasks.stream import Pair, Waiting, measured, paired, resampled
 from enhance_cli.tasks.windows import WindowPlan
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class Denoiser:
         compute = self._stream_changes if self.stream_network else self._window_changes
         finish = self._with_gain_above if self.gain_known else self._with_upper_band
         rows = compute(waiting.pass_through(blocks), rate, channels, self._level(level))
-        for x, change in finish(beside(waiting, rows), rate, channels):
+        for x, change in finish(paired(waiting, rows), rate, channels):
             yield (x + wet * change).astype(x.dtype)
         if waiting.samples:  # resampling there and back may end a sample or two early
             yield waiting.take(waiting.samples)
@@ -135,7 +135,7 @@ class Denoiser:
         return level.track
 
     def _scale(self, level: LevelTrack, start: int, samples: int, rate: int) -> np.ndarray:
-        """Return how many times louder the model hears each sample, (C, samples) or (C, 1)."""
+        """Return the factors that the input is multiplied by for the model, (C, samples) or (C, 1)."""
         target = self.spec.level if self.spec.normalise == "level" else 1.0
         return target / level.at(start, samples, rate)
 
@@ -173,11 +173,11 @@ class Denoiser:
         own_rate = self.spec.working_rate
         down = Resampler(rate, own_rate, channels)
         top = min(rate, own_rate) / 2
-        extracted = self._extracted(resampled(blocks, down, channels), channels, level, top)
+        streamed = self._streamed(resampled(blocks, down, channels), channels, level, top)
         parts = 2 + self.gain_known if rate != own_rate else 2 - self.gain_known
         up = Resampler(own_rate, rate, parts * channels)
         position = 0
-        for rows in self._refined(extracted, channels) if self.windowed else extracted:
+        for rows in self._refined(streamed, channels) if self.windowed else streamed:
             noisy, cleaned, *gain = np.split(rows, len(rows) // channels)
             scale = self._scale(level, position, rows.shape[1], own_rate)
             position += rows.shape[1]
@@ -185,10 +185,10 @@ class Denoiser:
             yield up.push(np.concatenate(changes[:parts], dtype=np.float32))
         yield up.push(np.zeros((up.channels, 0), np.float32), last=True)
 
-    def _extracted(
+    def _streamed(
         self, blocks: Iterable[np.ndarray], channels: int, level: LevelTrack, top: float
     ) -> Iterator[np.ndarray]:
-        """Yield at the working rate the signal as the model hears it and the estimate of the network with memory, (2C, m).
+        """Yield at the working rate the scaled signal and its estimate by the network with memory, (2C, m).
 
         If it is known, the gain just below `top` Hz follows.
         """
@@ -207,11 +207,11 @@ class Denoiser:
             if rows.shape[1]:
                 yield np.concatenate([waiting.take(rows.shape[1]), rows])
 
-    def _refined(self, extracted: Iterable[np.ndarray], channels: int) -> Iterator[np.ndarray]:
-        """Yield the rows of `_extracted` with the estimate refined in the band of the model."""
+    def _refined(self, streamed: Iterable[np.ndarray], channels: int) -> Iterator[np.ndarray]:
+        """Yield the rows of `_streamed` with the estimate refined in the band of the model."""
         waiting, rate, own_rate = Waiting(), self.spec.working_rate, self.spec.sample_rate
         down, up = Resampler(rate, own_rate, 2 * channels), Resampler(own_rate, rate, channels)
-        pairs = (rows[: 2 * channels] for rows in waiting.pass_through(extracted))
+        pairs = (rows[: 2 * channels] for rows in waiting.pass_through(streamed))
         windows = self.plan.cut(resampled(pairs, down, 2 * channels))
         orders = (Order(window, None) for window in windows)
         for change in self.plan.join(self.engine.map(orders)):
@@ -222,7 +222,7 @@ class Denoiser:
 
 
 def _added(waiting: Waiting, change: np.ndarray, channels: int) -> Iterator[np.ndarray]:
-    """Yield the next waiting rows (3C, m), the change (C, m) added to the second third of them."""
+    """Yield the next waiting rows, those of `_streamed`, with the change (C, m) added to the estimate."""
     count = min(change.shape[1], waiting.samples)
     if count:
         rows = waiting.take(count)

@@ -19,7 +19,7 @@ from enhance_cli.audio.resample import Resampler, resample
 from enhance_cli.errors import UsageError
 from enhance_cli.tasks.engine import Order, engine_for
 from enhance_cli.tasks.options import ExtendOptions
-from enhance_cli.tasks.stream import Waiting, beside, measured, resampled
+from enhance_cli.tasks.stream import Waiting, measured, paired, resampled
 from enhance_cli.tasks.windows import WindowPlan
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class BandwidthExtender:
         self.windowed.check(edge)
         recording = Recording(edge, float(np.sqrt(np.mean(np.square(level.active_levels)))))
         waiting, energy, frames = Waiting(), 0.0, 0
-        for x, made in beside(waiting, self._bands(waiting.pass_through(blocks), rate, channels, recording)):
+        for x, made in paired(waiting, self._bands(waiting.pass_through(blocks), rate, channels, recording)):
             energy, frames = energy + float(np.square(made, dtype=np.float64).mean(axis=0).sum()), frames + x.shape[1]
             yield (x + made).astype(x.dtype)
         if waiting.samples:  # resampling there and back may end a sample or two early

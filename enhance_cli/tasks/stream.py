@@ -65,8 +65,8 @@ class Waiting:
         return np.concatenate(parts, axis=1)
 
 
-def beside(waiting: Waiting, blocks: Iterable[np.ndarray]) -> Iterator[Pair]:
-    """Yield each block of rows with the samples that it belongs to, as far as there are any."""
+def paired(waiting: Waiting, blocks: Iterable[np.ndarray]) -> Iterator[Pair]:
+    """Yield each block of rows behind the waiting input that it was computed from. Rows beyond its end are dropped."""
     for rows in blocks:
         count = min(rows.shape[1], waiting.samples)
         if count:

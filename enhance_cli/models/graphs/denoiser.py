@@ -166,7 +166,7 @@ class GraphDenoiser:
         return np.pad(audio, ((0, 0), (0, -audio.shape[1] % self.hop if self.fills_up else 0)))
 
     def _estimate(self, noisy: np.ndarray, start: np.ndarray) -> np.ndarray:
-        """Return the clean estimate (B, 2, T, F) of spectrograms, sampled from `start`, with frames that fill them up."""
+        """Return the clean estimate (B, 2, T, F) of spectrograms, sampled from `start`, with the frames of their padding."""
         y, x = self._pad_frames(noisy), self._pad_frames(start)
 
         def estimate(x: np.ndarray, t: float) -> np.ndarray:

@@ -18,7 +18,7 @@ from enhance_cli.audio import mpeg
 from enhance_cli.audio.channels import Layout
 from enhance_cli.audio.formats import OutputFormat
 from enhance_cli.audio.info import Chapter, depth
-from enhance_cli.audio.integers import quantise
+from enhance_cli.audio.integers import quantize
 from enhance_cli.errors import OutputError
 
 _BY_COUNT = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1", 7: "6.1(back)", 8: "7.1"}
@@ -57,7 +57,7 @@ class Encoder:
     def write(self, block: np.ndarray) -> None:
         """Append (C, n) samples."""
         if self._bits:
-            samples = quantise(block, self._bits)
+            samples = quantize(block, self._bits)
         else:
             samples = block.astype(np.float32)
             samples = samples if self._gain is None else samples * self._gain

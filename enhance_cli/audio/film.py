@@ -20,7 +20,7 @@ import numpy as np
 from enhance_cli.audio.encode import layout_name
 from enhance_cli.audio.formats import Film, OutputFormat
 from enhance_cli.audio.info import depth
-from enhance_cli.audio.integers import quantise
+from enhance_cli.audio.integers import quantize
 from enhance_cli.errors import AudioError, OutputError
 
 _MUXERS = {"MKV": "matroska", "WEBM": "webm", "MP4": "mp4", "MOV": "mov", "AVI": "avi"}
@@ -56,7 +56,7 @@ class FilmEncoder:
 
     def write(self, block: np.ndarray) -> None:
         """Append (C, n) samples."""
-        samples = quantise(block, self._bits) if self._bits else block.astype(np.float32)
+        samples = quantize(block, self._bits) if self._bits else block.astype(np.float32)
         self._process.send(np.ascontiguousarray(samples.T).tobytes())
 
     def close(self) -> None:

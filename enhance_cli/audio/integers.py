@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 
-def quantise(block: np.ndarray, bits: int) -> np.ndarray:
+def quantize(block: np.ndarray, bits: int) -> np.ndarray:
     """Round (C, n) samples to integers of `bits` bits, clipped at full scale, left-aligned in int16 (<= 16)
     or int32.
     """

@@ -27,7 +27,7 @@ SMOOTHING = 3  # slots
 
 @dataclass(frozen=True)
 class LevelTrack:
-    """Hold the level of each channel for a model: one (C,) for the whole recording, or one for every slot (C, K)."""
+    """Hold the level of each channel for a model: `overall` (C,), linear, or one for every slot in `slots` (C, K), in dB."""
 
     overall: np.ndarray
     slots: np.ndarray | None = None

@@ -25,14 +25,14 @@ __all__ = ["AudioFile", "AudioInfo", "open_audio"]
 
 LOWEST_RATE, HIGHEST_RATE, MOST_CHANNELS = 1000, 768_000, 64
 CALL_RATE = 8000  # Hz: stereo at this rate comes from telephone systems
-SHORTEST_DELAY = 0.03  # seconds: a delay of the sound that is told
+SHORTEST_DELAY = 0.03  # seconds: longer delays of the sound are reported
 
 
 def open_audio(path: str | os.PathLike, track: str | None = None) -> AudioFile:
     """Open a sound file. Its `.info` is known, and it can be read, when this returns.
 
     `track`: number (from 1) or language of a sound track, None for the one that a player would take. Raises AudioError
-    for a file that is missing, unreadable, empty, not audio, truncated, or absurd (rate, channels).
+    for a file that is missing, unreadable, empty, not audio, truncated, or of an absurd rate or number of channels.
     """
     path = Path(path)
     _check_there(path)

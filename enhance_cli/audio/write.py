@@ -22,7 +22,7 @@ from enhance_cli.audio.encode import Encoder, is_encoded_here
 from enhance_cli.audio.film import FilmEncoder
 from enhance_cli.audio.formats import OutputFormat, output_format
 from enhance_cli.audio.info import LOSSY, depth
-from enhance_cli.audio.integers import quantise
+from enhance_cli.audio.integers import quantize
 from enhance_cli.errors import AudioError, OutputError
 
 __all__ = ["AudioWriter", "OutputFormat", "output_format"]
@@ -104,7 +104,7 @@ class AudioWriter:
             if self._foreign:
                 self._sink.write(self._dithered(piece))
                 continue
-            values = quantise(self._dithered(piece), self._bits) if self._bits else piece
+            values = quantize(self._dithered(piece), self._bits) if self._bits else piece
             if self._gain != 1:
                 values = values * self._gain
             try:
@@ -166,7 +166,7 @@ def as_read(block: np.ndarray, fmt: OutputFormat) -> np.ndarray:
     """Return (C, n) samples as they come back from a file of that format, float64. Lossy ones are unchanged."""
     if fmt.subtype in _FLOATS or fmt.subtype in LOSSY:
         return block.astype(np.float32 if fmt.subtype == "FLOAT" else block.dtype).astype(np.float64)
-    whole = quantise(block, fmt.bits or depth(fmt.subtype) or 16)
+    whole = quantize(block, fmt.bits or depth(fmt.subtype) or 16)
     return whole / -float(np.iinfo(whole.dtype).min)
 
 

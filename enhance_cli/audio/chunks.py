@@ -20,6 +20,7 @@ KNOWN = frozenset(  # chunks that commonly follow the audio
         b"|"
     )
 )
+_GUID_END = bytes.fromhex("00c04f8edb8a")  # of the identifier of every chunk of W64
 _NEXT_FILE = (b"caff", b"riff")  # beginnings of CAF and W64, which nothing but a file joined to the first has inside
 _HEADER_SLACK = 64  # bytes: some programs count the header into a length
 
@@ -104,6 +105,14 @@ def _walk(file: Readable, end: int, kind: str, order: str, first: int) -> Form:
                 break
         file.seek(position)
         name, size = struct.unpack(head, file.read(length))
+        if (
+            kind == "W64"
+            and name[10:] != _GUID_END
+            or kind == "CAF"
+            and name != b"data"
+            and position + length + size > end
+        ):
+            break  # a tag of another kind that lies behind
         name, start = name[:4], position + length
         if not all(32 <= letter < 127 for letter in name) or chunks and name in _NEXT_FILE:
             break
@@ -124,19 +133,21 @@ def _walk(file: Readable, end: int, kind: str, order: str, first: int) -> Form:
 
 
 def _is_chunk(file: Readable, position: int, end: int, before: list[Chunk], order: str) -> bool:
-    """Return whether a chunk begins at `position`. Behind the audio it must be a known one or lead to the end of the file.
+    """Return whether a chunk begins at `position`. Behind the audio it must be a known one, or lead to one or to the end.
 
     Samples that happen to look like letters are not taken for a chunk, nor is a second file joined to the first.
     """
-    if position + 8 > end:
-        return False
-    file.seek(position)
-    name, size = struct.unpack(order + "4sI", file.read(8))
-    if not all(32 <= letter < 127 for letter in name) or name in (b"RIFF", b"RIFX", b"RF64", b"BW64", b"FORM"):
-        return False
-    if before[-1].name not in (b"data", b"SSND") or name in KNOWN or end - position <= _HEADER_SLACK:
-        return True
-    return abs(position + 8 + size + size % 2 - end) <= 1
+    behind_audio = before[-1].name in (b"data", b"SSND")
+    first = position
+    while position + 8 <= end:
+        file.seek(position)
+        name, size = struct.unpack(order + "4sI", file.read(8))
+        if not all(32 <= letter < 127 for letter in name) or name in (b"RIFF", b"RIFX", b"RF64", b"BW64", b"FORM"):
+            return False
+        if not behind_audio or name in KNOWN or end - first <= _HEADER_SLACK:
+            return True
+        position += 8 + size + size % 2
+    return position > first and abs(position - end) <= 1
 
 
 def _streamed(size: int) -> bool:

@@ -55,6 +55,8 @@ def _serve(request: dict, out: BinaryIO) -> None:
             container: Any = opened
             speakers = settle_layouts(container)
             stream = choose(container, request.get("track"))
+            if stream.codec_context is None:
+                raise ValueError("its codec is unknown")
             for other in container.streams:
                 if other is not stream:
                     with contextlib.suppress(Exception):
@@ -144,8 +146,12 @@ def _facts(container: Any, stream: Any, frame: Any, flags: bytes, speakers: list
     begin_of_all = origin(container)
     earlier = begin_of_all or 0.0
     claimed = None
-    if stream.duration is not None and container.format.name.split(",")[0] not in _COUNTED:
-        begin = stream.start_time * stream.time_base if stream.start_time and begin_of_all is not None else 0
+    name = container.format.name.split(",")[0]
+    if name in ("asf", "ogg") and len(container.streams) > 1:
+        pass  # it states the length of the film, and sections.py finds whether bytes are missing
+    elif stream.duration is not None and name not in _COUNTED:
+        timed = stream.start_time and begin_of_all is not None and name != "asf"
+        begin = stream.start_time * stream.time_base if timed else 0
         claimed = round((stream.duration * stream.time_base + begin - earlier) * rate)
     elif container.format.name == "avi" and stream.frames and stream.time_base:
         claimed = round(stream.frames * stream.time_base * rate)

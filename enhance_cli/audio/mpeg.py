@@ -1,4 +1,4 @@
-"""Count the length of an MP3 from its frame headers. libsndfile only estimates it.
+"""Count the length of an MP3 from its frame headers (those of layers I and II are alike). libsndfile only estimates it.
 
 A Xing, Info or VBRI header in the first frame states the number of frames. Without one libsndfile divides the size of
 the file, tags included, by that of the first frame: a little too long at a constant bitrate, and anything at a varying
@@ -10,13 +10,18 @@ from pathlib import Path
 
 from enhance_cli.audio.bounded import Readable
 
-KBITS = {  # of layer III, by the index in the header; MPEG 1, and 2 and 2.5
-    True: (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
-    False: (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
+KBITS = {  # by whether it is MPEG 1 (not 2 or 2.5) and by layer, then by the index in the header
+    (True, 1): (0, 32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
+    (True, 2): (0, 32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384),
+    (True, 3): (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
+    (False, 1): (0, 32, 48, 56, 64, 80, 96, 112, 128, 144, 160, 176, 192, 224, 256),
+    (False, 2): (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
+    (False, 3): (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
 }
 RATES = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}  # by version
 NAMES = (b"Xing", b"Info", b"VBRI")
 SLACK = 512  # bytes behind the frames that tags at the end of a file commonly take
+CHAIN = 4  # frames in a row do not come about by chance
 LOOKED_AT = 50  # frames: an encoder that varies the bitrate has done so by then
 
 
@@ -24,6 +29,25 @@ def states_length(file: Readable) -> bool:
     """Return whether the first frame is a header with the number of frames."""
     first = next(frames(file), b"")
     return any(name in first for name in NAMES)
+
+
+def begins_with_frames(file: Readable) -> bool:
+    """Return whether frames follow one another from the first byte, behind an ID3 tag, on."""
+    count = 0
+    for count, _ in enumerate(frames(file), 1):
+        if count == CHAIN:
+            return True
+    return count > 0 and file.tell() == file.seek(0, 2)
+
+
+def end_of_frames(file: Readable) -> int:
+    """Return where the frames that follow one another from the beginning end."""
+    file.seek(0)
+    head = file.read(10)
+    at = tag_size(head) if head[:3] == b"ID3" and len(head) == 10 else 0
+    for _, size in _headers(file, at):
+        at += size
+    return at
 
 
 def varies(file: Readable) -> bool:
@@ -106,7 +130,7 @@ def tag_size(head: bytes) -> int:
 
 
 def frames(file: Readable) -> Iterator[bytes]:
-    """Yield all frames of layer III, one after the other, from behind an ID3 tag to where there is none."""
+    """Yield all frames, one after the other, from behind an ID3 tag to where there is none."""
     file.seek(0)
     head = file.read(10)
     at = tag_size(head) if head[:3] == b"ID3" and len(head) == 10 else 0
@@ -121,12 +145,15 @@ def _headers(file: Readable, at: int) -> Iterator[tuple[bytes, int]]:
     while True:
         file.seek(at)
         head = file.read(64)
-        if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE6 != 0xE2:
+        if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
             return
-        version, index, rate = head[1] >> 3 & 3, head[2] >> 4, head[2] >> 2 & 3
-        if version not in RATES or index in (0, 15) or rate == 3:
+        version, layer, index, rate = head[1] >> 3 & 3, 4 - (head[1] >> 1 & 3), head[2] >> 4, head[2] >> 2 & 3
+        if version not in RATES or layer == 4 or index in (0, 15) or rate == 3:
             return
-        kbits, slots = KBITS[version == 3][index], 144 if version == 3 else 72
-        size = slots * kbits * 1000 // RATES[version][rate] + (head[2] >> 1 & 1)
+        bits, rate, padded = 1000 * KBITS[version == 3, layer][index], RATES[version][rate], head[2] >> 1 & 1
+        if layer == 1:
+            size = 4 * (12 * bits // rate + padded)
+        else:
+            size = (72 if layer == 3 and version != 3 else 144) * bits // rate + padded
         yield head, size
         at += size

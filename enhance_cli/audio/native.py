@@ -15,7 +15,7 @@ import numpy as np
 import soundfile
 
 from enhance_cli.audio import channels, mpeg
-from enhance_cli.audio.chunks import read_payload, walk
+from enhance_cli.audio.chunks import raw_format, read_payload, walk
 from enhance_cli.audio.info import LOSSY, AudioInfo, depth
 from enhance_cli.audio.library_messages import caught_messages
 from enhance_cli.audio.sections import Raw, Section, Window
@@ -52,6 +52,7 @@ def open_native(path: Path, section: Section) -> tuple[AudioInfo, Decode]:
             raise CountError(0, 0)
         if sound.format in ("WAV", "WAVEX") and sound.subtype.startswith("MPEG"):
             raise soundfile.SoundFileError("MP3 in a WAV header, whose length libsndfile only guesses")
+        _check_samples(path, section, sound)
         guessed = sound.format == "MP3" and _length_is_guessed(path, section)
         if frames is not None and (held := _held(opened, sound)) != frames:
             if not (guessed and held):
@@ -91,6 +92,33 @@ def open_native(path: Path, section: Section) -> tuple[AudioInfo, Decode]:
             fail_truncated(path, done, frames, "samples")
 
     return info, blocks
+
+
+_BURSTS = (b"\x72\xf8\x1f\x4e", b"\xfe\x7f\x01\x80", b"\xff\x1f\x00\xe8", b"\x7f\xfe\x80\x01", b"\x1f\xff\xe8\x00")
+_BURST_SEARCHED = 1 << 16  # bytes of samples
+
+
+def _check_samples(path: Path, section: Section, sound: soundfile.SoundFile) -> None:
+    """Raise SoundFileError if libsndfile takes samples for others than the header or the samples themselves say.
+
+    It takes floats in a W64 with an extensible header for integers, and AC-3 or DTS in the samples of a WAV (IEC 61937)
+    for sound.
+    """
+    if section.raw or sound.format not in ("WAV", "WAVEX", "RF64", "W64"):
+        return
+    with open(path, "rb") as file:
+        window = Window(file, section.start, section.end)
+        form = walk(window)
+        if form is None or form.find(b"fmt ") is None or (data := form.find(b"data")) is None:
+            return
+        stated = raw_format(window, form)
+        if stated and (stated[0] in ("FLOAT", "DOUBLE")) != (sound.subtype in ("FLOAT", "DOUBLE")):
+            raise soundfile.SoundFileError(f"its samples are {stated[0]}, not {sound.subtype}")
+        if sound.subtype == "PCM_16" and sound.channels == 2:
+            window.seek(data.start)
+            beginning = window.read(min(data.size, _BURST_SEARCHED))
+            if any(beginning.count(burst) > 1 for burst in _BURSTS):
+                raise soundfile.SoundFileError("its samples hold AC-3 or DTS")
 
 
 def fail_truncated(path: Path, held: int, promised: int, unit: str) -> NoReturn:

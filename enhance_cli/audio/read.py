@@ -146,6 +146,8 @@ def _open_section(path: Path, section: Section, track: str | None) -> AudioFile:
     try:
         if section.understated:
             raise soundfile.SoundFileError("its header counts fewer samples than there are")
+        if section.mixed:
+            raise soundfile.SoundFileError("libsndfile does not see when the sound begins")
         info, blocks = open_native(path, section)
     except CountError as unfit:
         return _open_as_counted(path, section, unfit)

@@ -15,12 +15,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from enhance_cli.audio import flac_frames, mpeg
+from enhance_cli.audio import flac_frames, mpeg, padding
 from enhance_cli.audio.chunks import KNOWN, Form, promise, raw_format, walk
 
 _WAVE_FAMILY = (b"RIFF", b"RIFX", b"RF64", b"BW64", b"riff", b"FORM", b"caff")
 _BEGINNINGS = (*_WAVE_FAMILY, b"fLaC", b"OggS", b"ID3", b".snd", b"\x1aE\xdf\xa3", b"wvpk", b"TTA1")
 _ENDINGS = (b"TAG", b"APETAGEX", b"3DI", b"LYRICSBEGIN")
+_ASF = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
+_ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
+_AC3 = b"\x0bw"  # beginning of a frame of AC-3 and E-AC-3
 _MATROSKA = re.compile(rb"\x1aE\xdf\xa3.{1,40}(?:webm|matroska)", re.DOTALL)
 _TTA = re.compile(rb"TTA1[\x01\x02]\x00")
 _NUT = re.compile(rb"nut/multimedia container\x00")
@@ -62,6 +65,7 @@ class Section:
     left: int = 0
     cut: bool = False
     holes: int = 0
+    mixed: bool = False
 
 
 class Window:
@@ -96,17 +100,17 @@ def find_sections(path: Path) -> list[Section]:
             section = _section(file, start, size)
             sections.append(section)
             start = section.end if section.end > start else size
+            if padding.is_padding(file, start, size):
+                break
     return sections
 
 
 def _section(file: BinaryIO, start: int, size: int) -> Section:
     file.seek(start)
     head = file.read(64)
-    if head[:3] == b"ID3" and len(head) >= 10:  # in front of FLAC and others; an MP3 keeps it
-        begin = start + mpeg.tag_size(head)
-        file.seek(begin)
-        if file.read(4) in (b"fLaC", *_WAVE_FAMILY):
-            return _section(file, begin, size)
+    begin = padding.front_end(file, start, size)
+    if begin > start and begin < size and (section := _behind_tags(file, start, begin, size)):
+        return section
     if head[:4] in _WAVE_FAMILY and (form := walk(Window(file, start, size))):
         return _wave(file, start, size, form)
     if head[:4] == b".snd" and len(head) >= 24:
@@ -123,15 +127,38 @@ def _section(file: BinaryIO, start: int, size: int) -> Section:
         return Section(start, _end_of_wavpack(file, start, size))
     if head[:4] == b"TTA1":
         return Section(start, _next(file, _TTA, start, size))
+    if head[:16] == _ASF:
+        return Section(start, size, cut=_stated_by_asf(file, start) > size - start + _SLACK)
     if head[:4] == b"nut/":
         return Section(start, _next(file, _NUT, start, size))
     if head[4:8] == b"ftyp":
         return Section(start, _end_of_mp4(file, start, size))
+    if head[:2] == _AC3:  # FFmpeg takes anything behind its frames for a damaged one
+        return Section(start, padding.end_of_sound(file, start, size))
     if head[:3] == b"ID3" or head[:1] == b"\xff":
         window = Window(file, start, size)
         end, understated = mpeg.first_recording(window, lambda at: _begins(window, at))
-        return Section(start, start + end, understated=understated)
+        if start + end < size or not padding.is_padding(file, start + mpeg.end_of_frames(window), size):
+            return Section(start, start + end, understated=understated)
+        return Section(start, start + mpeg.end_of_frames(window), understated=understated)
     return Section(start, size)
+
+
+def _behind_tags(file: BinaryIO, start: int, begin: int, size: int) -> Section | None:
+    """Return the section that begins at `begin`, behind tags and zero bytes, None if its reader must see those.
+
+    An MP3 keeps its own tag. Behind several or behind zeros it is read from its first frame on, which counts its samples.
+    """
+    file.seek(start)
+    tag = file.read(10)
+    single = tag[:3] == b"ID3" and start + mpeg.tag_size(tag) == begin
+    window = Window(file, start, size)
+    if _begins(window, begin - start):
+        return _section(file, begin, size)
+    file.seek(begin)
+    if file.read(2) == _AC3 or not single and mpeg.begins_with_frames(Window(file, begin, size)):
+        return _section(file, begin, size)
+    return None
 
 
 def _next(file: BinaryIO, pattern: re.Pattern[bytes], start: int, size: int, at: int | None = None) -> int:
@@ -172,6 +199,8 @@ def _wave(file: BinaryIO, start: int, size: int, form: Form) -> Section:
         return Section(start, size)
     if form.streamed:
         return _streamed(file, start, size, audio.start)
+    if form.end < size - start and padding.is_padding(file, start + form.end, size):
+        return Section(start, start + form.end)  # libsndfile would take it for samples of W64
     rest = size - start - form.end
     begin = next((at for at in (form.end, form.end - 1) if _begins(window, at)), None)
     others = sum(chunk.size for chunk in form.chunks if chunk.name == audio.name and chunk is not audio)
@@ -180,8 +209,7 @@ def _wave(file: BinaryIO, start: int, size: int, form: Form) -> Section:
     if rest <= _SLACK or form.chunks[-1] is not audio:
         return Section(start, size, left=others + (rest if rest > _SLACK else 0))
     window.seek(form.end)
-    behind = window.read(min(rest, 1 << 20))
-    if behind.startswith(_ENDINGS) or len(behind) == rest and not behind.strip(b"\0"):
+    if window.read(8).startswith(_ENDINGS):
         return Section(start, size)
     promised = promise(window)
     kind = raw_format(window, form)
@@ -246,6 +274,8 @@ def _au(file: BinaryIO, start: int, size: int, head: bytes) -> Section:
     if code not in _AU or counted == 0xFFFFFFFF or not 1 <= channels <= 256 or rate == 0:
         return Section(start, size)
     end = start + offset + counted
+    if end < size and padding.is_padding(file, end, size):
+        return Section(start, end)
     if size - end <= _SLACK:
         return Section(start, size, cut=end > size + _SLACK)
     if _begins(Window(file, start, size), end - start):
@@ -268,13 +298,13 @@ def _ogg(file: BinaryIO, start: int, size: int) -> Section:
     expected = start
     for at, end, flags, stream, number in _pages(file, start, size):
         if flags & FIRST and inside:
-            return Section(start, at, cut=bool(open_streams), holes=holes)
+            return Section(start, at, cut=bool(open_streams), holes=holes, mixed=len(numbers) > 1)
         inside = inside or not flags & FIRST
         holes += at != expected or number not in (numbers.get(stream, number - 1) + 1, 0xFFFFFFFF)
         expected = end
         numbers[stream] = number
         (open_streams.discard if flags & LAST else open_streams.add)(stream)
-    return Section(start, size, cut=bool(open_streams), holes=holes)
+    return Section(start, size, cut=bool(open_streams), holes=holes, mixed=len(numbers) > 1)
 
 
 FIRST, LAST = 2, 4  # flags of a page: the first or the last one of its stream
@@ -340,12 +370,22 @@ def _end_of_matroska(file: BinaryIO, start: int, size: int) -> int:
     return _next(file, _MATROSKA, at - 4, size)
 
 
+def _stated_by_asf(file: BinaryIO, start: int) -> int:
+    """Return the number of bytes that an ASF file (WMA, WMV) says that it has, 0 if it does not say."""
+    file.seek(start)
+    head = file.read(1 << 16)
+    at = head.find(_ASF_PROPERTIES)
+    return int.from_bytes(head[at + 40 : at + 48], "little") if 0 <= at <= len(head) - 48 else 0
+
+
 def _end_of_wavpack(file: BinaryIO, start: int, size: int) -> int:
     """Return where the sample numbers in the blocks of a WavPack file begin again."""
     at = start
     while at + 32 <= size:
         file.seek(at)
         name, length, ape, index, _, flags = struct.unpack("<4sI4xIIII4x", file.read(32))
+        if name != b"wvpk" and padding.is_padding(file, at, size):
+            return at
         if name == b"APET":  # a tag, whose length leaves its first 32 bytes out
             at += 32 + ape
             continue

@@ -16,7 +16,7 @@ def origin(container: Any) -> float | None:
     its times, such as the fifth hour of a broadcast.
     """
     name = container.format.name.split(",")[0]
-    if name not in TIMED:
+    if name not in TIMED and not (name == "ogg" and len(container.streams) > 1):  # alone, it was cut out of a stream
         return None
     start = (container.start_time or 0) / 1_000_000
     return 0.0 if name in ("mov", "matroska") and start < MAX_START else start

@@ -8,6 +8,7 @@ import math
 import os
 import re
 import statistics
+import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -74,11 +75,17 @@ def _no_records(path: Path) -> UsageError:
 
 def _record(line: str) -> dict[str, Any] | None:
     try:
-        record = json.loads(line)
+        record = json.loads(line, object_pairs_hook=_shared)
     except ValueError:
         return None
     known = isinstance(record, dict) and isinstance(record.get("input"), str) and record.get("status") in STATUSES
     return record if known else None
+
+
+def _shared(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a dictionary whose texts are kept once for all records: names of fields, models, settings, reasons."""
+    intern = sys.intern
+    return {intern(name): intern(value) if type(value) is str else value for name, value in pairs}
 
 
 def _keep(found: dict[frozenset[str], dict[str, Any]], outputs: frozenset[str], record: dict[str, Any]) -> None:

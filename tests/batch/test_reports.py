@@ -149,6 +149,16 @@ def test_a_line_that_a_crash_broke_off_is_left_out_and_named(rest):
     assert (inputs([path]), read([path]).broken) == (["a.wav", "c.wav"], ["r.jsonl line 2"])
 
 
+def test_texts_that_all_records_have_are_kept_once():
+    """Or a report of a million files would take 9 GB."""
+    settings = {"model": {"value": "denoise-s", "from": "command line"}}
+    records = [{**done(name), "model": "denoise-s", "settings": settings} for name in ("a.wav", "b.wav")]
+    one, other = read([write("r.jsonl", *records)]).records
+    assert one["model"] is other["model"]
+    assert one["settings"]["model"]["from"] is other["settings"]["model"]["from"]
+    assert all(a is b for a, b in zip(one, other, strict=True))
+
+
 def test_silence_short_files_and_stems_have_sums_too():
     parts = {"drums": {"loudness": -20.0, "peak": -1.0}, "bass": {"loudness": None, "peak": None}}
     record = done("a.wav") | {

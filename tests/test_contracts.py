@@ -1,5 +1,6 @@
 """What every process and sampler in the catalogues must keep, on a Gaussian toy problem whose answer is known."""
 
+import math
 from inspect import signature
 
 import pytest
@@ -155,9 +156,8 @@ def test_intermediate_states_stay_on_the_path_of_a_perfect_estimate(sampler, nam
 MEAN, VARIANCE, NOISY = -0.2, 0.25, 0.3
 
 
-def toy(sampler, process, steps, **settings):
-    """(mean, variance) of 20000 samples."""
-    y = torch.full((2, 2, 50, 100), NOISY, dtype=torch.float64)
+def exact_mean(process, y):
+    """The mean of x0 given the state x at time t."""
 
     def estimate(x, t):
         t = torch.tensor(t, dtype=torch.float64)
@@ -166,7 +166,13 @@ def toy(sampler, process, steps, **settings):
         total = (a**2 * VARIANCE + spread).clamp_min(1e-30)
         return MEAN + a * VARIANCE / total * (x - a * MEAN - b * y)
 
-    result = SAMPLERS[sampler](estimate, process, y, steps, draws(process, y), **settings)
+    return estimate
+
+
+def toy(sampler, process, steps, **settings):
+    """(mean, variance) of 20000 samples."""
+    y = torch.full((2, 2, 50, 100), NOISY, dtype=torch.float64)
+    result = SAMPLERS[sampler](exact_mean(process, y), process, y, steps, draws(process, y), **settings)
     return float(result.mean()), float(result.var())
 
 
@@ -202,6 +208,31 @@ def test_probability_flow_carries_what_the_start_gets_wrong(start):
     mean, variance = toy("probability_flow", process, 200, start=start)
     assert mean == pytest.approx(MEAN + a * (NOISY - MEAN) * ratio**0.5, abs=0.02)
     assert variance == pytest.approx(spread * ratio, rel=0.04)
+
+
+@pytest.mark.parametrize(
+    "sampler, name, process_args, order",
+    [
+        ("flow_euler", "flow_matching", {"t_eps": 1e-5}, 1),
+        ("heun", "edm", {"sigma_max": 5.0}, 2),
+        ("probability_flow", "ouve", {"t_eps": 1e-5}, 2),
+        ("edm_stochastic", "edm", {"sigma_max": 5.0}, 1),
+    ],
+)
+def test_twice_the_steps_divide_the_error_by_two_to_the_order_of_the_method(sampler, name, process_args, order):
+    """The flow of Gaussians is known: what is a spread of its time away from the mean ends a spread of the data away."""
+    process = PROCESSES[name](**process_args)
+    y = torch.full(SHAPE, NOISY, dtype=torch.float64)
+    a, b = process.coefficients(torch.tensor(process.t_max, dtype=torch.float64))
+    std = process.std(torch.tensor(process.t_max, dtype=torch.float64))
+    z = draws(process, y)()
+    spread = (a**2 * VARIANCE + (std * process.noise_scale) ** 2).sqrt()
+    truth = MEAN + VARIANCE**0.5 * (y + std * z - a * MEAN - b * y) / spread
+    errors = [
+        float((SAMPLERS[sampler](exact_mean(process, y), process, y, steps, lambda: z) - truth).abs().max())
+        for steps in (50, 100)
+    ]
+    assert math.log2(errors[0] / errors[1]) == pytest.approx(order, abs=0.15)
 
 
 @pytest.mark.parametrize("name", BRIDGES)

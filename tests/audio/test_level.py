@@ -28,8 +28,10 @@ def babble(rate, channels, seconds=12.3):
     return (rng.standard_normal((channels, n)) * envelope * 0.3).astype(np.float32)
 
 
-@pytest.mark.parametrize("rate", [8000, 11025, 16000, 22050, 44100, 48000, 96000])
-@pytest.mark.parametrize("channels", [1, 2, 5])
+@pytest.mark.parametrize(
+    "rate, channels",
+    [*((rate, 2) for rate in (8000, 11025, 22050, 44100, 48000, 96000)), *((16000, c) for c in (1, 2, 5))],
+)
 def test_loudness_agrees_with_pyloudnorm(rate, channels):
     audio = babble(rate, channels)
     expected = pyloudnorm.Meter(rate).integrated_loudness(audio.T.astype(np.float64))

@@ -3,7 +3,8 @@
 An encoder reads two features of every frame, the level of each band or bin and the complex low bins, and blocks that run
 along frequency and then along time mix them. One decoder gives a gain per band or bin, the other a complex FIR filter of
 five frames per low bin, which works on the spectrum after the gains. Every layer is causal, so `forward` takes and
-returns a state, and a stream in blocks gives the result of the whole recording. Normalizations are folded.
+returns a state, and a stream in blocks gives the result of the whole recording. Normalizations are folded. Shapes change by
+`reshape`, since torch's exporter fixes the sizes that `unflatten` keeps.
 
     model               rate       blocks   parameters
     baseline            16 kHz     0        2,146,480
@@ -67,7 +68,10 @@ class SeparableConv(nn.Module):
         self.pointwise = nn.Conv2d(channels, channels, 1)
 
     def forward(self, h: Tensor) -> Tensor:
-        h = self.depthwise(h).unflatten(1, (-1, self.up)).movedim(2, 4).flatten(3)
+        h = self.depthwise(h)
+        if self.up > 1:
+            batch, _, frames, width = h.shape
+            h = h.reshape(batch, -1, self.up, frames, width).movedim(2, 4).reshape(batch, -1, frames, self.up * width)
         return F.relu(self.pointwise(h))
 
 
@@ -84,13 +88,13 @@ class DualPath(nn.Module):
     def forward(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         batch, frames, positions, channels = x.shape
         # In this order GRUs are quickest, and of contiguous input they make one matrix product for all positions.
-        along = x.permute(2, 0, 1, 3).contiguous().view(positions, batch * frames, channels)
+        along = x.permute(2, 0, 1, 3).contiguous().reshape(positions, -1, channels)
         along = self.ln_intra(self.fc_intra(self.intra_gru(along)[0]))
-        x = x + along.unflatten(1, (batch, frames)).permute(1, 2, 0, 3)
-        over_time = x.transpose(0, 1).reshape(frames, batch * positions, channels)
+        x = x + along.reshape(positions, batch, frames, channels).permute(1, 2, 0, 3)
+        over_time = x.transpose(0, 1).reshape(frames, -1, channels)
         over_time, state = self.inter_gru(over_time, state)
         over_time = self.ln_inter(self.fc_inter(over_time))
-        return x + over_time.unflatten(1, (batch, positions)).transpose(0, 1), state
+        return x + over_time.reshape(frames, batch, positions, channels).transpose(0, 1), state
 
 
 class DPDFNet(SpectralMemory):
@@ -250,7 +254,7 @@ class DPDFNet(SpectralMemory):
         d = F.relu(self.erb_out(d))
         if self.erb_fc_out is not None:
             d = F.relu(self.erb_fc_out(d))
-        d = d.unflatten(2, (self.width, self.channels)).permute(0, 3, 1, 2)
+        d = d.reshape(*d.shape[:2], self.width, self.channels).permute(0, 3, 1, 2)
         d = self.convt3(F.relu(self.conv3p(e3)) + d)
         d = self.convt2(F.relu(self.conv2p(e2)) + d)
         d = self.convt1(F.relu(self.conv1p(e1)) + d)
@@ -261,8 +265,8 @@ class DPDFNet(SpectralMemory):
         c0 = torch.cat([state["c0"], c0], dim=2)
         new["c0"] = c0[:, :, 1 - TAPS :]
         pathway = F.relu(self.df_convp(c0)).permute(0, 2, 3, 1)
-        taps = torch.tanh(self.df_out(f)).unflatten(2, (self.low_bins, 2 * TAPS)) + pathway
-        return self._to_bins(gains), taps.unflatten(3, (TAPS, 2)), lsnr, new
+        taps = torch.tanh(self.df_out(f)).reshape(pathway.shape) + pathway
+        return self._to_bins(gains), taps.reshape(*taps.shape[:3], TAPS, 2), lsnr, new
 
     def filter(self, gained: Tensor, taps: Tensor) -> Tensor:
         """Return the filtered spectra (B, T, F, 2) of T frames.
@@ -272,7 +276,7 @@ class DPDFNet(SpectralMemory):
             taps: of the T frames, (B, T, D, 5, 2).
         """
         frames = taps.shape[1]
-        low = gained[:, :, : self.low_bins].unfold(1, TAPS, 1).transpose(3, 4)  # (B, T, D, 5, 2)
+        low = torch.stack([gained[:, k : k + frames, : self.low_bins] for k in range(TAPS)], dim=3)  # (B, T, D, 5, 2)
         (re, im), (tap_re, tap_im) = low.unbind(4), taps.unbind(4)
         parts = (re * tap_re - im * tap_im).sum(dim=3), (re * tap_im + im * tap_re).sum(dim=3)
         return torch.cat([torch.stack(parts, dim=3), gained[:, AHEAD : AHEAD + frames, self.low_bins :]], dim=2)

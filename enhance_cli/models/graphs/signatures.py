@@ -20,7 +20,6 @@ WAVES = "it has the Fourier transform and its inverse inside"
 SEPARATES = "it separates complex spectra in ways of its own, which only torch runs here"
 REASONS = {
     "ap_bwe": WAVES,
-    "dpdfnet": "torch's exporter fixes the number of frames in its dual-path layers",
     "lavasr": WAVES,
     "storm": "it calls two networks, one of them before sampling",
     "unet1d": "it refines in several calls with noise",
@@ -213,6 +212,7 @@ SIGNATURES: dict[str, Callable[[nn.Module], Signature]] = {
     "bridge_unet": _spectrogram_network,
     "copy_up": _level_network,
     "deepfilternet": _stream_network,
+    "dpdfnet": _memory_network,
     "fastenhancer": _memory_network,
     "ge2e": _speaker_network,
     "ncsnpp": _spectrogram_network,
@@ -220,6 +220,7 @@ SIGNATURES: dict[str, Callable[[nn.Module], Signature]] = {
     "stem_pair": _stem_network,
 }
 FACTS: dict[str, Callable[[nn.Module], dict[str, Any]]] = {
+    "dpdfnet": _memory_facts,
     "fastenhancer": _memory_facts,
     "ge2e": lambda network: {"n_fft": N_FFT, "hop": HOP},
     "stem_pair": _stem_facts,

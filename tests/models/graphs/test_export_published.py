@@ -25,11 +25,15 @@ BRIDGE = {
     "frames_multiple": 2, "frame_padding": "reflect",
 }  # fmt: skip
 STREAM = {"process": "", "frontend": None, "max_steps": 1, "samplers": (), "normalise": "none"}
+DUAL_PATH = {"n_fft": 320, "blocks": 2, "low_bins": 32, "channels": 16, "hidden": 64}
 MODELS = {
     "bridge": ("ncsnpp", NCSNPP, BRIDGE),
     "score": ("ncsnpp", NCSNPP, BRIDGE | {"prediction": {"kind": "score", "sign": -1.0}}),
     "stream": ("fastenhancer", {"channels": 8, "width": 8, "bands": 8, "heads": 2}, STREAM),
+    "dual-path, bins": ("dpdfnet", DUAL_PATH | {"strides": [2, 2, 2]}, STREAM),
+    "dual-path, bands": ("dpdfnet", DUAL_PATH | {"strides": [1, 2, 2], "bands": [5] * 31 + [6]}, STREAM),
 }
+STREAMS = ("stream", "dual-path, bins", "dual-path, bands")
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +65,9 @@ def speech():
     return np.stack([audio, 0.5 * np.roll(audio, 400)]), file.samplerate
 
 
-@pytest.mark.parametrize("kind, options", [("bridge", {"steps": 1}), ("bridge", {"steps": 3}), ("stream", {})])
+@pytest.mark.parametrize(
+    "kind, options", [("bridge", {"steps": 1}), ("bridge", {"steps": 3}), *((kind, {}) for kind in STREAMS)]
+)
 def test_an_exported_network_gives_the_samples_of_torch(exported, kind, options):
     origin, path = exported(kind)
     audio, rate = speech()
@@ -74,12 +80,12 @@ def test_an_exported_network_gives_the_samples_of_torch(exported, kind, options)
     assert np.abs(mine - torchs).max() < 1e-5
 
 
-def test_the_state_of_an_exported_stream_is_that_of_its_network(exported):
-    facts = read_spec(exported("stream")[1])
-    assert facts.network == "fastenhancer"
+@pytest.mark.parametrize("kind", STREAMS)
+def test_the_state_of_an_exported_stream_is_that_of_its_network(exported, kind):
+    assert read_spec(exported(kind)[1]).network == MODELS[kind][0]
     audio, rate = speech()
     whole, first = (
-        enhance_cli.denoise(audio[:1, :count], rate, model=str(exported("stream")[1]), device="cpu")
+        enhance_cli.denoise(audio[:1, :count], rate, model=str(exported(kind)[1]), device="cpu")
         for count in (audio.shape[1], audio.shape[1] // 2)
     )
     assert np.array_equal(whole[:, : first.shape[1] - 1024], first[:, :-1024])

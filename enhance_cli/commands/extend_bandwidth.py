@@ -33,6 +33,7 @@ def extend_bandwidth(
     passes through unchanged. The result lies beside its input (take.wav becomes take_extended.wav) or in the folder given
     with -o. Results that are already there are left alone.
     """
+    from enhance_cli.batch.file_options import FileOptions
     from enhance_cli.batch.worker import WorkerSpec
     from enhance_cli.models import registry
     from enhance_cli.models.spec import read_spec
@@ -55,9 +56,9 @@ def extend_bandwidth(
     )
     fields = {"model": entry.name, "steps": steps}
     jobs, inbox = plan_or_watch(watching, files, where, writing, running, suffix=SUFFIX, fields=fields)
-    measure = running.measures
+    of_task = FileOptions(extend=True, cutoff=cutoff)
     file_settings = file_options(
-        jobs, where, writing, command="extend-bandwidth", measure=measure, extend=True, cutoff=cutoff
+        jobs, where, writing, command="extend-bandwidth", measure=running.measures, of_task=of_task
     )
     facts = {"model": entry.name, "steps": steps, "seed": seed, "version": __version__}
     worker = WorkerSpec(load_bandwidth_extender, entry, options, file_settings, **running.resources)

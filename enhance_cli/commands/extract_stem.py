@@ -31,6 +31,7 @@ def extract_stem(
     the input's length, channels, rate, format and tags. Stems of a video are videos. Results that are already there are left
     alone.
     """
+    from enhance_cli.batch.file_options import FileOptions
     from enhance_cli.batch.worker import WorkerSpec
     from enhance_cli.models import registry
     from enhance_cli.models.demucs import spec_of
@@ -60,9 +61,9 @@ def extract_stem(
     parts = (*stems, "residual") if residual else stems
     fields = {"model": entry.name, "steps": steps}
     jobs, inbox = plan_or_watch(watching, files, where, writing, running, parts=parts, fields=fields)
-    measure = running.measures
+    of_task = FileOptions(parts=parts, last_part_absorbs_rounding=residual)
     file_settings = file_options(
-        jobs, where, writing, command="extract-stem", measure=measure, parts=parts, residual=residual
+        jobs, where, writing, command="extract-stem", measure=running.measures, of_task=of_task
     )
     facts = {"model": entry.name, "steps": steps, "seed": seed, "version": __version__}
     refined = f", {sampler}, {count_steps(steps)}" if steps else ""

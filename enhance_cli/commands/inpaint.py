@@ -37,6 +37,7 @@ def inpaint(
     by a model, or fade out and in. --dry-run lists the gaps that are found. The result lies beside its input (take.wav becomes
     take_inpainted.wav) or in the folder given with -o. Results that are already there are left alone.
     """
+    from enhance_cli.batch.file_options import FileOptions
     from enhance_cli.batch.files import find_gaps
     from enhance_cli.batch.worker import WorkerSpec, with_remote_files
     from enhance_cli.models import registry
@@ -52,7 +53,8 @@ def inpaint(
         raise UsageError("--steps, --sampler, --strength and --rounds are for a model", "name one with --model")
     name = entry.name if entry else "linear-prediction"
     jobs, inbox = plan_or_watch(watching, files, where, writing, running, suffix=SUFFIX, fields={"model": name})
-    file_settings = file_options(jobs, where, writing, command="inpaint", measure=running.measures, gaps=times or ())
+    of_task = FileOptions(gaps=times or ())
+    file_settings = file_options(jobs, where, writing, command="inpaint", measure=running.measures, of_task=of_task)
     facts: dict[str, Any] = {"model": name, "version": __version__}
     if entry:
         facts |= {"sampler": sampler, "steps": steps, "seed": seed}

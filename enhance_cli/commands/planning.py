@@ -1,6 +1,7 @@
 """Turn the flags about files and outputs into jobs, and into the settings that each file is read and written with."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,6 @@ from enhance_cli.errors import UsageError
 from enhance_cli.flag_groups import AudioFileFlags, AudioOutputFlags, FileFlags, OutputFlags
 
 if TYPE_CHECKING:
-    from enhance_cli.audio.gap_meter import Spans
     from enhance_cli.batch.file_options import FileOptions
     from enhance_cli.batch.inputs import Input
     from enhance_cli.batch.job import Job
@@ -87,20 +87,14 @@ def file_options(
     *,
     command: str,
     measure: bool,
-    parts: tuple[str, ...] = (),
-    residual: bool = False,
-    extend: bool = False,
-    cutoff: float | None = None,
-    gaps: "Spans | None" = None,
+    of_task: "FileOptions | None" = None,
 ) -> "FileOptions":
     """Return the settings that every audio file is read and written with.
 
     Args:
         command: name of the command, which marks its results.
         measure: whether records tell the loudness of input and output.
-        parts, residual: names of the outputs of a file, and whether the last is the rest of the others.
-        extend, cutoff: whether the task makes a wider band, and the frequency in Hz from which on, if that is known.
-        gaps: times in seconds of the gaps to fill, none where they are to be found, None for other tasks.
+        of_task: the settings that no flag of `where` or `writing` has, such as the parts of a result.
 
     Raises UsageError for a picture of standard output, for a format that none of the outputs can have, and for flags
     of videos where no output is one.
@@ -128,7 +122,8 @@ def file_options(
         raise UsageError("--keep-original is for videos", "leave it out, or give an output such as film.mkv")
     if refusals and len(refusals) == len(suffixes):  # else the files that it fits are done, and the others fail
         raise refusals[0]
-    return FileOptions(
+    return replace(
+        of_task or FileOptions(),
         start=where.start,
         duration=where.duration,
         container=writing.format,
@@ -138,14 +133,9 @@ def file_options(
         true_peak=writing.true_peak,
         plot=writing.plot,
         measure=measure or writing.page is not None,
-        parts=parts,
-        last_part_absorbs_rounding=residual,
         track=None if where.track == "all" else where.track,
         channels=flag_values.parse_channel(where.channel),
         dither=writing.dither.value,
         keep_original=writing.keep_original,
         command=command,
-        extend=extend,
-        cutoff=cutoff,
-        gaps=gaps,
     )

@@ -11,17 +11,9 @@ from pathlib import Path
 
 import soundfile
 
-from enhance_cli.audio.channels import (
-    AAC_LAYOUTS,
-    FLAC_LAYOUTS,
-    M4A_LAYOUTS,
-    VORBIS_LAYOUTS,
-    Layout,
-    mask_order,
-    permutation,
-    to_mask,
-)
+from enhance_cli.audio.channels import Layout
 from enhance_cli.audio.info import LOSSY, AudioInfo, Chapter, depth
+from enhance_cli.audio.output_channels import arrange
 from enhance_cli.errors import UsageError
 
 __all__ = ["CONTAINERS", "OutputFormat", "can_write", "extension_for", "output_format"]
@@ -146,7 +138,7 @@ def output_format(
     bitrate = (info.bitrate or 80_000 * info.channels) if subtype in LOSSY else None
     extension = extension or _EXTENSIONS.get(target, f".{target.lower()}")
     family = "OGG" if target == "OPUS" else target
-    speakers, notes = _speakers(info, family)
+    speakers, notes = arrange(info, family)
     if family == "WAV" and (speakers.get("mask") is not None or info.ambisonic):
         family = "WAVEX"
     bits = info.bits if subtype == info.subtype else None
@@ -159,62 +151,6 @@ def loses_bits(info: AudioInfo, fmt: OutputFormat) -> bool:
     """Return whether samples of 16 or fewer bits are made of more."""
     after = depth(fmt.subtype)
     return after is not None and after <= 16 and (depth(info.subtype) or 32) > after
-
-
-def _speakers(info: AudioInfo, container: str) -> tuple[dict, list[str]]:
-    """Return order, layout, mask and ambisonic of an OutputFormat, and a note if `container` cannot name the loudspeakers."""
-    wave = container in ("WAV", "WAVEX", "RF64")
-    if wave and (info.mask is not None or info.ambisonic):  # as they are
-        return {"layout": info.layout, "mask": info.mask, "ambisonic": info.ambisonic}, []
-    layout, count = info.layout, info.channels
-    if layout is None:
-        notes = [f"{container} does not say that this is ambisonic sound"] if info.ambisonic else []
-        taken = {"FLAC": FLAC_LAYOUTS, "OGG": FLAC_LAYOUTS if count > 4 else VORBIS_LAYOUTS, "M4A": M4A_LAYOUTS}.get(
-            container, {}
-        ).get(count)
-        if taken and count > 2 and not info.ambisonic and not (info.container == container == "FLAC"):
-            low = ", of which LFE keeps only the lowest tones" if "LFE" in taken and container != "FLAC" else ""
-            notes = [f"the input does not name its loudspeakers: players take {container} for {' '.join(taken)}{low}"]
-        if container != "OGG" or count not in VORBIS_LAYOUTS or count < 5:
-            return {}, notes
-        return _turned(FLAC_LAYOUTS[count], VORBIS_LAYOUTS[count]), notes
-    usual = permutation(layout, FLAC_LAYOUTS[count]) is not None if count in FLAC_LAYOUTS else False
-    if container == "OGG":
-        order = permutation(layout, VORBIS_LAYOUTS[count]) if count in VORBIS_LAYOUTS else None
-        if order is not None:
-            return {"layout": VORBIS_LAYOUTS[count], "order": tuple(order)}, []
-        return {}, [_unnamed(container, layout)]
-    if container in ("CAF", "AIFF") and info.container == container:
-        return {"layout": layout}, []
-    sorted_ = mask_order(layout)
-    turned = _turned(layout, sorted_)
-    if container in ("CAF", "AIFF"):  # some readers look at the labels and not at their order
-        return turned, []
-    if wave:
-        plain = count <= 2 and usual
-        return turned | {"mask": None if plain else to_mask(layout)}, []
-    if container == "M4A":
-        fitting = next((known for known in AAC_LAYOUTS if permutation(layout, known)), None)
-        if fitting is None:
-            return {}, [_unnamed(container, layout)]
-        return _turned(layout, fitting), []
-    if container == "FLAC":
-        stated = info.mask is not None or info.container != "FLAC" or info.decoder != "libsndfile"
-        plain = count <= 2 and usual or not stated
-        return turned | {"mask": None if plain else to_mask(layout)}, []
-    if count <= 2 and usual:
-        return turned, []
-    return turned, [_unnamed(container, sorted_)]
-
-
-def _turned(layout: Layout, wanted: Layout) -> dict:
-    """Return the channels of `layout` in the order `wanted`, which names the same loudspeakers."""
-    order = permutation(layout, wanted)
-    return {"layout": wanted, "order": None if order is None else tuple(order)}
-
-
-def _unnamed(container: str, layout: Layout) -> str:
-    return f"{container} does not name the loudspeakers of these channels, {' '.join(layout)}"
 
 
 def _losses(info: AudioInfo, container: str, subtype: str) -> list[str]:

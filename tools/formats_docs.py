@@ -7,11 +7,11 @@ ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "formats.md"
 HEAD = """# Formats
 
-What comes in goes out: container, sample type, rate, channels and tags. This page is made by `make docs` from
+The output is like the input: container, sample type, rate, channels and tags. This page is made by `make docs` from
 `tests/format_table.py`. `tests/audio/test_zoo.py` proves every cell: it writes a file of each kind and reads it back by FFmpeg.
 
-Read is all that libsndfile and FFmpeg read. What is not in the table becomes WAV of the same depth, and a note says so. What a
-format cannot hold stands in the record (`notes`, `tags_lost`) and on stderr.
+Read is all that libsndfile and FFmpeg read. Other formats become WAV of the same depth, and a note says so. Losses
+of a format stand in the record (`notes`, `tags_lost`) and on stderr.
 
 | format | exact samples | channels | loudspeakers | title, artist | picture | chapters | time code (bext, iXML) | known again |
 |---|---|---|---|---|---|---|---|---|
@@ -49,7 +49,7 @@ an encoder (21 ms in AAC) stands in the header of Matroska (CodecDelay), and the
   before any work: attachments and ASS subtitles need Matroska. SubRip, WebVTT and the timed text of MP4 take the form
   that the container holds. Vorbis becomes Opus, DTS AAC, TrueHD FLAC, since there
   is no good encoder of these here. A note says so.
-* **What is not kept:** data streams that the container has no place for, with a note. A film is always whole: `--start`
+* **Not kept:** data streams that the container has no place for, with a note. A film is always whole: `--start`
   and `--duration` are refused.
 * **Pieces** of a longer recording that kept its times begin at zero afterwards, and a note names the time.
 * **Folders** and watched folders: the videos in them are taken like recordings.

@@ -1,8 +1,7 @@
 """The table of what each format keeps: docs/formats.md is written from it, and tests/audio/test_zoo.py proves every cell.
 
 A format keeps the samples of `depths` bit by bit (none: its codec is lossy), and names the loudspeakers of `layouts`.
-Title and artist, a picture, chapters, and time codes (bext, iXML) are carried, or named as lost. Its outputs are known
-again by a mark.
+Title and artist, a picture, chapters, and time codes (bext, iXML) are carried, or named as lost.
 """
 
 from dataclasses import dataclass
@@ -28,7 +27,6 @@ class Row:
     picture: bool = True
     chapters: bool = True
     time_code: bool = False
-    known: bool = True
     most: int = 64  # channels
 
 
@@ -39,8 +37,8 @@ TABLE = (
     Row(".mp3", most=2),
     Row(".ogg", (), XIPH),
     Row(".opus", (), XIPH),
-    Row(".aiff", PCM, ALL, texts=False, picture=False, chapters=False),
-    Row(".caf", PCM, ALL, texts=False, picture=False, chapters=False),
-    Row(".w64", PCM, texts=False, picture=False, chapters=False, known=False),
-    Row(".au", PCM, texts=False, picture=False, chapters=False, known=False),
+    Row(".aiff", PCM, ALL, chapters=False),
+    Row(".caf", PCM, ALL, picture=False, chapters=False),
+    Row(".w64", PCM, texts=False, picture=False, chapters=False),
+    Row(".au", PCM, texts=False, picture=False, chapters=False),
 )

@@ -13,15 +13,17 @@ The output is like the input: container, sample type, rate, channels and tags. T
 Read is all that libsndfile and FFmpeg read. Other formats become WAV of the same depth, and a note says so. Losses
 of a format stand in the record (`notes`, `tags_lost`) and on stderr.
 
-| format | exact samples | channels | loudspeakers | title, artist | picture | chapters | time code (bext, iXML) | known again |
-|---|---|---|---|---|---|---|---|---|
+| format | exact samples | channels | loudspeakers | title, artist | picture | chapters | time code (bext, iXML) |
+|---|---|---|---|---|---|---|---|
 """
 FOOT = """
 * **exact samples:** bits that come back as they were; a dash where the codec is lossy. MP3, Opus, Ogg and M4A keep the length
   to the sample, timing within one sample and level within 0.05 dB (`tests/audio/test_encoders.py`).
 * **channels:** the most that a file holds here.
 * **loudspeakers:** channels whose loudspeaker the file names afterwards. WAV keeps the mask of its header as it is.
-* **known again:** whether an output carries the mark by which a later run leaves it out.
+* **Positions** count in samples of the output: time codes, cue points, chapters and timers move with `--start` and
+  `--sample-rate`. Cue points of WAV and markers of AIFF become chapters elsewhere.
+* **Outputs** carry a mark by which a later run leaves them out.
 * **Time stamps:** sound that begins late and holes between packets of MP4, Matroska and others become silence of the same
   length, and a note says so.
 * **A file that crashes FFmpeg** costs that file alone: it is decoded in a process of its own, which the first such file of a
@@ -64,7 +66,7 @@ def cells(row, names: dict) -> list[str]:
     layouts = "all" if len(row.layouts) == 8 else ", ".join(row.layouts) or "no"
     carried = ["kept" if part else "named" for part in (row.texts, row.picture, row.chapters, row.time_code)]
     exact = ", ".join(names[depth] for depth in row.depths) or "-"
-    return [row.suffix, exact, str(row.most), layouts, *carried, "yes" if row.known else "no"]
+    return [row.suffix, exact, str(row.most), layouts, *carried]
 
 
 def page() -> str:

@@ -168,13 +168,20 @@ def _facts(container: Any, stream: Any, frame: Any, flags: bytes, speakers: list
             [n, s.codec_context.name if s.codec_context else "", s.codec_context.channels if s.codec_context else 0,
              s.language or "", s.metadata.get("title") or s.metadata.get("name", "")] for n, s in enumerate(streams, 1)
         ],
-        "tags": {**container.metadata, **stream.metadata},
+        "tags": _texts(container, stream),
         "chapters": [
             [float(c["start"] * c["time_base"]) - earlier, float(c["end"] * c["time_base"]) - earlier,
              c["metadata"].get("title", "")]
             for c in container.chapters()
         ],
     }  # fmt: skip
+
+
+def _texts(container: Any, stream: Any) -> dict[str, str]:
+    """Return the texts of a file, among them the title of its track where that is another one."""
+    texts = {**stream.metadata, **container.metadata}
+    title = stream.metadata.get("title")
+    return texts | ({"track title": title} if title and title != texts["title"] else {})
 
 
 def _bits(codec: Any, format_: Any, flags: bytes) -> int:

@@ -55,7 +55,7 @@ class AudioInfo:
     the comment of that name in FLAC. `bits`: used bits of an integer sample,
     where fewer than its subtype has. `codec`: FFmpeg's name of it, where FFmpeg reads the file. `late`: samples of
     silence in front, for sound that begins after the picture. `tags`: texts of containers that only FFmpeg reads.
-    `notes`: deviations from the header, in words.
+    `notes`: deviations from the header, in words. `recordings`: first and last byte of each, where several were joined.
     """
 
     path: Path
@@ -77,6 +77,7 @@ class AudioInfo:
     chapters: tuple[Chapter, ...] = ()
     tags: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    recordings: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass

@@ -1,7 +1,7 @@
 """Mark outputs with the command that made them, so that no later run takes them for inputs.
 
-A comment ENHANCED_BY in FLAC and Ogg, a field of that name in ID3 and M4A, a chunk `enhB` in WAV, AIFF and CAF. AU and
-W64 have no place for it.
+A comment ENHANCED_BY in FLAC and Ogg, a field of that name in ID3 and M4A, a chunk `enhB` in WAV, AIFF, CAF and W64, an
+annotation in AU.
 """
 
 from __future__ import annotations
@@ -22,14 +22,18 @@ def write_mark(path: Path, command: str) -> None:
         form = walk(file)
         marked = form is not None and form.find(_CHUNK) is not None
     if form is not None:
-        if form.kind != "W64" and not marked:
-            riff_tags.append_chunk(path, _CHUNK, command.encode())
+        if not marked:  # behind the samples of W64 libsndfile would take it for sound
+            write = riff_tags.insert_chunk if form.kind == "W64" else riff_tags.append_chunk
+            write(path, _CHUNK, command.encode())
+        return
+    if _annotation(path) is not None:
+        _annotate(path, command)
         return
     import mutagen
     from mutagen import id3, mp3, mp4
 
     from enhance_cli.audio.pictures import tags_of
-    from enhance_cli.audio.tag_fields import KINDS
+    from enhance_cli.audio.tag_sources import KINDS
 
     file = mutagen.File(path, options=KINDS)
     if file is None:
@@ -49,18 +53,45 @@ def read_mark(path: Path) -> str | None:
         with open(path, "rb") as file:
             form = walk(file)
             if form is None:
-                return _in_tags(file)
+                said = _annotation(path)
+                if said is None:
+                    return _in_tags(file)
+                key, _, command = said.partition("=")
+                return command or None if key == MARK else None
             chunk = form.find(_CHUNK)
             return read_payload(file, chunk).decode("ascii", "replace") if chunk else None
     except OSError:
         return None
 
 
+def _annotation(path: Path) -> str | None:
+    """Return the text in the header of an AU, None for a file of another kind."""
+    with open(path, "rb") as file:
+        head = file.read(8)
+        if head[:4] != b".snd" or len(head) < 8:
+            return None
+        file.seek(24)
+        size = min(max(int.from_bytes(head[4:], "big") - 24, 0), 4096)
+        return file.read(size).rstrip(b"\0").decode("ascii", "replace")
+
+
+def _annotate(path: Path, command: str) -> None:
+    """Put the mark into the header of an AU, in front of its samples."""
+    text = f"{MARK}={command}".encode() + b"\0"
+    text += bytes(-len(text) % 8)
+    with open(path, "r+b") as file:
+        file.seek(4)
+        begin = int.from_bytes(file.read(4), "big")
+        riff_tags.insert_bytes(file, 24, text)
+        file.seek(4)
+        file.write((begin + len(text)).to_bytes(4, "big"))
+
+
 def _in_tags(file: BinaryIO) -> str | None:
     import mutagen
     from mutagen import mp3, mp4
 
-    from enhance_cli.audio.tag_fields import KINDS
+    from enhance_cli.audio.tag_sources import KINDS
 
     file.seek(0)
     try:

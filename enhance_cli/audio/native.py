@@ -15,7 +15,7 @@ import numpy as np
 import soundfile
 
 from enhance_cli.audio import channels, mpeg
-from enhance_cli.audio.chunks import raw_format, read_payload, walk
+from enhance_cli.audio.chunks import promise, raw_format, read_payload, walk
 from enhance_cli.audio.info import LOSSY, AudioInfo, depth
 from enhance_cli.audio.library_messages import caught_messages
 from enhance_cli.audio.sections import Raw, Section, Window
@@ -48,6 +48,8 @@ def open_native(path: Path, section: Section) -> tuple[AudioInfo, Decode]:
     opened = _opener(path, section, said)
     with opened() as sound:
         frames = sound.frames if sound.frames < _UNKNOWN else None
+        if sound.format == "W64" and frames is not None:
+            frames = min(frames, _counted(path, section))
         if frames == 0:  # a recorder that was cut off never filled the length in; FFmpeg can read those
             raise CountError(0, 0)
         if sound.format in ("WAV", "WAVEX") and sound.subtype.startswith("MPEG"):
@@ -92,6 +94,13 @@ def open_native(path: Path, section: Section) -> tuple[AudioInfo, Decode]:
             fail_truncated(path, done, frames, "samples")
 
     return info, blocks
+
+
+def _counted(path: Path, section: Section) -> int:
+    """Return the samples that the header counts. libsndfile takes the chunks behind those of a W64 for samples, too."""
+    with open(path, "rb") as file:
+        stated = promise(Window(file, section.start, section.end))
+    return stated.promised // stated.frame_bytes if stated and stated.frame_bytes else _UNKNOWN
 
 
 _BURSTS = (b"\x72\xf8\x1f\x4e", b"\xfe\x7f\x01\x80", b"\xff\x1f\x00\xe8", b"\x7f\xfe\x80\x01", b"\x1f\xff\xe8\x00")

@@ -1,4 +1,4 @@
-"""Carry cover pictures between FLAC, Ogg, MP3 and M4A, which keep them in four ways."""
+"""Carry cover pictures between FLAC, Ogg, MP3, AIFF and M4A, which keep them in four ways."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import base64
 from typing import Any
 
 import mutagen
-from mutagen import flac, id3, mp3, mp4
+from mutagen import aiff, flac, id3, mp3, mp4
 
 OGG_KEY = "metadata_block_picture"
 _MP4_FORMATS = {"image/jpeg": mp4.MP4Cover.FORMAT_JPEG, "image/png": mp4.MP4Cover.FORMAT_PNG}
 
 
-def read_pictures(file: mutagen.FileType | None) -> list[flac.Picture]:
+def read_pictures(file: Any) -> list[flac.Picture]:
     """Return the pictures of a file. Raises ValueError or MutagenError if they are damaged."""
     if isinstance(file, flac.FLAC):
         return list(file.pictures)
     tags = getattr(file, "tags", None)
     if not tags:
         return []
-    if isinstance(file, mp3.MP3):
+    if isinstance(tags, id3.ID3):
         return [_picture(frame.data, frame.mime, frame.type, frame.desc) for frame in tags.getall("APIC")]
     if isinstance(file, mp4.MP4):
         kinds = {format_: mime for mime, format_ in _MP4_FORMATS.items()}
@@ -40,7 +40,7 @@ def write_pictures(file: mutagen.FileType | None, pictures: list[flac.Picture]) 
     if file is None:
         return False
     tags = tags_of(file)
-    if isinstance(file, mp3.MP3):
+    if isinstance(file, mp3.MP3 | aiff.AIFF):
         for number, p in enumerate(pictures):
             desc = p.desc or " " * number  # two of one type must not share a description
             tags.add(id3.APIC(encoding=id3.Encoding.UTF8, mime=p.mime, type=p.type, desc=desc, data=p.data))

@@ -37,11 +37,14 @@ def open_audio(path: str | os.PathLike, track: str | None = None) -> AudioFile:
     path = Path(path)
     _check_there(path)
     opened = []
-    for section in find_sections(path):
+    sections = find_sections(path)
+    for section in sections:
         file = _open_section(path, section, track)
         file.info = replace(file.info, notes=(*file.info.notes, *_notes(section)))
         opened.append(file)
     file = opened[0] if len(opened) == 1 else _joined(path, opened)
+    if len(opened) > 1:
+        file.info = replace(file.info, recordings=tuple((section.start, section.end) for section in sections))
     _check_sane(path, file.info.rate, file.info.channels)
     return file
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from enhance_cli.audio import riff_tags
 from enhance_cli.audio.chunks import promise, walk
-from enhance_cli.audio.info import AudioInfo
+from enhance_cli.audio.info import AudioInfo, Chapter
+from enhance_cli.audio.sections import Window
 from enhance_cli.audio.wave_facts import Change
 from enhance_cli.errors import AudioError
 
@@ -27,10 +28,36 @@ def copy_tags(
             before, after = walk(old), walk(new)
             promised = promise(new)
         if riff_tags.can_copy(before, after):
-            return riff_tags.copy_chunks(source, target, change)
-        from enhance_cli.audio.tag_fields import copy_fields
+            lost = riff_tags.copy_chunks(source, target, change)
+        else:
+            from enhance_cli.audio.tag_fields import copy_fields
 
-        rate = round(promised.rate) if promised else 0
-        return copy_fields(source, target, (before, after), rate, info=info, change=change)
+            rate = round(promised.rate) if promised else 0
+            lost = copy_fields(source, target, (before, after), rate, info=info, change=change)
+        return lost + (_of_other_recordings(source, info) if info else [])
     except OSError as error:
         raise AudioError(f"{target} could not be tagged ({error.strerror})", "is the disk full?") from None
+
+
+def _of_other_recordings(source: Path, info: AudioInfo) -> list[str]:
+    """Return names for the tags of all recordings of a file but the first, whose tags describe the result."""
+    lost = []
+    with open(source, "rb") as file:
+        for number, (start, end) in enumerate(info.recordings[1:], 2):
+            window = Window(file, start, end)
+            form = walk(window)
+            if form is not None:
+                tagged = any(chunk.name not in riff_tags.AUDIO for chunk in form.chunks)
+            else:
+                from enhance_cli.audio.tag_sources import has_tags
+
+                tagged = has_tags(window)
+            lost += [f"tags of recording {number}"] if tagged else []
+    return lost
+
+
+def chapters_of(source: Path) -> tuple[Chapter, ...]:
+    """Return the chapters in the tags, cue points or markers of a file, none if they cannot be read."""
+    from enhance_cli.audio import tag_fields
+
+    return tag_fields.chapters_of(source)

@@ -19,7 +19,8 @@ class Change:
     """Describe how the samples of an output differ from those of its source.
 
     `start`: its beginning in the source, in seconds. `duration`: its length in seconds. `bits`: its depth, None where
-    it has none. `gain`: change of its level in dB. `loudness`: its integrated loudness in LUFS if it is known.
+    it has none. `gain`: change of its level in dB. `loudness`: its integrated loudness in LUFS if it is known. `channel`:
+    number of the only channel that was taken, or "mix".
     """
 
     start: float = 0.0
@@ -27,6 +28,7 @@ class Change:
     bits: int | None = None
     gain: float = 0.0
     loudness: float | None = None
+    channel: str | None = None
 
 
 def true_bext(bext: bytes, order: str, rate_before: float, rate_after: float, change: Change) -> bytes:
@@ -42,8 +44,8 @@ def true_bext(bext: bytes, order: str, rate_before: float, rate_after: float, ch
     return bext
 
 
-def true_ixml(ixml: bytes, rate_before: float, rate_after: float, change: Change) -> bytes:
-    """Return an iXML chunk whose time stamps, sample rates and bit depth are those of the output."""
+def true_ixml(ixml: bytes, order: str, rate_before: float, rate_after: float, change: Change) -> bytes:
+    """Return an iXML chunk whose time stamps, rates, depth and tracks are those of the output, without an old loudness."""
     stamped = _number(ixml, b"TIMESTAMP_SAMPLE_RATE") or rate_before
     follows = stamped == rate_before  # else the file was recorded at one rate to be played at another
     for high, low in (
@@ -62,7 +64,47 @@ def true_ixml(ixml: bytes, rate_before: float, rate_after: float, change: Change
                 ixml = _put(ixml, name, round(rate_after))
     if change.bits and _number(ixml, b"AUDIO_BIT_DEPTH") not in (None, change.bits):
         ixml = _put(ixml, b"AUDIO_BIT_DEPTH", change.bits)
-    return ixml
+    if change.start or rate_after != rate_before:
+        ixml = _SYNC.sub(lambda point: _sync_point(point.group(), rate_before, rate_after, change), ixml)
+        ixml = _put(ixml, b"SYNC_POINT_COUNT", len(_SYNC.findall(ixml)))
+    if change.gain:
+        ixml = _OLD_LOUDNESS.sub(b"", ixml)
+    return _only_track(ixml, change.channel) if change.channel else ixml
+
+
+_SYNC = re.compile(rb"<SYNC_POINT>.*?</SYNC_POINT>\s*", re.DOTALL)
+_TRACK = re.compile(rb"<TRACK>.*?</TRACK>\s*", re.DOTALL)
+_OLD_LOUDNESS = re.compile(
+    rb"<LOUDNESS>.*?</LOUDNESS>\s*|<BWF_(LOUDNESS_\w+|MAX_\w+)>[^<]*</BWF_\1>\s*", re.DOTALL
+)  # fmt: skip
+
+
+def _sync_point(point: bytes, rate_before: float, rate_after: float, change: Change) -> bytes:
+    """Return a sync point at its place in the output, or nothing if it lies before it."""
+    low, high = _number(point, b"SYNC_POINT_LOW"), _number(point, b"SYNC_POINT_HIGH") or 0
+    if low is None:
+        return point
+    start = change.start if b"RELATIVE" in point else 0.0  # others count from midnight
+    seconds = (high << 32 | low) / rate_before - start
+    if seconds < 0:
+        return b""
+    place = round(seconds * rate_after)
+    point = _put(_put(point, b"SYNC_POINT_LOW", place & 0xFFFFFFFF), b"SYNC_POINT_HIGH", place >> 32)
+    length = _number(point, b"SYNC_POINT_EVENT_DURATION")
+    return (
+        point if length is None else _put(point, b"SYNC_POINT_EVENT_DURATION", round(length * rate_after / rate_before))
+    )
+
+
+def _only_track(ixml: bytes, channel: str) -> bytes:
+    """Return an iXML chunk with the track of one channel alone, with none for a mix."""
+    own = [track for track in _TRACK.findall(ixml) if str(_number(track, b"CHANNEL_INDEX")) == channel]
+    kept = [_put(track, b"CHANNEL_INDEX", 1) for track in own]
+    found = _TRACK.search(ixml)
+    if found is None:
+        return ixml
+    begin = found.start()
+    return _put(ixml[:begin], b"TRACK_COUNT", len(kept)) + b"".join(kept) + _TRACK.sub(b"", ixml[begin:])
 
 
 def describes_level(name: str) -> bool:

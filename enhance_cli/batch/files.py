@@ -28,7 +28,7 @@ from enhance_cli.audio.level import Meter
 from enhance_cli.audio.mark import MARK, read_mark, write_mark
 from enhance_cli.audio.read import AudioFile, notes_on_calls, only_channels, open_audio
 from enhance_cli.audio.resample import Resampler, resampled_length
-from enhance_cli.audio.tags import copy_tags
+from enhance_cli.audio.tags import chapters_of, copy_tags
 from enhance_cli.audio.wave_facts import Change
 from enhance_cli.audio.write import OutputFormat
 from enhance_cli.batch.file_options import FileOptions
@@ -137,7 +137,10 @@ def _levels(before: Meter, result: Result, written: list[str], gain: float, loud
 def _completed(fmt: OutputFormat, audio: AudioFile, options: FileOptions) -> OutputFormat:
     """Return the format with dither, chapters and, for a video, the bit rate of its old sound, which has been read."""
     dither = options.dither == "tpdf" and not options.last_part_absorbs_rounding and loses_bits(audio.info, fmt)
-    fmt = replace(fmt, chapters=cut_chapters(audio.info.chapters, options.start, options.duration), dither=dither)
+    known = audio.info.chapters
+    if not known and fmt.container == "M4A":  # which gets them from its encoder
+        known = chapters_of(audio.info.path)
+    fmt = replace(fmt, chapters=cut_chapters(known, options.start, options.duration), dither=dither)
     return fmt if fmt.film is None else with_bitrate(fmt, audio.info, audio.bitrate)
 
 

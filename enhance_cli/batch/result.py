@@ -100,9 +100,12 @@ class Result:
         return Change(
             start=self._options.start,
             duration=self.frames / self._format.rate,
-            bits=self._format.bits or depth(self._format.subtype),
+            bits=self._format.bits
+            or depth(self._format.subtype)
+            or {"FLOAT": 32, "DOUBLE": 64}.get(self._format.subtype),
             gain=decibels(gain),
             loudness=None if loudness is None else loudness + decibels(gain),
+            channel=self._options.channels,
         )
 
     def _write(self, unfinished: Mapping[str, Path], gain: float) -> None:

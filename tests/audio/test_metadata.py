@@ -177,4 +177,5 @@ def test_an_annotation_and_texts_of_caf(tmp_path):
         file.write(struct.pack(">4sq", b"info", len(text)) + text)
     assert enhance(path, tmp_path / "b.caf")["tags_lost"] == []
     assert text in (tmp_path / "b.caf").read_bytes()
-    assert enhance(path, tmp_path / "c.wav")["tags_lost"] == ["info"]
+    assert enhance(path, tmp_path / "c.flac")["tags_lost"] == []
+    assert mutagen.File(tmp_path / "c.flac")["title"] == ["Name"]

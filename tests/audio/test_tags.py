@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from mutagen import flac, id3, mp4
 
-from enhance_cli.audio.chunks import walk
+from enhance_cli.audio.chunks import read_payload, walk
 from enhance_cli.audio.read import open_audio
 from enhance_cli.audio.tags import copy_tags
 from tests import audio_zoo as zoo
@@ -177,18 +177,26 @@ def time_code(path):
     return struct.unpack_from("<Q", chunks(path)[0][b"bext"], 338)[0]
 
 
-def test_at_another_rate_the_time_code_is_converted_and_sample_positions_are_left_out(tmp_path):
+def cue_points(path):
+    with open(path, "rb") as file:
+        body = read_payload(file, walk(file).find(b"cue "))
+    return [struct.unpack_from("<I", body, at + 20)[0] for at in range(4, len(body), 24)]
+
+
+def test_at_another_rate_the_time_code_and_the_cue_points_are_converted(tmp_path):
     source = zoo.broadcast_wav(tmp_path)
     target = zoo.save(tmp_path / "x", zoo.noise(2, 2 * zoo.FRAMES), 2 * zoo.RATE)
-    assert copy_tags(source, target) == ["cue", "adtl"]
+    assert copy_tags(source, target) == []
     assert time_code(source) == 12 * 3600 * zoo.RATE and time_code(target) == 12 * 3600 * 2 * zoo.RATE
+    assert cue_points(target) == [2 * at for at in cue_points(source)]
 
 
 def test_an_excerpt_has_the_time_code_of_its_own_beginning(tmp_path):
     source = zoo.broadcast_wav(tmp_path)
     target = zoo.save(tmp_path / "x", zoo.noise(2, zoo.RATE // 4))
-    assert copy_tags(source, target, start=0.5) == ["cue", "adtl"]
-    assert time_code(target) == time_code(source) + zoo.RATE // 2
+    assert copy_tags(source, target, start=0.25) == []
+    assert time_code(target) == time_code(source) + zoo.RATE // 4
+    assert cue_points(target) == [at - zoo.RATE // 4 for at in cue_points(source)]
 
 
 def test_aiff_texts_are_carried(tmp_path):
@@ -201,7 +209,7 @@ def test_aiff_texts_are_carried(tmp_path):
 
 def test_what_has_no_place_in_the_output_is_named(tmp_path):
     source = zoo.broadcast_wav(tmp_path)
-    assert copy_tags(source, make(tmp_path, "flac", "x.flac")) == ["LIST", "bext", "cue", "iXML", "odd"]
+    assert copy_tags(source, make(tmp_path, "flac", "x.flac")) == ["bext", "iXML", "odd"]
     assert set(copy_tags(tagged(tmp_path, "flac"), zoo.save(tmp_path / "z", zoo.noise(), container="W64"))) >= {"title"}
 
 

@@ -160,7 +160,7 @@ def test_texts_pictures_chapters_and_time_codes_are_carried_or_named(row, tmp_pa
     if FFMPEG and row.texts:
         _, tags = probe(target)
         assert tags.get("title") == "Name" and tags.get("artist") == "Someone"
-    assert (read_mark(target) == "denoise") == row.known
+    assert read_mark(target) == "denoise"
     chapters = copied(FIELD / "chapters.m4a", tmp_path / f"chapters{row.suffix}")["tags_lost"]
     assert row.chapters == ("chapters" not in chapters)
     code = copied(FIELD / "timecode_ixml.wav", tmp_path / f"code{row.suffix}")["tags_lost"]

@@ -30,7 +30,7 @@ def go(arguments, output=None, command="denoise", existing="skip", extension=Non
     return records
 
 
-@pytest.mark.parametrize("suffix", [".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a", ".aiff", ".caf"])
+@pytest.mark.parametrize("suffix", [".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a", ".aiff", ".caf", ".w64", ".au"])
 def test_an_output_is_known_again_whatever_it_is_called(suffix, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     zoo.save(Path("a.wav"), zoo.noise(1, 48000), 48000)

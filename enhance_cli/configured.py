@@ -121,8 +121,8 @@ class ConfiguredCommand(TyperCommand):
         )
         file, known = settings.read_file(Path(path) if path else None), known_settings(ctx)
         settings.check(file, known)
-        names = [name.strip() for value in presets or () for name in value.split(",")]
-        return settings.remembered(file, ctx.info_name, list(filter(None, names)), known)
+        names = settings.split_names(presets) if presets else None
+        return settings.remembered(file, ctx.info_name, names, known)
 
     def _given(self, ctx: Any, found: dict[str, "Setting"]) -> dict[str, "Setting"]:
         """Return the settings that are not built in, each with the value that the command gets."""

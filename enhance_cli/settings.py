@@ -13,7 +13,7 @@ from typing import Any
 
 from enhance_cli.errors import UsageError
 
-PRESETS = "presets"
+PRESETS, PRESET = "presets", "preset"
 COMMAND_LINE = "command line"
 Known = Mapping[str, Collection[str]]
 """The names of the settings that each command has."""
@@ -71,7 +71,7 @@ def read_file(path: Path | None) -> SettingsFile:
     if path is None and not os.path.exists(own):  # False too where HOME is that of somebody else
         return SettingsFile(str(own), "", {})
     try:
-        return _parsed(str(own), own.read_text(encoding="utf-8"))
+        return _parsed(str(own), own.read_text(encoding="utf-8-sig"))  # editors of Windows begin with a mark
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise UsageError(f"{own}: these settings cannot be read ({reason})", "check the name of the file") from error
@@ -93,30 +93,39 @@ def check(file: SettingsFile, known: Known) -> None:
             raise UsageError(f"{file.origin(command)}: unknown command {command!r}", hint)
         _check_table(file, table, command)
         if command != PRESETS:
-            _check_keys(file, table, known[command], command)
+            _check_keys(file, table, {*known[command], PRESET}, command)
     for name, table in file.presets.items():
         _check_table(file, table, PRESETS, name)
         _check_keys(file, table, set().union(*known.values()), PRESETS, name)
 
 
-def remembered(file: SettingsFile, command: str, presets: Sequence[str], known: Known) -> dict[str, Setting]:
+def remembered(file: SettingsFile, command: str, presets: Sequence[str] | None, known: Known) -> dict[str, Setting]:
     """Return the settings of `command` from the file and the presets, the last of which wins.
 
-    Raises UsageError for a preset that is unknown or sets a flag that the command does not have.
+    Presets that the file names for the command stand below its other keys, and apply where `presets` is None. Raises
+    UsageError for a preset that is unknown or sets a flag that the command does not have.
     """
-    values = {key: Setting(value, file.origin(command, key)) for key, value in file.tables.get(command, {}).items()}
-    for name in presets:
-        for key, setting in preset(file, name).items():
-            if key not in known[command]:
-                fits = [other for other, keys in known.items() if set(preset(file, name)) <= set(keys)]
-                hint = f"it is for {', '.join(fits)}" if fits else "take the setting out of the preset"
-                raise UsageError(f"--preset {name}: {command} has no setting {key!r}", hint)
-            values[key] = setting
+    table = file.tables.get(command, {})
+    values: dict[str, Setting] = {}
+    if presets is None:
+        for name in _presets_of(file, command):
+            values |= _fitting(file, command, name, known, f"{file.origin(command, PRESET)}: preset {name}")
+    values |= {key: Setting(value, file.origin(command, key)) for key, value in table.items() if key != PRESET}
+    for name in presets or ():
+        values |= _fitting(file, command, name, known, f"--preset {name}")
     return values
 
 
-def preset(file: SettingsFile, name: str) -> dict[str, Setting]:
-    """Return the settings of a preset, the user's own before a shipped one. Raises UsageError for an unknown name."""
+def split_names(values: Sequence[str]) -> list[str]:
+    """Return the names in texts such as "dataset, gentle"."""
+    return [name.strip() for value in values for name in value.split(",") if name.strip()]
+
+
+def preset(file: SettingsFile, name: str, said: str) -> dict[str, Setting]:
+    """Return the settings of a preset, the user's own before a shipped one.
+
+    Raises UsageError, whose message begins with `said`, for an unknown name.
+    """
     from enhance_cli.toml_lines import nearest
 
     ours = shipped().presets
@@ -124,8 +133,30 @@ def preset(file: SettingsFile, name: str) -> dict[str, Setting]:
         table = file.presets[name]
         return {key: Setting(table[key], f"preset {name} ({file.origin(PRESETS, name, key)})") for key in table}
     if name not in ours:
-        raise UsageError(f"--preset {name}: there is no such preset", nearest(name, {*ours, *file.presets}, "presets"))
+        raise UsageError(f"{said}: there is no such preset", nearest(name, {*ours, *file.presets}, "presets"))
     return {key: Setting(value, f"preset {name}") for key, value in ours[name].items()}
+
+
+def _fitting(file: SettingsFile, command: str, name: str, known: Known, said: str) -> dict[str, Setting]:
+    """Return the settings of a preset. Raises UsageError if the command does not have one of them."""
+    found = preset(file, name, said)
+    for key in found:
+        if key not in known[command]:
+            fits = [other for other, keys in known.items() if set(found) <= set(keys)]
+            hint = f"it is for {', '.join(fits)}" if fits else "take the setting out of the preset"
+            raise UsageError(f"{said}: {command} has no setting {key!r}", hint)
+    return found
+
+
+def _presets_of(file: SettingsFile, command: str) -> list[str]:
+    """Return the presets that the file names for a command. Raises UsageError if they are no texts."""
+    value = file.tables.get(command, {}).get(PRESET, [])
+    values = value if isinstance(value, list) else [value]
+    if not all(isinstance(item, str) for item in values):
+        raise UsageError(
+            f"{file.origin(command, PRESET)}: {PRESET}: must be a text or a list of texts", "mend the value"
+        )
+    return split_names(values)
 
 
 def _parsed(name: str, text: str) -> SettingsFile:

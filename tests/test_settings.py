@@ -60,6 +60,24 @@ def test_a_flag_wins_over_a_preset_and_a_preset_over_the_file(run, tmp_path):
     assert "seed" not in record["settings"], "built-in defaults are left out"
 
 
+def test_a_preset_may_be_the_default_of_a_command(run, tmp_path):
+    (tmp_path / "d.toml").write_text('[denoise]\nloudness = -20\npreset = ["podcast, gentle"]\n')
+    for flags, expected in [
+        ((), {"loudness": "d.toml, line 2", "true-peak": "preset podcast", "max-attenuation": "preset gentle"}),
+        (("--preset", "broadcast"), {"loudness": "preset broadcast", "true-peak": "preset broadcast"}),
+        (("--preset", ""), {"loudness": "d.toml, line 2"}),
+    ]:
+        _, record = run(*flags, config="d.toml")
+        origins = {name: found["from"] for name, found in record["settings"].items()}
+        assert {name: origin for name, origin in origins.items() if origin != "command line"} == expected
+
+
+def test_a_file_that_an_editor_of_windows_has_written_is_read(run, tmp_path):
+    (tmp_path / "w.toml").write_bytes(b"\xef\xbb\xbf[denoise]\r\nloudness = -20\r\n")
+    _, record = run(config="w.toml")
+    assert record["settings"]["loudness"] == {"value": "-20", "from": "w.toml, line 2"}
+
+
 @pytest.mark.parametrize(
     "file, flags, expected",
     [
@@ -116,6 +134,8 @@ def test_peaks_stay_below_the_true_peak_that_is_asked_for(run):
         ("loudness = true", "c.toml, line 3: loudness: must be a number or a text"),
         ("loudness = [-20]", "c.toml, line 3: loudness: must be a number or a text"),
         ("loudness", "c.toml: not valid TOML (Expected '=' after a key in a key/value pair (at line 3"),
+        ("preset = 'podcats'", "c.toml, line 3: preset podcats: there is no such preset: did you mean 'podcast'?"),
+        ("preset = 3", "c.toml, line 3: preset: must be a text or a list of texts"),
         ("[denois]", "c.toml, line 3: unknown command 'denois': did you mean 'denoise'?"),
         ("[presets]\nmine = 3\n[verify]", "c.toml, line 4: mine must be a table: write [presets.mine] above its keys"),
         (

@@ -27,9 +27,9 @@ def show(ctx: typer.Context, config: flags.Config = None) -> None:
     result(f"# {file.name}" if file.text else f"# {file.name}: not there, or empty")
     for command in file.tables:
         if command != settings.PRESETS:
-            _print_table(command, settings.remembered(file, command, [], known_settings(ctx)))
+            _print_table(command, settings.remembered(file, command, None, known_settings(ctx)))
     for name in {**settings.shipped().presets, **file.presets}:
-        _print_table(f"{settings.PRESETS}.{_key(name)}", settings.preset(file, name))
+        _print_table(f"{settings.PRESETS}.{_key(name)}", settings.preset(file, name, name))
 
 
 @config.command()

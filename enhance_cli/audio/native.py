@@ -45,7 +45,13 @@ def open_native(path: Path, section: Section) -> tuple[AudioInfo, Decode]:
     samples.
     """
     said: list[str] = []
-    opened = _opener(path, section, said)
+    is_mp3 = _is_mp3(path, section)
+    opened = _opener(path, section, said if is_mp3 else None)
+
+    def jump() -> AbstractContextManager:
+        """Return a context for a jump. The decoder of MP3 complains about the bits that it then lacks of earlier frames."""
+        return caught_messages([]) if is_mp3 else nullcontext()
+
     with opened() as sound:
         frames = sound.frames if sound.frames < _UNKNOWN else None
         if sound.format == "W64" and frames is not None:
@@ -56,7 +62,7 @@ def open_native(path: Path, section: Section) -> tuple[AudioInfo, Decode]:
             raise soundfile.SoundFileError("MP3 in a WAV header, whose length libsndfile only guesses")
         _check_samples(path, section, sound)
         guessed = sound.format == "MP3" and _length_is_guessed(path, section)
-        if frames is not None and (held := _held(opened, sound)) != frames:
+        if frames is not None and (held := _held(opened, sound, jump)) != frames:
             if not (guessed and held):
                 raise CountError(held, frames)
             frames = held
@@ -80,14 +86,17 @@ def open_native(path: Path, section: Section) -> tuple[AudioInfo, Decode]:
             if frames is not None and first >= frames:
                 return
             try:
-                _go_to(sound, first)
-                while len(block := sound.read(size, _dtype(subtype), always_2d=True)):
+                with jump() if first else nullcontext():
+                    _go_to(sound, first)
+                    block = sound.read(size, _dtype(subtype), always_2d=True)
+                while len(block):
                     if frames is not None:
                         block = block[: frames - done]
                     done += len(block)
                     yield np.ascontiguousarray(block.T)
                     if done == frames:
                         break
+                    block = sound.read(size, _dtype(subtype), always_2d=True)
             except _UNREADABLE as error:
                 raise AudioError(f"{path} is damaged after sample {done} ({error})", "repair or convert it") from None
         if frames is not None and done != frames:
@@ -146,26 +155,23 @@ def _told(line: str) -> str:
     return "libmpg123 says of it: " + re.sub(r"^\[[^]]*\]\s*", "", line)
 
 
-def _opener(path: Path, section: Section, said: list[str]) -> Callable[[], AbstractContextManager[soundfile.SoundFile]]:
+def _is_mp3(path: Path, section: Section) -> bool:
+    with open(path, "rb") as file:
+        file.seek(section.start)
+        head = file.read(2)
+    return head in (b"ID", b"\xff\xfb", b"\xff\xfa", b"\xff\xf3", b"\xff\xf2", b"\xff\xe3", b"\xff\xe2")
+
+
+def _opener(
+    path: Path, section: Section, said: list[str] | None
+) -> Callable[[], AbstractContextManager[soundfile.SoundFile]]:
     """Return a function that opens a section for libsndfile, and closes it when the context ends.
 
-    `said` gets the lines that its decoder of MP3 prints.
+    `said` gets the lines that its decoder of MP3 prints, unless it is None.
 
     libsndfile sees no name: it would take any text called .au or .vox for raw audio. That also keeps names working that are
     not UTF-8.
     """
-
-    with open(path, "rb") as beginning:
-        beginning.seek(section.start)
-        is_mp3 = beginning.read(2) in (
-            b"ID",
-            b"\xff\xfb",
-            b"\xff\xfa",
-            b"\xff\xf3",
-            b"\xff\xf2",
-            b"\xff\xe3",
-            b"\xff\xe2",
-        )
 
     @contextmanager
     def opened() -> Iterator[soundfile.SoundFile]:
@@ -182,7 +188,7 @@ def _opener(path: Path, section: Section, said: list[str]) -> Callable[[], Abstr
             whole = section.start == 0 and section.end == os.fstat(descriptor).st_size
             # A number means nothing to another C library.
             source = descriptor if whole and sys.platform != "win32" else Window(file, section.start, section.end)
-            with caught_messages(said) if is_mp3 else nullcontext():
+            with nullcontext() if said is None else caught_messages(said):
                 sound = _SoundFile(source, closefd=False)
             with sound:
                 yield sound
@@ -226,10 +232,10 @@ def _length_is_guessed(path: Path, section: Section) -> bool:
         return True
 
 
-def _held(opened: Callable, sound: soundfile.SoundFile) -> int:
+def _held(opened: Callable, sound: soundfile.SoundFile, jump: Callable) -> int:
     """Return how many of the promised samples can be read. FLAC and MP3 promise a number outside of any chunk."""
     held = 0
-    with suppress(*_UNREADABLE):
+    with suppress(*_UNREADABLE), jump():
         if sound.seekable():
             sound.seek(sound.frames - 1)
             if len(sound.read(1)) == 1:

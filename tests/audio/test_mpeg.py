@@ -60,6 +60,24 @@ def test_what_the_decoder_prints_is_told_with_the_name_of_the_file_and_once(tmp_
     assert not run.stderr
 
 
+def test_a_jump_into_an_mp3_says_nothing_on_standard_error(tmp_path, capfd):
+    """libmpg123 prints that it lacks the bits which frames before the jump have saved for the one behind it."""
+    path, rate = tmp_path / "a.mp3", 16000
+    noise = np.random.default_rng(0).uniform(-0.9, 0.9, 3 * rate)
+    bursts = noise * (np.arange(noise.size) % 5000 > 4000)  # quiet frames save bits for loud ones
+    soundfile.write(path, bursts, rate, format="MP3")
+    places = range(1000, noise.size - 2000, 1000)
+    with soundfile.SoundFile(path) as file:
+        for at in places:
+            file.seek(at)
+            file.read(1000)
+    assert "part2_3_length" in capfd.readouterr().err
+    with open_audio(path) as audio:
+        for at in places:
+            assert next(audio.blocks(1000, start=at / rate)).shape == (1, 1000)
+    assert not capfd.readouterr().err
+
+
 def test_lines_of_others_are_passed_on_meanwhile(capfd):
     lines = []
     with caught_messages(lines):

@@ -105,7 +105,9 @@ function step(by) {
   const place = shown.indexOf(current);
   const next = shown[place < 0 ? 0 : place + by];
   if (!next) return;
+  const focused = document.activeElement.closest("#rows");
   open(next);
   next.row.scrollIntoView({ block: "nearest" });
+  if (focused) next.row.querySelector("button").focus({ preventScroll: true }); // or Space would open the one before again
 }
 

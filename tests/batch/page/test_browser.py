@@ -121,6 +121,10 @@ def test_keys_mark_a_loop_and_go_through_the_list(three_recordings, visit):
     press(browser, "j")
     assert browser.find_element(By.ID, "name").text == "middle.flac"
     assert browser.execute_script("return player.heard") == 0  # as chosen for the one before
+    wait(browser, LOADED)
+    press(browser, " ")  # the focus has gone with it, or this would open long.wav again
+    assert browser.find_element(By.ID, "name").text == "middle.flac" and browser.execute_script("return player.playing")
+    press(browser, " ")
     browser.find_element(By.ID, "text").send_keys("jab")
     assert browser.find_element(By.ID, "name").text == "middle.flac"  # letters for a field are no commands
 
@@ -141,6 +145,19 @@ def test_the_list_is_sorted_and_filtered(three_recordings, visit):
     assert len(names(browser)) == 3
     browser.find_element(By.ID, "least").send_keys("100")
     assert names(browser) == [] and browser.find_element(By.ID, "count").text == "0 of 4 recordings"
+
+
+def test_on_a_narrow_screen_only_the_list_scrolls_sideways(three_recordings, visit):
+    browser = visit(three_recordings)
+    narrow = {"width": 390, "height": 800, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", narrow)
+    try:
+        assert browser.execute_script("return innerWidth") == 390
+        assert browser.execute_script("return document.documentElement.scrollWidth") <= 390
+        choose(browser, "short.wav")
+        assert browser.execute_script("return document.querySelector('#rows button').offsetWidth") > 60
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
 def test_a_failed_recording_shows_its_error(three_recordings, visit):

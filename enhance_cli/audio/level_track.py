@@ -86,7 +86,7 @@ def _levels(powers: np.ndarray, overall: float) -> np.ndarray | None:
     level = np.interp(np.arange(level.size), known, level[known])
     level = np.maximum(_highest(level, AT_BORDERS), _highest(decibels, 1) - HEADROOM_DB)
     heard = level[decibels > FLOOR_DB]
-    if np.abs(heard - 20 * np.log10(overall)).max(initial=0.0) < SAME_DB:
+    if np.abs(heard - 20 * np.log10(overall)).max() < SAME_DB:
         return None
     return _smooth(level)
 

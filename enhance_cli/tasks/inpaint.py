@@ -84,7 +84,7 @@ def method(gap: Gap, rate: int, predicted: float, model: str) -> str:
 def notes(meter: GapMeter, gaps: Sequence[Gap], longest: float, rate: int) -> list[str]:
     """Return the notes for a user: that there is nothing to fill, and which gaps are silent in their middle.
 
-    Those are `longest` seconds or more.
+    Those are longer than `longest` seconds.
     """
     if not gaps:
         return [*meter.doubts, "left as it is: no gap was found"]

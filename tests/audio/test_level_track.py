@@ -98,7 +98,7 @@ def passages_of(rng: np.random.Generator, slots: int) -> np.ndarray:
     """Powers in dB of `slots` slots: passages of speech, of steady noise and of silence at several levels, and claps."""
     pieces = []
     while sum(map(len, pieces)) < slots:
-        length, level = rng.integers(5, 60), rng.uniform(-70, -10)
+        length, level = rng.integers(5, 60), rng.uniform(-95, -10)
         spread = rng.choice([0.5, 3.0, 12.0])
         pieces.append(level + spread * rng.uniform(-1, 0, length) if rng.random() < 0.8 else np.full(length, -300.0))
     decibels = np.concatenate(pieces)[:slots]
@@ -131,7 +131,7 @@ def smoothed(level: np.ndarray) -> np.ndarray:
     return (padded[:-2] + 2 * padded[1:-1] + padded[2:]) / 4
 
 
-@pytest.mark.parametrize("slots", [25, 26, 70, 400])
+@pytest.mark.parametrize("slots", [24, 25, 26, 70, 400])
 @pytest.mark.parametrize("music", [False, True])
 def test_every_slot_has_the_level_of_the_definition(slots, music):
     follow_one = follow_music if music else follow
@@ -159,6 +159,13 @@ def test_a_recording_whose_levels_are_near_its_active_level_has_that_one(music, 
             track = follow_one(10 ** (decibels[None] / 10), active)
             assert (track.slots is None) == (beyond < 0)
             np.testing.assert_array_equal(track.overall, active)
+
+
+def test_silence_around_speech_leaves_it_one_level():
+    decibels = np.concatenate(
+        [np.full(40, -300.0), -30 + 6 * np.random.default_rng(0).uniform(-1, 0, 60), np.full(40, -300.0)]
+    )
+    assert follow(10 ** (decibels[None] / 10), np.array([10 ** (-30 / 20)])).slots is None
 
 
 def test_music_has_the_mean_power_of_the_channels_that_are_heard():

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from enhance_cli.audio.gap_meter import GapMeter
+from enhance_cli.audio.gaps import Gap
 from enhance_cli.errors import UsageError
-from enhance_cli.tasks.inpaint import Inpainter, run
+from enhance_cli.tasks.inpaint import Inpainter, Piece, method, notes, run, split
 from enhance_cli.tasks.options import InpaintOptions
 from enhance_cli.tasks.stream import measured
 
@@ -172,3 +173,46 @@ def test_strength_zero_is_the_first_filling_and_the_seed_decides_the_rest(tones,
         for settings in ({}, {"sampler_args": {"strength": 0.5}}, {"seed": 1})
     )
     assert not np.array_equal(first, half) and not np.array_equal(first, other)
+
+
+@pytest.mark.parametrize(
+    "samples, makes, wanted",
+    [
+        (1600, False, "linear-prediction"),
+        (1601, False, "linear-prediction, faded"),
+        (1600, True, "linear-prediction"),
+        (1601, True, "voice-48k"),
+        (8000, True, "voice-48k"),
+        (8001, True, "linear-prediction, faded"),
+    ],
+)
+def test_gaps_up_to_a_tenth_of_a_second_are_predicted_and_a_model_makes_those_up_to_half_a_second(
+    samples, makes, wanted
+):
+    gap = Gap(500, 500 + samples, 1)
+    assert method(gap, RATE, 0.1, "voice-48k" if makes else "") == wanted
+    pieces = list(split(gap, RATE, 0.1, makes))
+    if "faded" not in wanted:
+        assert pieces == [Piece(500, 500 + samples, 1, made=wanted == "voice-48k")]
+    else:
+        first, *silent, last = pieces
+        assert first == Piece(500, 1300, 1, behind=False) and last == Piece(gap.end - 800, gap.end, 1, before=False)
+
+
+def test_the_pieces_of_a_long_gap_tile_it_in_seconds_of_silence():
+    first, *silent, last = pieces = list(split(Gap(100, 100 + 4 * RATE, -1), RATE, 0.1, False))
+    assert [piece.start for piece in pieces[1:]] == [piece.end for piece in pieces[:-1]]
+    assert (first.start, last.end) == (100, 100 + 4 * RATE) and all(piece.channel == -1 for piece in pieces)
+    assert [piece.end - piece.start for piece in silent] == [RATE] * 3 + [RATE - 1600]
+    assert not any(piece.before or piece.behind or piece.made for piece in silent)
+
+
+def test_notes_tell_the_first_gaps_and_each_that_is_too_long():
+    meter = GapMeter(RATE, [])
+    assert notes(meter, [], 0.1, RATE) == ["left as it is: no gap was found"]
+    gaps = [Gap(1600 * n, 1600 * n + 160) for n in range(6)]
+    assert notes(meter, gaps[:5], 0.1, RATE) == ["filled 0-0.01,0.1-0.11,0.2-0.21,0.3-0.31,0.4-0.41"]
+    assert notes(meter, gaps, 0.1, RATE) == ["filled 0-0.01,0.1-0.11,0.2-0.21,0.3-0.31,0.4-0.41 and 1 more"]
+    long = "0-0.2 s is longer than 100 ms, which cannot be predicted: it fades out and in, with silence between"
+    assert notes(meter, [Gap(0, 3200), Gap(8000, 9600)], 0.1, RATE)[1:] == [long]
+    assert not notes(meter, [Gap(0, 3200)], 0.2, RATE)[1:]

@@ -161,6 +161,15 @@ def test_a_recording_whose_levels_are_near_its_active_level_has_that_one(music, 
             np.testing.assert_array_equal(track.overall, active)
 
 
+@pytest.mark.parametrize("follow_one", [follow, follow_music])
+def test_ten_minutes_on_the_same_sound_has_the_same_level(follow_one):
+    rng = np.random.default_rng(0)
+    decibels = np.tile(np.concatenate([-30 - 12 * rng.random(50), passages_of(rng, 50)]), 90)
+    (slots,) = follow_one(10 ** (decibels[None] / 10), np.array([1e-6])).slots
+    for period in (40, 41, 81, 82, 88):  # passages are computed 4096 at a time
+        np.testing.assert_allclose(slots[100 * period : 100 * period + 100], slots[200:300], atol=1e-9)
+
+
 def test_silence_around_speech_leaves_it_one_level():
     decibels = np.concatenate(
         [np.full(40, -300.0), -30 + 6 * np.random.default_rng(0).uniform(-1, 0, 60), np.full(40, -300.0)]

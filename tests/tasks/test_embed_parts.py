@@ -67,6 +67,15 @@ def test_half_a_second_above_80_dbfs_below_full_scale_is_enough(seconds, level, 
             embedder.embed(voice(seconds, level), RATE)
 
 
+def test_the_network_hears_the_mean_of_the_channels_at_its_own_rate():
+    time = np.arange(2 * 44100) / 44100
+    left, right = 0.2 * np.sin(2 * np.pi * 300 * time), 0.1 * np.sin(2 * np.pi * 1000 * time)
+    heard = Embedder(Listener()).prepare(np.stack([left, right]), 44100)
+    time = np.arange(2 * RATE) / RATE
+    wanted = 0.1 * np.sin(2 * np.pi * 300 * time) + 0.05 * np.sin(2 * np.pi * 1000 * time)
+    assert heard.shape == wanted.shape and np.abs(heard - wanted)[500:-500].max() < 1e-3
+
+
 @pytest.mark.parametrize("level", [0.001, 0.1, 0.9])
 def test_only_networks_that_hear_loudness_are_given_one_level(level):
     audio = voice(4.0, level) * np.clip(np.sin(np.arange(4 * RATE) * 2 * np.pi * 4 / RATE), 0.03, None)

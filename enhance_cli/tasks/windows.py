@@ -57,8 +57,6 @@ class WindowPlan:
         held: list[np.ndarray] = []
         start = position = available = 0  # of the held audio, of the next core, end of the held audio: all in the file
         for block in blocks:
-            if not block.shape[1]:
-                continue
             held.append(block)
             available += block.shape[1]
             while available >= position + self.core + self.margin:

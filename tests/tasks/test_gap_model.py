@@ -52,6 +52,17 @@ def test_a_filling_lies_at_its_time_at_every_rate_and_fades_into_the_first_one(r
     assert 0.5 * RATE - 2 <= inside[0] <= 0.5 * RATE and 0.7 * RATE - 1 <= inside[-1] <= 0.7 * RATE + 1
 
 
+@pytest.mark.parametrize("at_begin", [True, False])
+def test_a_gap_at_either_end_of_the_recording_is_filled_to_its_last_sample(at_begin):
+    whole, none, model = tone(RATE, 0.5), np.zeros((2, 0)), Knowing()
+    first, known = np.zeros((2, 3200)), whole[:, 3200:] if at_begin else whole[:, :-3200]
+    sides = (none, first, known) if at_begin else (known, first, none)
+    made = GapModel(model).fill(*sides, rate=RATE, start=0, scale=1.0)
+    truth = whole[:, :3200] if at_begin else whole[:, -3200:]
+    np.testing.assert_allclose(made[:, 160:-160], truth[:, 160:-160], atol=1e-4)
+    assert model.given[1][0 if at_begin else -1] and not model.given[1][-1 if at_begin else 0]
+
+
 def test_short_gaps_fade_over_half_of_themselves():
     whole = tone(RATE, 0.2)
     made = GapModel(Knowing()).fill(

@@ -216,3 +216,52 @@ def test_notes_tell_the_first_gaps_and_each_that_is_too_long():
     long = "0-0.2 s is longer than 100 ms, which cannot be predicted: it fades out and in, with silence between"
     assert notes(meter, [Gap(0, 3200), Gap(8000, 9600)], 0.1, RATE)[1:] == [long]
     assert not notes(meter, [Gap(0, 3200)], 0.2, RATE)[1:]
+
+
+class Told:
+    """In place of a model for gaps: writes down what it is told, and fills by a constant."""
+
+    name = "told"
+
+    def __init__(self):
+        self.calls = []
+
+    def scale(self, active, peak):
+        self.levels = active, peak
+        return 3.0
+
+    def fill(self, before, first, behind, *, rate, start, scale):
+        self.calls.append((before, first, behind, rate, start, scale))
+        return np.full(first.shape, 0.05)
+
+
+def test_a_model_is_told_the_level_of_the_recording_and_the_sound_on_either_side_of_the_gap(tones):
+    audio, model = np.tile(tones, 2) * np.array([[1.0], [0.5]], np.float32), Told()
+    made = run(audio, RATE, [(3.0, 3.3)], Inpainter(model=model))
+    level = measured(audio, RATE)
+    assert model.levels == (pytest.approx(np.sqrt(np.mean(level.active_levels**2))), level.peak)
+    assert (made[:, 48000:52800] == np.float32(0.05)).all() and len(model.calls) == 2
+    assert np.array_equal(np.delete(made, slice(48000, 52800), 1), np.delete(audio, slice(48000, 52800), 1))
+    for channel, (before, first, behind, rate, start, scale) in zip(audio, model.calls):
+        assert (rate, start, scale) == (RATE, 24000, 3.0)
+        assert np.array_equal(before[0], channel[24000:48000]) and np.array_equal(behind[0], channel[52800:76800])
+        assert first.shape == (1, 4800) and not first[:, 800:-800].any()
+        assert np.abs(first[0, :160] - channel[48000:48160]).max() < 0.05 < np.abs(first[0, -160:]).max() + 0.05
+
+
+def test_a_model_is_not_asked_about_silence(tones):
+    model = Told()
+    made = run(0 * tones, RATE, [(1.0, 1.3)], Inpainter(model=model))
+    assert not made.any() and not model.calls
+
+
+@pytest.mark.parametrize("model, by, longest", [(Told(), "told", 500), (None, "linear-prediction, faded", 100)])
+def test_a_record_says_how_each_gap_was_filled(tones, model, by, longest):
+    audio = np.tile(tones, 2)
+    level = measured(audio, RATE)
+    level.gaps = GapMeter(RATE, [(1.0, 1.05), (2.0, 2.3), (3.0, 3.9)])
+    level.gaps.push(audio)
+    list(Inpainter(model=model).process(iter([audio]), RATE, 2, level))
+    assert [how for _, how in level.gaps.filled] == ["linear-prediction", by, "linear-prediction, faded"]
+    assert [note.split(" s is ")[0] for note in level.gaps.notes[1:]] == ["2-2.3", "3-3.9"][-1 if model else -2 :]
+    assert level.gaps.notes[0] == "filled 1-1.05,2-2.3,3-3.9" and f"longer than {longest} ms" in level.gaps.notes[-1]

@@ -61,13 +61,18 @@ def test_windows_that_agree_join_into_the_file(n, margin, fade):
     np.testing.assert_allclose(np.concatenate(joined, axis=1)[0] if joined else [], np.arange(n), rtol=1e-6)
 
 
-def test_windows_that_differ_fade_into_each_other_evenly():
+@pytest.mark.parametrize(
+    "old, new, keep_power", [(0, 1, False), (1, -1, False), (0, 1, True), (1, 0, True), (1, 3, True), (-2, -2, True)]
+)
+def test_windows_that_differ_fade_into_each_other_evenly(old, new, keep_power):
+    """With `keep_power` too, where one is the other at another level, or silent."""
     plan = WindowPlan(100, 30, 20)
     windows = list(plan.cut(pieces(200, [200])))
-    results = [np.full((1, w.audio.shape[1]), float(k), np.float32) for k, w in enumerate(windows)]
-    (joined,) = np.concatenate(list(plan.join(zip(windows, results))), axis=1)
-    assert joined.size == 200 and not joined[:80].any() and (joined[120:] == 1).all()
-    np.testing.assert_allclose(np.diff(joined[80:120]), 1 / 40, rtol=1e-4)
+    results = [np.full((1, w.audio.shape[1]), float(k), np.float32) for k, w in zip((old, new), windows)]
+    done = plan.join(zip(windows, results), keep_power=True) if keep_power else plan.join(zip(windows, results))
+    (joined,) = np.concatenate(list(done), axis=1)
+    assert joined.size == 200 and (joined[:80] == old).all() and (joined[120:] == new).all()
+    np.testing.assert_allclose(joined[80:120], old + (new - old) * (np.arange(40) + 0.5) / 40, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("alike", [0.0, 0.6, 1.0])

@@ -52,7 +52,9 @@ def parse_gaps(text: str) -> list[tuple[float, float]] | None:
                 "write it like 12.30-12.42,57.1-57.15",
             )
         begin, end = (float(number) for number in found.groups())
-        if end <= begin:
+        if end == begin:
+            raise UsageError(f"--gaps {part.strip()}: holds nothing", "give an end behind the beginning")
+        if end < begin:
             raise UsageError(f"--gaps {part.strip()}: ends before it begins", f"did you mean {end:g}-{begin:g}?")
         gaps.append((begin, end))
     gaps.sort()

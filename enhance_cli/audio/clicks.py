@@ -108,6 +108,9 @@ class ClickFinder:
     def found(self, active: np.ndarray) -> list[Gap]:
         """Return the clicks of the recording, which ends here. Its channels have the `active` levels (C,)."""
         if self._held is not None:
+            if self._start + self._held.shape[1] < 2 * self.around:  # too short to be alone in
+                self.spikes.clear()
+                return []
             self.push(np.zeros((len(self._held), self.edge + self.frame)))
             self._held = None
         if self.too_many:

@@ -9,6 +9,7 @@ import numpy as np
 from enhance_cli.audio.clicks import ClickFinder
 from enhance_cli.audio.dropouts import DropoutFinder
 from enhance_cli.audio.gaps import Gap
+from enhance_cli.audio.repeats import RepeatFinder
 from enhance_cli.errors import UsageError
 
 BEYOND = 0.01  # seconds after the end of the recording that the end of a gap may lie: players round
@@ -27,7 +28,7 @@ class GapMeter:
         self.rate, self.given, self.offset, self.frames = rate, given, offset, 0
         self.filled: list[tuple[Gap, str]] = []
         self.notes: list[str] = []
-        self._dropouts, self._clicks = DropoutFinder(rate), ClickFinder(rate)
+        self._dropouts, self._clicks, self._repeats = DropoutFinder(rate), ClickFinder(rate), RepeatFinder(rate)
         self._gaps: list[Gap] | None = None
 
     def push(self, block: np.ndarray) -> None:
@@ -36,6 +37,7 @@ class GapMeter:
         if not self.given:
             self._dropouts.push(block)
             self._clicks.push(block)
+            self._repeats.push(block)
 
     def found(self, active: np.ndarray) -> list[Gap]:
         """Return the gaps in order. `active` are the levels (C,) of the sound.
@@ -60,21 +62,22 @@ class GapMeter:
         return gaps
 
     def _all_found(self, active: np.ndarray) -> list[Gap]:
-        """Return dropouts and clicks in order. The edges of a dropout are no clicks."""
-        dropouts, clicks = self._dropouts.found(active), self._clicks.found(active)
-        near = int(APART * self.rate)
-        starts = np.array([gap.start for gap in dropouts])
-        ends = np.array([gap.end for gap in dropouts])
-        alone = [gap for gap in clicks if not ((starts - near < gap.end) & (gap.start < ends + near)).any()]
-        return sorted(
-            replace(gap, start=max(gap.start, 0), end=min(gap.end, self.frames)) for gap in [*dropouts, *alone]
-        )
+        """Return dropouts, repeated packets and clicks in order. The edges of one of them are none by themselves."""
+        gaps: list[Gap] = []
+        finders: tuple[DropoutFinder | RepeatFinder | ClickFinder, ...] = (self._dropouts, self._repeats, self._clicks)
+        for finder in finders:
+            starts, ends = (np.array([getattr(gap, side) for gap in gaps]) for side in ("start", "end"))
+            near = int(APART * self.rate)
+            found = finder.found(active)
+            gaps += [gap for gap in found if not ((starts - near < gap.end) & (gap.start < ends + near)).any()]
+        return sorted(replace(gap, start=max(gap.start, 0), end=min(gap.end, self.frames)) for gap in gaps)
 
     @property
     def doubts(self) -> list[str]:
         """Return why some of the found gaps are none, if so."""
-        finders: dict[str, DropoutFinder | ClickFinder] = {
+        finders: dict[str, DropoutFinder | RepeatFinder | ClickFinder] = {
             "runs of equal samples": self._dropouts,
+            "repetitions": self._repeats,
             "clicks": self._clicks,
         }
         many = [name for name, finder in finders.items() if finder.too_many]

@@ -90,7 +90,8 @@ def hub_file(repo: str, file: str, revision: str | None, name: str, repo_type: s
         if isinstance(error, hub.LocalEntryNotFoundError):
             raise _unreachable(name) from error
         raise ModelError(f"{name}: no such file in {repo}", "check its name") from error
-    except (OSError, hub.HfHubHTTPError) as error:
+    except Exception as error:
+        # a network that stalls raises an error of the HTTP client, which is another one by the version of huggingface_hub
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ModelError(f"{name}: the download failed ({reason})", "run again; it goes on where it stopped") from error
 

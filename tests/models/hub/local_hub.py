@@ -3,6 +3,7 @@ with resume, over real HTTP."""
 
 import hashlib
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote
 
@@ -17,11 +18,12 @@ class LocalHub:
     """Serves `files`: {"owner/repo/file": bytes} as the Hub does, {"files/name": bytes} as a plain server does.
 
     `cut` truncates the next body, `gated` refuses as the Hub does, strangers with 401 and known users with 403,
-    `status` answers everything with that code.
+    `status` answers everything with that code. `silent` is how many seconds a body is waited for.
     """
 
     def __init__(self, files: dict[str, bytes]):
         self.files, self.requests, self.cut, self.gated, self.status = files, [], False, False, None
+        self.silent, self.tags = 0.0, {}
         hub = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -51,7 +53,7 @@ class LocalHub:
                 return self.refuse(404, "EntryNotFound") if content is None else self.send(content, body)
 
             def send(self, content: bytes, body: bool) -> None:
-                tag = f'"{hashlib.sha256(content).hexdigest()}"'
+                tag = hub.tag(content)
                 same = self.headers.get("If-Range", tag) == tag
                 begin = int(self.headers.get("Range", "bytes=0-")[6:].split("-")[0]) if same else 0
                 if begin > len(content):
@@ -63,6 +65,7 @@ class LocalHub:
                 self.send_header("Content-Length", str(len(content) - begin))
                 self.end_headers()
                 if body:
+                    time.sleep(hub.silent)
                     cut, hub.cut = hub.cut, False
                     self.wfile.write(content[begin : len(content) // 2] if cut else content[begin:])
 
@@ -78,6 +81,14 @@ class LocalHub:
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server.server_port}"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def tag(self, content: bytes) -> str:
+        """The digest of a file, once for each: that of gigabytes takes longer than a client waits."""
+        known, tag = self.tags.get(id(content), (None, ""))
+        if known is not content:
+            tag = f'"{hashlib.sha256(content).hexdigest()}"'
+            self.tags[id(content)] = (content, tag)
+        return tag
 
     def close(self) -> None:
         self.server.shutdown()

@@ -46,6 +46,14 @@ def test_a_model_is_fetched_once_and_then_comes_from_the_cache_with_the_hub_gone
     assert show()[0] == 0
 
 
+def test_a_hub_that_stalls_is_told_in_one_line(hub, show):
+    hub.silent = 3
+    code, _, err = show(HF_HUB_DOWNLOAD_TIMEOUT="1")
+    assert code == 3 and err.count("\n") == 1 and "the download failed" in err and "run again" in err
+    hub.silent = 0
+    assert show()[0] == 0
+
+
 def test_a_pinned_revision_is_what_the_server_is_asked_for(hub, show):
     assert show(f"{REFERENCE}@{COMMIT}")[0] == 0
     asked = [path for _, path in hub.requests if "/resolve/" in path]

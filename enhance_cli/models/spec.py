@@ -45,8 +45,8 @@ class Spec:
     Of speaker embeddings (tasks "embed-speaker" and "enhance-embedding", without `frontend`): `extractor`: "id" and
     "dimension" of the embeddings that the model makes or repairs. `default_time`: process time of a single step.
     `ensemble`: default weight of the embedding as it was. `normalise`: for a repair "unit-rms" (embeddings of length
-    sqrt(D) go in) or "none", for an extractor "raise" (it hears loudness, and its authors
-    raise recordings to an RMS of `level`) or "none".
+    sqrt(D) go in) or "none", for an extractor "raise" (it is sensitive to
+    loudness, and its authors raise recordings to an RMS of `level`) or "none".
 
     Of stems (task "extract-stem", states are waveforms (B, C, N), without `frontend`): one file holds both networks
     (networks.stem_pair), the extractor and the refiner. `stems`: labels in the order of the network's one-hot vector.
@@ -133,7 +133,7 @@ class Spec:
         return steps, sampler
 
     def scale_for(self, active: float) -> float:
-        """Return how many times louder a recording goes into the model. `active`: its active level, linear."""
+        """Return the factor that a recording is multiplied by for the model. `active`: its active level, linear."""
         return self.level / active if self.normalise == "level" else 1.0
 
     def choose_guidance(self, weight: float | None) -> float | None:

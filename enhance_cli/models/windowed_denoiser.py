@@ -30,10 +30,9 @@ class SpectralModel(Protocol):
 class WindowedDenoiser:
     """Compute the change that a model makes to windows. One serves many files, also at the same time.
 
-    `rate` in Hz. Windows must begin at multiples of `grid` samples. `reach` is how many samples around a sample its
-    result depends on, None for networks where that has no end, and `guide_reach` how many its guide adds to that.
-    `fills_up` says whether windows may be made longer with silence: not for published models whose transform mirrors the
-    signal at its end.
+    `rate` in Hz. Windows must begin at multiples of `grid` samples. `reach`: receptive field on either side in samples, None
+    for networks that have none. `guide_reach`: the samples that a guide adds to it. `fills_up`: whether windows may be made
+    longer with silence, which published models do not allow whose transform mirrors the signal at its end.
     """
 
     def __init__(
@@ -67,7 +66,7 @@ class WindowedDenoiser:
         Args:
             windows: (C, n) each, as they are in the file.
             starts: position of each in the file, in samples.
-            scales: (C, n) or (C, 1) for each, how many times louder the model hears its samples.
+            scales: (C, n) or (C, 1) for each, the factors that its samples are multiplied by for the model.
 
         Returns:
             for each window (2C, n): the change, and the window itself.

@@ -67,7 +67,7 @@ class WindowedInpainter:
             windows: (C, n) each, of one shape, as they are in the file.
             missing: (n,) or (C, n) of bool for each, true where a sample is not known.
             starts: position of each in the file, in samples.
-            scales: how many times louder the model hears each.
+            scales: factor of each for the model.
         """
         if not self.steps:
             return [np.asarray(window, np.float32) for window in windows]

@@ -78,7 +78,7 @@ class WindowedSeparator:
         Args:
             windows: (C, n) each, as they are in the file.
             starts: position of each in the file, in samples.
-            scales: how many times louder the model hears each: (1,) or (n,).
+            scales: factor of each for the model, (1,) or (n,).
 
         Returns:
             for each window ((2K + 1) C, n): K stems, their K shares of the content above the band, and the window itself.

@@ -41,7 +41,7 @@ class GapModel:
         )
 
     def scale(self, active: float, peak: float) -> float:
-        """Return how many times louder the model hears a recording of this active level and peak, both linear."""
+        """Return the factor for the model of a recording with this active level and peak, both linear."""
         spec = self.windowed.model.spec
         known = {"level": active, "peak": peak}.get(spec.normalise)
         return (spec.level if spec.normalise == "level" else 1.0) / known if known else 1.0

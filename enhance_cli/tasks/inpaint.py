@@ -121,7 +121,7 @@ def split(gap: Gap, rate: int, predicted: float, makes: bool) -> Iterator[Piece]
 class _Filling:
     """Fill the pieces of a stream. `reach`: known samples on either side that a piece is filled from. `limit`: largest value.
 
-    `model` fills the pieces that are to be made, and hears the recording `scale` times louder.
+    `model` fills the pieces that are to be made. For it the recording is multiplied by `scale`.
     """
 
     pieces: Sequence[Piece]

@@ -33,7 +33,7 @@ def _open_closed_streams() -> None:
                 os.dup2(opened, number)
                 os.close(opened)
             if mode == "w":  # for reading, None tells that there is nothing
-                setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115 - until the end
+                setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115 - until the end
 
 
 def _interrupt(_signal: int, _frame: object) -> None:

@@ -228,7 +228,7 @@ class _TruePeak:
 
     def _peak_of(self, x: np.ndarray) -> float:
         dense = self._oversample(self._taps, x, up=4, axis=-1)
-        return float(np.abs(dense[:, 4 * (self._CONTEXT - 1) : 4 * x.shape[1]]).max(initial=0.0))
+        return float(np.abs(dense[:, 4 * (self._CONTEXT - 1) : 4 * x.shape[1]]).max())
 
     def push(self, x: np.ndarray) -> None:
         joined = np.concatenate([self._tail, x.astype(np.float32)], axis=1)

@@ -80,6 +80,13 @@ def test_true_peak_sees_what_lies_between_the_samples():
     assert result.true_peak == pytest.approx(0.5, rel=0.03)
 
 
+def test_what_was_not_asked_for_or_cannot_be_known_is_not_made_up():
+    tone = np.ones((1, 100))
+    with pytest.raises(ValueError, match="true_peak=True"):
+        _ = meter(tone).true_peak
+    assert meter(tone, loudness=False).loudness is None and meter(tone).noise_floor is None  # less than a frame
+
+
 @pytest.mark.parametrize("n", [0, 1, 100, 48000 * 2])
 def test_silence_is_silent_and_its_loudness_undefined(n):
     result = meter(np.zeros((2, n), np.float32), true_peak=True)
@@ -143,6 +150,18 @@ def tones(rate, *parts):
 def test_the_signals_of_the_broadcasting_union_have_the_loudness_that_it_says(parts):
     """EBU Tech 3341, cases 1, 3, 4 and 5, half as long and in mono: gates are at -70 LUFS, and 10 below what passes that."""
     assert meter(tones(48000, *parts)).loudness == pytest.approx(-23 - 3.01, abs=0.1)
+
+
+@pytest.mark.parametrize("frequency", [30, 60, 1000, 2500, 10000])
+def test_tones_are_weighed_by_their_frequency_as_in_pyloudnorm(frequency):
+    tone = 0.1 * np.sin(2 * np.pi * frequency * np.arange(48000 * 2) / 48000)[None]
+    expected = pyloudnorm.Meter(48000).integrated_loudness(tone.T)
+    assert meter(tone).loudness == pytest.approx(expected, abs=0.03)
+
+
+def test_sound_below_70_lufs_has_no_loudness():
+    assert meter(tones(48000, (-70 + 3.01 + 0.1, 1))).loudness == pytest.approx(-69.9, abs=0.06)
+    assert meter(tones(48000, (-70 + 3.01 - 0.1, 1))).loudness is None
 
 
 def test_surround_channels_count_more_and_low_frequency_effects_nothing():

@@ -75,6 +75,13 @@ def test_the_made_band_is_added_in_time_and_its_mean_power_is_told(rate):
     assert len(model.told) == 3
 
 
+def test_a_silent_channel_does_not_keep_another_from_its_band():
+    audio = np.stack([0.5 * tone(1000, 48000, 96000), np.zeros(96000)])
+    found, level, _ = extended(audio, 48000)
+    assert np.abs(found - audio)[0, 24000:72000].max() == pytest.approx(0.01, rel=0.05)
+    assert not found[1].any() and level.band.made_power > 0
+
+
 def test_full_bands_and_silence_pass_through_and_what_cannot_be_continued_is_refused():
     audio = np.random.default_rng(0).standard_normal((1, 48000))
     for given, cutoff in ((audio, None), (0 * audio, EDGE)):

@@ -42,7 +42,13 @@ def test_times_by_the_spacing():
     assert process.levels(4, spacing="trailing") == [999, 749, 499, 249, -1]
     assert process.levels(2, 499, spacing="trailing") == [499, 249, -1]
     assert process.levels(4, spacing="uniform") == [751, 501, 251, 1, 0]
-    assert process.levels(1, 1, spacing="uniform") == [1, 0]
+    assert process.levels(1, 1, spacing="uniform") == [1, 0] and process.levels(1, 500, spacing="uniform") == [500, 0]
+    assert process.levels(2, 500, spacing="uniform") == [500, 1, 0]
+    assert process.levels(3, spacing="trailing") == [999, 666, 332, -1]  # as Lin et al. round them
+    assert process.levels(3, 50) == [50, 33, 17, -1]
+    assert len(process.levels(10, 10, spacing="uniform")) == 11
+    with pytest.raises(UsageError, match="11 steps: there are only 10 times to stop at"):
+        process.levels(11, 10, spacing="uniform")
     assert len(process.levels(30, spacing="uniform")) == 32
     with pytest.raises(UsageError, match="3 steps: the published spacing has no such number"):
         process.levels(3, spacing="uniform")

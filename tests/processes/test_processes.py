@@ -63,6 +63,12 @@ def test_published_values():
     assert [bridge.variance(t) for t in (0.25, 0.5, 0.75, 0.9)] == pytest.approx([0.106, 0.278, 0.554, 0.796], abs=1e-3)
 
 
+def test_noise_is_that_of_complex_numbers_where_the_published_program_draws_them():
+    """Of unit variance in all, half in each part. Ours, and those of vectors and waveforms, have it in every number."""
+    ours = {"brownian_bridge": 1.0, "ddpm": 1.0, "edm": 1.0}
+    assert {name: PROCESSES[name]().noise_scale for name in PROCESSES} == dict.fromkeys(PROCESSES, 2**-0.5) | ours
+
+
 def test_levels_of_a_sampler():
     assert PROCESSES["ouve"]().levels(1) == [1.0, 0.0]
     assert PROCESSES["ouve"]().levels(3) == pytest.approx([1.0, 0.515, 0.03, 0.0])

@@ -18,7 +18,7 @@ def _cached_model(name: str, device: str, precision: str) -> Model:
     from enhance_cli.models import load, registry
     from enhance_cli.models.device import pick_device, pick_precision
 
-    entry, chosen = registry.find(name, "denoise"), pick_device(device)
+    entry, chosen = registry.find(name, "inpaint"), pick_device(device)
     return load.load_file(entry.path, chosen, pick_precision(precision, chosen), entry.sha256)
 
 

@@ -46,7 +46,7 @@ def inpaint(
     from enhance_cli.tasks.options import InpaintOptions
 
     times = flag_values.parse_gaps(gaps)
-    entry = registry.find(model, "denoise") if model else None
+    entry = registry.find(model, "inpaint") if model else None
     if entry:
         steps, sampler = read_spec(entry.path).choose(steps, sampler)
     elif steps or sampler or strength != 1 or rounds != 1:

@@ -16,6 +16,7 @@ from enhance_cli.models.spec import read_spec
 from enhance_cli.toml_lines import tomllib
 
 PACKAGE = Path(__file__).parents[1]
+ALSO = {"inpaint": "denoise"}  # task: another one, whose models will do if they are named
 
 
 @dataclass(frozen=True)
@@ -109,9 +110,9 @@ def find(name: str | None, task: str | None) -> Entry:
 
     `task` None stands for any task. Raises ModelError for a model that is unknown, not pulled yet, or for another task.
     """
-    known = [e for e in [*entries(), *published()] if task in (None, e.task)]
+    known = [e for e in [*entries(), *published()] if _suits(e.task, task)]
     if name is None:
-        default = next((e for e in known if e.default), None)
+        default = next((e for e in known if e.default and task in (None, e.task)), None)
         if default is None:
             raise ModelError(f"no model ships for {task}", "name one with --model; see `enhance models list`")
         return default
@@ -150,10 +151,14 @@ def unknown(name: str, known: list[Entry]) -> ModelError:
     return ModelError(f"unknown model {name!r}", f"{hint}; `enhance models list` has all")
 
 
+def _suits(made_for: str, task: str | None) -> bool:
+    return task in (None, made_for) or ALSO.get(str(task)) == made_for
+
+
 def _own(name: str, path: Path, task: str | None) -> Entry:
     """Return the entry of a file that no table names. Raises ModelError if it is damaged or made for another task."""
     made_for = read_spec(path).task
-    if task not in (None, made_for):
+    if not _suits(made_for, task):
         raise ModelError(f"{path}: a model for {made_for}, not for {task}", "see `enhance models list`")
     return Entry(name=name, task=made_for, path=path, sha256=None)
 

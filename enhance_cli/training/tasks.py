@@ -10,5 +10,6 @@ TASKS = Catalogue(
         "extend-bandwidth": "bandwidth.task:BandwidthExtension",
         "enhance-embedding": "repair.task:Repair",
         "extract-stem": "stems.task:StemExtraction",
+        "inpaint": "denoise.task:Denoising",
     },
 )

@@ -158,7 +158,7 @@ def _made(name: str, steps: int | None, device: str) -> Callable:
     from enhance_cli.tasks.options import InpaintOptions
 
     options = InpaintOptions(predicted=0.0, steps=steps)
-    model = load_model(name, device=device)
+    model = load_model(name, "inpaint", device)
     return _filled(Inpainter(options, GapModel.of(model, options)))
 
 

@@ -86,8 +86,8 @@ def save_model(path: Path, spec: Spec, network: torch.nn.Module) -> None:
 
 
 def _rounded(matrix: Tensor) -> Tensor:
-    """Return a matrix in half precision with two zeros as its last bits, so that the package is an eighth smaller.
+    """Return a matrix in half precision with four zeros as its last bits, so that the package is a fifth smaller.
 
-    Numbers are off by at most a 400th of themselves.
+    Numbers are off by at most a 128th of themselves, which changes the sound by less than -40 dB of it.
     """
-    return ((matrix.half().contiguous().view(torch.int16) + 2) & ~3).view(torch.half)
+    return ((matrix.half().contiguous().view(torch.int16) + 8) & ~15).view(torch.half)

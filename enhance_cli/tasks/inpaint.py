@@ -23,6 +23,7 @@ from enhance_cli.tasks.stream import measured
 LINEAR = "linear-prediction"
 LONGEST_MADE_SECONDS = 0.5  # of a gap that a model fills
 FADE_SECONDS = 0.05  # of a longer one that it fills on either side
+MADE = " (of speech --model inpaint-s fills it)"
 SHOWN = 5  # gaps that a note names
 SILENCE_SECONDS = 1.0  # pieces of silence in the middle, so that memory does not grow with the gap
 
@@ -90,9 +91,10 @@ def notes(meter: GapMeter, gaps: Sequence[Gap], longest: float, rate: int) -> li
         return [*meter.doubts, "left as it is: no gap was found"]
     told = [f"filled {meter.text(gaps[:SHOWN])}" + (f" and {len(gaps) - SHOWN} more" if len(gaps) > SHOWN else "")]
     for gap in (gap for gap in gaps if (gap.end - gap.start) / rate > longest):
+        could_be_made = (gap.end - gap.start) / rate <= LONGEST_MADE_SECONDS
         told.append(
             f"{meter.text([gap])} s is longer than {1000 * longest:.0f} ms, which cannot be predicted:"
-            " it fades out and in, with silence between"
+            f" it fades out and in, with silence between{MADE if could_be_made else ''}"
         )
     return [*meter.doubts, *told]
 

@@ -108,7 +108,7 @@ def test_what_is_longer_than_can_be_predicted_fades_and_says_so(enhance, folder)
     result = enhance("inpaint", "in/whole.wav", "-o", "out.wav", "--gaps", "1-1.5", "--json")
     record = records(result)["whole.wav"]
     assert record["gaps"][0]["by"] == "linear-prediction, faded"
-    assert any("1-1.5 s is longer than 100 ms" in note for note in record["notes"])
+    assert any("1-1.5 s is longer than 100 ms" in note and "--model inpaint-s" in note for note in record["notes"])
     made = soundfile.read(folder / "out.wav")[0]
     assert made[16000:16100].any() and not made[17000:23000].any() and made[23800:24000].any()
 
@@ -216,3 +216,12 @@ def test_models_and_settings_that_cannot_fill_are_refused(enhance, folder, asked
     result = enhance("inpaint", "in/whole.wav", "-o", "out.wav", "--gaps", "2-2.3", *asked)
     assert result.code == 2 and len(result.errors) == 1 and message in result.errors[0]
     assert not (folder / "out.wav").exists()
+
+
+def test_the_shipped_model_fills_gaps_and_is_no_denoiser(enhance, folder):
+    result = enhance("inpaint", "in/whole.wav", "-o", "out.wav", "--gaps", "2-2.3", "-m", "inpaint-s", "--json")
+    assert result.code == 0, result.stderr
+    record = records(result)["whole.wav"]
+    assert record["gaps"][0]["by"] == "inpaint-s" and not any("longer" in note for note in record["notes"])
+    refused = enhance("denoise", "in/whole.wav", "-m", "inpaint-s")
+    assert refused.code == 3 and "inpaint-s: a model for inpaint, not for denoise" in refused.errors[0]

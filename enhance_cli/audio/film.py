@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from enhance_cli.audio.encode import layout_name
-from enhance_cli.audio.formats import Film, OutputFormat
+from enhance_cli.audio.formats import Film, OutputFormat, is_film
 from enhance_cli.audio.info import depth
 from enhance_cli.audio.integers import quantize
 from enhance_cli.errors import AudioError, OutputError
@@ -109,7 +109,9 @@ class _Process:
             return data
         text = data.decode("utf-8", "replace")
         if kind == b"U":  # the container is unable
-            better = "keep the container of the film" if self._path.suffix.lower() == ".mkv" else "choose .mkv"
+            better = "choose .mkv" if self._path.suffix.lower() != ".mkv" else "keep the container of the film"
+            if better != "choose .mkv" and not is_film(self._source.suffix):  # which is not written here
+                better = "choose .avi"
             raise AudioError(f"{self._path} cannot be written: {text}", f"{better}, or write the sound alone, to .wav")
         if kind == b"D":
             raise OutputError(f"{self._path} could not be written ({text})", "is the disk full or write-protected?")

@@ -32,6 +32,7 @@ from enhance_cli.audio.time_stamps import origin
 
 BUFFER = 1 << 20  # bytes read at once
 HIDDEN = 0.1  # seconds of pictures before the begin that are told
+STEP = Fraction(1, 1000)  # seconds by which pictures may be shifted against the sound
 _FAMILIES = {"mov": ("mp4", "mov"), "matroska": ("matroska", "webm"), "avi": ("avi",)}  # demuxer: muxers of its streams
 _NAMES = {"matroska": "Matroska", "webm": "WebM", "mp4": "MP4", "mov": "MOV", "avi": "AVI"}
 _OF_THE_FILE = ("major_brand", "minor_version", "compatible_brands", "encoder", "duration")
@@ -280,6 +281,8 @@ class Film:
                 self.notes.append(f"the {stream.type} stream {stream.index} ({codec}) cannot be copied")
                 return None
             raise Unable(f"{held} does not hold its {stream.type} stream {stream.index} ({codec})") from None
+        if self._muxer == "avi" and stream.type == "video" and (tick := _frame_of(stream)):
+            copy.time_base = tick  # AVI counts pictures: one that counts milliseconds has 39 empty ones between two
         if stream.type == "video" and not copy.codec_context.framerate and stream.average_rate:
             copy.codec_context.framerate = stream.average_rate  # without it MOV has no track of the time code
         if self._request["tags"] and self._same and (tag := _tag(stream)):
@@ -326,6 +329,15 @@ class Film:
             packet.stream = self._copies[number]
             self._output.mux(packet)
         sound.finish()
+
+
+def _frame_of(stream: Any) -> Fraction | None:
+    """Return the seconds from a picture to the next if a stream counts finer ones, and begins at a multiple of them."""
+    rate = stream.base_rate
+    if not rate or rate < (stream.average_rate or 0) or Fraction(1, 2) / rate <= stream.time_base:
+        return None
+    begin = (stream.start_time or 0) * stream.time_base * rate  # in pictures
+    return 1 / Fraction(rate) if abs(begin - round(begin)) <= rate * STEP else None
 
 
 def _texts(stream: Any) -> dict[str, str]:

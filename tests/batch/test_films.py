@@ -258,6 +258,29 @@ def test_pictures_at_varying_rates_keep_their_times(tmp_path):
     assert len({round(b[1] - a[1], 3) for a, b in zip(films.packets(target)[0], films.packets(target)[0][1:])}) > 1
 
 
+@pytest.mark.parametrize("rate", ["25/1", "24000/1001"])
+def test_avi_counts_the_pictures_of_a_film_not_milliseconds(tmp_path, rate):
+    source, target = tmp_path / "a.mkv", tmp_path / "a.avi"
+    pictures = films.PICTURE.replace("r=25", f"r={rate}")
+    films.ffmpeg(
+        "-f", "lavfi", "-i", pictures, "-f", "lavfi", "-i", films.sound(), "-c:v", "mpeg4", "-c:a", "pcm_s16le", source
+    )
+    clean(source, target, halved)
+    assert films.streams(target)[0]["r_frame_rate"] == rate
+    assert [h for h, _ in films.packets(target)[0]] == [h for h, _ in films.packets(source)[0]]
+    assert films.flashes(target) == pytest.approx(films.flashes(source), abs=0.001)
+    assert films.sound_clicks(target) == pytest.approx(films.sound_clicks(source), abs=0.001)
+
+
+def test_a_film_that_matroska_does_not_hold_is_referred_to_a_container_that_is_written(tmp_path):
+    source = tmp_path / "a.flv"
+    films.ffmpeg("-f", "lavfi", "-i", films.PICTURE, "-f", "lavfi", "-i", films.sound(0.0, 44100), source)
+    with pytest.raises(AudioError, match=r"does not hold its video stream .* choose .avi"):
+        clean(source, tmp_path / "a.mkv", halved)
+    clean(source, tmp_path / "a.avi", halved)
+    assert films.sound_clicks(tmp_path / "a.avi") == pytest.approx(films.flashes(tmp_path / "a.avi"), abs=0.001)
+
+
 @pytest.mark.parametrize("name", ["a.mkv", "a.mp4"])
 def test_a_piece_of_a_longer_film_that_kept_its_times_begins_at_zero(tmp_path, name):
     source = films.simple(tmp_path / name, "aac", 0.25, "-output_ts_offset", "7200")

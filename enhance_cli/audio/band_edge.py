@@ -84,7 +84,11 @@ class BandMeter:
     @property
     def notes(self) -> list[str]:
         """Return the reason why nothing is missing, if so."""
-        return ["left as it is: nothing is missing that ends at a frequency"] if self.edge is None else []
+        if self.edge is not None:
+            return []
+        if self.given is not None:
+            return [f"left as it is: a band that reaches {FULL_BAND:.0f} Hz is full"]
+        return ["left as it is: nothing is missing that ends at a frequency"]
 
     def spectrum(self) -> np.ndarray | None:
         """Return the mean level of the active frames in dB (F,), or None for silence."""

@@ -63,6 +63,10 @@ def test_the_rate_and_the_cutoff_can_be_said(enhance, folder):
     result = enhance("extend-bandwidth", "in/low.wav", "-o", "a.wav", "--rate", 24000, "--input-cutoff", 4000, "--json")
     assert result.code == 0 and records(result)["low.wav"]["cutoff_before"] == 4000
     assert soundfile.info(folder / "a.wav").samplerate == 24000 and soundfile.info(folder / "a.wav").frames == 48000
+    (note,) = records(enhance("extend-bandwidth", "in/full.wav", "-o", "f.wav", "--input-cutoff", 21000, "--json"))[
+        "full.wav"
+    ]["notes"]
+    assert note == "left as it is: a band that reaches 20000 Hz is full"
     assert enhance("extend-bandwidth", "in/low.wav", "-o", "b.opus").code == 0
     assert soundfile.info(folder / "b.opus").samplerate == 48000
 

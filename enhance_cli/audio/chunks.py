@@ -21,6 +21,9 @@ KNOWN = frozenset(  # chunks that commonly follow the audio
     )
 )
 _GUID_END = bytes.fromhex("00c04f8edb8a")  # of the identifier of every chunk of W64
+_ENDLESS = 1 << 62  # a 64-bit length beyond this was never filled in
+_SOX_PIPE = 0x7F000008  # bytes of sound in an AIFF that SoX has written into a pipe
+_LARGEST_BEHIND = 1 << 24  # bytes of a chunk behind the audio of which the end may be missing
 _NEXT_FILE = (b"caff", b"riff")  # beginnings of CAF and W64, which nothing but a file joined to the first has inside
 _HEADER_SLACK = 64  # bytes: some programs count the header into a length
 
@@ -120,7 +123,7 @@ def _walk(file: Readable, end: int, kind: str, order: str, first: int) -> Form:
             size -= length
         elif kind == "RF64" and size == 0xFFFFFFFF:
             size = large.get(name, size)
-        if name == b"data" and (size == -1 or kind == "RIFF" and _streamed(size)):
+        if name in (b"data", b"SSND") and _never_filled_in(kind, size):
             size, streamed = end - start, True
         if size < 0:
             break
@@ -144,13 +147,25 @@ def _is_chunk(file: Readable, position: int, end: int, before: list[Chunk], orde
         name, size = struct.unpack(order + "4sI", file.read(8))
         if not all(32 <= letter < 127 for letter in name) or name in (b"RIFF", b"RIFX", b"RF64", b"BW64", b"FORM"):
             return False
+        if behind_audio and name in KNOWN and position + 8 + size > end + 1 and size > _LARGEST_BEHIND:
+            return False
         if not behind_audio or name in KNOWN or end - first <= _HEADER_SLACK:
             return True
         position += 8 + size + size % 2
     return position > first and abs(position - end) <= 1
 
 
-def _streamed(size: int) -> bool:
+def _never_filled_in(kind: str, size: int) -> bool:
+    """Return whether a length of audio only says that its writer could not come back to fill it in."""
+    if kind == "AIFF":
+        return size == _SOX_PIPE or is_streamed(size)
+    if kind == "RIFF" or kind == "RF64" and size < 1 << 32:
+        return is_streamed(size)
+    return size == -1 or size >= _ENDLESS
+
+
+def is_streamed(size: int) -> bool:
+    """Return whether a 32-bit length is one of those that programs write into a pipe."""
     return any(0 <= marker - size <= _HEADER_SLACK for marker in _STREAMED)
 
 

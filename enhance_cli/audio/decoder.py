@@ -25,7 +25,8 @@ from enhance_cli.audio.time_stamps import Clock, origin
 
 SECONDS = 8.0  # of processor time
 MEMORY = 1 << 31  # bytes of address space, beyond those that the process has at its start
-_COUNTED = ("aac", "mp3", "loas")  # containers without a header, whose duration is a guess
+# containers whose duration is a guess, or not needed to know that some of the sound is missing
+_GUESSED = ("aac", "mp3", "loas", "ogg", "wav")
 _DEPTHS = {"u8": 8, "u8p": 8, "s16": 16, "s16p": 16}
 
 
@@ -51,6 +52,8 @@ def _serve(request: dict, out: BinaryIO) -> None:
     path = os.fsdecode(bytes.fromhex(request["path"]))
     with open(path, "rb") as file:
         source = Source(file, request["start"], request["end"])
+        file_head = source.read(8)
+        source.seek(0)
         with av.open(source, format=request.get("format"), metadata_errors="replace") as opened:
             container: Any = opened
             speakers = settle_layouts(container)
@@ -69,7 +72,8 @@ def _serve(request: dict, out: BinaryIO) -> None:
             first = next(frames, None)
             if first is None:
                 raise ValueError("it holds no audio samples")
-            facts = _facts(container, stream, first, bytes(head)[24:28], speakers.get(stream.index))
+            counted = file_head[:4] != b"RIFF" or file_head[4:8] != b"\xff" * 4  # else it was written into a pipe
+            facts = _facts(container, stream, first, bytes(head)[24:28], speakers.get(stream.index), counted)
             send(out, b"H", json.dumps(facts).encode())
             if request["samples"]:
                 _decode(container, stream, first, frames, facts, out)
@@ -132,9 +136,9 @@ def choose(container: Any, track: str | None) -> Any:
     raise ValueError(f"it has no sound track in the language {track}, only {languages}")
 
 
-def _facts(container: Any, stream: Any, frame: Any, flags: bytes, speakers: list[str] | None) -> dict:
-    """Return the description of a file, given its first frame, bytes 24 to 28 of its first packet, and the loudspeakers
-    of its channels where the frame does not name them.
+def _facts(container: Any, stream: Any, frame: Any, flags: bytes, speakers: list[str] | None, counted: bool) -> dict:
+    """Return the description of a file, given its first frame, bytes 24 to 28 of its first packet, the loudspeakers of
+    its channels where the frame does not name them, and whether the writer of its header knew its length.
     """
     codec, format_ = stream.codec_context, frame.format
     names = [channel.name for channel in frame.layout.channels]
@@ -147,9 +151,9 @@ def _facts(container: Any, stream: Any, frame: Any, flags: bytes, speakers: list
     earlier = begin_of_all or 0.0
     claimed = None
     name = container.format.name.split(",")[0]
-    if name in ("asf", "ogg") and len(container.streams) > 1:
+    if not counted or name == "asf" and len(container.streams) > 1:
         pass  # it states the length of the film, and sections.py finds whether bytes are missing
-    elif stream.duration is not None and name not in _COUNTED:
+    elif stream.duration is not None and name not in _GUESSED:
         timed = stream.start_time and begin_of_all is not None and name != "asf"
         begin = stream.start_time * stream.time_base if timed else 0
         claimed = round((stream.duration * stream.time_base + begin - earlier) * rate)

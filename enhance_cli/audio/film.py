@@ -52,11 +52,12 @@ class FilmEncoder:
 
     def __init__(self, path: Path, fmt: OutputFormat, film: Film, channels: int):
         self._bits = depth(fmt.subtype) or 0
+        self._float = np.float64 if fmt.subtype == "DOUBLE" else np.float32
         self._process = _Process(path, fmt, film, channels, write=True)
 
     def write(self, block: np.ndarray) -> None:
         """Append (C, n) samples."""
-        samples = quantize(block, self._bits) if self._bits else block.astype(np.float32)
+        samples = quantize(block, self._bits) if self._bits else block.astype(self._float)
         self._process.send(np.ascontiguousarray(samples.T).tobytes())
 
     def close(self) -> None:
@@ -140,6 +141,6 @@ def _request(path: Path, fmt: OutputFormat, film: Film, channels: int) -> dict:
         "muxer": _MUXERS[fmt.container], "track": film.track, "keep_original": film.keep_original, "title": film.title,
         "mark": film.mark, "tags": film.tags, "data": film.data, "encoder": fmt.encoder, "rate": fmt.rate,
         "bitrate": fmt.bitrate, "layout": layout, "channels": channels,
-        "samples": "flt" if not bits else "s16" if bits <= 16 else "s32",
+        "samples": ("dbl" if fmt.subtype == "DOUBLE" else "flt") if not bits else "s16" if bits <= 16 else "s32",
         "late": 0 if fmt.container == "AVI" else round(film.late * fmt.rate),
     }  # fmt: skip

@@ -57,7 +57,7 @@ _ENCODERS = {
     "AAC": "aac", "AC3": "ac3", "EAC3": "eac3", "OPUS": "libopus", "VORBIS": "libopus", "MPEG_LAYER_III": "libmp3lame",
     "MPEG_LAYER_II": "mp2", "FLAC": "flac", "ALAC": "alac", "PCM": "pcm", "FLOAT": "pcm", "DOUBLE": "pcm",
 }  # fmt: skip
-_KEPT_PCM = ("pcm_s16le", "pcm_s16be", "pcm_s24le", "pcm_s24be", "pcm_s32le", "pcm_s32be", "pcm_f32le", "pcm_f32be")
+_KEPT_PCM = tuple(f"pcm_{kind}{order}" for kind in ("s16", "s24", "s32", "f32", "f64") for order in ("le", "be"))
 _USUAL = 80_000  # bits per second and channel, where those of the old track are not known
 _PLENTY = 160_000  # at most so many where a lossy codec takes the place of another
 
@@ -136,7 +136,7 @@ def _subtype(info: AudioInfo, name: str, bit_depth: str | None) -> str:
     asked = None if bit_depth in (None, "float") else int(bit_depth or 0)
     floats = bit_depth == "float" or bit_depth is None and info.subtype in ("FLOAT", "DOUBLE")
     if floats and name == "pcm":
-        return "FLOAT"
+        return "DOUBLE" if info.subtype == "DOUBLE" and bit_depth is None else "FLOAT"
     if bit_depth in ("float", "32") and name != "pcm":
         raise UsageError(f"{codec.subtype} cannot hold --bit-depth {bit_depth} here", "choose 16 or 24")
     bits = asked or depth(info.subtype) or (24 if floats else 16)
@@ -145,7 +145,7 @@ def _subtype(info: AudioInfo, name: str, bit_depth: str | None) -> str:
 
 def _pcm(info: AudioInfo, subtype: str) -> str:
     """Return FFmpeg's encoder of plain samples: the old track's, down to the order of bytes, if it has that depth."""
-    wanted = {"PCM_16": "s16", "PCM_24": "s24", "PCM_32": "s32", "FLOAT": "f32"}[subtype]
+    wanted = {"PCM_16": "s16", "PCM_24": "s24", "PCM_32": "s32", "FLOAT": "f32", "DOUBLE": "f64"}[subtype]
     return info.codec if info.codec in _KEPT_PCM and wanted in info.codec else f"pcm_{wanted}le"
 
 

@@ -357,8 +357,10 @@ def _tag(stream: Any) -> str:
 def _nearest(codec: Any, request: dict) -> str:
     """Return the sample format of an encoder that keeps the samples: floats, or integers of enough bits."""
     known = [form.name for form in codec.audio_formats or []]
-    wanted = {"flt": ("fltp", "flt"), "s16": ("s16", "s16p"), "s32": ("s32", "s32p")}[request["samples"]]
-    return next((name for name in (*wanted, "fltp", "flt", "s16", "s16p", "s32", "s32p") if name in known), known[0])
+    kind = request["samples"]
+    return next(
+        (name for name in (kind, f"{kind}p", "fltp", "flt", "s16", "s16p", "s32", "s32p") if name in known), known[0]
+    )
 
 
 if __name__ == "__main__":

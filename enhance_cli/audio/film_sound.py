@@ -36,7 +36,7 @@ class Sound:
         self._pipe, self._stream, self._output = pipe, stream, output
         self._rate, self._channels, self._late = request["rate"], request["channels"], request["late"]
         self._kind, self._layout = request["samples"], request["layout"]
-        self._width = {"s16": 2, "s32": 4, "flt": 4}[self._kind] * self._channels
+        self._width = {"s16": 2, "s32": 4, "flt": 4, "dbl": 8}[self._kind] * self._channels
         self._resampler = av.AudioResampler(
             format=stream.codec_context.format.name, layout=self._layout, rate=self._rate
         )

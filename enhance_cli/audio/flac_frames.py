@@ -18,9 +18,13 @@ def counts_less(file: BinaryIO, start: int, end: int) -> bool:
     largest = int.from_bytes(head[10:12], "big")
     if not stated:
         return False
-    file.seek(max(end - _TAIL, start))
-    tail = file.read(end - file.tell())
-    return any(last > stated for last in _last_samples(tail, largest))
+    while end > start:  # the last frame may have zeros or rubbish behind it
+        begin = max(end - _TAIL, start)
+        file.seek(begin)
+        if found := _last_samples(file.read(end - begin), largest):
+            return found[0] > stated
+        end = begin + 16 if begin > start else start
+    return False
 
 
 def _last_samples(tail: bytes, largest: int) -> list[int]:

@@ -5,7 +5,9 @@ the file, tags included, by that of the first frame: a little too long at a cons
 one.
 """
 
+import re
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from enhance_cli.audio.bounded import Readable
@@ -22,6 +24,9 @@ RATES = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8
 NAMES = (b"Xing", b"Info", b"VBRI")
 SLACK = 512  # bytes behind the frames that tags at the end of a file commonly take
 CHAIN = 4  # frames in a row do not come about by chance
+_SYNC = re.compile(rb"\xff[\xe2-\xe7\xf2-\xf7\xfa-\xff]")
+_TAGS = (b"TAG", b"APETAGEX", b"LYRICSBEGIN")
+_BLOCK = 1 << 20  # bytes that are searched at a time
 LOOKED_AT = 50  # frames: an encoder that varies the bitrate has done so by then
 
 
@@ -56,11 +61,25 @@ def varies(file: Readable) -> bool:
     return len(indices) > 1
 
 
-def first_recording(file: Readable, begins: Callable[[int], bool]) -> tuple[int, bool]:
-    """Return where the first of the files in `file`, joined end to end, ends, and whether its header counts less than that.
+@dataclass(frozen=True)
+class Recording:
+    """Describe the first recording of several MP3s that were joined end to end.
 
-    Another MP3 begins with an ID3 tag or with another header in a first frame. `begins`: tells whether a file of any
-    other kind begins at a byte.
+    `end`: the byte behind it. `following`: where the next one begins. `understated`: its header counts fewer frames.
+    `gaps`: stretches of other bytes than tags and zeros, within it or behind it.
+    """
+
+    end: int
+    following: int
+    understated: bool = False
+    gaps: int = 0
+
+
+def first_recording(file: Readable, next_file: Callable[[int, int], int]) -> Recording:
+    """Return the first of the recordings in `file`, which may hold several, with tags or other bytes between them.
+
+    Another one begins with a header in a first frame, with frames of another rate or number of channels, behind other
+    bytes than frames, or where `next_file(at, end)` finds a file of any kind in bytes `at` to `end`, `end` being none.
     """
     end = file.seek(0, 2)
     first = next(frames(file), b"")
@@ -74,15 +93,49 @@ def first_recording(file: Readable, begins: Callable[[int], bool]) -> tuple[int,
         size = int.from_bytes(first[at + 12 : at + 16], "big") if xing and first[at + 7] & 3 == 3 else 0
         constant = first[at : at + 4] == b"Info"
         if constant and end - begin - size < SLACK and _fits(stated, size, file, begin):
-            return end, False  # frames of one size, as many as it says, to the end
-    count, behind = 0, begin
-    for head, length in _headers(file, begin):
-        if count and length >= 64 and any(name in head for name in NAMES):
-            return behind, False
-        count, behind = count + 1, behind + length
-    if behind < end and begins(behind):
-        return behind, False
-    return end, bool(stated and count > stated + 2)
+            return Recording(end, end)  # frames of one size, as many as it says, to the end
+    count, behind, gaps = 0, begin, 0
+    while first:
+        for head, length in _headers(file, behind):
+            if count and length >= 64 and any(name in head for name in NAMES):
+                return Recording(behind, behind, gaps=gaps)
+            if count and _shape(head) != _shape(first):
+                break
+            count, behind = count + 1, behind + length
+        begins_again = _next_frames(file, behind, end)
+        following = next_file(behind, begins_again)
+        if following == end:
+            break
+        file.seek(behind)
+        between = file.read(min(following - behind, _BLOCK))
+        gaps += not between.startswith(_TAGS) and bool(between.strip(b"\0"))
+        if following < begins_again or count >= stated:
+            return Recording(behind, following, bool(stated and count > stated + 2), gaps)
+        behind = begins_again  # of a recording that is damaged
+    return Recording(end, end, bool(stated and count > stated + 2), gaps)
+
+
+def _shape(head: bytes) -> tuple[int, int, bool]:
+    """Return the version, the index of the rate, and whether it is mono, of a frame."""
+    return head[1] >> 3 & 3, head[2] >> 2 & 3, head[3] >> 6 == 3
+
+
+def _goes_on(file: Readable, at: int) -> bool:
+    """Return whether several frames of one rate lie one after the other from `at` on, which bytes by chance do not."""
+    heads = [head for _, (head, _) in zip(range(CHAIN), _headers(file, at))]
+    return len(heads) == CHAIN and len({_shape(head) for head in heads}) == 1
+
+
+def _next_frames(file: Readable, at: int, end: int) -> int:
+    """Return where frames begin again behind byte `at`, or `end`."""
+    while at < end:
+        file.seek(at)
+        block = file.read(_BLOCK)
+        for found in _SYNC.finditer(block):
+            if _goes_on(file, at + found.start()):
+                return at + found.start()
+        at += max(len(block) - 1, 1)
+    return end
 
 
 def _fits(stated: int, size: int, file: Readable, begin: int) -> bool:

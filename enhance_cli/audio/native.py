@@ -262,7 +262,7 @@ def _stated_by_fact(path: Path, section: Section, frames: int) -> int:
 
 
 def _as_in_header(path: Path, section: Section, raw: Raw, info: AudioInfo) -> AudioInfo:
-    """Return the description with the container that the header names, and a note that its count is not true."""
+    """Return the description with the container that the header names, and a note if its count is not true."""
     with open(path, "rb") as file:
         window = Window(file, section.start, section.end)
         form = walk(window)
@@ -271,9 +271,11 @@ def _as_in_header(path: Path, section: Section, raw: Raw, info: AudioInfo) -> Au
         described = _speakers(path, section, kind, info.subtype, info.channels)
         extensible = described.get("mask") is not None or described.get("ambisonic", False)
     kind = {"RIFF": "WAVEX" if extensible else "WAV"}.get(kind, kind)
-    counted, held = raw.promised / info.rate, (info.frames or 0) / info.rate
-    note = f"the header counts {counted:.2f} s, but the file holds {held:.2f} s: all of it was read"
-    values = {**vars(info), **described, "container": kind, "notes": (*info.notes, note)}
+    notes = info.notes
+    if raw.promised is not None:
+        counted, held = raw.promised / info.rate, (info.frames or 0) / info.rate
+        notes += (f"the header counts {counted:.2f} s, but the file holds {held:.2f} s: all of it was read",)
+    values = {**vars(info), **described, "container": kind, "notes": notes}
     return AudioInfo(**values)
 
 

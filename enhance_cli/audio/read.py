@@ -147,11 +147,11 @@ def _open_section(path: Path, section: Section, track: str | None) -> AudioFile:
         return _open_foreign(path, section, track)
     _check_promise(path, section)
     try:
-        if section.understated:
+        if section.understated or section.foreign:
             raise soundfile.SoundFileError("its header counts fewer samples than there are")
         if section.mixed:
             raise soundfile.SoundFileError("libsndfile does not see when the sound begins")
-        info, blocks = open_native(path, section)
+        return AudioFile(*open_native(path, section))
     except CountError as unfit:
         return _open_as_counted(path, section, unfit)
     except soundfile.SoundFileError as refusal:
@@ -159,7 +159,6 @@ def _open_section(path: Path, section: Section, track: str | None) -> AudioFile:
         file = _open_foreign(path, section, None)
         note = (f"{reason}: all of them were read",) if section.understated else ()
         return AudioFile(replace(file.info, notes=(*file.info.notes, *note)), file._decode, file.findings)
-    return AudioFile(info, blocks)
 
 
 def _open_foreign(path: Path, section: Section, track: str | None) -> AudioFile:
@@ -214,7 +213,10 @@ def _joined(path: Path, files: list[AudioFile]) -> AudioFile:
         for file in files:
             yield from file._decode(0, 65536)
 
-    return AudioFile(info, lambda skip, size: decode.regroup(pieces(), skip, size))
+    findings = Findings()
+    for file in files:
+        file.findings.notes = findings.notes  # of all together
+    return AudioFile(info, lambda skip, size: decode.regroup(pieces(), skip, size), findings)
 
 
 def _check_there(path: Path) -> None:

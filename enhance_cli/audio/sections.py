@@ -16,25 +16,19 @@ from pathlib import Path
 from typing import BinaryIO
 
 from enhance_cli.audio import flac_frames, mpeg, padding
-from enhance_cli.audio.chunks import KNOWN, Form, promise, raw_format, walk
+from enhance_cli.audio.beginnings import begins, find_beginning
+from enhance_cli.audio.chunks import KNOWN, Form, is_streamed, promise, raw_format, walk
 
 _WAVE_FAMILY = (b"RIFF", b"RIFX", b"RF64", b"BW64", b"riff", b"FORM", b"caff")
-_BEGINNINGS = (*_WAVE_FAMILY, b"fLaC", b"OggS", b"ID3", b".snd", b"\x1aE\xdf\xa3", b"wvpk", b"TTA1")
 _ENDINGS = (b"TAG", b"APETAGEX", b"3DI", b"LYRICSBEGIN")
 _ASF = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 _ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 _AC3 = b"\x0bw"  # beginning of a frame of AC-3 and E-AC-3
-_MATROSKA = re.compile(rb"\x1aE\xdf\xa3.{1,40}(?:webm|matroska)", re.DOTALL)
-_TTA = re.compile(rb"TTA1[\x01\x02]\x00")
-_NUT = re.compile(rb"nut/multimedia container\x00")
-_ANY = re.compile(  # beginnings that do not come about by chance
-    rb"fLaC[\x00\x80]\x00\x00\x22|(?:RIFF|RF64)....WAVE|FORM....AIF[FC]|caff\x00[\x01\x02]\x00\x00desc|OggS\x00\x02\x00{8}",
-    re.DOTALL,
-)
 _AU = {1: "ULAW", 2: "PCM_S8", 3: "PCM_16", 4: "PCM_24", 5: "PCM_32", 6: "FLOAT", 7: "DOUBLE", 27: "ALAW"}
 _LAST = re.compile(rb"LIST|bext|iXML|id3 |ID3 |cue |_PMX|fact|JUNK|smpl|PEAK")  # chunks behind samples
 _LAST_CHUNKS = 1 << 22  # bytes at the end that are searched for them
 _SLACK = 64  # bytes behind the last chunk that are too few to be sound
+_RUBBISH = 1 << 16  # bytes before another file that are no sound which a header has left out
 
 
 @dataclass(frozen=True)
@@ -47,7 +41,7 @@ class Raw:
     channels: int
     start: int
     end: int
-    promised: int  # samples that the header counts
+    promised: int | None  # samples that the header counts, None where it was never filled in
 
 
 @dataclass(frozen=True)
@@ -56,6 +50,8 @@ class Section:
 
     `understated`: the header of a compressed recording counts less. `left`: bytes that are neither sound nor a known
     chunk. `cut`: the end of the recording is missing. `holes`: places inside where parts of it are missing.
+    `foreign`: only FFmpeg reads all of it. `following`: where the next one begins, if not at `end`. `empty`: a header
+    without sound.
     """
 
     start: int
@@ -66,6 +62,9 @@ class Section:
     cut: bool = False
     holes: int = 0
     mixed: bool = False
+    foreign: bool = False
+    following: int | None = None
+    empty: bool = False
 
 
 class Window:
@@ -99,10 +98,10 @@ def find_sections(path: Path) -> list[Section]:
         while start < size:
             section = _section(file, start, size)
             sections.append(section)
-            start = section.end if section.end > start else size
+            start = section.following or section.end if section.end > start else size
             if padding.is_padding(file, start, size):
                 break
-    return sections
+    return [section for section in sections if not section.empty] or sections
 
 
 def _section(file: BinaryIO, start: int, size: int) -> Section:
@@ -116,7 +115,7 @@ def _section(file: BinaryIO, start: int, size: int) -> Section:
     if head[:4] == b".snd" and len(head) >= 24:
         return _au(file, start, size, head)
     if head[:4] == b"fLaC":
-        end = _next(file, _ANY, start, size, _end_of_flac_header(file, start))
+        end = find_beginning(file, _end_of_flac_header(file, start), size)
         return Section(start, end, understated=flac_frames.counts_less(file, start, end))
     if head[:4] == b"OggS":
         return _ogg(file, start, size)
@@ -124,23 +123,28 @@ def _section(file: BinaryIO, start: int, size: int) -> Section:
         end = _end_of_matroska(file, start, size)
         return Section(start, min(end, size), cut=end > size)
     if head[:4] == b"wvpk":
-        return Section(start, _end_of_wavpack(file, start, size))
-    if head[:4] == b"TTA1":
-        return Section(start, _next(file, _TTA, start, size))
+        end, behind = _end_of_wavpack(file, start, size)
+        following = find_beginning(file, behind, size)
+        tags = following < size or padding.is_padding(file, end, size)
+        return Section(start, end if tags else size, following=following)
     if head[:16] == _ASF:
         return Section(start, size, cut=_stated_by_asf(file, start) > size - start + _SLACK)
-    if head[:4] == b"nut/":
-        return Section(start, _next(file, _NUT, start, size))
-    if head[4:8] == b"ftyp":
-        return Section(start, _end_of_mp4(file, start, size))
     if head[:2] == _AC3:  # FFmpeg takes anything behind its frames for a damaged one
         return Section(start, padding.end_of_sound(file, start, size))
+    if head[4:8] == b"ftyp":
+        return Section(start, _end_of_mp4(file, start, size))
+    if head.startswith(_VOC):
+        return _voc(file, start, size, head)
+    if head.startswith((b"TTA1", b"nut/", b"FLV\1", b"NIST_1A\n")):
+        return Section(start, find_beginning(file, start + 4, size))
     if head[:3] == b"ID3" or head[:1] == b"\xff":
         window = Window(file, start, size)
-        end, understated = mpeg.first_recording(window, lambda at: _begins(window, at))
-        if start + end < size or not padding.is_padding(file, start + mpeg.end_of_frames(window), size):
-            return Section(start, start + end, understated=understated)
-        return Section(start, start + mpeg.end_of_frames(window), understated=understated)
+        mp3 = mpeg.first_recording(window, lambda at, end: find_beginning(window, at, end))
+        end = start + mp3.end
+        if end == size and padding.is_padding(file, start + mpeg.end_of_frames(window), size):
+            end = start + mpeg.end_of_frames(window)
+        following = start + mp3.following
+        return Section(start, end, understated=mp3.understated, holes=mp3.gaps, following=following)
     return Section(start, size)
 
 
@@ -152,28 +156,12 @@ def _behind_tags(file: BinaryIO, start: int, begin: int, size: int) -> Section |
     file.seek(start)
     tag = file.read(10)
     single = tag[:3] == b"ID3" and start + mpeg.tag_size(tag) == begin
-    window = Window(file, start, size)
-    if _begins(window, begin - start):
+    if begins(file, begin):
         return _section(file, begin, size)
     file.seek(begin)
     if file.read(2) == _AC3 or not single and mpeg.begins_with_frames(Window(file, begin, size)):
         return _section(file, begin, size)
     return None
-
-
-def _next(file: BinaryIO, pattern: re.Pattern[bytes], start: int, size: int, at: int | None = None) -> int:
-    """Return where the next file begins behind the one at `start`, an ID3 tag before it included. It is looked for from
-    byte `at` on.
-    """
-    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        found = pattern.search(content, start + 4 if at is None else at)
-        if found is None:
-            return size
-        begin = found.start()
-        tag = content.rfind(b"ID3", max(start + 4, begin - (1 << 20)), begin)
-        if tag >= 0 and tag + mpeg.tag_size(content[tag : tag + 10]) == begin:
-            return tag
-    return begin
 
 
 def _end_of_flac_header(file: BinaryIO, start: int) -> int:
@@ -197,43 +185,49 @@ def _wave(file: BinaryIO, start: int, size: int, form: Form) -> Section:
     audio = form.find(b"SSND" if form.kind == "AIFF" else b"data")
     if audio is None or not form.chunks:
         return Section(start, size)
-    if form.streamed:
-        return _streamed(file, start, size, audio.start)
-    if form.end < size - start and padding.is_padding(file, start + form.end, size):
+    if not form.streamed and form.end < size - start and padding.is_padding(file, start + form.end, size):
         return Section(start, start + form.end)  # libsndfile would take it for samples of W64
-    rest = size - start - form.end
-    begin = next((at for at in (form.end, form.end - 1) if _begins(window, at)), None)
+    last, begin = form.chunks[-1], form.end - 1  # an odd chunk may lack its padding
+    if form.streamed:
+        begin = audio.start
+    elif last is not audio and last.start + last.size > size - start + 1:  # longer than the file
+        begin = last.start
+    kind = "wav" if form.kind in ("RIFF", "RF64") else form.kind.lower()
+    end = find_beginning(window, begin, size - start, own=(kind,))
+    overhead = {"AIFF": 8, "CAF": 4}.get(form.kind, 0)  # bytes in front of the samples
+    if end <= audio.start + overhead:
+        return Section(start, start + end, empty=True)
     others = sum(chunk.size for chunk in form.chunks if chunk.name == audio.name and chunk is not audio)
-    if begin is not None:
-        return Section(start, start + begin, left=others)
-    if rest <= _SLACK or form.chunks[-1] is not audio:
-        return Section(start, size, left=others + (rest if rest > _SLACK else 0))
+    if form.streamed:
+        return _uncounted(file, start, start + end, form)
+    rest = max(end - form.end, 0)
+    if rest <= _SLACK or last is not audio:
+        return Section(start, start + end, left=others + (rest if rest > _SLACK else 0))
     window.seek(form.end)
-    if window.read(8).startswith(_ENDINGS):
-        return Section(start, size)
-    promised = promise(window)
-    kind = raw_format(window, form)
+    behind = window.read(min(rest, 1 << 20))
+    if behind.startswith(_ENDINGS) or len(behind) == rest and not behind.strip(b"\0"):
+        return Section(start, start + end)
+    if start + end < size and rest < min(_RUBBISH, form.end - audio.start):
+        return Section(start, start + end, left=rest)
+    return _uncounted(file, start, start + end, form)
+
+
+def _uncounted(file: BinaryIO, start: int, end: int, form: Form) -> Section:
+    """Return the section of a file of the WAV family with more samples than its header counts."""
+    window = Window(file, start, end)
+    audio = form.find(b"SSND" if form.kind == "AIFF" else b"data")
+    promised, kind = promise(window), raw_format(window, form)
     if promised is None or kind is None or not promised.frame_bytes:
-        return Section(start, size, left=rest)
-    begin = audio.start + {"AIFF": 8, "CAF": 4}.get(form.kind, 0)
-    end = size - start
-    if form.kind == "RIFF":
-        end = _wrapped_end(window, audio.start, audio.size, end) or _start_of_chunks(window, form, end)
+        return Section(start, end, left=0 if form.streamed else end - start - form.end)
+    first = audio.start + {"AIFF": 8, "CAF": 4}.get(form.kind, 0)
+    last = end - start
+    if form.kind in ("RIFF", "RF64"):
+        wrapped = None if form.streamed else _wrapped_end(window, audio.start, audio.size, last)
+        last = wrapped or _start_of_chunks(window, form, audio.start if form.streamed else form.end, last)
     subtype, endian = kind
-    counted = promised.promised // promised.frame_bytes
-    raw = Raw(subtype, endian, round(promised.rate), promised.channels, start + begin, start + end, max(counted, 0))
-    return Section(start, size, raw)
-
-
-def _begins(window: Window, at: int) -> bool:
-    """Return whether another file begins at a byte of the window."""
-    window.seek(max(at, 0))
-    head = window.read(16)
-    if head[:4] in (b"RIFF", b"RIFX", b"RF64", b"BW64"):
-        return head[8:12] == b"WAVE"
-    if head[:4] == b"FORM":
-        return head[8:12] in (b"AIFF", b"AIFC")
-    return head.startswith(_BEGINNINGS) or head[4:8] == b"ftyp"
+    counted = None if form.streamed else max(promised.promised // promised.frame_bytes, 0)
+    raw = Raw(subtype, endian, round(promised.rate), promised.channels, start + first, start + last, counted)
+    return Section(start, end, raw)
 
 
 def _wrapped_end(window: Window, start: int, size: int, end: int) -> int | None:
@@ -247,9 +241,14 @@ def _wrapped_end(window: Window, start: int, size: int, end: int) -> int | None:
     return None
 
 
-def _start_of_chunks(window: Window, form: Form, end: int) -> int:
-    """Return where known chunks begin that lead to the last byte, else `end`: where samples of a WAV end that miscounts."""
-    begin = max(form.end, end - _LAST_CHUNKS)
+def _start_of_chunks(window: Window, form: Form, first: int, end: int) -> int:
+    """Return where known chunks, or an ID3v1 tag, begin that lead to the last byte, else `end`: where samples of a WAV
+    end that miscounts. They are looked for from byte `first` on.
+    """
+    window.seek(max(end - 128, first))
+    if window.read(3) == b"TAG":
+        end -= 128
+    begin = max(first, end - _LAST_CHUNKS)
     window.seek(begin)
     tail = window.read(end - begin)
     for found in _LAST.finditer(tail):
@@ -257,31 +256,47 @@ def _start_of_chunks(window: Window, form: Form, end: int) -> int:
         while at + 8 <= len(tail) and tail[at : at + 4] in KNOWN:
             length = struct.unpack_from(form.order + "I", tail, at + 4)[0]
             at += 8 + length + length % 2
-        if at in (len(tail), len(tail) + 1):
+        if len(tail) <= at + _SLACK and at <= len(tail) + 1:
             return begin + found.start()
     return end
 
 
-def _streamed(file: BinaryIO, start: int, size: int, audio: int) -> Section:
-    """Return the section of a WAV without a length, up to where another one begins in it."""
-    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        found = re.compile(rb"(?:RIFF|RF64)....WAVE", re.DOTALL).search(content, start + audio)
-    return Section(start, found.start() if found else size)
-
-
 def _au(file: BinaryIO, start: int, size: int, head: bytes) -> Section:
     offset, counted, code, rate, channels = struct.unpack(">IIIII", head[4:24])
-    if code not in _AU or counted == 0xFFFFFFFF or not 1 <= channels <= 256 or rate == 0:
+    first = start + offset
+    if code not in _AU or not 1 <= channels <= 256 or rate == 0:
         return Section(start, size)
-    end = start + offset + counted
-    if end < size and padding.is_padding(file, end, size):
-        return Section(start, end)
-    if size - end <= _SLACK:
-        return Section(start, size, cut=end > size + _SLACK)
-    if _begins(Window(file, start, size), end - start):
-        return Section(start, end)
+    streamed = is_streamed(counted)
+    if not streamed and first + counted < size and padding.is_padding(file, first + counted, size):
+        return Section(start, first + counted)
+    next_file = find_beginning(file, first if streamed else first + counted, size)
+    if not streamed and next_file - first - counted <= _SLACK:
+        return Section(start, next_file, cut=first + counted > size + _SLACK)
     width = {"PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8}.get(_AU[code], 1) * channels
-    return Section(start, size, Raw(_AU[code], "BIG", rate, channels, start + offset, size, counted // width))
+    if not streamed and next_file < size and next_file - first - counted < min(_RUBBISH, counted):
+        return Section(start, next_file, left=next_file - first - counted)
+    return Section(
+        start,
+        next_file,
+        Raw(_AU[code], "BIG", rate, channels, first, next_file, None if streamed else counted // width),
+    )
+
+
+_VOC = b"Creative Voice File\x1a"
+
+
+def _voc(file: BinaryIO, start: int, size: int, head: bytes) -> Section:
+    """Return the section of a VOC file. libsndfile takes the heads of its later blocks for samples."""
+    at, blocks = start + int.from_bytes(head[20:22], "little"), 0
+    while at + 4 <= size:
+        file.seek(at)
+        kind, length = (block := file.read(4))[0], int.from_bytes(block[1:], "little")
+        if not 1 <= kind <= 9:
+            at += kind == 0
+            break
+        blocks += kind in (1, 2, 3, 9)
+        at += 4 + length
+    return Section(start, find_beginning(file, at, size), foreign=blocks > 1)
 
 
 # --- Ogg and MP4 ------------------------------------------------------------------------------------------------
@@ -290,40 +305,48 @@ def _au(file: BinaryIO, start: int, size: int, head: bytes) -> Section:
 def _ogg(file: BinaryIO, start: int, size: int) -> Section:
     """Return the section of the streams that begin together at `start`, up to the first page of another one after theirs.
 
-    Pages of each stream are numbered, and the last is marked as such.
+    Pages of each stream are numbered, and the last is marked as such. The end that it states (its granule position) lies
+    behind that of the page before it. Where it does not, libsndfile stops there, FFmpeg before the last page.
     """
-    inside, holes = False, 0
+    inside, holes, early = False, 0, False
     numbers: dict[int, int] = {}  # by stream
+    positions: dict[int, int] = {}
     open_streams: set[int] = set()
     expected = start
-    for at, end, flags, stream, number in _pages(file, start, size):
+    for at, end, flags, position, stream, number in _pages(file, start, size):
         if flags & FIRST and inside:
-            return Section(start, at, cut=bool(open_streams), holes=holes, mixed=len(numbers) > 1)
+            return Section(
+                start, at, cut=bool(open_streams), holes=holes + early, mixed=len(numbers) > 1, foreign=early
+            )
         inside = inside or not flags & FIRST
         holes += at != expected or number not in (numbers.get(stream, number - 1) + 1, 0xFFFFFFFF)
         expected = end
         numbers[stream] = number
+        early = early or bool(flags & LAST) and 0 <= position < positions.get(stream, 0)
+        positions[stream] = position
         (open_streams.discard if flags & LAST else open_streams.add)(stream)
-    return Section(start, size, cut=bool(open_streams), holes=holes, mixed=len(numbers) > 1)
+    return Section(start, size, cut=bool(open_streams), holes=holes + early, mixed=len(numbers) > 1, foreign=early)
 
 
 FIRST, LAST = 2, 4  # flags of a page: the first or the last one of its stream
 
 
-def _pages(file: BinaryIO, start: int, size: int) -> Iterator[tuple[int, int, int, int, int]]:
-    """Yield where each page of an Ogg file begins and ends, its flags, its stream and its number in that."""
+def _pages(file: BinaryIO, start: int, size: int) -> Iterator[tuple[int, int, int, int, int, int]]:
+    """Yield where each page of an Ogg file begins and ends, its flags, its granule position, its stream and its number in
+    that.
+    """
     at = start
     while at + 27 <= size:
         file.seek(at)
         head = file.read(27 + 255)
         if head[:4] != b"OggS":
-            if at > start and _begins(Window(file, start, size), at - start):
-                yield at, at, FIRST, 0, 0
+            if at > start and begins(file, at):
+                yield at, at, FIRST, 0, 0, 0
                 return
             at = _resynchronize(file, at + 1, size)
             continue
         end = at + 27 + head[26] + sum(head[27 : 27 + head[26]])
-        yield at, end, head[5], *struct.unpack_from("<II", head, 14)
+        yield at, end, head[5], *struct.unpack_from("<qII", head, 6)
         at = end
 
 
@@ -335,16 +358,20 @@ def _resynchronize(file: BinaryIO, at: int, size: int) -> int:
 
 
 def _end_of_mp4(file: BinaryIO, start: int, size: int) -> int:
-    """Return where the next MP4 file begins behind the one at `start`."""
+    """Return where the next file begins behind the MP4 file at `start`."""
     at = start
-    while at + 16 <= size:
+    while at + 8 <= size:
         file.seek(at)
-        length, name, large = struct.unpack(">I4sQ", file.read(16))
-        if at > start and _begins(Window(file, start, size), at - start):
+        head = file.read(16)
+        length, name = struct.unpack_from(">I4s", head)
+        if at > start and begins(file, at):
             return at
-        length = {0: size - at, 1: large}.get(length, length)
-        if length < 8:
-            break
+        if length == 1 and len(head) == 16:
+            length = int.from_bytes(head[8:], "big")
+        if length == 0 and name == b"mdat":
+            return size
+        if length < 8 or at + length > size and name not in (b"mdat", b"moov", b"moof"):
+            return find_beginning(file, at, size)
         at += length
     return size
 
@@ -360,14 +387,12 @@ def _end_of_matroska(file: BinaryIO, start: int, size: int) -> int:
         head = file.read(12)
         width = 9 - head[4].bit_length() if len(head) == 12 else 9
         if head[:4] != name or width > 8:
-            return _next(file, _MATROSKA, start, size)
+            return find_beginning(file, start + 4, size, ("matroska",))
         length = int.from_bytes(head[4 : 4 + width], "big") - (1 << 7 * width)
         if length == (1 << 7 * width) - 1:  # not known while it was written
-            return _next(file, _MATROSKA, start, size)
+            return find_beginning(file, start + 4, size, ("matroska",))
         at += 4 + width + length
-    if at >= size or _begins(Window(file, start, size), at - start):
-        return at
-    return _next(file, _MATROSKA, at - 4, size)
+    return at if at >= size else find_beginning(file, at, size)
 
 
 def _stated_by_asf(file: BinaryIO, start: int) -> int:
@@ -378,20 +403,19 @@ def _stated_by_asf(file: BinaryIO, start: int) -> int:
     return int.from_bytes(head[at + 40 : at + 48], "little") if 0 <= at <= len(head) - 48 else 0
 
 
-def _end_of_wavpack(file: BinaryIO, start: int, size: int) -> int:
-    """Return where the sample numbers in the blocks of a WavPack file begin again."""
-    at = start
+def _end_of_wavpack(file: BinaryIO, start: int, size: int) -> tuple[int, int]:
+    """Return where the blocks of a WavPack file end, or the sample numbers in them begin again, and the same behind tags."""
+    at = end = start
     while at + 32 <= size:
         file.seek(at)
         name, length, ape, index, _, flags = struct.unpack("<4sI4xIIII4x", file.read(32))
-        if name != b"wvpk" and padding.is_padding(file, at, size):
-            return at
         if name == b"APET":  # a tag, whose length leaves its first 32 bytes out
             at += 32 + ape
             continue
-        if name != b"wvpk":
-            return at if _begins(Window(file, start, size), at - start) else size
-        if at > start and index == 0 and flags & 1 << 11:  # the first block of several for the same samples
-            return at
+        if (
+            name != b"wvpk" or at > start and index == 0 and flags & 1 << 11
+        ):  # the first of several for the same samples
+            break
         at += length + 8
-    return size
+        end = at
+    return min(end, size), min(at, size)

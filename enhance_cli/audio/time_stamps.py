@@ -6,6 +6,7 @@ from typing import Any
 MAX_GAP = 3600  # seconds: a longer gap between time stamps is a fault of theirs, not silence
 MAX_START = 60  # seconds: where all streams begin after that, the file was cut out of a longer one
 TIMED = ("mov", "matroska", "mpegts", "mpeg", "asf", "flv", "mxf", "nut")  # containers whose time stamps mean something
+PRIMING = 0.03  # seconds: sound alone that begins so late was only shifted by the delay of its encoder
 SAMPLE_ACCURATE = ("mov", "mxf", "nut")
 
 
@@ -32,6 +33,8 @@ class Clock:
         exact = container.format.name.split(",")[0] in SAMPLE_ACCURATE
         self._tolerance = (0.005 if exact else 0.03) + 2 * float(stream.time_base or 0)
         self._rounding = 0 if exact else 1.5 * float(stream.time_base or 0)  # seconds: Matroska counts milliseconds
+        alone = len(container.streams) == 1 and not container.format.name.startswith("mov")
+        self._begins_late = PRIMING if alone else 0.0  # seconds after which a beginning is late
         self._holes, self._filled, self._back = 0, 0, 0.0
         self._shift = 0  # samples by which later frames lie behind their time stamps
 
@@ -48,7 +51,7 @@ class Clock:
                 skip = min(-due, frame.samples)
                 if skip == frame.samples:  # all of it: the next frame is the first
                     return 0, skip
-            elif gap > (self._tolerance * self._rate if self.position else 0):
+            elif gap > (self._tolerance if self.position else self._begins_late) * self._rate:
                 if gap > MAX_GAP * self._rate:
                     self._shift -= gap
                 else:

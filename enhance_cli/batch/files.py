@@ -9,7 +9,7 @@ arrays, full scale is 1.
 import contextlib
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -117,14 +117,16 @@ def enhance_file(job: LocalJob, transform: Transform, options: FileOptions = Fil
     return fields | _levels(before, result, list(unfinished), gain, loudness)
 
 
-def _levels(before: Meter, result: Result, written: list[str], gain: float, loudness: float | None) -> dict[str, Any]:
+def _levels(
+    before: Meter, result: Result, written: list[str], gain: float, loudness: Mapping[str, float | None]
+) -> dict[str, Any]:
     """Return the fields of a record about the levels and bands of the input and of the parts that were `written`.
 
-    `loudness`: that of a single file in LUFS if it was read back.
+    `loudness`: that of the files in LUFS if they were read back.
     """
     levels = {name: level_fields(result.levels[name], gain) for name in written}
-    if loudness is not None:
-        levels[result.names[0]]["loudness"] = rounded(loudness)
+    for name, value in loudness.items():
+        levels[name]["loudness"] = rounded(value)
     fields: dict[str, Any] = {"gain": rounded(decibels(gain))}
     fields |= {f"{name}_before": value for name, value in level_fields(before).items()}
     if before.band and result.band:

@@ -54,26 +54,38 @@ class Result:
                 meter.push(rows)
             self._spool.write(block)
 
-    def write(self, unfinished: Mapping[str, Path], gain: float) -> tuple[float, float | None]:
+    def write(self, unfinished: Mapping[str, Path], gain: float) -> tuple[float, dict[str, float | None]]:
         """Write the parts that are among the `unfinished` files, `gain` times as loud.
 
-        If a loudness was asked for, a single file of a lossy codec is read back, and written again with another gain
-        where the codec has changed its loudness. Returns the gain, and the loudness of that file in LUFS.
+        If a loudness was asked for, files of a lossy codec are read back, and written again with another gain where the
+        codec has changed the loudness of their sum. Returns the gain, and the loudness of each file in LUFS, none if they
+        were not read back.
         """
         self._write(unfinished, gain)
-        known = self.levels[self.names[0]].loudness
-        if self._options.loudness is None or self._format.subtype not in LOSSY or len(self.names) > 1 or known is None:
-            return gain, None
+        if self._options.loudness is None or self._format.subtype not in LOSSY:
+            return gain, {}
+        known = self._loudness_of_sum(list(unfinished))
+        if known is None:
+            return gain, {}
         aim = known + decibels(gain)
-        (path,) = unfinished.values()
-        found = _loudness_of(path, self._format.film)
+        found, each = _loudness_of(unfinished, self._format.film)
         for _ in range(MAX_CORRECTIONS):
             if found is None or abs(found - aim) <= LOUDNESS_TOLERANCE:
                 break
             gain *= 10 ** ((aim - found) / 20)
             self._write(unfinished, gain)
-            found = _loudness_of(path, self._format.film)
-        return gain, found
+            found, each = _loudness_of(unfinished, self._format.film)
+        return gain, each
+
+    def _loudness_of_sum(self, names: list[str]) -> float | None:
+        """Return the loudness in LUFS of the sum of the parts `names`, before any gain."""
+        if len(names) == 1:
+            return self.levels[names[0]].loudness
+        meter = Meter(self._format.rate, self._info.channels, layout=self._info.layout)
+        for block in self._spool.blocks():
+            parts = dict(zip(self.names, np.split(block, len(self.names))))
+            meter.push(np.sum([parts[name] for name in names], axis=0))
+        return meter.loudness
 
     def error_of_sum(self, written: Mapping[str, Path], gain: float) -> float | None:
         """Return the error that a lossy codec makes in the sum of the `written` parts: its energy, in dB of that sum.
@@ -128,13 +140,19 @@ class Result:
                     writer.write(pieces[name])
 
 
-def _loudness_of(path: Path, film: Film | None) -> float | None:
-    """Return the integrated loudness of a finished file in LUFS, of its new sound track if it is a film."""
-    with open_audio(path, None if film is None else str(new_track(film))) as audio:
-        meter = Meter(audio.info.rate, audio.info.channels, layout=audio.info.layout)
-        for block in audio.blocks(BLOCK):
-            meter.push(block)
-        return meter.loudness
+def _loudness_of(files: Mapping[str, Path], film: Film | None) -> tuple[float | None, dict[str, float | None]]:
+    """Return the integrated loudness in LUFS of the sum of finished files, and of each, of its new track if it is a film."""
+    with contextlib.ExitStack() as stack:
+        track = None if film is None else str(new_track(film))
+        opened = [stack.enter_context(open_audio(path, track)) for path in files.values()]
+        info = opened[0].info
+        total, *meters = (Meter(info.rate, info.channels, layout=info.layout) for _ in range(1 + len(opened)))
+        for blocks in zip(*(audio.blocks(BLOCK) for audio in opened)):
+            samples = min(block.shape[1] for block in blocks)
+            total.push(np.sum([block[:, :samples] for block in blocks], axis=0))
+            for meter, block in zip(meters, blocks):
+                meter.push(block)
+        return total.loudness, {name: meter.loudness for name, meter in zip(files, meters)}
 
 
 def level_fields(meter: Meter, gain: float = 1.0) -> dict[str, float | None]:

@@ -67,6 +67,24 @@ def test_pictures_are_copied_and_the_sound_stays_in_step(tmp_path, name, codec, 
     assert np.abs(films.decoded(target)).max() == pytest.approx(np.abs(films.decoded(source)).max() / 2, rel=0.1)
 
 
+@pytest.mark.parametrize(
+    "muxer, suffix, codec",
+    [("mov", ".mov", "pcm_f64le"), ("mov", ".mov", "pcm_f64be"), ("matroska", ".mkv", "pcm_f64le")],
+)
+def test_floats_of_64_bits_stay(muxer, suffix, codec, tmp_path):
+    source, target = tmp_path / f"a{suffix}", tmp_path / f"b{suffix}"
+    samples = np.random.default_rng(0).standard_normal((1, 9000)) / 7
+    with av.open(str(source), "w", format=muxer) as file:
+        stream = file.add_stream(codec, rate=48000, layout="mono")
+        frame = av.AudioFrame.from_ndarray(samples, format="dbl", layout="mono")
+        frame.sample_rate = 48000
+        file.mux(stream.encode(frame))
+    assert clean(source, target)["notes"] == []
+    with open_audio(target) as audio:
+        assert audio.info.subtype == "DOUBLE" and audio.info.codec == codec
+        assert np.array_equal(np.concatenate(list(audio.blocks()), axis=1), samples)
+
+
 def kept(stream: dict) -> dict:
     """What must not change of a stream."""
     names = ("codec_name", "profile", "width", "height", "pix_fmt", "color_primaries", "color_transfer", "color_space",

@@ -153,6 +153,24 @@ def test_parts_sum_to_the_input_sample_for_sample(inside, depth, suffix, scale):
     assert max(np.abs(read(place)).max() for _, place in job.parts) < 1 or depth == "float"
 
 
+@pytest.mark.parametrize("suffix", [".mp3", ".ogg", ".m4a"])
+def test_several_parts_in_a_lossy_format_have_the_loudness_of_the_mix_together(suffix, inside):
+    noise = np.random.default_rng(0).standard_normal((4 * 16000, 1)) * 0.05
+    soundfile.write("noise.wav", noise, 16000, subtype="FLOAT")
+    job = plan_parts(expand(["noise.wav"]), NAMES, "out", extension=suffix)[0]
+    fields = enhance_file(job, split(), FileOptions(parts=NAMES, loudness=-30.0))
+    total = Meter(16000, 1)
+    blocks = []
+    for name, path in job.parts:
+        with open_audio(path) as audio:
+            blocks.append(np.concatenate(list(audio.blocks()), axis=1))
+        own = Meter(16000, 1)
+        own.push(blocks[-1])
+        assert fields["parts"][name]["loudness"] == pytest.approx(own.loudness, abs=0.01)
+    total.push(sum(blocks))
+    assert total.loudness == pytest.approx(-30.0, abs=0.1)
+
+
 def test_loudness_is_that_of_the_whole_mix(inside):
     import pyloudnorm
 

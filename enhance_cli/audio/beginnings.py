@@ -1,0 +1,87 @@
+"""Recognize where a sound file begins, by bytes that do not come about by chance.
+
+Files are joined end to end, with tags, zeros or rubbish between them, so a beginning is looked for wherever a recording
+ends before its file does.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from enhance_cli.audio.mpeg import tag_size
+
+_BLOCK = 1 << 23  # bytes that are searched at a time
+_LARGE = 1 << 26  # bytes in which not every kind is looked for, since each takes half a second for a gigabyte
+_COMMON = ("flac", "wav", "aiff", "ogg", "mp4", "id3")
+_LONGEST = 64  # bytes of the longest beginning
+# kind -> bytes that are looked for, their place in the file, and the pattern of the first bytes of the file
+_KINDS: dict[str, tuple[bytes, int, re.Pattern[bytes]]] = {
+    kind: (literal, place, re.compile(pattern, re.DOTALL))
+    for kind, literal, place, pattern in (
+        ("flac", b"fLaC", 0, rb"fLaC[\x00\x80]\x00\x00\x22"),
+        ("wav", b"WAVE", 8, rb"(?:RIFF|RIFX|RF64|BW64)....WAVE"),
+        ("aiff", b"FORM", 0, rb"FORM....AIF[FC]"),
+        ("caf", b"caff\0", 0, rb"caff\x00[\x01\x02]\x00\x00desc"),
+        ("w64", b"riff\x2e\x91\xcf\x11", 0, rb"riff"),
+        ("ogg", b"OggS\0\2", 0, rb"OggS\x00\x02\x00{8}"),
+        ("mp4", b"ftyp", 4, rb"\x00\x00[\x00\x01].ftyp[ -~]{4}"),
+        ("matroska", b"\x1aE\xdf\xa3", 0, rb"\x1aE\xdf\xa3.{1,40}(?:webm|matroska)"),
+        ("wavpack", b"wvpk", 0, rb"wvpk....[\x02-\x10]\x04.{6}\x00{4}"),
+        ("tta", b"TTA1", 0, rb"TTA1[\x01\x02]\x00"),
+        ("nut", b"nut/", 0, rb"nut/multimedia container\x00"),
+        ("au", b".snd\0\0", 0, rb"\.snd\x00\x00..(?:....)\x00\x00\x00[\x01-\x1b]\x00"),
+        ("nist", b"NIST_1A\n", 0, rb"NIST_1A\n +1024\n"),
+        ("voc", b"Creative Voice File\x1a", 0, rb"Creative Voice File\x1a"),
+        ("flv", b"FLV\1", 0, rb"FLV\x01[\x01\x04\x05]\x00\x00\x00\x09\x00{4}"),
+        ("id3", b"ID3", 0, rb"ID3[\x02-\x04]\x00[\x00\x10\x20\x40\x80\xc0][\x00-\x7f]{4}"),
+    )
+}
+
+
+def begins(file: BinaryIO, at: int) -> bool:
+    """Return whether a sound file begins at byte `at`, an ID3 tag in front of it included."""
+    return at >= 0 and any(_fits(file, at, pattern) for _, _, pattern in _KINDS.values())
+
+
+def find_beginning(
+    file: BinaryIO, at: int, end: int, kinds: tuple[str, ...] = (), own: tuple[str, ...] = _COMMON
+) -> int:
+    """Return where the next sound file of one of the `kinds` begins in bytes `at` to `end`, or `end` if none does.
+
+    Without `kinds` it is any, in many bytes one of `own`.
+    """
+    kinds = kinds or (tuple(_KINDS) if end - at < _LARGE else own)
+    while at < end:
+        file.seek(at)
+        block = file.read(min(_BLOCK + _LONGEST, end - at))
+        if not block:
+            break
+        for place in sorted({found for kind in kinds for found in _places(block, kind)}):
+            if any(_fits(file, at + place, _KINDS[kind][2]) for kind in kinds):
+                return at + place
+        at += _BLOCK
+    return end
+
+
+def _places(block: bytes, kind: str) -> Iterator[int]:
+    literal, place, _ = _KINDS[kind]
+    found = block.find(literal)
+    while found >= 0:
+        if found >= place:
+            yield found - place
+        found = block.find(literal, found + 1)
+
+
+def _fits(file: BinaryIO, at: int, pattern: re.Pattern[bytes]) -> bool:
+    file.seek(at)
+    head = file.read(_LONGEST)
+    if not pattern.match(head):
+        return False
+    if not head.startswith(b"ID3"):
+        return True
+    file.seek(at + tag_size(head))  # a tag alone is no recording
+    behind = file.read(_LONGEST)
+    frame = behind[:1] == b"\xff" and len(behind) > 1 and behind[1] >= 0xE2
+    return frame or any(p.match(behind) for kind, (_, _, p) in _KINDS.items() if kind != "id3")

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import BinaryIO
 
+from enhance_cli.audio.bounded import Readable
 from enhance_cli.audio.mpeg import tag_size
 
 _BLOCK = 1 << 23  # bytes that are searched at a time
@@ -40,13 +40,13 @@ _KINDS: dict[str, tuple[bytes, int, re.Pattern[bytes]]] = {
 }
 
 
-def begins(file: BinaryIO, at: int) -> bool:
+def begins(file: Readable, at: int) -> bool:
     """Return whether a sound file begins at byte `at`, an ID3 tag in front of it included."""
     return at >= 0 and any(_fits(file, at, pattern) for _, _, pattern in _KINDS.values())
 
 
 def find_beginning(
-    file: BinaryIO, at: int, end: int, kinds: tuple[str, ...] = (), own: tuple[str, ...] = _COMMON
+    file: Readable, at: int, end: int, kinds: tuple[str, ...] = (), own: tuple[str, ...] = _COMMON
 ) -> int:
     """Return where the next sound file of one of the `kinds` begins in bytes `at` to `end`, or `end` if none does.
 
@@ -74,7 +74,7 @@ def _places(block: bytes, kind: str) -> Iterator[int]:
         found = block.find(literal, found + 1)
 
 
-def _fits(file: BinaryIO, at: int, pattern: re.Pattern[bytes]) -> bool:
+def _fits(file: Readable, at: int, pattern: re.Pattern[bytes]) -> bool:
     file.seek(at)
     head = file.read(_LONGEST)
     if not pattern.match(head):

@@ -217,7 +217,7 @@ def _uncounted(file: BinaryIO, start: int, end: int, form: Form) -> Section:
     window = Window(file, start, end)
     audio = form.find(b"SSND" if form.kind == "AIFF" else b"data")
     promised, kind = promise(window), raw_format(window, form)
-    if promised is None or kind is None or not promised.frame_bytes:
+    if audio is None or promised is None or kind is None or not promised.frame_bytes:
         return Section(start, end, left=0 if form.streamed else end - start - form.end)
     first = audio.start + {"AIFF": 8, "CAF": 4}.get(form.kind, 0)
     last = end - start

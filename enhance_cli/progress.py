@@ -89,7 +89,7 @@ class Progress:
             self.display.update(self._standing())
 
     def move(self, key: object, share: float | None, seconds: float = 0.0) -> None:
-        """Note that the file `key` has come to `share` of its length, or with None that nobody reads it any more."""
+        """Note that the file `key` has come to `share` of its length, or with None that its results are there."""
         with self._lock:
             if share is None:
                 self.in_hand.pop(key, None)

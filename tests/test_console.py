@@ -147,6 +147,21 @@ def test_no_bar_moves_in_the_log_of_a_ci_with_a_terminal(start_python):
     assert b"c.wav is empty" in shown and b"of 4 files" not in shown and b"\x1b[?25l" not in shown
 
 
+def test_a_file_counts_until_its_last_result_is_taken_not_until_its_end_is_read():
+    """Models with long windows have read a file long before they have cleaned it."""
+    seen = []
+
+    def slow(blocks, *facts):
+        yield from list(blocks)
+
+    process = with_progress(slow, lambda key, share, seconds: seen.append((share, seconds)))
+    results = process((np.zeros((1, 100)) for _ in range(3)), 100, 1, type("Level", (), {"frames": 300}))
+    for _ in range(3):
+        next(results)
+        assert seen[-1] == (1.0, 3.0)
+    assert not list(results) and seen[-1] == (None, 0.0)
+
+
 def test_many_threads_move_one_bar_which_never_goes_back_and_ends_full():
     seen = []
 

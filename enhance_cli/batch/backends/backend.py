@@ -21,7 +21,7 @@ class Listener:
 
     `on_record` receives each record as its file ends, in the main thread. `on_embedded` receives a record whose file
     has been read but whose output is written later. `on_progress` receives a key for each file in progress, the share
-    of it that has been read (None when it is no longer read) and the seconds, in the thread that reads it.
+    of it that has been read (None when all of it has been transformed) and the seconds, in the thread that reads it.
     """
 
     on_record: Callable[[Record], None]
@@ -51,15 +51,15 @@ def with_progress(transform: Transform, on_progress: Callable[[object, float | N
 
         def counted() -> Blocks:
             samples = 0
-            try:
-                for block in blocks:
-                    yield block
-                    samples += block.shape[1]
-                    on_progress(key, samples / level.frames, samples / rate)
-            finally:
-                on_progress(key, None, 0.0)
+            for block in blocks:
+                yield block
+                samples += block.shape[1]
+                on_progress(key, samples / level.frames, samples / rate)
 
-        return transform(counted(), rate, channels, level)
+        try:
+            yield from transform(counted(), rate, channels, level)
+        finally:  # when the last result has been taken, long after the end has been read
+            on_progress(key, None, 0.0)
 
     return reporting
 

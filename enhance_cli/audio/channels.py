@@ -35,13 +35,15 @@ VORBIS_LAYOUTS: dict[int, Layout] = {
 }  # fmt: skip
 # layouts that the AAC decoders of FFmpeg name again, without a description of the program's own
 AAC_LAYOUTS: tuple[Layout, ...] = (
-    *(FLAC_LAYOUTS[count] for count in (1, 2, 3, 4, 5, 6)), ("FL", "FR", "FC", "BC"), ("FL", "FR", "LFE"),
+    *(FLAC_LAYOUTS[count] for count in (1, 2, 3, 4, 5, 6)), ("FL", "FR", "FC", "BC"), ("FL", "FR", "LFE"), ("FL", "FR", "BC"),
     ("FL", "FR", "FC", "LFE", "BL", "BR", "SL", "SR"),
 )  # fmt: skip
 # layouts that FFmpeg writes into an M4A for so many channels without names
 M4A_LAYOUTS: dict[int, Layout] = FLAC_LAYOUTS | {
     4: ("FL", "FR", "FC", "BC"), 7: ("FL", "FR", "FC", "LFE", "BL", "BR", "BC")
 }  # fmt: skip
+# layouts of Apple Lossless, one for each number of channels; it keeps the whole band of all of them
+ALAC_LAYOUTS: dict[int, Layout] = M4A_LAYOUTS | {8: ("FL", "FR", "FC", "LFE", "BL", "BR", "FLC", "FRC")}
 # Core Audio labels other than bit + 1 -> loudspeaker
 _OTHER_LABELS = {33: "BL", 34: "BR", 35: "FLW", 36: "FRW", 37: "LFE2", 42: "FC"}
 # Core Audio layout tags (the upper 16 bits) of fixed order

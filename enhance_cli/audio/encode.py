@@ -42,7 +42,7 @@ class Encoder:
         codec, kind, self._packed = _codec(fmt)
         self._bits = 0 if self._packed == "flt" else depth(fmt.subtype)
         self._gain = np.float32(_lame_gain(fmt)) if fmt.container == "MP3" else None
-        self._layout = layout_name(fmt.layout, channels)
+        self._layout = _aac_layout(fmt.layout, channels) if codec == "aac" else layout_name(fmt.layout, channels)
         self._file = open(path, "wb")  # noqa: SIM115 - closed in close()
         options = {"M4A": {"movie_timescale": str(fmt.rate)}, "MP3": {"id3v2_version": "0"}}.get(fmt.container, {})
         try:
@@ -142,6 +142,23 @@ def _add_stream(container: Any, fmt: OutputFormat, codec: str, layout: str, kind
     if fmt.chapters and fmt.container == "M4A":
         container.set_chapters([_as_av(n, chapter) for n, chapter in enumerate(fmt.chapters)])
     return stream
+
+
+# without a usual place in AAC, described channel by channel (a program config element), so that no channel loses its treble
+_DESCRIBED = ("6.1(front)", "hexagonal", "7.0(front)", "7.1(wide-side)", "octagonal")
+_WITHOUT_LFE = {6: "6.0", 7: "7.0", 8: "octagonal"}
+
+
+def _aac_layout(layout: Layout | None, channels: int) -> str:
+    """Return FFmpeg's name of a layout, or of one in which as many channels keep their treble."""
+    import av
+
+    for name in _DESCRIBED if layout else ():
+        if sorted(speaker.name for speaker in av.AudioLayout(name).channels) == sorted(layout or ()):
+            return name
+    found = layout_name(layout, channels)
+    known = layout is None or len(set(layout) - {speaker.name for speaker in av.AudioLayout(found).channels}) == 0
+    return found if known or "LFE" in (layout or ()) else _WITHOUT_LFE.get(channels, found)
 
 
 def _as_av(number: int, chapter: Chapter) -> dict:

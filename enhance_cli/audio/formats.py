@@ -133,12 +133,10 @@ def output_format(
     most = _MOST_CHANNELS.get("FLAC" if subtype.startswith(("ALAC", "FLAC")) else target, 255)
     if info.channels > most:
         raise UsageError(f"{target} holds at most {most} channels, not {info.channels}", "try --format wav")
-    if subtype.startswith("ALAC") and target == "M4A" and info.channels > 6:
-        raise UsageError("Apple Lossless in M4A holds at most 6 channels here", "try --format flac or wav")
     bitrate = (info.bitrate or 80_000 * info.channels) if subtype in LOSSY else None
     extension = extension or _EXTENSIONS.get(target, f".{target.lower()}")
     family = "OGG" if target == "OPUS" else target
-    speakers, notes = arrange(info, family)
+    speakers, notes = arrange(info, "ALAC" if family == "M4A" and subtype.startswith("ALAC") else family)
     if family == "WAV" and (speakers.get("mask") is not None or info.ambisonic):
         family = "WAVEX"
     bits = info.bits if subtype == info.subtype else None

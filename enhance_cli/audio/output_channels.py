@@ -5,6 +5,7 @@ WAV and FLAC list loudspeakers in the order of a bit mask, Ogg has one fixed ord
 
 from enhance_cli.audio.channels import (
     AAC_LAYOUTS,
+    ALAC_LAYOUTS,
     FLAC_LAYOUTS,
     M4A_LAYOUTS,
     VORBIS_LAYOUTS,
@@ -17,19 +18,28 @@ from enhance_cli.audio.info import AudioInfo
 
 
 def arrange(info: AudioInfo, container: str) -> tuple[dict, list[str]]:
-    """Return order, layout, mask and ambisonic of an OutputFormat, and a note if `container` cannot name the loudspeakers."""
+    """Return order, layout, mask and ambisonic of an OutputFormat, and a note if `container` cannot name the loudspeakers.
+
+    ALAC stands for Apple Lossless in M4A.
+    """
     wave = container in ("WAV", "WAVEX", "RF64")
     if wave and (info.mask is not None or info.ambisonic):  # as they are
         return {"layout": info.layout, "mask": info.mask, "ambisonic": info.ambisonic}, []
-    layout, count = info.layout, info.channels
+    layout, count, name = info.layout, info.channels, "M4A" if container == "ALAC" else container
     if layout is None:
         notes = [f"{container} does not say that this is ambisonic sound"] if info.ambisonic else []
-        taken = {"FLAC": FLAC_LAYOUTS, "OGG": FLAC_LAYOUTS if count > 4 else VORBIS_LAYOUTS, "M4A": M4A_LAYOUTS}.get(
-            container, {}
-        ).get(count)
+        ogg = FLAC_LAYOUTS if count > 4 else VORBIS_LAYOUTS
+        layouts = {"FLAC": FLAC_LAYOUTS, "OGG": ogg, "M4A": M4A_LAYOUTS, "ALAC": ALAC_LAYOUTS}
+        taken = layouts.get(container, {}).get(count)
         if taken and count > 2 and not info.ambisonic and not (info.container == container == "FLAC"):
-            low = ", of which LFE keeps only the lowest tones" if "LFE" in taken and container != "FLAC" else ""
-            notes = [f"the input does not name its loudspeakers: players take {container} for {' '.join(taken)}{low}"]
+            low = (
+                ", of which LFE keeps only the lowest tones"
+                if "LFE" in taken and container not in ("FLAC", "ALAC")
+                else ""
+            )
+            notes = [f"the input does not name its loudspeakers: players take {name} for {' '.join(taken)}{low}"]
+        if container == "ALAC":
+            return {"layout": taken}, notes
         if container != "OGG" or count not in VORBIS_LAYOUTS or count < 5:
             return {}, notes
         return _turned(FLAC_LAYOUTS[count], VORBIS_LAYOUTS[count]), notes
@@ -51,8 +61,12 @@ def arrange(info: AudioInfo, container: str) -> tuple[dict, list[str]]:
     if container == "M4A":
         fitting = next((known for known in AAC_LAYOUTS if permutation(layout, known)), None)
         if fitting is None:
-            return {}, [_unnamed(container, layout)]
+            return turned, [_unnamed(container, layout)]
         return _turned(layout, fitting), []
+    if container == "ALAC":
+        if permutation(layout, ALAC_LAYOUTS[count]) is None:
+            return {"layout": ALAC_LAYOUTS[count]}, [_unnamed(name, layout)]
+        return _turned(layout, ALAC_LAYOUTS[count]), []
     if container == "FLAC":
         stated = info.mask is not None or info.container != "FLAC" or info.decoder != "libsndfile"
         plain = count <= 2 and usual or not stated

@@ -84,6 +84,45 @@ def test_every_channel_stays_with_its_loudspeaker_or_it_is_said(name, suffix, tm
         assert abs(after[place] - pitch[speaker]) < 12
 
 
+@pytest.mark.parametrize(
+    "names",
+    ["FL FR FC LFE", "FL FR FC BC SL SR", "FL FR FLC FRC SL SR", "FL FR FC BL BR BC", "FL FR FC BL BR SL SR",
+     "FL FR FC LFE BL BR FLC FRC", "FL FR FC BL BR BC SL SR"],
+)  # fmt: skip
+def test_channels_that_aac_cannot_name_are_told_and_keep_their_treble(names, tmp_path):
+    """A channel that takes the place of LFE would lose all above a few hundred hertz."""
+    layout = tuple(names.split())
+    audio, pitch = tones(layout)
+    fmt = copy(extensible(tmp_path / "a.wav", layout), tmp_path / "b.m4a")
+    assert "does not name the loudspeakers" in fmt.notes[0]
+    with open_audio(tmp_path / "b.m4a") as file:
+        after = np.concatenate(list(file.blocks()), axis=1)
+    assert after.shape == audio.shape
+    peaks = np.abs(np.fft.rfft(after * np.hanning(after.shape[1]))).argmax(axis=1) * RATE / after.shape[1]
+    assert np.allclose(peaks, [pitch[name] for name in layout], atol=12)
+
+
+@pytest.mark.parametrize(
+    ("names", "named"),
+    [("FL FR LFE", False), ("FL FR FC BC", True), ("FL FR BL BR", False), ("FL FR FC BL BR", True),
+     ("FL FR FC LFE SL SR", True), ("FL FR FC LFE BL BR BC", True), ("FL FR FC LFE BC SL SR", True),
+     ("FL FR FC LFE BL BR SL SR", False), ("FL FR FC LFE BL BR FLC FRC", True)],
+)  # fmt: skip
+def test_apple_lossless_holds_eight_channels_and_says_which_it_cannot_name(names, named, tmp_path):
+    layout = tuple(names.split())
+    source, target = extensible(tmp_path / "a.wav", layout), tmp_path / "b.m4a"
+    with open_audio(source) as before:
+        fmt = output_format(before.info, ".m4a", bit_depth="24")
+        with AudioWriter(target, fmt, len(layout)) as writer:
+            for block in before.blocks():
+                writer.write(block)
+        assert bool(fmt.notes) != named and (named or "does not name the loudspeakers" in fmt.notes[0])
+        with open_audio(target) as after:
+            assert after.info.subtype == "ALAC_24" and (not named or channels.permutation(layout, after.info.layout))
+            x, y = (np.concatenate(list(file.blocks()), axis=1) for file in (before, after))
+    assert np.array_equal(x[list(fmt.order or range(len(layout)))], y)
+
+
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_a_mask_is_copied_as_it_is(name, tmp_path):
     layout = tuple(LAYOUTS[name].split())

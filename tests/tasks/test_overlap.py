@@ -38,7 +38,7 @@ def test_results_that_agree_are_the_file(windows, samples, mirrored, fade):
     plan = OverlapPlan.of_model(100, windows=windows, fade=fade, mirrored=mirrored)
     for size in (1, 33, 5000):
         found = processed(plan, in_blocks(audio, size), lambda window: window)
-        assert found.shape == audio.shape
+        assert found.shape == audio.shape and np.isfinite(found).all()
         if windows > 1 or not fade:  # one alone has weights of 0 at its ends, as published
             np.testing.assert_allclose(found, audio, atol=1e-6)
     assert not list(plan.cut(iter([])))
@@ -66,3 +66,34 @@ def test_memory_holds_a_few_windows_of_an_endless_stream():
         assert read <= window.start + 100 + 2 * 75 + 100
         if number == 200:
             break
+
+
+@pytest.mark.parametrize("mirrored", [True, False])
+@pytest.mark.parametrize("samples", [40, 149, 151, 190, 1003])
+@pytest.mark.parametrize("size", [33, 5000])
+def test_what_windows_hold_beyond_the_ends_is_the_mirror_image_or_silence(mirrored, samples, size):
+    """Networks hear it. Of a file that is shorter than twice the overlap nothing is continued at its beginning."""
+    audio = np.random.default_rng(0).standard_normal((2, samples)).astype(np.float32)
+    plan = OverlapPlan.of_model(100, windows=4, fade=0.1, mirrored=mirrored)
+    border = 0 if mirrored and samples <= 150 else 75
+    continued = np.pad(audio, ((0, 0), (border, border)), mode="reflect" if mirrored else "constant")
+    for window in plan.cut(in_blocks(audio, size)):
+        there = continued[:, window.start + border :][:, :100]
+        mode = "reflect" if mirrored and there.shape[1] > 51 else "constant"
+        wanted = np.pad(there, ((0, 0), (0, 100 - there.shape[1])), mode=mode)
+        np.testing.assert_array_equal(window.audio, wanted)
+
+
+def test_results_come_as_soon_as_no_later_window_lies_over_them():
+    plan, begun, emitted = OverlapPlan.of_model(100, windows=4, fade=0.1, mirrored=False), 0, 0
+
+    def done():
+        nonlocal begun
+        for window in plan.cut(in_blocks(np.ones((1, 2000), np.float32), 100)):
+            begun = window.start
+            yield window, window.audio
+
+    for part in plan.join(done()):
+        emitted += part.shape[1]
+        assert emitted >= begun + 25
+    assert emitted == 2000

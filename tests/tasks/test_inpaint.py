@@ -214,7 +214,8 @@ def test_notes_tell_the_first_gaps_and_each_that_is_too_long():
     assert notes(meter, gaps[:5], 0.1, RATE) == ["filled 0-0.01,0.1-0.11,0.2-0.21,0.3-0.31,0.4-0.41"]
     assert notes(meter, gaps, 0.1, RATE) == ["filled 0-0.01,0.1-0.11,0.2-0.21,0.3-0.31,0.4-0.41 and 1 more"]
     long = "0-0.2 s is longer than 100 ms, which cannot be predicted: it fades out and in, with silence between"
-    assert notes(meter, [Gap(0, 3200), Gap(8000, 9600)], 0.1, RATE)[1:] == [long]
+    _, note = notes(meter, [Gap(0, 3200), Gap(8000, 9600)], 0.1, RATE)
+    assert note.startswith(long)
     assert not notes(meter, [Gap(0, 3200)], 0.2, RATE)[1:]
 
 

@@ -126,6 +126,27 @@ def test_synthetic_sounds_have_none(rate, wave):
         assert found(notes(wave, rate, seed), rate) == []
 
 
+def alone(sound: np.ndarray, seed: int, before: float = 0.1) -> np.ndarray:
+    """One sound, at 16 kHz in 16 bits, in the midst of noise."""
+    rng = np.random.default_rng(seed)
+    first, last = rng.standard_normal((2, 16000))
+    return in_16_bits(np.concatenate([before * first, sound, 0.1 * last]))[None]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_short_sound_that_repeats_itself_once_is_no_packet(seed):
+    """Its period joins smoothly, and where it stood first the sound jumps: a packet does the opposite."""
+    rng = np.random.default_rng(seed)
+    t = np.arange(640) / 16000
+    tones = 0.07 * sum(np.sin(2 * np.pi * f * t + rng.uniform(0, 6)) for f in (250, 350, 600, 1850))
+    strike = 0.3 * rng.standard_normal(320) * np.exp(-np.arange(320) / 80)
+    for sound in (tones, np.tile(strike, 2), np.tile(np.concatenate([np.zeros(5), strike[5:]]), 2)):
+        assert found(alone(sound, seed), 16000) == []
+
+    drum = 0.3 * np.sin(np.pi * np.arange(320) / 43) * np.exp(-np.arange(320) / 300)  # cut off while it sounds
+    assert found(alone(np.tile(drum, 2), seed, before=0.001), 16000) == []
+
+
 def test_silence_noise_and_held_samples_have_none():
     rng = np.random.default_rng(0)
     noise = in_16_bits(0.1 * rng.standard_normal((1, 32000)))

@@ -13,6 +13,7 @@ import contextlib
 import itertools
 import json
 import os
+import re
 import signal
 import struct
 import sys
@@ -27,6 +28,8 @@ SECONDS = 8.0  # of processor time
 MEMORY = 1 << 31  # bytes of address space, beyond those that the process has at its start
 # containers whose duration is a guess, or not needed to know that some of the sound is missing
 _GUESSED = ("aac", "mp3", "loas", "ogg", "wav")
+SLACK = 0.5  # seconds by which the stated length may be wrong
+_CLOCK = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")
 _DEPTHS = {"u8": 8, "u8p": 8, "s16": 16, "s16p": 16}
 
 
@@ -234,6 +237,25 @@ def _decode(container: Any, stream: Any, first: Any, frames: Iterator, facts: di
         frame = next(frames, None)
     for note in clock.notes():
         send(out, b"N", note.encode())
+    held, expected = clock.position / rate, _expected(container, stream)
+    if held < expected - max(0.01 * expected, SLACK):
+        send(out, b"N", f"{expected:.2f} s of sound are stated, and {held:.2f} s were found".encode())
+
+
+def _expected(container: Any, stream: Any) -> float:
+    """Return the seconds of sound that AVI, Matroska and Ogg with pictures state, 0 if unknown. They are not always right."""
+    name = container.format.name.split(",")[0]
+    seconds = 0.0
+    if name == "avi" and stream.frames:
+        seconds = float(stream.frames * stream.time_base)
+    elif name == "matroska" and len(container.streams) == len(container.streams.audio) == 1 and container.duration:
+        seconds = container.duration / 1_000_000
+    elif name == "matroska" and (stated := _CLOCK.fullmatch(stream.metadata.get("DURATION", ""))):
+        hours, minutes, rest = stated.groups()
+        seconds = 3600 * int(hours) + 60 * int(minutes) + float(rest)
+    elif name == "ogg" and len(container.streams) > 1 and stream.duration:
+        seconds = float(((stream.start_time or 0) + stream.duration) * stream.time_base)
+    return seconds - (origin(container) or 0.0)
 
 
 class Source:

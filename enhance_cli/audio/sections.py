@@ -127,6 +127,9 @@ def _section(file: BinaryIO, start: int, size: int) -> Section:
         following = find_beginning(file, behind, size)
         tags = following < size or padding.is_padding(file, end, size)
         return Section(start, end if tags else size, following=following)
+    if head[:4] == b"RIFF" and head[8:12] == b"AVI ":
+        stated = 8 + int.from_bytes(head[4:8], "little")
+        return Section(start, size, cut=stated > size - start + _SLACK)
     if head[:16] == _ASF:
         return Section(start, size, cut=_stated_by_asf(file, start) > size - start + _SLACK)
     if head[:2] == _AC3:  # FFmpeg takes anything behind its frames for a damaged one
@@ -140,11 +143,13 @@ def _section(file: BinaryIO, start: int, size: int) -> Section:
     if head[:3] == b"ID3" or head[:1] == b"\xff":
         window = Window(file, start, size)
         mp3 = mpeg.first_recording(window, lambda at, end: find_beginning(window, at, end))
-        end = start + mp3.end
-        if end == size and padding.is_padding(file, start + mpeg.end_of_frames(window), size):
-            end = start + mpeg.end_of_frames(window)
+        end, behind = start + mp3.end, start + mpeg.end_of_frames(window)
+        if end == size and padding.is_padding(file, behind, size):
+            end = behind
         following = start + mp3.following
-        return Section(start, end, understated=mp3.understated, holes=mp3.gaps, following=following)
+        return Section(
+            start, end, understated=mp3.understated, holes=mp3.gaps, following=following, cut=end == size < behind
+        )
     return Section(start, size)
 
 
@@ -325,7 +330,14 @@ def _ogg(file: BinaryIO, start: int, size: int) -> Section:
         early = early or bool(flags & LAST) and 0 <= position < positions.get(stream, 0)
         positions[stream] = position
         (open_streams.discard if flags & LAST else open_streams.add)(stream)
-    return Section(start, size, cut=bool(open_streams), holes=holes + early, mixed=len(numbers) > 1, foreign=early)
+    return Section(
+        start,
+        size,
+        cut=bool(open_streams) or expected > size,
+        holes=holes + early,
+        mixed=len(numbers) > 1,
+        foreign=early,
+    )
 
 
 FIRST, LAST = 2, 4  # flags of a page: the first or the last one of its stream

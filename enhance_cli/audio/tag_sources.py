@@ -208,9 +208,16 @@ def from_ape(
 
 
 def pictures_of_asf(path: Path) -> list[flac.Picture]:
-    """Return the pictures of a WMA: kind, size, type and description in UTF-16, data (WM/Picture)."""
+    """Return the pictures of a WMA: kind, size, type and description in UTF-16, data (WM/Picture).
+
+    Raises ValueError or MutagenError if its tags are damaged.
+    """
     found = []
-    for attribute in asf.ASF(path).get("WM/Picture", []):
+    try:
+        attributes = asf.ASF(path).get("WM/Picture", [])
+    except KeyError as error:  # a kind of value that there is not
+        raise ValueError(f"no kind of value: {error}") from None
+    for attribute in attributes:
         raw = bytes(attribute.value)
         texts = re.match(rb"(?:(?!\0\0)..)*\0\0(?:(?!\0\0)..)*\0\0", raw[5:], re.DOTALL)
         if texts:

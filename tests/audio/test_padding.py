@@ -1,15 +1,18 @@
 """Tags and zero bytes in front of a recording and behind it are no part of it, and no reason to refuse it."""
 
+import re
 import struct
 import subprocess
 from fractions import Fraction
 
+import mutagen
 import numpy as np
 import pytest
 import soundfile
 from mutagen import apev2, id3
 
 from enhance_cli.audio.read import open_audio
+from enhance_cli.errors import AudioError
 from tests import audio_zoo as zoo
 
 RATE = 48000
@@ -32,6 +35,7 @@ def encode(path, audio, muxer, codec):
 
     with av.open(str(path), "w", format=muxer) as file:
         stream = file.add_stream(codec, rate=RATE, layout="mono")
+        stream.bit_rate = 128_000 if codec == "wmav2" else stream.bit_rate or 0
         resampler = av.AudioResampler(format=stream.codec_context.format, layout="mono", rate=RATE)
         frame = av.AudioFrame.from_ndarray(audio, format="fltp", layout="mono")
         frame.sample_rate, frame.pts, frame.time_base = RATE, 0, Fraction(1, RATE)
@@ -177,3 +181,51 @@ def test_sound_that_begins_after_the_pictures_or_ends_before_them(suffix, video,
     loud = np.flatnonzero(np.abs(found[0]) > 0.05) / RATE
     assert loud[0] == pytest.approx(0.8, abs=0.09) and loud[-1] == pytest.approx(loud[0] + 3, abs=0.1)
     assert any("silence was put in front" in note for note in notes)
+
+
+@pytest.mark.parametrize("suffix", ["mp2", "mp3", "avi", "ogg", "opus"])
+def test_a_recording_that_breaks_off_in_the_middle_is_refused_or_says_so(suffix, plain, tmp_path):
+    source = plain / f"a.{suffix}"
+    if suffix == "avi":
+        source = encode(tmp_path / "whole.avi", tone(3 * RATE), "avi", "mp2")
+    raw = source.read_bytes()
+    path = tmp_path / f"b.{suffix}"
+    path.write_bytes(raw[: len(raw) * 2 // 3 + 11])
+    try:
+        found, notes = read(path)
+    except AudioError as refusal:
+        assert re.search("truncated|damaged|breaks off|not audio", str(refusal))
+        return
+    assert found.shape[1] < read(source)[0].shape[1] and any("breaks off" in note for note in notes)
+
+
+@pytest.mark.parametrize("share", [0.3, 0.5, 0.7, 0.9])
+def test_sound_that_is_lost_inside_a_matroska_is_told(share, tmp_path):
+    raw = encode(tmp_path / "a.mka", tone(3 * RATE), "matroska", "flac").read_bytes()
+    at = int(len(raw) * share)
+    (tmp_path / "b.mka").write_bytes(raw[:at] + raw[at - 700 : at] + raw[at:])
+    assert not read(tmp_path / "a.mka")[1]
+    try:
+        found, notes = read(tmp_path / "b.mka")
+    except AudioError as refusal:
+        assert "is damaged after" in str(refusal)
+        return
+    assert found.shape[1] == 3 * RATE or any("3.00 s of sound are stated, and" in note for note in notes)
+
+
+def test_damaged_pictures_of_a_wma_are_named_and_no_crash(tmp_path):
+    from mutagen.asf import ASF, ASFByteArrayAttribute
+
+    from tests.audio.test_metadata import enhance
+
+    path = encode(tmp_path / "a.wma", tone(), "asf", "wmav2")
+    file = ASF(path)
+    picture = b"\3" + struct.pack("<I", 20) + "image/png\0".encode("utf-16-le") + bytes(2) + b"\x89PNG" + bytes(16)
+    file["WM/Picture"] = [ASFByteArrayAttribute(picture)]
+    file.save()
+    assert enhance(path, tmp_path / "b.flac")["tags_lost"] == []
+    assert len(mutagen.File(tmp_path / "b.flac").pictures) == 1
+    raw = path.read_bytes()
+    at = raw.index("WM/Picture\0".encode("utf-16-le")) + 22
+    path.write_bytes(raw[:at] + b"\xff\xff" + raw[at + 2 :])
+    assert enhance(path, tmp_path / "c.flac")["tags_lost"] == ["pictures"]

@@ -123,7 +123,8 @@ def has_id3(file: object) -> bool:
 
 def is_named_by_number(file: Tagged) -> bool:
     """Return whether an MP4 keeps its texts under numbers (mdta), whose names mutagen does not read and FFmpeg does."""
-    return isinstance(file, mp4.MP4) and any(key.startswith("\0") for key in file.tags or ())
+    keys: list[str] = list(file.tags or ()) if isinstance(file, mp4.MP4) else []
+    return any(key.startswith("\0") for key in keys)
 
 
 def from_ffmpeg(info: AudioInfo) -> Fields:

@@ -192,7 +192,8 @@ def _expand_folder(
     for parent, folders, names in os.walk(folder, onerror=closed.append):
         # Hidden files are left out: "._take.wav" of macOS is not audio, and our own unfinished files are
         # hidden.
-        files += [Path(parent, name) for name in names if not name.startswith(".") and _suffix(name) in searched]
+        named = [Path(parent, name) for name in names if not name.startswith(".") and _suffix(name) in searched]
+        files += [path for path in named if not _waits(path)]
         folders[:] = [name for name in folders if _is_searched(Path(parent, name))] if recursive else []
         videos += sum(_suffix(name) in VIDEO_SUFFIXES for name in names)
     for error in closed:
@@ -207,6 +208,11 @@ def _expand_folder(
         raise UsageError(f"{folder}: there are no {noun} in this folder", hint)
     for path in sorted(files):
         yield Input(path, path.relative_to(folder), named=False)
+
+
+def _waits(path: Path) -> bool:
+    """Return whether a file of a folder is a pipe or a socket, which nobody may ever write to. Links to nothing are told."""
+    return os.path.exists(path) and not os.path.isfile(path)
 
 
 def _is_searched(folder: Path) -> bool:

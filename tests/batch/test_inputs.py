@@ -112,6 +112,15 @@ def test_folder_that_cannot_be_read_fails_by_itself(tree, unprivileged):
             expand(["rec/locked"], recursive=True)
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes of POSIX")
+def test_a_pipe_in_a_folder_is_not_waited_for_and_a_link_to_nothing_is_told(tmp_path):
+    (tmp_path / "a.wav").touch()
+    os.mkfifo(tmp_path / "pipe.wav")
+    (tmp_path / "gone.wav").symlink_to(tmp_path / "nowhere.wav")
+    assert [item.path.name for item in expand([str(tmp_path)])] == ["a.wav", "gone.wav"]
+    assert [item.path.name for item in expand([str(tmp_path / "pipe.wav")])] == ["pipe.wav"]
+
+
 def test_what_cannot_be_had_fails_by_itself_among_others(tree, tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "list.txt").write_text("nothing*.wav\nrec\n")

@@ -38,14 +38,19 @@ def pick_runtime(wanted: str, *, device: str, precision: str, obstacle: str | No
     return "torch" if obstacle or (device == "auto" and takes_gpu()) else "onnx"
 
 
-def refuse_torch(path: Path, wanted: str, *, device: str, precision: str, obstacle: str | None) -> None:
-    """Raise UsageError if an .onnx file is to run otherwise than by ONNX Runtime. Arguments as in `pick_runtime`."""
+def runtime_of(path: Path, wanted: str, *, device: str, precision: str, obstacle: str | None) -> str:
+    """Return the runtime of the model file `path`. Other arguments as in `pick_runtime`.
+
+    Raises UsageError where that does, and for an .onnx file that is to run by torch.
+    """
+    if path.suffix != ".onnx":
+        return pick_runtime(wanted, device=device, precision=precision, obstacle=obstacle)
     if wanted == "torch":
         raise UsageError(f"--runtime torch: {path} is a graph for ONNX Runtime", "name the model it was exported from")
     if wanted == "auto":
         wanted = "onnx"
     try:
-        pick_runtime(wanted, device=device, precision=precision, obstacle=obstacle)
+        return pick_runtime(wanted, device=device, precision=precision, obstacle=obstacle)
     except UsageError as error:
         reason = error.message.removeprefix("--runtime onnx: ")
         raise UsageError(

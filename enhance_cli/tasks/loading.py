@@ -63,16 +63,13 @@ def load_denoiser_model(
 ) -> Model | GraphDenoiserModel:
     """Return the model `entry` in the runtime that `runtime` ("auto", "onnx" or "torch") and the settings allow."""
     from enhance_cli.models.graphs.packaged import denoiser_obstacle, load_denoiser_graphs, sampling_obstacle
-    from enhance_cli.models.runtime import pick_runtime, refuse_torch
+    from enhance_cli.models.runtime import runtime_of
     from enhance_cli.models.spec import read_spec
 
     spec = read_spec(entry.path)
-    if entry.path.suffix == ".onnx":
-        obstacle = sampling_obstacle(spec, sampler, guide)
-        refuse_torch(entry.path, runtime, device=device, precision=precision, obstacle=obstacle)
-        return load_denoiser_graphs(entry, threads)
-    obstacle = denoiser_obstacle(spec, sampler, guide)
-    if pick_runtime(runtime, device=device, precision=precision, obstacle=obstacle) == "onnx":
+    find_obstacle = sampling_obstacle if entry.path.suffix == ".onnx" else denoiser_obstacle
+    obstacle = find_obstacle(spec, sampler, guide)
+    if runtime_of(entry.path, runtime, device=device, precision=precision, obstacle=obstacle) == "onnx":
         return load_denoiser_graphs(entry, threads)
     from enhance_cli.models.device import pick_device, pick_precision
 
@@ -110,13 +107,10 @@ def load_extender_model(
 ) -> Model | GraphExtenderModel:
     """Return the model for bandwidth `entry` in the runtime that `runtime` ("auto", "onnx" or "torch") allows."""
     from enhance_cli.models.graphs.packaged import extender_obstacle, load_extender_graph
-    from enhance_cli.models.runtime import pick_runtime, refuse_torch
+    from enhance_cli.models.runtime import runtime_of
 
     obstacle = extender_obstacle(entry)
-    if entry.path.suffix == ".onnx":
-        refuse_torch(entry.path, runtime, device=device, precision=precision, obstacle=obstacle)
-        return load_extender_graph(entry, threads)
-    if pick_runtime(runtime, device=device, precision=precision, obstacle=obstacle) == "onnx":
+    if runtime_of(entry.path, runtime, device=device, precision=precision, obstacle=obstacle) == "onnx":
         return load_extender_graph(entry, threads)
     from enhance_cli.models.device import pick_device, pick_precision
 
@@ -175,13 +169,11 @@ def load_stem_model(
     """Return the stem model `entry` in the runtime that `runtime` ("auto", "onnx" or "torch") and the steps allow."""
     from enhance_cli.models.demucs import spec_of
     from enhance_cli.models.graphs.packaged import load_stem_graph, stem_obstacle
-    from enhance_cli.models.runtime import pick_runtime, refuse_torch
+    from enhance_cli.models.runtime import runtime_of
 
     spec = spec_of(entry)
-    if entry.path.suffix == ".onnx":
-        refuse_torch(entry.path, runtime, device=device, precision=precision, obstacle=None)
-        return load_stem_graph(entry, threads)
-    if pick_runtime(runtime, device=device, precision=precision, obstacle=stem_obstacle(spec, steps)) == "onnx":
+    obstacle = None if entry.path.suffix == ".onnx" else stem_obstacle(spec, steps)
+    if runtime_of(entry.path, runtime, device=device, precision=precision, obstacle=obstacle) == "onnx":
         return load_stem_graph(entry, threads)
     from enhance_cli.models.device import pick_device, pick_precision
 
@@ -213,13 +205,10 @@ def load_repair_model(
 ) -> Model | GraphRepairModel:
     """Return the repair model `entry` in the runtime that `runtime` ("auto", "onnx" or "torch") and the draws allow."""
     from enhance_cli.models.graphs.packaged import load_repair_graph, repair_obstacle
-    from enhance_cli.models.runtime import pick_runtime, refuse_torch
+    from enhance_cli.models.runtime import runtime_of
 
     obstacle = repair_obstacle(entry, draws)
-    if entry.path.suffix == ".onnx":
-        refuse_torch(entry.path, runtime, device=device, precision=precision, obstacle=obstacle)
-        return load_repair_graph(entry, threads)
-    if pick_runtime(runtime, device=device, precision=precision, obstacle=obstacle) == "onnx":
+    if runtime_of(entry.path, runtime, device=device, precision=precision, obstacle=obstacle) == "onnx":
         return load_repair_graph(entry, threads)
     from enhance_cli.models.device import pick_device, pick_precision, set_threads
 

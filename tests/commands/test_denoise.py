@@ -128,6 +128,21 @@ def test_memory_does_not_grow_with_length(run_python, tiny_model, tmp_path):
     assert long < 1.1 * short
 
 
+def test_memory_of_the_default_model_does_not_grow_with_length(run_python, tmp_path):
+    """From three windows on, by ONNX Runtime: all that is kept of a file is what its next windows need."""
+
+    def peak(seconds: int) -> int:
+        with soundfile.SoundFile(tmp_path / f"{seconds}.wav", "w", 48000, 1, "PCM_16") as file:
+            for second in range(seconds):
+                file.write(zoo.noise(1, 48000, seed=second)[0])
+        words = ("denoise", f"{seconds}.wav", "--device", "cpu", "--threads", 1, "--model", "denoise-48k")
+        result = run_python("-c", _PEAK, *words)
+        assert result.code == 0
+        return int(result.stderr.split()[-1])
+
+    assert peak(90) < 1.1 * peak(15)
+
+
 # --- the same again -----------------------------------------------------------------------------------------
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from enhance_cli.audio.stft_numpy import NumpyFrontend
-from enhance_cli.models.device import MAX_PARAMETERS_FOR_PARALLEL_WINDOWS, cpu_threads
 from enhance_cli.models.graphs.graph import Graph
+from enhance_cli.models.graphs.model import OnnxModel
 from enhance_cli.models.sampling import prepare
 from enhance_cli.models.spec import Spec
 from enhance_cli.processes import PROCESSES
@@ -19,26 +19,15 @@ State = dict[str, np.ndarray]
 STATE = ("erb", "spec", "c0", "encoder_gru", "erb_gru", "df_gru")  # of networks.deepfilternet
 
 
-class CPU:
-    """Stand for torch.device("cpu")."""
-
-    type = "cpu"
-
-    def __str__(self) -> str:
-        return self.type
-
-
-class GraphDenoiserModel:
+class GraphDenoiserModel(OnnxModel):
     """Hold a denoising model ready to run, as models.load.Model. `stream_network` runs as a stream, or is None."""
-
-    runtime, precision = "onnx", "fp32"
 
     def __init__(self, spec: Spec, windows: Graph | None, stream: Graph | None):
         """Take the graphs of the network that runs in windows, and of the one that runs as a stream.
 
         Raises ModelError if they are graphs of other networks.
         """
-        self.spec, self.device, self.graph = spec, CPU(), windows
+        self.spec, self.graph = spec, windows
         if windows:
             windows.require(["x", "y", "t"], ["estimate"])
         self.process = PROCESSES[spec.process](**spec.process_args) if spec.process else None
@@ -51,15 +40,6 @@ class GraphDenoiserModel:
         """Return the model over windows of waveforms, with the settings of GraphDenoiser."""
         assert self.graph is not None and self.frontend is not None  # networks that run in windows have both
         return GraphDenoiser(self.spec, self.graph, self.process, self.frontend, **settings)
-
-    def windows_at_once(self, threads: int | None) -> int:
-        """Return how many windows are computed side by side: of a large network one, by all threads."""
-        return cpu_threads(threads) if is_light(self.graph) else 1
-
-
-def is_light(graph: Graph | None) -> bool:
-    """Tell whether a network is so small that windows run side by side, one thread each."""
-    return graph is None or graph.facts["parameters"] <= MAX_PARAMETERS_FOR_PARALLEL_WINDOWS
 
 
 class GraphSpectra:

@@ -5,33 +5,28 @@ from collections.abc import Sequence
 import numpy as np
 
 from enhance_cli.audio import fine_bands_numpy as fine_bands
-from enhance_cli.models.device import cpu_threads
 from enhance_cli.models.frame_noise_numpy import stretch
-from enhance_cli.models.graphs.denoiser import CPU, is_light
 from enhance_cli.models.graphs.graph import Graph
+from enhance_cli.models.graphs.model import OnnxModel
 from enhance_cli.models.spec import Spec
 
 LEVEL_NETWORKS = ("band_levels", "copy_up")
 NOISE_BLOCK = 1 << 16  # samples per generator
 
 
-class GraphExtenderModel:
+class GraphExtenderModel(OnnxModel):
     """Hold a model for bandwidth ready to run, as models.load.Model."""
 
-    runtime, precision = "onnx", "fp32"
+    graph: Graph
 
     def __init__(self, spec: Spec, graph: Graph):
         """Take the graph of the network. Raises ModelError if it is the graph of another one."""
         graph.require(["levels", "known"], ["made", "peaks"])
-        self.spec, self.graph, self.device = spec, graph, CPU()
+        self.spec, self.graph = spec, graph
 
     def extender(self, *, seed: int) -> "GraphExtender":
         """Return the model over windows of waveforms."""
         return GraphExtender(self.spec, self.graph, seed=seed)
-
-    def windows_at_once(self, threads: int | None) -> int:
-        """Return how many windows are computed side by side: of a large network one, by all threads."""
-        return cpu_threads(threads) if is_light(self.graph) else 1
 
 
 class GraphExtender:

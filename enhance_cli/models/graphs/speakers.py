@@ -10,8 +10,8 @@ import numpy as np
 from enhance_cli.audio.stft_numpy import make_window, stft
 from enhance_cli.errors import UsageError
 from enhance_cli.models.extractor import normalized
-from enhance_cli.models.graphs.denoiser import CPU
 from enhance_cli.models.graphs.graph import Graph
+from enhance_cli.models.graphs.model import OnnxModel
 from enhance_cli.models.spec import Spec
 from enhance_cli.processes import PROCESSES
 
@@ -19,37 +19,37 @@ SPEAKER_PREDICTION = {"kind": "data", "skip": "signal"}  # x0 = a(t) x + output 
 MIN_LENGTH, MAX_LENGTH = np.float32(1e-12), np.float32(1e18)  # lengths of usable vectors
 
 
-class GraphExtractor:
+class GraphExtractor(OnnxModel):
     """Embed speech, as models.extractor.Extractor. `threads`: of the CPU, None for all."""
 
-    runtime = "onnx"
+    graph: Graph
 
     def __init__(self, spec: Spec, graph: Graph, threads: int | None = None):
         """Take the graph from power spectra to embeddings. Raises ModelError if it is another."""
         graph.require(["power"], ["embedding"])
-        self.spec, self.threads, self.device = spec, threads, CPU()
+        self.spec, self.graph, self.threads = spec, graph, threads
         self.id = spec.extractor_id
         self.dimension = spec.embedding_dimension
         self.sample_rate: int = spec.sample_rate
-        self._graph, self._hop = graph, graph.facts["hop"]
+        self._hop = graph.facts["hop"]
         self._window = make_window("hann", graph.facts["n_fft"])
 
     def embed_segments(self, waves: np.ndarray) -> np.ndarray:
         """Return embeddings (B, D) of waves (B, N) float32 at `sample_rate`."""
         spectra = stft(waves.astype(np.float32), self._window, self._hop)[:, :-1]
         power = np.square(spectra.real) + np.square(spectra.imag)
-        return self._graph.run(["embedding"], {"power": power})[0]
+        return self.graph.run(["embedding"], {"power": power})[0]
 
 
-class GraphRepairModel:
+class GraphRepairModel(OnnxModel):
     """Hold a repair model ready to run. `threads`: of the CPU, None for all."""
 
-    runtime, precision = "onnx", "fp32"
+    graph: Graph
 
     def __init__(self, spec: Spec, graph: Graph, threads: int | None = None):
         """Take the graph of the network. Raises ModelError if it is another."""
         graph.require(["x", "t"], ["output"])
-        self.spec, self.graph, self.threads, self.device = spec, graph, threads, CPU()
+        self.spec, self.graph, self.threads = spec, graph, threads
 
     def repairer(self, **settings: Any) -> "GraphRepairer":
         """Return the model over blocks of embeddings, with the settings of GraphRepairer."""

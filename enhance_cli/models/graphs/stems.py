@@ -9,31 +9,26 @@ from typing import Any
 import numpy as np
 
 from enhance_cli.audio.stft_numpy import istft, make_window, stft
-from enhance_cli.models.device import cpu_threads
-from enhance_cli.models.graphs.denoiser import CPU, is_light
 from enhance_cli.models.graphs.graph import Graph
+from enhance_cli.models.graphs.model import OnnxModel
 from enhance_cli.models.spec import Spec
 
 N_FFT, HOP = 2048, 512  # of audio.mixture_consistency
 
 
-class GraphStemModel:
+class GraphStemModel(OnnxModel):
     """Hold a stem model ready to run, as models.stems.StemModel."""
 
-    runtime, precision = "onnx", "fp32"
+    graph: Graph
 
     def __init__(self, spec: Spec, graph: Graph):
         """Take the graph of the extractor. Raises ModelError if it is the graph of another network."""
         graph.require(["spectrum"], ["masks"])
-        self.spec, self.graph, self.device = spec, graph, CPU()
+        self.spec, self.graph = spec, graph
 
     def windowed(self, stems: Sequence[str], **settings: Any) -> "GraphSeparator":
         """Return the model over windows of waveforms, with the settings of GraphSeparator."""
         return GraphSeparator(self.spec, self.graph, stems, **settings)
-
-    def windows_at_once(self, threads: int | None) -> int:
-        """Return how many windows are computed side by side: of a large network one, by all threads."""
-        return cpu_threads(threads) if is_light(self.graph) else 1
 
 
 class GraphSeparator:

@@ -30,6 +30,7 @@ def checked(jobs: list[Job], inputs: Sequence[Input], *, beside: bool, existing:
     _refuse_collisions(sound)
     there = Listings()
     sound = [_settle_existing(job, existing, there) for job in sound]
+    sound = _set_long_names_aside(sound, inputs)
     _refuse_unwritable(sound)
     settled = iter(sound)
     return [job if job.problem else next(settled) for job in jobs]
@@ -132,14 +133,31 @@ def _older(target: Path | StoredFile, source: Path | StoredFile) -> bool:
         return False
 
 
+def _set_long_names_aside(jobs: list[Job], inputs: Sequence[Input]) -> list[Job]:
+    """Let files of a folder whose outputs would have too long a name fail alone, unless all are such."""
+    found = {item.path for item in inputs if not item.named}
+    long = [job.source in found and job.action == "run" and _is_too_long(job) for job in jobs]
+    if all(long):
+        return jobs
+    return [replace(job, problem=": ".join(_too_long(job))) if one else job for job, one in zip(jobs, long)]
+
+
+def _is_too_long(job: Job) -> bool:
+    return not isinstance(job.target, StoredFile) and len(os.fsencode(job.target.name)) > NAME_MAX
+
+
+def _too_long(job: Job) -> tuple[str, str]:
+    message = f"{job.target.name}: this output name has more than {NAME_MAX} bytes"
+    return message, "choose a shorter one with -o or a name template"
+
+
 def _refuse_unwritable(jobs: Sequence[Job]) -> None:
     checked: set[Path] = set()
     for job in jobs:
-        if job.action == "skip" or isinstance(job.target, StoredFile):
+        if job.action == "skip" or job.problem or isinstance(job.target, StoredFile):
             continue
-        if len(os.fsencode(job.target.name)) > NAME_MAX:
-            message = f"{job.target.name}: this output name has more than {NAME_MAX} bytes"
-            raise UsageError(message, "choose a shorter one with -o or a name template")
+        if _is_too_long(job):
+            raise UsageError(*_too_long(job))
         if ON_WINDOWS:
             _refuse_on_windows(job.target)
         if job.target.parent not in checked:

@@ -287,3 +287,10 @@ def test_names_that_are_not_utf8():
     make(name, "b.wav")
     jobs = plan(expand(["."]))
     assert os.fsencode(jobs[1].target) == b"caf\xe9_denoised.wav"
+
+
+def test_a_name_too_long_in_a_folder_fails_alone(tmp_path):
+    for name in ("a", "x" * 248):
+        (tmp_path / f"{name}.wav").touch()
+    first, second = plan(expand([str(tmp_path)]))
+    assert not first.problem and "more than 255 bytes: choose a shorter one" in second.problem

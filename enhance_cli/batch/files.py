@@ -18,6 +18,7 @@ import numpy as np
 
 from enhance_cli.atomic import unfinished_path
 from enhance_cli.audio.band_edge import BandMeter
+from enhance_cli.audio.channels import permutation
 from enhance_cli.audio.film import new_track
 from enhance_cli.audio.film_formats import with_bitrate
 from enhance_cli.audio.formats import FILMS, Film, loses_bits
@@ -95,12 +96,13 @@ def enhance_file(job: LocalJob, transform: Transform, options: FileOptions = Fil
         tags_lost: list[str] = []
         for (name, path), target in zip(unfinished.items(), job.targets):
             tags_lost = _add_tags(path, source, info, fmt, options, result.change(name, gain))
-            _check_written(path, target, fmt, result.frames)
+            unnamed = _check_written(path, target, fmt, result.frames)
         check_unchanged(source, before_reading)
     if options.plot:
         for target in job.targets:
             _plot(job, source, target, options, fmt.film)
     notes = [*(audio.notes if fmt.film is None else (*info.notes, *audio.findings.notes)), *fmt.notes, *level_notes]
+    notes += unnamed
     notes += before.band.notes if before.band else []
     notes += before.gaps.notes if before.gaps else []
     if error is not None:
@@ -253,13 +255,19 @@ def _at_rate(blocks: Blocks, rate_in: int, rate_out: int, channels: int) -> Bloc
     yield resampler.push(np.zeros((channels, 0), np.float32), last=True)
 
 
-def _check_written(unfinished: Path, target: Path, fmt: OutputFormat, expected: int) -> None:
-    """Read the finished file's header back, since a disk or a tag writer may have damaged it. Raises AudioError."""
+def _check_written(unfinished: Path, target: Path, fmt: OutputFormat, expected: int) -> list[str]:
+    """Read the finished file's header back, since a disk or a tag writer may have damaged it. Raises AudioError.
+
+    Returns a note if a video does not name the loudspeakers as its source did.
+    """
     with open_audio(unfinished, None if fmt.film is None else str(new_track(fmt.film))) as written:
         exact = fmt.subtype in FLOATS or fmt.subtype.startswith(("PCM", "ALAC"))  # the others pad to whole packets
         if exact and fmt.film is None and written.info.frames not in (expected, None):
             message = f"{target}: {written.info.frames} of {expected} samples were written"
             raise AudioError(message, "check the disk, then run again")
+        if fmt.film is None or fmt.layout is None or permutation(fmt.layout, written.info.layout or ()) is not None:
+            return []
+        return [f"this {fmt.container} does not name the loudspeakers of its channels, {' '.join(fmt.layout)}"]
 
 
 @contextlib.contextmanager

@@ -85,6 +85,19 @@ def test_floats_of_64_bits_stay(muxer, suffix, codec, tmp_path):
         assert np.array_equal(np.concatenate(list(audio.blocks()), axis=1), samples)
 
 
+@pytest.mark.parametrize("suffix, told", [(".mp4", True), (".mkv", False)])
+def test_loudspeakers_that_a_video_does_not_name_are_told(suffix, told, tmp_path):
+    """FLAC in MP4 takes three channels for left, right and center."""
+    source = tmp_path / "a.mkv"
+    subprocess.run(
+        ["ffmpeg", "-v", "error", "-f", "lavfi", "-i", films.PICTURE, "-f", "lavfi", "-i",
+         "aevalsrc=sin(1000*t)|sin(2000*t)|sin(300*t):s=48000:d=1:c=2.1", "-c:v", "mpeg4", "-t", "1", "-c:a", "flac", source],
+        check=True,
+    )  # fmt: skip
+    notes = clean(source, tmp_path / f"b{suffix}")["notes"]
+    assert notes == (["this MP4 does not name the loudspeakers of its channels, FL FR LFE"] if told else [])
+
+
 def kept(stream: dict) -> dict:
     """What must not change of a stream."""
     names = ("codec_name", "profile", "width", "height", "pix_fmt", "color_primaries", "color_transfer", "color_space",

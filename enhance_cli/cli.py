@@ -2,6 +2,7 @@
 
 import atexit
 import contextvars
+import errno
 import inspect
 import io
 import os
@@ -96,6 +97,12 @@ def _main() -> None:
     except BrokenPipeError:  # whoever read our output has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(ExitCode.SOME_FAILED)
+    except OSError as error:  # the help and tables, which others print
+        if error.errno != errno.ENOSPC or error.filename:
+            raise
+        from enhance_cli.console import unwritable_stdout
+
+        _fail(unwritable_stdout(error))
     if code == ExitCode.INTERRUPTED:
         _leave_at_once(ExitCode.INTERRUPTED)
     sys.exit(code)

@@ -41,9 +41,14 @@ def result(line: str) -> None:
     except BrokenPipeError:  # whoever read it has gone
         raise
     except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the rest is tried again at exit
-        message = f"standard output cannot be written ({error.strerror})"
-        raise OutputError(message, "free some space, or send it somewhere else") from error
+        raise unwritable_stdout(error) from error
+
+
+def unwritable_stdout(error: OSError) -> OutputError:
+    """Return the error for the user, and send what is still to be written nowhere, or it is tried again at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    message = f"standard output cannot be written ({error.strerror})"
+    return OutputError(message, "free some space, or send it somewhere else")
 
 
 def result_json(value: object, indent: int | None = None) -> None:

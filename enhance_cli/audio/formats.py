@@ -142,6 +142,8 @@ def output_format(
     bits = info.bits if subtype == info.subtype else None
     if bit_depth is None:
         notes += _losses(info, family, subtype)
+    if rate is None and chosen < info.rate:
+        notes.append(f"{info.rate} Hz are not kept: the result has {chosen}")
     return OutputFormat(family, subtype, chosen, extension, bitrate, bits=bits, notes=tuple(notes), **speakers)
 
 

@@ -57,6 +57,13 @@ def test_another_extension_takes_the_nearest_the_format_has(source, extension, e
     assert choose(source, extension)[:3] == expected
 
 
+def test_a_rate_that_the_format_does_not_have_is_told_where_treble_is_lost():
+    lost = "96000 Hz are not kept: the result has 48000"
+    assert lost in output_format(info(rate=96000), ".mp3").notes
+    assert not any("Hz" in note for note in output_format(info(rate=44100), ".opus").notes)
+    assert lost not in output_format(info(rate=96000), ".mp3", rate=48000).notes
+
+
 def test_flags_win_over_the_input():
     assert choose(info(), None, "flac", "24", 16000) == ("FLAC", "PCM_24", 16000, ".flac")
     assert choose(info("OGG", "OPUS"), None, "wav", "float") == ("WAV", "FLOAT", 48000, ".wav")

@@ -214,7 +214,7 @@ def test_streams_that_a_daemon_has_closed_are_not_needed(closed, start_python, t
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is full")
-@pytest.mark.parametrize("target", [(), ("--json",), ("-o", "-")])
+@pytest.mark.parametrize("target", [(), ("--json",), ("-o", "-"), ("--help",)])
 def test_no_room_for_results_is_one_line(target, start_python, tmp_path):
     zoo.save(tmp_path / "a.wav", zoo.noise())
     with open("/dev/full", "wb") as full:

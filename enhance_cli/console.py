@@ -45,7 +45,7 @@ def result(line: str) -> None:
 
 
 def unwritable_stdout(error: OSError) -> OutputError:
-    """Return the error for the user, and send what is still to be written nowhere, or it is tried again at exit."""
+    """Return the error for the user, and drop the text that is still to be written, or it is tried again at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     message = f"standard output cannot be written ({error.strerror})"
     return OutputError(message, "free some space, or send it somewhere else")

@@ -95,7 +95,9 @@ def _main() -> None:
     except KeyboardInterrupt:
         _leave_at_once(ExitCode.INTERRUPTED)
     except BrokenPipeError:  # whoever read our output has gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        from enhance_cli.console import discard_stdout
+
+        discard_stdout()
         sys.exit(ExitCode.SOME_FAILED)
     except OSError as error:  # the help and tables, which others print
         if error.errno != errno.ENOSPC or error.filename:

@@ -45,10 +45,15 @@ def result(line: str) -> None:
 
 
 def unwritable_stdout(error: OSError) -> OutputError:
-    """Return the error for the user, and drop the text that is still to be written, or it is tried again at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    """Return the error for the user, after which nothing more is written."""
+    discard_stdout()
     message = f"standard output cannot be written ({error.strerror})"
     return OutputError(message, "free some space, or send it somewhere else")
+
+
+def discard_stdout() -> None:
+    """Drop all text for stdout from now on, also that which is held back and would be written at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def result_json(value: object, indent: int | None = None) -> None:

@@ -9,7 +9,7 @@ MOST = 64 << 20  # bytes read at once: more than any picture or description need
 
 
 class Readable(Protocol):
-    """Read bytes at any position: an open file, or a part of one (sections.Window)."""
+    """Read bytes at any position: an open file, or a part of one (section.Window)."""
 
     def read(self, size: int = ..., /) -> bytes: ...
     def seek(self, offset: int, whence: int = ..., /) -> int: ...

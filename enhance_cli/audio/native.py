@@ -18,7 +18,7 @@ from enhance_cli.audio import channels, mpeg
 from enhance_cli.audio.chunks import promise, raw_format, read_payload, walk
 from enhance_cli.audio.info import LOSSY, AudioInfo, depth
 from enhance_cli.audio.library_messages import caught_messages
-from enhance_cli.audio.sections import Raw, Section, Window
+from enhance_cli.audio.section import Raw, Section, Window
 from enhance_cli.errors import AudioError
 
 Decode = Callable[[int, int], Iterator[np.ndarray]]  # (first sample, samples per block) -> blocks

@@ -18,7 +18,8 @@ import soundfile
 from enhance_cli.audio import chunks, decode
 from enhance_cli.audio.info import AudioInfo, Findings
 from enhance_cli.audio.native import CountError, Decode, fail_truncated, open_native
-from enhance_cli.audio.sections import Section, Window, find_sections
+from enhance_cli.audio.section import Section, Window
+from enhance_cli.audio.sections import find_sections
 from enhance_cli.errors import AudioError
 
 __all__ = ["AudioFile", "AudioInfo", "open_audio"]

@@ -8,7 +8,7 @@ from pathlib import Path
 from enhance_cli.audio import riff_tags
 from enhance_cli.audio.chunks import promise, walk
 from enhance_cli.audio.info import AudioInfo, Chapter
-from enhance_cli.audio.sections import Window
+from enhance_cli.audio.section import Window
 from enhance_cli.audio.wave_facts import Change
 from enhance_cli.errors import AudioError
 

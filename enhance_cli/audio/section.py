@@ -1,0 +1,67 @@
+"""One recording inside a file: where its bytes are and how they are damaged, and a file object over a part of a file."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import BinaryIO
+
+SLACK = 64  # bytes behind the last chunk that are too few to be sound
+
+
+@dataclass(frozen=True)
+class Raw:
+    """Describe samples without a usable header: as soundfile describes them, and their position."""
+
+    subtype: str
+    endian: str  # LITTLE or BIG
+    rate: int
+    channels: int
+    start: int
+    end: int
+    promised: int | None  # samples that the header counts, None where it was never filled in
+
+
+@dataclass(frozen=True)
+class Section:
+    """Locate one recording: bytes `start` to `end` of the file. `raw`: its header counts less than there is.
+
+    `understated`: the header of a compressed recording counts less. `left`: bytes that are neither sound nor a known
+    chunk. `cut`: the end of the recording is missing. `holes`: places inside where parts of it are missing.
+    `foreign`: only FFmpeg reads all of it. `following`: where the next one begins, if not at `end`. `empty`: a header
+    without sound.
+    """
+
+    start: int
+    end: int
+    raw: Raw | None = None
+    understated: bool = False
+    left: int = 0
+    cut: bool = False
+    holes: int = 0
+    mixed: bool = False
+    foreign: bool = False
+    following: int | None = None
+    empty: bool = False
+
+
+class Window:
+    """Read a part of an open file, for readers that take file objects."""
+
+    def __init__(self, file: BinaryIO, start: int, end: int):
+        self._file, self._start, self._length, self._at = file, start, end - start, 0
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._length}[whence]
+        self._at = max(base + offset, 0)
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+    def read(self, size: int = -1) -> bytes:
+        left = max(self._length - self._at, 0)
+        self._file.seek(self._start + self._at)
+        data = self._file.read(left if size < 0 else min(size, left))
+        self._at += len(data)
+        return data

@@ -26,7 +26,7 @@ from enhance_cli.vectors import READERS, WRITERS
 PACKAGE = Path(__import__("enhance_cli").__file__).parent
 LEAVES = {"errors", "catalogue", "contracts", "atomic", "toml_lines"}  # all folders may import these
 SHARED = {  # files that hold what the others of their folder share
-    "commands": {"planning", "reporting", "running", "watching"},
+    "commands": {"model_table", "planning", "reporting", "running", "watching"},
     "metrics": {"trials", "eer", "projection", "high_band"},
     "processes": {"process"},
     "networks": {"conditioning", "convnext", "guide_attention", "layers", "mel", "roformer", "spatial_transformer"},

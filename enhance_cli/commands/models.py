@@ -1,5 +1,6 @@
 """Run `enhance models`: list, show, locate, fetch, convert, export and check models."""
 
+import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -46,7 +47,7 @@ def list_models(
     task: Annotated[str | None, typer.Option(help="Only models for this task, such as denoise.")] = None,
     json: Json = False,
 ) -> None:
-    """List all known models with task, rate, size, licence of the weights, speed, steps, where they lie. Asks no network."""
+    """List all known models with rate, size, license of the weights, speed, steps, place and use. Asks no network."""
     from enhance_cli.models.registry import entries, published
 
     known = [*entries(), *published()]
@@ -58,23 +59,14 @@ def list_models(
         for row in rows:
             result_json(row)
         return
-    from rich.console import Console
-    from rich.table import Table
+    from enhance_cli.commands.model_table import table
 
-    console = Console() if sys.stdout.isatty() else Console(width=200)
-    columns = ["model", "task", "rate", "size", "licence", "CPU", "steps", "where", "summary"]
-    table = Table(box=None, pad_edge=False)
-    for column in columns if console.width >= 140 else columns[:-1]:
-        table.add_column(column, no_wrap=column == "model")
-    for row in rows:
-        name = f"{row['name']} (default)" if row["default"] else row["name"]
-        size = f"{row['bytes'] / 1e6:.1f} MB" if row["bytes"] else "?"
-        licence = f"{row['licence']} (!)" if row["restriction"] else row["licence"]
-        cells = [name, row["task"], f"{row['sample_rate']} Hz", size, licence, row["cpu"] or "-", row["steps"] or "-"]
-        table.add_row(*[*cells, row["where"], row["summary"]][: len(table.columns)])
-    console.print(table)
-    say("(!) restricted, see `enhance models show`; the number of steps in brackets is the default")
-    say("CPU: on one core quick is 10 times real time or more, fair real time, slow a tenth of it, GPU less than that")
+    for line in table(rows, shutil.get_terminal_size().columns if sys.stdout.isatty() else None):
+        result(line)
+    say("(!) restricted: `enhance models show NAME` says how. The number of steps in brackets is the default")
+    say(
+        "CPU: quick is 10 times real time or more on one core, fair real time, slow a tenth of it, GPU less, - not measured"
+    )
 
 
 def _describe(entry: "Entry") -> dict:

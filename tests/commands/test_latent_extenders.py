@@ -98,7 +98,7 @@ def test_terms_are_shown_before_anything_is_pulled_and_all_files_are_pinned(hub,
     wanted = {"audiosr-basic": "Apache-2.0", "audiosr-speech": "none stated", "flashsr": "none stated"}
     for name in NAMES:
         first, second, *_ = (line for line in lines if line.startswith(f"{name}: "))
-        assert re.fullmatch(rf"{name}: about (6,180|3,316)\.\d MB, licence {wanted[name]}", first), first
+        assert re.fullmatch(rf"{name}: about (6,180|3,316)\.\d MB, license {wanted[name]}", first), first
         assert ("no licence is stated for these weights" in second) == (wanted[name] == "none stated")
     pin = json.loads((folder / "home/pins/flashsr.json").read_text())
     assert set(pin["beside"]) == {"vae.pth", "sr_vocoder.pth"} and pin["location"].startswith(

@@ -63,7 +63,7 @@ def test_a_published_model_is_pulled_and_cleans_recordings(name, hub, enhance, t
     assert row["bytes"] and row["use_for"] and row["cpu"] in ("quick", "fair", "slow") and row["where"] == "web"
     pulled = enhance("models", "pull", name)
     assert pulled.code == 0, pulled.stderr
-    assert re.search(r"about [\d.]+ MB, licence MIT", pulled.stderr.splitlines()[0])
+    assert re.search(r"about [\d.]+ MB, license MIT", pulled.stderr.splitlines()[0])
     assert ("AI-Hub" in pulled.stderr) == name.endswith("48k")
     for rate in (44100, 48000):
         path = recording(tmp_path / f"{rate}.wav", 0.6, rate, 2)
@@ -136,7 +136,7 @@ def test_every_dpdfnet_is_pulled_from_the_hub_and_cleans_recordings(hub, enhance
     env = {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_DISABLE_XET": "1"}
     pulled = run_python("-m", "enhance_cli", "models", "pull", *DPDFNET, env=env)
     assert pulled.code == 0, pulled.stderr
-    assert pulled.stderr.count("MB, licence Apache-2.0") == len(DPDFNET)
+    assert pulled.stderr.count("MB, license Apache-2.0") == len(DPDFNET)
     stereo = {rate: recording(tmp_path / f"{rate}.wav", 0.5, rate, 2) for rate in (44100, 48000)}
     for name, (rate, _) in DPDFNET.items():
         spec = json.loads(enhance("models", "show", name).stdout)

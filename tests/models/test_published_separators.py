@@ -104,7 +104,7 @@ def test_pulled_and_run_at_the_published_size(pulled, tmp_path, name, rate):
     known = published.source.size or published.source.about
     assert abs(size - known) < 0.02 * known, "the file of formula weights is as large as the published one"
     code, _, stderr = enhance("models", "pull", name)
-    assert code == 0 and stderr.startswith(f"{name}: {size / 1e6:,.1f} MB, licence {published.licence}\n"), stderr
+    assert code == 0 and stderr.startswith(f"{name}: {size / 1e6:,.1f} MB, license {published.licence}\n"), stderr
     mix = film(rate)
     soundfile.write(tmp_path / "mix.wav", mix, rate, subtype="FLOAT")
     stem = {"mel-roformer-vocals": "vocals", "tiger-dnr": "dialogue"}.get(name, "bass")

@@ -120,11 +120,11 @@ def pull(
 
 
 def _tell_terms(entry: registry.Entry, tell: Tell) -> None:
-    """Tell the size and the licence of a model, and the restriction of its use, before it is fetched."""
+    """Tell the size and the license of a model, and the restriction of its use, before it is fetched."""
     source = _source(entry)
     size = source.size or source.about
     about = "" if source.size else "about "
-    tell(f"{entry.name}: {f'{about}{size / 1e6:,.1f} MB' if size else 'size not known'}, licence {entry.licence}")
+    tell(f"{entry.name}: {f'{about}{size / 1e6:,.1f} MB' if size else 'size not known'}, license {entry.licence}")
     if source.restriction:
         tell(f"{entry.name}: {source.restriction}")
 

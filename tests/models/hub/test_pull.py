@@ -77,7 +77,7 @@ def test_pulled_checked_converted_listed_verified_removed(plain, server, enhance
     assert (spec.name, spec.licence, spec.training["source_sha256"]) == ("theirs", "MIT", DIGEST)
     assert spec.training["origin"] == f"{server.url}/files/tiny.ckpt"
     assert "trusted" not in done.stderr
-    assert done.stderr.startswith(f"theirs: {len(CHECKPOINT) / 1e6:.1f} MB, licence MIT\n"), "said before it is fetched"
+    assert done.stderr.startswith(f"theirs: {len(CHECKPOINT) / 1e6:.1f} MB, license MIT\n"), "said before it is fetched"
     assert files(home) == ["downloads/theirs/tiny.ckpt", "models/theirs.safetensors", "pins/theirs.json"]
 
     assert (row(enhance)["where"], row(enhance)["steps"]) == ("pulled", "1-200 (30)")
@@ -135,7 +135,7 @@ def test_a_first_file_is_trusted_and_said_so_and_a_change_of_it_is_refused(plain
     plain(restriction="not for commercial use")
     first = enhance("models", "pull", "theirs")
     assert first.code == 0 and f"trusted from now on: {DIGEST}" in first.stderr
-    assert first.stderr.startswith("theirs: size not known, licence MIT\ntheirs: not for commercial use\n")
+    assert first.stderr.startswith("theirs: size not known, license MIT\ntheirs: not for commercial use\n")
     pin = json.loads((home / "pins" / "theirs.json").read_text())
     assert (pin["sha256"], pin["size"]) == (DIGEST, len(CHECKPOINT))
 

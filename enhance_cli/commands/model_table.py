@@ -1,0 +1,88 @@
+"""Lay out the table of `enhance models list`.
+
+In a pipe a model is one line, for grep. On a terminal the use of a model stands under its facts, which fit into 80 columns,
+and beside them where there is room.
+"""
+
+import textwrap
+
+BESIDE = 150  # columns from which most uses fit into one line behind the facts
+LICENSE = 17  # most columns of the license on a terminal
+INDENT = "    "
+HEADS = {
+    "model": "model",
+    "task": "task",
+    "rate": "kHz",
+    "size": "MB",
+    "license": "license",
+    "cpu": "CPU",
+    "steps": "steps",
+    "where": "where",
+}
+NUMBERS = ("rate", "size")
+
+
+def table(rows: list[dict], width: int | None) -> list[str]:
+    """Return the lines for models, in the order of their tasks. If there are several, a terminal shows each as a heading.
+
+    Args:
+        rows: as `models list --json` prints them.
+        width: columns of the terminal, None for lines of any length.
+    """
+    tasks = list(dict.fromkeys(row["task"] for row in rows))
+    rows = sorted(rows, key=lambda row: tasks.index(row["task"]))
+    beside = width is None or width >= BESIDE
+    facts = [HEADS, *map(_facts, rows)]
+    widths = {name: max(len(cells[name]) for cells in facts) for name in HEADS}
+    if width is not None:
+        widths["license"] = min(widths["license"], LICENSE)
+    if width is not None or len(tasks) == 1:
+        del widths["task"]
+    if width is not None and _total(widths) > width:
+        del widths["steps"]
+    room = None if width is None else width - _total(widths) - 2
+    lines = _lines(HEADS, widths, ["use it for"] if beside else [])
+    task = None
+    for row, cells in zip(rows, facts[1:]):
+        if width is not None and len(tasks) > 1 and row["task"] != task:
+            task = row["task"]
+            lines += ["", f"{task}:"]
+        use = row["use_for"] or row["summary"]
+        if beside:
+            lines += _lines(cells, widths, textwrap.wrap(use, room) if room else [use])
+        else:
+            lines += _lines(cells, widths, [])
+            lines += textwrap.wrap(use, max(width or 0, 20), initial_indent=INDENT, subsequent_indent=INDENT)
+    return lines
+
+
+def _total(widths: dict[str, int]) -> int:
+    """Return the columns of a line of facts."""
+    return sum(widths.values()) + 2 * (len(widths) - 1)
+
+
+def _facts(row: dict) -> dict[str, str]:
+    """Return the text of every column but the use."""
+    megabytes = row["bytes"] / 1e6
+    return {
+        "model": f"{row['name']} (default)" if row["default"] else row["name"],
+        "task": row["task"],
+        "rate": f"{row['sample_rate'] / 1000:g}",
+        "size": f"{megabytes:.{0 if megabytes >= 100 else 1}f}" if megabytes else "?",
+        "license": f"{row['licence']} (!)" if row["restriction"] else row["licence"],
+        "cpu": row["cpu"] or "-",
+        "steps": row["steps"] or "-",
+        "where": row["where"].partition(",")[0],
+    }
+
+
+def _lines(cells: dict[str, str], widths: dict[str, int], use: list[str]) -> list[str]:
+    """Return the lines of one model: a license or a use that is too long goes on in the next line."""
+    license = textwrap.wrap(cells["license"], widths["license"])
+    lines = []
+    for number in range(max(len(license), len(use))):
+        shown = {name: cells[name] if number == 0 else "" for name in widths}
+        shown["license"] = license[number] if number < len(license) else ""
+        padded = [text.rjust(widths[n]) if n in NUMBERS else text.ljust(widths[n]) for n, text in shown.items()]
+        lines.append("  ".join([*padded, *use[number : number + 1]]).rstrip())
+    return lines

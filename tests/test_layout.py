@@ -1,6 +1,7 @@
 """The house rules of the package: who imports whom, what `--help` may load, and that every catalogue matches its folder."""
 
 import ast
+import importlib.util
 import inspect
 import subprocess
 import sys
@@ -291,3 +292,15 @@ def test_settings_of_training_data_and_converters_are_keyword_only(source):
     assert settings & set(parameters)
     for name in settings & set(parameters):
         assert parameters[name].kind == inspect.Parameter.KEYWORD_ONLY, name
+
+
+@pytest.mark.parametrize("folder", ["tests/benchmarks", "tests/golden", "examples"])
+def test_scripts_import_names_that_exist(folder):
+    """Nothing else runs them, so a renamed function would be noticed when someone wants to reproduce a number."""
+    for path in (PACKAGE.parent / folder).glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("enhance_cli"):
+                module = importlib.import_module(node.module)
+                for name in (alias.name for alias in node.names):
+                    known = hasattr(module, name) or importlib.util.find_spec(f"{node.module}.{name}")
+                    assert known, f"{path}: {node.module} has no {name}"

@@ -42,8 +42,7 @@ class DeepFilterStream:
     def push(self, block: np.ndarray, last: bool = False) -> np.ndarray:
         """Take the next samples (C, n).
 
-        Returns the cleaned samples that are ready, (2C, m), with the gain of the top band behind them. With `last`, all
-        the rest.
+        Returns the cleaned samples that are ready and the gain of the top band, (2, C, m). With `last`, all the rest.
         """
         self._samples += block.shape[1]
         self._audio = np.concatenate([self._audio, block.astype(np.float32, copy=False)], axis=1)
@@ -56,17 +55,17 @@ class DeepFilterStream:
             self._audio = np.pad(self._audio, ((0, 0), (0, short)))
             rest = frames % CHUNK
         done = [self._chunk(CHUNK) for _ in range(frames // CHUNK)] + ([self._chunk(rest)] if rest else [])
-        cleaned = np.concatenate(done, axis=1) if done else np.zeros((2 * len(block), 0), np.float32)
-        dropped = min(self._late, cleaned.shape[1])
+        cleaned = np.concatenate(done, axis=-1) if done else np.zeros((2, len(block), 0), np.float32)
+        dropped = min(self._late, cleaned.shape[-1])
         self._late -= dropped
-        cleaned = cleaned[:, dropped:]
+        cleaned = cleaned[..., dropped:]
         if last:
-            cleaned = cleaned[:, : self._samples]
-        self._samples -= cleaned.shape[1]
+            cleaned = cleaned[..., : self._samples]
+        self._samples -= cleaned.shape[-1]
         return cleaned
 
     def _chunk(self, frames: int) -> np.ndarray:
-        """Compute the next `frames` frames: (2C, 480 frames)."""
+        """Compute the next `frames` frames: (2, C, 480 frames)."""
         hop = erb.HOP
         new = erb.analyze(self._audio[:, : (frames + 1) * hop])
         self._audio = self._audio[:, frames * hop :]
@@ -77,4 +76,4 @@ class DeepFilterStream:
         cleaned, tails[0] = erb.synthesize(deep_filter.apply(spectra, gains, taps), tails[0])
         gain, tails[1] = erb.envelope(gains[..., self._band], tails[1])
         self._tail = np.concatenate(tails)
-        return np.concatenate([cleaned, gain])
+        return np.stack([cleaned, gain])

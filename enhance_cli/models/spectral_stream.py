@@ -41,13 +41,13 @@ class SpectralStream:
         self._frames = 0  # that have been computed
 
     def push(self, block: np.ndarray, last: bool = False) -> np.ndarray:
-        """Take the next samples (C, n). Returns the cleaned samples (C, m) that are ready, with `last` all the rest."""
+        """Take the next samples (C, n). Returns the cleaned ones that are ready, (1, C, m), with `last` all the rest."""
         self._analysis.push(block)
         chunks = self._analysis.ready // self._chunk
         done = [self._synthesis.push(self._spectra(self._chunk)) for _ in range(chunks)]
         if last and self._analysis.samples:
             done += self._rest()
-        return np.concatenate(done, axis=1) if done else np.zeros((len(block), 0), np.float32)
+        return np.concatenate(done, axis=1)[None] if done else np.zeros((1, len(block), 0), np.float32)
 
     def _rest(self) -> list[np.ndarray]:
         """Return the samples up to the end of the signal.

@@ -11,9 +11,9 @@ class Stream(Protocol):
     """Clean C channels at the rate of a network, each by itself."""
 
     def push(self, block: np.ndarray, last: bool = False) -> np.ndarray:
-        """Take the next samples (C, n), and return the rows that are ready, with `last` all the rest.
+        """Take the next samples (C, n), and return those that are ready, (1 or 2, C, m), with `last` all the rest.
 
-        The rows are the cleaned channels (C, m), and behind them the gain of the top band (C, m) if the stream knows it.
+        First the cleaned signal, then the gain of the top band if the stream knows it.
         """
 
 

@@ -58,7 +58,8 @@ MAX_SPARE_LANES = 15
 
 
 class Engine:
-    """Run `run(orders) -> results` for lists of orders with windows of one shape, in `threads` threads.
+    """Run `run(orders) -> results` for lists of orders with windows of one shape, in `threads` threads. Without `run` it is
+    for `call` alone.
 
     `together` counts windows times their channels. `torch_threads` is how many threads each of ours may compute with
     (None: as torch has it). Windows shorter than `longest` are filled up (see `pad_window`). `lanes` files worked on at
@@ -67,7 +68,7 @@ class Engine:
 
     def __init__(
         self,
-        run: Callable[[list[Order]], list[np.ndarray]],
+        run: Callable[[list[Order]], list[np.ndarray]] | None,
         threads: int = 1,
         together: int = 1,
         torch_threads: int | None = None,
@@ -141,6 +142,7 @@ class Engine:
         if not orders:
             return []
         try:
+            assert self._run is not None
             return [*self._run(orders)]
         except BaseException as error:  # noqa: BLE001 - it is raised where the result is waited for
             fits = len(orders) // 2 if is_out_of_memory(error) else None
@@ -175,7 +177,7 @@ def _unpad(window: Window, future: Future) -> tuple[Window, np.ndarray]:
 
 def engine_for(
     model: TorchModel | GraphModel,
-    run: Callable[[list[Order]], list[np.ndarray]],
+    run: Callable[[list[Order]], list[np.ndarray]] | None,
     batch_size: int,
     longest: int,
     threads: int | None = None,

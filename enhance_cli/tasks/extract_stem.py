@@ -9,17 +9,16 @@ they sum to the mix, unless the residual, the mix less the stems, is wanted for 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from enhance_cli.audio.level import Meter
-from enhance_cli.audio.level_track import LevelTrack
 from enhance_cli.audio.resample import Resampler
 from enhance_cli.tasks.engine import Order, engine_for
 from enhance_cli.tasks.options import StemOptions
 from enhance_cli.tasks.overlap import OverlapPlan
+from enhance_cli.tasks.scale import Scale
 from enhance_cli.tasks.stream import Waiting, measured, resampled
 from enhance_cli.tasks.windows import WindowPlan
 
@@ -33,20 +32,6 @@ RESIDUAL = "residual"
 WINDOW_SECONDS = 10.0
 CANCELLED = 0.05  # share of the active level: a mean of the channels below that is of opposite polarities
 MARGIN_SECONDS = 1.0  # on either side of a window, for networks whose context has no end
-
-
-@dataclass(frozen=True)
-class Scale:
-    """Hold the factors on a file for the model: `level` divided by the level of the file, `level` itself without one."""
-
-    level: float
-    track: LevelTrack | None = None
-
-    def at(self, start: int, samples: int, rate: int) -> np.ndarray:
-        """Return the factors (samples,) from the sample `start` on at `rate`, or (1,) where it is one for all."""
-        if self.track is None:
-            return np.array([self.level])
-        return self.level / self.track.at(start, samples, rate)[0]
 
 
 class StemExtractor:
@@ -151,7 +136,9 @@ class StemExtractor:
     def _run(self, orders: list[Order]) -> list[np.ndarray]:
         windows = [order.window for order in orders]
         audio, starts = [w.audio for w in windows], [w.start for w in windows]
-        scales = [order.given.at(w.start, w.audio.shape[1], self.spec.sample_rate) for order, w in zip(orders, windows)]
+        scales = [
+            order.given.at(w.start, w.audio.shape[1], self.spec.sample_rate)[0] for order, w in zip(orders, windows)
+        ]
         return self.windowed.separate(audio, starts, scales)
 
 

@@ -10,7 +10,7 @@ from enhance_cli.audio.read import MOST_CHANNELS
 from enhance_cli.audio.resample import Resampler
 from enhance_cli.errors import AudioError, UsageError
 
-Pair = tuple[np.ndarray, np.ndarray]  # input (C, n), and the samples made for it
+Pair = tuple[np.ndarray, np.ndarray]  # input (C, n), and the samples made for it (..., n)
 
 
 def measured(audio: np.ndarray, rate: int) -> Meter:
@@ -36,7 +36,7 @@ def resampled(blocks: Iterable[np.ndarray], resampler: Resampler, channels: int)
 
 
 class Waiting:
-    """Hold the input that has been read but whose result is not there yet."""
+    """Hold the blocks (..., n) that have been read but whose result is not there yet."""
 
     def __init__(self) -> None:
         self.held: deque[np.ndarray] = deque()
@@ -49,25 +49,25 @@ class Waiting:
 
     def add(self, block: np.ndarray) -> None:
         self.held.append(block)
-        self.samples += block.shape[1]
+        self.samples += block.shape[-1]
 
     def take(self, count: int) -> np.ndarray:
-        """Return the next `count` samples (C, count), which must be there."""
+        """Return the next `count` samples (..., count), which must be there."""
         parts, missing = [], count
         self.samples -= count
         while missing:
             block = self.held.popleft()
-            if block.shape[1] > missing:
-                self.held.appendleft(block[:, missing:])
-                block = block[:, :missing]
+            if block.shape[-1] > missing:
+                self.held.appendleft(block[..., missing:])
+                block = block[..., :missing]
             parts.append(block)
-            missing -= block.shape[1]
-        return np.concatenate(parts, axis=1)
+            missing -= block.shape[-1]
+        return np.concatenate(parts, axis=-1)
 
 
 def paired(waiting: Waiting, blocks: Iterable[np.ndarray]) -> Iterator[Pair]:
-    """Yield each block of rows behind the waiting input that it was computed from. Rows beyond its end are dropped."""
-    for rows in blocks:
-        count = min(rows.shape[1], waiting.samples)
+    """Yield each block (..., m) behind the waiting input that it was computed from, without samples beyond its end."""
+    for made in blocks:
+        count = min(made.shape[-1], waiting.samples)
         if count:
-            yield waiting.take(count), rows[:, :count]
+            yield waiting.take(count), made[..., :count]

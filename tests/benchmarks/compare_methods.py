@@ -26,8 +26,9 @@ from enhance_cli.data.mixing import Mix, Mixer
 from enhance_cli.models.device import pick_device
 from enhance_cli.models.load import Model, load_file
 from enhance_cli.tasks import denoise
+from enhance_cli.training.denoise.recipe import Recipe
 from enhance_cli.training.loop import Trainer
-from enhance_cli.training.recipe import Recipe, load
+from enhance_cli.training.recipe import load
 from enhance_cli.training.start import prepare
 
 COMMON = [

@@ -22,7 +22,6 @@ import soundfile
 
 import enhance_cli
 from enhance_cli.audio.level import Meter
-from enhance_cli.audio.level_track import LevelTrack
 from enhance_cli.audio.read import open_audio
 from enhance_cli.batch.backends.threads import run
 from enhance_cli.batch.files import FileOptions, enhance_file
@@ -31,7 +30,7 @@ from enhance_cli.batch.outputs import plan
 from enhance_cli.batch.record import ReportWriter
 from enhance_cli.tasks.denoise import DenoiseOptions, Denoiser
 from enhance_cli.tasks.engine import Order
-from enhance_cli.tasks.windows import cut
+from enhance_cli.tasks.scale import Scale
 
 RATE = 16000
 SPEECH = Path(__file__).parents[1] / "audio_files" / "noisy_speech.flac"
@@ -71,25 +70,25 @@ class Busy:
 def network_alone(denoiser: Denoiser, count: int, samples: int) -> float:
     """Seconds for the windows of `count` files, all there before the clock starts."""
     noise = np.random.default_rng(0).standard_normal((1, samples)).astype(np.float32) * 0.05
-    windows = list(cut(iter([noise]), denoiser.plan.core, denoiser.plan.margin))
-    orders = [Order(window, LevelTrack(np.full(1, 0.1))) for window in windows]
+    windows = list(denoiser.band.plan.cut(iter([noise])))
+    orders = [Order(window, Scale(1.0)) for window in windows]
     started = time.perf_counter()
-    for _ in denoiser.engine.map(order for _ in range(count) for order in orders):
+    for _ in denoiser.band.engine.map(order for _ in range(count) for order in orders):
         pass
     return time.perf_counter() - started
 
 
 def pipeline(denoiser: Denoiser, folder: Path, out: Path) -> tuple[float, float]:
     """Seconds for all files of `folder`, and for how many of them the device computed."""
-    busy = Busy(denoiser.engine._run)
-    denoiser.engine._run = busy
+    busy = Busy(denoiser.band.engine._run)
+    denoiser.band.engine._run = busy
     jobs = plan(expand([str(folder)]), str(out))
     work = lambda job: enhance_file(job, denoiser.process, FileOptions(measure=False))  # noqa: E731
     started = time.perf_counter()
-    summary = run(jobs, work, {}, lambda record: None, lanes=min(denoiser.engine.lanes, len(jobs)))
+    summary = run(jobs, work, {}, lambda record: None, lanes=min(denoiser.band.engine.lanes, len(jobs)))
     spent = time.perf_counter() - started
     assert summary.done == len(jobs)
-    denoiser.engine._run = busy.run
+    denoiser.band.engine._run = busy.run
     return spent, busy.seconds
 
 

@@ -168,5 +168,5 @@ def test_dpdfnet_on_long_short_and_silent_files_is_one_stream(enhance, tmp_path)
     stream = SpectralStream(load_file(model, torch.device("cpu")).network, 1)
     audio = soundfile.read(long, dtype="float32")[0][None]
     pieces = [stream.push(audio[:, begin : begin + 5000]) for begin in range(0, 192000, 5000)]
-    whole = np.concatenate([*pieces, stream.push(audio[:, :0], last=True)], axis=1)[0]
+    whole = np.concatenate([*pieces, stream.push(audio[:, :0], last=True)], axis=-1)[0, 0]
     assert np.abs(outputs["long"] - whole).max() < 1e-6

@@ -64,7 +64,7 @@ def test_the_published_class_gives_the_same(name):
 def test_the_published_stream_gives_the_same():
     expected, about = load("dpdfnet_48hr_2_stream")
     audio = wave("dpdfnet_48k", 24000, 48000)
-    found = SpectralStream(network_of(48000, 2), 1).push(audio[None], last=True)[0]
+    found = SpectralStream(network_of(48000, 2), 1).push(audio[None], last=True)[0, 0]
     published = 24000 - 960  # which ends with silence, since it is filled up with too little
     step = expected["wave_sub"][: published // 16]
     assert rel_l2(found[:published:16], step) < about["tolerance"]["rel_l2"]
@@ -109,8 +109,8 @@ def test_a_stream_in_any_blocks_is_the_whole_sample_for_sample(samples):
         pieces.append(stream.push(signal[:, position : position + size]))
         position += size
     pieces.append(stream.push(signal[:, :0], last=True))
-    assert whole.shape == signal.shape and np.abs(whole[:, -1]).max() > 0
-    assert np.array_equal(np.concatenate(pieces, axis=1), whole)
+    assert whole.shape == (1, *signal.shape) and np.abs(whole[..., -1]).max() > 0
+    assert np.array_equal(np.concatenate(pieces, axis=-1), whole)
 
 
 def test_running_means_go_on_from_frame_to_frame():

@@ -33,7 +33,7 @@ def network_of(item):
 
 
 def cleaned(network, signal):
-    return SpectralStream(network, 1).push(signal[None], last=True)[0]
+    return SpectralStream(network, 1).push(signal[None], last=True)[0, 0]
 
 
 @pytest.mark.parametrize("item", ["fastenhancer_t", "fastenhancer_s", "fastenhancer_48k_s"])
@@ -147,8 +147,8 @@ def test_a_stream_in_any_blocks_is_the_whole_sample_for_sample(samples):
         pieces.append(stream.push(signal[:, position : position + size]))
         position += size
     pieces.append(stream.push(signal[:, :0], last=True))
-    assert whole.shape == signal.shape
-    assert np.array_equal(np.concatenate(pieces, axis=1), whole)
+    assert whole.shape == (1, *signal.shape)
+    assert np.array_equal(np.concatenate(pieces, axis=-1), whole)
 
 
 @pytest.mark.parametrize("end", ["mirrored", "silent"])

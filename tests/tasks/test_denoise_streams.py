@@ -10,7 +10,7 @@ import torch
 from enhance_cli.audio.resample import resample
 from enhance_cli.models import device, registry
 from enhance_cli.models.load import load_file
-from enhance_cli.tasks import denoise
+from enhance_cli.tasks import band_changes
 from enhance_cli.tasks.denoise import Denoiser, run
 from enhance_cli.tasks.engine import Engine
 from enhance_cli.tasks.loading import load_denoiser_model
@@ -184,7 +184,7 @@ def test_windows_that_share_a_batch_as_on_a_gpu_are_refined_as_if_alone(models, 
     def engine(model, run, *_):
         return Engine(lambda orders: (sizes.append(len(orders)), run(orders))[1], 2, together=16)
 
-    monkeypatch.setattr(denoise, "engine_for", engine)
+    monkeypatch.setattr(band_changes, "engine_for", engine)
     assert np.abs(run(audio, RATE, models["denoise-48k"], options) - alone).max() < 1e-5
     assert max(sizes) > 1
 

@@ -12,7 +12,7 @@ import torch
 from enhance_cli.audio.level import Meter
 from enhance_cli.errors import EnhanceError
 from enhance_cli.models.load import load_file
-from enhance_cli.tasks import denoise
+from enhance_cli.tasks import band_changes, denoise
 from enhance_cli.tasks.engine import Engine, Order, engine_for, pad_window
 from enhance_cli.tasks.windows import Window
 
@@ -182,7 +182,7 @@ def test_out_of_memory_inside_the_network_costs_no_file_and_changes_no_result(ti
         engines.append(Engine(once_many_wait, 2, together=8))
         return engines[0]
 
-    monkeypatch.setattr(denoise, "engine_for", engine_of_a_gpu)
+    monkeypatch.setattr(band_changes, "engine_for", engine_of_a_gpu)
     np.testing.assert_allclose(denoise.run(audio, 16000, model, options), wanted, atol=1e-6)
     assert refused
 
@@ -206,12 +206,12 @@ def test_short_files_of_other_lengths_share_a_batch_and_their_company_changes_no
     files = {n: 0.1 * noise[n : n + 1, : 15_400 + 61 * n].astype(np.float32) for n in range(12)}
     wanted = {n: denoise.run(audio, 16000, model) for n, audio in files.items()}
     monkeypatch.setattr(
-        denoise, "engine_for", lambda model, run, _, longest, *__: Engine(run, 2, together=8, longest=longest)
+        band_changes, "engine_for", lambda model, run, _, longest, *__: Engine(run, 2, together=8, longest=longest)
     )
     alone = {n: denoise.run(audio, 16000, model) for n, audio in files.items()}
 
     denoiser, found, free = denoise.Denoiser(model), {}, threading.Event()
-    sizes, holds, run = [], [], denoiser.engine._run
+    sizes, holds, run = [], [], denoiser.band.engine._run
 
     def watched(batch):
         if batch[0].given is None:  # keeps a thread of the engine until all files wait
@@ -221,9 +221,9 @@ def test_short_files_of_other_lengths_share_a_batch_and_their_company_changes_no
         sizes.append(len(batch))
         return run(batch)
 
-    denoiser.engine._run = watched
+    denoiser.band.engine._run = watched
     blocks = [np.zeros((1, n), np.float32) for n in (200_001, 200_002)]
-    held = [denoiser.engine.map([Order(Window(block, 0, 0, 1), None)]) for block in blocks]
+    held = [denoiser.band.engine.map([Order(Window(block, 0, 0, 1), None)]) for block in blocks]
     holding = [threading.Thread(target=list, args=(windows,)) for windows in held]
     for thread in holding:
         thread.start()
@@ -237,7 +237,7 @@ def test_short_files_of_other_lengths_share_a_batch_and_their_company_changes_no
     lanes = [threading.Thread(target=file, args=(n,)) for n in files]
     for lane in lanes:
         lane.start()
-    wait_until(lambda: len(denoiser.engine._waiting) == len(files))
+    wait_until(lambda: len(denoiser.band.engine._waiting) == len(files))
     free.set()
     for thread in (*lanes, *holding):
         thread.join(PATIENCE)

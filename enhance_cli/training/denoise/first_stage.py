@@ -41,7 +41,7 @@ class FirstStage:
 
     def _make(self, numbers: range, size: int) -> list[tuple[int, Batch]]:
         noisy, clean = (np.concatenate(side) for side in zip(*(self._mixer.batch(n, size) for n in numbers)))
-        first = DeepFilterStream(self._network, len(noisy)).push(noisy, last=True)[: len(noisy)]
+        first = DeepFilterStream(self._network, len(noisy)).push(noisy, last=True)[0]
         noisy, clean, first = (resample(side[:, self._lead_in :], RATE, self._rate) for side in (noisy, clean, first))
         parts = [slice(i * size, (i + 1) * size) for i in range(len(numbers))]
         return [(n, (noisy[part], clean[part], first[part])) for n, part in zip(numbers, parts)]

@@ -83,7 +83,7 @@ def enhance(model: Model, noisy: np.ndarray, first: np.ndarray | None = None) ->
     """
     is_stream = model.stream_network is model.network
     if is_stream:
-        return DeepFilterStream(model.network, len(noisy)).push(noisy, last=True)[: len(noisy)]
+        return DeepFilterStream(model.network, len(noisy)).push(noisy, last=True)[0]
     windowed = model.windowed(steps=None, sampler=None, sampler_args={}, guide=None, seed=0)
     span = -(-noisy.shape[1] // windowed.grid) * windowed.grid  # positions differ, and so does the noise
     enhanced: list[np.ndarray] = []

@@ -1,0 +1,141 @@
+"""Compute the change that a denoising model makes to a stream in its own band, at the rate of the model.
+
+`WindowChanges` is for networks with a finite context, which run in windows, `StreamChanges` for networks with memory,
+which run as a stream with their state. `RefinedChanges` is for models with a first stage: that one runs as a stream, and
+the model's own network refines its estimate in windows, in the band below its own Nyquist frequency.
+
+Each yields arrays (P, C, m) of P `parts` for C channels: the change (the clean estimate less the band), the band itself, and,
+if the network tells it, the gain just below the end of the band, less one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from enhance_cli.audio.resample import Resampler
+from enhance_cli.models.streams import maps_spectra, open_stream
+from enhance_cli.tasks.engine import Engine, Order, engine_for
+from enhance_cli.tasks.options import DenoiseOptions
+from enhance_cli.tasks.scale import Scale
+from enhance_cli.tasks.stream import Waiting, resampled
+from enhance_cli.tasks.windows import WindowPlan
+
+if TYPE_CHECKING:
+    from enhance_cli.models.graphs.denoiser import GraphDenoiser, GraphDenoiserModel
+    from enhance_cli.models.load import Model
+    from enhance_cli.models.windowed_denoiser import WindowedDenoiser
+
+WINDOW_SECONDS = 5.0  # longer ones are a little faster and take more memory, above all when several run at a time
+UNBOUNDED_WINDOW_SECONDS = 10.0  # for networks whose context has no end
+FADE_SECONDS = 0.5  # on either side of a border, for networks whose context has no end
+
+
+class WindowChanges:
+    """Compute changes in windows."""
+
+    parts, tells_gain = 2, False
+
+    def __init__(
+        self, model: Model | GraphDenoiserModel, windowed: WindowedDenoiser | GraphDenoiser, options: DenoiseOptions
+    ):
+        self.rate, self.steps = model.spec.sample_rate, windowed.steps
+        self.windowed, self.plan = windowed, plan_windows(model, windowed, options)
+        longest = self.plan.whole if windowed.fills_up else 0
+        self.engine = engine_for(model, self._run, options.batch_size, longest, options.threads)
+
+    def of(self, blocks: Iterable[np.ndarray], channels: int, scale: Scale, top: float) -> Iterator[np.ndarray]:
+        """Yield the change and the band (2, C, m) of blocks (C, n) at `rate`. `top` is not needed."""
+        windows = self.plan.cut(blocks)
+        for rows in self.plan.join(self.engine.map(Order(window, scale) for window in windows)):
+            yield rows.reshape(2, channels, -1)
+
+    def _run(self, orders: list[Order]) -> list[np.ndarray]:
+        windows = [order.window for order in orders]
+        scales = [order.given.at(w.start, w.audio.shape[1], self.rate) for order, w in zip(orders, windows)]
+        return self.windowed.changes([w.audio for w in windows], [w.start for w in windows], scales)
+
+
+class StreamChanges:
+    """Compute changes as a stream."""
+
+    def __init__(self, model: Model | GraphDenoiserModel, engine: Engine):
+        self.engine = engine
+        self.rate, self.steps = model.spec.working_rate, 1
+        self._network = model.stream_network
+        self.tells_gain = not maps_spectra(self._network)
+        self.parts = 2 + self.tells_gain
+
+    def of(self, blocks: Iterable[np.ndarray], channels: int, scale: Scale, top: float) -> Iterator[np.ndarray]:
+        """Yield the change, the band, and the gain if the network tells it, (2 or 3, C, m), of blocks (C, n) at `rate`.
+
+        `top`: frequency in Hz where the signal ends.
+        """
+        position = 0
+        for noisy, clean, *gains in self._estimates(self._scaled(blocks, scale), channels, top):
+            factors = scale.at(position, noisy.shape[1], self.rate)
+            position += noisy.shape[1]
+            rises = [gain - 1 for gain in gains]  # a resampler keeps zeros as they are, but not ones
+            yield np.stack([(clean - noisy) / factors, noisy / factors, *rises], dtype=np.float32)
+
+    def _scaled(self, blocks: Iterable[np.ndarray], scale: Scale) -> Iterator[np.ndarray]:
+        position = 0
+        for block in blocks:
+            factors = scale.at(position, block.shape[1], self.rate)
+            position += block.shape[1]
+            yield (factors * block).astype(np.float32)
+
+    def _estimates(self, blocks: Iterable[np.ndarray], channels: int, top: float) -> Iterator[np.ndarray]:
+        """Yield the noisy signal, the clean estimate, and the gain if the network tells it, (2 or 3, C, m)."""
+        stream, waiting = open_stream(self._network, channels, top), Waiting()
+        pieces = ((block, False) for block in waiting.pass_through(blocks))
+        for block, last in chain(pieces, [(np.zeros((channels, 0), np.float32), True)]):
+            parts = self.engine.call(stream.push, block, last)
+            if parts.shape[-1]:
+                yield np.concatenate([waiting.take(parts.shape[-1])[None], parts])
+
+
+class RefinedChanges(StreamChanges):
+    """Compute changes as a stream, and refine its estimate in windows."""
+
+    def __init__(
+        self, model: Model | GraphDenoiserModel, windowed: WindowedDenoiser | GraphDenoiser, options: DenoiseOptions
+    ):
+        self.windowed, self.plan = windowed, plan_windows(model, windowed, options)
+        super().__init__(model, engine_for(model, self._run, options.batch_size, self.plan.whole, options.threads))
+        self.steps, self._own_rate = windowed.steps, model.spec.sample_rate
+
+    def _estimates(self, blocks: Iterable[np.ndarray], channels: int, top: float) -> Iterator[np.ndarray]:
+        waiting = Waiting()
+        down = Resampler(self.rate, self._own_rate, 2 * channels)
+        up = Resampler(self._own_rate, self.rate, channels)
+        streamed = waiting.pass_through(super()._estimates(blocks, channels, top))
+        pairs = (parts[:2].reshape(2 * channels, -1) for parts in streamed)
+        windows = self.plan.cut(resampled(pairs, down, 2 * channels))
+        refinements = self.plan.join(self.engine.map(Order(window, None) for window in windows))
+        for refinement in resampled(refinements, up, channels):
+            count = min(refinement.shape[1], waiting.samples)
+            if count:
+                noisy, clean, *gains = waiting.take(count)
+                yield np.stack([noisy, clean + refinement[:, :count], *gains])
+        if waiting.samples:  # resampling there and back may end a sample or two early
+            yield waiting.take(waiting.samples)
+
+    def _run(self, orders: list[Order]) -> list[np.ndarray]:
+        windows = [order.window for order in orders]
+        return self.windowed.refinements([w.audio for w in windows], [w.start for w in windows])
+
+
+def plan_windows(
+    model: Model | GraphDenoiserModel, windowed: WindowedDenoiser | GraphDenoiser, options: DenoiseOptions
+) -> WindowPlan:
+    """Return how a stream is cut into windows, whose results, joined, are those of the whole stream where that can be."""
+    usual = UNBOUNDED_WINDOW_SECONDS if windowed.reach is None else WINDOW_SECONDS
+    window = int((options.window_seconds or model.spec.window_seconds or usual) * windowed.rate)
+    if windowed.reach is not None:
+        return WindowPlan.exact(window, windowed.reach + windowed.guide_reach, grid=windowed.grid)
+    fade = int(FADE_SECONDS * windowed.rate) // windowed.hop * windowed.hop
+    return WindowPlan.faded(window, fade, around=windowed.guide_reach, grid=windowed.grid)

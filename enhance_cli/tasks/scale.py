@@ -1,0 +1,24 @@
+"""Scale recordings to the level that a model knows."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from enhance_cli.audio.level_track import LevelTrack
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Hold the factors on a file for the model: `level` divided by the level of the file, `level` itself without one."""
+
+    level: float
+    track: LevelTrack | None = None
+
+    def at(self, start: int, samples: int, rate: int) -> np.ndarray:
+        """Return the factors from the sample `start` on at `rate`.
+
+        (C, samples) or (C, 1), where C is 1 if all channels have the same ones.
+        """
+        if self.track is None:
+            return np.array([[self.level]])
+        return self.level / self.track.at(start, samples, rate)

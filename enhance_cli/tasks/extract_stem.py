@@ -19,7 +19,7 @@ from enhance_cli.tasks.engine import Order, engine_for
 from enhance_cli.tasks.options import StemOptions
 from enhance_cli.tasks.overlap import OverlapPlan
 from enhance_cli.tasks.scale import Scale
-from enhance_cli.tasks.stream import Waiting, measured, resampled
+from enhance_cli.tasks.stream import Waiting, measured, paired, resampled
 from enhance_cli.tasks.windows import WindowPlan
 
 if TYPE_CHECKING:
@@ -78,30 +78,23 @@ class StemExtractor:
             for block in blocks:
                 yield np.concatenate([np.zeros_like(block)] * count + [block] * (len(self.parts) - count))
             return
-        waiting = Waiting()
-        last = None
-        for rows in self._estimates(waiting.pass_through(blocks), rate, channels, self._scale(level)):
-            length = min(rows.shape[1], waiting.samples)
-            if length:
-                last = rows[:, :length]
-                yield self._assemble(waiting.take(length), last)
+        waiting, shares = Waiting(), np.zeros((count, channels, 1), np.float32)
+        estimates = self._estimates(waiting.pass_through(blocks), rate, channels, self._scale(level))
+        for x, parts in paired(waiting, estimates):
+            stems, shares, band = parts[:count], parts[count:-1], parts[-1]
+            yield self._assemble(x, stems, shares, band)
         if waiting.samples:  # resampling there and back may end a sample or two early
             x = waiting.take(waiting.samples)
-            tail = np.zeros(((2 * count + 1) * channels, x.shape[1]), np.float32)
-            if last is not None:
-                tail[count * channels : 2 * count * channels] = last[count * channels : 2 * count * channels, -1:]
-            yield self._assemble(x, tail)
+            silence = np.zeros((count, *x.shape), np.float32)
+            yield self._assemble(x, silence, shares[..., -1:], silence[0])
 
-    def _assemble(self, x: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """Return the parts from the mix x (C, n) and the rows of `_estimates` for it."""
-        count, channels = len(self.stems), x.shape[0]
-        stems, gains, low = np.split(rows, [count * channels, 2 * count * channels])
-        stems, gains = (v.reshape(count, channels, -1) for v in (stems, gains))
+    def _assemble(self, x: np.ndarray, stems: np.ndarray, shares: np.ndarray, band: np.ndarray) -> np.ndarray:
+        """Return the parts (K C or (K + 1) C, n) of the mix x (C, n), from the estimates of `_estimates` for it."""
         if self.options.full_band:
-            gains = gains.clip(0, 1)
+            shares = shares.clip(0, 1)
             if self.sums_to_mix:
-                gains = (gains + 1e-6) / (gains + 1e-6).sum(axis=0)
-            stems = stems + gains * (x - low)
+                shares = (shares + 1e-6) / (shares + 1e-6).sum(axis=0)
+            stems = stems + shares * (x - band)
         stems = stems.astype(x.dtype)
         if self.options.residual:  # in double precision, so that the parts sum to the mix whatever the file's format
             stems = np.concatenate([stems, (x - stems.sum(axis=0, dtype=np.float64))[None]])
@@ -120,18 +113,13 @@ class StemExtractor:
         return Scale(1 / max(level.peak, 1.0))
 
     def _estimates(self, blocks: Iterable[np.ndarray], rate: int, channels: int, scale: Scale) -> Iterator[np.ndarray]:
-        """Yield (K C stems, K C shares of the content above the band, C mix in the band, each m samples) at the file's
-        rate.
-        """
-        own_rate = self.spec.sample_rate
-        down, up = (
-            Resampler(rate, own_rate, channels),
-            Resampler(own_rate, rate, (2 * len(self.stems) + 1) * channels),
-        )
+        """Yield (2K + 1, C, m) at the file's rate: K stems, their K shares of the content above the band, the mix in it."""
+        own_rate, parts = self.spec.sample_rate, 2 * len(self.stems) + 1
+        down, up = Resampler(rate, own_rate, channels), Resampler(own_rate, rate, parts * channels)
         windows = self.plan.cut(resampled(blocks, down, channels))
-        for rows in self.plan.join(self.engine.map(Order(window, scale) for window in windows)):
-            yield up.push(rows)
-        yield up.push(np.zeros((up.channels, 0), np.float32), last=True)
+        separated = self.plan.join(self.engine.map(Order(window, scale) for window in windows))
+        for rows in resampled(separated, up, up.channels):
+            yield rows.reshape(parts, channels, -1)
 
     def _run(self, orders: list[Order]) -> list[np.ndarray]:
         windows = [order.window for order in orders]

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 
 import av
 
-from enhance_cli.audio.decoder import restart_watch
+from enhance_cli.audio.ffmpeg_process import restart_watch
 
 DELAYS = {
     "libmp3lame": 1105,

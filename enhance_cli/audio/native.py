@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import struct
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
@@ -14,10 +13,10 @@ from typing import NoReturn
 import numpy as np
 import soundfile
 
-from enhance_cli.audio import channels, mpeg
-from enhance_cli.audio.chunks import promise, raw_format, read_payload, walk
-from enhance_cli.audio.info import LOSSY, AudioInfo, depth
+from enhance_cli.audio import mpeg
+from enhance_cli.audio.info import LOSSY, AudioInfo
 from enhance_cli.audio.library_messages import caught_messages
+from enhance_cli.audio.native_headers import as_in_header, check_samples, counted_by_fact, samples_counted, speakers
 from enhance_cli.audio.section import Raw, Section, Window
 from enhance_cli.errors import AudioError
 
@@ -27,7 +26,6 @@ _UNKNOWN = 2**62  # libsndfile's frame count for streams without one is near 2**
 _UNREADABLE = (soundfile.SoundFileError, ValueError)  # the latter where libsndfile says that it is past the end
 _DOUBLE = ("PCM_32", "DOUBLE", "ALAC_32")  # subtypes that float32 cannot hold
 _ADPCM = ("IMA_ADPCM", "MS_ADPCM", "GSM610", "G721_32", "NMS_ADPCM_16", "NMS_ADPCM_24", "NMS_ADPCM_32")
-_MASK = b"WAVEFORMATEXTENSIBLE_CHANNEL_MASK="
 
 
 class CountError(soundfile.SoundFileError):
@@ -54,13 +52,13 @@ def open_native(path: Path, section: Section) -> tuple[AudioInfo, Decode]:
 
     with opened() as sound:
         frames = sound.frames if sound.frames < _UNKNOWN else None
-        if sound.format == "W64" and frames is not None:
-            frames = min(frames, _counted(path, section))
+        if sound.format == "W64" and frames is not None and (counted := samples_counted(path, section)) is not None:
+            frames = min(frames, counted)
         if frames == 0:  # a recorder that was cut off never filled the length in; FFmpeg can read those
             raise CountError(0, 0)
         if sound.format in ("WAV", "WAVEX") and sound.subtype.startswith("MPEG"):
             raise soundfile.SoundFileError("MP3 in a WAV header, whose length libsndfile only guesses")
-        _check_samples(path, section, sound)
+        check_samples(path, section, sound)
         guessed = sound.format == "MP3" and _length_is_guessed(path, section)
         if frames is not None and (held := _held(opened, sound, jump)) != frames:
             if not (guessed and held):
@@ -70,15 +68,15 @@ def open_native(path: Path, section: Section) -> tuple[AudioInfo, Decode]:
         subtype = sound.subtype
         container = _RAW_CONTAINER if section.raw else sound.format
     if subtype in _ADPCM and frames is not None:
-        frames = _stated_by_fact(path, section, frames)
+        frames = counted_by_fact(path, section, frames)
     size = section.end - section.start
     bitrate = int(size * 8 * rate / frames) if subtype in LOSSY and frames else None
-    described = _speakers(path, section, container, subtype, count)
+    described = speakers(path, section, container, subtype, count)
     info = AudioInfo(
         path, container, subtype, rate, count, frames, "libsndfile", bitrate, notes=tuple(map(_told, said)), **described
     )
     if section.raw:
-        info = _as_in_header(path, section, section.raw, info)
+        info = as_in_header(path, section, section.raw, info)
 
     def blocks(first: int, size: int) -> Iterator[np.ndarray]:
         done = first
@@ -103,40 +101,6 @@ def open_native(path: Path, section: Section) -> tuple[AudioInfo, Decode]:
             fail_truncated(path, done, frames, "samples")
 
     return info, blocks
-
-
-def _counted(path: Path, section: Section) -> int:
-    """Return the samples that the header counts. libsndfile takes the chunks behind those of a W64 for samples, too."""
-    with open(path, "rb") as file:
-        stated = promise(Window(file, section.start, section.end))
-    return stated.promised // stated.frame_bytes if stated and stated.frame_bytes else _UNKNOWN
-
-
-_BURSTS = (b"\x72\xf8\x1f\x4e", b"\xfe\x7f\x01\x80", b"\xff\x1f\x00\xe8", b"\x7f\xfe\x80\x01", b"\x1f\xff\xe8\x00")
-_BURST_SEARCHED = 1 << 16  # bytes of samples
-
-
-def _check_samples(path: Path, section: Section, sound: soundfile.SoundFile) -> None:
-    """Raise SoundFileError if libsndfile takes samples for others than the header or the samples themselves say.
-
-    It takes floats in a W64 with an extensible header for integers, and AC-3 or DTS in the samples of a WAV (IEC 61937)
-    for sound.
-    """
-    if section.raw or sound.format not in ("WAV", "WAVEX", "RF64", "W64"):
-        return
-    with open(path, "rb") as file:
-        window = Window(file, section.start, section.end)
-        form = walk(window)
-        if form is None or form.find(b"fmt ") is None or (data := form.find(b"data")) is None:
-            return
-        stated = raw_format(window, form)
-        if stated and (stated[0] in ("FLOAT", "DOUBLE")) != (sound.subtype in ("FLOAT", "DOUBLE")):
-            raise soundfile.SoundFileError(f"its samples are {stated[0]}, not {sound.subtype}")
-        if sound.subtype == "PCM_16" and sound.channels == 2:
-            window.seek(data.start)
-            beginning = window.read(min(data.size, _BURST_SEARCHED))
-            if any(beginning.count(burst) > 1 for burst in _BURSTS):
-                raise soundfile.SoundFileError("its samples hold AC-3 or DTS")
 
 
 def fail_truncated(path: Path, held: int, promised: int, unit: str) -> NoReturn:
@@ -244,79 +208,3 @@ def _held(opened: Callable, sound: soundfile.SoundFile, jump: Callable) -> int:
         while count := len(again.read(1024)):
             held += count
     return held
-
-
-# --- facts in headers -------------------------------------------------------------------------------------------
-
-
-def _stated_by_fact(path: Path, section: Section, frames: int) -> int:
-    """Return the samples that the `fact` chunk counts, if they end in the last block of `frames`, else `frames`."""
-    with open(path, "rb") as file:
-        window = Window(file, section.start, section.end)
-        form = walk(window)
-        fact = form.find(b"fact") if form and form.kind in ("RIFF", "RF64") else None
-        if form is None or fact is None or fact.size < 4:
-            return frames
-        (stated,) = struct.unpack(form.order + "I", read_payload(window, fact)[:4])
-    return stated if 0 < frames - stated < 8192 else frames
-
-
-def _as_in_header(path: Path, section: Section, raw: Raw, info: AudioInfo) -> AudioInfo:
-    """Return the description with the container that the header names, and a note if its count is not true."""
-    with open(path, "rb") as file:
-        window = Window(file, section.start, section.end)
-        form = walk(window)
-        window.seek(0)
-        kind = form.kind if form else "AU"
-        described = _speakers(path, section, kind, info.subtype, info.channels)
-        extensible = described.get("mask") is not None or described.get("ambisonic", False)
-    kind = {"RIFF": "WAVEX" if extensible else "WAV"}.get(kind, kind)
-    notes = info.notes
-    if raw.promised is not None:
-        counted, held = raw.promised / info.rate, (info.frames or 0) / info.rate
-        notes += (f"the header counts {counted:.2f} s, but the file holds {held:.2f} s: all of it was read",)
-    values = {**vars(info), **described, "container": kind, "notes": notes}
-    return AudioInfo(**values)
-
-
-def _speakers(path: Path, section: Section, container: str, subtype: str, count: int) -> dict:
-    """Return layout, mask, ambisonic and bits as far as the header gives them."""
-    with open(path, "rb") as file:
-        window = Window(file, section.start, section.end)
-        if container in ("WAV", "WAVEX", "RF64", "RIFF", "W64"):
-            return _extensible(window, count, depth(subtype))
-        if container == "FLAC" or container == "OGG":
-            window.seek(0)
-            head = window.read(1 << 16)
-            if container == "OGG":
-                family = head[at + 18] if (at := head.find(b"OpusHead")) >= 0 and len(head) > at + 18 else 1
-                return {"layout": channels.VORBIS_LAYOUTS.get(count) if count > 2 and family <= 1 else None}
-            return _flac_speakers(head, count)
-        if container in ("CAF", "AIFF") and (form := walk(window)):
-            chunk = form.find(b"chan" if container == "CAF" else b"CHAN")
-            return {"layout": channels.from_core_audio(read_payload(window, chunk), count) if chunk else None}
-    return {}
-
-
-def _extensible(file: Window, count: int, depth_stored: int | None) -> dict:
-    form = walk(file)
-    described = form.find(b"fmt ") if form else None
-    if form is None or described is None or described.size < 40:
-        return {}
-    raw = read_payload(file, described)[:40]
-    if len(raw) < 40 or struct.unpack_from(form.order + "H", raw)[0] != 0xFFFE:
-        return {}
-    bits, mask = struct.unpack_from(form.order + "HI", raw, 18)
-    ambisonic = raw[28:40] == channels.AMBISONIC
-    return {
-        "layout": None if ambisonic else channels.from_mask(mask, count), "mask": mask, "ambisonic": ambisonic,
-        "bits": bits if depth_stored and 0 < bits < depth_stored else None,
-    }  # fmt: skip
-
-
-def _flac_speakers(head: bytes, count: int) -> dict:
-    """Return layout and mask of a FLAC: of its comment, else the layout that the format has for so many channels."""
-    found = re.search(_MASK + rb"(0[xX][0-9a-fA-F]{1,8})", head, re.IGNORECASE)
-    if found and (layout := channels.from_mask(int(found.group(1), 16), count)):
-        return {"layout": layout, "mask": int(found.group(1), 16)}
-    return {"layout": None if found or count <= 2 else channels.FLAC_LAYOUTS.get(count)}

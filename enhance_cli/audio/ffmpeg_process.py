@@ -1,0 +1,92 @@
+"""Parts shared by the programs that run FFmpeg's libraries in a process of their own: limits, messages, and its file.
+
+A message is a type (1 byte), a length (4 bytes, little endian), and so many bytes. A program ends itself after SECONDS
+of work without a message, or if it takes more than MEMORY.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import struct
+import sys
+from typing import BinaryIO
+
+import av
+
+SECONDS = 8.0  # of processor time
+MEMORY = 1 << 31  # bytes of address space, beyond those that the process has at its start
+
+
+def start() -> BinaryIO:
+    """Prepare the process, and return the stream for its messages."""
+    if hasattr(signal, "SIGINT"):
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends us
+    bound_memory()
+    restart_watch()
+    av.logging.set_level(av.logging.PANIC)
+    out = os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)  # a library that prints must not spoil the messages
+    return out
+
+
+def described(error: Exception) -> bytes:
+    """Return the reason of a failure for a message."""
+    return str(getattr(error, "strerror", None) or error or type(error).__name__).encode()
+
+
+def path_of(digits: str) -> str:
+    """Return a path that was sent as hexadecimal digits, since names need not be UTF-8."""
+    return os.fsdecode(bytes.fromhex(digits))
+
+
+class Source:
+    """Provide a part of a file to FFmpeg. A seek beyond its ends is answered with a negative number."""
+
+    def __init__(self, file: BinaryIO, start: int, end: int):
+        self._file, self._start, self._length, self._at = file, start, end - start, 0
+
+    def read(self, size: int = -1) -> bytes:
+        left = max(self._length - self._at, 0)
+        self._file.seek(self._start + self._at)
+        data = self._file.read(min(size, left, 64 << 20) if size >= 0 else min(left, 64 << 20))
+        self._at += len(data)
+        return data
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        if whence not in (0, 1, 2):
+            return -22
+        target = (0, self._at, self._length)[whence] + offset
+        if not 0 <= target < 1 << 62:
+            return -22
+        self._at = target
+        return target
+
+    def tell(self) -> int:
+        return self._at
+
+
+def send(out: BinaryIO, kind: bytes, data: bytes | memoryview) -> None:
+    restart_watch()
+    view = memoryview(struct.pack("<cI", kind, len(data)) + bytes(data))
+    while view:
+        view = view[out.write(view) :]
+
+
+def restart_watch() -> None:
+    """Give the work up to the next message SECONDS. The signal then ends the process, even in a loop of a library."""
+    if hasattr(signal, "setitimer"):
+        signal.setitimer(signal.ITIMER_PROF, SECONDS)
+
+
+def bound_memory() -> None:
+    if sys.platform == "linux":
+        import resource
+
+        with open("/proc/self/statm", "rb") as statm:
+            now = int(statm.read().split()[0]) * resource.getpagesize()
+        soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+        bound = now + MEMORY
+        if soft != resource.RLIM_INFINITY:
+            bound = min(bound, soft)
+        resource.setrlimit(resource.RLIMIT_AS, (bound, hard))

@@ -29,7 +29,7 @@ from enhance_cli.commands.report import report
 from enhance_cli.commands.train import train
 from enhance_cli.commands.verify.command import verify
 from enhance_cli.configured import ConfiguredCommand, is_verbose, with_settings
-from enhance_cli.errors import EnhanceError, ExitCode, UsageError
+from enhance_cli.errors import EnhanceError, ExitCode, UsageError, reader_has_gone
 from enhance_cli.plain_values import PlainGroup
 
 # The parser raises it for a wrong command line. Typer gives it no name, and older versions of Typer take that of click
@@ -86,6 +86,7 @@ def _main() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         code = app(prog_name="enhance", standalone_mode=False)
+        sys.stdout.flush()
     except EnhanceError as error:
         _fail(error)
     except WrongCall as error:
@@ -94,16 +95,14 @@ def _main() -> None:
         _fail(_as_usage_error(error))
     except KeyboardInterrupt:
         _leave_at_once(ExitCode.INTERRUPTED)
-    except BrokenPipeError:  # whoever read our output has gone
-        from enhance_cli.console import discard_stdout
+    except OSError as error:  # of standard output: the help and tables, which others print
+        from enhance_cli.console import discard_stdout, unwritable_stdout
 
-        discard_stdout()
-        sys.exit(ExitCode.SOME_FAILED)
-    except OSError as error:  # the help and tables, which others print
+        if reader_has_gone(error):
+            discard_stdout()
+            sys.exit(ExitCode.SOME_FAILED)
         if error.errno != errno.ENOSPC or error.filename:
             raise
-        from enhance_cli.console import unwritable_stdout
-
         _fail(unwritable_stdout(error))
     if code == ExitCode.INTERRUPTED:
         _leave_at_once(ExitCode.INTERRUPTED)

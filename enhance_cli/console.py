@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress as Bar
 
-from enhance_cli.errors import OutputError
+from enhance_cli.errors import OutputError, reader_has_gone
 
 CONTROLS = dict.fromkeys((7, 8, 11, 12, 13))  # bell, backspace, ...: file names may hold them, and rich drops them too
 
@@ -38,9 +38,9 @@ def result(line: str) -> None:
     try:
         sys.stdout.buffer.write(line.encode("utf-8", "surrogateescape") + b"\n")
         sys.stdout.flush()
-    except BrokenPipeError:  # whoever read it has gone
-        raise
     except OSError as error:
+        if reader_has_gone(error):
+            raise
         raise unwritable_stdout(error) from error
 
 

@@ -3,6 +3,8 @@
 Each is one line (the file, the reason, the remedy) and has an exit code.
 """
 
+import errno
+import sys
 from enum import IntEnum
 
 
@@ -56,3 +58,10 @@ class ModelError(EnhanceError):
     """Report a model that is missing, refused or cannot do the task."""
 
     exit_code = ExitCode.MODEL_REFUSED
+
+
+def reader_has_gone(error: BaseException) -> bool:
+    """Tell whether a write failed because nobody reads the pipe any more, for which Windows has no number of its own."""
+    if sys.platform == "win32" and isinstance(error, OSError) and error.errno == errno.EINVAL:
+        return not error.filename
+    return isinstance(error, BrokenPipeError)

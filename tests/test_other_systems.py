@@ -56,6 +56,33 @@ def test_a_console_that_does_not_know_unicode_is_written_to_all_the_same(encodin
     assert missing.code == 1 and len(missing.errors) == 1 and "Traceback" not in missing.stderr
 
 
+GONE = """
+import errno, io, os, sys
+from types import SimpleNamespace
+from enhance_cli import cli, errors
+from enhance_cli.console import result
+
+class Closed(io.RawIOBase):
+    def writable(self): return True
+    def fileno(self): return 1
+    def write(self, data):
+        if os.path.samestat(os.fstat(1), os.stat(os.devnull)): return len(data)  # where what is left goes at exit
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+errors.sys = SimpleNamespace(platform="win32")
+sys.stdout = io.TextIOWrapper(io.BufferedWriter(Closed()), encoding="utf-8")
+sys.argv = ["enhance", *sys.argv[1:]]
+cli.main()
+"""
+
+
+@pytest.mark.parametrize("words", [["--version"], ["config", "show"], ["models", "list"]])
+def test_a_pipe_that_nobody_reads_any_more_ends_a_command_without_a_word_on_windows_too(words, run_python):
+    """`enhance models list | more`, and q: Windows calls it an invalid argument."""
+    done = run_python("-c", GONE, *words)
+    assert (done.code, done.stderr) == (1, "")
+
+
 class Doubles(TorchDispatchMode):
     """Writes down what is computed in double precision."""
 

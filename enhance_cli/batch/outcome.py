@@ -13,7 +13,7 @@ from enhance_cli.batch.job import Job
 from enhance_cli.batch.record import Record
 from enhance_cli.batch.safety.atomic import STDOUT, discard_unfinished
 from enhance_cli.batch.safety.interrupts import uninterrupted
-from enhance_cli.errors import EnhanceError, ExitCode, NothingToDo, OutputError, UsageError
+from enhance_cli.errors import EnhanceError, ExitCode, NothingToDo, OutputError, UsageError, reader_has_gone
 
 NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -122,7 +122,7 @@ def explain(error: Exception, job: Job) -> str:
         return f"{job.source}: {error}"
     if isinstance(error, EnhanceError):
         return str(error)
-    if isinstance(error, BrokenPipeError) and job.target == STDOUT:
+    if job.target == STDOUT and reader_has_gone(error):
         return "standard output: its reader has gone: look at the command behind the pipe"
     if isinstance(error, OSError) and error.errno in NO_SPACE:
         target = "standard output" if job.target == STDOUT else job.target

@@ -19,6 +19,7 @@ import av
 from enhance_cli.audio.ffmpeg_process import Source, described, path_of, restart_watch, send, start
 from enhance_cli.audio.stream_facts import choose, describe, expected_seconds, settle_layouts
 from enhance_cli.audio.time_stamps import Clock
+from enhance_cli.audio.wma_priming import frames_before_sound
 
 SLACK = 0.5  # seconds by which the stated length may be wrong
 
@@ -56,7 +57,8 @@ def _serve(request: dict, out: BinaryIO) -> None:
             counter = Counter(stream)
             packets = map(counter.count, container.demux(stream))
             head = next(packets)
-            frames = (frame for packet in itertools.chain([head], packets) for frame in packet.decode())
+            decoded = (frame for packet in itertools.chain([head], packets) for frame in packet.decode())
+            frames = itertools.islice(decoded, frames_before_sound(container, stream), None)
             first = next(frames, None)
             if first is None:
                 raise ValueError("it holds no audio samples")
@@ -65,22 +67,38 @@ def _serve(request: dict, out: BinaryIO) -> None:
             send(out, b"H", json.dumps(facts).encode())
             if request["samples"]:
                 _decode(container, stream, first, frames, facts, out)
+                if counter.incomplete:
+                    send(out, b"N", counter.note.encode())
                 if counter.bitrate:
                     send(out, b"R", str(counter.bitrate).encode())
     send(out, b"E", b"")
 
 
 class Counter:
-    """Count the bytes and the seconds of the packets of a stream, since Matroska states no bit rate."""
+    """Count the bytes and the seconds of the packets of a stream, since Matroska states no bit rate.
+
+    `incomplete`: packets of which FFmpeg has not found all bytes.
+    """
 
     def __init__(self, stream: Any):
         self._time_base, self._bytes, self._units = stream.time_base, 0, 0
+        self.incomplete, self._first = 0, 0.0
 
     def count(self, packet: Any) -> Any:
         """Return the packet."""
+        if packet.size and packet.is_corrupt:
+            self.incomplete += 1
+            if self.incomplete == 1:
+                self._first = float(self._units * (self._time_base or 0))
         self._bytes += packet.size
         self._units += packet.duration or 0
         return packet
+
+    @property
+    def note(self) -> str:
+        """Return how many packets are incomplete, and where the first of them is."""
+        packets = "packet is" if self.incomplete == 1 else "packets are"
+        return f"{self.incomplete} {packets} incomplete, the first at {self._first:.2f} s"
 
     @property
     def bitrate(self) -> int:

@@ -1,7 +1,9 @@
-"""Find the number of the last sample of a FLAC from its last frame, to compare with its header (RFC 9639)."""
+"""Count the samples of a FLAC by the headers of its frames, to compare with its own header (RFC 9639)."""
 
 from __future__ import annotations
 
+import mmap
+from collections.abc import Iterator
 from typing import BinaryIO
 
 _TAIL = 1 << 17  # bytes at the end that hold a whole frame with certainty
@@ -22,23 +24,50 @@ def counts_less(file: BinaryIO, start: int, end: int) -> bool:
         begin = max(end - _TAIL, start)
         file.seek(begin)
         if found := _last_samples(file.read(end - begin), largest):
-            return found[0] > stated
+            return found[0] > stated or _held(file, start, end, largest) > stated
         end = begin + 16 if begin > start else start
     return False
+
+
+def _held(file: BinaryIO, start: int, end: int, largest: int) -> int:
+    """Return the samples of all frames, also where their numbers begin anew: of another FLAC, joined without its header.
+
+    Two frames in a row of which one follows the other do not come about by chance within a frame.
+    """
+    held = due = 0
+    before = (-1, -1)
+    for first, last in _frames(file, start, end, largest):
+        if first == due:
+            held, due = held + last - first, last
+        elif first == before[1]:
+            held, due = held + last - before[0], last
+        before = first, last
+    return held
+
+
+def _frames(file: BinaryIO, start: int, end: int, largest: int) -> Iterator[tuple[int, int]]:
+    """Yield the numbers of the first sample of each frame and of the one behind its last, false frames among them."""
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        for sync in (b"\xff\xf8", b"\xff\xf9"):  # blocks of one size, and of several: one of the two
+            at = start
+            while (at := content.find(sync, at, end)) >= 0:
+                if found := _samples_of_frame(content[at : at + 16], largest):
+                    yield found
+                at += 2
 
 
 def _last_samples(tail: bytes, largest: int) -> list[int]:
     """Return where the last frame in `tail` ends, in samples, or [] if there is none."""
     at = len(tail)
     while (at := tail.rfind(b"\xff", 0, at)) >= 0:
-        ends = _end_of_frame(tail[at : at + 16], largest)
-        if ends is not None:
-            return [ends]
+        found = _samples_of_frame(tail[at : at + 16], largest)
+        if found is not None:
+            return [found[1]]
     return []
 
 
-def _end_of_frame(head: bytes, largest: int) -> int | None:
-    """Return the number of the sample after a frame, given its header, or None if this is no header."""
+def _samples_of_frame(head: bytes, largest: int) -> tuple[int, int] | None:
+    """Return the numbers of the first sample of a frame and of the one behind its last, or None if this is no header."""
     if len(head) < 7 or head[1] & 0xFE != 0xF8 or head[3] & 0x01 or head[2] & 0x0F == 0x0F or head[3] >> 4 > 10:
         return None
     number, at = _coded_number(head)
@@ -53,7 +82,8 @@ def _end_of_frame(head: bytes, largest: int) -> int | None:
     at += {12: 1, 13: 2, 14: 2}.get(head[2] & 0x0F, 0)
     if len(head) <= at or _crc8(head[:at]) != head[at]:
         return None
-    return (number if head[1] & 1 else number * largest) + size
+    first = number if head[1] & 1 else number * largest
+    return first, first + size
 
 
 def _coded_number(head: bytes) -> tuple[int | None, int]:

@@ -19,6 +19,7 @@ from enhance_cli.audio.level_track import LevelTrack, follow, follow_music
 
 _PIECE = 1 << 16  # samples at a time, so that a whole file in one push needs no more memory than a stream
 _SLOT_FRAMES = 5  # of 20 ms, whose powers make a slot of level_track
+_OFFSET_DB = -10.0  # a constant of a channel that is no weaker than this beside its sound is an offset
 _BIN = 0.05  # LU; loudness windows are counted from -70 (the absolute gate) to +30 LUFS
 
 
@@ -45,13 +46,15 @@ class Meter:
         self.peak = 0.0
         self._mono = np.zeros(2)  # sum and sum of squares of the mean of all channels
         self._loudness = _Loudness(rate, channels, layout) if loudness else None
-        self._frames = [_Slices(rate / 50) for _ in range(channels)]
+        self._frames = [_Slices(rate / 50) for _ in range(2 * channels)]  # of the powers and of the samples
         # bins of 0.25 dB from -120 dB on, the first and the last for all levels outside
         self._levels = np.zeros(560 + 2, dtype=np.int64)
-        self._energy, self._energy_squared = np.zeros(channels), np.zeros(channels)
+        # over all frames of power p and mean m: p, p^2, m, m^2, p m
+        self._sums = np.zeros((5, channels))
         self._true_peak = _TruePeak(channels) if true_peak else None
-        self._slot_frames = np.zeros((channels, 0))  # powers of frames that are no whole slot yet
+        self._slot_frames = np.zeros((2 * channels, 0))  # powers and means of frames that are no whole slot yet
         self._slots: list[np.ndarray] = []
+        self._counted = 0  # frames
 
     def push(self, block: np.ndarray) -> None:
         """Take the next (C, n) samples."""
@@ -71,19 +74,18 @@ class Meter:
             self.gaps.push(x)
         if self._loudness:
             self._loudness.push(x)
-        np.square(x, out=x)
-        self._count_levels(
-            np.stack([frames.push(y) / frames.length for frames, y in zip(self._frames, x, strict=True)])
-        )
+        values = np.concatenate([np.square(x), x])
+        frames = np.stack([frames.push(y) / frames.length for frames, y in zip(self._frames, values, strict=True)])
+        self._count_levels(frames, *np.split(frames, 2))
 
-    def _count_levels(self, powers: np.ndarray) -> None:
-        """Count the `powers` (C, k) of k frames."""
-        frames = np.concatenate([self._slot_frames, powers], axis=1)
+    def _count_levels(self, both: np.ndarray, powers: np.ndarray, means: np.ndarray) -> None:
+        """Count the `powers` and `means` (C, k) of k frames, `both` (2C, k)."""
+        frames = np.concatenate([self._slot_frames, both], axis=1)
         whole = frames.shape[1] // _SLOT_FRAMES * _SLOT_FRAMES
         self._slots.append(frames[:, :whole].reshape(len(frames), -1, _SLOT_FRAMES).mean(axis=2).astype(np.float32))
         self._slot_frames = frames[:, whole:]
-        self._energy += powers.sum(axis=1)
-        self._energy_squared += np.square(powers).sum(axis=1)
+        self._sums += [v.sum(axis=1) for v in (powers, np.square(powers), means, np.square(means), powers * means)]
+        self._counted += powers.shape[1]
         decibels = 10 * np.log10(np.maximum(powers.mean(axis=0), 1e-30))
         index = np.clip(np.floor((decibels + 120) * 4).astype(int) + 1, 0, len(self._levels) - 1)
         self._levels += np.bincount(index, minlength=len(self._levels))
@@ -113,8 +115,19 @@ class Meter:
 
         Pauses do not count. Silence, and less than one frame, give 0.0.
         """
-        heard = self._energy > 1e-20
-        return np.sqrt(np.divide(self._energy_squared, self._energy, out=np.zeros_like(self._energy), where=heard))
+        p, pp, m, mm, pm = self._sums
+        offset, count = self.offsets, self._counted
+        energy = p - 2 * offset * m + count * offset**2
+        squared = pp - 4 * offset * pm + offset**2 * (4 * mm + 2 * p) - 4 * offset**3 * m + count * offset**4
+        heard = energy > np.maximum(1e-20, 1e-12 * p)  # less is a rounding error beside an offset
+        return np.sqrt(np.divide(np.maximum(squared, 0), energy, out=np.zeros_like(energy), where=heard))
+
+    @property
+    def offsets(self) -> np.ndarray:
+        """Return the mean (C,) of channels that are shifted by a constant beside which their sound is weak, else 0."""
+        mean = self._sums[2] / max(self._counted, 1)
+        power = np.maximum(self._sums[0] / max(self._counted, 1) - mean**2, 0)
+        return np.where(mean**2 > power * 10 ** (_OFFSET_DB / 10), mean, 0.0)
 
     @property
     def track(self) -> LevelTrack:
@@ -128,7 +141,12 @@ class Meter:
 
     @property
     def _powers(self) -> np.ndarray:
-        return np.concatenate([*self._slots, np.zeros((len(self._frames), 0), np.float32)], axis=1)
+        """Return the powers (C, K) of all slots, without offsets."""
+        powers, means = np.split(
+            np.concatenate([*self._slots, np.zeros((len(self._frames), 0), np.float32)], axis=1), 2
+        )
+        offset = self.offsets[:, None]
+        return np.maximum(powers - 2 * offset * means + offset**2, 0) if offset.any() else powers
 
     @property
     def noise_floor(self) -> float | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import BinaryIO
 
-from enhance_cli.audio import flac_frames, mpeg, padding
+from enhance_cli.audio import flac_frames, frame_walks, matroska, mpeg, old_headers, padding
 from enhance_cli.audio.beginnings import begins, find_beginning
 from enhance_cli.audio.chunks import walk
 from enhance_cli.audio.container_ends import (
@@ -25,7 +25,9 @@ from enhance_cli.audio.wave_sections import au_section, voc_section, wave_sectio
 
 _WAVE_FAMILY = (b"RIFF", b"RIFX", b"RF64", b"BW64", b"riff", b"FORM", b"caff")
 _ASF = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
-_AC3 = b"\x0bw"  # beginning of a frame of AC-3 and E-AC-3
+_AC3, _AC3_SWAPPED = b"\x0bw", b"w\x0b"  # beginnings of a frame of AC-3 and E-AC-3
+_PROGRAM_STREAM = b"\0\0\1\xba"
+_UNCOUNTED = (b"TTA1", b"nut/", b"FLV\1", b"d\xa3", b" paf", b"fap ", b"PVF1\n", b"Extended Instrument: ")
 _VOC = b"Creative Voice File\x1a"
 
 
@@ -61,25 +63,38 @@ def _section(file: BinaryIO, start: int, size: int) -> Section:
         return ogg_section(file, start, size)
     if head[:4] == b"\x1aE\xdf\xa3":
         end = end_of_matroska(file, start, size)
-        return Section(start, min(end, size), cut=end > size)
+        return Section(start, min(end, size), cut=end > size or matroska.breaks_off(file, start, min(end, size)))
     if head[:4] == b"wvpk":
         end, behind = end_of_wavpack(file, start, size)
         following = find_beginning(file, behind, size)
         tags = following < size or padding.is_padding(file, end, size)
         return Section(start, end if tags else size, following=following)
     if head[:4] == b"RIFF" and head[8:12] == b"AVI ":
-        stated = 8 + int.from_bytes(head[4:8], "little")
-        return Section(start, size, cut=stated > size - start + SLACK)
+        stated = start + 8 + int.from_bytes(head[4:8], "little")
+        end = find_beginning(file, min(stated, size), size)  # a large one goes on behind it
+        return Section(start, end, cut=stated > end + SLACK)
     if head[:16] == _ASF:
-        return Section(start, size, cut=stated_by_asf(file, start) > size - start + SLACK)
-    if head[:2] == _AC3:  # FFmpeg takes anything behind its frames for a damaged one
-        return Section(start, padding.end_of_sound(file, start, size))
+        stated = start + stated_by_asf(file, start)
+        end = find_beginning(file, stated if start < stated <= size else start + len(_ASF), size, ("asf",))
+        return Section(start, end, cut=stated > end + SLACK)
+    if head[:2] in (_AC3, _AC3_SWAPPED):  # FFmpeg takes anything behind its frames for a damaged one
+        end = padding.end_of_sound(file, start, size)
+        return Section(start, end, cut=frame_walks.ac3_breaks_off(file, start, end))
+    if frame_walks.is_truehd(head):
+        end = padding.end_of_sound(file, start, size)
+        return Section(start, end, cut=frame_walks.truehd_breaks_off(file, start, end))
+    if head[:4] == _PROGRAM_STREAM:
+        return Section(start, size, cut=frame_walks.program_stream_breaks_off(file, start, size))
     if head[4:8] == b"ftyp":
         return Section(start, end_of_mp4(file, start, size))
     if head.startswith(_VOC):
         return voc_section(file, start, size, head)
-    if head.startswith((b"TTA1", b"nut/", b"FLV\1", b"NIST_1A\n")):
+    if (end := old_headers.stated_end(file, start)) is not None:
+        return _with_old_header(file, start, size, end)
+    if head.startswith(_UNCOUNTED):
         return Section(start, find_beginning(file, start + 4, size))
+    if head[:5] == b"#!AMR":
+        return Section(start, find_beginning(file, start + 5, size, ("amr",)))
     if head[:3] == b"ID3" or head[:1] == b"\xff":
         window = Window(file, start, size)
         mp3 = mpeg.first_recording(window, lambda at, end: find_beginning(window, at, end))
@@ -91,6 +106,14 @@ def _section(file: BinaryIO, start: int, size: int) -> Section:
             start, end, understated=mp3.understated, holes=mp3.gaps, following=following, cut=end == size < behind
         )
     return Section(start, size)
+
+
+def _with_old_header(file: BinaryIO, start: int, size: int, stated: int) -> Section:
+    """Return the section of a file with a rare header, by which it ends at byte `stated`."""
+    end = find_beginning(file, max(min(stated, size) - SLACK, start + 5), size)
+    file.seek(start)
+    left = max(end - stated, 0) if old_headers.is_read_as_stated(file.read(32)) else 0
+    return Section(start, end, cut=stated > end + SLACK, left=left if left > SLACK else 0)
 
 
 def _behind_tags(file: BinaryIO, start: int, begin: int, size: int) -> Section | None:

@@ -44,6 +44,7 @@ from enhance_cli.audio.tag_sources import (
     is_named_by_number,
     open_tags,
     pictures_of_asf,
+    pictures_of_matroska,
     places_of_mp4,
 )
 from enhance_cli.audio.wave_facts import Change, describes_level
@@ -51,7 +52,7 @@ from enhance_cli.audio.wave_facts import Change, describes_level
 _COMMENTS = (flac.FLAC, oggvorbis.OggVorbis, oggopus.OggOpus, oggflac.OggFLAC)  # all have Vorbis comments
 _TIMED = ("SYLT", "ETCO", "POSS")  # ID3 frames with times from the beginning of the file
 _FOREIGN = (b"riff", b"aiff", b"w64 ")  # blocks in which FLAC keeps the chunks of the file it was made from
-_ASF = b"\x30\x26\xb2\x75"
+_ASF, _MATROSKA = b"\x30\x26\xb2\x75", b"\x1aE\xdf\xa3"
 
 
 def copy_fields(
@@ -170,9 +171,10 @@ def _copy_texts(
     named = info if texts else None
     lost = places_of_mp4(info) if isinstance(old, mp4.MP4) and not named else []
     try:
-        pictures = _pictures(source, old)
+        pictures, attached = _pictures(source, old)
     except (ValueError, mutagen.MutagenError):
-        pictures, lost = [], [*lost, "pictures"]
+        pictures, attached = [], ["pictures"]
+    lost += attached
     fields, others = _fields(source, before, old, named, change)
     more, unknown, covers = _of_ape(source, before, old)
     fields, pictures, lost = {**more, **fields}, pictures or covers, lost + unknown
@@ -191,11 +193,15 @@ def _copy_texts(
     return lost + others + _write(target, after, new, fields)
 
 
-def _pictures(source: Path, old: Tagged) -> list[flac.Picture]:
-    if old is None:
-        with open(source, "rb") as file:
-            return pictures_of_asf(source) if file.read(4) == _ASF else []
-    return read_pictures(old)
+def _pictures(source: Path, old: Tagged) -> tuple[list[flac.Picture], list[str]]:
+    """Return the pictures of a file, and names for the other files that are attached to it."""
+    if old is not None:
+        return read_pictures(old), []
+    with open(source, "rb") as file:
+        head = file.read(4)
+    if head == _MATROSKA:
+        return pictures_of_matroska(source)
+    return (pictures_of_asf(source) if head == _ASF else []), []
 
 
 def _fields(source: Path, before: Form | None, old: Tagged, info: AudioInfo | None, change: Change) -> Fields:

@@ -21,6 +21,7 @@ from enhance_cli.audio.bounded import BoundedFile, Readable
 from enhance_cli.audio.chapters import COMMENT
 from enhance_cli.audio.chunks import Form, read_payload
 from enhance_cli.audio.info import AudioInfo
+from enhance_cli.audio.matroska import attachments
 from enhance_cli.audio.pictures import OGG_KEY
 from enhance_cli.audio.wave_facts import describes_level
 
@@ -224,6 +225,20 @@ def pictures_of_asf(path: Path) -> list[flac.Picture]:
         if texts:
             found.append(_picture(raw[5 + texts.end() :], raw[0]))
     return found
+
+
+def pictures_of_matroska(path: Path) -> tuple[list[flac.Picture], list[str]]:
+    """Return the pictures attached to a Matroska file, and names for other attachments, such as fonts."""
+    pictures, others = [], []
+    with open(path, "rb") as file:
+        for attached in attachments(file, 0, path.stat().st_size):
+            if attached.mime.startswith("image/") and attached.data:
+                picture = _picture(attached.data, 3)
+                picture.mime, picture.desc = attached.mime, attached.description or attached.name
+                pictures.append(picture)
+            else:
+                others.append(f"attachment {attached.name}")
+    return pictures, others
 
 
 def from_chunks(path: Path, form: Form, taken: Iterable[bytes] = ()) -> Fields:

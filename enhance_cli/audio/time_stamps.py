@@ -7,6 +7,7 @@ MAX_GAP = 3600  # seconds: a longer gap between time stamps is a fault of theirs
 MAX_START = 60  # seconds: where all streams begin after that, the file was cut out of a longer one
 TIMED = ("mov", "matroska", "mpegts", "mpeg", "asf", "flv", "mxf", "nut")  # containers whose time stamps mean something
 PRIMING = 0.03  # seconds: sound alone that begins so late was only shifted by the delay of its encoder
+PRIMING_OF_WMA = 0.3  # seconds
 SAMPLE_ACCURATE = ("mov", "mxf", "nut")
 
 
@@ -34,7 +35,8 @@ class Clock:
         self._tolerance = (0.005 if exact else 0.03) + 2 * float(stream.time_base or 0)
         self._rounding = 0 if exact else 1.5 * float(stream.time_base or 0)  # seconds: Matroska counts milliseconds
         alone = len(container.streams) == 1 and not container.format.name.startswith("mov")
-        self._begins_late = PRIMING if alone else 0.0  # seconds after which a beginning is late
+        priming = PRIMING_OF_WMA if container.format.name.startswith("asf") else PRIMING
+        self._begins_late = priming if alone else 0.0  # seconds after which a beginning is late
         self._holes, self._filled, self._back = 0, 0, 0.0
         self._shift = 0  # samples by which later frames lie behind their time stamps
 
@@ -58,6 +60,8 @@ class Clock:
                     silence = gap
                     if self.position:
                         self._holes, self._filled = self._holes + 1, self._filled + gap
+            elif self.position == 0 and gap > self._tolerance * self._rate:
+                self._shift -= gap  # the delay of an encoder is no hole in later frames either
             elif gap < -self._tolerance * self._rate:
                 self._back = self._back or self.position / self._rate
                 self._shift -= gap

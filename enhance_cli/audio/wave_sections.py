@@ -135,4 +135,4 @@ def voc_section(file: BinaryIO, start: int, size: int, head: bytes) -> Section:
             break
         blocks += kind in (1, 2, 3, 9)
         at += 4 + length
-    return Section(start, find_beginning(file, at, size), foreign=blocks > 1)
+    return Section(start, find_beginning(file, min(at, size), size), foreign=blocks > 1, cut=at > size + SLACK)

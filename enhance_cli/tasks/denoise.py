@@ -45,11 +45,19 @@ class Denoiser:
 
     def process(self, blocks: Iterable[np.ndarray], rate: int, channels: int, level: Meter) -> Iterator[np.ndarray]:
         """Clean blocks (C, n) at `rate`. Yields as many samples, in blocks of other sizes. `level` measured the file."""
-        wet = self.options.wet
-        if wet == 0 or self.band.steps == 0 or not level.active_levels.any():
+        if self.options.wet == 0 or self.band.steps == 0 or not level.active_levels.any():
             yield from blocks
             return
-        waiting = Waiting()
+        offset = level.offsets[:, None]
+        if not offset.any():
+            yield from self._cleaned(blocks, rate, channels, level)
+            return
+        for cleaned in self._cleaned(((x - offset).astype(x.dtype) for x in blocks), rate, channels, level):
+            yield (cleaned + offset).astype(cleaned.dtype)
+
+    def _cleaned(self, blocks: Iterable[np.ndarray], rate: int, channels: int, level: Meter) -> Iterator[np.ndarray]:
+        """Yield the cleaned blocks of a signal without offset."""
+        wet, waiting = self.options.wet, Waiting()
         changes = self._changes(waiting.pass_through(blocks), rate, channels, self._scale(level))
         for x, change in self._with_change_above(paired(waiting, changes), rate, channels):
             yield (x + wet * change).astype(x.dtype)

@@ -244,3 +244,26 @@ def test_a_wave_is_brought_to_a_level_in_its_quiet_passages_as_in_loud_ones():
     uneven = leveled(np.concatenate([0.3 * voice, 0.01 * voice, 0.3 * voice]), 16000, 0.14)
     parts = [meter(part[None, 8000:-8000], 16000).active_levels[0] for part in np.split(uneven, 3)]
     assert 20 * np.log10(parts) == pytest.approx([20 * np.log10(0.14)] * 3, abs=3)
+
+
+@pytest.mark.parametrize("offset", [0.1, -0.5])
+def test_a_constant_offset_does_not_count_as_sound(offset):
+    voice = 0.01 * np.random.default_rng(0).standard_normal((2, 48000)) * np.repeat([1, 0.05, 1], 16000)
+    voice[1] *= 0.1
+    plain, shifted = Meter(16000, 2, loudness=False), Meter(16000, 2, loudness=False)
+    plain.push(voice)
+    for start in range(0, 48000, 1000):  # blocks do not matter
+        shifted.push((voice + [[offset], [0]])[:, start : start + 1000])
+    np.testing.assert_allclose(shifted.offsets, [offset, 0], atol=1e-4)
+    np.testing.assert_allclose(shifted.active_levels, plain.active_levels, rtol=1e-3)
+    levels = [meter.track.at(0, 48000, 16000) for meter in (plain, shifted)]
+    np.testing.assert_allclose(*levels, rtol=0.05)
+
+
+def test_an_offset_is_none_beside_sound_that_is_louder_and_alone_it_is_no_sound():
+    sound = Meter(16000, 1, loudness=False)
+    sound.push(0.1 * np.random.default_rng(0).standard_normal((1, 16000)) + 0.02)
+    assert sound.offsets == [0]
+    alone = Meter(16000, 1, loudness=False)
+    alone.push(np.full((1, 16000), 0.25))
+    assert alone.active_levels == [0]

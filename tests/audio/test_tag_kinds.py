@@ -196,6 +196,31 @@ def test_pictures_of_an_ape_tag_are_carried(tmp_path):
     assert sorted(enhance(source, tmp_path / "b.wav")["tags_lost"]) == ["Mood", "pictures"]
 
 
+@pytest.mark.parametrize("suffix", [".flac", ".m4a", ".mp3", ".wav"])
+def test_pictures_attached_to_a_matroska_are_carried_and_other_files_named(suffix, tmp_path):
+    source = encode(tmp_path / "a.mka", tone(), "matroska", "flac")
+    source.write_bytes(attached(source.read_bytes(), ("cover.png", "image/png", PICTURE), ("a.ttf", "font/ttf", b"x")))
+    lost = enhance(source, tmp_path / f"b{suffix}")["tags_lost"]
+    assert lost == ["attachment a.ttf"] + (["pictures"] if suffix == ".wav" else [])
+    if suffix == ".flac":
+        (picture,) = mutagen.File(tmp_path / "b.flac").pictures
+        assert (picture.data, picture.mime, picture.desc) == (PICTURE, "image/png", "cover.png")
+    elif suffix != ".wav":
+        assert PICTURE in (tmp_path / f"b{suffix}").read_bytes()
+
+
+def attached(raw, *files):
+    """A Matroska file with files attached, in front of its first cluster and with a segment of unknown length."""
+
+    def element(name, body):
+        return bytes.fromhex(name) + (1 << 56 | len(body)).to_bytes(8, "big") + body
+
+    bodies = [element("466e", n.encode()) + element("4660", m.encode()) + element("465c", d) for n, m, d in files]
+    attachments = element("1941a469", b"".join(element("61a7", body) for body in bodies))
+    segment, cluster = raw.index(bytes.fromhex("18538067")) + 4, raw.index(bytes.fromhex("1f43b675"))
+    return raw[:segment] + b"\x01" + b"\xff" * 7 + raw[segment + 8 : cluster] + attachments + raw[cluster:]
+
+
 def test_blocks_of_other_programs_stay_with_a_flac_and_are_named_elsewhere(tmp_path):
     source = zoo.save(tmp_path / "a.flac", tone(), RATE, "FLAC")
     raw = source.read_bytes()

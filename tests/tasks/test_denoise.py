@@ -171,6 +171,13 @@ def test_a_louder_or_softer_input_gives_the_same_result_louder_or_softer(tiny, f
     assert np.abs(out - reference).max() < 1e-4 * np.abs(reference).max()
 
 
+def test_an_offset_beside_quiet_sound_stays_and_changes_nothing_else(tiny):
+    audio, offset = 0.003 * speech(2.0, channels=2), np.array([[0.1], [0]], np.float32)
+    audio -= audio.mean(axis=1, keepdims=True)
+    reference = run(audio, 16000, tiny)
+    assert np.abs(run(audio + offset, 16000, tiny) - offset - reference).max() < 1e-3 * np.abs(reference).max()
+
+
 @pytest.mark.parametrize("rate", [16000, 48000])
 def test_silence_stays_silence(tiny, rate):
     audio = np.zeros((2, rate), np.float32)

@@ -1,7 +1,7 @@
 """Write a video again with one sound track replaced, by FFmpeg in a process of its own (film_process.py).
 
 Pictures, subtitles, attachments, chapters and the other sound tracks are copied packet by packet while the new sound is
-encoded beside them, so that the whole takes one pass over the file and constant memory.
+encoded beside them, so that it takes one pass over the file (after the one for its sound) and constant memory.
 """
 
 from __future__ import annotations

@@ -22,6 +22,7 @@ from enhance_cli.audio.ffmpeg_process import described, path_of, send, start
 from enhance_cli.audio.film_container import NAMES, Unable, muxer_options, open_film
 from enhance_cli.audio.film_sound import Sound
 from enhance_cli.audio.film_streams import Film
+from enhance_cli.audio.matroska_shape import set_shapes
 
 HIDDEN = 0.1  # seconds of pictures before the begin that are told
 _OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO, errno.ENOENT)
@@ -58,7 +59,8 @@ def _check(request: dict) -> dict:
                 return {"notes": [*film.notes, *_hidden(source, request["muxer"])], "tags": tags, "data": data}
             except (av.FFmpegError, ValueError) as error:
                 refused = error
-    reason = getattr(refused, "log", None) or refused
+    log = getattr(refused, "log", None)  # level, name of the muxer, text
+    reason = log[2].strip() if log else refused
     raise Unable(f"{NAMES[request['muxer']]} does not hold this film ({reason})")
 
 
@@ -84,6 +86,9 @@ def _write(request: dict, pipe: BinaryIO) -> dict:
         ):
             film = Film(source, output, request)
             film.copy(Sound(pipe, film.sound, output, request))
+            shapes = film.shapes
+    if request["muxer"] in ("matroska", "webm"):
+        set_shapes(target, shapes, ratios=request["muxer"] == "matroska")
     return {"notes": film.notes}
 
 

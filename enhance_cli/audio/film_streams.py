@@ -76,6 +76,13 @@ class Film:
         if chapters := source.chapters():
             output.set_chapters([self._shifted(c) for c in chapters if c["end"] * c["time_base"] > self._begin])
 
+    @property
+    def shapes(self) -> dict[int, Fraction]:
+        """Return the width of a pixel over its height where it is known, by number of a video track of Matroska, from 1."""
+        tracks = [stream.index for stream in self._output.streams if stream.type != "attachment"]
+        pictures = ((self._copies[s.index].index, s) for s in self._source.streams.video if s.index in self._copies)
+        return {tracks.index(n) + 1: s.sample_aspect_ratio for n, s in pictures if s.sample_aspect_ratio}
+
     def _shifted(self, chapter: dict) -> dict:
         shift = round(self._begin / chapter["time_base"])
         return {**chapter, "start": max(chapter["start"] - shift, 0), "end": chapter["end"] - shift}
@@ -145,6 +152,10 @@ class Film:
             copy.time_base = tick  # AVI counts pictures: one that counts milliseconds has 39 empty ones between two
         if stream.type == "video" and not copy.codec_context.framerate and stream.average_rate:
             copy.codec_context.framerate = stream.average_rate  # without it MOV has no track of the time code
+        if stream.type == "video" and (shape := stream.sample_aspect_ratio):
+            copy.codec_context.sample_aspect_ratio = (
+                shape  # that of the container, which wins over that of the pictures
+            )
         if self._request["tags"] and self._same and (tag := _tag(stream)):
             with contextlib.suppress(ValueError):
                 copy.codec_context.codec_tag = tag

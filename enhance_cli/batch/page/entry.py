@@ -9,6 +9,7 @@ from typing import Any
 from enhance_cli.batch.reports import real_path
 
 LEVELS = ("loudness", "peak", "noise_floor")
+MOST_GAPS = 500  # of a recording that are listed on the page: the records have all
 _SETTINGS = (
     "model", "revision", "sampler", "steps", "guide", "seed", "device", "precision", "gain", "start", "channel", "version"
 )  # fmt: skip
@@ -64,9 +65,24 @@ def entry(record: dict[str, Any]) -> dict[str, Any]:
         "facts": _facts(record),
         "notes": [*(record.get("notes") or []), *lost],
         "settings": known,
+        **_gaps(record),
         "levels": [],
         "takes": [],
     }
+
+
+def _gaps(record: dict[str, Any]) -> dict[str, Any]:
+    """Return the filled gaps in seconds of the part that was taken, with words on each, and how many there are in all."""
+    begin, found = record.get("start") or 0.0, record.get("gaps") or []
+    listed = [
+        {
+            "from": round(gap["start"] - begin, 4),
+            "to": round(gap["end"] - begin, 4),
+            "said": ", ".join([gap["kind"], *([f"channel {gap['channel']}"] if gap["channel"] else []), gap["by"]]),
+        }
+        for gap in found[:MOST_GAPS]
+    ]
+    return {"gaps": listed, "gaps_in_all": len(found)} if found else {}
 
 
 def _facts(record: dict[str, Any]) -> list[str]:

@@ -26,13 +26,14 @@ const changed = (measure) => (e) => difference(e.levels[0]?.[measure], after(e)?
 
 const COLUMNS = [
   { key: "name", title: "Recording", of: (e) => e.name },
-  { key: "seconds", width: 4.3, title: "Length", of: (e) => e.seconds, show: (e) => (e.seconds === null ? "" : clock(e.seconds, 1)) },
-  { key: "change", width: 5.2, title: "Change", unit: "dB", of: (e) => e.change, show: (e) => plain(e.change), hint: "Mean difference of the spectrograms" },
-  { key: "noise", width: 4.6, title: "Noise floor", unit: "dB", of: changed("noise_floor"), show: (e) => signed(changed("noise_floor")(e)), hint: "Level in pauses, after less before" },
-  { key: "loudness", width: 6, title: "Loudness", unit: "LU", of: changed("loudness"), show: (e) => signed(changed("loudness")(e)), hint: "Integrated loudness, after less before" },
-  { key: "peak", width: 4.4, title: "Peak", unit: "dBFS", of: (e) => after(e)?.peak ?? null, show: (e) => plain(after(e)?.peak ?? null), hint: "Highest sample, after" },
-  { key: "state", width: 4.5, title: "Notes", of: (e) => (e.status === "failed" ? 1e6 : 0) + e.notes.length + (e.status === "skipped" ? 0.5 : 0), show: (e) => (e.status === "done" ? String(e.notes.length || "") : e.status) },
+  { key: "seconds", width: 4.4, title: "Length", of: (e) => e.seconds, show: (e) => (e.seconds === null ? "" : clock(e.seconds, e.seconds < 3600 ? 1 : 0)) },
+  { key: "change", width: 4.8, title: "Change", unit: "dB", of: (e) => e.change, show: (e) => plain(e.change), hint: "Mean difference of the spectrograms" },
+  { key: "noise", width: 3.9, title: "Noise floor", unit: "dB", of: changed("noise_floor"), show: (e) => signed(changed("noise_floor")(e)), hint: "Level in pauses, after less before" },
+  { key: "loudness", width: 5.6, title: "Loudness", unit: "LU", of: changed("loudness"), show: (e) => signed(changed("loudness")(e)), hint: "Integrated loudness, after less before" },
+  { key: "peak", width: 4.1, title: "Peak", unit: "dBFS", of: (e) => after(e)?.peak ?? null, show: (e) => plain(after(e)?.peak ?? null), hint: "Highest sample, after" },
+  { key: "state", width: 4.3, title: "Notes", of: (e) => (e.status === "failed" ? 1e6 : 0) + e.notes.length + (e.status === "skipped" ? 0.5 : 0), show: (e) => (e.status === "done" ? String(e.notes.length || "") : e.status) },
 ];
+const below = matchMedia("(max-width: 1100px)"); // the list lies below the recording, as page.css has it
 let sorting = { key: "name", down: false };
 let shown = []; // entries in the order of the list
 let current = null;
@@ -63,7 +64,10 @@ for (const [index, entry] of data.entries.entries()) {
   for (const part of entry.name.split(/(?<=[/_-])/)) button.append(part, make("wbr")); // may break here
   row.firstChild.replaceChildren(button);
   if (entry.status === "failed") row.lastChild.className = "bad";
-  row.onclick = () => open(entry);
+  row.onclick = () => {
+    open(entry);
+    if (below.matches) $("detail").scrollIntoView(); // it lies above the list
+  };
 }
 
 function list() {

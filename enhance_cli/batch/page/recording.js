@@ -119,8 +119,23 @@ function measures(entry) {
   $("measures").replaceChildren(table);
 }
 
+function gaps(entry) {
+  const said = (gap) => `${clock(gap.from, 2)}: ${plain(1000 * (gap.to - gap.from), 1)} ms, ${gap.said}`;
+  const items = make("ul", "", { class: "gaps" });
+  for (const gap of entry.gaps) {
+    const button = make("button", said(gap), { type: "button", title: "Loop around it" });
+    button.onclick = () => player.mark(gap.from - 1, gap.to + 1);
+    const item = make("li");
+    item.append(button);
+    items.append(item);
+  }
+  const more = entry.gaps_in_all - entry.gaps.length;
+  if (more) items.append(make("li", `and ${more} more, which the file of --report has`));
+  return [make("h3", `Filled gaps (${entry.gaps_in_all})`), items];
+}
+
 function texts(entry) {
-  const parts = [];
+  const parts = entry.gaps ? gaps(entry) : [];
   for (const [title, lines] of [["Notes", entry.notes], ["Settings", entry.settings]]) {
     if (!lines.length) continue;
     const items = make("ul", "", title === "Settings" ? { class: "inline" } : {});

@@ -8,6 +8,7 @@ from selenium.webdriver import ActionChains, Keys
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
+from enhance_cli.batch.page import entry as pages
 from tests import audio_zoo as zoo
 
 LOADED = "return player.takes.length && player.takes.every((take) => take.audio.readyState === 4)"
@@ -156,8 +157,43 @@ def test_on_a_narrow_screen_only_the_list_scrolls_sideways(three_recordings, vis
         assert browser.execute_script("return document.documentElement.scrollWidth") <= 390
         choose(browser, "short.wav")
         assert browser.execute_script("return document.querySelector('#rows button').offsetWidth") > 60
+        choose(browser, "long.wav")  # which brings it into view, above the list
+        assert -1 < browser.execute_script("return $('detail').getBoundingClientRect().top") < 400
     finally:
         browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+@pytest.mark.parametrize("width", [1101, 1200, 1366])
+def test_names_have_room_beside_all_columns(three_recordings, visit, width):
+    browser = visit(three_recordings)
+    size = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    try:
+        assert browser.execute_script("return document.querySelector('#columns th').offsetWidth") > 110
+        assert browser.execute_script("return document.querySelector('.scroll').scrollWidth") <= width // 2
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_gaps_that_were_filled_can_be_listened_to(three_recordings, visit):
+    text = three_recordings.read_text()
+    data = json.loads(text.partition('id="data">')[2].partition("</script>")[0])
+    entry = next(entry for entry in data["entries"] if entry["name"] == "long.wav")
+    gap = {"kind": "dropout", "channel": 2, "by": "linear prediction"}
+    found = [{"start": 5 + k / 1000, "end": 5.02 + k / 1000, **gap} for k in range(600)]
+    record = {"input": "long.wav", "status": "done", "start": 2.0, "gaps": found}
+    entry |= {name: value for name, value in pages.entry(record).items() if name.startswith("gaps")}
+    page = three_recordings.with_name("gaps.html")
+    page.write_text(text[: text.index('id="data">') + 10] + json.dumps(data) + text[text.index("</script>") :])
+    browser = visit(page)
+    choose(browser, "long.wav")
+    wait(browser, LOADED)
+    buttons = browser.find_elements(By.CSS_SELECTOR, "#texts .gaps button")
+    assert len(buttons) == 500 and browser.find_element(By.CSS_SELECTOR, "#texts h3").text == "Filled gaps (600)"
+    assert buttons[0].text == "0:03.00: 20.0 ms, dropout, channel 2, linear prediction"
+    buttons[0].click()
+    assert browser.execute_script("return player.region") == pytest.approx([2.0, 4.02])
+    assert browser.execute_script("return player.time") == pytest.approx(2.0)
 
 
 def test_a_failed_recording_shows_its_error(three_recordings, visit):

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from enhance_cli.audio.clicks import ClickFinder
+from enhance_cli.audio.coded_dropouts import CodedDropoutFinder
 from enhance_cli.audio.dropouts import DropoutFinder
 from enhance_cli.audio.gaps import Gap
 from enhance_cli.audio.repeats import RepeatFinder
@@ -15,6 +16,7 @@ from enhance_cli.errors import UsageError
 BEYOND = 0.01  # seconds after the end of the recording that the end of a gap may lie: players round
 APART = 0.005  # seconds from a dropout, within which an edge is no click
 Spans = Sequence[tuple[float, float]]
+Finder = DropoutFinder | RepeatFinder | CodedDropoutFinder | ClickFinder
 
 
 class GapMeter:
@@ -28,16 +30,21 @@ class GapMeter:
         self.rate, self.given, self.offset, self.frames = rate, given, offset, 0
         self.filled: list[tuple[Gap, str]] = []
         self.notes: list[str] = []
-        self._dropouts, self._clicks, self._repeats = DropoutFinder(rate), ClickFinder(rate), RepeatFinder(rate)
+        self._dropouts, self._coded = DropoutFinder(rate), CodedDropoutFinder(rate)
+        self._clicks, self._repeats = ClickFinder(rate), RepeatFinder(rate)
         self._gaps: list[Gap] | None = None
 
     def push(self, block: np.ndarray) -> None:
         """Take the next (C, n) samples."""
         self.frames += block.shape[1]
         if not self.given:
-            self._dropouts.push(block)
-            self._clicks.push(block)
-            self._repeats.push(block)
+            for finder in self._finders:
+                finder.push(block)
+
+    @property
+    def _finders(self) -> tuple[Finder, ...]:
+        """Return all finders. A gap that one has found is left alone by those behind it."""
+        return self._dropouts, self._repeats, self._coded, self._clicks
 
     def found(self, active: np.ndarray) -> list[Gap]:
         """Return the gaps in order. `active` are the levels (C,) of the sound.
@@ -64,8 +71,7 @@ class GapMeter:
     def _all_found(self, active: np.ndarray) -> list[Gap]:
         """Return dropouts, repeated packets and clicks in order. The edges of one of them are none by themselves."""
         gaps: list[Gap] = []
-        finders: tuple[DropoutFinder | RepeatFinder | ClickFinder, ...] = (self._dropouts, self._repeats, self._clicks)
-        for finder in finders:
+        for finder in self._finders:
             starts, ends = (np.array([getattr(gap, side) for gap in gaps]) for side in ("start", "end"))
             near = int(APART * self.rate)
             found = finder.found(active)
@@ -75,8 +81,9 @@ class GapMeter:
     @property
     def doubts(self) -> list[str]:
         """Return why some of the found gaps are none, if so."""
-        finders: dict[str, DropoutFinder | RepeatFinder | ClickFinder] = {
+        finders: dict[str, Finder] = {
             "runs of equal samples": self._dropouts,
+            "holes": self._coded,
             "repetitions": self._repeats,
             "clicks": self._clicks,
         }

@@ -21,7 +21,7 @@ from enhance_cli.audio.band_edge import BandMeter
 from enhance_cli.audio.channels import permutation
 from enhance_cli.audio.film import new_track
 from enhance_cli.audio.film_formats import with_bitrate
-from enhance_cli.audio.formats import FILMS, Film, loses_bits
+from enhance_cli.audio.formats import FILMS, Film, loses_bits, with_treble
 from enhance_cli.audio.gap_meter import GapMeter
 from enhance_cli.audio.gaps import Gap
 from enhance_cli.audio.info import LOSSY, AudioInfo, cut_chapters
@@ -81,6 +81,8 @@ def enhance_file(job: LocalJob, transform: Transform, options: FileOptions = Fil
         if fmt is None:
             wanted_rate = options.sample_rate or (None if rate == info.rate else rate)
             fmt = format_of(job, source, audio, replace(options, sample_rate=wanted_rate))
+            if before.band and before.band.edge is not None and fmt.film is None:
+                fmt = with_treble(fmt, info.channels)
         fmt = _completed(fmt, audio, options)
         unfinished = {name: stack.enter_context(atomic(path)) for name, path in job.parts or [("", job.target)]}
         stack.enter_context(folders_watched(job.targets))
@@ -103,7 +105,7 @@ def enhance_file(job: LocalJob, transform: Transform, options: FileOptions = Fil
             _plot(job, source, target, options, fmt.film)
     notes = [*(audio.notes if fmt.film is None else (*info.notes, *audio.findings.notes)), *fmt.notes, *level_notes]
     notes += unnamed
-    notes += before.band.notes if before.band else []
+    notes += [*before.band.notes, *result.band_notes(before.band)] if before.band else []
     notes += before.gaps.notes if before.gaps else []
     if error is not None:
         outputs = "the outputs together" if len(unfinished) > 1 else "the output"
@@ -131,8 +133,8 @@ def _levels(
         levels[name]["loudness"] = rounded(value)
     fields: dict[str, Any] = {"gain": rounded(decibels(gain))}
     fields |= {f"{name}_before": value for name, value in level_fields(before).items()}
-    if before.band and result.band:
-        fields |= band_fields(before.band, result.band, gain)
+    if before.band and result.written_band:
+        fields |= band_fields(before.band, result.written_band, gain)
     if result.names == ("",):
         return fields | {f"{name}_after": value for name, value in levels[""].items()}
     return fields | {"parts": levels}

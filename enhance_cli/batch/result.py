@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from enhance_cli.audio.band_edge import BandMeter
+from enhance_cli.audio.band_edge import FULL_BAND, BandMeter
 from enhance_cli.audio.film import new_track
 from enhance_cli.audio.formats import Film
 from enhance_cli.audio.info import LOSSY, AudioInfo, depth
@@ -21,6 +21,7 @@ from enhance_cli.batch.film import titled
 from enhance_cli.batch.gain import decibels
 from enhance_cli.batch.spool import BLOCK, Spool
 
+NARROWER = 0.95  # times the band of a result, below which its codec has cut it
 LOUDNESS_TOLERANCE = 0.05  # LU by which a file of a lossy codec may miss the loudness that was asked for
 MAX_CORRECTIONS = 2  # of the gain, after which it is left as it is
 
@@ -33,7 +34,7 @@ class Result:
 
     def __init__(self, spool: Spool, info: AudioInfo, fmt: OutputFormat, options: FileOptions):
         self.names = options.parts or ("",)
-        self.band = BandMeter(fmt.rate) if options.extend else None
+        self.band = self.written_band = BandMeter(fmt.rate) if options.extend else None
         to_loudness = options.loudness is not None
         measure = options.measure or to_loudness
         self.levels = {
@@ -58,10 +59,12 @@ class Result:
         """Write the parts that are among the `unfinished` files, `gain` times as loud.
 
         If a loudness was asked for, files of a lossy codec are read back, and written again with another gain where the
-        codec has changed the loudness of their sum. Returns the gain, and the loudness of each file in LUFS, none if they
-        were not read back.
+        codec has changed the loudness of their sum. Where treble was made, the band that the codec left is measured.
+        Returns the gain, and the loudness of each file in LUFS, none if they were not read back.
         """
         self._write(unfinished, gain)
+        if self.band and self._format.subtype in LOSSY:
+            self.written_band = _band_of(*unfinished.values(), film=self._format.film)
         if self._options.loudness is None or self._format.subtype not in LOSSY:
             return gain, {}
         known = self._loudness_of_sum(list(unfinished))
@@ -76,6 +79,15 @@ class Result:
             self._write(unfinished, gain)
             found, each = _loudness_of(unfinished, self._format.film)
         return gain, each
+
+    def band_notes(self, before: BandMeter) -> list[str]:
+        """Return a note if the codec has cut the band that was made for a recording, of which `before` measured the band."""
+        if not (before.made_power and self.band and self.written_band):
+            return []
+        made, left = (min(band.edge or band.rate / 2, FULL_BAND) for band in (self.band, self.written_band))
+        if left >= NARROWER * made:
+            return []
+        return [f"the encoder has kept the band up to {left / 1000:.1f} kHz: a lossless format keeps all of it"]
 
     def _loudness_of_sum(self, names: list[str]) -> float | None:
         """Return the loudness in LUFS of the sum of the parts `names`, before any gain."""
@@ -138,6 +150,15 @@ class Result:
                     pieces[self.names[-1]] = total - others
                 for name, writer in writers.items():
                     writer.write(pieces[name])
+
+
+def _band_of(path: Path, *, film: Film | None) -> BandMeter:
+    """Return the meter of the band of a finished file, of its new track if it is a film."""
+    with open_audio(path, None if film is None else str(new_track(film))) as audio:
+        meter = BandMeter(audio.info.rate)
+        for block in audio.blocks(BLOCK):
+            meter.push(block)
+    return meter
 
 
 def _loudness_of(files: Mapping[str, Path], film: Film | None) -> tuple[float | None, dict[str, float | None]]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from enhance_cli.audio.gap_level import raised
 from enhance_cli.audio.resample import resample
 from enhance_cli.tasks.options import InpaintOptions
 
@@ -18,10 +19,10 @@ EDGE_SECONDS = 0.01  # of the filling, at either end, in which it fades into the
 
 
 class GapModel:
-    """Fill gaps with a WindowedInpainter. `name` is that of its model."""
+    """Fill gaps with a WindowedInpainter. `name` is that of its model. `strength` 0 to 1: how much of it is sampled."""
 
-    def __init__(self, windowed: WindowedInpainter):
-        self.windowed, self.name = windowed, windowed.model.spec.name
+    def __init__(self, windowed: WindowedInpainter, strength: float = 1.0):
+        self.windowed, self.name, self.strength = windowed, windowed.model.spec.name, strength
 
     @classmethod
     def of(cls, model: Model, options: InpaintOptions) -> GapModel:
@@ -37,7 +38,8 @@ class GapModel:
                 sampler_args=settings,
                 rounds=options.rounds,
                 seed=options.seed,
-            )
+            ),
+            options.strength,
         )
 
     def scale(self, active: float, peak: float) -> float:
@@ -67,7 +69,10 @@ class GapModel:
         missing = np.zeros(wave.shape[1], bool)
         missing[max(int(begin) - 1, 0) : int(np.ceil(end)) + 1] = True
         position = int(start * own_rate / rate) // grid * grid
-        filled = resample(self.windowed.filled([wave], [missing], [position], [scale])[0], own_rate, rate)
+        filled = self.windowed.filled([wave], [missing], [position], [scale])[0]
+        places = np.flatnonzero(missing)
+        filled = raised(filled, int(places[0]), int(places[-1]) + 1, own_rate, strength=self.strength)
+        filled = resample(filled, own_rate, rate)
         made = np.zeros(first.shape)
         found = filled[:, before.shape[1] : before.shape[1] + first.shape[1]]
         made[:, : found.shape[1]] = found

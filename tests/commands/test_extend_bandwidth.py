@@ -10,6 +10,7 @@ import enhance_cli
 from enhance_cli.audio.resample import resample
 from tests.audio_zoo import save
 from tests.commands.test_denoise import _PEAK
+from tests.films import PICTURE, ffmpeg
 
 
 @pytest.fixture
@@ -123,3 +124,29 @@ def test_python_gives_the_samples_of_the_command(enhance, folder):
     np.testing.assert_allclose(wide.T, soundfile.read(folder / "wide.wav")[0], atol=1e-6)
     one, _ = enhance_cli.extend_bandwidth(low[:, 0], rate, "copy-up", device="cpu")
     assert one.shape == (96000,)
+
+
+def test_what_an_encoder_cuts_is_measured_and_it_gets_the_bits_that_treble_needs(enhance, folder):
+    """At the 80 kb/s a channel that other commands give to an MP3, LAME would keep 17 kHz of the band that was made."""
+    assert enhance("extend-bandwidth", "in/low.wav", "-o", "a.mp3", "-m", "copy-up").code == 0
+    found = {}
+    for source, target in (("in/low.wav", "wide.mp3"), ("in/low.wav", "wide.opus"), ("in/low.wav", "low.mp3")):
+        rate = ["--rate", "16000"] if target == "low.mp3" else []
+        result = enhance("extend-bandwidth", source, "-o", target, "-m", "copy-up", "--json", *rate)
+        (found[target],) = map(json.loads, result.lines)
+    mp3, opus, low = found["wide.mp3"], found["wide.opus"], found["low.mp3"]
+    assert mp3["cutoff_after"] == pytest.approx(19800, abs=300)
+    assert mp3["notes"] == ["written at 256 kb/s: at 160 the encoder would cut the treble again"]
+    assert opus["cutoff_after"] > 19500 and opus["notes"] == []
+    assert low["cutoff_after"] <= 8000
+
+
+def test_a_band_that_the_encoder_of_a_video_cuts_is_told(enhance, folder):
+    """A video keeps the bit rate of its old sound."""
+    pictures = ["-f", "lavfi", "-i", PICTURE, "-i", folder / "in/low.wav", "-map", 0, "-map", 1]
+    ffmpeg(*pictures, "-c:v", "libx264", "-c:a", "aac", "-b:a", "64k", "-shortest", folder / "talk.mp4")
+    result = enhance("extend-bandwidth", "talk.mp4", "-o", "wide.mp4", "-m", "copy-up", "--json")
+    record = records(result)["talk.mp4"]
+    assert 9000 < record["cutoff_after"] < 15000
+    (note,) = [note for note in record["notes"] if "encoder" in note]
+    assert "kept the band up to 11.4 kHz: a lossless format keeps all of it" in note

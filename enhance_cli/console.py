@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 from enhance_cli.errors import OutputError, reader_has_gone
 
-CONTROLS = dict.fromkeys((7, 8, 11, 12, 13))  # bell, backspace, ...: file names may hold them, and rich drops them too
+# File names may hold line ends, bells, and sequences that a terminal obeys.
+CONTROLS = {code: repr(chr(code))[1:-1] for code in (*range(32), *range(127, 160)) if chr(code) != "\t"}
 
 
 @lru_cache(maxsize=1)
@@ -30,7 +31,7 @@ def say(line: str) -> None:
     if "rich.console" in sys.modules:
         talk().print(printable(line))
     else:
-        print(printable(line).translate(CONTROLS), file=sys.stderr, flush=True)
+        print(printable(line), file=sys.stderr, flush=True)
 
 
 def result(line: str) -> None:
@@ -64,8 +65,8 @@ def result_json(value: object, indent: int | None = None) -> None:
 
 
 def printable(text: str) -> str:
-    """Return `text` with bytes that are not UTF-8, which file names may hold, escaped."""
-    return text.encode("utf-8", "backslashreplace").decode()
+    """Return `text` on one line, with control characters and bytes that are not UTF-8 escaped, as file names may hold them."""
+    return text.encode("utf-8", "backslashreplace").decode().translate(CONTROLS)
 
 
 def shows_bars() -> bool:

@@ -232,4 +232,9 @@ def test_a_line_reads_the_same_whether_rich_is_there_or_not(rich):
     code += "say('[bold]a\\x07\\rb.wav[/]: \\udcff, ' + 'long ' * 40)\n"
     code += f"assert ('rich.console' in sys.modules) is {rich}"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stderr == "[bold]ab.wav[/]: \\udcff, " + "long " * 40 + "\n"
+    assert done.stderr == "[bold]a\\x07\\rb.wav[/]: \\udcff, " + "long " * 40 + "\n"
+
+
+def test_a_name_with_line_ends_and_commands_for_the_terminal_stays_on_one_line(capfd):
+    console.say("error: no\nwhere\x1b[2J\x9b1m.wav is missing")
+    assert capfd.readouterr().err == r"error: no\nwhere\x1b[2J\x9b1m.wav is missing" + "\n"

@@ -133,8 +133,18 @@ def to_core_audio(layout: Layout) -> bytes:
 
 def cancels(audio: np.ndarray) -> bool:
     """Return whether the channels of (C, N) samples cancel each other in their mean, as those of opposite polarity do."""
-    mean = float(np.square(audio.mean(axis=0, dtype=np.float64)).sum())
-    return mean < _CANCELLED * float(np.square(audio, dtype=np.float64).mean(axis=0).sum())
+    return cancelled(mean_energies(audio))
+
+
+def mean_energies(audio: np.ndarray) -> np.ndarray:
+    """Return (2,) for (C, N) samples: the energy of the mean of their channels, and the mean of their energies."""
+    mean = audio.mean(axis=0, dtype=np.float64)
+    return np.array([np.square(mean).sum(), np.square(audio, dtype=np.float64).mean(axis=0).sum()])
+
+
+def cancelled(energies: np.ndarray) -> bool:
+    """Return whether channels with these `mean_energies` cancel each other."""
+    return bool(energies[0] < _CANCELLED * energies[1])
 
 
 def to_mono(blocks: Iterable[np.ndarray]) -> np.ndarray:
@@ -153,6 +163,6 @@ def mono_and_cancelled(blocks: Iterable[np.ndarray]) -> tuple[np.ndarray, bool]:
         means.append(mean)
         if block.shape[0] > 1:
             firsts.append(block[0].astype(np.float32))
-            energies += float(np.square(mean).sum()), float(np.square(block, dtype=np.float64).mean(axis=0).sum())
-    cancelled = bool(firsts) and bool(energies[0] < _CANCELLED * energies[1])
-    return np.concatenate((firsts if cancelled else means) or [np.zeros(0, np.float32)]), cancelled
+            energies += mean_energies(block)
+    cancel = bool(firsts) and cancelled(energies)
+    return np.concatenate((firsts if cancel else means) or [np.zeros(0, np.float32)]), cancel

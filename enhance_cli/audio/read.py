@@ -16,6 +16,7 @@ import numpy as np
 import soundfile
 
 from enhance_cli.audio import chunks, decode
+from enhance_cli.audio.channels import cancelled, mean_energies
 from enhance_cli.audio.info import AudioInfo, Findings
 from enhance_cli.audio.native import CountError, Decode, fail_truncated, open_native
 from enhance_cli.audio.section import Section, Window
@@ -26,6 +27,7 @@ __all__ = ["AudioFile", "AudioInfo", "open_audio"]
 
 LOWEST_RATE, HIGHEST_RATE, MOST_CHANNELS = 1000, 768_000, 64
 CALL_RATE = 8000  # Hz: stereo at this rate comes from telephone systems
+CANCELLING = "the channels cancel each other in their mean: --channel 1 takes the first"
 SHORTEST_DELAY = 0.03  # seconds: longer delays of the sound are reported
 
 
@@ -135,8 +137,15 @@ def only_channels(audio: AudioFile, wanted: str) -> AudioFile:
         raise AudioError(f"{audio.info.path} has {count} channels, not a channel {wanted}", "choose another --channel")
 
     def decode(first: int, size: int) -> Iterator[np.ndarray]:
+        if wanted != "mix":
+            yield from (block[int(wanted) - 1 :][:1] for block in audio._decode(first, size))
+            return
+        energies = np.zeros(2)
         for block in audio._decode(first, size):
-            yield block.mean(axis=0, keepdims=True) if wanted == "mix" else block[int(wanted) - 1 :][:1]
+            energies += mean_energies(block)
+            yield block.mean(axis=0, keepdims=True)
+        if cancelled(energies) and CANCELLING not in audio.findings.notes:
+            audio.findings.notes.append(CANCELLING)
 
     info = replace(audio.info, channels=1, layout=None, mask=None, ambisonic=False)
     return AudioFile(info, decode, audio.findings)

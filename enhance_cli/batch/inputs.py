@@ -16,6 +16,7 @@ from typing import Protocol, TypeVar
 
 from enhance_cli.audio.formats import AUDIO_SUFFIXES, CONTAINERS, VIDEO_SUFFIXES
 from enhance_cli.audio.read import open_audio
+from enhance_cli.audio.search import find_files, walk_folders
 from enhance_cli.batch.storage import StoredFile, files_below, files_like, is_url, locate
 from enhance_cli.errors import AudioError, UsageError
 
@@ -186,16 +187,12 @@ def _expand_one(
 def _expand_folder(
     folder: Path, recursive: bool, searched: frozenset[str], noun: str, refusals: list[UsageError]
 ) -> Iterator[Input]:
-    files: list[Path] = []
     closed: list[OSError] = []
-    videos = 0
-    for parent, folders, names in os.walk(folder, onerror=closed.append):
-        # Hidden files are left out: "._take.wav" of macOS is not audio, and our own unfinished files are
-        # hidden.
-        named = [Path(parent, name) for name in names if not name.startswith(".") and _suffix(name) in searched]
-        files += [path for path in named if not _waits(path)]
-        folders[:] = [name for name in folders if _is_searched(Path(parent, name))] if recursive else []
-        videos += sum(_suffix(name) in VIDEO_SUFFIXES for name in names)
+    is_page = lambda below: os.path.exists(below / PAGE_MARK)  # it has sounds of a page of an earlier run
+    looked_at = searched | VIDEO_SUFFIXES
+    seen = find_files(folder, looked_at, recursive=recursive, leaves_out=is_page, on_error=closed.append)
+    files = [path for path in seen if _suffix(path.name) in searched]
+    videos = len(seen) > len(files)
     for error in closed:
         message = f"{error.filename}: this folder cannot be read ({error.strerror})"
         refusals.append(UsageError(message, "check its permissions"))
@@ -206,30 +203,31 @@ def _expand_folder(
         if videos:
             hint = f"its videos are left out unless they are named, as by '{folder / '*.mp4'}'"
         raise UsageError(f"{folder}: there are no {noun} in this folder", hint)
-    for path in sorted(files):
+    for path in files:
         yield Input(path, path.relative_to(folder), named=False)
-
-
-def _waits(path: Path) -> bool:
-    """Return whether a file of a folder is a pipe or a socket, which nobody may ever write to. Links to nothing are told."""
-    return os.path.exists(path) and not os.path.isfile(path)
-
-
-def _is_searched(folder: Path) -> bool:
-    """Return whether inputs may lie in a folder: it is not hidden, and has no sounds of a page of an earlier run."""
-    return not folder.name.startswith(".") and not os.path.exists(folder / PAGE_MARK)
 
 
 def _expand_glob(pattern: str) -> Iterator[Input]:
     root, parts = Path(), list(Path(pattern).parts)
     while len(parts) > 1 and os.path.isdir(root / parts[0]):  # a folder may really be called "Show [2024]"
         root /= parts.pop(0)
-    below = glob.glob(os.path.join(*parts), root_dir=root, recursive=True)
-    paths = sorted(path for path in (root / name for name in below) if os.path.isfile(path))
+    paths = sorted({path for path in _matching(root, parts) if os.path.isfile(path)})
     if not paths:
         raise UsageError(f"{pattern}: no file matches this pattern", "check it, and keep it in quotes")
     for path in paths:
         yield Input(path, path.relative_to(root), named=False)
+
+
+def _matching(root: Path, parts: list[str]) -> Iterator[Path]:
+    """Yield the files and folders that match a pattern below `root`. `**` means each folder once, whatever links there are."""
+    if "**" not in parts:
+        yield from (root / name for name in glob.glob(os.path.join(*parts), root_dir=root))
+        return
+    at = parts.index("**")
+    rest = parts[at + 1 :] or ["*"]
+    for start in _matching(root, parts[:at]) if at else [root]:
+        for folder, _ in walk_folders(start):
+            yield from _matching(folder, rest)
 
 
 def _expand_stored(stored: StoredFile, recursive: bool, searched: frozenset[str], noun: str) -> Iterator[Input]:

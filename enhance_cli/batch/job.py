@@ -14,7 +14,8 @@ class Job:
 
     Where one input has several outputs, `parts` are those to be written, (name, path) each, and `target` is the first.
     `track`: number of the sound track to take, if it is one of several. `problem`: reason why the input is no file.
-    `beside`: results are written beside their inputs, under names that the program chose.
+    `beside`: results are written beside their inputs, under names that the program chose. `keeps_existing`: outputs that
+    another run has made meanwhile, or is writing, are left alone.
     """
 
     source: Path | StoredFile
@@ -26,6 +27,7 @@ class Job:
     track: str | None = None
     problem: str = ""
     beside: bool = False
+    keeps_existing: bool = False
 
     @property
     def targets(self) -> tuple[Path | StoredFile, ...]:

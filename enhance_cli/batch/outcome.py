@@ -9,6 +9,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from enhance_cli.atomic import Busy
 from enhance_cli.batch.job import Job
 from enhance_cli.batch.record import Record
 from enhance_cli.batch.safety.atomic import STDOUT, discard_unfinished
@@ -75,12 +76,17 @@ def run_job(job: Job, function: JobFunction, base: Mapping[str, Any]) -> Record:
     started = time.perf_counter()
     fields: Mapping[str, Any] = {}
     try:
+        if job.keeps_existing and all(isinstance(path, Path) and path.is_file() for path in job.targets):
+            raise NothingToDo("another run has made the output meanwhile")
         fields = function(job)
         record.status = "done"
     except NothingToDo as reason:
         record.status, record.reason = "skipped", str(reason)
     except Exception as error:  # noqa: BLE001 - whatever it is, it must not stop the other files
-        record.status, record.reason, record.error = "failed", explain(error, job), error
+        if job.keeps_existing and isinstance(error, Busy):
+            record.status, record.reason = "skipped", "another run is writing the output"
+        else:
+            record.status, record.reason, record.error = "failed", explain(error, job), error
     for name, value in fields.items():
         setattr(record, name, value)
     record.seconds_work = round(time.perf_counter() - started, 3)

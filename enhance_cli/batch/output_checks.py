@@ -4,7 +4,7 @@ import os
 import sys
 import tempfile
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -25,9 +25,10 @@ def checked(jobs: list[Job], inputs: Sequence[Input], *, beside: bool, existing:
 
     `beside`: results are written beside their inputs, under names that the program chose.
     """
-    sound = [replace(job, beside=beside) for job in jobs if not job.problem]
+    keeps = existing == "skip"
+    sound = [replace(job, beside=beside, keeps_existing=keeps) for job in jobs if not job.problem]
     sound = _set_earlier_outputs_aside(sound, inputs, beside=beside, existing=existing)
-    _refuse_collisions(sound)
+    sound = _set_collisions_aside(sound, inputs)
     there = Listings()
     sound = [_settle_existing(job, existing, there) for job in sound]
     sound = _set_long_names_aside(sound, inputs)
@@ -78,35 +79,60 @@ def _inode(path: Path | StoredFile) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
-def _refuse_collisions(jobs: Sequence[Job]) -> None:
+def _set_collisions_aside(jobs: list[Job], inputs: Sequence[Input]) -> list[Job]:
+    """Let files of a folder that would get one output fail alone, unless all are such.
+
+    Raises UsageError for those that were named.
+    """
+    named = {item.path for item in inputs if item.named}
+    problems: dict[Job, str] = {}
+    for other, job in _collisions(jobs):
+        message = f"{other.source} and {job.source} would both be written to {job.target}"
+        hint = "give their folder with --recursive, or a name template with {parent}"
+        if job.source.parent == other.source.parent:
+            hint = "name one of them in a run of its own, with -o FILE"
+            if job.source.suffix != other.source.suffix:
+                hint = "tell them apart with --name, as in '{stem}_{suffix}{ext}'"
+        refusal = UsageError(message, hint)
+        if named & {job.source, other.source}:
+            raise refusal
+        problems |= {other: problems.get(other, str(refusal)), job: str(refusal)}
+        if len(problems) == sum(job.action == "run" for job in jobs):
+            raise refusal
+    return [replace(job, problem=problems.get(job, job.problem)) for job in jobs]
+
+
+def _collisions(jobs: Sequence[Job]) -> Iterator[tuple[Job, Job]]:
+    """Yield the pairs of jobs that would write one file: of each, the first that would, and another."""
     seen: dict[str, Job] = {}
     folded: dict[str, Job] = {}
     for job in jobs:
         if job.action == "run":
-            real = unicodedata.normalize("NFC", os.path.realpath(job.target))
+            real = os.path.realpath(job.target)
             other = seen.setdefault(real, job)
             if other is job:
-                other = folded.setdefault(real.casefold(), job)
-                if other is job or _knows_case(job.target.parent):
+                other = folded.setdefault(unicodedata.normalize("NFC", real).casefold(), job)
+                if other is job or _are_told_apart(job.target, other.target):
                     continue
-            message = f"{other.source} and {job.source} would both be written to {job.target}"
-            hint = "give their folder with --recursive, or a name template with {parent}"
-            if job.source.parent == other.source.parent:
-                hint = "name one of them in a run of its own, with -o FILE"
-            raise UsageError(message, hint)
+            yield other, job
 
 
-def _knows_case(folder: Path | StoredFile) -> bool:
-    """Return whether a.wav and A.WAV are two files there, unlike on the usual disks of Windows and macOS, False if
-    unknown.
+def _are_told_apart(one: Path | StoredFile, other: Path | StoredFile) -> bool:
+    """Return whether two names that differ in case or in the form of accents are two files there, False if unknown.
+
+    They are on Linux, unlike on the usual disks of Windows and macOS.
     """
-    if isinstance(folder, StoredFile):
+    if isinstance(one, StoredFile) or isinstance(other, StoredFile):
         return True
+    paths = [Path(os.path.realpath(path)).parts for path in (one, other)]
+    shared = next(n for n, (a, b) in enumerate(zip(*paths)) if a != b)
+    folder = Path(*paths[0][:shared])
     while not folder.exists():
         folder = folder.parent
     try:
-        with tempfile.NamedTemporaryFile(prefix=".case", dir=folder) as probe:
-            return not os.path.exists(os.path.join(folder, os.path.basename(probe.name).swapcase()))
+        with tempfile.TemporaryDirectory(prefix=".names", dir=folder) as probe:
+            Path(probe, paths[0][shared]).touch()
+            return not os.path.exists(os.path.join(probe, paths[1][shared]))
     except OSError:
         return False
 

@@ -214,26 +214,30 @@ def failed_jobs(
         hint = "leave IN, --output and --name away"
         raise UsageError("--retry-failed takes inputs and outputs from the report", hint)
     records = read([path]).records
-    inputs_of = Counter(record.get("output") for record in records)
-    jobs = []
+    inputs_of = Counter(real_path(record.get("output") or "-", record.get("folder")) for record in records)
+    jobs, refusals = [], []
     for record in records:
         folder = record.get("folder")
         parts_of_job = tuple((name, real_path(path, folder)) for name, path in (record.get("outputs") or {}).items())
         target = parts_of_job[0][1] if parts_of_job else real_path(record.get("output") or "-", folder)
         source = real_path(record["input"], folder)
         if record["status"] == "failed" and STDIN not in (source, target):
-            if not parts_of_job and inputs_of[record["output"]] > 1:
+            problem = ""
+            if not parts_of_job and inputs_of[target] > 1:
                 hint = "run the command that wrote it again, which does the missing ones"
-                raise UsageError(f"{path}: {target} is made of several inputs at once", hint)
+                refusals.append(UsageError(f"{path}: {target} is made of several inputs at once", hint))
+                problem = str(refusals[-1])
             if Path(target).suffix.lower() not in writable:
                 raise UsageError(f"{path}: this command does not make {target}", "use the one that wrote the report")
             relative = PurePath(record.get("relative") or source)
-            jobs.append(Job(source, relative, target, parts=parts_of_job, track=record.get("track")))
+            jobs.append(Job(source, relative, target, parts=parts_of_job, track=record.get("track"), problem=problem))
             wanted = [name for name, _ in parts_of_job]
             if bool(parts) != bool(wanted) or not set(wanted) <= set(parts):
                 results = ", ".join(wanted) or "one file"
                 hint = "use the command that wrote the report, with its --stem and --residual"
                 raise UsageError(f"{path}: {source} was to become {results}, which this command does not make", hint)
+    if refusals and len(refusals) == len(jobs):
+        raise refusals[0]
     if not jobs and any(record["status"] == "failed" for record in records):
         message = f"{path}: the failed ones came from standard input or went to standard output"
         raise UsageError(message, "run its command again")
@@ -254,8 +258,8 @@ def real_path(name: str, folder: str | None) -> Path | StoredFile:
     """
     if is_url(name):
         return locate(name)
-    if not os.path.lexists(name):
-        name = _ESCAPED.sub(lambda found: chr(0xDC00 + int(found.group(1), 16)), name)
     if folder is None or name == "-" or os.path.realpath(folder) == os.path.realpath(os.getcwd()):
-        return Path(name)
+        folder = ""
+    if not os.path.lexists(os.path.join(folder, name)):
+        name = _ESCAPED.sub(lambda found: chr(0xDC00 + int(found.group(1), 16)), name)
     return Path(folder, name)

@@ -151,7 +151,8 @@ class Reporter:
             if self.verbose and record.error is not None:
                 import traceback
 
-                say("".join(traceback.format_exception(record.error)).rstrip())
+                for line in "".join(traceback.format_exception(record.error)).splitlines():
+                    say(line)
             if record.reason != self.failed_last:  # a reason that keeps many from one output is said once
                 say(f"error: {record.reason}")
             self.failed_last = record.reason

@@ -21,6 +21,7 @@ from enhance_cli.audio.channels import to_mono
 from enhance_cli.audio.formats import AUDIO_SUFFIXES
 from enhance_cli.audio.read import open_audio
 from enhance_cli.audio.resample import resample
+from enhance_cli.audio.search import find_files
 from enhance_cli.contracts import Log
 from enhance_cli.data.ranges import OutOfRange, in_range
 from enhance_cli.errors import AudioError, EnhanceError, UsageError
@@ -93,9 +94,11 @@ def load(sources: list[Source], root: Path, rate: int, cache: Path, log: Log = p
     `whole`: hold nothing out, as for a test. Raises UsageError for a missing or empty folder that is not optional.
     """
     files = [
-        (i, group(source, path, root), path) for i, source in enumerate(sources) for path in list_files(source, root)
+        (i, group(source, path, root), path)
+        for i, source in enumerate(sources)
+        for path in list_files(source, root, log)
     ]
-    described = [(i, name, str(path), path.stat().st_size) for i, name, path in files]
+    described = [(i, name, str(path), size_of(path)) for i, name, path in files]
     digest = hashlib.sha256(json.dumps([rate, [asdict(s) for s in sources], described]).encode()).hexdigest()[:16]
     packed, index = cache / f"{digest}.int16", cache / f"{digest}.json"
     if not index.exists():
@@ -104,8 +107,8 @@ def load(sources: list[Source], root: Path, rate: int, cache: Path, log: Log = p
     return Corpus(np.memmap(packed, dtype=np.int16, mode="r"), clips, sources, whole)
 
 
-def list_files(source: Source, root: Path) -> list[Path]:
-    """Return the audio files of a source that pass its scores and exclusions, sorted."""
+def list_files(source: Source, root: Path, log: Log = lambda line: None) -> list[Path]:
+    """Return the audio files of a source that pass its scores and exclusions, sorted. `log`: told what cannot be read."""
     folder = root / source.folder
     if not folder.is_dir():
         if source.optional:
@@ -114,10 +117,8 @@ def list_files(source: Source, root: Path) -> list[Path]:
     wanted = _well_scored(source, root)
     files = [
         path
-        for path in sorted(folder.rglob("*"))
-        if path.suffix.lower() in SUFFIXES
-        and not _is_hidden(path.relative_to(folder))
-        and not any(fnmatch.fnmatch(path.relative_to(folder).as_posix(), pattern) for pattern in source.exclude)
+        for path in find_audio(folder, log)
+        if not any(fnmatch.fnmatch(path.relative_to(folder).as_posix(), pattern) for pattern in source.exclude)
         and (wanted is None or path.relative_to((root / source.scores).parent).as_posix() in wanted)
     ]
     if not files and not source.optional:
@@ -127,9 +128,18 @@ def list_files(source: Source, root: Path) -> list[Path]:
     return files
 
 
-def _is_hidden(relative: Path) -> bool:
-    """Return whether a file or a folder above it is hidden: `._take.wav` of macOS is no audio."""
-    return any(part.startswith(".") for part in relative.parts)
+def find_audio(folder: Path, log: Log) -> list[Path]:
+    """Return the audio files below a folder, sorted. Folders that cannot be read are named in `log`."""
+    told = lambda error: log(f"left out: {error.filename}: this folder cannot be read ({error.strerror})")
+    return find_files(folder, SUFFIXES, on_error=told)
+
+
+def size_of(path: Path) -> int:
+    """Return the size of a file in bytes, -1 for a link to nothing."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return -1
 
 
 def group(source: Source, path: Path, root: Path) -> str:

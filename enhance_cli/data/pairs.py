@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from enhance_cli.audio.channels import to_mono
+from enhance_cli.audio.channels import cancels
 from enhance_cli.audio.read import open_audio
 from enhance_cli.audio.resample import resample
 from enhance_cli.contracts import Log
 from enhance_cli.data import shards
-from enhance_cli.data.corpus import SUFFIXES
+from enhance_cli.data.corpus import find_audio
 from enhance_cli.data.mixing import Mix, active_level
 from enhance_cli.data.shards import SIDES, Location
 from enhance_cli.errors import AudioError, UsageError
@@ -46,7 +46,7 @@ def from_folder(folder: Path, log: Log = silent) -> list[Pair]:
     Pairs that cannot be used are left out and named in `log`. Raises UsageError for missing and empty folders, and if
     nothing is left.
     """
-    found = {side: _files(folder / side) for side in SIDES}
+    found = {side: _files(folder / side, log) for side in SIDES}
     names = {name: {side: found[side][name] for side in SIDES if name in found[side]} for name in _union(found)}
     return _matched(
         names, str(folder), "every file of noisy/ needs one of the same name in clean/, and the reverse", log
@@ -83,28 +83,37 @@ class Pairs:
         rng = np.random.default_rng((self.seed, index))
         frames = min(pair.frames, -(-self.samples * pair.rate // self.rate))
         start = int(rng.integers(pair.frames - frames + 1))
-        noisy, clean = (self._excerpt(side, pair.rate, start, frames) for side in (pair.noisy, pair.clean))
+        noisy, clean = (self._at_our_rate(audio, pair.rate) for audio in read_excerpt(pair, start, frames))
         scale = 0.1 * 10 ** (rng.uniform(*self.mix.level) / 20) / max(active_level(noisy), 1e-4)
         return noisy * scale, clean * scale
 
-    def _excerpt(self, location: Location, rate: int, start: int, frames: int) -> np.ndarray:
-        """Return (samples,) at our rate, padded with zeros where the recording is too short."""
-        audio = read_excerpt(location, start, frames)
+    def _at_our_rate(self, audio: np.ndarray, rate: int) -> np.ndarray:
+        """Return (samples,) of (n,), padded with zeros where the recording is too short."""
         audio = resample(audio[None], rate, self.rate)[0][: self.samples]
         return np.pad(audio, (0, self.samples - audio.size))
 
 
-def read_excerpt(location: Location, start: int, frames: int) -> np.ndarray:
-    """Return (frames,) float32, channels averaged. Raises AudioError."""
+def read_excerpt(pair: Pair, start: int, frames: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return noisy and clean (frames,) float32: the means of their channels, or both first ones where these cancel in
+    either. Raises AudioError.
+    """
+    noisy, clean = (_read(side, pair.rate, start, frames) for side in (pair.noisy, pair.clean))
+    if cancels(noisy) or cancels(clean):
+        return noisy[0], clean[0]
+    return noisy.mean(axis=0), clean.mean(axis=0)
+
+
+def _read(location: Location, rate: int, start: int, frames: int) -> np.ndarray:
+    """Return (C, frames) float32. Raises AudioError."""
+    if location.size is None:
+        with open_audio(location.path) as file:
+            blocks = list(file.blocks(frames, start=start / rate, duration=frames / rate))
+        return np.concatenate(blocks, axis=1).astype(np.float32, copy=False)
     try:
-        with soundfile.SoundFile(location.open()) as file:
-            file.seek(start)
-            return to_mono([file.read(frames, dtype="float32", always_2d=True).T])
+        with soundfile.SoundFile(location.open()) as sound:
+            sound.seek(start)
+            return sound.read(frames, dtype="float32", always_2d=True).T
     except (soundfile.SoundFileError, OSError) as error:
-        if location.size is None:
-            with open_audio(location.path) as file:
-                rate = file.info.rate
-                return to_mono(file.blocks(start=start / rate, duration=frames / rate))
         raise AudioError(f"{location}: cannot be read ({error})", "mend it or take the pair out") from error
 
 
@@ -113,15 +122,11 @@ def _order(seed: int, epoch: int, count: int) -> np.ndarray:
     return np.random.default_rng((seed, epoch, count)).permutation(count)
 
 
-def _files(folder: Path) -> dict[str, Location]:
+def _files(folder: Path, log: Log) -> dict[str, Location]:
     """Return audio files by their path without its suffix."""
     if not folder.is_dir():
         raise UsageError(f"{folder}: no such folder", "pairs lie in train/noisy, train/clean, valid/noisy, valid/clean")
-    files = [
-        path
-        for path in sorted(folder.rglob("*"))
-        if path.suffix.lower() in SUFFIXES and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    ]
+    files = find_audio(folder, log)
     if not files:
         raise UsageError(f"{folder}: no audio in it", "pairs lie in train/noisy, train/clean, valid/noisy, valid/clean")
     return {path.relative_to(folder).with_suffix("").as_posix(): Location(str(path)) for path in files}
@@ -168,14 +173,14 @@ def _matched(names: dict[str, dict[str, Location]], where: str, hint: str, log: 
 
 def _header(location: Location) -> tuple[int, int]:
     """Return the rate in Hz and the samples of one channel. Raises AudioError."""
+    if location.size is None:
+        with open_audio(location.path) as file:
+            frames = file.info.frames
+            return file.info.rate, sum(b.shape[1] for b in file.blocks()) if frames is None else frames
     try:
         found = soundfile.info(location.open())
         return found.samplerate, found.frames
     except (soundfile.SoundFileError, OSError) as error:
-        if location.size is None:  # M4A and others that only FFmpeg reads
-            with open_audio(location.path) as file:
-                frames = file.info.frames
-                return file.info.rate, sum(b.shape[1] for b in file.blocks()) if frames is None else frames
         raise AudioError(f"{location}: cannot be read ({error})", "mend it or take the pair out") from error
 
 

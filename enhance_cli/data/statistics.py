@@ -1,7 +1,7 @@
 """Describe training data before training: clips, hours, sample rates of the files, levels."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -38,10 +38,7 @@ def _of_source(corpus: Corpus, number: int, source: Source, root: Path, rate: in
 
 def of_pairs(pairs: list[Pair]) -> dict:
     """Return one table for noisy and clean pairs. The signal-to-noise ratio counts their difference as noise."""
-    noisy, clean = (
-        [read_excerpt(getattr(pair, side), 0, min(pair.frames, MAX_SECONDS * pair.rate)) for pair in _some(pairs)]
-        for side in ("noisy", "clean")
-    )
+    noisy, clean = zip(*(read_excerpt(pair, 0, min(pair.frames, MAX_SECONDS * pair.rate)) for pair in _some(pairs)))
     ratios = [20 * np.log10(max(_rms(c), 1e-6) / max(_rms(n - c), 1e-6)) for n, c in zip(noisy, clean)]
     return {
         "clips": len(pairs),
@@ -53,7 +50,7 @@ def of_pairs(pairs: list[Pair]) -> dict:
     }
 
 
-def levels(excerpts: list[np.ndarray]) -> dict[str, float]:
+def levels(excerpts: Sequence[np.ndarray]) -> dict[str, float]:
     """Return the active level in dB relative to full scale: the lowest tenth, the median, the highest tenth."""
     return _spread([20 * np.log10(max(active_level(audio), 1e-6)) for audio in excerpts if audio.size])
 

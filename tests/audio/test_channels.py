@@ -229,3 +229,17 @@ def test_orders():
     assert (fmt.container, fmt.order, fmt.mask) == ("WAVEX", (0, 2, 1, 5, 3, 4), 0x3F)
     assert output_format(info("WAV", None, 6), ".ogg").order == (0, 2, 1, 4, 5, 3)
     assert output_format(info("WAV", ("FL", "FR"), 2), ".wav").container == "WAV"
+
+
+def test_a_mean_that_cancels_its_channels_is_told_and_one_that_does_not_is_not(tmp_path):
+    from enhance_cli.audio.read import CANCELLING, only_channels, open_audio
+
+    left = zoo.noise(1)
+    for other, notes in ((-left, [CANCELLING]), (left, [])):
+        path = zoo.save(tmp_path / "a.wav", np.concatenate([left, other]))
+        with open_audio(path) as opened:
+            audio = only_channels(opened, "mix")
+            for _ in range(2):  # a long file is read twice
+                for _ in audio.blocks():
+                    pass
+            assert audio.notes == notes

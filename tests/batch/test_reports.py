@@ -237,6 +237,8 @@ def test_files_of_one_name_in_different_folders_are_different_and_failures_stay(
     assert sorted(record["status"] for record in found) == ["done", "failed"]
     write("o.jsonl", record_of_run(one, "failed", reason="x"), record_of_run(one, "done", output="flac/a.flac"))
     assert [job.source for job in failed_jobs(Path("o.jsonl"), "skip")] == [one / "a.wav"]
+    write("b.jsonl", *(record_of_run(folder, "failed", reason="x") for folder in (one, two)))
+    assert [job.target for job in failed_jobs(Path("b.jsonl"), "skip")] == [one / "out/a.wav", two / "out/a.wav"]
     write(
         "d.jsonl",
         record_of_run(one, "failed", reason="x"),
@@ -273,6 +275,11 @@ def test_nothing_is_done_where_that_would_do_harm():
     write("two.jsonl", *(failed(name, "x") | {"output": "out/x.wav"} for name in ("a.wav", "b.wav")))
     with pytest.raises(UsageError, match=r"out/x.wav is made of several inputs at once"):
         failed_jobs(Path("two.jsonl"), "skip")
+    write(
+        "three.jsonl",
+        *(failed(n, "x") | {"output": f"out/{o}.wav"} for n, o in (("a.wav", "x"), ("b.wav", "x"), ("c.wav", "c"))),
+    )
+    assert [bool(job.problem) for job in failed_jobs(Path("three.jsonl"), "skip")] == [True, True, False]
     pipe = failed("-", "standard input is empty") | {"output": "-"}
     write("none.jsonl", done("a.wav"), skipped("b.wav"))
     assert failed_jobs(Path("none.jsonl"), "skip") == []

@@ -1,6 +1,7 @@
 """Noisy and clean pairs from folders and from shards: what is drawn, in which order, and what is refused with one line."""
 
 import io
+import os
 import re
 import tarfile
 
@@ -174,6 +175,31 @@ def test_m4a_is_read_hidden_files_are_not_and_antiphase_is_sound(folder, tmp_pat
     found = pairs.from_folder(folder)
     assert len(found) == 6 and {pair.rate for pair in found} == {RATE, 48000}
     (m4a,) = [pair for pair in found if pair.rate == 48000]
-    assert np.abs(pairs.read_excerpt(m4a.noisy, 4800, 9600)).max() > 0.15
+    assert min(np.abs(side).max() for side in pairs.read_excerpt(m4a, 4800, 9600)) > 0.15
     (stereo,) = [pair for pair in found if "6.wav" in str(pair.noisy)]
-    assert np.abs(pairs.read_excerpt(stereo.noisy, 0, RATE)).max() > 0.2
+    assert min(np.abs(side).max() for side in pairs.read_excerpt(stereo, 0, RATE)) > 0.2
+
+
+def test_antiphase_speech_in_noise_that_is_not_stays_a_pair(folder):
+    left, noise = ramp(6), 0.02 * np.random.default_rng(0).standard_normal((2, RATE))
+    for side, audio in (("clean", np.stack([left, -left])), ("noisy", np.stack([left, -left]) + noise)):
+        soundfile.write(folder / side / "sub" / "6.wav", audio.T, RATE)
+    (stereo,) = [pair for pair in pairs.from_folder(folder) if "6.wav" in str(pair.noisy)]
+    noisy, clean = pairs.read_excerpt(stereo, 0, RATE)
+    assert np.corrcoef(noisy, clean)[0, 1] > 0.99
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="links and pipes of POSIX")
+def test_pairs_whose_headers_lie_are_read_whole_and_pipes_are_not_waited_for(folder):
+    for side in ("clean", "noisy"):
+        raw = bytearray((folder / side / "sub" / "0.wav").read_bytes())
+        at = raw.index(b"data") + 4
+        raw[at : at + 4] = (4 * RATE // 4).to_bytes(4, "little")  # a quarter of a second
+        (folder / side / "sub" / "0.wav").write_bytes(raw)
+        os.mkfifo(folder / side / "sub" / "pipe.wav")
+        (folder / side / "gone.wav").symlink_to("nowhere.wav")
+    said = []
+    found = pairs.from_folder(folder, said.append)
+    assert [pair.frames for pair in found] == 4 * [RATE] and "gone.wav" in said[0]
+    excerpt = pairs.read_excerpt(found[0], RATE // 2, RATE // 4)
+    assert np.allclose(excerpt[1], ramp(0)[RATE // 2 : RATE * 3 // 4], atol=1e-6)

@@ -22,7 +22,7 @@ from enhance_cli.batch.backends.threads import run_skips
 from enhance_cli.batch.job import Job
 from enhance_cli.batch.outcome import Summary, discard_outputs, record_of, run_job, sendable
 from enhance_cli.batch.record import Record
-from enhance_cli.batch.safety.interrupts import interruptible, sigterm_as_interrupt, uninterrupted
+from enhance_cli.batch.safety.interrupts import INTERRUPTS, interruptible, sigterm_as_interrupt, uninterrupted
 from enhance_cli.batch.worker import WorkerSpec
 from enhance_cli.errors import EnhanceError
 
@@ -236,6 +236,7 @@ class _Crew:
             else:
                 self.tried_again.add(number)
                 self.suspects.append(number)
+                self.left[number] = replace(job, keeps_existing=False)  # the output may be that of the dead one
         if self.left or self.coming:
             self._start(worker.device)
 
@@ -243,10 +244,10 @@ class _Crew:
 def serve(pipe: Connection, spec: WorkerSpec, facts: Mapping[str, Any]) -> None:
     """Load the model in a worker process, then do the jobs that come through `pipe` until None comes or it ends.
 
-    Ctrl-C reaches every process of a terminal, and the parent decides how workers end.
+    Ctrl-C and the end of a terminal reach all its processes, and the parent decides how workers end.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for number in INTERRUPTS:
+        signal.signal(number, signal.SIG_IGN)
     try:
         worker, found = spec.load_worker()
     except EnhanceError as error:

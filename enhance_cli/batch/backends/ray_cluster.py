@@ -224,10 +224,13 @@ def _silent_stderr() -> Iterator[None]:
 
 
 def _absolute(job: Job) -> Job:
-    """Return the job with absolute paths, since workers have a working folder of their own."""
+    """Return the job with absolute paths, since workers have a working folder of their own.
+
+    One that is done again after its worker died may find its own output.
+    """
     full = lambda path: path.absolute() if isinstance(path, Path) else path
     parts = tuple((name, full(path)) for name, path in job.parts)
-    return replace(job, source=full(job.source), target=full(job.target), parts=parts)
+    return replace(job, source=full(job.source), target=full(job.target), parts=parts, keeps_existing=False)
 
 
 def _as_asked(job: Job, record: Record) -> Record:

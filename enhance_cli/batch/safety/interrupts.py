@@ -1,10 +1,13 @@
-"""Turn Ctrl-C and SIGTERM into KeyboardInterrupt, also between the blocks of a long file."""
+"""Turn Ctrl-C, SIGTERM and SIGHUP into KeyboardInterrupt, also between the blocks of a long file."""
 
 import contextlib
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
+
+INTERRUPTS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+"""Signals that end a run. Windows has no SIGHUP, which a terminal sends when it is closed."""
 
 
 @contextlib.contextmanager
@@ -26,7 +29,7 @@ def sigterm_as_interrupt() -> Iterator[None]:
 
 @contextlib.contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Hold back KeyboardInterrupt by Ctrl-C and SIGTERM until the end of the block, so that it is done wholly.
+    """Hold back KeyboardInterrupt by Ctrl-C, SIGTERM and SIGHUP until the end of the block, so that it is done wholly.
 
     A second signal raises it at once, since the block may wait for somebody who does not read standard output.
     """
@@ -40,7 +43,7 @@ def uninterrupted() -> Iterator[None]:
             raise KeyboardInterrupt
         held.append(number)
 
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.getsignal(number) for number in INTERRUPTS}
     before = {number: handler for number, handler in before.items() if callable(handler)}  # not those that are ignored
     for number in before:
         signal.signal(number, hold)

@@ -105,10 +105,11 @@ def parse_cutoffs(text: str) -> list[int]:
 def read(path: Path, cutoff: int) -> Clean:
     """Return a recording, and the same cut. Raises AudioError for one that has nothing above the cutoff."""
     from enhance_cli.audio.band_edge import BandMeter
+    from enhance_cli.audio.channels import to_mono
     from enhance_cli.audio.resample import resample
 
     audio, rate = read_whole(path)
-    whole = resample(audio.mean(axis=0, keepdims=True), rate, RATE)
+    whole = resample(to_mono([audio])[None], rate, RATE)
     meter = BandMeter(RATE)
     meter.push(whole)
     if meter.edge is not None:

@@ -114,8 +114,10 @@ def read(path: Path, milliseconds: float) -> Broken:
     """Return a recording with gaps of this length. Raises AudioError for one that is shorter than two seconds, or silent."""
     import numpy as np
 
+    from enhance_cli.audio.channels import to_mono
+
     audio, rate = read_whole(path)
-    whole, length = audio.mean(axis=0), max(round(milliseconds * rate / 1000), 1)
+    whole, length = to_mono([audio]), max(round(milliseconds * rate / 1000), 1)
     rng, around = np.random.default_rng(0), int(AROUND * rate)
     level = 0.5 * float(np.sqrt(np.mean(np.square(whole))))
     gaps = []

@@ -25,12 +25,16 @@ Mono = tuple["np.ndarray", int]  # (N,) and its rate in Hz
 
 @dataclass(frozen=True)
 class Original:
-    """Hold the clean file called `key`: `own` mono at its own rate, `wide` at 16 kHz (the same where that is its rate)."""
+    """Hold the clean file called `key`: `own` mono at its own rate, `wide` at 16 kHz (the same where that is its rate).
+
+    Mono is the first channel, here and of estimates, where the channels `cancel` in their mean.
+    """
 
     key: PurePath
     own: Mono
     wide: Mono
     has_high_band: bool
+    cancel: bool = False
 
     @property
     def seconds(self) -> float:
@@ -47,18 +51,21 @@ def load_measures(text: str) -> dict[str, Callable]:
 
 
 def read_original(key: PurePath, path: Path) -> Original:
+    from enhance_cli.audio.channels import cancels
     from enhance_cli.metrics.high_band import has_high_band
 
     audio, rate = read_whole(path)
-    own = _mono(audio, rate, rate)
-    return Original(key, own, _mono(audio, rate, RATE), has_high_band(*own))
+    cancel = cancels(audio)
+    own, wide = (_mono(audio, rate, target, cancel) for target in (rate, RATE))
+    return Original(key, own, wide, has_high_band(*own), cancel)
 
 
-def _mono(audio: "np.ndarray", rate: int, target: int) -> Mono:
-    """Return `audio` (C, N) at `rate` mixed to mono at the rate `target`."""
+def _mono(audio: "np.ndarray", rate: int, target: int, first: bool) -> Mono:
+    """Return `audio` (C, N) at `rate` mixed to mono, or its first channel, at the rate `target`."""
     from enhance_cli.audio.resample import resample
 
-    return resample(audio.mean(axis=0, keepdims=True), rate, target)[0], target
+    mono = audio[:1] if first else audio.mean(axis=0, keepdims=True)
+    return resample(mono, rate, target)[0], target
 
 
 def score_file(measures: dict[str, Callable], original: Original, audio: "np.ndarray", rate: int) -> dict[str, float]:
@@ -71,8 +78,8 @@ def score_file(measures: dict[str, Callable], original: Original, audio: "np.nda
     length, expected = audio.shape[1] / rate, original.seconds
     if round(abs(length - expected), 6) >= 0.001:
         raise AudioError(f"{length:.3f} s against {expected:.3f} s of the clean file", "score files of the same length")
-    own = _pair(original.own, audio, rate)
-    wide = own if original.own[1] == RATE else _pair(original.wide, audio, rate)
+    own = _pair(original.own, audio, rate, original.cancel)
+    wide = own if original.own[1] == RATE else _pair(original.wide, audio, rate, original.cancel)
     scores: dict[str, float] = {}
     for name, measure in measures.items():
         if name in HIGH_BAND and not original.has_high_band:
@@ -84,9 +91,9 @@ def score_file(measures: dict[str, Callable], original: Original, audio: "np.nda
     return scores | ({DELAY: 1000 * late} if late else {})
 
 
-def _pair(reference: Mono, audio: "np.ndarray", rate: int) -> "tuple[np.ndarray, np.ndarray, int]":
+def _pair(reference: Mono, audio: "np.ndarray", rate: int, first: bool) -> "tuple[np.ndarray, np.ndarray, int]":
     """Return reference and estimate (N,) of one length and rate."""
     truth, own_rate = reference
-    estimate, _ = _mono(audio, rate, own_rate)
+    estimate, _ = _mono(audio, rate, own_rate, first)
     length = min(len(truth), len(estimate))
     return truth[:length], estimate[:length], own_rate

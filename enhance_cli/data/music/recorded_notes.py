@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from enhance_cli.audio.search import find_files
 from enhance_cli.data.corpus import SUFFIXES, read_mono
 from enhance_cli.errors import UsageError
 
@@ -73,9 +74,9 @@ def notes(folder: str, rate: int) -> dict[int, np.ndarray]:
     Raises AudioError for a file that cannot be read, UsageError if the folder has no notes.
     """
     found = {}
-    for path in sorted(Path(folder).iterdir()):
+    for path in find_files(Path(folder), SUFFIXES, recursive=False):
         name = NAME.fullmatch(path.stem)
-        if name and path.suffix.lower() in SUFFIXES:
+        if name:
             letter, sharp, octave, _ = name.groups()
             audio = read_mono(path, rate).astype(np.float32)
             level = np.sqrt(np.mean(audio[: rate // 2] ** 2))

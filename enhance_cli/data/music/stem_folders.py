@@ -11,9 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
+from enhance_cli.audio.search import find_files
 from enhance_cli.contracts import Log
 from enhance_cli.data import STEMS
-from enhance_cli.data.corpus import SUFFIXES, read_mono
+from enhance_cli.data.corpus import SUFFIXES, find_audio, read_mono, size_of
 from enhance_cli.data.music.rendering import at_level, digest, store
 from enhance_cli.errors import AudioError, UsageError
 
@@ -29,15 +30,13 @@ def load(
     """
     songs: dict[Path, list[Path]] = {}
     for name in folders:
-        found = {
-            path.parent for path in (root / name).rglob("*") if path.stem in STEMS and path.suffix.lower() in SUFFIXES
-        }
+        found = {path.parent for path in find_audio(root / name, log) if path.stem in STEMS}
         if not found:
             raise UsageError(
                 f"{root / name}: no stems in it", "each song needs a folder with bass.wav, drums.wav and so on"
             )
-        songs |= {folder: sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES) for folder in found}
-    described = {folder: [(p.name, p.stat().st_size) for p in files] for folder, files in songs.items()}
+        songs |= {folder: find_files(folder, SUFFIXES, recursive=False) for folder in found}
+    described = {folder: [(p.name, size_of(p)) for p in files] for folder, files in songs.items()}
     packed = cache / "stems-recorded"
     packed.mkdir(parents=True, exist_ok=True)
     files = {}

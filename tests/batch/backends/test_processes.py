@@ -144,7 +144,7 @@ def test_workers_without_a_model_end_the_run(folder, how, error, said):
 
 
 @posix
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGHUP, signal.SIGKILL])
 def test_a_stopped_run_leaves_no_process_and_nothing_half(folder, tiny_model, how):
     """Whether the parent is asked to end or is killed; afterwards the same command does what is left."""
     for n in range(8):
@@ -159,14 +159,14 @@ def test_a_stopped_run_leaves_no_process_and_nothing_half(folder, tiny_model, ho
         report.write_bytes(b"")
         with subprocess.Popen(command, cwd=folder, env=environment, start_new_session=True) as process:
             wait_until(lambda process=process: report.read_bytes() or process.poll() is not None)
-            os.killpg(process.pid, how) if how == signal.SIGINT else process.kill()
+            os.killpg(process.pid, how) if how != signal.SIGKILL else process.kill()
         if process.returncode:
             break
-    assert process.returncode == (130 if how == signal.SIGINT else -signal.SIGKILL)
+    assert process.returncode == (130 if how != signal.SIGKILL else -signal.SIGKILL)
     wait_until(lambda: not alive(-process.pid))  # workers whose parent is gone end by themselves
     assert not [p for p in (folder / "out").iterdir() if "part" in p.name]
     assert set(outputs(folder).values()) == {(320000,)}
-    if how == signal.SIGINT:
+    if how != signal.SIGKILL:
         records = [json.loads(line) for line in (folder / "report.jsonl").read_text().splitlines()]
         assert {Path(r["output"]).name for r in records if r["status"] == "done"} == set(outputs(folder))
     assert subprocess.run(command, cwd=folder, env=environment).returncode == 0 and len(outputs(folder)) == 8

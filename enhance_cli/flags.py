@@ -271,6 +271,14 @@ Stem = Annotated[
 Residual = Annotated[
     bool, _option(OUTPUT, "--residual/--no-residual", help="Also write the mix less the stems asked for.")
 ]
+NoiseResidual = Annotated[
+    bool,
+    _option(
+        OUTPUT,
+        "--residual/--no-residual",
+        help="Also write the part that was taken away, to NAME_residual beside NAME_denoised.",
+    ),
+]
 StemSteps = Annotated[
     int | None,
     _option(MODEL, "--steps", "-n", min=0, help="Steps of refinement; 0 for none.", show_default="the model's"),

@@ -111,6 +111,10 @@ def first_recording(file: Readable, next_file: Callable[[int, int], int]) -> Rec
         gaps += not between.startswith(_TAGS) and bool(between.strip(b"\0"))
         if following < begins_again or count >= stated:
             return Recording(behind, following, bool(stated and count > stated + 2), gaps)
+        if begins_again == behind:  # frames of another kind, although more of this kind were counted
+            if count > 1:
+                return Recording(behind, behind, gaps=gaps)
+            first, _ = next(_headers(file, behind))  # only the frame that counts is of another kind
         behind = begins_again  # of a recording that is damaged
     return Recording(end, end, bool(stated and count > stated + 2), gaps)
 

@@ -188,7 +188,7 @@ def _opened(source: Path, job: LocalJob, options: FileOptions) -> AudioFile:
     audio = open_audio(source, job.track or options.track)
     if options.channels is not None:
         return only_channels(audio, options.channels)
-    if not options.parts:
+    if options.command != "extract-stem":
         audio.info = replace(audio.info, notes=(*audio.info.notes, *notes_on_calls(audio.info)))
     return audio
 

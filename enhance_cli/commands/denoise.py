@@ -23,6 +23,7 @@ def denoise(
     strength: flags.Strength = 1.0,
     max_attenuation: flags.MaxAttenuation = None,
     full_band: flags.FullBandChoice = flags.FullBand.keep,
+    residual: flags.NoiseResidual = False,
     running: Running = Running(),
     batch_size: flags.BatchSize = "auto",
     sampling: SamplerFlags = SamplerFlags(),
@@ -33,6 +34,7 @@ def denoise(
     length, level, channels, rate, format and tags. Of a video only the sound is replaced, all else is copied. Results that
     are already there are left alone.
     """
+    from enhance_cli.batch.file_options import FileOptions
     from enhance_cli.batch.worker import WorkerSpec
     from enhance_cli.models import registry
     from enhance_cli.models.spec import read_spec
@@ -53,10 +55,13 @@ def denoise(
         batch_size=windows,
         sampler_args=sampling.sampler_args,
         guide=guide,
+        residual=residual,
     )
+    parts = (SUFFIX, "residual") if residual else ()
     fields = {"model": entry.name, "steps": steps}
-    jobs, inbox = plan_or_watch(watching, files, where, writing, running, suffix=SUFFIX, fields=fields)
-    file_settings = file_options(jobs, where, writing, command="denoise", measure=running.measures)
+    jobs, inbox = plan_or_watch(watching, files, where, writing, running, suffix=SUFFIX, parts=parts, fields=fields)
+    of_task = FileOptions(parts=parts, last_part_absorbs_rounding=residual)
+    file_settings = file_options(jobs, where, writing, command="denoise", measure=running.measures, of_task=of_task)
     facts = {
         "model": entry.name,
         "sampler": sampler,

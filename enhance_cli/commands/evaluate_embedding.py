@@ -41,7 +41,13 @@ def evaluate_embedding(
         str | None, typer.Option(help="Also denoise the recordings with this model, and embed that.")
     ] = None,
     rooms: Annotated[int, typer.Option(min=1, help="How many rooms to simulate.")] = 60,
-    cache: Annotated[Path, typer.Option(help="Where decoded audio, rooms and embeddings are kept.")] = Path("cache"),
+    cache: Annotated[
+        Path | None,
+        typer.Option(
+            help="Where decoded audio, rooms and embeddings are kept.",
+            show_default="evaluate-embedding in the folder of pulled models",
+        ),
+    ] = None,
     device: flags.Device = "auto",
     threads: flags.Threads = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON lines instead of a table.")] = False,
@@ -56,6 +62,7 @@ def evaluate_embedding(
     from rich.progress import track
 
     _refuse_missing(SPEECH=speech, **{"--noise": noise, "--music": music or []})
+    kept = _folder_for(cache)
     from enhance_cli.data.repair_test_set import RATE, RepairTestSet
     from enhance_cli.metrics import condition_eer
     from enhance_cli.metrics.trials import too_few
@@ -74,7 +81,7 @@ def evaluate_embedding(
     network = extractor_for(repairer, extractor)
     repairer.check_extractor(network.id)
     embedder, clean_up = Embedder(network), _denoiser(denoiser, RATE)
-    recordings = RepairTestSet(speech, noise, music or [], rooms, cache, say)
+    recordings = RepairTestSet(speech, noise, music or [], rooms, kept, say)
     watch = partial(track, description="Embedding", console=talk(), transient=True, disable=not talk().is_terminal)
     raw = recordings.vectors(network.id, lambda wave: embedder.embed(wave[None], RATE), watch)
     systems = {"raw": raw, "repaired": _apply(repairer, raw), f"both, {ensemble:g} raw": _apply(both, raw)}
@@ -108,6 +115,20 @@ def _refuse_missing(**folders: list[Path]) -> None:
                 raise UsageError(f"{flag} {folder}: no such folder", "check its name")
             if not any(path.is_file() for path in folder.rglob("*")):
                 raise UsageError(f"{flag} {folder}: there is no file in this folder", "name one that holds recordings")
+
+
+def _folder_for(cache: Path | None) -> Path:
+    """Return the folder given with --cache, or the usual one, once it is there. Raises UsageError."""
+    from enhance_cli.models.hub.folders import home
+
+    folder = cache or home() / "evaluate-embedding"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"{folder}: nothing can be kept there ({error.strerror})", "give a folder with --cache"
+        ) from error
+    return folder
 
 
 def _denoiser(name: str | None, rate: int) -> "Callable[[np.ndarray], np.ndarray] | None":

@@ -108,7 +108,7 @@ def load(sources: list[Source], root: Path, rate: int, cache: Path, log: Log = p
 
 
 def list_files(source: Source, root: Path, log: Log = lambda line: None) -> list[Path]:
-    """Return the audio files of a source that pass its scores and exclusions, sorted. `log`: told what cannot be read."""
+    """Return the audio files of a source that pass its scores and exclusions, sorted. `log` is told of unreadable folders."""
     folder = root / source.folder
     if not folder.is_dir():
         if source.optional:

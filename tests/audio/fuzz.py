@@ -1,11 +1,12 @@
 """Damages sound files of every format at random and puts each through `enhance_file`: a program, run by test_fuzz.py.
 
-    python -m tests.audio.fuzz FOLDER COUNT
+    python -m tests.audio.fuzz FOLDER COUNT [FIRST]
 
-Its arguments are a folder to work in and how many damaged files of each kind to make. Before each file its name goes to
-standard output, so that the last name tells where a crash or a hang was; so does every outcome that is neither a result nor
-a clean refusal. The same arguments make the same files. The process is bounded: SECONDS a file, and MEMORY beyond what it
-has once its libraries are loaded and each kind of file has been read.
+Its arguments are a folder to work in, how many damaged files of each kind to make, and the number of the first. Before
+each file its name goes to standard output, so that the last name tells where a crash or a hang was; so does every outcome
+that is neither a result nor a clean refusal. The same arguments make the same files. The process is bounded: SECONDS of the
+processor a file and, on a machine that others load too, WAITING in all, and MEMORY beyond what it has once its libraries
+are loaded and each kind of file has been read.
 """
 
 import random
@@ -23,7 +24,7 @@ from enhance_cli.batch.job import Job
 from enhance_cli.errors import EnhanceError
 from tests import audio_zoo as zoo
 
-SECONDS, MEMORY = 10, 1 << 30
+SECONDS, WAITING, MEMORY = 10, 200, 1 << 30
 FIELD = Path(__file__).parents[1] / "audio_files" / "field"
 FRAMES = 2400
 PLAIN = [  # container, subtype
@@ -104,8 +105,23 @@ def rewrite_header(raw: bytearray, rng: random.Random) -> None:
     raw[12:end] = rng.randbytes(end - 12)
 
 
+def swap_pieces(raw: bytearray, rng: random.Random) -> None:
+    """Two stretches change places, as chunks that a careless program has put back in another order."""
+    size = min(rng.randint(4, 2000), len(raw) // 4)
+    one, other = rng.randrange(len(raw) // 2 - size), rng.randrange(len(raw) // 2, len(raw) - size)
+    raw[one : one + size], raw[other : other + size] = raw[other : other + size], raw[one : one + size]
+
+
+def join(raw: bytearray, rng: random.Random) -> None:
+    """The file behind itself, one of the two cut off or damaged in its header."""
+    whole = bytes(raw)
+    rng.choice((cut_off, lie_in_header, flip_in_header))(raw, rng)
+    raw[:] = whole + bytes(raw) if rng.random() < 0.5 else bytes(raw) + whole
+
+
 DAMAGES: list[Callable[[bytearray, random.Random], None]] = [
-    flip_in_header, lie_in_header, lie_in_header, flip_anywhere, cut_off, drop_piece, repeat_piece, blank_piece, rewrite_header
+    flip_in_header, lie_in_header, lie_in_header, flip_anywhere, cut_off, drop_piece, repeat_piece, blank_piece, rewrite_header,
+    swap_pieces, join,
 ]  # fmt: skip
 
 
@@ -146,7 +162,14 @@ def attempt(source: Path, folder: Path) -> str:
     return f"WRONG: {left} left behind" if left else ended
 
 
-def main(folder: Path, count: int) -> None:
+def bound_time(seconds: float, waiting: float) -> None:
+    """End this process after so much time, 0 for never. Nothing catches it: even a loop inside a decoder ends there."""
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+    signal.setitimer(signal.ITIMER_REAL, waiting)
+
+
+def main(folder: Path, count: int, first: int = 0) -> None:
+    """Put the damages `first` and so on, `count` of each kind of file, through one after the other."""
     sources, outputs = kinds(folder / "kinds"), folder / "out"
     outputs.mkdir()
     for source in sources:
@@ -157,15 +180,15 @@ def main(folder: Path, count: int) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (bound, bound))
     for source in sources:
         raw = source.read_bytes()
-        for number in range(count):
+        for number in range(first, first + count):
             path = folder / f"damaged{source.suffix}"
             changed, how = damaged(raw, number, source.name)
             path.write_bytes(changed)
             print(f"{source.name} {number} {how}", end="\t", flush=True)
-            signal.alarm(SECONDS)  # nothing catches it: even a loop inside a decoder ends there
+            bound_time(SECONDS, WAITING)
             print(attempt(path, outputs), flush=True)
-            signal.alarm(0)
+            bound_time(0, 0)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]))
+    main(Path(sys.argv[1]), *map(int, sys.argv[2:]))

@@ -267,3 +267,12 @@ def test_an_offset_is_none_beside_sound_that_is_louder_and_alone_it_is_no_sound(
     alone = Meter(16000, 1, loudness=False)
     alone.push(np.full((1, 16000), 0.25))
     assert alone.active_levels == [0]
+
+
+@pytest.mark.filterwarnings("error")
+def test_levels_near_the_end_of_single_precision_are_numbers():
+    """Such files exist: floats of measuring instruments, and of broken programs."""
+    audio = (3e38 * np.sin(np.arange(48000 * 4) / 20)).astype(np.float32)[None]
+    found = meter(audio, 48000, loudness=True)
+    assert found.peak == pytest.approx(3e38, rel=1e-3) and 700 < found.loudness < 800
+    assert np.isfinite(found.track.at(0, 48000, 48000)).all()

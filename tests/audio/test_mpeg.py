@@ -83,3 +83,17 @@ def test_lines_of_others_are_passed_on_meanwhile(capfd):
     with caught_messages(lines):
         os.write(2, b"Warning: Xing stream size off\nWarning: Xing stream size off\nsaid by another thread\n")
     assert lines == ["Warning: Xing stream size off"] and capfd.readouterr().err == "said by another thread\n"
+
+
+@pytest.mark.parametrize(("byte", "bits"), [(2, 0x04), (3, 0xC0)])
+def test_a_frame_that_counts_may_be_of_another_kind_than_those_with_sound(byte, bits, tmp_path):
+    """Such a header once led in a circle: frames of its rate and channels were looked for where others began again."""
+    path = tmp_path / "a.mp3"
+    soundfile.write(path, 0.1 * np.ones((RATE, 2)), RATE, format="MP3", bitrate_mode="VARIABLE")
+    raw = bytearray(path.read_bytes())
+    raw[byte] ^= bits  # the rate, or mono
+    path.write_bytes(raw)
+    with path.open("rb") as file:
+        first = next(mpeg.frames(file))
+        found = mpeg.first_recording(file, lambda at, end: end)
+    assert found.end >= len(first) + 4 * 64 and found.gaps == 0

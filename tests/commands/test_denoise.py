@@ -212,3 +212,17 @@ def test_a_gpu_gives_what_the_cpu_gives(enhance, tiny_model, tmp_path):
     result = enhance("denoise", "a.wav", "-o", "gpu.wav", "--device", "cuda", *common)
     assert "on cuda in fp32" in result.stderr
     np.testing.assert_allclose(sound(tmp_path / "gpu.wav"), sound(tmp_path / "cpu.wav"), atol=2e-3)
+
+
+def test_what_was_taken_away_can_be_had_and_both_sum_to_the_input(enhance, tiny_model, tmp_path):
+    zoo.save(tmp_path / "a.wav", zoo.noise(2, 12345))
+    result = enhance("denoise", "a.wav", "-m", tiny_model, "--residual")
+    assert result.code == 0 and result.lines == ["a_denoised.wav", "a_residual.wav"]
+    parts = [sound(tmp_path / name) for name in result.lines]
+    np.testing.assert_array_equal(sum(parts), sound(tmp_path / "a.wav"))
+    alone = enhance("denoise", "a.wav", "-m", tiny_model, "-o", "alone.wav")
+    assert alone.code == 0
+    np.testing.assert_array_equal(parts[0], sound(tmp_path / "alone.wav"))
+    assert np.square(parts[1]).mean() > 1e-5
+    again = enhance("denoise", ".", "-m", tiny_model, "--residual", "--name", "{stem}_{part}{ext}")
+    assert "a_residual.wav: this is the output of a.wav" in again.stderr

@@ -92,3 +92,12 @@ def test_a_folder_that_is_missing_is_said_before_anything_is_done(flag, folder, 
 def test_recordings_without_speakers_are_refused(evaluate):
     done = evaluate("noise")
     assert done.code == 2 and len(done.errors) == 1 and "a folder of recordings for every speaker" in done.errors[0]
+
+
+def test_what_is_kept_lies_where_pulled_models_lie(enhance, root, tmp_path, monkeypatch):
+    """And not in whatever folder the command is run from."""
+    (tmp_path / "home").touch()
+    monkeypatch.setenv("ENHANCE_HOME", str(tmp_path / "home"))
+    refused = enhance("evaluate-embedding", root / "speech", "--noise", root / "noise")
+    assert refused.code == 2 and f"{tmp_path}/home/evaluate-embedding: nothing can be kept there" in refused.stderr
+    assert "--cache" in refused.stderr and not (tmp_path / "cache").exists()

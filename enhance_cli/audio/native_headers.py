@@ -16,6 +16,7 @@ from enhance_cli.audio.section import Raw, Section, Window
 _MASK = b"WAVEFORMATEXTENSIBLE_CHANNEL_MASK="
 _BURSTS = (b"\x72\xf8\x1f\x4e", b"\xfe\x7f\x01\x80", b"\xff\x1f\x00\xe8", b"\x7f\xfe\x80\x01", b"\x1f\xff\xe8\x00")
 _BURST_SEARCHED = 1 << 16  # bytes of samples
+_LARGEST_BLOCK = 8192  # samples, where the header does not tell
 
 
 def samples_counted(path: Path, section: Section) -> int | None:
@@ -49,7 +50,10 @@ def check_samples(path: Path, section: Section, sound: soundfile.SoundFile) -> N
 
 
 def counted_by_fact(path: Path, section: Section, frames: int) -> int:
-    """Return the samples that the `fact` chunk counts, if they end in the last block of `frames`, else `frames`."""
+    """Return the samples that the `fact` chunk counts, if they end in the last block of `frames`, else `frames`.
+
+    libsndfile writes half of the samples of stereo into it.
+    """
     with open(path, "rb") as file:
         window = Window(file, section.start, section.end)
         form = walk(window)
@@ -57,7 +61,11 @@ def counted_by_fact(path: Path, section: Section, frames: int) -> int:
         if form is None or fact is None or fact.size < 4:
             return frames
         (stated,) = struct.unpack(form.order + "I", read_payload(window, fact)[:4])
-    return stated if 0 < frames - stated < 8192 else frames
+        described = form.find(b"fmt ")
+        head = read_payload(window, described)[:20] if described else b""
+    channels, block = struct.unpack_from(form.order + "2x H 14x H", head) if len(head) == 20 else (1, _LARGEST_BLOCK)
+    halved = channels > 1 and stated * channels == frames
+    return stated if 0 < frames - stated < block and not halved else frames
 
 
 def as_in_header(path: Path, section: Section, raw: Raw, info: AudioInfo) -> AudioInfo:

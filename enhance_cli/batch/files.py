@@ -24,7 +24,7 @@ from enhance_cli.audio.film_formats import with_bitrate
 from enhance_cli.audio.formats import FILMS, Film, loses_bits, with_treble
 from enhance_cli.audio.gap_meter import GapMeter
 from enhance_cli.audio.gaps import Gap
-from enhance_cli.audio.info import LOSSY, AudioInfo, cut_chapters
+from enhance_cli.audio.info import LOSSY, AudioInfo, cut_chapters, depth
 from enhance_cli.audio.level import Meter
 from enhance_cli.audio.mark import MARK, read_mark, write_mark
 from enhance_cli.audio.read import AudioFile, notes_on_calls, only_channels, open_audio
@@ -94,7 +94,8 @@ def enhance_file(job: LocalJob, transform: Transform, options: FileOptions = Fil
             meters = list(result.levels.values())
             gain, level_notes = choose_gain(before, meters, fmt, options.loudness, options.true_peak)
             gain, loudness = result.write(unfinished, gain)
-            error = result.error_of_sum(unfinished, gain) if options.parts and fmt.subtype in LOSSY else None
+            exact = depth(fmt.subtype) is not None or fmt.subtype in FLOATS
+            error = result.error_of_sum(unfinished, gain) if options.parts and not exact else None
         tags_lost: list[str] = []
         for (name, path), target in zip(unfinished.items(), job.targets):
             tags_lost = _add_tags(path, source, info, fmt, options, result.change(name, gain))
@@ -109,9 +110,8 @@ def enhance_file(job: LocalJob, transform: Transform, options: FileOptions = Fil
     notes += before.gaps.notes if before.gaps else []
     if error is not None:
         outputs = "the outputs together" if len(unfinished) > 1 else "the output"
-        notes.append(
-            f"{fmt.container} is lossy: the error of its codec in {outputs} is {-error:.1f} dB below the sound"
-        )
+        codec = fmt.container if fmt.subtype in LOSSY else fmt.subtype
+        notes.append(f"{codec} is lossy: the error of its codec in {outputs} is {-error:.1f} dB below the sound")
     fields: dict[str, Any] = {"rate": info.rate, "channels": info.channels, "notes": notes, "tags_lost": tags_lost}
     fields["seconds_audio"] = round(before.frames / info.rate, 3)
     if fmt.film is not None:
@@ -188,7 +188,7 @@ def _opened(source: Path, job: LocalJob, options: FileOptions) -> AudioFile:
     audio = open_audio(source, job.track or options.track)
     if options.channels is not None:
         return only_channels(audio, options.channels)
-    if options.command != "extract-stem":
+    if not options.parts:
         audio.info = replace(audio.info, notes=(*audio.info.notes, *notes_on_calls(audio.info)))
     return audio
 

@@ -94,6 +94,13 @@ def test_adpcm_keeps_its_length(subtype, frames, tmp_path):
     assert read(write(tmp_path / "x.wav", audio, "WAV", subtype, 16000, None)).shape == audio.shape
 
 
+@pytest.mark.parametrize("rate", [8000, 16000, 48000])
+@pytest.mark.parametrize("seconds", [0.1, 0.3, 2])
+def test_stereo_adpcm_of_libsndfile_which_counts_half_of_it_is_read_whole(rate, seconds, tmp_path):
+    path = zoo.save(tmp_path / "a.wav", zoo.noise(2, int(seconds * rate)), rate, subtype="IMA_ADPCM")
+    assert np.array_equal(read(path), soundfile.read(path, dtype="float32")[0].T)
+
+
 @pytest.mark.parametrize("bits", [16, 24])
 def test_flac_in_ogg_and_apple_lossless_of_many_channels_are_exact(bits, tmp_path):
     values = np.random.default_rng(0).integers(-(2 ** (bits - 1)), 2 ** (bits - 1), (8, 10_000)) / 2.0 ** (bits - 1)

@@ -82,7 +82,8 @@ class Meter:
         """Count the `powers` and `means` (C, k) of k frames, `both` (2C, k)."""
         frames = np.concatenate([self._slot_frames, both], axis=1)
         whole = frames.shape[1] // _SLOT_FRAMES * _SLOT_FRAMES
-        self._slots.append(frames[:, :whole].reshape(len(frames), -1, _SLOT_FRAMES).mean(axis=2))
+        slots = frames[:, :whole].reshape(len(frames), -1, _SLOT_FRAMES).mean(axis=2)
+        self._slots.append(np.minimum(slots, np.finfo(np.float32).max).astype(np.float32))
         self._slot_frames = frames[:, whole:]
         self._sums += [v.sum(axis=1) for v in (powers, np.square(powers), means, np.square(means), powers * means)]
         self._counted += powers.shape[1]
@@ -142,7 +143,9 @@ class Meter:
     @property
     def _powers(self) -> np.ndarray:
         """Return the powers (C, K) of all slots, without offsets."""
-        powers, means = np.split(np.concatenate([*self._slots, np.zeros((len(self._frames), 0))], axis=1), 2)
+        powers, means = np.split(
+            np.concatenate([*self._slots, np.zeros((len(self._frames), 0), np.float32)], axis=1), 2
+        )
         offset = self.offsets[:, None]
         return np.maximum(powers - 2 * offset * means + offset**2, 0) if offset.any() else powers
 

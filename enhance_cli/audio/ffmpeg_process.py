@@ -1,4 +1,4 @@
-"""Parts shared by the programs that run FFmpeg's libraries in a process of their own: limits, messages, and its file.
+"""Set the limits, messages and file of the programs that run FFmpeg's libraries in a process of their own.
 
 A message is a type (1 byte), a length (4 bytes, little endian), and so many bytes. A program ends itself after SECONDS
 of work without a message, or if it takes more than MEMORY.

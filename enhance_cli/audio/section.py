@@ -1,4 +1,4 @@
-"""One recording inside a file: where its bytes are and how they are damaged, and a file object over a part of a file."""
+"""Describe one recording inside a file: where its bytes are, how they are damaged, and a file object over them."""
 
 from __future__ import annotations
 

@@ -20,8 +20,8 @@ class BSRoformer(Roformer):
     See networks.stem_pair for the methods.
 
     `bands`: number of bins of each, n_fft / 2 + 1 in all. `depth`: pairs of transformers, the first of a pair along
-    time and the second along the bands, of `layers` layers each. `zero_dc`: remove the lowest bin from every stem, as
-    some training programs did.
+    time and the second along the bands, of `layers` layers each. `rest`: one more stem, the last: the mix less the
+    others. `zero_dc`: remove the lowest bin from every stem, as some training programs did.
     """
 
     def __init__(
@@ -39,13 +39,14 @@ class BSRoformer(Roformer):
         mask_expansion: int = 2,
         n_fft: int = 2048,
         hop: int = 441,
+        rest: bool = False,
         zero_dc: bool = False,
     ):
         if sum(bands) != n_fft // 2 + 1:
             raise ValueError(f"the bands hold {sum(bands)} bins of {n_fft // 2 + 1}")
         super().__init__(
             dim, tuple(2 * channels * count for count in bands), dim_head=dim_head, channels=channels, stems=stems,
-            mask_depth=mask_depth, mask_expansion=mask_expansion, n_fft=n_fft, hop=hop, zero_dc=zero_dc,
+            mask_depth=mask_depth, mask_expansion=mask_expansion, n_fft=n_fft, hop=hop, zero_dc=zero_dc, rest=rest,
         )  # fmt: skip
         self.layers = nn.ModuleList(
             Block(Transformer(dim, layers, heads, dim_head, feed_forward) for _ in range(2)) for _ in range(depth)

@@ -119,7 +119,7 @@ class RMSNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=torch.float32).clamp_min(1e-12)
-        return x * (x.shape[-1] ** 0.5 / norm) * self.gamma
+        return (x * (x.shape[-1] ** 0.5 / norm)).mul_(self.gamma)
 
 
 class BandSplit(nn.Module):
@@ -177,14 +177,15 @@ class Transformer(nn.Module):
         if x.device.type != "cpu":
             return self._transform(x, rotations)
         pieces = x.split(max(1, TOKENS // x.shape[2]), dim=1)
-        return torch.cat([self._transform(piece, rotations) for piece in pieces], dim=1)
+        # side by side in memory, so that a layer is one product of matrices and not one for every sequence
+        return torch.cat([self._transform(piece.contiguous(), rotations) for piece in pieces], dim=1)
 
     def _transform(self, x: Tensor, rotations: Tensor) -> Tensor:
         layer: Any  # an Attention and a FeedForward
         for layer in self.layers:
             attend, feed = layer
-            x = x + attend(x, rotations)
-            x = x + feed(x)
+            x = attend(x, rotations).add_(x)
+            x = feed(x).add_(x)
         return self.norm(x)
 
 
@@ -216,7 +217,7 @@ class Attention(nn.Module):
         shape = x.shape
         x = self.norm(x).flatten(0, 1)
         qkv = self.to_qkv(x).unflatten(-1, (3, self.heads, -1))
-        pairs = torch.view_as_complex(qkv[:, :, :2].float().unflatten(-1, (-1, 2))) * rotations
+        pairs = torch.view_as_complex(qkv[:, :, :2].float().unflatten(-1, (-1, 2))).mul_(rotations)
         q, k = torch.view_as_real(pairs).flatten(-2).to(qkv.dtype).transpose(1, 3).unbind(2)
         found = F.scaled_dot_product_attention(q, k, qkv[:, :, 2].transpose(1, 2)).transpose(1, 2)
         found = found * self.to_gates(x).sigmoid()[..., None]

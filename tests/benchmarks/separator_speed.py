@@ -31,7 +31,7 @@ from tests.benchmarks.tables import put_rows
 RATE = 44100
 SCNET = {"dims": (4, 64, 128, 256), "strides": (1, 4, 16), "kernels": (3, 4, 16), "conv_depths": (3, 2, 1), "pairs": 6}
 SEPARATORS = {  # network, its settings, windows over each sample, networks for all stems
-    "bs-roformer-musdb": ("bs_roformer", {}, 1, 1),
+    "bs-roformer-musdb": ("bs_roformer", {}, 2, 1),
     "mel-roformer-vocals": ("mel_band_roformer", {}, 2, 1),
     "tiger-dnr": ("tiger_dnr", {}, 3, 3),
     "scnet-small": ("scnet", SCNET | {"dims": (4, 32, 64, 128), "shares": (0.175, 0.392, 0.433)}, 4, 1),

@@ -13,7 +13,7 @@ from torch import Tensor
 from enhance_cli.errors import ModelError
 from enhance_cli.models.convert import roformer_shapes as shapes
 from enhance_cli.models.convert.checkpoint import read
-from enhance_cli.models.convert.published_settings import REST, Settings, read_settings
+from enhance_cli.models.convert.published_settings import REST, read_settings
 from enhance_cli.models.convert.separator import separator_spec
 from enhance_cli.models.convert.speakers import fitting
 from enhance_cli.models.spec import Spec
@@ -45,7 +45,7 @@ def convert(source: Path) -> tuple[dict[str, Tensor], Spec]:
     sizes["hop"] = settings.get("model", "stft_hop_length", HOP)
     for option in ("skip_connection", "zero_dc"):
         sizes[option] = settings.get("model", option, False)
-    stems = _stems(source, settings, sizes["stems"])
+    stems = settings.stems_of(source, sizes["stems"], ["vocals"])
     sizes["rest"] = stems[-1] == REST
     state = shapes.without_frequencies(source, state, sizes["dim_head"])
     fitted = fitting(source, state, "mel_band_roformer", sizes)
@@ -91,14 +91,3 @@ def _sizes(source: Path, state: dict[str, Any]) -> dict[str, Any]:
             "it cannot be run here",
         )
     return sizes | {"bands": len(widths), "channels": channels}
-
-
-def _stems(source: Path, settings: Settings, masks: int) -> tuple[str, ...]:
-    """Return the names of the stems, with the rest last where there is one mask. Raises ModelError if they are unknown."""
-    names = settings.stems() or ["vocals"]
-    if len(names) != masks:
-        where = f"{settings.path} names {len(names)}" if settings.path else "their names are not in the file"
-        raise ModelError(
-            f"{source}: masks for {masks} stems, and {where}", f"put its settings beside it as {source.stem}.yaml"
-        )
-    return (*names, REST) if masks == 1 else tuple(names)

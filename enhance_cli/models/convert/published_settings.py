@@ -5,6 +5,7 @@ Only plain values are read from it.
 """
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,19 @@ class Settings:
         if len(set(found)) < len(found) or not all(STEM_NAME.fullmatch(name) for name in found):
             raise ModelError(f"{self.path}: its stems {names} cannot be names of files", "rename them there")
         return found
+
+    def stems_of(self, source: Path, masks: int, usual: Sequence[str]) -> tuple[str, ...]:
+        """Return the names of the stems of a network with `masks`, and the rest last where there is one mask.
+
+        `usual`: the names where nothing is set. Raises ModelError if they are unknown.
+        """
+        names = self.stems() or list(usual)
+        if len(names) != masks:
+            where = f"{self.path} names {len(names)}" if self.path else "their names are not in the file"
+            raise ModelError(
+                f"{source}: masks for {masks} stems, and {where}", f"put its settings beside it as {source.stem}.yaml"
+            )
+        return (*names, REST) if masks == 1 else tuple(names)
 
 
 def read_settings(source: Path) -> Settings:

@@ -8,6 +8,7 @@ from enhance_cli.models.convert.bs_roformer import convert
 from enhance_cli.models.convert.file import convert_file, detect
 from enhance_cli.models.weights import load_network
 from enhance_cli.networks.bs_roformer import BSRoformer
+from tests import golden_numbers as golden
 from tests.models.convert.foreign import SMALL_ROFORMER, bs_roformer
 
 STEMS = ("drums", "bass", "other", "vocals")
@@ -30,6 +31,7 @@ def test_a_plain_file_of_weights_becomes_the_network_it_was(plain, tmp_path):
     spec = convert_file(plain, "music", tmp_path / "music.safetensors")
     assert (spec.task, spec.stems, spec.channels, spec.sample_rate) == ("extract-stem", STEMS, 2, 44100)
     assert (spec.window_seconds, spec.complete, spec.min_steps, spec.max_steps) == (11.0, True, 0, 0)
+    assert spec.overlap == {"windows": 2, "fade": 0.1, "mirrored": True}
     network = load_network(tmp_path / "music.safetensors")[1]
     theirs = BSRoformer(**SMALL_ROFORMER).eval()
     theirs.load_state_dict({name: tensor for name, tensor in bs_roformer().items() if "rotary" not in name})
@@ -47,6 +49,19 @@ def test_the_published_sizes_are_read_off_the_shapes(tmp_path):
     assert sum(tensor.numel() for tensor in weights.values()) == 131_704_100
     args = spec.network_args["extractor"]
     assert (args["dim"], args["depth"], args["n_fft"], args["hop"], len(args["bands"])) == (384, 8, 2048, 441, 62)
+
+
+def test_one_stem_with_its_settings_beside_it_has_a_rest(tmp_path):
+    state = golden.weights(BSRoformer(**SMALL_ROFORMER | {"stems": 1}).state_dict())
+    torch.save(state, tmp_path / "ep_317.ckpt")
+    settings = "audio: {chunk_size: 352800}\ntraining: {instruments: [Vocals, other], target_instrument: Vocals}\n"
+    (tmp_path / "ep_317.yaml").write_text(settings + "inference: {num_overlap: 4}\n")
+    spec = convert_file(tmp_path / "ep_317.ckpt", "vocals", tmp_path / "vocals.safetensors")
+    assert spec.stems == ("vocals", "rest") and (spec.window_seconds, spec.overlap["windows"]) == (8.0, 4)
+    network = load_network(tmp_path / "vocals.safetensors")[1]
+    mix = 0.1 * torch.randn(1, 2, 9000, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        torch.testing.assert_close(network.extract_all(mix).sum(dim=1), mix, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("zero_dc", [None, False])
@@ -92,14 +107,14 @@ def test_what_looks_alike_is_refused_in_a_line(tmp_path):
         for key, value in usual.items()
         if not key.startswith(("mask_estimators.1", "mask_estimators.2", "mask_estimators.3"))
     }
-    assert "masks for 1 stems, whose names are not in the file" in refused(tmp_path, vocals)
+    assert "masks for 1 stems, and their names are not in the file" in refused(tmp_path, vocals)
     assert "no BS-RoFormer in it" in refused(tmp_path, {"weight": torch.zeros(2)})
 
 
 @pytest.mark.parametrize(
     "settings, word",
     [
-        ({"skip_connection": True}, "its skip_connection is True, which cannot be run here"),
+        ({"skip_connection": True}, "model.skip_connection is True"),
         ({"stft_hop_length": 4000}, "a hop of 4000 for windows of 2048 samples"),
     ],
 )

@@ -57,6 +57,8 @@ def _serve(request: dict, out: BinaryIO) -> None:
             counter = Counter(stream)
             packets = map(counter.count, container.demux(stream))
             head = next(packets)
+            if head.has_sidedata("encryption_info"):
+                raise ValueError("its sound is encrypted")
             decoded = (frame for packet in itertools.chain([head], packets) for frame in packet.decode())
             frames = itertools.islice(decoded, frames_before_sound(container, stream), None)
             first = next(frames, None)

@@ -89,6 +89,9 @@ def check(file: SettingsFile, known: Known) -> None:
 
     for command, table in file.tables.items():
         if command not in (*known, PRESETS):
+            if not isinstance(table, Mapping) and any(command in names for names in known.values()):
+                hint = f"write [{next(name for name in known if command in known[name])}], or another command, above it"
+                raise UsageError(f"{file.origin(command)}: {command} stands above all commands", hint)
             hint = nearest(command, [*known, PRESETS], "commands")
             raise UsageError(f"{file.origin(command)}: unknown command {command!r}", hint)
         _check_table(file, table, command)

@@ -152,6 +152,14 @@ def test_what_is_wrong_in_the_file_is_named_with_its_line(enhance, tmp_path, wro
     assert message in done.errors[0]
 
 
+def test_a_key_above_all_commands_is_told_its_place(enhance, tmp_path):
+    (tmp_path / "c.toml").write_text("# mine\nloudness = -20\n\n[denoise]\nplot = true\n")
+    done = enhance("denoise", "in.wav", "--config", "c.toml")
+    assert done.code == 2 and done.errors == [
+        "error: c.toml, line 2: loudness stands above all commands: write [denoise], or another command, above it"
+    ]
+
+
 def test_presets_that_do_not_exist_or_do_not_fit_are_refused(enhance, tmp_path):
     (tmp_path / "in.wav").write_bytes(b"")
     unknown = enhance("denoise", "in.wav", "--preset", "podcats")

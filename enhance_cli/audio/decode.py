@@ -164,7 +164,8 @@ def _as_claimed(path: Path, pieces: Iterator[np.ndarray], claimed: int, padding:
         keep = max(claimed - done, 0)
         done += piece.shape[1]
         if done <= claimed + padding:
-            beyond.append(piece[:, keep:])
+            if keep < piece.shape[1]:  # even an empty part would keep the whole piece in memory
+                beyond.append(piece[:, keep:])
             yield piece[:, :keep]
         else:  # it goes on: the claim was wrong, and all of it is sound
             yield from beyond

@@ -1,5 +1,7 @@
 """Reading what libsndfile cannot: by FFmpeg's libraries, in a process of their own."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import soundfile
@@ -81,6 +83,20 @@ def test_a_truncated_m4a_is_an_error(share, tmp_path):
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
     with pytest.raises(AudioError):
         read(path)
+
+
+def test_a_long_recording_is_decoded_in_constant_memory(tmp_path):
+    """An M4A states its length, so only samples beyond that are held back."""
+    frames = 60 * 48000
+    with open_audio(zoo.m4a(tmp_path, frames=frames)) as audio:
+        tracemalloc.start()
+        try:
+            channels, samples = audio.info.channels, sum(block.shape[1] for block in audio.blocks())
+            most = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+    assert samples == frames
+    assert most < 4 * channels * frames / 4
 
 
 def test_a_cover_picture_does_not_make_a_song_a_film(tmp_path):

@@ -3,7 +3,11 @@
 from collections.abc import Iterator
 from typing import Any
 
+from av.stream import Disposition
+
 MAX_GAP = 3600  # seconds: a longer gap between time stamps is a fault of theirs, not silence
+MAX_OVERLAP = 1  # second: stamps that go back further are those of another recording behind the first
+SLIP = 0.015  # seconds by which sound may lie behind its picture, as it does where stamps are not even
 MAX_START = 60  # seconds: where all streams begin after that, the file was cut out of a longer one
 TIMED = ("mov", "matroska", "mpegts", "mpeg", "asf", "flv", "mxf", "nut")  # containers whose time stamps mean something
 PRIMING = 0.03  # seconds: sound alone that begins so late was only shifted by the delay of its encoder
@@ -38,6 +42,9 @@ class Clock:
         priming = PRIMING_OF_WMA if container.format.name.startswith("asf") else PRIMING
         self._begins_late = priming if alone else 0.0  # seconds after which a beginning is late
         self._holes, self._filled, self._back = 0, 0, 0.0
+        self._overlaps, self._cut, self._cut_at = 0, 0, -1
+        picture = Disposition.attached_pic
+        self._has_pictures = any(not other.disposition & picture for other in container.streams.video)
         self._shift = 0  # samples by which later frames lie behind their time stamps
 
     def place(self, frame: Any) -> tuple[int, int]:
@@ -63,14 +70,32 @@ class Clock:
             elif self.position == 0 and gap > self._tolerance * self._rate:
                 self._shift -= gap  # the delay of an encoder is no hole in later frames either
             elif gap < -self._tolerance * self._rate:
-                self._back = self._back or self.position / self._rate
-                self._shift -= gap
+                if self._has_pictures and -gap <= MAX_OVERLAP * self._rate:
+                    skip = self._overlap(-gap, frame.samples)
+                else:
+                    self._back = self._back or self.position / self._rate
+                    self._shift -= gap
         self.position += silence + frame.samples - skip
         return silence, skip
+
+    def _overlap(self, samples: int, length: int) -> int:
+        """Return how many of the `length` samples of a frame are cut, which begins `samples` before the end of the last."""
+        if samples <= SLIP * self._rate:
+            return 0
+        if self._cut_at != self.position:  # else more of the same
+            self._overlaps, self._cut_at = self._overlaps + 1, self.position
+        skip = min(samples, length)
+        self._cut += skip
+        return skip
 
     def notes(self) -> Iterator[str]:
         """Yield notes on corrections of time stamps."""
         if self._holes:
             yield f"{self._holes} gaps in the time stamps, {self._filled / self._rate:.3f} s in all, were filled with silence"
+        if self._overlaps:
+            yield (
+                f"{self._overlaps} overlaps in the time stamps, {self._cut / self._rate:.3f} s in all, were cut, to stay in"
+                " step with the picture"
+            )
         if self._back:
             yield f"the time stamps go back at {self._back:.2f} s: all sound is kept, one piece after the other"

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from enhance_cli.audio.dropouts import DROPOUT, FAINTEST, LONGEST, MOST, QUIETEST
-from enhance_cli.audio.gaps import Gap
+from enhance_cli.audio.gaps import Gap, smallest_step
 
 FRAME = 0.0005  # seconds
 CORE_SECONDS, CORE = 0.004, 10 ** (-80 / 20)  # that it lasts, and full scales that it stays below
 CORE_BELOW = 10 ** (-40 / 20)  # of the sound beside it
+SWING = 10 ** (-20 / 20)  # of the sound, which the slow swing that Opus leaves in a core stays below
 ECHO = 0.03  # seconds beside the core, of which the loudest 5 ms are the sound
 SIDE = 0.005  # seconds
 EDGE = 10 ** (-12 / 20)  # of the sound, which the peaks behind the edge stay below
@@ -42,30 +43,42 @@ class CodedDropoutFinder:
         self.longest = count(LONGEST)
         self.holes: list[Hole] = []
         self._rest: np.ndarray | None = None
-        self._peaks = self._powers = np.zeros((0, 0))
+        self._peaks = self._powers = self._means = np.zeros((0, 0))  # the first two without the means
         self._start = self._next = 0  # of the held frames, first frame that a core may end at
+        self._step = np.inf
 
     def push(self, block: np.ndarray) -> None:
         """Take the next (C, n) samples."""
+        self._step = min(self._step, smallest_step(block))
         held = block if self._rest is None else np.concatenate([self._rest, block], axis=1)
         whole = held.shape[1] // self.frame * self.frame
         self._rest = held[:, whole:].copy()
         frames = held[:, :whole].reshape(len(held), -1, self.frame)
-        frames = frames - frames.mean(axis=2, keepdims=True)  # Opus leaves a slow swing in its holes
-        peaks, powers = np.abs(frames).max(axis=2, initial=0), np.square(frames, dtype=np.float64).mean(axis=2)
+        swings = frames - frames.mean(axis=2, keepdims=True)
+        new = (
+            np.abs(swings).max(axis=2, initial=0),
+            np.square(swings, dtype=np.float64).mean(axis=2),
+            frames.mean(axis=2),
+        )
         if self._peaks.size:
-            peaks, powers = np.concatenate([self._peaks, peaks], axis=1), np.concatenate([self._powers, powers], axis=1)
+            old = self._peaks, self._powers, self._means
+            peaks, powers, means = (np.concatenate(both, axis=1) for both in zip(old, new, strict=True))
+        else:
+            peaks, powers, means = new
         ready = peaks.shape[1] - self.around
         first = self._next - self._start
         for channel in range(len(peaks)):
             for begin, end in _runs(peaks[channel] < CORE, self.core):
                 if first <= end < ready and begin >= self.around and len(self.holes) <= MOST:
-                    self._consider(peaks[channel], powers[channel], begin, end, channel)
+                    self._consider(peaks[channel], powers[channel], means[channel], begin, end, channel)
         self._next = self._start + max(ready, first)
         drop = max(peaks.shape[1] - self.longest - 2 * self.around, 0)
-        self._peaks, self._powers, self._start = peaks[:, drop:], powers[:, drop:], self._start + drop
+        self._peaks, self._powers, self._means = peaks[:, drop:], powers[:, drop:], means[:, drop:]
+        self._start += drop
 
-    def _consider(self, peaks: np.ndarray, powers: np.ndarray, begin: int, end: int, channel: int) -> None:
+    def _consider(
+        self, peaks: np.ndarray, powers: np.ndarray, means: np.ndarray, begin: int, end: int, channel: int
+    ) -> None:
         """Keep the hole around the core [begin, end), if it is one."""
         if end - begin > self.longest:
             return
@@ -75,7 +88,8 @@ class CodedDropoutFinder:
         if before is None or behind is None:
             return
         level = min(before[1], behind[1])
-        if level >= FAINTEST and peaks[begin:end].max() <= CORE_BELOW * level:
+        flat = np.abs(means[begin:end]).max() <= SWING * level
+        if level >= FAINTEST and flat and peaks[begin:end].max() <= CORE_BELOW * level:
             start, stop = begin - before[0], end + behind[0]
             self.holes.append(Hole(self._start + start, self._start + stop, channel, level))
 
@@ -100,7 +114,7 @@ class CodedDropoutFinder:
 
     def found(self, active: np.ndarray) -> list[Gap]:
         """Return the dropouts of a recording whose channels have the `active` levels (C,)."""
-        if self.too_many:
+        if self.too_many or self._step > CORE:  # with so few bits, every pause is a core
             return []
         loud = [hole for hole in self.holes if hole.level > QUIETEST * active[hole.channel]]
         gaps = []

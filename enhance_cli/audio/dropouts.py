@@ -8,13 +8,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from enhance_cli.audio.gaps import Gap
+from enhance_cli.audio.gaps import Gap, smallest_step
 
 DROPOUT, PACKET = "dropout", "lost packet"
 SHORTEST_ZEROS, SHORTEST_HELD, LONGEST = 0.001, 0.0025, 1.0  # seconds
 AROUND = 0.005  # seconds on either side that have to be sound
 QUIETEST = 10 ** (-30 / 20)  # of the active level, to be sound
 FAINTEST = 10 ** (-60 / 20)  # of full scale
+FEWEST_STEPS = 12  # of the sample format: fainter sound of few bits stands still by itself
 CREST = 0.9  # of the range around, which a held value of a dropout stays below
 PACKETS = (0.02, 0.01)  # seconds: lengths of which a lost packet is a multiple
 RECURRING, WITHIN, SHORT = 3, 0.05, 0.008  # so many others within so many seconds are a waveform, if they are so short
@@ -42,10 +43,12 @@ class DropoutFinder:
         self.runs: list[Run] = []
         self._held: np.ndarray | None = None
         self._start = self._next = 0  # of the held samples, first sample that no run has been searched from
+        self._step = np.inf
 
     def push(self, block: np.ndarray) -> None:
         """Take the next (C, n) samples."""
         self._held = block.copy() if self._held is None else np.concatenate([self._held, block], axis=1)
+        self._step = min(self._step, smallest_step(block))
         ready = self._held.shape[1] - self.around  # a run that ends before has its other side
         first = self._next - self._start
         for channel, x in enumerate(self._held):
@@ -77,7 +80,8 @@ class DropoutFinder:
         """Return the dropouts of a recording whose channels have the `active` levels (C,)."""
         if self.too_many:
             return []
-        loud = sorted(run for run in self.runs if run.level > QUIETEST * active[run.channel])
+        least = np.maximum(QUIETEST * active, FEWEST_STEPS * self._step)
+        loud = sorted(run for run in self.runs if run.level > least[run.channel])
         starts = [np.array([run.start for run in loud if run.channel == channel]) for channel in range(len(active))]
         gaps: dict[tuple[int, int], list[Run]] = {}
         for run in loud:

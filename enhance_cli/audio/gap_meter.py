@@ -8,8 +8,8 @@ import numpy as np
 
 from enhance_cli.audio.clicks import ClickFinder
 from enhance_cli.audio.coded_dropouts import CodedDropoutFinder
-from enhance_cli.audio.dropouts import DropoutFinder
-from enhance_cli.audio.gaps import Gap
+from enhance_cli.audio.dropouts import DROPOUT, DropoutFinder
+from enhance_cli.audio.gaps import Gap, in_rhythm
 from enhance_cli.audio.repeats import RepeatFinder
 from enhance_cli.errors import UsageError
 
@@ -33,6 +33,7 @@ class GapMeter:
         self._dropouts, self._coded = DropoutFinder(rate), CodedDropoutFinder(rate)
         self._clicks, self._repeats = ClickFinder(rate), RepeatFinder(rate)
         self._gaps: list[Gap] | None = None
+        self._rests = 0  # dropouts that were taken for rests
 
     def push(self, block: np.ndarray) -> None:
         """Take the next (C, n) samples."""
@@ -76,7 +77,18 @@ class GapMeter:
             near = int(APART * self.rate)
             found = finder.found(active)
             gaps += [gap for gap in found if not ((starts - near < gap.end) & (gap.start < ends + near)).any()]
+        gaps = self._without_rests(gaps)
         return sorted(replace(gap, start=max(gap.start, 0), end=min(gap.end, self.frames)) for gap in gaps)
+
+    def _without_rests(self, gaps: Sequence[Gap]) -> list[Gap]:
+        """Return the gaps but for dropouts at equal distances, which are the rests of a rhythm."""
+        kept = [gap for gap in gaps if gap.kind != DROPOUT]
+        for channel in {gap.channel for gap in gaps}:
+            of_channel = sorted(gap for gap in gaps if gap.kind == DROPOUT and gap.channel == channel)
+            rests = in_rhythm([gap.start for gap in of_channel], self.rate)
+            kept += [gap for gap, rest in zip(of_channel, rests) if not rest]
+        self._rests = len(gaps) - len(kept)
+        return kept
 
     @property
     def doubts(self) -> list[str]:
@@ -88,7 +100,12 @@ class GapMeter:
             "clicks": self._clicks,
         }
         many = [name for name, finder in finders.items() if finder.too_many]
-        return [f"so many {name} belong to the sound: they were left as they are" for name in many]
+        told = [f"so many {name} belong to the sound: they were left as they are" for name in many]
+        if self._rests:
+            told.append(
+                f"{self._rests} silences at equal distances were taken for rests of the music: --gaps fills them"
+            )
+        return told
 
     def _given(self, begin: float, end: float) -> Gap:
         start, stop = (round((time - self.offset) * self.rate) for time in (begin, end))

@@ -93,7 +93,9 @@ def test_what_fades_is_none(noise):
     gated[:, 40000:42000] = np.geomspace(1, 1e-5, 2000) * noise[:, 40000:42000]  # 2.4 dB a millisecond
     drums = noise * np.exp(-60 * (time % 0.5))
     late = noise * (time > 1)
-    for wave in (gated, drums, late, noise, 0 * noise, noise[:, :10]):
+    square = 0.3 * np.sign(np.sin(2 * np.pi * 55 * time))[None] + 1e-6 * noise  # which stands still for 9 ms
+    few_bits = np.round(8 * noise * (time % 0.1 > 0.02)) / 8
+    for wave in (few_bits, gated, drums, late, square, noise, 0 * noise, noise[:, :10]):
         assert found(wave) == []
 
 

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from enhance_cli.audio.dropouts import DropoutFinder
+from enhance_cli.audio.dropouts import DropoutFinder, _equal_runs
+from enhance_cli.audio.gap_meter import GapMeter
 from enhance_cli.audio.gaps import Gap
 
 RATE = 16000
@@ -52,6 +53,50 @@ def test_waveforms_with_flat_parts_are_no_dropouts():
     stairs = np.repeat(0.2 * np.random.default_rng(0).standard_normal((1, 400)), 80, axis=1)
     for wave in (square, pulses, clipped, stairs):
         assert found(wave) == []
+
+
+def test_quiet_passages_of_few_bits_are_no_dropouts_and_loud_ones_have_some(noise):
+    """In 8 bits, faint sound stands still on a step for milliseconds."""
+    t = np.arange(noise.shape[1]) / RATE
+    faint = 0.012 * np.sin(2 * np.pi * 90 * t) * (t % 1 < 0.7)
+    eight = np.round(128 * (noise * (t % 1 >= 0.7) + faint)) / 128
+    assert found(eight) == [] and _equal_runs(eight[0], 16)
+    eight[:, 13000:13320] = 0
+    assert {(gap.start, gap.end, gap.kind) for gap in found(eight)} == {(13000, 13320, "lost packet")}
+
+
+def notes(rng: np.random.Generator, beat: int, rest: int) -> np.ndarray:
+    """Thirty notes of a synthesizer (1, N) that end hard, with silence between them."""
+    t = np.arange(beat - rest) / RATE
+    tones = [0.3 * np.sign(np.sin(2 * np.pi * rng.uniform(200, 800) * t) + 0.1 * np.sin(900 * t)) for _ in range(30)]
+    return np.concatenate([np.pad(tone, (0, rest)) for tone in tones])[None] + 0.0
+
+
+def test_rests_between_hard_notes_are_told_and_left_alone_and_dropouts_between_them_are_not():
+    rng = np.random.default_rng(0)
+    tune = notes(rng, beat=2000, rest=711)
+    tune += np.where(tune != 0, 0.01 * rng.standard_normal(tune.shape), 0)  # of more than two values
+    meter = GapMeter(RATE)
+    meter.push(tune)
+    assert meter.found(np.array([0.3])) == []
+    assert meter.doubts == ["29 silences at equal distances were taken for rests of the music: --gaps fills them"]
+    tune[:, 20300:20500] = 0
+    meter = GapMeter(RATE)
+    meter.push(tune)
+    assert meter.found(np.array([0.3])) == [Gap(20300, 20500, kind="dropout")]
+
+
+def test_sound_that_is_lost_at_any_time_or_in_packets_is_no_rhythm(noise):
+    starts = np.random.default_rng(3).integers(RATE // 4, 11 * RATE // 4, 12) // 320 * 320
+    whole = noise.copy()
+    for start in np.unique(starts):
+        noise[:, start : start + 320] = 0
+    assert found(noise) and not any(gap.kind != "lost packet" for gap in found(noise) if gap.end - gap.start == 320)
+    meter = GapMeter(RATE)
+    for place in (5000, 9111, 14050, 22000, 30123, 40500):
+        whole[:, place : place + 333] = 0
+    meter.push(whole)
+    assert len(meter.found(np.full(2, 0.1))) == 6 and meter.doubts == []
 
 
 def test_memory_holds_little_of_a_long_recording(noise):

@@ -3,36 +3,39 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import numpy as np
 
+    from enhance_cli.models.graphs.denoiser import GraphDenoiserModel
     from enhance_cli.models.load import Model
 
 
 @lru_cache(maxsize=2)
-def _cached_model(name: str, device: str, precision: str) -> Model:
-    from enhance_cli.models import load, registry
-    from enhance_cli.models.device import pick_device, pick_precision
+def _cached_model(
+    name: str, sampler: str | None, strength: float, device: str, precision: str, runtime: str
+) -> Model | GraphDenoiserModel:
+    from enhance_cli.models import registry
+    from enhance_cli.tasks.loading import load_gap_model
 
-    entry, chosen = registry.find(name, "inpaint"), pick_device(device)
-    return load.load_file(entry.path, chosen, pick_precision(precision, chosen), entry.sha256)
+    entry = registry.find(name, "inpaint")
+    return load_gap_model(entry, sampler, strength, device=device, precision=precision, threads=None, runtime=runtime)
 
 
 class Inpainter:
     """Fill gaps in recordings. Several threads may call it at the same time.
 
     model: name, path or loaded model for gaps of 100 to 500 ms, which samples (None: they fade). steps, sampler, seed: as in
-    Denoiser. strength: 0..1, how much of a first filling the model makes anew. rounds: network calls per step. Raises
-    UsageError or ModelError for a model that cannot fill gaps, and for values that it does not allow.
+    Denoiser. strength: 0..1, how much of a first filling the model makes anew. rounds: network calls per step. runtime: as in
+    Denoiser. Raises UsageError or ModelError for a model that cannot fill gaps, and for values that it does not allow.
     """
 
     def __init__(
         self,
-        model: Model | str | None = None,
+        model: Model | GraphDenoiserModel | str | None = None,
         *,
         device: str = "auto",
         precision: str = "auto",
@@ -41,6 +44,7 @@ class Inpainter:
         seed: int = 0,
         strength: float = 1.0,
         rounds: int = 1,
+        runtime: str = "auto",
     ):
         from enhance_cli.tasks.inpaint import Inpainter
         from enhance_cli.tasks.options import InpaintOptions
@@ -50,7 +54,8 @@ class Inpainter:
         if model is not None:
             from enhance_cli.tasks.gap_model import GapModel
 
-            loaded = _cached_model(model, device, precision) if isinstance(model, str) else model
+            of_name: Any = model if isinstance(model, str) else None
+            loaded: Any = _cached_model(of_name, sampler, strength, device, precision, runtime) if of_name else model
             self._inpainter = Inpainter(options, GapModel.of(loaded, options))
 
     def __call__(self, audio: np.ndarray, rate: int, gaps: Sequence[tuple[float, float]] | None = None) -> np.ndarray:
@@ -71,7 +76,7 @@ def inpaint(
     audio: np.ndarray,
     rate: int,
     gaps: Sequence[tuple[float, float]] | None = None,
-    model: Model | str | None = None,
+    model: Model | GraphDenoiserModel | str | None = None,
     device: str = "auto",
     precision: str = "auto",
     *,
@@ -80,6 +85,7 @@ def inpaint(
     seed: int = 0,
     strength: float = 1.0,
     rounds: int = 1,
+    runtime: str = "auto",
 ) -> np.ndarray:
     """Return `audio` (C, N) or (N,), full scale 1, at `rate` Hz, with its gaps filled. Arguments as in Inpainter."""
     return Inpainter(
@@ -91,4 +97,5 @@ def inpaint(
         seed=seed,
         strength=strength,
         rounds=rounds,
+        runtime=runtime,
     )(audio, rate, gaps)

@@ -1,6 +1,7 @@
 """Run a command on many files: choose the back end, do the jobs."""
 
 import os
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from enhance_cli.batch.file_options import FileOptions
     from enhance_cli.batch.job import Job
     from enhance_cli.batch.worker import WorkerSpec
+
+
+M_ARENA_MAX = -8  # of mallopt(3)
 
 
 def count_steps(steps: int) -> str:
@@ -44,6 +48,7 @@ def run_batch(
     jobs have one output. `writing`: has the page to write. `preview(job)`: text that --dry-run lists behind its outputs.
     Raises UsageError for flags that exclude each other.
     """
+    _share_heap()
     _refuse_misuse(jobs, running)
     refuse_page(writing.page, writing.page_embed, len(jobs), writing.output)
     if retry_failed and not running.quiet:
@@ -61,6 +66,18 @@ def run_batch(
             assert worker.file_options is not None
             _plot_existing(jobs, worker.file_options, running.quiet)
         _run_jobs(jobs, backend, running, writing)
+
+
+def _share_heap() -> None:
+    """Let all threads allocate from one heap, where one takes the memory that another has freed. glibc gives each its own.
+
+    A file takes 10 to 20 MB less. ONNX Runtime has an allocator of its own, so nobody waits for the heap.
+    """
+    if sys.platform == "linux":
+        import ctypes  # which NumPy imports anyway
+
+        if mallopt := getattr(ctypes.CDLL(None), "mallopt", None):  # musl has none, and no such heaps
+            mallopt(M_ARENA_MAX, 1)
 
 
 def _plot_existing(jobs: "list[Job]", options: "FileOptions", quiet: bool) -> None:

@@ -43,7 +43,7 @@ class WindowedInpainter:
         spec = model.spec
         if model.process is None or model.frontend is None or spec.first_stage:
             raise UsageError(f"{spec.name} cannot fill gaps", "use a model that samples spectrograms of its own")
-        self.model, self.seed, self.rounds = model, seed, rounds
+        self.model, self.spec, self.seed, self.rounds = model, spec, seed, rounds
         self.rate, self.grid = spec.sample_rate, model.frontend.hop
         given = sampler_args or {}
         self.steps, self.sample = prepare(spec, model.process, steps=steps, sampler=sampler, given=given)

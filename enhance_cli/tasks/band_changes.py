@@ -4,8 +4,8 @@
 which run as a stream with their state. `RefinedChanges` is for models with a first stage: that one runs as a stream, and
 the model's own network refines its estimate in windows, in the band below its own Nyquist frequency.
 
-Each yields arrays (P, C, m) of P `parts` for C channels: the change (the clean estimate less the band), the band itself, and,
-if the network tells it, the gain just below the end of the band, less one.
+Each yields arrays (P, C, m) of the first P `parts` for C channels: the change (the clean estimate less the band), the band
+itself, and, if the network tells it, the gain just below the end of the band, less one.
 """
 
 from __future__ import annotations
@@ -47,11 +47,13 @@ class WindowChanges:
         longest = self.plan.whole if windowed.fills_up else 0
         self.engine = engine_for(model, self._run, options.batch_size, longest, options.threads)
 
-    def of(self, blocks: Iterable[np.ndarray], channels: int, scale: Scale, top: float) -> Iterator[np.ndarray]:
-        """Yield the change and the band (2, C, m) of blocks (C, n) at `rate`. `top` is not needed."""
+    def of(
+        self, blocks: Iterable[np.ndarray], channels: int, scale: Scale, *, top: float, parts: int
+    ) -> Iterator[np.ndarray]:
+        """Yield the first `parts` of the change and the band, (P, C, m), of blocks (C, n) at `rate`. `top` is not needed."""
         windows = self.plan.cut(blocks)
         for rows in self.plan.join(self.engine.map(Order(window, scale) for window in windows)):
-            yield rows.reshape(2, channels, -1)
+            yield rows.reshape(2, channels, -1)[:parts]
 
     def _run(self, orders: list[Order]) -> list[np.ndarray]:
         windows = [order.window for order in orders]
@@ -69,17 +71,28 @@ class StreamChanges:
         self.tells_gain = not maps_spectra(self._network)
         self.parts = 2 + self.tells_gain
 
-    def of(self, blocks: Iterable[np.ndarray], channels: int, scale: Scale, top: float) -> Iterator[np.ndarray]:
-        """Yield the change, the band, and the gain if the network tells it, (2 or 3, C, m), of blocks (C, n) at `rate`.
+    def of(
+        self, blocks: Iterable[np.ndarray], channels: int, scale: Scale, *, top: float, parts: int
+    ) -> Iterator[np.ndarray]:
+        """Yield the first `parts` of the change, the band, and the gain if the network tells it, (P, C, m).
 
-        `top`: frequency in Hz where the signal ends.
+        `blocks` (C, n) are at `rate`. `top`: frequency in Hz where the signal ends.
         """
+        for _, changes in self._streamed(blocks, channels, scale, top=top, parts=parts):
+            yield changes
+
+    def _streamed(
+        self, blocks: Iterable[np.ndarray], channels: int, scale: Scale, *, top: float, parts: int
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield the scaled signal with its estimate, (2, C, m), and the parts of `of`."""
         position = 0
-        for noisy, clean, *gains in self._estimates(self._scaled(blocks, scale), channels, top):
+        for estimates in self._estimates(self._scaled(blocks, scale), channels, top):
+            noisy, clean, *gains = estimates
             factors = scale.at(position, noisy.shape[1], self.rate)
             position += noisy.shape[1]
             rises = [gain - 1 for gain in gains]  # a resampler keeps zeros as they are, but not ones
-            yield np.stack([(clean - noisy) / factors, noisy / factors, *rises], dtype=np.float32)
+            changes = [(clean - noisy) / factors, noisy / factors, *rises]
+            yield estimates[:2], np.stack(changes[:parts], dtype=np.float32)
 
     def _scaled(self, blocks: Iterable[np.ndarray], scale: Scale) -> Iterator[np.ndarray]:
         position = 0
@@ -108,19 +121,27 @@ class RefinedChanges(StreamChanges):
         super().__init__(model, engine_for(model, self._run, options.batch_size, self.plan.whole, options.threads))
         self.steps, self._own_rate = windowed.steps, model.spec.sample_rate
 
-    def _estimates(self, blocks: Iterable[np.ndarray], channels: int, top: float) -> Iterator[np.ndarray]:
-        waiting = Waiting()
+    def of(
+        self, blocks: Iterable[np.ndarray], channels: int, scale: Scale, *, top: float, parts: int
+    ) -> Iterator[np.ndarray]:
+        waiting, position = Waiting(), 0
         down = Resampler(self.rate, self._own_rate, 2 * channels)
         up = Resampler(self._own_rate, self.rate, channels)
-        streamed = waiting.pass_through(super()._estimates(blocks, channels, top))
-        pairs = (parts[:2].reshape(2 * channels, -1) for parts in streamed)
-        windows = self.plan.cut(resampled(pairs, down, 2 * channels))
+
+        def pairs() -> Iterator[np.ndarray]:
+            for pair, changes in self._streamed(blocks, channels, scale, top=top, parts=parts):
+                waiting.add(changes)
+                yield pair.reshape(2 * channels, -1)
+
+        windows = self.plan.cut(resampled(pairs(), down, 2 * channels))
         refinements = self.plan.join(self.engine.map(Order(window, None) for window in windows))
         for refinement in resampled(refinements, up, channels):
             count = min(refinement.shape[1], waiting.samples)
             if count:
-                noisy, clean, *gains = waiting.take(count)
-                yield np.stack([noisy, clean + refinement[:, :count], *gains])
+                changes = waiting.take(count)
+                changes[0] += refinement[:, :count] / scale.at(position, count, self.rate)
+                position += count
+                yield changes
         if waiting.samples:  # resampling there and back may end a sample or two early
             yield waiting.take(waiting.samples)
 

@@ -81,11 +81,13 @@ class Denoiser:
 
     def _changes(self, blocks: Iterable[np.ndarray], rate: int, channels: int, scale: Scale) -> Iterator[np.ndarray]:
         """Yield the change in the model's band and the other parts of tasks.band_changes, (P, C, m), at the file's rate."""
+        parts = 1 if rate == self.band.rate else self.band.parts  # nothing lies above
         down = Resampler(rate, self.band.rate, channels)
-        up = Resampler(self.band.rate, rate, self.band.parts * channels)
-        changes = self.band.of(resampled(blocks, down, channels), channels, scale, top=min(rate, self.band.rate) / 2)
-        for rows in resampled((parts.reshape(up.channels, -1) for parts in changes), up, up.channels):
-            yield rows.reshape(self.band.parts, channels, -1)
+        up = Resampler(self.band.rate, rate, parts * channels)
+        top = min(rate, self.band.rate) / 2
+        changes = self.band.of(resampled(blocks, down, channels), channels, scale, top=top, parts=parts)
+        for rows in resampled((made.reshape(up.channels, -1) for made in changes), up, up.channels):
+            yield rows.reshape(parts, channels, -1)
 
     def _with_change_above(self, pairs: Iterator[Pair], rate: int, channels: int) -> Iterator[Pair]:
         """Return an iterator over the input and its whole change, from the input and the parts of its change."""

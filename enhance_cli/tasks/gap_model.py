@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,6 +11,8 @@ from enhance_cli.audio.resample import resample
 from enhance_cli.tasks.options import InpaintOptions
 
 if TYPE_CHECKING:
+    from enhance_cli.models.graphs.denoiser import GraphDenoiserModel
+    from enhance_cli.models.graphs.inpainter import GraphInpainter
     from enhance_cli.models.load import Model
     from enhance_cli.models.windowed_inpainter import WindowedInpainter
 
@@ -19,32 +21,29 @@ EDGE_SECONDS = 0.01  # of the filling, at either end, in which it fades into the
 
 
 class GapModel:
-    """Fill gaps with a WindowedInpainter. `name` is that of its model. `strength` 0 to 1: how much of it is sampled."""
+    """Fill gaps with a WindowedInpainter, or its like for ONNX Runtime.
 
-    def __init__(self, windowed: WindowedInpainter, strength: float = 1.0):
-        self.windowed, self.name, self.strength = windowed, windowed.model.spec.name, strength
+    `name` is that of its model. `strength` 0 to 1: how much of it is sampled.
+    """
+
+    def __init__(self, windowed: WindowedInpainter | GraphInpainter, strength: float = 1.0):
+        self.windowed, self.name, self.strength = windowed, windowed.spec.name, strength
 
     @classmethod
-    def of(cls, model: Model, options: InpaintOptions) -> GapModel:
+    def of(cls, model: Model | GraphDenoiserModel, options: InpaintOptions) -> GapModel:
         """Return the GapModel of a loaded model. Raises UsageError for one that cannot, and for options it does not allow."""
+        of_both: Any = {name: getattr(options, name) for name in ("steps", "sampler", "rounds", "seed")}
+        loaded: Any = model  # of a class that need not be imported to tell
+        if model.runtime == "onnx":
+            return cls(loaded.inpainter(**of_both))
         from enhance_cli.models.windowed_inpainter import WindowedInpainter
 
         settings = {} if options.strength == 1 else {"strength": options.strength}
-        return cls(
-            WindowedInpainter(
-                model,
-                steps=options.steps,
-                sampler=options.sampler,
-                sampler_args=settings,
-                rounds=options.rounds,
-                seed=options.seed,
-            ),
-            options.strength,
-        )
+        return cls(WindowedInpainter(loaded, sampler_args=settings, **of_both), options.strength)
 
     def scale(self, active: float, peak: float) -> float:
         """Return the factor for the model of a recording with this active level and peak, both linear."""
-        spec = self.windowed.model.spec
+        spec = self.windowed.spec
         known = {"level": active, "peak": peak}.get(spec.normalise)
         return (spec.level if spec.normalise == "level" else 1.0) / known if known else 1.0
 

@@ -135,17 +135,39 @@ def load_inpainter(
     options = replace(options, threads=threads)
     if entry is None:
         return Inpainter(options), {"runtime": "numpy", "device": "cpu", "precision": "fp64"}
-    from enhance_cli.models.device import pick_device, pick_precision, set_threads
-    from enhance_cli.models.runtime import pick_runtime
+    from enhance_cli.tasks.gap_model import GapModel
 
-    pick_runtime(runtime, device=device, precision=precision, obstacle=f"{entry.name} has no graph for gaps")
+    model = load_gap_model(
+        entry, options.sampler, options.strength, device=device, precision=precision, threads=threads, runtime=runtime
+    )
+    return Inpainter(options, GapModel.of(model, options)), {"revision": entry.sha256, **facts_of(model)}
+
+
+def load_gap_model(
+    entry: Entry,
+    sampler: str | None,
+    strength: float,
+    *,
+    device: str,
+    precision: str,
+    threads: int | None,
+    runtime: str,
+) -> Model | GraphDenoiserModel:
+    """Return the model for gaps `entry` in the runtime that `runtime` ("auto", "onnx" or "torch") and the settings allow."""
+    from enhance_cli.models.graphs.packaged import inpainter_obstacle, load_denoiser_graphs
+    from enhance_cli.models.runtime import runtime_of
+    from enhance_cli.models.spec import read_spec
+
+    obstacle = inpainter_obstacle(read_spec(entry.path), entry.path, sampler, strength)
+    if runtime_of(entry.path, runtime, device=device, precision=precision, obstacle=obstacle) == "onnx":
+        return load_denoiser_graphs(entry, threads)
+    from enhance_cli.models.device import pick_device, pick_precision, set_threads
+
     chosen = pick_device(device)
     set_threads(threads)
     from enhance_cli.models.load import load_file
-    from enhance_cli.tasks.gap_model import GapModel
 
-    model = load_file(entry.path, chosen, pick_precision(precision, chosen), entry.sha256)
-    return Inpainter(options, GapModel.of(model, options)), {"revision": entry.sha256, **facts_of(model)}
+    return load_file(entry.path, chosen, pick_precision(precision, chosen), entry.sha256)
 
 
 def load_stem_extractor(

@@ -3,12 +3,17 @@
 Every window has a core and up to `margin` samples of context on either side (less at the ends of the file). Cores tile
 the file: with a margin as large as the model's receptive field, the cores joined are the file processed whole. For a
 model without a finite receptive field, neighbors fade into each other around the border of their cores instead.
+
+Windows that do not fade are all of one length but the last ones: the first has a longer core, since nothing is before
+it. A runtime that has computed one window then has the memory for all of them.
 """
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
+
+PIECE = 16384  # samples of a result that are handed on at a time, so that resampling and writing need memory for these alone
 
 
 @dataclass(frozen=True)
@@ -56,27 +61,30 @@ class WindowPlan:
         """Yield windows over a stream of (C, n) blocks, in order. Memory holds one window and one block."""
         held: list[np.ndarray] = []
         start = position = available = 0  # of the held audio, of the next core, end of the held audio: all in the file
+        core = self.core if self.fade else self.core + self.margin
         for block in blocks:
             held.append(block)
             available += block.shape[1]
-            while available >= position + self.core + self.margin:
+            while available >= position + core + self.margin:
                 audio = _joined(held)
-                end = position + self.core + self.margin
-                yield Window(audio[:, : end - start], start, position - start, self.core)
-                position += self.core
+                end = position + core + self.margin
+                yield Window(audio[:, : end - start], start, position - start, core)
+                position += core
+                core = self.core
                 drop = max(position - self.margin, 0) - start
                 held, start = [audio[:, drop:]], start + drop
         while position < available:
             audio = _joined(held)
-            length = min(self.core, available - position)
+            length = min(core, available - position)
             end = min(position + length + self.margin, available)
             yield Window(audio[:, : end - start], start, position - start, length)
             position += length
+            core = self.core
             drop = max(position - self.margin, 0) - start
             held, start = [audio[:, drop:]], start + drop
 
     def join(self, done: Iterable[tuple[Window, np.ndarray]], *, keep_power: bool = False) -> Iterator[np.ndarray]:
-        """Yield the results (R, n) of consecutive windows as one stream. Each covers its window's whole `audio`.
+        """Yield the results (R, n) of consecutive windows as one stream, in pieces. Each covers its window's whole `audio`.
 
         Around every border the one window's result fades linearly into the other's, over `fade` samples on either side as
         far as the margins reach. With `keep_power` the sum is raised where the two are not alike, so that it is as loud as they
@@ -93,7 +101,8 @@ class WindowPlan:
                 yield mixed / _power(ramp, tail, head) if keep_power else mixed
                 begin += half
             half = min(self.fade, result.shape[1] - end)
-            yield result[:, begin : end - half]
+            for position in range(begin, end - half, PIECE):
+                yield result[:, position : min(position + PIECE, end - half)]
             tail = result[:, end - half : end + half]
 
 

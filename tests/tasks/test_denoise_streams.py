@@ -177,7 +177,7 @@ def test_a_loud_passage_elsewhere_does_not_change_how_quiet_speech_is_cleaned(na
 
 
 def test_windows_that_share_a_batch_as_on_a_gpu_are_refined_as_if_alone(models, monkeypatch):
-    audio, options = noisy_speech(RATE, 2.0, channels=2), DenoiseOptions(window_seconds=0.25)
+    audio, options = noisy_speech(RATE, 3.5, channels=2), DenoiseOptions(window_seconds=0.25)
     alone = run(audio, RATE, models["denoise-48k"], options)
     sizes = []
 

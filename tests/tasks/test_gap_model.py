@@ -23,7 +23,7 @@ class Knowing:
     steps, rate, grid = 3, RATE, GRID
 
     def __init__(self, normalise="none", steps=3):
-        self.model = SimpleNamespace(spec=SimpleNamespace(name="knowing", normalise=normalise, level=0.07))
+        self.spec = SimpleNamespace(name="knowing", normalise=normalise, level=0.07)
         self.steps = steps
 
     def filled(self, windows, missing, starts, scales):

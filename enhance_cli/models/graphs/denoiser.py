@@ -10,6 +10,7 @@ import numpy as np
 
 from enhance_cli.audio.stft_numpy import NumpyFrontend
 from enhance_cli.models.graphs.graph import Graph
+from enhance_cli.models.graphs.inpainter import GraphInpainter
 from enhance_cli.models.graphs.model import OnnxModel
 from enhance_cli.models.sampling import prepare
 from enhance_cli.models.spec import Spec
@@ -40,6 +41,11 @@ class GraphDenoiserModel(OnnxModel):
         """Return the model over windows of waveforms, with the settings of GraphDenoiser."""
         assert self.graph is not None and self.frontend is not None  # networks that run in windows have both
         return GraphDenoiser(self.spec, self.graph, self.process, self.frontend, **settings)
+
+    def inpainter(self, **settings: Any) -> GraphInpainter:
+        """Return the model over windows with gaps, with the settings of GraphInpainter."""
+        assert self.graph is not None and self.frontend is not None
+        return GraphInpainter(self.spec, self.graph, self.process, self.frontend, **settings)
 
 
 class GraphSpectra:
@@ -122,41 +128,51 @@ class GraphDenoiser:
 
     def changes(self, windows: Sequence[np.ndarray], starts: Sequence[int], scales: Sequence) -> list[np.ndarray]:
         """Denoise windows of one shape. Arguments and result as in WindowedDenoiser."""
-        channels, samples = windows[0].shape
-        audio = np.concatenate(windows).astype(np.float32)
-        factor = np.concatenate(scales).astype(np.float32)
+        made = []
+        for window, scale in zip(windows, scales):
+            audio = window.astype(np.float32)
+            factors = np.broadcast_to(scale.astype(np.float32), (len(audio), scale.shape[1]))
+            made.append(np.concatenate([*map(self._change, audio[:, None], factors[:, None]), audio]))
+        return made
+
+    def _change(self, audio: np.ndarray, factor: np.ndarray) -> np.ndarray:
+        """Return the change to one channel (1, n). A channel by itself takes less memory, and no more time."""
         y = self.frontend.analyze(self._padded(audio * factor))
-        estimate = self._estimate(y, y)
-        change = self.frontend.synthesize(estimate, samples) - self.frontend.synthesize(y, samples)
-        parts = np.split(change / factor, len(windows)), np.split(audio, len(windows))
-        return [np.concatenate(pair) for pair in zip(*parts)]
+        estimate, samples = self._estimate(y, y), audio.shape[1]
+        return (self.frontend.synthesize(estimate, samples) - self.frontend.synthesize(y, samples)) / factor
 
     def refinements(self, windows: Sequence[np.ndarray], starts: Sequence[int]) -> list[np.ndarray]:
         """Refine the estimates of a first stage. Arguments and result as in WindowedDenoiser."""
-        samples = windows[0].shape[1]
-        sides = zip(*(np.split(window.astype(np.float32), 2) for window in windows))
-        noisy, first = (self.frontend.analyze(self._padded(np.concatenate(side))) for side in sides)
+        sides = (np.split(window.astype(np.float32), 2) for window in windows)
+        return [np.concatenate([*map(self._refinement, noisy[:, None], first[:, None])]) for noisy, first in sides]
+
+    def _refinement(self, noisy_wave: np.ndarray, first_wave: np.ndarray) -> np.ndarray:
+        """Return the change to the estimate `first_wave` of one channel, (1, n)."""
+        samples = noisy_wave.shape[1]
+        noisy, first = (self.frontend.analyze(self._padded(wave)) for wave in (noisy_wave, first_wave))
         estimate = self._estimate(noisy, first)[:, :, : first.shape[2]]
         silent = (noisy == 0).all(axis=3, keepdims=True).all(axis=1, keepdims=True)
         estimate = np.where(silent, first, estimate)  # digital silence stays digital silence
         change = self.frontend.synthesize(estimate, samples) - self.frontend.synthesize(first, samples)
-        return np.split(np.float32(self.spec.refinement) * change, len(windows))
+        return np.float32(self.spec.refinement) * change
 
     def _padded(self, audio: np.ndarray) -> np.ndarray:
         return np.pad(audio, ((0, 0), (0, -audio.shape[1] % self.hop if self.fills_up else 0)))
 
     def _estimate(self, noisy: np.ndarray, start: np.ndarray) -> np.ndarray:
-        """Return the clean estimate (B, 2, T, F) of spectrograms, sampled from `start`, with the frames of their padding."""
+        """Return the clean estimate (1, 2, T, F) of a spectrogram, sampled from `start`, with the frames of its padding."""
         y, x = self._pad_frames(noisy), self._pad_frames(start)
 
         def estimate(x: np.ndarray, t: float) -> np.ndarray:
-            times = np.full(len(x), t, np.float32)
-            return self.graph.run(["estimate"], {"x": x.astype(np.float32), "y": y, "t": times})[0]
+            inputs = {"x": x.astype(np.float32, copy=False), "y": y, "t": np.full(1, t, np.float32)}
+            return self.graph.run(["estimate"], inputs)[0]
 
         return self.sample(estimate, self.process, x, self.steps, None)
 
     def _pad_frames(self, y: np.ndarray) -> np.ndarray:
-        """Pad the frame axis of y (B, 2, T, F) to a multiple of `spec.frames_multiple` (see models.load.Model)."""
+        """Pad the frame axis of y (1, 2, T, F) to a multiple of `spec.frames_multiple` (see models.load.Model)."""
         missing = -y.shape[2] % self.spec.frames_multiple
+        if not missing:
+            return y
         reflect = self.spec.frame_padding == "reflect" and missing < y.shape[2]
         return np.pad(y, ((0, 0), (0, 0), (0, missing), (0, 0)), mode="reflect" if reflect else "constant")

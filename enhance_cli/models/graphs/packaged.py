@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from enhance_cli.errors import ModelError
@@ -64,6 +65,17 @@ def load_denoiser_graphs(entry: registry.Entry, threads: int | None = None) -> G
         return GraphDenoiserModel(spec, graph, None)
     first = registry.find(spec.first_stage, spec.task)
     return GraphDenoiserModel(spec, graph, open_graph(read_spec(first.path), first))
+
+
+def inpainter_obstacle(spec: Spec, path: Path, sampler: str | None, strength: float) -> str | None:
+    """Return why a model in the file `path` needs torch to fill gaps with these settings, or None if it does not."""
+    if not has_graph(spec, path):
+        return f"{spec.name} has no graph"
+    if strength != 1:
+        return "--strength draws noise at its start"
+    if not spec.process or spec.first_stage or spec.frames_multiple != 1:
+        return f"{spec.name} is sampled in another way"
+    return sampling_obstacle(replace(spec, guides=()), sampler, None)
 
 
 def stem_obstacle(spec: Spec, steps: int | None) -> str | None:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from enhance_cli.audio import fine_bands_numpy as fine_bands
 from enhance_cli.errors import ModelError
+from enhance_cli.networks.bridge_unet import BRANCH
 from enhance_cli.networks.deepfilternet import BANDS, FILTERED_BINS, DeepFilterNet
 from enhance_cli.networks.ge2e import HOP, N_FFT
 
@@ -151,14 +152,18 @@ def _level_network(network: Any) -> Signature:
 
 def _spectrogram_network(network: Any) -> Signature:
     spectrum, times = {0: "batch", 2: "frames"}, {0: "batch"}
-    if len(getattr(network, "guides", ())):
-        raise ModelError("models that take a guide cannot be exported", "use one without")
+    guided = bool(len(getattr(network, "guides", ())))
+    if guided and set(network.guides) != {BRANCH}:
+        raise ModelError("models that attend to a guide cannot be exported", "use one without, or with a branch for it")
     bins, multiple = getattr(network, "bins", 257), getattr(network, "frames_multiple", 1)
     if getattr(network, "discriminative", False):
         raise ModelError("networks that are called once, without a state, cannot be exported", "use one that samples")
     x, y = torch.randn(2, 2, 2, 64 if multiple == 1 else 3 * multiple, bins).unbind(0)
     inputs = {"x": spectrum, "y": spectrum, "t": times}
-    return Signature(network, (x, y, torch.full((2,), 0.5)), inputs, {"estimate": spectrum}, multiple)
+    examples: tuple[Tensor, ...] = (x, y, torch.full((2,), 0.5))
+    if guided:
+        inputs, examples = inputs | {"guide": spectrum}, (*examples, torch.rand(2, 1, x.shape[2]))
+    return Signature(network, examples, inputs, {"estimate": spectrum}, multiple)
 
 
 def _stream_network(network: Any) -> Signature:

@@ -60,6 +60,18 @@ def test_extend_bandwidth(folder):
     assert soundfile.info(folder / "call_extended.wav").samplerate == 48000
 
 
+def test_inpaint_by_a_model(folder):
+    with soundfile.SoundFile(AUDIO / "noisy_speech.flac") as file:
+        audio, rate = file.read(2 * file.samplerate), file.samplerate
+    audio[rate : rate + rate // 4] = 0
+    soundfile.write(folder / "call.wav", audio, rate)
+    done = enhance(folder, "inpaint", "call.wav", "--model", "inpaint-s", "--report", "r.jsonl")
+    assert done.returncode == 0, done.stderr
+    assert '"runtime": "onnx"' in (folder / "r.jsonl").read_text()
+    filled = soundfile.read(folder / "call_inpainted.wav")[0][rate : rate + rate // 4]
+    assert np.abs(filled).max() > 0.01
+
+
 def test_enhance_embedding_and_verify(folder):
     done = enhance(folder, "enhance-embedding", "in.wav", "-o", "in.npz")
     assert done.returncode == 0, done.stderr

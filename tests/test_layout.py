@@ -96,7 +96,10 @@ ONLY_IN = {  # folders and files
     "PIL": {"audio"},
     "huggingface_hub": {"models/hub/download.py"},
     "demucs": {"models/demucs_model.py"},
-    "onnx": {"models/convert/onnx_graph.py", "models/graphs/export.py", "models/graphs/export_file.py"},
+    "onnx": {
+        *("models/convert/onnx_graph.py", "models/graphs/constants.py"),
+        *("models/graphs/export.py", "models/graphs/export_file.py"),
+    },
     "onnxruntime": {"models/graphs/graph.py", "metrics"},
     "torchaudio": {"networks/mel.py", "networks/ap_bwe.py"},
     "accelerate": {"training"},

@@ -99,8 +99,17 @@ def _decibels(powers: np.ndarray) -> np.ndarray:
 def _percentiles(decibels: np.ndarray) -> np.ndarray:
     """Return the three percentiles (3, K - PASSAGE + 1) of every passage of slots (K,), some passages at a time."""
     passages = np.lib.stride_tricks.sliding_window_view(decibels, PASSAGE)
-    pieces = [np.percentile(passages[i : i + 4096], (LOW, MIDDLE, HIGH), axis=1) for i in range(0, len(passages), 4096)]
+    pieces = [_percentiles_of_rows(passages[i : i + 4096]) for i in range(0, len(passages), 4096)]
     return np.concatenate(pieces, axis=1)
+
+
+def _percentiles_of_rows(passages: np.ndarray) -> np.ndarray:
+    """Return the three percentiles (3, P) of passages (P, PASSAGE), as np.percentile, which imports a tenth of NumPy first."""
+    places = np.array([LOW, MIDDLE, HIGH]) / 100 * (PASSAGE - 1)
+    below = places.astype(int)
+    ranked = np.partition(passages, [*below, *(below + 1)], axis=1)
+    low, high, share = ranked[:, below].T, ranked[:, below + 1].T, (places - below)[:, None]
+    return np.where(share < 0.5, low + (high - low) * share, high - (high - low) * (1 - share))
 
 
 def _lowest(levels: np.ndarray) -> np.ndarray:

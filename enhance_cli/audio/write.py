@@ -11,6 +11,7 @@ import io
 import os
 import struct
 import sys
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -65,7 +66,6 @@ class AudioWriter:
             next(decibels for rate, decibels in _VORBIS_RAISES if fmt.rate < rate) if fmt.subtype == "VORBIS" else 0.0
         )
         self._gain = np.float32(10 ** (-raised / 20))
-        self._random = np.random.default_rng(0)  # the same file gives the same bytes
         self._sink: FilmEncoder | Encoder | soundfile.SoundFile
         try:
             if fmt.film is not None:
@@ -76,6 +76,11 @@ class AudioWriter:
                 self._sink = self._open(_container(fmt.container, self._bytes, frames))
         except (soundfile.SoundFileError, OSError) as error:
             self._fail(error)
+
+    @cached_property
+    def _random(self) -> np.random.Generator:
+        """Return the generator of dither: the same file gives the same bytes. Its module is slow to import."""
+        return np.random.default_rng(0)
 
     def _open(self, container: str) -> soundfile.SoundFile:
         level = _compression(self.format, self.channels)

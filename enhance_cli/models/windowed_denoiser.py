@@ -66,14 +66,15 @@ class WindowedDenoiser:
         Args:
             windows: (C, n) each, as they are in the file.
             starts: position of each in the file, in samples.
-            scales: (C, n) or (C, 1) for each, the factors that its samples are multiplied by for the model.
+            scales: (C, n) or (C, 1) for each, where C may be 1, the factors that its samples are multiplied by for the model.
 
         Returns:
             for each window (2C, n): the change, and the window itself.
         """
         channels, samples = windows[0].shape
         audio = torch.from_numpy(np.stack(windows).astype(np.float32)).flatten(0, 1)
-        factor = torch.from_numpy(np.concatenate(scales).astype(np.float32))
+        rows = [np.broadcast_to(scale, (channels, scale.shape[1])) for scale in scales]
+        factor = torch.from_numpy(np.concatenate(rows).astype(np.float32))
         missing = -samples % self.hop if self.fills_up else 0
         padded = send(torch.nn.functional.pad(audio * factor, (0, missing)), self.model.device)
         frontend = self.model.frontend

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from enhance_cli.audio.level import Meter
-from enhance_cli.audio.level_track import LevelTrack, follow, follow_music
+from enhance_cli.audio.level_track import HIGH, LOW, MIDDLE, PASSAGE, LevelTrack, _percentiles, follow, follow_music
 
 RATE = 16000
 
@@ -205,3 +205,9 @@ def test_between_the_middles_of_slots_levels_go_straight_in_decibels():
     np.testing.assert_allclose(found[0, [0, 2999]], [-20, 0])
     np.testing.assert_allclose(found[1], -6)
     np.testing.assert_array_equal(track.at(700, 30, 10_000), track.at(0, 3000, 10_000)[:, 700:730])
+
+
+def test_percentiles_of_passages_are_those_of_numpy_to_the_bit():
+    decibels = np.random.default_rng(0).normal(-40, 20, 9000).round(1)  # with equal ones
+    passages = np.lib.stride_tricks.sliding_window_view(decibels, PASSAGE)
+    assert np.array_equal(_percentiles(decibels), np.percentile(passages, (LOW, MIDDLE, HIGH), axis=1))

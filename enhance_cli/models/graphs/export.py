@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from enhance_cli.errors import ModelError
+from enhance_cli.models.graphs.constants import fold_constants
 from enhance_cli.models.graphs.graph import FACTS_KEY
 from enhance_cli.models.graphs.signatures import FACTS, signature_of
 
@@ -52,7 +53,11 @@ def graph_of(name: str, network: nn.Module, *, weights: bool) -> "ModelProto":
     if name in FACTS:
         facts |= FACTS[name](network)
     onnx.helper.set_model_props(graph, {FACTS_KEY: json.dumps(facts)})
-    return graph if weights else _emptied(graph, set(network.state_dict()))
+    if weights:
+        return graph
+    graph = _emptied(graph, set(network.state_dict()))
+    fold_constants(graph)
+    return graph
 
 
 def _rename(graph: "ModelProto", network: nn.Module) -> None:

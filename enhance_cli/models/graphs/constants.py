@@ -1,0 +1,48 @@
+"""Compute the constant parts of a graph once, when it is made, where every start would compute them again.
+
+The exporter writes shapes and indices as chains of small operators. Weights are none of their inputs: those of a graph in the
+package are given when it is opened.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from onnx import ModelProto, NodeProto
+
+
+def fold_constants(model: "ModelProto") -> None:
+    """Replace the operators of `model` whose inputs are all constants by their values, in place."""
+    from onnx import TensorProto, numpy_helper
+
+    graph = model.graph
+    weights = {item.name for item in graph.initializer if item.data_location == TensorProto.EXTERNAL}
+    values = {item.name: numpy_helper.to_array(item) for item in graph.initializer if item.name not in weights}
+    nodes = []
+    for node in graph.node:
+        if all(name in values for name in node.input if name):
+            values.update(_results(model, node, values))
+        else:
+            nodes.append(node)
+    needed = {name for node in nodes for name in node.input} | {item.name for item in graph.output}
+    kept = [item for item in graph.initializer if item.name in weights]
+    kept += [numpy_helper.from_array(np.array(x), name) for name, x in values.items() if name in needed]
+    del graph.node[:], graph.initializer[:]
+    graph.node.extend(nodes)
+    graph.initializer.extend(kept)
+
+
+def _results(model: "ModelProto", node: "NodeProto", values: dict[str, Any]) -> dict[str, Any]:
+    """Return the outputs of one operator for the values of its inputs, by name."""
+    from onnx import helper
+    from onnx.reference import ReferenceEvaluator
+
+    inputs = {name: values[name] for name in node.input if name}
+    described = [
+        helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(x.dtype), x.shape)
+        for name, x in inputs.items()
+    ]
+    outputs = [helper.make_tensor_value_info(name, 0, None) for name in node.output]
+    alone = helper.make_model(helper.make_graph([node], "node", described, outputs), opset_imports=model.opset_import)
+    return dict(zip(node.output, ReferenceEvaluator(alone).run(None, inputs)))

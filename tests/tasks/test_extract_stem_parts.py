@@ -70,9 +70,9 @@ def test_the_model_is_told_the_choices_of_the_user_and_whether_its_stems_are_all
 @pytest.mark.parametrize(
     "reach, of_model, asked, starts, longest",
     [
-        (2048, None, None, [0, 159744 - 2048, 2 * 159744 - 2048], 159744 + 4096),  # 10 s, on the grid of the network
-        (2048, 4.0, None, [0, 64000 - 2048], 64000 + 4096),
-        (2048, 4.0, 1.0, [0, 15872 - 2048], 15872 + 4096),
+        (2048, None, None, [0, 159744, 2 * 159744], 159744 + 4096),  # 10 s, on the grid of the network
+        (2048, 4.0, None, [0, 64000], 64000 + 4096),
+        (2048, 4.0, 1.0, [0, 15872], 15872 + 4096),
         (None, None, None, [0, 159744 - 3 * 16000], 159744),  # a second of margin on both sides
         (None, None, 1.0, [0, 15872 // 2 - 15872 // 4], 15872),  # but never more than a quarter
     ],

@@ -52,8 +52,17 @@ _TAGS: dict[int, str] = {
     116: "FC FL FR BC", 117: "FL FR FC BL BR", 118: "FL FR BL BR FC", 119: "FL FC FR BL BR", 120: "FC FL FR BL BR",
     121: "FL FR FC LFE BL BR", 122: "FL FR BL BR FC LFE", 123: "FL FC FR BL BR LFE", 124: "FC FL FR BL BR LFE",
     125: "FL FR FC LFE BL BR BC", 126: "FL FR FC LFE BL BR FLC FRC", 127: "FC FLC FRC FL FR BL BR LFE",
-    128: "FL FR FC LFE SL SR BL BR", 131: "FL FR BC", 132: "FL FR BL BR", 133: "FL FR LFE",
+    128: "FL FR FC LFE SL SR BL BR", 129: "FL FR BL BR FC LFE FLC FRC", 131: "FL FR BC", 132: "FL FR BL BR",
+    133: "FL FR LFE", 134: "FL FR LFE BC", 135: "FL FR LFE BL BR", 136: "FL FR FC LFE", 137: "FL FR FC LFE BC",
+    138: "FL FR BL BR LFE", 139: "FL FR BL BR FC BC", 140: "FL FR SL SR FC BL BR", 141: "FC FL FR BL BR BC",
+    142: "FC FL FR BL BR BC LFE", 143: "FC FL FR SL SR BL BR", 144: "FC FL FR SL SR BL BR BC",
+    148: "FL FR BL BR FC FLC FRC", 149: "FC LFE", 150: "FL FC FR", 151: "FL FC FR BC", 152: "FL FC FR LFE",
+    153: "FL FR BC LFE", 154: "FL FC FR BC LFE", 155: "FL FC FR BL BR BC", 156: "FL FC FR SL SR BL BR",
+    157: "FL FC FR BL BR LFE BC", 160: "FL FC FR SL SR LFE BL BR", 161: "FL FC FR BL BR LFE FLC FRC",
+    168: "FC FL FR LFE", 169: "FC FL FR BC LFE",
 }  # fmt: skip
+# tag 128, which FFmpeg writes into a CAF for channels in the order of the mask
+CORE_AUDIO_7_1: Layout = ("FL", "FR", "FC", "LFE", "SL", "SR", "BL", "BR")
 AMBISONIC = bytes.fromhex("2107d3118644c8c1ca000000")  # how the subformats of B-format end in WAVE_FORMAT_EXTENSIBLE
 _CANCELLED = 0.003  # energy of the mean of channels, to the mean of their energies, below which they cancel
 # BS.1770-4 and EBU R 128, as FFmpeg's ebur128 applies them

@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 
 import av
 
+from enhance_cli.audio.avi_index import Runs, empty_chunks
 from enhance_cli.audio.ffmpeg_process import Source, described, path_of, restart_watch, send, start
 from enhance_cli.audio.stream_facts import choose, describe, expected_seconds, settle_layouts
 from enhance_cli.audio.time_stamps import Clock
@@ -42,6 +43,7 @@ def _serve(request: dict, out: BinaryIO) -> None:
     with open(path, "rb") as file:
         source = Source(file, request["start"], request["end"])
         file_head = source.read(8)
+        empty_of_tracks = empty_chunks(source)
         source.seek(0)
         with av.open(source, format=request.get("format"), metadata_errors="replace") as opened:
             container: Any = opened
@@ -65,10 +67,14 @@ def _serve(request: dict, out: BinaryIO) -> None:
             if first is None:
                 raise ValueError("it holds no audio samples")
             counted = file_head[:4] != b"RIFF" or file_head[4:8] != b"\xff" * 4  # else it was written into a pipe
-            facts = describe(container, stream, first, bytes(head)[24:28], speakers.get(stream.index), counted)
+            empty = empty_of_tracks.get(stream.index, [])
+            facts = describe(
+                container, stream, first, bytes(head)[24:28],
+                speakers=speakers.get(stream.index), counted=counted, empty=empty,
+            )  # fmt: skip
             send(out, b"H", json.dumps(facts).encode())
             if request["samples"]:
-                _decode(container, stream, first, frames, facts, out)
+                _decode(container, stream, first, frames, facts, empty, out)
                 if counter.incomplete:
                     send(out, b"N", counter.note.encode())
                 if counter.bitrate:
@@ -108,11 +114,11 @@ class Counter:
         return round(8 * self._bytes / (self._units * self._time_base)) if self._units and self._time_base else 0
 
 
-def _decode(container: Any, stream: Any, first: Any, frames: Iterator, facts: dict, out: BinaryIO) -> None:
+def _decode(container: Any, stream: Any, first: Any, frames: Iterator, facts: dict, empty: Runs, out: BinaryIO) -> None:
     rate, channels = facts["rate"], facts["channels"]
     width = 8 if facts["double"] else 4
     packed = av.AudioResampler(format="dbl" if facts["double"] else "flt", layout=first.layout, rate=rate)
-    clock = Clock(container, stream, rate)
+    clock = Clock(container, stream, rate, empty=empty)
     frame = first
     while frame is not None:
         if frame.sample_rate != rate or frame.layout.nb_channels != channels:

@@ -101,7 +101,10 @@ def speakers(path: Path, section: Section, container: str, subtype: str, count: 
             return _flac_speakers(head, count)
         if container in ("CAF", "AIFF") and (form := walk(window)):
             chunk = form.find(b"chan" if container == "CAF" else b"CHAN")
-            return {"layout": channels.from_core_audio(read_payload(window, chunk), count) if chunk else None}
+            layout = channels.from_core_audio(read_payload(window, chunk), count) if chunk else None
+            info = form.find(b"info")
+            by_ffmpeg = info is not None and b"encoder\0Lavf" in read_payload(window, info)
+            return {"layout": channels.FLAC_LAYOUTS[8] if by_ffmpeg and layout == channels.CORE_AUDIO_7_1 else layout}
     return {}
 
 

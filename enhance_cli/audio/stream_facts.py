@@ -8,12 +8,16 @@ from typing import Any
 
 import av
 
+from enhance_cli.audio.avi_index import Runs
 from enhance_cli.audio.time_stamps import Clock, origin
 
 # containers whose duration is a guess, or not needed to know that some of the sound is missing
 _GUESSED = ("aac", "mp3", "loas", "ogg", "wav")
 _CLOCK = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")
 _DEPTHS = {"u8": 8, "u8p": 8, "s16": 16, "s16p": 16}
+# 7.1 of QuickTime, and the order in which FFmpeg's muxer writes the channels under the same name
+_SIDES_FIRST = ["FL", "FR", "FC", "LFE", "SL", "SR", "BL", "BR"]
+_BACKS_FIRST = ["FL", "FR", "FC", "LFE", "BL", "BR", "SL", "SR"]
 
 
 def settle_layouts(container: Any) -> dict[int, list[str]]:
@@ -52,14 +56,27 @@ def choose(container: Any, track: str | None) -> Any:
     raise ValueError(f"it has no sound track in the language {track}, only {languages}")
 
 
-def describe(container: Any, stream: Any, frame: Any, flags: bytes, speakers: list[str] | None, counted: bool) -> dict:
-    """Return the description of a file, given its first frame, bytes 24 to 28 of its first packet, the loudspeakers of
-    its channels where the frame does not name them, and whether the writer of its header knew its length.
+def describe(
+    container: Any,
+    stream: Any,
+    frame: Any,
+    flags: bytes,
+    *,
+    speakers: list[str] | None,
+    counted: bool,
+    empty: Runs,
+) -> dict:
+    """Return the description of a file, given its first frame and bytes 24 to 28 of its first packet.
+
+    `speakers`: the loudspeakers of its channels where the frame does not name them. `counted`: whether the writer of its
+    header knew its length. `empty`: its runs of chunks without sound.
     """
     codec, format_ = stream.codec_context, frame.format
     names = [channel.name for channel in frame.layout.channels]
     if speakers and frame.layout.name == f"{len(speakers)} channels":
         names = speakers
+    if names == _SIDES_FIRST and "Lavf" in container.metadata.get("encoder", ""):
+        names = _BACKS_FIRST
     bits = _bits(codec, format_, flags)
     picture = av.stream.Disposition.attached_pic  # a cover does not make a song a film
     rate = frame.sample_rate
@@ -80,7 +97,7 @@ def describe(container: Any, stream: Any, frame: Any, flags: bytes, speakers: li
         "container": container.format.name, "brand": container.metadata.get("major_brand", ""), "codec": codec.name,
         "film": any(not video.disposition & picture for video in container.streams.video),
         "float": format_.name.startswith(("flt", "dbl")), "double": bits > 24, "bits": bits, "rate": rate,
-        "late": Clock(container, stream, rate).place(frame)[0],
+        "late": Clock(container, stream, rate, empty=empty).place(frame)[0],
         "channels": frame.layout.nb_channels, "speakers": names, "claimed": claimed,
         "bitrate": stream.codec_context.bit_rate or (None if container.streams.video else container.bit_rate),
         "track": streams.index(stream) + 1,

@@ -1,6 +1,6 @@
 """Place decoded frames by the time stamps of their container: silence where sound is missing, and a beginning."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from av.stream import Disposition
@@ -31,7 +31,8 @@ def origin(container: Any) -> float | None:
 class Clock:
     """Place frames by their time stamps: silence before each, and samples before the beginning."""
 
-    def __init__(self, container: Any, stream: Any, rate: int):
+    def __init__(self, container: Any, stream: Any, rate: int, *, empty: Sequence[tuple[int, int]] = ()):
+        """Begin at the first sample. `empty`: runs of empty chunks of an AVI (avi_index), of which no time stamp tells."""
         self.position = 0  # samples since the beginning
         self._rate, self._time_base = rate, stream.time_base
         self._origin = origin(container)
@@ -45,11 +46,14 @@ class Clock:
         self._overlaps, self._cut, self._cut_at = 0, 0, -1
         picture = Disposition.attached_pic
         self._has_pictures = any(not other.disposition & picture for other in container.streams.video)
+        chunk = float(stream.time_base or 0) * rate  # samples
+        self._of_chunks = 0  # samples of silence for empty ones
+        self._empty = [(round(before * chunk), round(count * chunk)) for before, count in empty]
         self._shift = 0  # samples by which later frames lie behind their time stamps
 
     def place(self, frame: Any) -> tuple[int, int]:
         """Return the samples of silence before a frame, and how many of its own lie before the beginning."""
-        silence = skip = 0
+        silence, skip = self._of_empty(frame.samples), 0
         if self._origin is not None and frame.pts is not None:
             seconds = frame.pts * (frame.time_base or self._time_base) - self._origin
             due = round(seconds * self._rate) + self._shift
@@ -87,6 +91,16 @@ class Clock:
         skip = min(samples, length)
         self._cut += skip
         return skip
+
+    def _of_empty(self, samples: int) -> int:
+        """Return the samples of empty chunks in front of a frame of so many samples."""
+        silence = 0
+        while self._empty and self.position - self._of_chunks + samples // 2 >= self._empty[0][0]:
+            silence += self._empty.pop(0)[1]
+        self._of_chunks += silence
+        if silence and self.position:
+            self._holes, self._filled = self._holes + 1, self._filled + silence
+        return silence
 
     def notes(self) -> Iterator[str]:
         """Yield notes on corrections of time stamps."""

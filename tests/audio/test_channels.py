@@ -144,13 +144,34 @@ def test_ambisonic_sound_stays_ambisonic_and_a_mask_that_names_too_few_is_kept(t
         assert bytes(raw[raw.index(b"fmt ") :][:48]) == b[b.index(b"fmt ") :][:48]
 
 
-@pytest.mark.parametrize("tag", [100, 115, 117, 119, 121, 123, 124, 128])
+@pytest.mark.parametrize("tag", [100, 115, 117, 119, 121, 123, 124, 128, *range(133, 145), *range(148, 158)])
 def test_core_audio_layouts_by_tag(tag, tmp_path):
     names = channels._TAGS[tag].split()
     chunk = struct.pack(">III", tag << 16 | len(names), 0, 0)
     assert channels.from_core_audio(chunk, len(names)) == tuple(names)
     assert channels.from_core_audio(chunk, len(names) + 1) is None
     assert channels.from_core_audio(channels.to_core_audio(tuple(names)), len(names)) == tuple(names)
+
+
+@pytest.mark.parametrize("name", ["2.1", "3.1", "4.0", "4.1", "5.0", "5.1", "6.0", "6.1", "7.1"])
+def test_every_tone_of_a_caf_by_ffmpeg_is_at_its_loudspeaker(name, tmp_path):
+    import av
+
+    layout = tuple(channel.name for channel in av.AudioLayout(name).channels)
+    audio, pitch = tones(layout)
+    with av.open(str(tmp_path / "a.caf"), "w", format="caf") as new:
+        stream = new.add_stream("pcm_s16le", rate=RATE, layout=name)
+        samples = np.ascontiguousarray((audio * 32767).astype(np.int16).T).reshape(1, -1)
+        frame = av.AudioFrame.from_ndarray(samples, format="s16", layout=name)
+        frame.sample_rate = RATE
+        new.mux(stream.encode(frame))
+        new.mux(stream.encode(None))
+    copy(tmp_path / "a.caf", tmp_path / "b.wav")
+    side = {"SL": "BL", "SR": "BR"} if "BL" not in layout else {}  # Core Audio has one name for both
+    expected = {side.get(key, key): pitch[key] for key in layout}
+    for path in (tmp_path / "a.caf", tmp_path / "b.wav"):
+        after = {side.get(key, key): value for key, value in found(path).items()}
+        assert after == pytest.approx(expected, abs=12)
 
 
 def test_a_flac_says_what_its_source_says_of_back_and_side(tmp_path):

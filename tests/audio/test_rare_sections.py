@@ -1,13 +1,16 @@
 """Recordings of rare formats joined end to end or cut off, streams cut within a frame, frames without a header."""
 
 import io
+from fractions import Fraction
+from types import SimpleNamespace
 
 import av
 import numpy as np
 import pytest
 import soundfile
 
-from enhance_cli.audio import frame_walks, old_headers
+from enhance_cli.audio import avi_index, frame_walks, old_headers
+from enhance_cli.audio.time_stamps import Clock
 from tests import audio_zoo as zoo
 from tests.audio.test_sections import RATE, pitches, read, tone
 
@@ -162,3 +165,38 @@ def frame_start(flac):
     while not flac[at] & 0x80:
         at += 4 + int.from_bytes(flac[at + 1 : at + 4], "big")
     return at + 4 + int.from_bytes(flac[at + 1 : at + 4], "big")
+
+
+@pytest.mark.parametrize("runs", [[(1, 30)], [(40, 20)], [(1, 10), (20, 30), (60, 5)]])
+def test_empty_chunks_of_an_avi_are_silence_of_the_same_length(runs, tmp_path):
+    path, plain = tmp_path / "x", tmp_path / "plain"
+    for target, shifts in ((path, runs), (plain, [])):
+        with av.open(str(target), "w", format="avi") as new:
+            stream = new.add_stream("libmp3lame", rate=48000, layout="stereo")
+            frame = av.AudioFrame.from_ndarray(tone(400, 2, 48000, 2.0), format="fltp", layout="stereo")
+            frame.sample_rate = 48000
+            for n, packet in enumerate([*stream.encode(frame), *stream.encode(None)]):
+                packet.pts = packet.dts = 1152 * (n + sum(count for before, count in shifts if before <= n))
+                packet.time_base = Fraction(1, 48000)
+                new.mux(packet)
+    expected = read(plain)[0]
+    for before, count in reversed(runs):
+        expected = np.insert(expected, [before * 1152] * (count * 1152), 0, axis=1)
+    audio, file = read(path)
+    assert audio.shape == expected.shape and np.abs(audio - expected).max() < 0.31
+    silent = np.abs(expected[0]) == 0
+    assert silent.sum() >= 1152 * sum(count for _, count in runs) and not audio[0][silent].any()
+    seconds = sum(count for _, count in runs) * 1152 / 48000
+    assert f"{len(runs)} gaps in the time stamps, {seconds:.3f} s" in " ".join(file.notes)
+
+
+def test_empty_chunks_in_front_of_the_first_make_the_sound_late():
+    index = b"".join(name + bytes(8) + size.to_bytes(4, "little") for name, size in zip([b"01wb"] * 5, (0, 0, 9, 0, 9)))
+    avi = b"RIFF\0\0\0\0AVI " + zoo.chunk(b"LIST", b"movi") + zoo.chunk(b"idx1", index)
+    assert avi_index.empty_chunks(io.BytesIO(avi)) == {1: [(0, 2), (1, 1)]}
+    stream = SimpleNamespace(time_base=Fraction(1, 10))
+    streams = type("Streams", (list,), {"video": []})([stream])
+    container = SimpleNamespace(format=SimpleNamespace(name="avi"), streams=streams, start_time=0)
+    clock = Clock(container, stream, 1000, empty=[(0, 2), (1, 1)])
+    assert [clock.place(SimpleNamespace(samples=100, pts=None)) for _ in range(3)] == [(200, 0), (100, 0), (0, 0)]
+    assert list(clock.notes()) == ["1 gaps in the time stamps, 0.100 s in all, were filled with silence"]

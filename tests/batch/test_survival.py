@@ -170,3 +170,43 @@ def test_an_output_folder_that_cannot_be_made_again_fails_every_file_after_it(ba
     summary, records = batch(replace)
     assert summary.failed == 2 and Path("out").is_file()
     assert all("out" in records[name].reason and ".part" not in records[name].reason for name in ("b.wav", "c.wav"))
+
+
+KILLER = """
+import builtins, os, sys
+if "enhance_cli.audio.decoder" in " ".join(sys.orig_argv):
+    ordinary = builtins.open
+
+    def open(file, *arguments, **more):
+        if str(file).endswith("killer.m4a"):
+            os.kill(os.getpid(), {signal})
+        return ordinary(file, *arguments, **more)
+
+    builtins.open = open
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+@pytest.mark.parametrize(("signal", "workers"), [(11, []), (9, ["--workers", "2"])])
+def test_a_file_on_which_the_decoder_is_killed_fails_alone(signal, workers, tmp_path):
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text(KILLER.format(signal=signal))
+    for name in ("a.m4a", "killer.m4a", "z.m4a"):
+        zoo.m4a(tmp_path, frames=4800, name=name)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path / "site"), str(ROOT)])}
+    command = [
+        sys.executable,
+        "-m",
+        "enhance_cli",
+        "denoise",
+        "a.m4a",
+        "killer.m4a",
+        "z.m4a",
+        "-o",
+        "out",
+        "--strength",
+        "0",
+    ]
+    ran = subprocess.run([*command, *workers], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert ran.returncode == 1 and sorted(os.listdir(tmp_path / "out")) == ["a.m4a", "z.m4a"], ran.stderr
+    assert "killer.m4a makes the decoder crash or hang" in ran.stderr and "2 done, 0 skipped, 1 failed" in ran.stderr

@@ -63,6 +63,24 @@ def test_dropouts_of_a_folder_are_found_and_filled_and_all_else_stays(enhance, f
     assert again.code == 0 and not again.lines
 
 
+def test_known_samples_stay_bit_for_bit_in_every_lossless_format(enhance, tmp_path):
+    formats = {
+        "a.wav": ("WAV", "PCM_U8"), "b.wav": ("WAV", "PCM_24"), "c.wav": ("WAV", "PCM_32"), "d.wav": ("WAV", "DOUBLE"),
+        "e.wav": ("WAV", "ULAW"), "f.aiff": ("AIFF", "PCM_16"), "g.caf": ("CAF", "FLOAT"), "h.w64": ("W64", "PCM_24"),
+    }  # fmt: skip
+    (tmp_path / "in").mkdir()
+    for name, (container, subtype) in formats.items():
+        save(tmp_path / "in" / name, tones().astype(np.float64), container=container, subtype=subtype)
+    assert enhance("inpaint", "in", "-o", "out", "--gaps", "0.5-0.52,1-1.00001").code == 0
+    known = np.ones(3 * RATE, bool)
+    known[8000:8320] = known[16000] = False
+    for name, (container, subtype) in formats.items():
+        before, after = (soundfile.read(tmp_path / part / name)[0] for part in ("in", "out"))
+        info = soundfile.info(tmp_path / "out" / name)
+        assert (info.format, info.subtype) == (container, subtype) and info.frames == 3 * RATE
+        assert np.array_equal(before[known], after[known]) and not np.array_equal(before, after), name
+
+
 def test_packets_that_were_concealed_by_others_are_filled_better(enhance, tmp_path):
     whole = speech(16000)
     broken, spans = concealed(whole, 16000, ms=20)

@@ -14,7 +14,7 @@ import numpy as np
 import soundfile
 
 from enhance_cli.audio import mpeg
-from enhance_cli.audio.info import LOSSY, AudioInfo
+from enhance_cli.audio.info import LOSSY, AudioInfo, Findings
 from enhance_cli.audio.library_messages import caught_messages
 from enhance_cli.audio.native_headers import as_in_header, check_samples, counted_by_fact, samples_counted, speakers
 from enhance_cli.audio.section import Raw, Section, Window
@@ -36,13 +36,14 @@ class CountError(soundfile.SoundFileError):
         self.held, self.promised = held, promised
 
 
-def open_native(path: Path, section: Section) -> tuple[AudioInfo, Decode]:
-    """Open a section of a file by libsndfile.
+def open_native(path: Path, section: Section) -> tuple[AudioInfo, Decode, Findings]:
+    """Open a section of a file by libsndfile. The findings are complete when it has been read to its end.
 
     Raises SoundFileError for formats it does not read, and CountError, one of these, where it does not find all
     samples.
     """
     said: list[str] = []
+    findings = Findings()
     is_mp3 = _is_mp3(path, section)
     opened = _opener(path, section, said if is_mp3 else None)
 
@@ -72,6 +73,7 @@ def open_native(path: Path, section: Section) -> tuple[AudioInfo, Decode]:
     size = section.end - section.start
     bitrate = int(size * 8 * rate / frames) if subtype in LOSSY and frames else None
     described = speakers(path, section, container, subtype, count)
+    told = len(said)
     info = AudioInfo(
         path, container, subtype, rate, count, frames, "libsndfile", bitrate, notes=tuple(map(_told, said)), **described
     )
@@ -94,13 +96,16 @@ def open_native(path: Path, section: Section) -> tuple[AudioInfo, Decode]:
                     yield np.ascontiguousarray(block.T)
                     if done == frames:
                         break
-                    block = sound.read(size, _dtype(subtype), always_2d=True)
+                    with nullcontext() if not is_mp3 else caught_messages(said):
+                        block = sound.read(size, _dtype(subtype), always_2d=True)
             except _UNREADABLE as error:
                 raise AudioError(f"{path} is damaged after sample {done} ({error})", "repair or convert it") from None
+            finally:
+                _add_notes(findings, said[told:], info)
         if frames is not None and done != frames:
             fail_truncated(path, done, frames, "samples")
 
-    return info, blocks
+    return info, blocks, findings
 
 
 def fail_truncated(path: Path, held: int, promised: int, unit: str) -> NoReturn:
@@ -119,11 +124,21 @@ def _told(line: str) -> str:
     return "libmpg123 says of it: " + re.sub(r"^\[[^]]*\]\s*", "", line)
 
 
+def _add_notes(findings: Findings, said: list[str], info: AudioInfo) -> None:
+    """Note the lines that libmpg123 has printed while it read, the first of each kind."""
+    kind = lambda note: re.sub(r"0x[0-9a-f]+|\d+", "N", note)
+    kinds = {kind(note) for note in (*info.notes, *findings.notes)}
+    for note in map(_told, said):
+        if kind(note) not in kinds:
+            kinds.add(kind(note))
+            findings.notes.append(note)
+
+
 def _is_mp3(path: Path, section: Section) -> bool:
     with open(path, "rb") as file:
         file.seek(section.start)
         head = file.read(2)
-    return head in (b"ID", b"\xff\xfb", b"\xff\xfa", b"\xff\xf3", b"\xff\xf2", b"\xff\xe3", b"\xff\xe2")
+    return head == b"ID" or len(head) == 2 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0
 
 
 def _opener(
@@ -204,7 +219,7 @@ def _held(opened: Callable, sound: soundfile.SoundFile, jump: Callable) -> int:
             sound.seek(sound.frames - 1)
             if len(sound.read(1)) == 1:
                 return sound.frames
-    with suppress(*_UNREADABLE), opened() as again:  # libsndfile is not itself after a failure
+    with suppress(*_UNREADABLE), opened() as again, jump():  # libsndfile is not itself after a failure
         while count := len(again.read(1024)):
             held += count
     return held

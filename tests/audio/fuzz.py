@@ -33,6 +33,10 @@ PLAIN = [  # container, subtype
     ("AIFF", "FLOAT"), ("CAF", "PCM_24"), ("CAF", "ALAC_16"), ("AU", "PCM_16"), ("FLAC", "PCM_16"), ("OGG", "VORBIS"),
     ("OGG", "OPUS"), ("MP3", "MPEG_LAYER_III"),
 ]  # fmt: skip
+FOREIGN = [  # name, codec, FFmpeg's name of the container
+    ("a.wma", "wmav2", "asf"), ("a.avi", "ac3", "avi"), ("a.flv", "aac", "flv"), ("a.ts", "aac", "mpegts"),
+    ("a.mp4", "aac", "mp4"), ("a.ac3", "ac3", "ac3"), ("a.aac", "aac", "adts"),
+]  # fmt: skip
 EDGES = (0, 1, 2, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 0x10000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFE, 0xFFFFFFFF)
 
 
@@ -51,6 +55,8 @@ def kinds(folder: Path) -> list[Path]:
         zoo.m4a(folder, FRAMES, "a.wv", "wavpack", "wv"),
     ]
     files += [zoo.m4a(folder, FRAMES, "flac.ogg", "flac", "ogg"), zoo.m4a(folder, FRAMES, "a.tta", "tta", "tta")]
+    for name, codec, container in FOREIGN:
+        files.append(zoo.m4a(folder, FRAMES, name, codec, container))
     for name in ("chained_three_seconds.ogg", "id3_in_front.flac", "header_says_1s_holds_3s.wav", "camera_24bit.mov"):
         files.append(Path(shutil.copy(FIELD / name, folder / name)))
     return files

@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import struct
 import subprocess
 import sys
@@ -58,6 +59,25 @@ def test_what_the_decoder_prints_is_told_with_the_name_of_the_file_and_once(tmp_
     run = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, check=True)
     assert run.stdout.startswith(str(RATE)) and run.stdout.count("libmpg123 says of it: Warning: Xing stream size") == 1
     assert not run.stderr
+
+
+def test_what_the_decoder_prints_of_damaged_frames_is_told_once_of_each_kind(tmp_path, capfd):
+    path = tmp_path / "a.mp3"
+    soundfile.write(path, 0.1 * np.random.default_rng(0).standard_normal(5 * RATE), RATE, format="MP3")
+    with path.open("rb") as file:
+        frames = list(mpeg.frames(file))
+    for number in range(40, len(frames), 20):  # their headers stay
+        frames[number] = frames[number][:4] + (len(frames[number]) - 4) * b"\xff"
+    path.write_bytes(b"".join(frames))
+    with open_audio(path) as audio:
+        assert not audio.notes
+        for _ in range(2):  # a long file is read twice
+            assert abs(sum(block.shape[1] for block in audio.blocks(4096)) - 5 * RATE) < RATE
+        notes = audio.notes
+    assert not capfd.readouterr().err
+    assert 0 < len(notes) < 12 and all(note.startswith("libmpg123 says of it: ") for note in notes)
+    kinds = [re.sub(r"\d+", "", note) for note in notes]
+    assert len(set(kinds)) == len(kinds)
 
 
 def test_a_jump_into_an_mp3_says_nothing_on_standard_error(tmp_path, capfd):

@@ -122,3 +122,18 @@ def test_the_perceptual_distance_leaves_out_silent_items_whichever_side_is_silen
     target[1], estimate[2] = 0, 0
     assert alone > 0 and distance(estimate, target) == pytest.approx(alone, rel=1e-4)
     assert distance(estimate[1:2], target[1:2]) == 0
+
+
+def test_waveforms_that_are_equal_teach_nothing_and_break_nothing():
+    """A silent stem that is found to be silent: the root of nothing has no slope, and one item would end the training."""
+    estimate = torch.zeros(1, 4096, requires_grad=True)
+    DISTANCES["waveform_spectral"](estimate, torch.zeros(1, 4096)).backward()
+    assert torch.equal(estimate.grad, torch.zeros(1, 4096))
+
+
+def test_the_power_of_half_precision_does_not_overflow():
+    estimate, target = 300 * draw(2, 1, 64).half(), 300 * draw(2, 1, 64, seed=1).half()
+    found = DISTANCES["signal_to_noise"](estimate, target)
+    assert float(found) == pytest.approx(
+        float(DISTANCES["signal_to_noise"](estimate.float(), target.float())), abs=1e-2
+    )

@@ -121,3 +121,13 @@ def test_speech_that_was_16_khz_once_has_no_high_band_whatever_its_dither(clean)
     stored = np.round(fast * 32768) / 32768
     assert not has_high_band(stored, RATE)
     assert has_high_band(stored + 1e-4 * np.sin(2 * np.pi * 12000 * np.arange(stored.size) / RATE), RATE)
+
+
+def test_frames_count_by_all_that_is_heard_in_them_not_by_their_high_band(hiss):
+    """Hiss after a voice 60 dB above it is a pause."""
+    reference = hiss + np.where(TIME < 1, 100 * np.sin(2 * np.pi * 1000 * TIME), 0)
+    assert hf_lsd(reference, np.where(TIME < 1.03, reference, 5 * reference), RATE) == pytest.approx(0, abs=0.01)
+
+
+def test_a_recording_shorter_than_a_frame_is_one_frame(hiss):
+    assert hf_lsd(hiss[:1500], 2 * hiss[:1500], RATE) == pytest.approx(6.02, abs=0.05)

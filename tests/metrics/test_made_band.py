@@ -121,3 +121,31 @@ def test_silence_and_less_than_a_frame_are_refused(hiss):
         with pytest.raises(AudioError, match="nothing to score"):
             measured(reference, reference)
     assert measured(hiss[:FRAME], hiss[:FRAME])["lsd"] == 0
+
+
+def test_the_band_begins_at_the_cutoff_itself(hiss):
+    """60 Hz, three bins of 427, are 20 dB too loud."""
+    assert measured(hiss, louder(hiss, 10, CUTOFF, CUTOFF + 60))["lsd_high"] == pytest.approx(
+        2 * (3 / 427) ** 0.5, rel=0.3
+    )
+
+
+def test_the_level_is_matched_above_the_cutoff_whatever_happened_below(hiss):
+    both = louder(louder(hiss, 10, 0, CUTOFF - 300), 3, CUTOFF - 300)
+    assert measured(hiss, both)["lsd_matched"] < 0.01
+
+
+def test_a_pause_is_where_the_reference_is_quiet_not_the_recording_before(hiss):
+    """What a low-pass takes away of a hissing sound leaves no pause."""
+    _, quiet = with_pause(hiss, 40, 50)
+    assert "added" not in measured(hiss, hiss, np.where(quiet, 1e-3 * hiss, hiss))
+
+
+def test_the_distance_is_that_of_whole_frames_with_a_periodic_window(hiss):
+    reference, estimate = hiss[:20000], hiss[20000:40000] * np.linspace(0.5, 2, 20000)
+    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(FRAME) / FRAME)
+    values = []
+    for start in range(0, 20000 - FRAME + 1, HOP):
+        one, other = (np.abs(np.fft.rfft(window * x[start : start + FRAME])) ** 2 for x in (reference, estimate))
+        values.append(np.sqrt(np.mean((np.log10(other) - np.log10(one)) ** 2)))
+    assert measured(reference, estimate)["lsd"] == pytest.approx(np.mean(values), rel=1e-6)

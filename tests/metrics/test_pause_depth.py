@@ -96,3 +96,10 @@ def test_no_depth_lies_beyond_100_db():
     assert score(reference, frames((100, 0), (20, -400)), 1000) == 100
     assert score(reference, frames((100, 0), (20, -60)) * (reference > 0.1), 1000) == 100
     assert score(reference, reference * (reference < 0.1), 1000) == -100  # nothing but what was in the pause
+
+
+def test_a_click_of_three_frames_is_no_voice():
+    audio = np.zeros(RATE)
+    audio[8000:8960] = 0.5
+    with pytest.raises(AudioError, match="pause depth is not defined"):
+        score(audio, audio, RATE)

@@ -37,3 +37,13 @@ def test_identical_is_infinite_and_silence_is_minus_infinite():
 def test_silent_reference_is_refused():
     with pytest.raises(AudioError, match="^SI-SDR is not defined: the reference is digital silence$"):
         score(np.zeros(100), np.ones(100), 16000)
+
+
+def test_files_of_single_precision_are_compared_in_double():
+    """An error of -130 dB is not lost in the rounding of the projection."""
+    time = np.arange(16000) / 16000
+    reference = np.sin(2 * np.pi * 440 * time).astype(np.float32)
+    estimate = reference + (3e-7 * np.sin(2 * np.pi * 1000 * time)).astype(np.float32)
+    assert score(reference, estimate, 16000) == pytest.approx(
+        score(*np.float64([reference, estimate]), 16000), abs=1e-6
+    )

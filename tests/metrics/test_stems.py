@@ -108,3 +108,12 @@ def test_a_chunk_counts_with_half_of_its_stems_and_one_that_does_not_is_no_end()
     stems[2:, CHUNK:] = 0  # half of them
     stems[1:, :CHUNK] = 0  # three of four
     assert [w.start for w in si_sdri.windows(stems, RATE)] == [CHUNK + s for s in (0, 2000, 4000, 6000, 8000)]
+
+
+def test_a_window_is_active_where_the_stem_plays_whatever_the_estimate_does():
+    """A stem that was not found at all counts, and one that was made out of nothing does not."""
+    bass, drums, piano = stems = tones(4, 10, 50, 70)
+    estimates = np.stack([0 * bass, drums, piano])
+    assert [len(scores) for scores in si_sdri.score(stems.sum(0), stems, estimates, RATE)["active"]] == [1, 1, 1]
+    stems, estimates = np.stack([0 * bass, drums, piano]), np.stack([bass, drums, piano])
+    assert [len(scores) for scores in si_sdri.score(stems.sum(0), stems, estimates, RATE)["active"]] == [0, 1, 1]

@@ -117,3 +117,19 @@ def test_the_schedule_of_ddpm_is_the_product_of_what_every_step_keeps():
     assert signal.dtype == torch.float64 and signal.shape == noise.shape == added.shape == (1001,)
     assert torch.allclose(signal**2, kept, rtol=1e-3) and torch.allclose(signal**2 + noise**2, torch.ones_like(kept))
     assert added[0] == 0 and torch.allclose(added[1:] ** 2, beta, rtol=5e-3)
+
+
+@pytest.mark.parametrize("start", [0.95, 0.5])
+def test_the_ode_of_a_bridge_starts_where_it_is_told_and_carries_its_state_from_there(start):
+    process, x0, called = PROCESSES["brownian_bridge"](), 0.2 * Y, []
+
+    def estimate(x, t):
+        called.append((float(t), x))
+        return x0
+
+    SAMPLERS["bridge_ode"](estimate, process, Y, 2, zeros, start=start)
+    (first, x), (second, moved) = called
+    s_r, s_t = process.variance(first), process.variance(second)
+    carry = (s_t * (1 - s_t) / (s_r * (1 - s_r))) ** 0.5
+    assert first == pytest.approx(start) and torch.equal(x, Y)
+    assert torch.allclose(moved, carry * Y + (1 - s_t - carry * (1 - s_r)) * x0 + (s_t - carry * s_r) * Y, atol=1e-5)

@@ -200,10 +200,11 @@ def test_every_file_has_an_entry_and_every_entry_loads(folder, catalogues):
     "wing, others",
     [
         ("safety", set()),
+        ("measurements", set()),
         ("backends", {"safety"}),
         ("embeddings", {"safety", "backends"}),
-        ("page", {"safety"}),
-        ("", {"safety"}),
+        ("page", {"safety", "measurements"}),
+        ("", {"safety", "measurements"}),
     ],
 )
 def test_wings_of_the_batch_import_only_those_below(wing, others):

@@ -8,13 +8,11 @@ four times.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from enhance_cli.audio.band_edge import BandMeter
 from enhance_cli.audio.channels import Layout, loudness_weights
-from enhance_cli.audio.gap_meter import GapMeter
 from enhance_cli.audio.level_track import LevelTrack, follow, follow_music
 
 _PIECE = 1 << 16  # samples at a time, so that a whole file in one push needs no more memory than a stream
@@ -23,12 +21,18 @@ _OFFSET_DB = -10.0  # a constant of a channel that is no weaker than this beside
 _BIN = 0.05  # LU; loudness windows are counted from -70 (the absolute gate) to +30 LUFS
 
 
+class SampleMeter(Protocol):
+    """Measure (C, n) blocks that are pushed, for one task (batch.measurements)."""
+
+    def push(self, block: np.ndarray) -> None: ...
+
+
 class Meter:
     """Measure (C, n) blocks that are pushed. The properties may be read at any time.
 
     `layout`: loudspeaker of each channel, by which loudness weighs them. Without `loudness`, SciPy, which takes a
-    second to import, is not needed. The same holds for `true_peak`. `band`: finds where the band of the signal ends.
-    `gaps`: knows the gaps of the signal.
+    second to import, is not needed. The same holds for `true_peak`. `extra`: measures the same samples for a
+    task.
     """
 
     def __init__(
@@ -38,10 +42,9 @@ class Meter:
         loudness: bool = True,
         true_peak: bool = False,
         layout: Layout | None = None,
-        band: BandMeter | None = None,
-        gaps: GapMeter | None = None,
+        extra: SampleMeter | None = None,
     ):
-        self.band, self.gaps = band, gaps
+        self.extra = extra
         self.frames = 0
         self.peak = 0.0
         self._mono = np.zeros(2)  # sum and sum of squares of the mean of all channels
@@ -68,10 +71,8 @@ class Meter:
         self._mono += mono.sum(), mono @ mono
         if self._true_peak:
             self._true_peak.push(x)
-        if self.band:
-            self.band.push(x)
-        if self.gaps:
-            self.gaps.push(x)
+        if self.extra:
+            self.extra.push(x)
         if self._loudness:
             self._loudness.push(x)
         values = np.concatenate([np.square(x), x])

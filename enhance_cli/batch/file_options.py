@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from enhance_cli.audio.gap_meter import Spans
+from enhance_cli.batch.measurements.measurement import Measurement
 
 
 @dataclass(frozen=True)
@@ -17,9 +17,7 @@ class FileOptions:
     to take. `channels`: number (from 1) of the channel to take, or "mix" for their mean. `dither`: none or tpdf.
     `keep_original`: keep the old sound track of a video behind the new one. `command`: mark for the outputs. Inputs
     with this mark are left out where results are written beside their inputs.
-    `extend`: the transform makes the band above that of the input, so the band is measured, and the transform
-    receives 48 kHz, unless the input has more or nothing is missing. `cutoff`: frequency in Hz that the band ends at.
-    `gaps`: beginnings and ends in seconds that the transform is to fill. If empty, gaps are found.
+    `measurement`: measures the file for the transform, beside its level.
     """
 
     start: float = 0.0
@@ -38,6 +36,4 @@ class FileOptions:
     dither: str = "tpdf"
     keep_original: bool = False
     command: str = ""
-    extend: bool = False
-    cutoff: float | None = None
-    gaps: Spans | None = None
+    measurement: Measurement = Measurement()

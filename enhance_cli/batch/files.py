@@ -7,43 +7,38 @@ arrays, full scale is 1.
 """
 
 import contextlib
-import os
-import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from enhance_cli.atomic import unfinished_path
-from enhance_cli.audio.band_edge import BandMeter
 from enhance_cli.audio.channels import permutation
 from enhance_cli.audio.film import new_track
 from enhance_cli.audio.film_formats import with_bitrate
-from enhance_cli.audio.formats import FILMS, Film, loses_bits, with_treble
-from enhance_cli.audio.gap_meter import GapMeter
-from enhance_cli.audio.gaps import Gap
+from enhance_cli.audio.formats import FILMS, loses_bits
 from enhance_cli.audio.info import LOSSY, AudioInfo, cut_chapters, depth
 from enhance_cli.audio.level import Meter
 from enhance_cli.audio.mark import MARK, read_mark, write_mark
-from enhance_cli.audio.read import AudioFile, notes_on_calls, only_channels, open_audio
+from enhance_cli.audio.read import AudioFile, open_audio
 from enhance_cli.audio.resample import Resampler, resampled_length
 from enhance_cli.audio.tags import chapters_of, copy_tags
 from enhance_cli.audio.wave_facts import Change
 from enhance_cli.audio.write import OutputFormat
+from enhance_cli.batch.decibels import decibels, rounded
 from enhance_cli.batch.file_options import FileOptions
 from enhance_cli.batch.film import format_of
-from enhance_cli.batch.gain import FLOATS, choose_gain, decibels
-from enhance_cli.batch.inputs import STDIN
+from enhance_cli.batch.gain import FLOATS, choose_gain
 from enhance_cli.batch.job import LocalJob
-from enhance_cli.batch.result import Result, band_fields, level_fields, rounded
-from enhance_cli.batch.safety.atomic import STDOUT, atomic, spool_pipe, spool_stdin
+from enhance_cli.batch.plots import draw
+from enhance_cli.batch.reading import Blocks, errors_in_the_users_names, measured, open_input, regular_file
+from enhance_cli.batch.result import Result, level_fields
+from enhance_cli.batch.safety.atomic import STDOUT, atomic
 from enhance_cli.batch.safety.changes import check_unchanged, folders_watched, state
-from enhance_cli.batch.spool import BLOCK, IN_MEMORY, Spool
-from enhance_cli.errors import AudioError, EnhanceError, NothingToDo, UsageError
+from enhance_cli.batch.spool import Spool
+from enhance_cli.errors import AudioError, NothingToDo
 
-Blocks = Iterator[np.ndarray]
 Transform = Callable[[Blocks, int, int, Meter], Blocks]
 """`transform(blocks, rate, channels, level)`: blocks (C, n) in, blocks (C, m) out, as many samples out as in;
 `level` has measured the whole file. With K `parts` it gives (K C, m), each part's channels together."""
@@ -59,30 +54,29 @@ def enhance_file(job: LocalJob, transform: Transform, options: FileOptions = Fil
     be read and output that cannot be written or is not finite or not as long as the input, UsageError for a format that
     cannot be written, NothingToDo for an output of an earlier run. In all cases nothing is left at the target.
     """
-    source = _regular(job.source)
+    source = regular_file(job.source)
     own_mark = options.command if job.beside else ""  # of results that lie beside their inputs
     if own_mark and read_mark(source) == own_mark:
         raise NothingToDo(*OWN_RESULT)
     before_reading = state(source)
     with (
-        _errors_in_the_users_names(job, source, before_reading),
-        _opened(source, job, options) as audio,
+        errors_in_the_users_names(job, source, before_reading),
+        open_input(source, job, options) as audio,
         contextlib.ExitStack() as stack,
     ):
-        info = audio.info
+        info, measurement = audio.info, options.measurement
         if own_mark and info.tags.get(MARK) == own_mark:
             raise NothingToDo(*OWN_RESULT)
-        fmt = None if options.extend else format_of(job, source, audio, options)  # refused before any work
+        fmt = None if measurement.changes_rate else format_of(job, source, audio, options)  # refused before any work
         # On the disk of the target: the usual folder for temporary files may be small, or memory.
         folder = None if job.target == STDOUT else job.target.parent
         copy = stack.enter_context(Spool(folder)) if info.container in FILMS.values() else None
-        before, blocks = _measured(audio, options, copy)
-        rate = before.band.wide_rate if before.band else info.rate  # of the transform
+        before, blocks = measured(audio, options, copy)
+        rate = measurement.rate_of_result(before, info.rate)  # that of the transform, too
         if fmt is None:
             wanted_rate = options.sample_rate or (None if rate == info.rate else rate)
             fmt = format_of(job, source, audio, replace(options, sample_rate=wanted_rate))
-            if before.band and before.band.edge is not None and fmt.film is None:
-                fmt = with_treble(fmt, info.channels)
+            fmt = measurement.fitted(fmt, before, info.channels)
         fmt = _completed(fmt, audio, options)
         unfinished = {name: stack.enter_context(atomic(path)) for name, path in job.parts or [("", job.target)]}
         stack.enter_context(folders_watched(job.targets))
@@ -103,11 +97,9 @@ def enhance_file(job: LocalJob, transform: Transform, options: FileOptions = Fil
         check_unchanged(source, before_reading)
     if options.plot:
         for target in job.targets:
-            _plot(job, source, target, options, fmt.film)
+            draw(job, source, target, options, fmt.film)
     notes = [*(audio.notes if fmt.film is None else (*info.notes, *audio.findings.notes)), *fmt.notes, *level_notes]
-    notes += unnamed
-    notes += [*before.band.notes, *result.band_notes(before.band)] if before.band else []
-    notes += before.gaps.notes if before.gaps else []
+    notes += [*unnamed, *measurement.notes(before, result.extra, result.written_extra)]
     if error is not None:
         outputs = "the outputs together" if len(unfinished) > 1 else "the output"
         codec = fmt.container if fmt.subtype in LOSSY else fmt.subtype
@@ -116,15 +108,14 @@ def enhance_file(job: LocalJob, transform: Transform, options: FileOptions = Fil
     fields["seconds_audio"] = round(before.frames / info.rate, 3)
     if fmt.film is not None:
         fields["new_track"] = new_track(fmt.film)
-    if before.gaps:
-        fields["gaps"] = before.gaps.record()
+    fields |= measurement.values(before, result.written_extra, gain)
     return fields | _levels(before, result, list(unfinished), gain, loudness)
 
 
 def _levels(
     before: Meter, result: Result, written: list[str], gain: float, loudness: Mapping[str, float | None]
 ) -> dict[str, Any]:
-    """Return the fields of a record about the levels and bands of the input and of the parts that were `written`.
+    """Return the fields of a record about the levels of the input and of the parts that were `written`.
 
     `loudness`: that of the files in LUFS if they were read back.
     """
@@ -133,8 +124,6 @@ def _levels(
         levels[name]["loudness"] = rounded(value)
     fields: dict[str, Any] = {"gain": rounded(decibels(gain))}
     fields |= {f"{name}_before": value for name, value in level_fields(before).items()}
-    if before.band and result.written_band:
-        fields |= band_fields(before.band, result.written_band, gain)
     if result.names == ("",):
         return fields | {f"{name}_after": value for name, value in levels[""].items()}
     return fields | {"parts": levels}
@@ -160,74 +149,6 @@ def _add_tags(
     if options.command and fmt.container not in FILMS_MARKED_BEFORE:
         write_mark(path, options.command)
     return lost
-
-
-def find_gaps(job: LocalJob, options: FileOptions) -> tuple[list[Gap], str]:
-    """Return the gaps that `enhance_file` would fill, and the same as text for --gaps. Raises the same errors."""
-    source = _regular(job.source)
-    with _errors_in_the_users_names(job, source, state(source)), _opened(source, job, options) as audio:
-        meter, _ = _measured(audio, replace(options, measure=False, loudness=None), None)
-        if meter.gaps is None:
-            return [], ""
-        gaps = meter.gaps.found(meter.active_levels)
-        return gaps, meter.gaps.text(gaps)
-
-
-def _regular(source: Path) -> Path:
-    """Return a file that can be read twice: the input itself, or a temporary copy of the data from a pipe."""
-    if source == STDIN:
-        return spool_stdin()
-    with contextlib.suppress(OSError):
-        if stat.S_ISFIFO(os.stat(source).st_mode):
-            return spool_pipe(source)
-    return source
-
-
-def _opened(source: Path, job: LocalJob, options: FileOptions) -> AudioFile:
-    """Open the track and the channels of an input that are asked for."""
-    audio = open_audio(source, job.track or options.track)
-    if options.channels is not None:
-        return only_channels(audio, options.channels)
-    if not options.parts:
-        audio.info = replace(audio.info, notes=(*audio.info.notes, *notes_on_calls(audio.info)))
-    return audio
-
-
-def _blocks(audio: AudioFile, options: FileOptions) -> Blocks:
-    return audio.blocks(BLOCK, start=options.start, duration=options.duration)
-
-
-def _measured(audio: AudioFile, options: FileOptions, copy: Spool | None) -> tuple[Meter, Blocks]:
-    """Return the level of all samples asked for, and the blocks once more.
-
-    Long recordings are read again, or from `copy`, which is used as long as it is smaller than the file: a film is worth a
-    copy of its sound.
-    """
-    wanted = options.loudness is not None
-    loudness = options.measure or (wanted and len(options.parts) > 1)
-    band = BandMeter(audio.info.rate, options.cutoff) if options.extend else None
-    if band and options.sample_rate and options.sample_rate < audio.info.rate:
-        raise UsageError(
-            f"--rate {options.sample_rate}: the file has {audio.info.rate} Hz", "ask for more, or leave it away"
-        )
-    gaps = None if options.gaps is None else GapMeter(audio.info.rate, options.gaps, options.start)
-    layout = audio.info.layout
-    meter = Meter(audio.info.rate, audio.info.channels, loudness=loudness, layout=layout, band=band, gaps=gaps)
-    limit = max(IN_MEMORY, audio.info.path.stat().st_size) if copy else IN_MEMORY
-    kept: list[np.ndarray] = []
-    size = 0
-    for block in _blocks(audio, options):
-        meter.push(block)
-        size += block.nbytes
-        if size > limit:
-            kept.clear()
-        elif copy:
-            copy.write(block)
-        else:
-            kept.append(block)
-    if size > limit:
-        return meter, _blocks(audio, options)
-    return meter, copy.blocks() if copy else iter(kept)
 
 
 def _checked(blocks: Blocks, source: Path, rate: int, expected: int) -> Blocks:
@@ -270,52 +191,3 @@ def _check_written(unfinished: Path, target: Path, fmt: OutputFormat, expected: 
         if fmt.film is None or fmt.layout is None or permutation(fmt.layout, written.info.layout or ()) is not None:
             return []
         return [f"this {fmt.container} does not name the loudspeakers of its channels, {' '.join(fmt.layout)}"]
-
-
-@contextlib.contextmanager
-def _errors_in_the_users_names(job: LocalJob, source: Path, before: tuple[int, int] | None) -> Iterator[None]:
-    """Make errors name the files that the user knows, not the temporary ones.
-
-    An error that follows from a changed input says so.
-    """
-    try:
-        yield
-    except (EnhanceError, OSError) as error:
-        check_unchanged(source, before)
-        for target in job.targets:
-            if isinstance(error, EnhanceError):
-                error.message = error.message.replace(str(unfinished_path(target)), str(target))
-            elif error.filename is not None and Path(os.fsdecode(error.filename)) == unfinished_path(target):
-                error.filename = str(target)
-        if source != job.source and isinstance(error, EnhanceError):
-            known = "standard input" if job.source == STDIN else str(job.source)
-            error.message = error.message.replace(str(source), known)
-        raise
-
-
-def plot_existing(job: LocalJob, options: FileOptions) -> list[Path]:
-    """Draw the outputs of a job that are there already and have no picture. Returns the pictures. Raises as `_plot`."""
-    drawn = []
-    for target in job.targets:
-        picture = target.with_name(f"{target.name}.png")
-        if target.is_file() and not picture.exists():
-            _plot(job, job.source, target, options, None)
-            drawn.append(picture)
-    return drawn
-
-
-def _plot(job: LocalJob, source: Path, target: Path, options: FileOptions, film: Film | None) -> None:
-    from enhance_cli.audio.plot import spectrograms  # matplotlib is slow to import
-
-    tracks = (job.track or options.track, None) if film is None else (str(film.track), str(new_track(film)))
-    name = "standard input" if job.source == STDIN else job.source.name
-    # The whole name is kept: take.wav and take.flac in one folder get two pictures.
-    try:
-        with atomic(target.with_name(target.name + ".png")) as unfinished:
-            spectrograms(
-                source, target, unfinished, start=options.start, duration=options.duration, channels=options.channels,
-                tracks=tracks, name=name,
-            )  # fmt: skip
-    except OSError as error:
-        message = f"{target}: written, but its picture was not ({error.strerror})"
-        raise AudioError(message, "run again without --plot") from error

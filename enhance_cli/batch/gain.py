@@ -5,6 +5,7 @@ import math
 from enhance_cli.audio.info import LOSSY
 from enhance_cli.audio.level import Meter
 from enhance_cli.audio.write import OutputFormat
+from enhance_cli.batch.decibels import decibels
 
 FLOATS = ("FLOAT", "DOUBLE")
 
@@ -38,7 +39,3 @@ def _to_loudness(measured: Meter, after: list[Meter], loudness: float, true_peak
         return wanted, []
     reached = measured.loudness + decibels(limit)
     return limit, [f"loudness limited to {reached:.2f} LUFS, so that peaks stay below {true_peak:g} dBTP"]
-
-
-def decibels(factor: float) -> float:
-    return 20 * math.log10(factor) if factor > 0 else -math.inf

@@ -87,8 +87,7 @@ def run_job(job: Job, function: JobFunction, base: Mapping[str, Any]) -> Record:
             record.status, record.reason = "skipped", "another run is writing the output"
         else:
             record.status, record.reason, record.error = "failed", explain(error, job), error
-    for name, value in fields.items():
-        setattr(record, name, value)
+    record.update(fields)
     record.seconds_work = round(time.perf_counter() - started, 3)
     record.ended = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
     return record

@@ -7,11 +7,13 @@ import dataclasses
 import json
 import math
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Literal
 
+from enhance_cli.batch.measurements import FIELDS
 from enhance_cli.errors import AudioError
 
 
@@ -25,10 +27,8 @@ class Record:
     of several. `revision`: SHA-256 of the model. `first_stage`: name and SHA-256 of the model that it refines the estimate of.
     `new_track`: number of the new sound track in a video. `start`: where reading began in the input.
     `channel`: the one that was taken, or mix. `ended`: date and time (ISO 8601, UTC). `gain`: factor applied to the
-    whole file after the model, with the reasons in `notes`. `cutoff_before`, `cutoff_after`: frequency in Hz that the
-    band ends at. `made_level`: level in dBFS of the band that was made above. `gaps`: those that were filled, with `start` and
-    `end` in the input, `kind`, `channel` (None: all), and the method in `by`. `error`: exception behind a failure, not in
-    the JSON.
+    whole file after the model, with the reasons in `notes`. `measured`: fields of measurements that tasks ask for, which stand
+    among the others in the JSON. `error`: exception behind a failure, not in the JSON.
     `outputs`: several outputs of one input by name, with their levels in `parts`. `vectors`: number of speaker
     embeddings in the file. `unusable`: ids of those left as they were. `settings`: by name, value and origin of those
     that differ from the built-in defaults.
@@ -70,10 +70,7 @@ class Record:
     peak_after: float | None = None
     noise_floor_before: float | None = None
     noise_floor_after: float | None = None
-    cutoff_before: float | None = None
-    cutoff_after: float | None = None
-    made_level: float | None = None
-    gaps: list[dict[str, Any]] = field(default_factory=list)
+    measured: dict[str, Any] = field(default_factory=dict)
     gain: float | None = None
     parts: dict[str, dict[str, float | None]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -82,10 +79,20 @@ class Record:
     settings: dict[str, dict[str, Any]] = field(default_factory=dict)
     error: BaseException | None = field(default=None, repr=False, compare=False)
 
+    def update(self, fields: Mapping[str, Any]) -> None:
+        """Set fields, also those of measurements. Raises AttributeError for a field that no record has."""
+        for name, value in fields.items():
+            if name in FIELDS:
+                self.measured[name] = value
+            else:
+                setattr(self, name, value)
+
     def to_json(self) -> str:
         """Return one line of valid JSON: NaN and infinity become null, bytes that are not UTF-8 an escape."""
-        fields = [item.name for item in dataclasses.fields(self) if item.name != "error"]
-        values = {name: _plain(getattr(self, name)) for name in fields}
+        values: dict[str, Any] = {}
+        for name in (item.name for item in dataclasses.fields(self) if item.name != "error"):
+            values |= FIELDS | self.measured if name == "measured" else {name: getattr(self, name)}
+        values = {name: _plain(value) for name, value in values.items()}
         return json.dumps(values, ensure_ascii=False, allow_nan=False)
 
 

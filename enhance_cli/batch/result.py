@@ -4,24 +4,21 @@ import contextlib
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from enhance_cli.audio.band_edge import FULL_BAND, BandMeter
 from enhance_cli.audio.film import new_track
 from enhance_cli.audio.formats import Film
 from enhance_cli.audio.info import LOSSY, AudioInfo, depth
-from enhance_cli.audio.level import Meter
+from enhance_cli.audio.level import Meter, SampleMeter
 from enhance_cli.audio.read import open_audio
 from enhance_cli.audio.wave_facts import Change
 from enhance_cli.audio.write import AudioWriter, OutputFormat, as_read
+from enhance_cli.batch.decibels import decibels, rounded
 from enhance_cli.batch.file_options import FileOptions
 from enhance_cli.batch.film import titled
-from enhance_cli.batch.gain import decibels
 from enhance_cli.batch.spool import BLOCK, Spool
 
-NARROWER = 0.95  # times the band of a result, below which its codec has cut it
 LOUDNESS_TOLERANCE = 0.05  # LU by which a file of a lossy codec may miss the loudness that was asked for
 MAX_CORRECTIONS = 2  # of the gain, after which it is left as it is
 
@@ -34,11 +31,11 @@ class Result:
 
     def __init__(self, spool: Spool, info: AudioInfo, fmt: OutputFormat, options: FileOptions):
         self.names = options.parts or ("",)
-        self.band = self.written_band = BandMeter(fmt.rate) if options.extend else None
+        self.extra = self.written_extra = options.measurement.result_meter(fmt.rate)
         to_loudness = options.loudness is not None
         measure = options.measure or to_loudness
         self.levels = {
-            name: Meter(fmt.rate, info.channels, measure, true_peak=to_loudness, layout=info.layout, band=self.band)
+            name: Meter(fmt.rate, info.channels, measure, true_peak=to_loudness, layout=info.layout, extra=self.extra)
             for name in self.names
         }
         self._spool, self._info, self._format, self._options = spool, info, fmt, options
@@ -59,12 +56,12 @@ class Result:
         """Write the parts that are among the `unfinished` files, `gain` times as loud.
 
         If a loudness was asked for, files of a lossy codec are read back, and written again with another gain where the
-        codec has changed the loudness of their sum. Where treble was made, the band that the codec left is measured.
+        codec has changed the loudness of their sum. A measurement that wants it is made of such a file too.
         Returns the gain, and the loudness of each file in LUFS, none if they were not read back.
         """
         self._write(unfinished, gain)
-        if self.band and self._format.subtype in LOSSY:
-            self.written_band = _band_of(*unfinished.values(), film=self._format.film)
+        if self._options.measurement.reads_back and self._format.subtype in LOSSY:
+            self.written_extra = self._measured_again(*unfinished.values())
         if self._options.loudness is None or self._format.subtype not in LOSSY:
             return gain, {}
         known = self._loudness_of_sum(list(unfinished))
@@ -80,14 +77,15 @@ class Result:
             found, each = _loudness_of(unfinished, self._format.film)
         return gain, each
 
-    def band_notes(self, before: BandMeter) -> list[str]:
-        """Return a note if the codec has cut the band that was made for a recording, of which `before` measured the band."""
-        if not (before.made_power and self.band and self.written_band):
-            return []
-        made, left = (min(band.edge or band.rate / 2, FULL_BAND) for band in (self.band, self.written_band))
-        if left >= NARROWER * made:
-            return []
-        return [f"the encoder has kept the band up to {left / 1000:.1f} kHz: a lossless format keeps all of it"]
+    def _measured_again(self, path: Path) -> SampleMeter | None:
+        """Return the measurement of the task of a finished file, of its new track if it is a film."""
+        film = self._format.film
+        with open_audio(path, None if film is None else str(new_track(film))) as audio:
+            meter = self._options.measurement.result_meter(audio.info.rate)
+            if meter:
+                for block in audio.blocks(BLOCK):
+                    meter.push(block)
+        return meter
 
     def _loudness_of_sum(self, names: list[str]) -> float | None:
         """Return the loudness in LUFS of the sum of the parts `names`, before any gain."""
@@ -152,15 +150,6 @@ class Result:
                     writer.write(pieces[name])
 
 
-def _band_of(path: Path, *, film: Film | None) -> BandMeter:
-    """Return the meter of the band of a finished file, of its new track if it is a film."""
-    with open_audio(path, None if film is None else str(new_track(film))) as audio:
-        meter = BandMeter(audio.info.rate)
-        for block in audio.blocks(BLOCK):
-            meter.push(block)
-    return meter
-
-
 def _loudness_of(files: Mapping[str, Path], film: Film | None) -> tuple[float | None, dict[str, float | None]]:
     """Return the integrated loudness in LUFS of the sum of finished files, and of each, of its new track if it is a film."""
     with contextlib.ExitStack() as stack:
@@ -183,15 +172,3 @@ def level_fields(meter: Meter, gain: float = 1.0) -> dict[str, float | None]:
         "peak": rounded(decibels(meter.peak * gain)),
         "noise_floor": rounded(meter.noise_floor, decibels(gain)),
     }
-
-
-def band_fields(before: BandMeter, after: BandMeter, gain: float) -> dict[str, Any]:
-    """Return the fields of a record about the band of input and output, and the level of the band that was made."""
-    made = 10 * math.log10(before.made_power) + decibels(gain) if before.made_power else None
-    edges = {"cutoff_before": before.edge or before.rate / 2, "cutoff_after": after.edge or after.rate / 2}
-    return {name: rounded(edge) for name, edge in edges.items()} | {"made_level": rounded(made)}
-
-
-def rounded(value: float | None, shift: float = 0.0) -> float | None:
-    """Return a measured value for a record, with `shift` added, or None where there is none."""
-    return None if value is None or not math.isfinite(value) else round(float(value) + shift, 2)

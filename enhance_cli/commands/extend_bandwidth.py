@@ -34,6 +34,7 @@ def extend_bandwidth(
     with -o. Results that are already there are left alone.
     """
     from enhance_cli.batch.file_options import FileOptions
+    from enhance_cli.batch.measurements.band import BandMeasurement
     from enhance_cli.batch.worker import WorkerSpec
     from enhance_cli.models import registry
     from enhance_cli.models.spec import read_spec
@@ -56,7 +57,7 @@ def extend_bandwidth(
     )
     fields = {"model": entry.name, "steps": steps}
     jobs, inbox = plan_or_watch(watching, files, where, writing, running, suffix=SUFFIX, fields=fields)
-    of_task = FileOptions(extend=True, cutoff=cutoff)
+    of_task = FileOptions(measurement=BandMeasurement(cutoff))
     file_settings = file_options(
         jobs, where, writing, command="extend-bandwidth", measure=running.measures, of_task=of_task
     )

@@ -37,8 +37,10 @@ def inpaint(
     by a model, or fade out and in. --dry-run lists the gaps that are found. The result lies beside its input (take.wav becomes
     take_inpainted.wav) or in the folder given with -o. Results that are already there are left alone.
     """
+    from enhance_cli.audio.gap_meter import GapMeter
     from enhance_cli.batch.file_options import FileOptions
-    from enhance_cli.batch.files import find_gaps
+    from enhance_cli.batch.measurements.gaps import GapMeasurement
+    from enhance_cli.batch.reading import measure_file
     from enhance_cli.batch.worker import WorkerSpec, with_remote_files
     from enhance_cli.models import registry
     from enhance_cli.models.spec import read_spec
@@ -53,7 +55,7 @@ def inpaint(
         raise UsageError("--steps, --sampler, --strength and --rounds are for a model", "name one with --model")
     name = entry.name if entry else "linear-prediction"
     jobs, inbox = plan_or_watch(watching, files, where, writing, running, suffix=SUFFIX, fields={"model": name})
-    of_task = FileOptions(gaps=times or ())
+    of_task = FileOptions(measurement=GapMeasurement(times or ()))
     file_settings = file_options(jobs, where, writing, command="inpaint", measure=running.measures, of_task=of_task)
     facts: dict[str, Any] = {"model": name, "version": __version__}
     if entry:
@@ -61,13 +63,16 @@ def inpaint(
         facts["sampler_args"] = {} if strength == 1 else {"strength": strength}
     options = InpaintOptions(steps=steps, sampler=sampler, seed=seed, strength=strength, rounds=rounds)
     worker = WorkerSpec(load_inpainter, entry, options, file_settings, **running.resources)
-    found = with_remote_files(lambda local: {"gaps": find_gaps(local, file_settings)})
+    measured = with_remote_files(lambda local: {"level": measure_file(local, file_settings)})
 
     def preview(job: "Job") -> str:
-        gaps, text = found(job)["gaps"]
+        level = measured(job)["level"]
+        meter = level.extra
+        assert isinstance(meter, GapMeter)
+        gaps = meter.found(level.active_levels)
         if not running.quiet:
             kinds = Counter(gap.kind for gap in gaps)
             say(f"{job.source}: {', '.join(f'{count} {kind}' for kind, count in kinds.items()) or 'no gap'}")
-        return text
+        return meter.text(gaps)
 
     run_or_watch(jobs, inbox, worker, facts, lambda facts: name, running, where=where, writing=writing, preview=preview)

@@ -82,9 +82,9 @@ def _share_heap() -> None:
 
 def _plot_existing(jobs: "list[Job]", options: "FileOptions", quiet: bool) -> None:
     """Draw the pictures that outputs of earlier runs do not have."""
-    from enhance_cli.batch.files import plot_existing
     from enhance_cli.batch.job import local_job
     from enhance_cli.batch.outcome import explain
+    from enhance_cli.batch.plots import plot_existing
 
     for job in jobs:
         if job.action != "skip" or not all(isinstance(path, Path) for path in (job.source, *job.targets)):

@@ -58,7 +58,7 @@ class Recording:
 def measure(audio: np.ndarray, clip: Clip) -> Recording:
     """Measure the first minute of a clip in `audio` int16."""
     band = BandMeter(WIDE_RATE)
-    meter = Meter(WIDE_RATE, 1, loudness=False, band=band)
+    meter = Meter(WIDE_RATE, 1, loudness=False, extra=band)
     meter.push(_samples(audio, clip.start, min(clip.length, MEASURED_SECONDS * WIDE_RATE))[None])
     return Recording(clip, min(band.edge or FULL_BAND, FULL_BAND), float(meter.active_levels[0]))
 

@@ -61,8 +61,9 @@ class BandwidthExtender:
         `level` measured the file, its band too, and is told the level of the made band. A full band and silence pass through.
         Raises UsageError for a band that the model cannot continue.
         """
-        edge = level.band.edge if level.band else None
-        if level.band is None or edge is None or not level.active_levels.any():
+        band = level.extra
+        edge = band.edge if isinstance(band, BandMeter) else None
+        if not isinstance(band, BandMeter) or edge is None or not level.active_levels.any():
             yield from blocks
             return
         self.windowed.check(edge)
@@ -73,7 +74,7 @@ class BandwidthExtender:
             yield (x + made).astype(x.dtype)
         if waiting.samples:  # resampling there and back may end a sample or two early
             yield waiting.take(waiting.samples)
-        level.band.made_power = energy / max(frames, 1)
+        band.made_power = energy / max(frames, 1)
 
     def _bands(
         self, blocks: Iterable[np.ndarray], rate: int, channels: int, recording: Recording
@@ -131,9 +132,9 @@ def run(
     Raises UsageError for a cutoff or a band that cannot be continued.
     """
     level = measured(audio, rate)
-    level.band = BandMeter(rate, options.cutoff)
-    level.band.push(audio)
-    wide_rate = level.band.wide_rate
+    level.extra = band = BandMeter(rate, options.cutoff)
+    band.push(audio)
+    wide_rate = band.wide_rate
     audio = resample(audio, rate, wide_rate) if wide_rate != rate else audio
     extender = BandwidthExtender(model, options)
     return np.concatenate(list(extender.process(iter([audio]), wide_rate, audio.shape[0], level)), axis=1), wide_rate

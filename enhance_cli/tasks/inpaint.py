@@ -57,17 +57,18 @@ class Inpainter:
 
         Raises UsageError for gaps that the recording cannot have.
         """
-        if level.gaps is None:
+        meter = level.extra
+        if not isinstance(meter, GapMeter):
             yield from blocks
             return
-        gaps = level.gaps.found(level.active_levels)
+        gaps = meter.found(level.active_levels)
         active = float(np.sqrt(np.mean(np.square(level.active_levels))))
         model = self.model if active else None
         predicted = self.options.predicted
         longest = max(predicted, LONGEST_MADE_SECONDS) if model else predicted
         pieces = sorted(piece for gap in gaps for piece in split(gap, rate, predicted, bool(model)))
-        level.gaps.filled = [(gap, method(gap, rate, predicted, model.name if model else "")) for gap in gaps]
-        level.gaps.notes = notes(level.gaps, gaps, longest, rate)
+        meter.filled = [(gap, method(gap, rate, predicted, model.name if model else "")) for gap in gaps]
+        meter.notes = notes(meter, gaps, longest, rate)
         reach = int((gap_model.CONTEXT_SECONDS if any(piece.made for piece in pieces) else CONTEXT_SECONDS) * rate)
         # a filling that is louder than the recording would lower all of it
         filling = _Filling(pieces, reach, rate, level.peak, model, model.scale(active, level.peak) if model else 1.0)
@@ -197,7 +198,7 @@ def run(audio: np.ndarray, rate: int, gaps: Spans, inpainter: "Inpainter | None"
     Raises UsageError for gaps that the recording cannot have.
     """
     level = measured(audio, rate)
-    level.gaps = GapMeter(rate, gaps)
-    level.gaps.push(audio)
+    level.extra = GapMeter(rate, gaps)
+    level.extra.push(audio)
     inpainter = inpainter or Inpainter()
     return np.concatenate(list(inpainter.process(iter([audio]), rate, audio.shape[0], level)), axis=1)

@@ -11,7 +11,7 @@ import pyloudnorm
 import pytest
 import soundfile
 
-from enhance_cli.batch import files as module
+from enhance_cli.batch import reading as module
 from enhance_cli.batch.backends.threads import run
 from enhance_cli.batch.files import FileOptions, enhance_file
 from enhance_cli.batch.inputs import Input, expand

@@ -53,8 +53,8 @@ def hiss() -> np.ndarray:
 
 def extended(model: Model, hiss: np.ndarray, *, window: float | None = None, blocks: Iterator) -> Iterator[np.ndarray]:
     level = measured(hiss, RATE)
-    level.band = BandMeter(RATE, 8000.0)
-    level.band.push(hiss)
+    level.extra = BandMeter(RATE, 8000.0)
+    level.extra.push(hiss)
     extender = BandwidthExtender(model, ExtendOptions(window_seconds=window, threads=1, batch_size=1))
     return extender.process(blocks, RATE, 1, level)
 

@@ -52,8 +52,8 @@ class Adding:
 
 def extended(audio: np.ndarray, rate: int, cutoff: float | None = EDGE, block: int = 5000):
     level, model = measured(audio, rate), Adding()
-    level.band = BandMeter(rate, cutoff)
-    level.band.push(audio)
+    level.extra = BandMeter(rate, cutoff)
+    level.extra.push(audio)
     blocks = (audio[:, n : n + block] for n in range(0, audio.shape[1], block))
     found = BandwidthExtender(model, ExtendOptions()).process(blocks, rate, len(audio), level)
     return np.concatenate(list(found), axis=1), level, model
@@ -68,7 +68,7 @@ def test_the_made_band_is_added_in_time_and_its_mean_power_is_told(rate):
     assert found.shape == audio.shape and found.dtype == audio.dtype
     np.testing.assert_allclose(made[0, inside], 0.01 * tone(15000, rate, n)[inside], atol=2e-4)
     assert np.abs(made[1, inside]).max() < 1e-5
-    assert level.band.made_power == pytest.approx(0.01**2 / 2 / 2, rel=0.05)  # of a sine, in one of two channels
+    assert level.extra.made_power == pytest.approx(0.01**2 / 2 / 2, rel=0.05)  # of a sine, in one of two channels
     active = np.sqrt((0.5**2 + 0.25**2) / 2 / 2)
     for start, edge, told in model.told:
         assert edge == EDGE and told == pytest.approx(active, rel=1e-3) and start % 480 == 0
@@ -79,13 +79,13 @@ def test_a_silent_channel_does_not_keep_another_from_its_band():
     audio = np.stack([0.5 * tone(1000, 48000, 96000), np.zeros(96000)])
     found, level, _ = extended(audio, 48000)
     assert np.abs(found - audio)[0, 24000:72000].max() == pytest.approx(0.01, rel=0.05)
-    assert not found[1].any() and level.band.made_power > 0
+    assert not found[1].any() and level.extra.made_power > 0
 
 
 def test_full_bands_and_silence_pass_through_and_what_cannot_be_continued_is_refused():
     audio = np.random.default_rng(0).standard_normal((1, 48000))
     for given, cutoff in ((audio, None), (0 * audio, EDGE)):
         found, level, model = extended(given, 48000, cutoff)
-        assert np.array_equal(found, given) and not model.told and level.band.made_power == 0
+        assert np.array_equal(found, given) and not model.told and level.extra.made_power == 0
     with pytest.raises(UsageError, match="too high"):
         extended(audio, 48000, 9000.0)

@@ -22,8 +22,8 @@ def tones() -> np.ndarray:
 
 def in_blocks(audio: np.ndarray, gaps, block: int) -> np.ndarray:
     level = measured(audio, RATE)
-    level.gaps = GapMeter(RATE, gaps)
-    level.gaps.push(audio)
+    level.extra = GapMeter(RATE, gaps)
+    level.extra.push(audio)
     blocks = (audio[:, n : n + block] for n in range(0, audio.shape[1], block))
     return np.concatenate(list(Inpainter().process(blocks, RATE, len(audio), level)), axis=1)
 
@@ -68,9 +68,9 @@ def test_blocks_of_any_size_give_the_same_samples(tones, block):
 
 def test_a_gap_of_hours_takes_no_more_memory_than_its_pieces(tones):
     level = measured(tones, RATE)
-    level.gaps = GapMeter(RATE, [(1, 3601)])
-    level.gaps.push(tones)
-    level.gaps.frames = 3610 * RATE
+    level.extra = GapMeter(RATE, [(1, 3601)])
+    level.extra.push(tones)
+    level.extra.frames = 3610 * RATE
     sizes, seen = [], 0
 
     def blocks():
@@ -156,8 +156,8 @@ def test_a_model_fills_the_middle_of_long_gaps_and_nothing_else(tones, by_model,
 
 def test_blocks_of_any_size_get_the_same_filling_by_a_model(tones, by_model):
     level = measured(tones, RATE)
-    level.gaps = GapMeter(RATE, [(1.0, 1.4)])
-    level.gaps.push(tones)
+    level.extra = GapMeter(RATE, [(1.0, 1.4)])
+    level.extra.push(tones)
     blocks = (tones[:, n : n + 999] for n in range(0, tones.shape[1], 999))
     streamed = np.concatenate(list(by_model().process(blocks, RATE, 2, level)), axis=1)
     assert np.array_equal(streamed, run(tones, RATE, [(1.0, 1.4)], by_model()))
@@ -268,9 +268,9 @@ def test_a_model_is_not_asked_about_silence(tones):
 def test_a_record_says_how_each_gap_was_filled(tones, model, by, longest):
     audio = np.tile(tones, 2)
     level = measured(audio, RATE)
-    level.gaps = GapMeter(RATE, [(1.0, 1.05), (2.0, 2.3), (3.0, 3.9)])
-    level.gaps.push(audio)
+    level.extra = GapMeter(RATE, [(1.0, 1.05), (2.0, 2.3), (3.0, 3.9)])
+    level.extra.push(audio)
     list(Inpainter(model=model).process(iter([audio]), RATE, 2, level))
-    assert [how for _, how in level.gaps.filled] == ["linear-prediction", by, "linear-prediction, faded"]
-    assert [note.split(" s is ")[0] for note in level.gaps.notes[1:]] == ["2-2.3", "3-3.9"][-1 if model else -2 :]
-    assert level.gaps.notes[0] == "filled 1-1.05,2-2.3,3-3.9" and f"longer than {longest} ms" in level.gaps.notes[-1]
+    assert [how for _, how in level.extra.filled] == ["linear-prediction", by, "linear-prediction, faded"]
+    assert [note.split(" s is ")[0] for note in level.extra.notes[1:]] == ["2-2.3", "3-3.9"][-1 if model else -2 :]
+    assert level.extra.notes[0] == "filled 1-1.05,2-2.3,3-3.9" and f"longer than {longest} ms" in level.extra.notes[-1]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from enhance_cli.batch import measurements
 from enhance_cli.batch.reports import real_path
 
 LEVELS = ("loudness", "peak", "noise_floor")
@@ -33,8 +34,7 @@ def recordings(record: dict[str, Any]) -> list[Recording]:
     if record.get("vectors") is not None:
         return []
     parts = record.get("parts") or {}
-    cutoff = ("cutoff",) if record.get("cutoff_before") else ()
-    level = lambda when: {name: record.get(f"{name}_{when}") for name in (*LEVELS, *cutoff)}
+    level = lambda when: {name: record.get(f"{name}_{when}") for name in (*LEVELS, *_measured(record))}
     found = [Recording("mix" if parts else "before", _local(record, record["input"]), level("before"))]
     if record["status"] == "failed":
         return found
@@ -67,6 +67,7 @@ def entry(record: dict[str, Any]) -> dict[str, Any]:
         "settings": known,
         **_gaps(record),
         "levels": [],
+        "measured": [[title, name, unit] for name, (title, unit) in _measured(record).items()],
         "takes": [],
     }
 
@@ -83,6 +84,11 @@ def _gaps(record: dict[str, Any]) -> dict[str, Any]:
         for gap in found[:MOST_GAPS]
     ]
     return {"gaps": listed, "gaps_in_all": len(found)} if found else {}
+
+
+def _measured(record: dict[str, Any]) -> dict[str, tuple[str, str]]:
+    """Return title and unit of the levels that this record has of a task's measurement, by name."""
+    return {name: told for name, told in measurements.LEVELS.items() if record.get(f"{name}_before")}
 
 
 def _facts(record: dict[str, Any]) -> list[str]:

@@ -101,7 +101,7 @@ function measures(entry) {
     ["Loudness", "loudness", "LUFS", "LU"],
     ["Peak", "peak", "dBFS", "dB"],
     ["Noise floor", "noise_floor", "dBFS", "dB"],
-    ...(known(entry.levels[0].cutoff) ? [["Treble up to", "cutoff", "Hz", "Hz"]] : []),
+    ...entry.measured.map(([title, key, unit]) => [title, key, unit, unit]),
   ].map(([title, key, unit, step]) => {
     const row = make("tr");
     const digits = unit === "Hz" ? 0 : 1;

@@ -1,0 +1,69 @@
+"""Measure where the band of a recording ends, for the task that makes the band above (tasks.extend_bandwidth)."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from enhance_cli.audio.band_edge import FULL_BAND, BandMeter
+from enhance_cli.audio.formats import OutputFormat, with_treble
+from enhance_cli.audio.info import AudioInfo
+from enhance_cli.audio.level import Meter, SampleMeter
+from enhance_cli.batch.decibels import decibels, rounded
+from enhance_cli.batch.measurements.measurement import Measurement
+from enhance_cli.errors import UsageError
+
+NARROWER = 0.95  # times the band of a result, below which its codec has cut it
+
+
+@dataclass(frozen=True)
+class BandMeasurement(Measurement):
+    """Measure the end of the band in Hz before and after the task, and the level in dBFS of the band that it made.
+
+    `cutoff`: frequency in Hz that the band of the input is known to end at.
+    """
+
+    fields: ClassVar[Mapping[str, Any]] = {"cutoff_before": None, "cutoff_after": None, "made_level": None}
+    levels: ClassVar[Mapping[str, tuple[str, str]]] = {"cutoff": ("Treble up to", "Hz")}
+    changes_rate: ClassVar[bool] = True
+    reads_back: ClassVar[bool] = True
+
+    cutoff: float | None = None
+
+    def input_meter(self, info: AudioInfo, *, start: float, sample_rate: int | None) -> BandMeter:
+        meter = BandMeter(info.rate, self.cutoff)
+        if sample_rate and sample_rate < info.rate:
+            raise UsageError(f"--rate {sample_rate}: the file has {info.rate} Hz", "ask for more, or leave it away")
+        return meter
+
+    def result_meter(self, rate: int) -> BandMeter:
+        return BandMeter(rate)
+
+    def rate_of_result(self, before: Meter, rate: int) -> int:
+        return _band(before.extra).wide_rate
+
+    def fitted(self, fmt: OutputFormat, before: Meter, channels: int) -> OutputFormat:
+        if _band(before.extra).edge is None or fmt.film is not None:
+            return fmt
+        return with_treble(fmt, channels)
+
+    def values(self, before: Meter, written: SampleMeter | None, gain: float) -> dict[str, Any]:
+        old, new = _band(before.extra), _band(written)
+        made = 10 * math.log10(old.made_power) + decibels(gain) if old.made_power else None
+        edges = {"cutoff_before": old.edge or old.rate / 2, "cutoff_after": new.edge or new.rate / 2}
+        return {name: rounded(edge) for name, edge in edges.items()} | {"made_level": rounded(made)}
+
+    def notes(self, before: Meter, made: SampleMeter | None, written: SampleMeter | None) -> list[str]:
+        old = _band(before.extra)
+        if not old.made_power:
+            return old.notes
+        whole, left = (min(band.edge or band.rate / 2, FULL_BAND) for band in (_band(made), _band(written)))
+        if left >= NARROWER * whole:
+            return old.notes
+        cut = f"the encoder has kept the band up to {left / 1000:.1f} kHz: a lossless format keeps all of it"
+        return [*old.notes, cut]
+
+
+def _band(meter: SampleMeter | None) -> BandMeter:
+    assert isinstance(meter, BandMeter)
+    return meter

@@ -1,0 +1,33 @@
+"""Know the gaps of a recording, for the task that fills them (tasks.inpaint)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from enhance_cli.audio.gap_meter import GapMeter, Spans
+from enhance_cli.audio.info import AudioInfo
+from enhance_cli.audio.level import Meter, SampleMeter
+from enhance_cli.batch.measurements.measurement import Measurement
+
+
+@dataclass(frozen=True)
+class GapMeasurement(Measurement):
+    """Find the gaps, or take those that are `given`: their beginnings and ends in seconds of the file."""
+
+    fields: ClassVar[Mapping[str, Any]] = {"gaps": []}
+
+    given: Spans = ()
+
+    def input_meter(self, info: AudioInfo, *, start: float, sample_rate: int | None) -> GapMeter:
+        return GapMeter(info.rate, self.given, start)
+
+    def values(self, before: Meter, written: SampleMeter | None, gain: float) -> dict[str, Any]:
+        return {"gaps": _gaps(before).record()}
+
+    def notes(self, before: Meter, made: SampleMeter | None, written: SampleMeter | None) -> list[str]:
+        return _gaps(before).notes
+
+
+def _gaps(level: Meter) -> GapMeter:
+    assert isinstance(level.extra, GapMeter)
+    return level.extra

@@ -1,0 +1,103 @@
+"""Open the input of a job and read it twice: first to measure it, then to transform it."""
+
+import contextlib
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from enhance_cli.atomic import unfinished_path
+from enhance_cli.audio.level import Meter
+from enhance_cli.audio.read import AudioFile, notes_on_calls, only_channels, open_audio
+from enhance_cli.batch.file_options import FileOptions
+from enhance_cli.batch.inputs import STDIN
+from enhance_cli.batch.job import LocalJob
+from enhance_cli.batch.safety.atomic import spool_pipe, spool_stdin
+from enhance_cli.batch.safety.changes import check_unchanged, state
+from enhance_cli.batch.spool import BLOCK, IN_MEMORY, Spool
+from enhance_cli.errors import EnhanceError
+
+Blocks = Iterator[np.ndarray]
+
+
+def measure_file(job: LocalJob, options: FileOptions) -> Meter:
+    """Return the level of the input of a job, with the measurement of the task. Raises the errors of `enhance_file`."""
+    source = regular_file(job.source)
+    with errors_in_the_users_names(job, source, state(source)), open_input(source, job, options) as audio:
+        return measured(audio, replace(options, measure=False, loudness=None), None)[0]
+
+
+def regular_file(source: Path) -> Path:
+    """Return a file that can be read twice: the input itself, or a temporary copy of the data from a pipe."""
+    if source == STDIN:
+        return spool_stdin()
+    with contextlib.suppress(OSError):
+        if stat.S_ISFIFO(os.stat(source).st_mode):
+            return spool_pipe(source)
+    return source
+
+
+def open_input(source: Path, job: LocalJob, options: FileOptions) -> AudioFile:
+    """Open the track and the channels of an input that are asked for."""
+    audio = open_audio(source, job.track or options.track)
+    if options.channels is not None:
+        return only_channels(audio, options.channels)
+    if not options.parts:
+        audio.info = replace(audio.info, notes=(*audio.info.notes, *notes_on_calls(audio.info)))
+    return audio
+
+
+def _blocks(audio: AudioFile, options: FileOptions) -> Blocks:
+    return audio.blocks(BLOCK, start=options.start, duration=options.duration)
+
+
+def measured(audio: AudioFile, options: FileOptions, copy: Spool | None) -> tuple[Meter, Blocks]:
+    """Return the level of all samples asked for, with the measurement of the task, and the blocks once more.
+
+    Long recordings are read again, or from `copy`, which is used as long as it is smaller than the file: a film is worth a
+    copy of its sound.
+    """
+    wanted = options.loudness is not None
+    loudness = options.measure or (wanted and len(options.parts) > 1)
+    info = audio.info
+    extra = options.measurement.input_meter(info, start=options.start, sample_rate=options.sample_rate)
+    meter = Meter(info.rate, info.channels, loudness=loudness, layout=info.layout, extra=extra)
+    limit = max(IN_MEMORY, info.path.stat().st_size) if copy else IN_MEMORY
+    kept: list[np.ndarray] = []
+    size = 0
+    for block in _blocks(audio, options):
+        meter.push(block)
+        size += block.nbytes
+        if size > limit:
+            kept.clear()
+        elif copy:
+            copy.write(block)
+        else:
+            kept.append(block)
+    if size > limit:
+        return meter, _blocks(audio, options)
+    return meter, copy.blocks() if copy else iter(kept)
+
+
+@contextlib.contextmanager
+def errors_in_the_users_names(job: LocalJob, source: Path, before: tuple[int, int] | None) -> Iterator[None]:
+    """Make errors name the files that the user knows, not the temporary ones.
+
+    An error that follows from a changed input says so.
+    """
+    try:
+        yield
+    except (EnhanceError, OSError) as error:
+        check_unchanged(source, before)
+        for target in job.targets:
+            if isinstance(error, EnhanceError):
+                error.message = error.message.replace(str(unfinished_path(target)), str(target))
+            elif error.filename is not None and Path(os.fsdecode(error.filename)) == unfinished_path(target):
+                error.filename = str(target)
+        if source != job.source and isinstance(error, EnhanceError):
+            known = "standard input" if job.source == STDIN else str(job.source)
+            error.message = error.message.replace(str(source), known)
+        raise

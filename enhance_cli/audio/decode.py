@@ -11,9 +11,6 @@ import atexit
 import contextlib
 import json
 import os
-import struct
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
@@ -21,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from enhance_cli.audio.channels import from_names
+from enhance_cli.audio.ffmpeg_child import Child
 from enhance_cli.audio.info import AudioInfo, Chapter, Findings, Track
 from enhance_cli.errors import AudioError
 
@@ -178,41 +176,7 @@ def _as_claimed(path: Path, pieces: Iterator[np.ndarray], claimed: int, padding:
 # --- the decoder processes --------------------------------------------------------------------------------------
 
 
-class _Decoder:
-    """Run a decoder process that waits for requests."""
-
-    def __init__(self) -> None:
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", "from enhance_cli.audio.decoder import main; main()"],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment,
-        )  # fmt: skip
-        assert self.process.stdin is not None and self.process.stdout is not None
-        self._requests, self._answers = self.process.stdin, self.process.stdout
-
-    def ask(self, request: dict) -> None:
-        self._requests.write(json.dumps(request).encode() + b"\n")
-        self._requests.flush()
-
-    def receive(self) -> tuple[bytes, bytes] | None:
-        """Return the next message, or None if the process has died."""
-        head = self._answers.read(5)
-        if len(head) < 5:
-            return None
-        kind, length = struct.unpack("<cI", head)
-        data = self._answers.read(length)
-        return (kind, data) if len(data) == length else None
-
-    def end(self) -> int:
-        """Kill the process and return its exit code."""
-        with contextlib.suppress(OSError):
-            self._requests.close()
-        self.process.kill()
-        self._answers.close()
-        return self.process.wait()
-
-
-_idle: list[_Decoder] = []
+_idle: list[Child] = []
 _lock = threading.Lock()
 
 
@@ -237,13 +201,13 @@ def _messages(path: Path, request: dict) -> Generator[tuple[bytes, bytes], None,
             decoder.end()
 
 
-def _taken(request: dict) -> _Decoder:
+def _taken(request: dict) -> Child:
     """Return a decoder that has been given the request: one that waits, or a new one."""
     while True:
         with _lock:
             decoder = _idle.pop() if _idle else None
         fresh = decoder is None
-        decoder = decoder or _Decoder()
+        decoder = decoder or Child("enhance_cli.audio.decoder")
         try:
             decoder.ask(request)
             return decoder

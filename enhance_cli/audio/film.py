@@ -10,14 +10,13 @@ import contextlib
 import json
 import os
 import struct
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from enhance_cli.audio.encode import layout_name
+from enhance_cli.audio.ffmpeg_child import Child
 from enhance_cli.audio.formats import Film, OutputFormat, is_film
 from enhance_cli.audio.info import depth
 from enhance_cli.audio.integers import quantize
@@ -78,23 +77,15 @@ class _Process:
 
     def __init__(self, path: Path, fmt: OutputFormat, film: Film, channels: int, *, write: bool):
         self._path, self._source = path, film.source
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", "from enhance_cli.audio.film_process import main; main()"],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment,
-        )  # fmt: skip
-        assert self._process.stdin is not None and self._process.stdout is not None
-        self._input, self._output = self._process.stdin, self._process.stdout
+        self._child = Child("enhance_cli.audio.film_process")
         request = _request(path, fmt, film, channels) | {"write": write}
         with contextlib.suppress(OSError):  # it has ended, and its answer says why
-            self._input.write(json.dumps(request).encode() + b"\n")
-            self._input.flush()
+            self._child.ask(request)
 
     def send(self, data: bytes) -> None:
         """Send a piece of the new sound, or its end if there are no bytes."""
         try:
-            self._input.write(struct.pack("<I", len(data)) + data)
-            self._input.flush()
+            self._child.send(struct.pack("<I", len(data)) + data)
         except OSError:  # it has ended, and its answer says why
             try:
                 self.answer()
@@ -103,9 +94,7 @@ class _Process:
 
     def answer(self) -> bytes:
         """Return the message with which the process ends well. Raises AudioError, or OutputError where the disk is at fault."""
-        head = self._output.read(5)
-        kind, length = struct.unpack("<cI", head) if len(head) == 5 else (b"", 0)
-        data = self._output.read(length)
+        kind, data = self._child.receive() or (b"", b"")
         if kind == b"E":
             return data
         text = data.decode("utf-8", "replace")
@@ -125,11 +114,7 @@ class _Process:
 
     def end(self) -> None:
         """Kill the process."""
-        with contextlib.suppress(OSError):
-            self._input.close()
-        self._process.kill()
-        self._output.close()
-        self._process.wait()
+        self._child.end()
 
 
 def _request(path: Path, fmt: OutputFormat, film: Film, channels: int) -> dict:

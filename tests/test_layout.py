@@ -3,6 +3,7 @@
 import ast
 import importlib.util
 import inspect
+import re
 import subprocess
 import sys
 from graphlib import CycleError, TopologicalSorter
@@ -27,7 +28,7 @@ from enhance_cli.vectors import READERS, WRITERS
 PACKAGE = Path(__import__("enhance_cli").__file__).parent
 LEAVES = {"errors", "catalogue", "contracts", "atomic", "toml_lines"}  # all folders may import these
 SHARED = {  # files that hold what the others of their folder share
-    "commands": {"model_table", "planning", "reporting", "running", "watching"},
+    "commands": {"audio_plan", "model_table", "planning", "reporting", "running"},
     "metrics": {"trials", "eer", "projection", "high_band"},
     "processes": {"process"},
     "networks": {"conditioning", "convnext", "guide_attention", "layers", "mel", "roformer", "spatial_transformer"},
@@ -308,3 +309,12 @@ def test_scripts_import_names_that_exist(folder):
                 for name in (alias.name for alias in node.names):
                     known = hasattr(module, name) or importlib.util.find_spec(f"{node.module}.{name}")
                     assert known, f"{path}: {node.module} has no {name}"
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda p: p.relative_to(PACKAGE).as_posix())
+def test_docstrings_are_plain(path):
+    """No semicolons, and no clause that hides its noun behind the word: 'what it does'."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)):
+            text = ast.get_docstring(node) or ""
+            assert ";" not in text and not re.search(r"\bwhat\b", text), f"{getattr(node, 'name', 'module')}: {text}"

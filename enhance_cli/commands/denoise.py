@@ -1,9 +1,8 @@
 """Run `enhance denoise`: flags in, a checked plan, one model for all files, one record per file out."""
 
 from enhance_cli import __version__, flag_values, flags
-from enhance_cli.commands.planning import file_options
+from enhance_cli.commands.audio_plan import plan_audio
 from enhance_cli.commands.running import count_steps
-from enhance_cli.commands.watching import plan_or_watch, run_or_watch
 from enhance_cli.flag_groups import AudioFileFlags, AudioOutputFlags, Running, SamplerFlags, WatchFlags, grouped
 
 SUFFIX = "denoised"
@@ -59,9 +58,8 @@ def denoise(
     )
     parts = (SUFFIX, "residual") if residual else ()
     fields = {"model": entry.name, "steps": steps}
-    jobs, inbox = plan_or_watch(watching, files, where, writing, running, suffix=SUFFIX, parts=parts, fields=fields)
-    of_task = FileOptions(parts=parts, last_part_absorbs_rounding=residual)
-    file_settings = file_options(jobs, where, writing, command="denoise", measure=running.measures, of_task=of_task)
+    plan = plan_audio(files, where, watching, writing, running, suffix=SUFFIX, parts=parts, fields=fields)
+    file_options = plan.file_options("denoise", FileOptions(parts=parts, last_part_absorbs_rounding=residual))
     facts = {
         "model": entry.name,
         "sampler": sampler,
@@ -71,6 +69,6 @@ def denoise(
         "guide": guide,
         "version": __version__,
     }
-    worker = WorkerSpec(load_denoiser, entry, options, file_settings, **running.resources)
+    worker = WorkerSpec(load_denoiser, entry, options, file_options, **running.resources)
     describe = lambda facts: ", ".join(filter(None, (entry.name, sampler, count_steps(steps))))
-    run_or_watch(jobs, inbox, worker, facts, describe, running, where=where, writing=writing)
+    plan.run(worker, facts, describe)

@@ -1,5 +1,4 @@
-"""Run `enhance enhance-embedding`: recordings or stored embeddings in, repaired embeddings out, in one file or one
-each.
+"""Run `enhance enhance-embedding`: recordings or stored embeddings in, repaired embeddings out, in one file or one each.
 
 Rows that cannot be repaired (zero, not finite) go out as they came, are named one by one, and make the exit code 1.
 """

@@ -1,5 +1,6 @@
-"""Run `enhance evaluate-embedding`: equal error rates of the same recordings, clean and degraded in several ways, with
-raw and with repaired embeddings, with both averaged, and with the recordings denoised first.
+"""Run `enhance evaluate-embedding`: equal error rates of the same recordings, clean and degraded in several ways.
+
+They are those of raw and of repaired embeddings, of both averaged, and of the recordings denoised first.
 """
 
 from collections.abc import Callable

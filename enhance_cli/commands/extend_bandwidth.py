@@ -4,9 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from enhance_cli import __version__, flag_values, flags
-from enhance_cli.commands.planning import file_options
+from enhance_cli.commands.audio_plan import plan_audio
 from enhance_cli.commands.running import count_steps
-from enhance_cli.commands.watching import plan_or_watch, run_or_watch
 from enhance_cli.flag_groups import AudioFileFlags, Running, WatchFlags, WideOutputFlags, grouped
 
 SUFFIX = "extended"
@@ -56,19 +55,17 @@ def extend_bandwidth(
         batch_size=windows,
     )
     fields = {"model": entry.name, "steps": steps}
-    jobs, inbox = plan_or_watch(watching, files, where, writing, running, suffix=SUFFIX, fields=fields)
+    plan = plan_audio(files, where, watching, writing, running, suffix=SUFFIX, fields=fields)
     of_task = FileOptions(measurement=BandMeasurement(cutoff))
-    file_settings = file_options(
-        jobs, where, writing, command="extend-bandwidth", measure=running.measures, of_task=of_task
-    )
+    file_options = plan.file_options("extend-bandwidth", of_task)
     facts = {"model": entry.name, "steps": steps, "seed": seed, "version": __version__}
-    worker = WorkerSpec(load_bandwidth_extender, entry, options, file_settings, **running.resources)
+    worker = WorkerSpec(load_bandwidth_extender, entry, options, file_options, **running.resources)
 
     def describe(facts: Mapping[str, Any]) -> str:
         sampled = [sampler, count_steps(steps)] if sampler else []
-        sources = [job.source for job in jobs if job.action == "run"]
+        sources = [job.source for job in plan.jobs if job.action == "run"]
         channels = 1 if where.channel else None
         taking = on_cpu(spec, options, sources, facts, duration=where.duration, channels=channels)
         return ", ".join([entry.name, *sampled, *taking])
 
-    run_or_watch(jobs, inbox, worker, facts, describe, running, where=where, writing=writing)
+    plan.run(worker, facts, describe)

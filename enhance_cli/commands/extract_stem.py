@@ -1,9 +1,8 @@
 """Run `enhance extract-stem`: mixes in, a file per stem out, by the same plan, rules and records as `denoise`."""
 
 from enhance_cli import __version__, flag_values, flags
-from enhance_cli.commands.planning import file_options
+from enhance_cli.commands.audio_plan import plan_audio
 from enhance_cli.commands.running import count_steps
-from enhance_cli.commands.watching import plan_or_watch, run_or_watch
 from enhance_cli.errors import UsageError
 from enhance_cli.flag_groups import AudioFileFlags, Running, StemOutputFlags, WatchFlags, grouped
 
@@ -60,13 +59,11 @@ def extract_stem(
     )
     parts = (*stems, "residual") if residual else stems
     fields = {"model": entry.name, "steps": steps}
-    jobs, inbox = plan_or_watch(watching, files, where, writing, running, parts=parts, fields=fields)
+    plan = plan_audio(files, where, watching, writing, running, parts=parts, fields=fields)
     of_task = FileOptions(parts=parts, last_part_absorbs_rounding=residual)
-    file_settings = file_options(
-        jobs, where, writing, command="extract-stem", measure=running.measures, of_task=of_task
-    )
+    file_options = plan.file_options("extract-stem", of_task)
     facts = {"model": entry.name, "steps": steps, "seed": seed, "version": __version__}
     refined = f", {sampler}, {count_steps(steps)}" if steps else ""
-    worker = WorkerSpec(load_stem_extractor, entry, options, file_settings, **running.resources)
+    worker = WorkerSpec(load_stem_extractor, entry, options, file_options, **running.resources)
     describe = lambda facts: entry.name + refined
-    run_or_watch(jobs, inbox, worker, facts, describe, running, where=where, writing=writing)
+    plan.run(worker, facts, describe)

@@ -4,8 +4,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from enhance_cli import __version__, flag_values, flags
-from enhance_cli.commands.planning import file_options
-from enhance_cli.commands.watching import plan_or_watch, run_or_watch
+from enhance_cli.commands.audio_plan import plan_audio
 from enhance_cli.console import say
 from enhance_cli.errors import UsageError
 from enhance_cli.flag_groups import AudioFileFlags, AudioOutputFlags, Running, WatchFlags, grouped
@@ -54,16 +53,16 @@ def inpaint(
     elif steps or sampler or strength != 1 or rounds != 1:
         raise UsageError("--steps, --sampler, --strength and --rounds are for a model", "name one with --model")
     name = entry.name if entry else "linear-prediction"
-    jobs, inbox = plan_or_watch(watching, files, where, writing, running, suffix=SUFFIX, fields={"model": name})
+    plan = plan_audio(files, where, watching, writing, running, suffix=SUFFIX, fields={"model": name})
     of_task = FileOptions(measurement=GapMeasurement(times or ()))
-    file_settings = file_options(jobs, where, writing, command="inpaint", measure=running.measures, of_task=of_task)
+    file_options = plan.file_options("inpaint", of_task)
     facts: dict[str, Any] = {"model": name, "version": __version__}
     if entry:
         facts |= {"sampler": sampler, "steps": steps, "seed": seed}
         facts["sampler_args"] = {} if strength == 1 else {"strength": strength}
     options = InpaintOptions(steps=steps, sampler=sampler, seed=seed, strength=strength, rounds=rounds)
-    worker = WorkerSpec(load_inpainter, entry, options, file_settings, **running.resources)
-    measured = with_remote_files(lambda local: {"level": measure_file(local, file_settings)})
+    worker = WorkerSpec(load_inpainter, entry, options, file_options, **running.resources)
+    measured = with_remote_files(lambda local: {"level": measure_file(local, file_options)})
 
     def preview(job: "Job") -> str:
         level = measured(job)["level"]
@@ -75,4 +74,4 @@ def inpaint(
             say(f"{job.source}: {', '.join(f'{count} {kind}' for kind, count in kinds.items()) or 'no gap'}")
         return meter.text(gaps)
 
-    run_or_watch(jobs, inbox, worker, facts, lambda facts: name, running, where=where, writing=writing, preview=preview)
+    plan.run(worker, facts, lambda facts: name, preview=preview)

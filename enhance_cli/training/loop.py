@@ -55,9 +55,7 @@ class Trainer:
         return {"audio_hours_seen": round(items * seconds / 3600, 1)}
 
     def dry_run_report(self) -> dict:
-        """Return the report of `--dry-run`: the description, the memory that training takes, and statistics of the
-        data.
-        """
+        """Return the report of `--dry-run`: the description, the memory that training takes, and statistics of the data."""
         task, estimates = self.task, []
         batch = [torch.as_tensor(x).to(task.device) for x in task.example(2)]
         for stage in self.stages:
@@ -77,7 +75,7 @@ class Trainer:
         self.run.mkdir(parents=True, exist_ok=True)
         task, main, settings = self.task, self.ranks.main, self.task.recipe.train
         with self.ranks.main_first():
-            task.prepare(self.run, self.log)
+            task.prepare_run(self.run, self.log)
         progress = self.resume()
         metrics = MetricsFile(self.run, progress.step, settings.tensorboard) if main else None
         begun, saved = time.monotonic() - progress.seconds, time.monotonic()

@@ -44,7 +44,10 @@ def run(
     folder = folder or Path("runs") / recipe.model.name
     ranks = Ranks(device)
     with ranks.together():
-        trainer = prepare(recipe, data, folder, cache, device, reporter.report, reporter.log, teacher, ranks)
+        trainer = make_trainer(
+            recipe, data, folder, cache=cache, device=device, report=reporter.report, log=reporter.log,
+            teacher=teacher, ranks=ranks,
+        )  # fmt: skip
         if dry_run:
             answer = json.dumps(trainer.dry_run_report(), indent=2)
         else:
@@ -62,10 +65,11 @@ def load_teacher(entry: registry.Entry, device: torch.device) -> LoadedModel:
     return load_as(wraps, entry.path, device, sha256=entry.sha256, fold=False)
 
 
-def prepare(
+def make_trainer(
     recipe: TaskRecipe,
-    root: Path,
+    data: Path,
     folder: Path,
+    *,
     cache: Path | None,
     device: torch.device,
     report: Callable[[dict], None],
@@ -80,5 +84,5 @@ def prepare(
     task = TASKS[recipe.model.task](recipe, device, teacher)
     trainer = Trainer(task, folder, ranks, report, log)
     with ranks.main_first():  # it may take long, so a recipe that cannot be trained was refused before
-        task.load(root, cache or folder / "cache", trainer.log)
+        task.load_data(data, cache or folder / "cache", trainer.log)
     return trainer

@@ -34,7 +34,7 @@ ModelT = TypeVar("ModelT", bound=LoadedModel)
 
 
 class Task(ABC, Generic[RecipeT, StageT, ModelT]):
-    """Train one recipe. The network is built first, and `load` reads the data, which may take long.
+    """Train one recipe. The network is built first, and `load_data` reads the data, which may take long.
 
     So a recipe that cannot be trained is refused early. `model`: being trained. `averaged`: holds its moving average.
     The arrays of a batch of `source` go to `loss` as tensors on the device. `seconds`:
@@ -47,7 +47,7 @@ class Task(ABC, Generic[RecipeT, StageT, ModelT]):
     wraps: type[ModelT]  # the class of its models
     may_lack: tuple[str, ...] = ()  # beginnings of the names of weights that the model a run starts from may lack
     best_of_all_stages = False  # else a later stage supersedes the models of those before it
-    source: BatchSource  # since `load`
+    source: BatchSource  # since `load_data`
     seconds: float | None = None
 
     def __init__(self, recipe: RecipeT, device: torch.device, teacher: ModelT | None = None):
@@ -80,11 +80,11 @@ class Task(ABC, Generic[RecipeT, StageT, ModelT]):
         return plain[0] == plain[1]
 
     @abstractmethod
-    def load(self, root: Path, cache: Path, log: Log) -> None:
+    def load_data(self, root: Path, cache: Path, log: Log) -> None:
         """Find the data. Raises UsageError for folders that are missing or unsuitable."""
 
     @abstractmethod
-    def prepare(self, run: Path, log: Log) -> None:
+    def prepare_run(self, run: Path, log: Log) -> None:
         """Prepare training in the folder `run`: validation data, and work that takes hours. Not called in a dry run.
 
         One rank does it first.

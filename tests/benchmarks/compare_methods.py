@@ -29,7 +29,7 @@ from enhance_cli.tasks import denoise
 from enhance_cli.training.denoise.recipe import Recipe
 from enhance_cli.training.loop import Trainer
 from enhance_cli.training.recipe import load
-from enhance_cli.training.start import prepare
+from enhance_cli.training.start import make_trainer
 
 COMMON = [
     'model.network="bridge_unet"',
@@ -99,7 +99,9 @@ def main() -> None:
     options.work.mkdir(parents=True, exist_ok=True)
     names = [name for name in METHODS if name in options.only.split(",")]
     recipes = {name: recipe_of(name, options.set) for name in names}
-    trainer = lambda name: prepare(recipes[name], options.data, options.work / name, cache, device, report, say)
+    trainer = lambda name: make_trainer(
+        recipes[name], options.data, options.work / name, cache=cache, device=device, report=report, log=say
+    )
     recipes = plan(recipes, trainer, options.work / "batches.json", options.seconds)
     tests = mixtures(recipes[names[0]], options.data, cache, options.items)
     for name in names:

@@ -25,7 +25,7 @@ from enhance_cli.models.stems import TASK, StemModel, load_stems
 from enhance_cli.tasks.extract_stem import StemOptions, run
 from enhance_cli.training.loop import Trainer
 from enhance_cli.training.recipe import load
-from enhance_cli.training.start import load_teacher, prepare
+from enhance_cli.training.start import load_teacher, make_trainer
 
 SECONDS = 4.0  # of a window that is scored
 BANDS = "[[4, 16], [8, 8], [16, 8], [32, 8], [64, 8]]"
@@ -103,7 +103,9 @@ def trainer_of(name: str, options: argparse.Namespace, device: torch.device, cac
     kind = asdict(teacher.spec) | {"training": {}} if teacher else None
     recipe = load(method.recipe, settings, model=kind)
     recipe = replace(recipe, stage=recipe.stage[:1])
-    return prepare(recipe, options.data, options.work / name, cache, device, say, say, teacher)
+    return make_trainer(
+        recipe, options.data, options.work / name, cache=cache, device=device, report=say, log=say, teacher=teacher
+    )
 
 
 def row(name: str, batches: int, steps: int, model: StemModel, mixes: np.ndarray, stems: np.ndarray) -> list[str]:

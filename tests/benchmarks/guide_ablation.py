@@ -20,7 +20,7 @@ from enhance_cli.models.load import Model, load_file
 from enhance_cli.tasks.denoise import DenoiseOptions, run
 from enhance_cli.training.denoise import material
 from enhance_cli.training.recipe import load
-from enhance_cli.training.start import prepare
+from enhance_cli.training.start import make_trainer
 
 PLACES = ("none", "bottleneck", "every")
 SECONDS, PAUSE = 6.0, (2.0, 4.0)
@@ -42,7 +42,15 @@ def train(place: str, options) -> Model:
     if place == "none":
         del recipe.model.network_args["guide"]
     report = lambda line: print(line, flush=True)
-    trainer = prepare(recipe, options.data, options.work / place, options.cache, torch.device("cpu"), report, report)
+    trainer = make_trainer(
+        recipe,
+        options.data,
+        options.work / place,
+        cache=options.cache,
+        device=torch.device("cpu"),
+        report=report,
+        log=report,
+    )
     return load_file(trainer.train(), torch.device("cpu"))
 
 

@@ -12,7 +12,7 @@ from enhance_cli.models.weights import load_network
 from enhance_cli.training.denoise import deep_filter
 from enhance_cli.training.denoise.stream_objective import StreamObjective
 from enhance_cli.training.recipe import load
-from enhance_cli.training.start import prepare
+from enhance_cli.training.start import make_trainer
 
 SMALL = [
     'train.batch_size=2', 'train.validation_items=2', 'train.samples=0', 'train.validate_every=4', 'mix.seconds=0.5',
@@ -32,7 +32,15 @@ def network():
 def trainer(corpus_root, tmp_path):
     silent = lambda line: None
     recipe = load("deepfilternet3-tuned", SMALL)
-    return prepare(recipe, corpus_root, tmp_path / "run", tmp_path / "cache", torch.device("cpu"), silent, silent)
+    return make_trainer(
+        recipe,
+        corpus_root,
+        tmp_path / "run",
+        cache=tmp_path / "cache",
+        device=torch.device("cpu"),
+        report=silent,
+        log=silent,
+    )
 
 
 @pytest.mark.parametrize("samples", [48000, 30011, 480, 1])

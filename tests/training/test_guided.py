@@ -13,7 +13,7 @@ from enhance_cli.models.windowed_inpainter import WindowedInpainter
 from enhance_cli.networks import NETWORKS
 from enhance_cli.training.loop import Trainer
 from enhance_cli.training.recipe import load
-from enhance_cli.training.start import prepare
+from enhance_cli.training.start import make_trainer
 
 pytestmark = pytest.mark.slow
 
@@ -32,7 +32,15 @@ def trainer(corpus_root, recipe_file, tmp_path):
     def make(*settings: str) -> Trainer:
         recipe = load(str(recipe_file), [*GUIDED, *settings])
         silent = lambda _: None
-        return prepare(recipe, corpus_root, tmp_path / "run", tmp_path / "cache", torch.device("cpu"), silent, silent)
+        return make_trainer(
+            recipe,
+            corpus_root,
+            tmp_path / "run",
+            cache=tmp_path / "cache",
+            device=torch.device("cpu"),
+            report=silent,
+            log=silent,
+        )
 
     return make
 

@@ -17,7 +17,7 @@ from enhance_cli.errors import AudioError, EnhanceError, UsageError
 from enhance_cli.training import loop
 from enhance_cli.training.recipe import load
 from enhance_cli.training.stage import Stage, schedule
-from enhance_cli.training.start import prepare
+from enhance_cli.training.start import make_trainer
 
 pytestmark = pytest.mark.slow
 
@@ -26,14 +26,14 @@ pytestmark = pytest.mark.slow
 def trainer(recipe_file, corpus_root, tmp_path):
     def make(run="run", overrides=()):
         lines = []
-        made = prepare(
+        made = make_trainer(
             load(str(recipe_file), list(overrides)),
             corpus_root,
             tmp_path / run,
-            tmp_path / "cache",
-            torch.device("cpu"),
-            lines.append,
-            lambda line: None,
+            cache=tmp_path / "cache",
+            device=torch.device("cpu"),
+            report=lines.append,
+            log=lambda line: None,
         )
         return made, lines
 
@@ -46,7 +46,8 @@ def whole(recipe_text, corpus_root, tmp_path_factory):
     folder, lines = tmp_path_factory.mktemp("whole"), []
     (folder / "tiny.toml").write_text(recipe_text)
     recipe, device, silent = load(str(folder / "tiny.toml")), torch.device("cpu"), lambda line: None
-    make = lambda: prepare(recipe, corpus_root, folder, folder / "cache", device, lines.append, silent)
+    settings = {"cache": folder / "cache", "device": device, "report": lines.append, "log": silent}
+    make = lambda: make_trainer(recipe, corpus_root, folder, **settings)
     make().train()
     return make, folder, lines
 
@@ -84,7 +85,8 @@ def test_a_run_killed_and_resumed_has_the_same_curve(recipe_file, corpus_root, t
         "import sys, torch; from pathlib import Path; from enhance_cli.training import loop, start; "
         "from enhance_cli.training.recipe import load; loop.SAVE_SECONDS = 0; "
         "r, d, o, c = map(Path, sys.argv[1:]); "
-        "start.prepare(load(str(r)), d, o, c, torch.device('cpu'), print, print).train()"
+        "make = start.make_trainer; device = torch.device('cpu'); "
+        "make(load(str(r)), d, o, cache=c, device=device, report=print, log=print).train()"
     )
     run = tmp_path / "killed"
     process = subprocess.Popen(

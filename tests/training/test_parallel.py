@@ -35,13 +35,15 @@ from pathlib import Path
 import torch
 from enhance_cli.cli import main
 from enhance_cli.training.recipe import load
-from enhance_cli.training.start import prepare
+from enhance_cli.training.start import make_trainer
 
 recipe, data, run = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
 del sys.argv[1:4]
 settings = ['data.pairs="."', "train.validate_every=100", "stage.0.steps=3", "stage.1.steps=2"]
 quiet = lambda line: None
-trainer = prepare(load(recipe, settings), data, run, run, torch.device("cpu"), quiet, quiet)
+trainer = make_trainer(
+    load(recipe, settings), data, run, cache=run, device=torch.device("cpu"), report=quiet, log=quiet
+)
 trainer.train()
 torch.save((trainer.task.model.network.state_dict(), torch.rand(3)), run / f"process{os.environ['RANK']}.pt")
 main()

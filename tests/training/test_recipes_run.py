@@ -7,7 +7,7 @@ import torch
 import enhance_cli
 from enhance_cli.errors import UsageError
 from enhance_cli.training.recipe import load
-from enhance_cli.training.start import prepare
+from enhance_cli.training.start import make_trainer
 
 pytestmark = pytest.mark.slow
 
@@ -29,9 +29,10 @@ def tiny(name: str, stages: list[str]):
 def test_a_recipe_trains_exports_and_denoises(name, corpus_root, tmp_path):
     recipe = tiny(name, load(name).stage)
     lines = []
-    trainer = prepare(
-        recipe, corpus_root, tmp_path / "run", tmp_path / "cache", torch.device("cpu"), lines.append, lambda line: None
-    )
+    trainer = make_trainer(
+        recipe, corpus_root, tmp_path / "run",
+        cache=tmp_path / "cache", device=torch.device("cpu"), report=lines.append, log=lambda line: None,
+    )  # fmt: skip
 
     @torch.no_grad()
     def mean_loss() -> float:
@@ -54,4 +55,4 @@ def test_a_recipe_trains_exports_and_denoises(name, corpus_root, tmp_path):
 def test_frames_that_the_network_cannot_take_are_refused_beforehand(tmp_path):
     recipe, silent = load("score-ouve", [*SMALL, "model.frames_multiple=1"]), lambda line: None
     with pytest.raises(UsageError, match="model.frames_multiple: ncsnpp takes multiples of 2 frames"):
-        prepare(recipe, tmp_path, tmp_path, tmp_path, torch.device("cpu"), silent, silent)
+        make_trainer(recipe, tmp_path, tmp_path, cache=tmp_path, device=torch.device("cpu"), report=silent, log=silent)

@@ -170,9 +170,7 @@ def _by_name(folder: Path) -> dict[str, Path]:
 
 
 def _reader(folder: Path) -> Callable:
-    """Return a function that reads estimates FOLDER/RECORDING/STEM.*, also with the mix's name in front
-    (mixture_bass.wav).
-    """
+    """Return a function that reads estimates FOLDER/RECORDING/STEM.*, also with the mix's name in front (mixture_bass.wav)."""
     import numpy as np
 
     from enhance_cli.audio.resample import resample

@@ -23,9 +23,7 @@ Producer = Callable[[Any], tuple[Any, float]]
 
 @dataclass
 class System:
-    """Hold one row: the function that gives its estimates, the measures of each recording, and the seconds of
-    computing.
-    """
+    """Hold one row: the function that gives its estimates, the measures of each recording, and the seconds of computing."""
 
     name: str
     produce: Producer

@@ -36,13 +36,13 @@ class BandwidthExtension(Task[BandRecipe, Stage, Model]):
         super().__init__(recipe, device)
         self.seconds = recipe.mix.seconds
 
-    def load(self, root: Path, cache: Path, log: Log) -> None:
+    def load_data(self, root: Path, cache: Path, log: Log) -> None:
         recipe = self.recipe
         packed = corpus.load(recipe.data.sources, root, WIDE_RATE, cache, log)
         make = lambda clips, seed: BandLimited(packed, clips, limits=recipe.mix, level=recipe.model.level, seed=seed)  # noqa: E731
         self.source, self.held_out = make(packed.train, recipe.train.seed), make(packed.valid, recipe.train.seed + 1)
 
-    def prepare(self, run: Path, log: Log) -> None:
+    def prepare_run(self, run: Path, log: Log) -> None:
         batch = self.held_out.batch(0, self.recipe.train.validation_items)
         self.crops = [torch.from_numpy(part).to(self.device) for part in batch]
 

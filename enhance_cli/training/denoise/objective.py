@@ -36,9 +36,7 @@ class Objective:
         return noisy / peak, clean / peak
 
     def guide(self, noisy: Tensor, unguided: float) -> Tensor | None:
-        """Return one of the model's guides (B, 1, T), with NaN for a share `unguided` of the items, or None without
-        guides.
-        """
+        """Return one of the model's guides (B, 1, T), with NaN for a share `unguided` of the items, or None without guides."""
         if not self.guides:
             return None
         guide = random.choice(self.guides)(noisy)

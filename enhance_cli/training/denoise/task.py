@@ -43,11 +43,11 @@ class Denoising(Task[Recipe, DenoiseStage, Model]):
         for stage in recipe.stage:
             self.objective.check(stage)
 
-    def load(self, root: Path, cache: Path, log: Log) -> None:
+    def load_data(self, root: Path, cache: Path, log: Log) -> None:
         self.material = material.load(self.recipe, root, cache, log)
         self.source = self.material.train
 
-    def prepare(self, run: Path, log: Log) -> None:
+    def prepare_run(self, run: Path, log: Log) -> None:
         train = self.recipe.train
         noisy, clean, *first = map(torch.as_tensor, self.material.valid.batch(0, train.validation_items))
         held_out = [x.numpy() for x in (*self.objective.at_level(noisy, clean), *first)]

@@ -101,8 +101,9 @@ def enhance(model: Model, noisy: np.ndarray, first: np.ndarray | None = None) ->
 
 
 def score_pairs(clean: np.ndarray, enhanced: np.ndarray, rate: int) -> dict[str, float]:
-    """Return mean SI-SDR in dB (each within SI_SDR_RANGE_DB), ESTOI and PESQ (where installed) over pairs (K, N) with a
-    voice.
+    """Return mean SI-SDR in dB, ESTOI and PESQ (where installed) over pairs (K, N) with a voice.
+
+    Each SI-SDR is limited to SI_SDR_RANGE_DB.
     """
     pairs = [(c, e) for c, e in zip(clean, enhanced) if voiced(c)]
     return {name: round(float(np.mean(values)), 4) for name in MEASURES if (values := _scores(name, pairs, rate))}

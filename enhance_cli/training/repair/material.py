@@ -73,8 +73,9 @@ class Material:
         return np.concatenate(parts)
 
     def trials(self) -> tuple[np.ndarray, list[str]]:
-        """Return unit vectors float32 (utterances, conditions, D), the mean of each utterance's segments, and their
-        speakers.
+        """Return unit vectors float32 (utterances, conditions, D) and their speakers.
+
+        A vector is the mean of those of an utterance's segments.
         """
         path = self.cache / f"embeddings-{self._key()}" / "trials.npy"
         speakers, utterances = self._held_out()

@@ -43,11 +43,11 @@ class Repair(Task[RepairRecipe, Stage, Model]):
         super().__init__(replace(recipe, model=replace(recipe.model, frontend=None)), device)
         self.time = float(recipe.model.default_time)
 
-    def load(self, root: Path, cache: Path, log: Log) -> None:
+    def load_data(self, root: Path, cache: Path, log: Log) -> None:
         extractor = load_extractor(self.recipe.model.extractor_id, self.device)
         self.material = Material(self.recipe, extractor, root, cache, log)
 
-    def prepare(self, run: Path, log: Log) -> None:
+    def prepare_run(self, run: Path, log: Log) -> None:
         self.source = VectorPairs(self.material.vectors(), self.recipe.pairing, self.recipe.train.seed)
         self.trials, self.speakers = self.material.trials()
         self.raw = error_rates(self.trials, self.speakers, CONDITIONS)
@@ -72,9 +72,7 @@ class Repair(Task[RepairRecipe, Stage, Model]):
 
     @torch.no_grad()
     def repaired(self, vectors: np.ndarray) -> np.ndarray:
-        """Return unit vectors (..., D) after one step of the moving average, from the model's own time and without
-        noise.
-        """
+        """Return unit vectors (..., D) after one step of the moving average, from the model's own time and without noise."""
         y = unit_rms(torch.from_numpy(vectors.reshape(-1, vectors.shape[-1])).to(self.device))
         t = y.new_full(y.shape[:1], self.time)
         estimate = self.averaged.bind(y)[1](self.averaged.process.mean(y, y, t), t)

@@ -63,7 +63,7 @@ class StemExtraction(Task[StemRecipe, StemStage, StemModel]):
         """Return True, since a student that is another network has nothing to refine."""
         return True
 
-    def load(self, root: Path, cache: Path, log: Log) -> None:
+    def load_data(self, root: Path, cache: Path, log: Log) -> None:
         recipe, spec = self.recipe, self.recipe.model
         files = songs(recipe, root, cache, log)
 
@@ -74,7 +74,7 @@ class StemExtraction(Task[StemRecipe, StemStage, StemModel]):
         seed = recipe.train.seed
         self.source, self.held_out = make("train", recipe.mix, seed), make("valid", plain, seed + 1)
 
-    def prepare(self, run: Path, log: Log) -> None:
+    def prepare_run(self, run: Path, log: Log) -> None:
         self.mixes, self.stems = self.held_out.batch(0, self.recipe.train.validation_items)
 
     def describe(self) -> dict:

@@ -1,0 +1,137 @@
+"""Plan and run a command on audio files: once, or on those that come into a folder until it is interrupted (--watch)."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from enhance_cli import flags
+from enhance_cli.commands.planning import file_options, plan_jobs, planner_for
+from enhance_cli.commands.reporting import common_facts, report_run
+from enhance_cli.commands.running import local_backend, run_batch
+from enhance_cli.console import say
+from enhance_cli.errors import UsageError
+from enhance_cli.flag_groups import AudioFileFlags, AudioOutputFlags, Running, WatchFlags
+
+if TYPE_CHECKING:
+    from enhance_cli.batch.file_options import FileOptions
+    from enhance_cli.batch.inbox import Inbox
+    from enhance_cli.batch.inputs import Input
+    from enhance_cli.batch.job import Job
+    from enhance_cli.batch.record import Record
+    from enhance_cli.batch.worker import WorkerSpec
+
+
+@dataclass(frozen=True)
+class AudioPlan:
+    """Hold the `jobs` of a command, or the `inbox` that they will come from, and the flags that they were planned by."""
+
+    jobs: "list[Job]"
+    inbox: "Inbox | None"
+    where: AudioFileFlags
+    writing: AudioOutputFlags
+    running: Running
+
+    def file_options(self, command: str, of_task: "FileOptions | None" = None) -> "FileOptions":
+        """Return the settings that every file is read and written with. The arguments are those of planning.file_options.
+
+        Raises UsageError.
+        """
+        return file_options(
+            self.jobs, self.where, self.writing, command=command, measure=self.running.measures, of_task=of_task
+        )
+
+    def run(
+        self,
+        worker: "WorkerSpec",
+        facts: Mapping[str, Any],
+        describe: Callable[[Mapping[str, Any]], str],
+        preview: "Callable[[Job], str] | None" = None,
+    ) -> None:
+        """Do the jobs, or those of the inbox until Ctrl-C or SIGTERM ends the command, then exit. See running.run_batch."""
+        if self.inbox is not None:
+            self._run_arriving(self.inbox, worker, facts, describe)
+            return
+        again, writing = self.where.retry_failed, self.writing
+        run_batch(
+            self.jobs, worker, facts, describe, self.running, retry_failed=again, writing=writing, preview=preview
+        )
+
+    def _run_arriving(
+        self,
+        inbox: "Inbox",
+        worker: "WorkerSpec",
+        facts: Mapping[str, Any],
+        describe: Callable[[Mapping[str, Any]], str],
+    ) -> None:
+        running = self.running
+        backend = local_backend(worker, common_facts(facts, worker), running)
+        if not running.quiet:
+            say(f"{describe(backend.facts)}, {backend.where}, watching {inbox.folder}: Ctrl-C ends it")
+
+        def set_aside(record: "Record") -> None:
+            if record.status == "failed" and (path := inbox.settle_failure(record)):
+                record.notes.append(f"set aside as {path}")
+
+        run = lambda listener: backend.run_arriving(inbox.arrivals, listener)  # noqa: E731
+        report_run(run, running, self.writing, on_ended=set_aside)
+
+
+def plan_audio(
+    files: Sequence[str] | None,
+    where: AudioFileFlags,
+    watching: WatchFlags,
+    writing: AudioOutputFlags,
+    running: Running,
+    *,
+    suffix: str = "",
+    fields: Mapping[str, Any],
+    parts: Sequence[str] = (),
+) -> AudioPlan:
+    """Return the plan for `files`, or for the folder of --watch. The other arguments are those of planning.plan_jobs.
+
+    Raises UsageError.
+    """
+    if watching.watch is None:
+        jobs = plan_jobs(files, where, writing, suffix=suffix, parts=parts, fields=fields)
+        return AudioPlan(jobs, None, where, writing, running)
+    from enhance_cli.batch.inbox import Inbox
+
+    folder = Path(watching.watch)
+    _refuse_misuse(folder, files, where, writing, running)
+    output = os.path.join(writing.output or "", "")  # a folder, whatever its name
+    # a file that is changed after its output was made is done again
+    existing = "newer" if writing.existing is flags.Existing.skip else writing.existing.value
+    planner = planner_for(writing, suffix=suffix, parts=parts, fields=fields, output=output, existing=existing)
+
+    def plan_one(item: "Input") -> "Job":
+        return planner([item])[0]
+
+    inbox = Inbox(folder, plan_one, recursive=where.recursive, settle=watching.settle)
+    return AudioPlan([], inbox, where, writing, running)
+
+
+def _refuse_misuse(
+    folder: Path, files: Sequence[str] | None, where: AudioFileFlags, writing: AudioOutputFlags, running: Running
+) -> None:
+    """Raise UsageError for flags that exclude --watch, and for folders that cannot be watched or written to."""
+    taken = {
+        "IN": files,
+        "--shard": where.shard,
+        "--retry-failed": where.retry_failed,
+        "--track all": where.track == "all",
+        "--dry-run": running.dry_run,
+        "--page": writing.page,
+        "--engine ray": running.engine is flags.Engine.ray,
+    }
+    for flag, given in taken.items():
+        if given:
+            raise UsageError(f"{flag} and --watch exclude each other", f"leave {flag} away")
+    if not folder.is_dir():
+        raise UsageError(f"--watch {folder}: there is no such folder", "make it, or check the name")
+    if writing.output in (None, "-") or "://" in writing.output:
+        raise UsageError("--watch needs a folder for the results", "give one with -o")
+    inside = Path(os.path.realpath(folder)) in (output := Path(os.path.realpath(writing.output)), *output.parents)
+    if inside and (where.recursive or output == Path(os.path.realpath(folder))):
+        raise UsageError(f"{writing.output}: results would be taken for new files of {folder}", "choose another -o")

@@ -68,8 +68,9 @@ class BandMeter:
 
     @property
     def edge(self) -> float | None:
-        """Return the frequency in Hz that the band ends at, or None where nothing is missing: for a full band, for sound
-        without treble such as a bass, and for silence.
+        """Return the frequency in Hz that the band ends at, or None where nothing is missing.
+
+        That is a full band, sound without treble such as a bass, and silence.
         """
         if self.given is not None:
             return self.given if self.given < FULL_BAND else None

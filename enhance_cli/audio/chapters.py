@@ -1,5 +1,4 @@
-"""Read chapters and cue sheets from the tags of a file, cut them to the part that was taken, and write them to the
-output.
+"""Read chapters and cue sheets from the tags of a file, cut them to the part that was taken, and write them to the output.
 
 M4A gets its chapters from its encoder, MP3 as CHAP frames (ID3v2 Chapter Frame Addendum), FLAC and Ogg as comments
 named CHAPTER001, CHAPTER001NAME, ..., WAV as cue points with labels. Cue points and the markers of AIFF are read as chapters.

@@ -50,9 +50,7 @@ FIRST, LAST = 2, 4  # flags of a page: the first or the last one of its stream
 
 
 def _pages(file: BinaryIO, start: int, size: int) -> Iterator[tuple[int, int, int, int, int, int]]:
-    """Yield where each page of an Ogg file begins and ends, its flags, its granule position, its stream and its number in
-    that.
-    """
+    """Yield begin, end, flags, granule position, stream and number of each page of an Ogg file."""
     at = start
     while at + 27 <= size:
         file.seek(at)

@@ -12,9 +12,7 @@ BELOW_RMS, ABOVE_FLOOR = 25.0, 6.0  # dB
 
 
 def loud(wave: np.ndarray, rate: int) -> np.ndarray:
-    """Return (n,) bool for (n,): frames at most 25 dB below the recording's RMS and 6 dB above its floor, and 90 ms
-    around.
-    """
+    """Return (n,) bool for (n,): frames at most 25 dB below the recording's RMS and 6 dB above its floor, and 90 ms around."""
     frame = round(FRAME * rate)
     padded = np.pad(wave, (0, -wave.size % frame)).reshape(-1, frame)
     level = 10 * np.log10(np.square(padded, dtype=np.float64).mean(axis=1) + 1e-12)

@@ -90,8 +90,9 @@ def levels(power: Tensor) -> Tensor:
 
 
 def peakiness(power: Tensor) -> Tensor:
-    """Return how far the mean of the logarithm lies below the level in each band, in dB (..., K, T): a tone in silence has
-    much, noise 2 dB. It is averaged over a band and its two neighbors.
+    """Return how far the mean of the logarithm lies below the level in each band, in dB (..., K, T).
+
+    A tone in silence has much, noise 2 dB. It is averaged over a band and its two neighbors.
     """
     logarithm = 10 * torch.log10(power + 10 ** (FLOOR_DB / 10))
     difference = levels(power) - band_means(logarithm)

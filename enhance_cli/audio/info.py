@@ -15,9 +15,7 @@ LOSSY = frozenset({"VORBIS", "OPUS", "MPEG_LAYER_I", "MPEG_LAYER_II", "MPEG_LAYE
 
 @dataclass(frozen=True)
 class Track:
-    """Describe one sound track of a file: its number from 1, codec, channels, and language and title where they are
-    known.
-    """
+    """Describe one sound track of a file: its number from 1, codec, channels, and language and title where they are known."""
 
     number: int
     codec: str

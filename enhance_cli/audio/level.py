@@ -112,8 +112,7 @@ class Meter:
 
     @property
     def active_levels(self) -> np.ndarray:
-        """Return the RMS (linear) of the loud parts of each channel (C,): the energy-weighted mean energy of all 20 ms
-        frames.
+        """Return the RMS (linear) of the loud parts of each channel (C,): the energy-weighted mean energy of all 20 ms frames.
 
         Pauses do not count. Silence, and less than one frame, give 0.0.
         """

@@ -23,8 +23,9 @@ def spectrograms(
     tracks: tuple[str | None, str | None] = (None, None),
     name: str = "",
 ) -> None:
-    """Write `picture` (PNG): spectrograms of both files, time in s, frequency in kHz, level in dB below the louder file's
-    maximum.
+    """Write `picture` (PNG), the spectrograms of both files.
+
+    Time is in s, frequency in kHz, level in dB below the maximum of the louder file.
 
     `start` and `duration` in s and `channels` (as only_channels takes it) are the part of the first file that became the
     second. `tracks`: number or language of the sound track of each, None for the one that a player would take. `name` of the

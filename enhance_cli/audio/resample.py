@@ -1,5 +1,7 @@
-"""Resample by soxr, whole or in a stream, with exact lengths and no delay: sample k of the output is the signal at time
-k / rate_out, and N samples in give exactly round(N * rate_out / rate_in) out, half a sample rounded up.
+"""Resample by soxr, whole or in a stream, with exact lengths and no delay.
+
+Sample k of the output is the signal at time k / rate_out. N samples in give exactly round(N * rate_out / rate_in) out,
+half a sample rounded up.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""Copy every chunk that is not audio from one WAV/RF64 (or AIFF) file to another: Broadcast WAV description and time
-code, iXML, cue points and their labels, INFO texts, ID3, ADM. They are appended after the audio, so that no sample
-moves.
+"""Copy every chunk that is not audio from one WAV/RF64 (or AIFF) file to another.
+
+These are Broadcast WAV description and time code, iXML, cue points and their labels, INFO texts, ID3, ADM. They are
+appended after the audio, so that no sample moves.
 
 Positions are counted in samples: time codes and cue points are moved if the rate or the beginning differs, loops and the
 markers of other formats left out if rate or length do.

@@ -1,5 +1,6 @@
-"""Find where a recording of WAV and its family (AIFF, CAF, W64, RF64), AU or VOC ends, and samples that its header does not
-count.
+"""Find the ends of recordings of WAV and its family, AU and VOC, and samples that their headers do not count.
+
+The family of WAV are RF64, AIFF, CAF and W64.
 """
 
 from __future__ import annotations
@@ -83,8 +84,10 @@ def _wrapped_end(window: Window, start: int, size: int, end: int) -> int | None:
 
 
 def _start_of_chunks(window: Window, form: Form, first: int, end: int) -> int:
-    """Return where known chunks, or an ID3v1 tag, begin that lead to the last byte, else `end`: where samples of a WAV
-    end that miscounts. They are looked for from byte `first` on.
+    """Return where the samples of a WAV end that miscounts.
+
+    There begin known chunks, or an ID3v1 tag, that lead to the last byte. Without them it is `end`. They are looked for
+    from byte `first` on.
     """
     window.seek(max(end - 128, first))
     if window.read(3) == b"TAG":

@@ -1,5 +1,7 @@
-"""Write sound files block by block, exactly: integers are made here and not by libsndfile, which scales floats by
-2^(b-1)-1 on the way out but by 2^(b-1) on the way in, so that a file read and written would change.
+"""Write sound files block by block, exactly.
+
+Integers are made here and not by libsndfile, which scales floats by 2^(b-1)-1 on the way out but by 2^(b-1) on the way
+in, so that a file read and written would change.
 
 A WAV that would pass 4 GB, or whose length is not known beforehand, becomes RF64 (EBU Tech 3306).
 """

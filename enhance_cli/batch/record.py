@@ -19,8 +19,7 @@ from enhance_cli.errors import AudioError
 
 @dataclass(slots=True)
 class Record:
-    """Describe the result of one file, with times in seconds, loudness in LUFS, peaks and noise floors in dBFS, gain in
-    dB.
+    """Describe the result of one file, with times in seconds, loudness in LUFS, peaks and noise floors in dBFS, gain in dB.
 
     None means "not known" or "not defined", as the loudness of silence. `relative`: input path below the folder that
     was named. `folder`: working folder of the run, from which relative paths start. `track`: sound track that was taken

@@ -30,8 +30,9 @@ _ESCAPED = re.compile(r"\\udc([89a-f][0-9a-f])")  # how `printable` writes a byt
 
 @dataclass
 class ReadReports:
-    """Hold `records`, one per file, in the order in which the inputs appeared, and in `broken` the lines that are no
-    records, "FILE line N".
+    """Hold `records`, one per file, in the order in which the inputs appeared.
+
+    `broken`: the lines that are no records, as "FILE line N".
     """
 
     records: list[dict[str, Any]] = field(default_factory=list)
@@ -157,9 +158,7 @@ def summary(records: Iterable[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _passed(records: list[dict[str, Any]]) -> float | None:
-    """Return the seconds in which at least one of these files was in progress, or None if a record does not have its
-    times.
-    """
+    """Return the seconds in which at least one of these files was in progress, or None if a record does not have its times."""
     if not records or not all(r.get("ended") for r in records):
         return None
     ends = [datetime.fromisoformat(r["ended"]).timestamp() for r in records]

@@ -216,8 +216,6 @@ def _read(path: Path, rate: int) -> tuple[np.ndarray, int]:
 
 
 def _held_out(clips: list[Clip], source: int, share: float) -> set[str]:
-    """Return the groups of a source kept for validation: that share of them, at least one if any, by a hash of the
-    name.
-    """
+    """Return the groups of a source kept for validation: that share of them, at least one if any, by a hash of the name."""
     groups = sorted({c.group for c in clips if c.source == source}, key=lambda group: zlib.crc32(group.encode()))
     return set(groups[: max(1, round(share * len(groups)))]) if share > 0 else set()

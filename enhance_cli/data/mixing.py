@@ -105,9 +105,7 @@ class Mixer:
         return noisy, clean
 
     def voice(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """Return speech as the microphone hears it, and the target: the same with direct sound and early reflections
-        only.
-        """
+        """Return speech as the microphone hears it, and the target: the same with direct sound and early reflections only."""
         dry = self.utterance(rng)
         dry *= 0.1 / max(self.level(dry), 1e-4)
         if self.rooms is None or rng.random() >= self.mix.room:
@@ -162,9 +160,7 @@ class Drawer:
         self.chances = [n / n.sum() for n in lengths]
 
     def draw(self, samples: int, rng: np.random.Generator, speed: tuple[float, float]) -> np.ndarray:
-        """Return at most `samples` float64 samples, played faster or slower (and higher or lower) by a factor in
-        `speed`.
-        """
+        """Return at most `samples` float64 samples, played faster or slower (and higher or lower) by a factor in `speed`."""
         clip = self.pick(rng)
         return self.excerpt(clip, samples, rng, speed)
 
@@ -206,9 +202,7 @@ def low_pass(audio: np.ndarray, cutoff: float, rate: int) -> np.ndarray:
 
 
 def equalize(audio: np.ndarray, rng: np.random.Generator, decibels: float) -> np.ndarray:
-    """Apply a smooth random frequency response, within about +-2 `decibels` (one standard deviation each at six
-    points).
-    """
+    """Apply a smooth random frequency response, within about +-2 `decibels` (one standard deviation each at six points)."""
     spectrum = np.fft.rfft(audio)
     points = np.linspace(0, 1, 6)
     gain = np.interp(np.linspace(0, 1, spectrum.size) ** 0.5, points, rng.normal(0, decibels, 6))

@@ -42,8 +42,10 @@ def load(
 
 
 def simulate(count: int, rate: int, seed: int) -> np.ndarray:
-    """Return (count, samples) responses of random shoebox rooms, dry to live (wall absorption 0.7 to 0.15), with the
-    speaker at 0.3 to 3 m."""
+    """Return (count, samples) responses of random shoebox rooms.
+
+    They are dry to live (wall absorption 0.7 to 0.15), with the speaker at 0.3 to 3 m.
+    """
     rng = np.random.default_rng(seed)
     responses = np.zeros((count, int(SHORT_SECONDS * rate)))
     for row in responses:

@@ -87,9 +87,7 @@ def scores(vectors: np.ndarray, one: np.ndarray, other: np.ndarray, conditions: 
 
 
 def pairs(speakers: list[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the indices of all pairs of utterances of one corpus ("corpus/speaker"), and whether the speaker is the
-    same.
-    """
+    """Return the indices of all pairs of utterances of one corpus ("corpus/speaker"), and whether the speaker is the same."""
     names = np.array(speakers)
     corpora = np.array([name.rpartition("/")[0] for name in speakers])
     one, other = np.triu_indices(len(names), 1)

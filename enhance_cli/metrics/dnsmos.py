@@ -73,9 +73,7 @@ def _sessions() -> tuple[onnxruntime.InferenceSession, onnxruntime.InferenceSess
 
 
 def _mel_spectrogram(audio: np.ndarray) -> np.ndarray:
-    """Return the mel spectrogram (T, 120) float32 of audio (N,): dB below its maximum, limited to 80 dB, scaled to
-    -1..1.
-    """
+    """Return the mel spectrogram (T, 120) float32 of audio (N,): dB below its maximum, limited to 80 dB, scaled to -1..1."""
     padded = np.pad(audio, FFT // 2)
     frames = np.lib.stride_tricks.sliding_window_view(padded, FFT)[::HOP]
     window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(FFT) / FFT)

@@ -41,8 +41,9 @@ class Extractor:
         self.sample_rate: int = spec.sample_rate
 
     def embed(self, waves: Tensor) -> Tensor:
-        """Return embeddings (B, D) float32 on the CPU of waves (B, N) float32 at `sample_rate`, one stretch of speech
-        per row.
+        """Return embeddings (B, D) float32 on the CPU of waves (B, N) float32 at `sample_rate`.
+
+        Each row is one stretch of speech.
         """
         import torch
 

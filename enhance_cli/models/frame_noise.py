@@ -1,5 +1,7 @@
-"""Draw noise for stochastic samplers that belongs to a place in the file: frame k of draw d is the same in every
-window, batch, shard and on every device, so results do not depend on how a file was cut.
+"""Draw noise for stochastic samplers that belongs to a position in the file.
+
+Frame k of draw d is the same in every window, batch, shard and on every device, so results do not depend on how a file
+was cut.
 """
 
 import hashlib

@@ -46,9 +46,7 @@ class Prediction:
             raise ModelError(f"prediction {self.kind!r} is not known", f"choose from {', '.join(KINDS)}")
 
     def estimate(self, network: Callable[..., Tensor], process: Any, x: Tensor, y: Tensor, t: Tensor) -> Tensor:
-        """Return the clean estimate for the state x (B, 2, T, F) at time t (B,), where `network(x, y, t)` -> (B, 2, T,
-        F).
-        """
+        """Return the clean estimate for the state x (B, 2, T, F) at time t (B,), where `network(x, y, t)` -> (B, 2, T, F)."""
         if self == Prediction():
             return network(x, y, t)
         sigma = process.std(t)

@@ -64,8 +64,9 @@ class StemModel(LoadedModel):
         return self.network.receptive_field(steps)
 
     def extract(self, mix: Tensor, label: Tensor) -> tuple[Tensor, Sequence[Tensor]]:
-        """Return the extractor's estimate (B, C, N) for mix (B, C, N) and one-hot label (B, K), and features for the
-        refiner.
+        """Return the extractor's estimate (B, C, N) and features for the refiner.
+
+        Of the mix (B, C, N) and the one-hot label (B, K).
         """
         with autocast(self.device, self.precision):
             first, features = self.network.extract(mix, label)

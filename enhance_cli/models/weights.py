@@ -38,8 +38,10 @@ def load_network(path: Path, sha256: str | None = None, fold: bool = True) -> tu
 
 
 def begin_from(network: torch.nn.Module, other: torch.nn.Module, name: str, may_lack: tuple[str, ...] = ()) -> None:
-    """Give `network` the weights of `other`, that of the model called `name`, which may lack weights whose names begin with one
-    of `may_lack`. Raises ModelError if they do not fit."""
+    """Give `network` the weights of `other`, that of the model called `name`.
+
+    It may lack weights whose names begin with one of `may_lack`. Raises ModelError if they do not fit.
+    """
     hint = "start from a model of the same kind"
     try:
         missing, unknown = network.load_state_dict(other.state_dict(), strict=False)

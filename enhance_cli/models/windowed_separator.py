@@ -104,8 +104,9 @@ class WindowedSeparator:
 
 
 def upper_shares(stems: Tensor, mix: Tensor, *, sum_to_one: bool) -> Tensor:
-    """Return the share (K, ..., n) of each of the stems (K, ..., n) in the energy of the upper half of the band of the
-    mix (..., n).
+    """Return the share (K, ..., n) of each stem in the energy of the upper half of the band of the mix.
+
+    `stems`: (K, ..., n). `mix`: (..., n).
     """
     energies, whole = (spectra(x)[..., N_FFT // 4 :, :].abs().square().sum(dim=-2) + 1e-12 for x in (stems, mix))
     shares = energies / (energies.sum(dim=0) if sum_to_one else torch.maximum(energies, whole))

@@ -67,8 +67,9 @@ class APBWE(nn.Module):
         return resample(low, self.low_rate, self.high_rate)[..., : wave.shape[-1]]
 
     def analyze(self, wave: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the log amplitudes ln(|S| + 1e-4) and the phases (B, F, T). Below the floor, where phases are
-        rounding errors, they are zero.
+        """Return the log amplitudes ln(|S| + 1e-4) and the phases (B, F, T).
+
+        Below the floor, where phases are rounding errors, they are zero.
         """
         edge = "reflect" if wave.shape[-1] > self.n_fft // 2 else "constant"
         spectrum = torch.stft(

@@ -1,4 +1,4 @@
-"""Define the autoencoder between log mel spectra and the latents of a diffusion model (Rombach et al., 2022; AudioSR).
+"""Define the autoencoder between log mel spectra and the latents of a diffusion model (Rombach et al., 2022, AudioSR).
 
 Maps (B, 1, T, M) become latents (B, z, T / 8, M / 8) with four levels, of which the encoder gives mean and spread. 224 M
 parameters: the encoder takes 786 GFLOP for 5.12 s, the decoder 1,723. Normalization and one attention in the middle see the

@@ -81,9 +81,7 @@ class BandSplitConv(nn.Module):
         return fold_normalizations(self)
 
     def extract(self, mix: Tensor, label: Tensor) -> tuple[Tensor, tuple]:
-        """Return the first estimate (B, 1, N) for mix (B, 1, N) and one-hot label (B, K), and the features for a
-        refiner.
-        """
+        """Return the first estimate (B, 1, N) for mix (B, 1, N) and one-hot label (B, K), and the features for a refiner."""
         spectrum = self.analyze(mix)
         masks, maps = self.share(spectrum)
         picked = torch.einsum("bk,bktf->btf", label.to(masks.dtype), masks)
@@ -97,8 +95,9 @@ class BandSplitConv(nn.Module):
         return self.synthesize(estimates.flatten(0, 1), mix.shape[-1]).reshape(mix.shape[0], self.labels, -1)
 
     def share(self, spectrum: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Return complex masks (B, K, T, F) of the mix (B, T, F), initially equal shares, and the feature maps of all
-        blocks.
+        """Return complex masks (B, K, T, F) of the mix (B, T, F), and the feature maps of all blocks.
+
+        The masks are equal shares before training.
         """
         out, maps = self.body([spectrum], spectrum.real.new_ones(spectrum.shape[0], 1), None)
         return out + 1 / self.labels, maps
@@ -123,9 +122,7 @@ class BandSplitConv(nn.Module):
         return difference + self.synthesize(change, x.shape[-1])
 
     def body(self, spectra: list[Tensor], embedding: Tensor, maps: list[Tensor] | None) -> tuple[Tensor, list[Tensor]]:
-        """Return complex masks (B, M, T, F) for S spectra (B, T, F), and the output of every block, (B, C, T, bands)
-        each.
-        """
+        """Return complex masks (B, M, T, F) for S spectra (B, T, F), and the output of every block, (B, C, T, bands) each."""
         parts = [torch.view_as_real(spectrum) for spectrum in spectra]
         masks, found = self.real_body(parts, embedding, maps)
         return torch.view_as_complex(masks), found

@@ -1,5 +1,4 @@
-"""Define DeepFilterNet 3: gains for 32 bands and complex filters for the low bins of a 48 kHz spectrogram, frame by
-frame.
+"""Define DeepFilterNet 3: gains for 32 bands and complex filters for the low bins of a 48 kHz spectrogram, frame by frame.
 
 An encoder reads the ERB feature and the complex feature of every frame (audio.erb). One decoder gives a gain per band,
 the other a complex FIR filter of five frames per bin for the lowest 96 bins (audio.deep_filter applies both). Every

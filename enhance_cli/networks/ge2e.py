@@ -1,5 +1,4 @@
-"""Embed speakers by GE2E: the last state of a three-layer LSTM over mel spectrograms, 256 non-negative numbers of
-length 1.
+"""Embed speakers by GE2E: the last state of a three-layer LSTM over mel spectrograms, 256 non-negative numbers of length 1.
 
 The published weights (package resemblyzer, Apache-2.0) were trained on stretches of 1.6 s at 16 kHz. The 40 mel bands
 are powers, not logarithms, so recordings quieter than -30 dBFS are raised to that level first. 1.42 M parameters, 0.14

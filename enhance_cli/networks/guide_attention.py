@@ -67,8 +67,9 @@ class GuideAttention(nn.Module):
 
 
 def positions(count: int) -> Tensor:
-    """Return (count, POSITION) sines and cosines of the distance from the middle, the slowest half a turn over the
-    whole view.
+    """Return (count, POSITION) sines and cosines of the distance from the middle.
+
+    The slowest makes half a turn over the whole view.
     """
     distance = torch.arange(count) - (count - 1) / 2
     slowest, fastest = math.pi / count, math.pi / 2

@@ -1,4 +1,4 @@
-"""Define the U-Net that latent diffusion models of sound call at every step (Rombach et al., 2022; AudioSR, Liu et al., 2023).
+"""Define the U-Net that latent diffusion models of sound call at every step (Rombach et al., 2022, AudioSR: Liu et al., 2023).
 
 258 M parameters and 67 GFLOP a call for 5.12 s in AudioSR and FlashSR. States are (B, C, T, F) with both sides multiples of
 2^(levels - 1). A condition is known by up to three ways: its latent is appended to the channels of the state, a vector shifts

@@ -17,8 +17,9 @@ LayerT = TypeVar("LayerT", bound=nn.Module)
 
 
 class ResidualBlock(nn.Module):
-    """Map (B, C, T, F) to the same shape by two 3x3 convolutions, the first dilated in time and shifted by the time
-    embedding.
+    """Map (B, C, T, F) to the same shape by two 3x3 convolutions.
+
+    The first is dilated in time and shifted by the time embedding.
     """
 
     def __init__(self, channels: int, dilation: int, embedding: int):

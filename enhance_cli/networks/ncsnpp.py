@@ -1,5 +1,4 @@
-"""Define NCSN++, the U-Net of published score-based speech enhancers, with the layer names and order of their
-checkpoints.
+"""Define NCSN++, the U-Net of published score-based speech enhancers, with the layer names and order of their checkpoints.
 
 Residual blocks on 2 to 7 levels, attention in the middle and where asked, skips from the way down to the way up. Each
 level halves both axes with the filter [1, 3, 3, 1]. Beside the features runs a pyramid of 2 to 6 channels: the input is

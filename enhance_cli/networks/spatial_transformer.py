@@ -48,7 +48,7 @@ class TransformerBlock(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """Map tokens (B, N, C) to the same shape by 4 C hidden units, each gated by another (GEGLU; Shazeer, 2020)."""
+    """Map tokens (B, N, C) to the same shape by 4 C hidden units, each gated by another (GEGLU, Shazeer, 2020)."""
 
     def __init__(self, channels: int):
         super().__init__()

@@ -32,8 +32,7 @@ class StemPair(nn.Module):
         self.refiner: Any = None if refiner is None else _build(refiner)
 
     def receptive_field(self, steps: int) -> int | None:
-        """Return the number of samples on either side that a result of `steps` calls of the refiner depends on, or
-        None.
+        """Return the number of samples on either side that a result of `steps` calls of the refiner depends on, or None.
 
         None stands for a network without a finite receptive field (its `receptive_field` is None).
         """

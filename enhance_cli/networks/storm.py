@@ -1,5 +1,4 @@
-"""Define StoRM: a predictive NCSN++ makes a first estimate, a score NCSN++ refines it by diffusion around that
-estimate.
+"""Define StoRM: a predictive NCSN++ makes a first estimate, a score NCSN++ refines it by diffusion around that estimate.
 
 The process runs from the clean signal to `initial_estimate(y)`, not to the noisy y, which the score network may see besides.
 (Lemercier et al., 2023, "StoRM: a diffusion-based stochastic regeneration model for speech enhancement and

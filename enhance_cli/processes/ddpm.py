@@ -119,8 +119,9 @@ class DDPM(Process):
 
 
 def schedule(beta_min: float, beta_max: float, count: int, beta_schedule: str = "scaled_linear") -> Tensor:
-    """Return sqrt(p), sqrt(1 - p) and the square root of the variance added, at the times -1, 0, 1, ...: float64 (3,
-    count + 1).
+    """Return sqrt(p), sqrt(1 - p) and the square root of the variance added: float64 (3, count + 1).
+
+    The columns are the times -1, 0, 1, ...
     """
     import torch
 

@@ -48,9 +48,7 @@ class EDM(Process):
         return (2 * t).sqrt()
 
     def levels(self, steps: int, start: float | None = None) -> list[float]:
-        """Return the steps + 1 noise levels of a sampler: `steps` from `start` (default `sigma_max`) to `sigma_min`,
-        then 0.
-        """
+        """Return the steps + 1 noise levels of a sampler: `steps` from `start` (default `sigma_max`) to `sigma_min`, then 0."""
         start = self._checked(steps, start)
         a, b = start ** (1 / self.rho), self.sigma_min ** (1 / self.rho)
         inner = [(a + i / (steps - 1) * (b - a)) ** self.rho for i in range(1, steps - 1)]
@@ -61,7 +59,5 @@ class EDM(Process):
         return self.levels(steps + 1, start)[:-1]
 
     def renoise(self, x0: Tensor, y: Tensor, t: Tensor, noise: Tensor) -> Tensor:
-        """Return the state at level t around an estimate of a consistency model, which already has the noise of
-        `sigma_min`.
-        """
+        """Return the state at level t around an estimate of a consistency model, which already has the noise of `sigma_min`."""
         return x0 + like((t**2 - self.sigma_min**2).clamp_min(0).sqrt(), x0) * noise

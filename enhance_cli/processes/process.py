@@ -84,15 +84,11 @@ class Process(contracts.Process, ABC):
         return ((self.mean(x0, y, t) - x) / like(self.std(_time(t, x)) ** 2, x)).to(x.dtype)
 
     def start(self, y: Tensor, noise: Tensor, t: float | None = None) -> Tensor:
-        """Return the state at which sampling starts, at time t (default `t_max`): around y, since the mean is not
-        known.
-        """
+        """Return the state at which sampling starts, at time t (default `t_max`): around y, since the mean is not known."""
         return y + like(self.std(_time(self.t_max if t is None else t, y)), y) * noise
 
     def levels(self, steps: int, start: float | None = None) -> list[float]:
-        """Return the steps + 1 times of a sampler: `steps` evenly from `start` (default `t_max`) down to `t_eps`, then
-        0.
-        """
+        """Return the steps + 1 times of a sampler: `steps` evenly from `start` (default `t_max`) down to `t_eps`, then 0."""
         start = self._checked(steps, start)
         return [start + (self.t_eps - start) * i / max(steps - 1, 1) for i in range(steps)] + [0.0]
 

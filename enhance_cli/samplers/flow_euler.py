@@ -11,9 +11,7 @@ from enhance_cli.contracts import Draw, Estimate, Process
 def sample(
     estimate: Estimate, process: Process, y: Tensor, steps: int, noise: Draw, *, start: float | None = None
 ) -> Tensor:
-    """Return the clean estimate after exactly `steps` calls of `estimate(x, t)`, with one draw of `noise()` for the
-    start.
-    """
+    """Return the clean estimate after exactly `steps` calls of `estimate(x, t)`, with one draw of `noise()` for the start."""
     times = process.levels(steps, start)
     x = process.start(y, noise(), times[0])
     for r, t in zip(times, times[1:]):

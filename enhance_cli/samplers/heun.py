@@ -40,9 +40,7 @@ def sample(
 
 
 def step(estimate: Estimate, x: Tensor, t: float, r: float, *, limit: float | None = None) -> Tensor:
-    """Return the state x moved from level t to level r by one Heun step, as the teacher of a consistency distillation
-    does.
-    """
+    """Return the state x moved from level t to level r by one Heun step, as the teacher of a consistency distillation does."""
 
     def slope(x: Tensor, t: float) -> Tensor:
         x0 = estimate(x, t)

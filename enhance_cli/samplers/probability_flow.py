@@ -13,9 +13,7 @@ from enhance_cli.contracts import Draw, Estimate, Process
 def sample(
     estimate: Estimate, process: Process, y: Tensor, steps: int, noise: Draw, *, start: float | None = None
 ) -> Tensor:
-    """Return the clean estimate after 2 steps - 1 calls of `estimate(x, t)`, with one draw of `noise()` for the
-    start.
-    """
+    """Return the clean estimate after 2 steps - 1 calls of `estimate(x, t)`, with one draw of `noise()` for the start."""
 
     def slope(x: Tensor, t: float) -> Tensor:
         now = y.real.new_tensor(t)

@@ -31,8 +31,10 @@ if TYPE_CHECKING:
 
 
 class Denoiser:
-    """Clean streams of audio. `process` has the form that batch.files.enhance_file asks for. One Denoiser serves many
-    files, also at the same time.
+    """Clean streams of audio.
+
+    `process` has the form that batch.files.enhance_file asks for. One Denoiser serves many files, also at the same
+    time.
     """
 
     def __init__(self, model: Model | GraphDenoiserModel, options: DenoiseOptions = DenoiseOptions()):

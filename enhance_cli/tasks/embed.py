@@ -80,8 +80,9 @@ class Embedder:
         return wave
 
     def starts(self, samples: int) -> list[int]:
-        """Return the starts of the segments: evenly spread, each overlapping the next by at least half, from the first
-        sample to the last. One, if there is no more than a segment.
+        """Return the starts of the segments, evenly spread from the first sample to the last.
+
+        Each overlaps the next by at least half. One, if there is no more than a segment.
         """
         if samples <= self.segment:
             return [0]

@@ -33,8 +33,7 @@ CANCELLED = "the channels cancel each other: the first was taken (--channel N ta
 
 
 class EmbeddingPipeline:
-    """Hold a repair model and its speaker network, for recordings and for stored embeddings, from several threads at
-    once.
+    """Hold a repair model and its speaker network, for recordings and for stored embeddings, from several threads at once.
 
     `extractor`: name, id or file of the speaker network, also of stored embeddings. None is the one that the model was
     trained for. The network itself is loaded with the first recording, or by `load_extractor`. Raises ModelError if it

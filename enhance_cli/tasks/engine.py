@@ -58,8 +58,9 @@ MAX_SPARE_LANES = 15
 
 
 class Engine:
-    """Run `run(orders) -> results` for lists of orders with windows of one shape, in `threads` threads. Without `run` it is
-    for `call` alone.
+    """Run `run(orders) -> results` for lists of orders with windows of one shape, in `threads` threads.
+
+    Without `run` it is for `call` alone.
 
     `together` counts windows times their channels. `torch_threads` is how many threads each of ours may compute with
     (None: as torch has it). Windows shorter than `longest` are filled up (see `pad_window`). `lanes` files worked on at

@@ -40,8 +40,10 @@ class Recording:
 
 
 class BandwidthExtender:
-    """Extend streams of audio. `process` has the form that batch.files.enhance_file asks for. One BandwidthExtender serves
-    many files, also at the same time.
+    """Extend streams of audio.
+
+    `process` has the form that batch.files.enhance_file asks for. One BandwidthExtender serves many files, also at the
+    same time.
     """
 
     def __init__(self, model: Model | GraphExtenderModel, options: ExtendOptions = ExtendOptions()):

@@ -133,9 +133,7 @@ class StemExtractor:
 def run(
     audio: np.ndarray, rate: int, model: StemModel | DemucsModel | GraphStemModel, options: StemOptions = StemOptions()
 ) -> dict[str, np.ndarray]:
-    """Return each part's (C, N) by name for (C, N) at `rate`, the same as the command gives for a file with these
-    samples.
-    """
+    """Return each part's (C, N) by name for (C, N) at `rate`, the same as the command gives for a file with these samples."""
     level = measured(audio, rate)
     extractor = StemExtractor(model, options)
     rows = np.concatenate(list(extractor.process(iter([audio]), rate, audio.shape[0], level)), axis=1)

@@ -44,8 +44,10 @@ class Piece:
 
 
 class Inpainter:
-    """Fill the gaps of streams of audio. `process` has the form that batch.files.enhance_file asks for. One Inpainter serves
-    many files, also at the same time.
+    """Fill the gaps of streams of audio.
+
+    `process` has the form that batch.files.enhance_file asks for. One Inpainter serves many files, also at the same
+    time.
     """
 
     def __init__(self, options: InpaintOptions = InpaintOptions(), model: GapModel | None = None):

@@ -31,9 +31,7 @@ class Window:
 
 @dataclass(frozen=True)
 class WindowPlan:
-    """Describe how a stream is cut, in samples: `core` and `margin` of the windows, and `fade` on either side of a
-    border.
-    """
+    """Describe how a stream is cut, in samples: `core` and `margin` of the windows, and `fade` on either side of a border."""
 
     core: int
     margin: int

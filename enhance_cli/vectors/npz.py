@@ -1,5 +1,4 @@
-"""Read and write NumPy's .npz: an array "embeddings" (K, D) with "ids" (K) and "extractor", or one array (D,) for each
-id.
+"""Read and write NumPy's .npz: an array "embeddings" (K, D) with "ids" (K) and "extractor", or one array (D,) for each id.
 
 Names, order, other arrays and compression are kept. numpy.savez itself cannot write an embedding called "file".
 """

@@ -19,9 +19,7 @@ FREQUENCIES = "all_modules.0.W"  # random, never trained
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Hold the contents of a checkpoint: `state` (weights), `settings`, `ema` (moving average), `progress` (epoch,
-    step).
-    """
+    """Hold the contents of a checkpoint: `state` (weights), `settings`, `ema` (moving average), `progress` (epoch, step)."""
 
     path: Path
     state: dict[str, Tensor]

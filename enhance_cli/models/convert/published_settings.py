@@ -41,8 +41,9 @@ class Settings:
             raise ModelError(f"{self.path}: {section}.{name} is {value!r}", f"only {only!r} can be run here")
 
     def overlap(self, section: str, chunk: int, windows: int) -> tuple[int, dict[str, Any]]:
-        """Return the length of a window in samples, and the `overlap` of its model's header, as
-        Music-Source-Separation-Training cuts. `chunk`, `windows`: where nothing is set.
+        """Return the length of a window in samples, and the `overlap` for the header of its model.
+
+        Both are as Music-Source-Separation-Training cuts. `chunk`, `windows`: where nothing is set.
         """
         chunk = self.get("inference", "chunk_size", self.get(section, "chunk_size", chunk))
         windows = self.get("inference", "num_overlap", windows)

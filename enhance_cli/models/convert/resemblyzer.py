@@ -1,6 +1,4 @@
-"""Read the GE2E weights of the package resemblyzer (pretrained.pt in its wheel, Apache-2.0): {"step", "model_state",
-...}.
-"""
+"""Read the GE2E weights of the package resemblyzer (pretrained.pt in its wheel, Apache-2.0): {"step", "model_state", ...}."""
 
 from pathlib import Path
 

@@ -1,5 +1,4 @@
-"""Read checkpoints of SGMSE+ and its successors (classic, 48 kHz and v2 networks, OUVE diffusion or Schroedinger
-bridge).
+"""Read checkpoints of SGMSE+ and its successors (classic, 48 kHz and v2 networks, OUVE diffusion or Schroedinger bridge).
 
 They are Lightning files of the public training program, whose settings give network, process, front end and prediction.
 (Richter et al., 2023. Richter et al., 2025, "Investigating training objectives for generative speech enhancement".)

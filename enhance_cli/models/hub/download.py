@@ -65,8 +65,9 @@ def url_file(url: str) -> str:
 
 
 def hub_file(repo: str, file: str, revision: str | None, name: str, repo_type: str = "model") -> Path:
-    """Return the path in the Hub's cache, downloaded if necessary. `name`: model name for errors. `repo_type`: "model" or
-    "dataset". Raises ModelError.
+    """Return the path in the Hub's cache, downloaded if necessary.
+
+    `name`: model name for errors. `repo_type`: "model" or "dataset". Raises ModelError.
     """
     from huggingface_hub import errors as hub
     from huggingface_hub import hf_hub_download, try_to_load_from_cache

@@ -1,5 +1,4 @@
-"""Download one file over HTTPS, with resume: bytes received stay in a hidden file beside the target until it is
-complete.
+"""Download one file over HTTPS, with resume: bytes received stay in a hidden file beside the target until it is complete.
 
 A transfer is resumed only if the server confirms that the file is unchanged (`If-Range` with its ETag or date).
 Otherwise it starts again. HF_HUB_OFFLINE forbids the network here as it does for the Hub.

@@ -89,8 +89,8 @@ def _section(file: BinaryIO, start: int, size: int) -> Section:
         return Section(start, end_of_mp4(file, start, size))
     if head.startswith(_VOC):
         return voc_section(file, start, size, head)
-    if (end := old_headers.stated_end(file, start)) is not None:
-        return _with_old_header(file, start, size, end)
+    if (stated_end := old_headers.stated_end(file, start)) is not None:
+        return _with_old_header(file, start, size, stated_end)
     if head.startswith(_UNCOUNTED):
         return Section(start, find_beginning(file, start + 4, size))
     if head[:5] == b"#!AMR":

@@ -8,8 +8,6 @@ there are, as the inverse transforms of torch and librosa do. C channels, T fram
 import numpy as np
 from scipy import fft
 
-ENDS = ("mirrored", "silent")
-
 
 def make_window(name: str, n_fft: int) -> np.ndarray:
     """Return the window "hann" (periodic) or "vorbis", float32."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,15 @@ _FOREIGN = (b"riff", b"aiff", b"w64 ")  # blocks in which FLAC keeps the chunks 
 _ASF, _MATROSKA = b"\x30\x26\xb2\x75", b"\x1aE\xdf\xa3"
 
 
+@dataclass(frozen=True)
+class _File:
+    """Hold a file with its chunks (None: it has none) and the tags that mutagen reads of it."""
+
+    path: Path
+    form: Form | None
+    tags: Any
+
+
 def copy_fields(
     source: Path,
     target: Path,
@@ -73,8 +83,9 @@ def copy_fields(
     try:
         old = open_tags(source, before)
         new = aiff.AIFF(target) if after and after.kind == "AIFF" else mutagen.File(target, options=KINDS)
-        lost = _copy_texts(source, target, before, after, old, new, info, change)
-        lost += _copy_chapters(source, target, before, after, old, new, rate, info, change)
+        files = _File(source, before, old), _File(target, after, new)
+        lost = _copy_texts(*files, info, change)
+        lost += _copy_chapters(*files, rate, info, change)
         whole = not change.start and _same_length(old, new)
         if not copy_cue_sheet(old, new, whole):
             lost.append("cuesheet")
@@ -114,30 +125,21 @@ def _same_length(old: Tagged, new: mutagen.FileType | None) -> bool:
     return (old.info.sample_rate, old.info.total_samples) == (new.info.sample_rate, new.info.total_samples)
 
 
-def _copy_chapters(
-    source: Path,
-    target: Path,
-    before: Form | None,
-    after: Form | None,
-    old: Tagged,
-    new: Any,
-    rate: int,
-    info: AudioInfo | None,
-    change: Change,
-) -> list[str]:
+def _copy_chapters(source: _File, target: _File, rate: int, info: AudioInfo | None, change: Change) -> list[str]:
     """Carry chapters. Returns ["chapters"] if they could not be. M4A has got them from its encoder."""
+    old, new, after = source.tags, target.tags, target.form
     if isinstance(old, mp3.MP3) and isinstance(new, mp3.MP3):
         copy_id3_chapters(old, new, change.start, change.duration)
         return []
     if info and info.chapters:
         known = info.chapters
     else:
-        known = read_markers(source, before) if before else read_chapters(old)
+        known = read_markers(source.path, source.form) if source.form else read_chapters(old)
     chapters = cut_chapters(known, change.start, change.duration)
     if not chapters or isinstance(new, mp4.MP4):
         return []
     wave = after is not None and after.kind in ("RIFF", "RF64")
-    return [] if write_chapters(target, new, chapters, wave, rate) else ["chapters"]
+    return [] if write_chapters(target.path, new, chapters, wave, rate) else ["chapters"]
 
 
 def _copy_blocks(old: Tagged, new: mutagen.FileType | None, whole: bool) -> list[str]:
@@ -156,41 +158,33 @@ def _copy_blocks(old: Tagged, new: mutagen.FileType | None, whole: bool) -> list
     return lost
 
 
-def _copy_texts(
-    source: Path,
-    target: Path,
-    before: Form | None,
-    after: Form | None,
-    old: Any,
-    new: Any,
-    info: AudioInfo | None,
-    change: Change,
-) -> list[str]:
+def _copy_texts(source: _File, target: _File, info: AudioInfo | None, change: Change) -> list[str]:
     """Carry texts and pictures. Returns the names of those that could not be."""
+    old, new = source.tags, target.tags
     texts = info is not None and info.tags and (not (old is not None and old.tags) or is_named_by_number(old))
     named = info if texts else None
     lost = places_of_mp4(info) if isinstance(old, mp4.MP4) and not named else []
     try:
-        pictures, attached = _pictures(source, old)
+        pictures, attached = _pictures(source.path, old)
     except (ValueError, mutagen.MutagenError):
         pictures, attached = [], ["pictures"]
     lost += attached
-    fields, others = _fields(source, before, old, named, change)
-    more, unknown, covers = _of_ape(source, before, old)
+    fields, others = _fields(source.path, source.form, old, named, change)
+    more, unknown, covers = _of_ape(source.path, source.form, old)
     fields, pictures, lost = {**more, **fields}, pictures or covers, lost + unknown
-    if isinstance(old, flac.FLAC) and (front := front_tags(source)):
+    if isinstance(old, flac.FLAC) and (front := front_tags(source.path)):
         more, unknown = from_id3(front, change.gain)
         fields, lost = {**more, **fields}, lost + unknown
     same = old is not None and type(old) is type(new) and not named
     if same and not isinstance(new, _COMMENTS):
-        return lost + _write(target, after, new, more) + _copy_all(old, new, change)
+        return lost + _write(target.path, target.form, new, more) + _copy_all(old, new, change)
     kept = write_pictures(new, pictures)
     if pictures and not kept:
         lost.append("APIC" if has_id3(old) else "covr" if isinstance(old, mp4.MP4) else "pictures")
     if isinstance(old, _COMMENTS) and isinstance(new, _COMMENTS):
         missing = {key: value for key, value in more.items() if key not in old}
-        return lost + _write(target, after, new, missing) + _copy_all(old, new, change)
-    return lost + others + _write(target, after, new, fields)
+        return lost + _write(target.path, target.form, new, missing) + _copy_all(old, new, change)
+    return lost + others + _write(target.path, target.form, new, fields)
 
 
 def _pictures(source: Path, old: Tagged) -> tuple[list[flac.Picture], list[str]]:

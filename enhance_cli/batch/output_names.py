@@ -14,12 +14,18 @@ from enhance_cli.errors import UsageError
 def output_path(
     item: Input,
     output: str | None,
+    *,
     template: str,
     extension: str | None,
     fields: Mapping[str, Any],
     writable: frozenset[str],
     fallback: str,
 ) -> Path | StoredFile:
+    """Return the path of the output of an input, in the folder `output`, or beside the input with None.
+
+    `extension`: with its dot, None for the input's where that is among the `writable` ones, else `fallback`. `fields`:
+    values for the fields of the `template`. Raises UsageError for a template that makes no name.
+    """
     own = item.relative.suffix
     ext = extension or (own if own.lower() in writable else fallback)
     known = {

@@ -48,7 +48,13 @@ def plan(
         targets = [locate(output)]
     else:
         pattern = template or (f"{{stem}}_{suffix}{{ext}}" if output is None else "{stem}{ext}")
-        targets = [output_path(item, output, pattern, extension, fields or {}, writable, fallback) for item in inputs]
+        targets = [
+            output_path(
+                item, output, template=pattern, extension=extension, fields=fields or {}, writable=writable,
+                fallback=fallback,
+            )
+            for item in inputs
+        ]  # fmt: skip
     jobs = [
         Job(item.path, item.relative, target, track=item.track, problem=item.problem)
         for item, target in zip(inputs, targets, strict=True)
@@ -92,7 +98,10 @@ def plan_parts(
     for item in inputs:
         for part in parts:
             named = {**(fields or {}), "part": part}
-            target = output_path(item, output, pattern, extension, named, WRITABLE_SUFFIXES, ".wav")
+            target = output_path(
+                item, output, template=pattern, extension=extension, fields=named, writable=WRITABLE_SUFFIXES,
+                fallback=".wav",
+            )  # fmt: skip
             singles.append(
                 Job(item.path, item.relative, target, parts=((part, target),), track=item.track, problem=item.problem)
             )

@@ -52,7 +52,7 @@ class Clean:
         return len(self.whole) / RATE
 
 
-def evaluate_bandwidth(folder: Path, cutoffs: str | None, models: list[str], device: str, as_json: bool) -> bool:
+def evaluate_bandwidth(folder: Path, cutoffs: str | None, *, models: list[str], device: str, as_json: bool) -> bool:
     """Print the table or JSON lines. Returns whether some file could not be scored. Raises UsageError before any work."""
     from enhance_cli.metrics.made_band import score
     from enhance_cli.models import registry

@@ -6,7 +6,7 @@ Exit code 1 if something could not be scored.
 from collections.abc import Mapping
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -110,6 +110,7 @@ def evaluate(
     if steps and not model:
         raise UsageError("--steps needs a model to run", "add --model NAME")
     counts = step_counts(steps) if steps else None
+    shared: dict[str, Any] = {"models": model or [], "device": device, "as_json": as_json}
     if cutoff and task is not Task.extend_bandwidth:
         raise UsageError("--cutoff is for --task extend-bandwidth", "leave it away")
     if gaps_ms and task is not Task.inpaint:
@@ -119,18 +120,18 @@ def evaluate(
             {"--noisy": noisy, "--metrics": metrics, "ESTIMATES": estimates},
             "gaps are filled here, of nothing but CLEAN",
         )
-        failed = evaluate_inpainting(clean, gaps_ms, model or [], counts, device, as_json)
+        failed = evaluate_inpainting(clean, gaps_ms, counts=counts, **shared)
     elif task is Task.extend_bandwidth:
         others = {"--noisy": noisy, "--metrics": metrics, "--steps": steps, "ESTIMATES": estimates}
         _refuse(others, "bandwidth is extended here, of nothing but CLEAN")
-        failed = evaluate_bandwidth(clean, cutoff, model or [], device, as_json)
+        failed = evaluate_bandwidth(clean, cutoff, **shared)
     elif task is Task.stems:
         for flag, given in (("--noisy", noisy), ("--metrics", metrics)):
             if given is not None:
                 raise UsageError(f"{flag} is for speech, and these are stems", f"leave {flag} away")
-        failed = evaluate_stems(clean, estimates or [], model or [], counts, device, as_json)
+        failed = evaluate_stems(clean, estimates or [], counts=counts, **shared)
     else:
-        failed = evaluate_speech(clean, estimates or [], noisy, metrics, model or [], counts, device, as_json)
+        failed = evaluate_speech(clean, estimates or [], noisy=noisy, metrics=metrics, counts=counts, **shared)
     if failed:
         raise typer.Exit(ExitCode.SOME_FAILED)
 

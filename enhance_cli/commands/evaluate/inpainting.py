@@ -58,7 +58,7 @@ class Broken:
 
 
 def evaluate_inpainting(
-    folder: Path, lengths: str | None, models: list[str], counts: list[int] | None, device: str, as_json: bool
+    folder: Path, lengths: str | None, *, models: list[str], counts: list[int] | None, device: str, as_json: bool
 ) -> bool:
     """Print the table or JSON lines. Returns whether some file could not be scored. Raises UsageError before any work."""
     milliseconds = parse_lengths(lengths or LENGTHS)

@@ -42,6 +42,7 @@ Files = dict[PurePath, Path]
 def evaluate_speech(
     clean: Path,
     estimates: list[Path],
+    *,
     noisy: Path | None,
     metrics: str | None,
     models: list[str],

@@ -57,7 +57,7 @@ class Recording:
 
 
 def evaluate_stems(
-    truth: Path, folders: list[Path], models: list[str], counts: list[int] | None, device: str, as_json: bool
+    truth: Path, folders: list[Path], *, models: list[str], counts: list[int] | None, device: str, as_json: bool
 ) -> bool:
     """Print the table or JSON lines. Returns whether some recording could not be scored. Raises UsageError before any work."""
     paths = recordings(truth)

@@ -79,7 +79,7 @@ def verify(
     """
     from enhance_cli.commands.verify.decision import decide, rule
     from enhance_cli.commands.verify.embeddings import files_named, in_files, in_store
-    from enhance_cli.commands.verify.error_rates import score
+    from enhance_cli.commands.verify.error_rates import report_error_rates
     from enhance_cli.commands.verify.trials import listed, pair
     from enhance_cli.models import registry
     from enhance_cli.models.spec import read_spec
@@ -113,8 +113,8 @@ def verify(
     if not trials:
         if missing:
             raise typer.Exit(ExitCode.SOME_FAILED)
-        decide(wanted, raw, repaired, by, spec.name, json)
+        decide(wanted, raw, repaired, by, model=spec.name, json=json)
         return
-    score(wanted, raw, repaired, missing, bootstrap, seed, plot, json)
+    report_error_rates(wanted, raw, repaired, missing, draws=bootstrap, seed=seed, plot=plot, json=json)
     if missing:
         raise typer.Exit(ExitCode.SOME_FAILED)

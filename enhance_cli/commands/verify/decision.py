@@ -50,7 +50,7 @@ def rule(threshold: float | None, doubt: tuple[float, float] | None, spec: "Spec
 
 
 def decide(
-    wanted: "Trials", raw: "np.ndarray", repaired: "np.ndarray", by: Rule | None, model: str, json: bool
+    wanted: "Trials", raw: "np.ndarray", repaired: "np.ndarray", by: Rule | None, *, model: str, json: bool
 ) -> None:
     """Print one pair's scores, and the decision `by` a rule if there is one."""
     a, b = wanted.pairs[0]

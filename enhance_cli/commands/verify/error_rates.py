@@ -15,11 +15,12 @@ if TYPE_CHECKING:
     from enhance_cli.commands.verify.trials import Trials
 
 
-def score(
+def report_error_rates(
     wanted: "Trials",
     raw: "np.ndarray",
     repaired: "np.ndarray",
     missing: set[int],
+    *,
     draws: int,
     seed: int,
     plot: Path | None,

@@ -94,8 +94,9 @@ class Pairs:
 
 
 def read_excerpt(pair: Pair, start: int, frames: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return noisy and clean (frames,) float32: the means of their channels, or both first ones where these cancel in
-    either. Raises AudioError.
+    """Return noisy and clean (frames,) float32. Raises AudioError.
+
+    They are the means of their channels, or both first ones where these cancel in either.
     """
     noisy, clean = (_read(side, pair.rate, start, frames) for side in (pair.noisy, pair.clean))
     if cancels(noisy) or cancels(clean):

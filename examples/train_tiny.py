@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 from enhance_cli.training.recipe import load
-from enhance_cli.training.start import prepare
+from enhance_cli.training.start import make_trainer
 
 SETTINGS = [
     'model.name="tiny"',
@@ -59,7 +59,10 @@ def main() -> None:
     def report(line: dict) -> None:
         print("  ".join(f"{name} {value:.4g}" for name, value in line.items()), flush=True)
 
-    trainer = prepare(recipe, Path("."), chosen.run, chosen.run / "cache", torch.device("cpu"), report, print)
+    cpu = torch.device("cpu")
+    trainer = make_trainer(
+        recipe, Path("."), chosen.run, cache=chosen.run / "cache", device=cpu, report=report, log=print
+    )
     path = trainer.train()
     scores = trainer.task.scores(chosen.steps)
     print(f"SI-SDR of the held-out pairs: {trainer.task.facts()['validation_noisy']['si_sdr']:.2f} dB before, "

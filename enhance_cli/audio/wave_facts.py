@@ -88,8 +88,8 @@ def _sync_point(point: bytes, rate_before: float, rate_after: float, change: Cha
     seconds = (high << 32 | low) / rate_before - start
     if seconds < 0:
         return b""
-    place = round(seconds * rate_after)
-    point = _put(_put(point, b"SYNC_POINT_LOW", place & 0xFFFFFFFF), b"SYNC_POINT_HIGH", place >> 32)
+    sample = round(seconds * rate_after)
+    point = _put(_put(point, b"SYNC_POINT_LOW", sample & 0xFFFFFFFF), b"SYNC_POINT_HIGH", sample >> 32)
     length = _number(point, b"SYNC_POINT_EVENT_DURATION")
     return (
         point if length is None else _put(point, b"SYNC_POINT_EVENT_DURATION", round(length * rate_after / rate_before))

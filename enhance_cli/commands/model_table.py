@@ -40,7 +40,7 @@ def table(rows: list[dict], width: int | None) -> list[str]:
         del widths["task"]
     if width is not None and _total(widths) > width:
         del widths["steps"]
-    room = None if width is None else width - _total(widths) - 2
+    left = None if width is None else width - _total(widths) - 2
     lines = _lines(HEADS, widths, ["use it for"] if beside else [])
     task = None
     for row, cells in zip(rows, facts[1:]):
@@ -49,7 +49,7 @@ def table(rows: list[dict], width: int | None) -> list[str]:
             lines += ["", f"{task}:"]
         use = row["use_for"] or row["summary"]
         if beside:
-            lines += _lines(cells, widths, textwrap.wrap(use, room) if room else [use])
+            lines += _lines(cells, widths, textwrap.wrap(use, left) if left else [use])
         else:
             lines += _lines(cells, widths, [])
             lines += textwrap.wrap(use, max(width or 0, 20), initial_indent=INDENT, subsequent_indent=INDENT)

@@ -51,6 +51,9 @@ def open_native(path: Path, section: Section) -> tuple[AudioInfo, Decode, Findin
         """Return a context for a jump. The decoder of MP3 complains about the bits that it then lacks of earlier frames."""
         return caught_messages([]) if is_mp3 else nullcontext()
 
+    def listening() -> AbstractContextManager:
+        return caught_messages(said) if is_mp3 else nullcontext()
+
     with opened() as sound:
         frames = sound.frames if sound.frames < _UNKNOWN else None
         if sound.format == "W64" and frames is not None and (counted := samples_counted(path, section)) is not None:
@@ -86,7 +89,7 @@ def open_native(path: Path, section: Section) -> tuple[AudioInfo, Decode, Findin
             if frames is not None and first >= frames:
                 return
             try:
-                with jump() if first else nullcontext():
+                with jump() if first else listening():
                     _go_to(sound, first)
                     block = sound.read(size, _dtype(subtype), always_2d=True)
                 while len(block):
@@ -96,7 +99,7 @@ def open_native(path: Path, section: Section) -> tuple[AudioInfo, Decode, Findin
                     yield np.ascontiguousarray(block.T)
                     if done == frames:
                         break
-                    with nullcontext() if not is_mp3 else caught_messages(said):
+                    with listening():
                         block = sound.read(size, _dtype(subtype), always_2d=True)
             except _UNREADABLE as error:
                 raise AudioError(f"{path} is damaged after sample {done} ({error})", "repair or convert it") from None

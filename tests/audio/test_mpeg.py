@@ -66,7 +66,7 @@ def test_what_the_decoder_prints_of_damaged_frames_is_told_once_of_each_kind(tmp
     soundfile.write(path, 0.1 * np.random.default_rng(0).standard_normal(5 * RATE), RATE, format="MP3")
     with path.open("rb") as file:
         frames = list(mpeg.frames(file))
-    for number in range(40, len(frames), 20):  # their headers stay
+    for number in range(3, len(frames), 20):  # their headers stay
         frames[number] = frames[number][:4] + (len(frames[number]) - 4) * b"\xff"
     path.write_bytes(b"".join(frames))
     with open_audio(path) as audio:

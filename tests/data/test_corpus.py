@@ -1,5 +1,6 @@
 """Packing a corpus: what goes in, what stays out, what is held out, and what is said when nothing is left."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -138,3 +139,18 @@ def test_float_speech_above_full_scale_or_very_quiet_is_packed_with_a_gain_of_it
         audio = found.audio[clip.start : clip.start + clip.length] / 32768
         assert np.abs(audio).max() == pytest.approx(0.5, abs=0.001)
         assert np.allclose(audio, 0.5 * shape[0], atol=1e-4)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="links and pipes of POSIX")
+def test_links_to_nothing_pipes_and_linked_folders_do_not_end_the_packing(tmp_path):
+    for name in ("speech/a.wav", "elsewhere/b.wav"):
+        (tmp_path / name).parent.mkdir()
+        soundfile.write(tmp_path / name, 0.3 * np.ones(RATE), RATE)
+    (tmp_path / "speech" / "gone.wav").symlink_to("nowhere.wav")
+    (tmp_path / "speech" / "linked").symlink_to("../elsewhere")
+    (tmp_path / "speech" / "circle").symlink_to(".")
+    os.mkfifo(tmp_path / "speech" / "pipe.wav")
+    said = []
+    packed = corpus.load([Source("speech")], tmp_path, RATE, tmp_path / "cache", said.append, whole=True)
+    assert [clip.length for clip in packed.train] == [RATE, RATE]
+    assert [line for line in said if "left out" in line and "gone.wav does not exist" in line]

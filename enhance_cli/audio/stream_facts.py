@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import struct
+from collections.abc import Sequence
 from typing import Any
 
-import av
+from av.stream import Disposition
 
 from enhance_cli.audio.avi_index import Runs
 from enhance_cli.audio.time_stamps import Clock, origin
@@ -15,6 +16,7 @@ from enhance_cli.audio.time_stamps import Clock, origin
 _GUESSED = ("aac", "mp3", "loas", "ogg", "wav")
 _CLOCK = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")
 _DEPTHS = {"u8": 8, "u8p": 8, "s16": 16, "s16p": 16}
+_BESIDE = Disposition.comment | Disposition.hearing_impaired | Disposition.visual_impaired | Disposition.descriptions
 # 7.1 of QuickTime, and the order in which FFmpeg's muxer writes the channels under the same name
 _SIDES_FIRST = ["FL", "FR", "FC", "LFE", "SL", "SR", "BL", "BR"]
 _BACKS_FIRST = ["FL", "FR", "FC", "LFE", "BL", "BR", "SL", "SR"]
@@ -39,12 +41,12 @@ def settle_layouts(container: Any) -> dict[int, list[str]]:
 
 
 def choose(container: Any, track: str | None) -> Any:
-    """Return the stream that is asked for: by number from 1, by language, or the one FFmpeg holds for the best."""
+    """Return the stream that is asked for: by number from 1, by language, or the one that a player would take."""
     streams = container.streams.audio
     if not streams:
         raise ValueError("it has no audio track")
     if track is None:
-        return container.streams.best("audio") or streams[0]
+        return played(streams)
     if track.isdigit():
         if not 1 <= int(track) <= len(streams):
             raise ValueError(f"it has no sound track {track}, only {len(streams)}")
@@ -54,6 +56,12 @@ def choose(container: Any, track: str | None) -> Any:
             return stream
     languages = ", ".join(dict.fromkeys(stream.language or "unknown" for stream in streams))
     raise ValueError(f"it has no sound track in the language {track}, only {languages}")
+
+
+def played(streams: Sequence[Any]) -> Any:
+    """Return the first default track, or the first of all, that is no commentary or description beside another."""
+    known = [stream for stream in streams if stream.codec_context is not None and stream.codec_context.sample_rate]
+    return max(known or streams, key=lambda s: (not s.disposition & _BESIDE, bool(s.disposition & Disposition.default)))
 
 
 def describe(
@@ -78,7 +86,7 @@ def describe(
     if names == _SIDES_FIRST and "Lavf" in container.metadata.get("encoder", ""):
         names = _BACKS_FIRST
     bits = _bits(codec, format_, flags)
-    picture = av.stream.Disposition.attached_pic  # a cover does not make a song a film
+    picture = Disposition.attached_pic  # a cover does not make a song a film
     rate = frame.sample_rate
     begin_of_all = origin(container)
     earlier = begin_of_all or 0.0
@@ -103,7 +111,7 @@ def describe(
         "track": streams.index(stream) + 1,
         "tracks": [
             [n, s.codec_context.name if s.codec_context else "", s.codec_context.channels if s.codec_context else 0,
-             s.language or "", s.metadata.get("title") or s.metadata.get("name", "")] for n, s in enumerate(streams, 1)
+             s.language or "", _title(s)] for n, s in enumerate(streams, 1)
         ],
         "tags": _texts(container, stream),
         "chapters": [
@@ -112,6 +120,11 @@ def describe(
             for c in container.chapters()
         ],
     }  # fmt: skip
+
+
+def _title(stream: Any) -> str:
+    said = stream.metadata.get("title") or stream.metadata.get("name", "")
+    return said or ("commentary" if stream.disposition & Disposition.comment else "")
 
 
 def _texts(container: Any, stream: Any) -> dict[str, str]:

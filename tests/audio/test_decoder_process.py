@@ -118,6 +118,37 @@ def test_tracks_are_told_and_taken_by_number_and_by_language(tmp_path):
             open_audio(path, track)
 
 
+@pytest.mark.parametrize(
+    ("dispositions", "taken"),
+    [(["", "", ""], 400), (["", "default", ""], 500), (["comment", "", ""], 500), (["comment default", "default", ""], 500),
+     (["visual_impaired", "", "default"], 600), (["comment", "comment", "comment"], 400)],
+)  # fmt: skip
+def test_without_a_wish_the_track_is_taken_that_a_player_takes(dispositions, taken, tmp_path):
+    import av
+    from av.stream import Disposition
+
+    path, target = film(tmp_path / "a", [(name, [(0.0, hertz, 1.0)]) for name, hertz in TAKEN.items()]), tmp_path / "b"
+    with av.open(str(path)) as old, av.open(str(target), "w", format="matroska") as new:
+        streams = [new.add_stream_from_template(stream) for stream in old.streams]
+        for stream, names in zip(streams, dispositions, strict=True):
+            stream.disposition = Disposition(sum(Disposition[name] for name in names.split()))
+        for packet in old.demux():
+            if packet.size:
+                packet.stream = streams[packet.stream_index]
+                new.mux(packet)
+    audio, file = read(target)
+    assert pitch(audio[0]) == taken and "of 3 sound tracks" in file.notes[0]
+    assert ("commentary" in file.notes[0]) == any("comment" in names for names in dispositions)
+
+
+TAKEN = {"eng": 400, "ger": 500, "fre": 600}
+
+
+def test_of_equal_tracks_of_a_broadcast_the_first_is_taken(tmp_path):
+    path = film(tmp_path / "a", [(name, [(0.0, hertz, 1.0)]) for name, hertz in TAKEN.items()], "mpegts", "ac3")
+    assert pitch(read(path)[0][0]) == 400
+
+
 def test_all_tracks_go_into_files_of_their_own(tmp_path):
     path = film(tmp_path / "film.mkv", [("eng", [(0, 400, 1)]), ("deu", [(0, 700, 1)])])
     jobs = plan(by_track([Input(path, PurePath("film.mkv"))]), f"{tmp_path}/out/")

@@ -137,3 +137,18 @@ def test_the_power_of_half_precision_does_not_overflow():
     assert float(found) == pytest.approx(
         float(DISTANCES["signal_to_noise"](estimate.float(), target.float())), abs=1e-2
     )
+
+
+def test_the_perceptual_distance_is_the_mean_of_what_the_package_says_at_16_khz_and_quiet_items_count():
+    """The target comes first: what was added to it weighs more than what is missing of it."""
+    package = pytest.importorskip("torch_pesq")
+    target = 0.1 * draw(2, 16384) * torch.tensor([[1.0], [0.03]])
+    estimate = target + 0.3 * target.abs().mean(1, keepdim=True) * draw(2, 16384, seed=1)
+    spectra = [FRONTEND.analyze(wave) for wave in (estimate, target)]
+    found = DISTANCES["perceptual"](*spectra, FRONTEND)
+    estimate, target = (FRONTEND.synthesize(spectrum, 16384) for spectrum in spectra)  # but for the last bits
+    own = package.PesqLoss(1.0, sample_rate=16000)
+    values = own(target, estimate)
+    assert float(found) == pytest.approx(float(values.mean()), rel=1e-3)
+    assert float(values[0]) != pytest.approx(float(values[1]), rel=0.01)
+    assert float(own(estimate, target).mean()) != pytest.approx(float(found), rel=0.01)

@@ -5,6 +5,7 @@ import typer
 import typer.main
 from typer.testing import CliRunner
 
+from enhance_cli import cli
 from enhance_cli.cli import app
 from enhance_cli.plain_values import NOT_PLAIN, plain
 
@@ -58,3 +59,16 @@ def test_usual_command_lines_are_plain():
 def test_wrong_values_are_refused_by_the_validators(words):
     result = CliRunner().invoke(app, ["denoise", "in.wav", *words])
     assert result.exit_code == 2 and words[0] in result.output
+
+
+@pytest.mark.parametrize("name", ["denoise", "enhance-embedding", "report", "models"])
+def test_a_command_that_is_built_alone_is_that_of_the_whole_table(name):
+    table = cli._table_for([name, "in.wav"])
+    assert len(table.registered_commands) + len(table.registered_groups) == 1
+    alone, whole = (CliRunner().invoke(each, [name, "--help"]).output for each in (table, cli.app))
+    assert name in alone and alone == whole
+
+
+@pytest.mark.parametrize("words", [[], ["--version"], ["denoyse"], ["in.wav", "denoise"]])
+def test_words_that_name_no_command_have_the_whole_table(words):
+    assert cli._table_for(words) is cli.app

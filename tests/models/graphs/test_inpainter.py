@@ -9,8 +9,10 @@ import torch
 
 import enhance_cli
 from enhance_cli.errors import UsageError
+from enhance_cli.models import registry
 from enhance_cli.models.frame_noise import FrameNoise
 from enhance_cli.models.frame_noise_numpy import FrameNoise as NumpyFrameNoise
+from enhance_cli.models.graphs.export_file import export_model
 from enhance_cli.models.graphs.inpainter import missing_share
 from enhance_cli.models.guide import missing_share as missing_share_of_torch
 
@@ -73,3 +75,11 @@ def test_what_needs_torch_is_refused_by_the_other_runtime():
         enhance_cli.Inpainter("inpaint-s", device="cpu", runtime="onnx", strength=0.5)
     with pytest.raises(UsageError, match="the sampler bridge_sde draws noise"):
         enhance_cli.Inpainter("inpaint-s", device="cpu", runtime="onnx", sampler="bridge_sde")
+
+
+def test_an_exported_file_fills_as_the_model_that_it_came_from(tmp_path):
+    path = tmp_path / "x.onnx"
+    export_model(registry.find("inpaint-s", "inpaint"), path)
+    audio, rate = recording("noisy_speech.flac")
+    mine, origin = (enhance_cli.inpaint(audio, rate, GAPS, str(model), device="cpu") for model in (path, "inpaint-s"))
+    assert np.abs(mine - audio).max() > 0.01 and np.abs(mine - origin).max() < 1e-5

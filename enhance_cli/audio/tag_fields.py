@@ -101,7 +101,7 @@ def chapters_of(path: Path) -> tuple[Chapter, ...]:
     try:
         with open(path, "rb") as file:
             form = walk(file)
-        return read_markers(path, form) if form else read_chapters(open_tags(path, None))
+        return (read_markers(path, form) if form else ()) or read_chapters(open_tags(path, form))
     except (OSError, mutagen.MutagenError):
         return ()
 
@@ -134,7 +134,7 @@ def _copy_chapters(source: _File, target: _File, rate: int, info: AudioInfo | No
     if info and info.chapters:
         known = info.chapters
     else:
-        known = read_markers(source.path, source.form) if source.form else read_chapters(old)
+        known = (read_markers(source.path, source.form) if source.form else ()) or read_chapters(old)
     chapters = cut_chapters(known, change.start, change.duration)
     if not chapters or isinstance(new, mp4.MP4):
         return []

@@ -11,6 +11,8 @@ import soundfile
 from mutagen import aiff, apev2, id3, mp4
 
 from enhance_cli.audio.mark import read_mark
+from enhance_cli.audio.read import open_audio
+from enhance_cli.audio.tags import chapters_of
 from tests import audio_zoo as zoo
 from tests.audio.test_metadata import chapters, chunk, enhance, ixml, mp3
 from tests.audio.test_padding import encode, id3v2, tone
@@ -145,10 +147,35 @@ def test_ixml_tells_of_the_new_samples(options, expected, gone, tmp_path):
     assert expected.items() <= said.items() and gone not in chunk(tmp_path / "b.wav", b"iXML")
 
 
-def id3_chunk():
+@pytest.mark.parametrize(
+    ("kind", "suffix"),
+    [*(("wav", s) for s in (".flac", ".m4a", ".mp3")), *(("aiff", s) for s in (".mp3", ".wav", ".aiff"))],
+)
+def test_chapters_of_id3_in_a_chunk_are_carried(kind, suffix, tmp_path):
+    parts = [(0, 500, "one"), (500, 1000, "two")]
+    frames = [
+        id3.CHAP(element_id=title, start_time=begin, end_time=end, sub_frames=[id3.TIT2(encoding=3, text=title)])
+        for begin, end, title in parts
+    ]
+    if kind == "wav":
+        source = wav(tmp_path / "a.wav", zoo.chunk(b"id3 ", id3_chunk(*frames)), seconds=1)
+    else:
+        source = zoo.save(tmp_path / "a.aiff", zoo.noise(frames=RATE), RATE, "AIFF")
+        file = aiff.AIFF(source)
+        file.add_tags()
+        file.tags.update(id3.ID3(io.BytesIO(id3_chunk(*frames))))
+        file.save()
+    target = tmp_path / f"b{suffix}"
+    assert "chapters" not in enhance(source, target)["tags_lost"]
+    with open_audio(target) as audio:
+        carried = audio.info.chapters or chapters_of(target)
+    assert [(round(c.start, 2), c.title) for c in carried] == [(0.0, "one"), (0.5, "two")]
+
+
+def id3_chunk(*frames):
     buffer = io.BytesIO()
     tags = id3.ID3()
-    for frame in (id3.TIT2(encoding=3, text="Name"), id3.TPE1(encoding=3, text="Someone")):
+    for frame in (id3.TIT2(encoding=3, text="Name"), id3.TPE1(encoding=3, text="Someone"), *frames):
         tags.add(frame)
     tags.add(id3.APIC(encoding=3, mime="image/png", type=3, desc="", data=PICTURE))
     tags.save(buffer)

@@ -5,6 +5,7 @@ and is available once it has been pulled.
 """
 
 import difflib
+import re
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from pathlib import Path
@@ -16,6 +17,8 @@ from enhance_cli.models.spec import read_spec
 from enhance_cli.toml_lines import tomllib
 
 PACKAGE = Path(__file__).parents[1]
+CHECKPOINTS = (".ckpt", ".pth", ".pt", ".th", ".bin")
+REPOSITORY = re.compile(r"[\w-][\w.-]*/[\w.-]+")  # on the Hub
 ALSO = {"inpaint": "denoise"}  # task: another one, whose models will do if they are named
 
 
@@ -127,10 +130,17 @@ def find(name: str | None, task: str | None) -> Entry:
             raise ModelError(f"{name}: no such model file", "check the path")
         return _own(path.stem, path, task)
     if path.is_file():
-        raise ModelError(f"{name}: not a .safetensors file", "`enhance models convert` makes one of it")
+        hint = f"`enhance models convert {name} -o {path.stem}.safetensors` makes one of it"
+        raise ModelError(f"{name}: not a .safetensors file", hint)
+    if name and path.is_dir():
+        raise ModelError(f"{name}: a folder", "name the .safetensors file in it")
+    if path.suffix in CHECKPOINTS:
+        raise ModelError(f"{name}: no such file", "check the path; `enhance models convert` makes a model of it")
     other = next((e for e in [*entries(), *published()] if e.name == name), None)
     if other is not None:
-        raise ModelError(f"{name}: a model for {other.task}, not for {task}", "see `enhance models list`")
+        raise ModelError(
+            f"{name}: a model for {other.task}, not for {task}", f"see `enhance models list --task {task}`"
+        )
     raise unknown(name, known)
 
 
@@ -144,6 +154,15 @@ def pulled(entry: Entry) -> Entry:
 
 
 def unknown(name: str, known: list[Entry]) -> ModelError:
+    """Return the error for a name that is none of `known`, with what comes close to it."""
+    if REPOSITORY.fullmatch(name):
+        held = ", ".join(e.name for e in known if e.source is not None and e.source.repo == name)
+        hint = (
+            f"of that repository there are {held}"
+            if held
+            else f"for a file of the Hub write {download.PREFIX}{name}/FILE.safetensors"
+        )
+        return ModelError(f"{name}: neither a model nor a file here", hint)
     names = [e.name for e in known]
     close = difflib.get_close_matches(name, names, 1)
     shipped = ", ".join(e.name for e in known if e.source is None)

@@ -32,8 +32,11 @@ def test_a_name_and_a_file_are_found(tiny_model):
         ("denoise-x", "unknown model 'denoise-x'.*did you mean denoise-"),
         ("zebra", "unknown model 'zebra'.*choose from denoise-"),
         ("gone.safetensors", "gone.safetensors: no such model file"),
-        (str(Path(__file__)), "test_registry.py: not a .safetensors file: `enhance models convert` makes one of it"),
-        ("../gone.ckpt", "unknown model"),
+        (__file__, "test_registry.py: not a .safetensors file: `enhance models convert .*py -o test_registry.safeten"),
+        (str(Path(__file__).parent), "a folder: name the .safetensors file in it"),
+        ("../gone.ckpt", "gone.ckpt: no such file: check the path"),
+        ("Ceva-IP/DPDFNet", "neither a model nor a file here: of that repository there are dpdfnet2-48k, dpdfnet8-48k"),
+        ("someone/voices", "nor a file here: for a file of the Hub write hub:someone/voices/FILE.safetensors"),
         ("", "unknown model ''"),
     ],
 )
@@ -44,7 +47,9 @@ def test_an_unknown_name_is_answered_with_the_known_ones(name, message):
 
 
 def test_a_model_of_another_task_is_not_taken():
-    with pytest.raises(ModelError, match="denoise-s: a model for denoise, not for extract"):
+    with pytest.raises(
+        ModelError, match="denoise-s: a model for denoise, not for extract: see `enhance models list --task"
+    ):
         registry.find("denoise-s", "extract")
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from enhance_cli.errors import ModelError
 from enhance_cli.models.convert import roformer_shapes as shapes
-from enhance_cli.models.convert.pickles import read
+from enhance_cli.models.convert.checkpoint import read
 from enhance_cli.models.convert.published_settings import REST, Settings, read_settings
 from enhance_cli.models.convert.separator import separator_spec
 from enhance_cli.models.convert.speakers import fitting

@@ -101,7 +101,7 @@ def named_globals(path: Path) -> set[str]:
             with zipfile.ZipFile(path) as archive:
                 pickles = [info for info in archive.infolist() if info.filename.endswith(".pkl")]
                 if not any(info.filename.endswith("/data.pkl") for info in pickles):
-                    raise ValueError("there is no data.pkl in it")
+                    raise _no_checkpoint(path, archive.namelist())
                 for info in pickles:
                     if info.file_size > LARGEST_PICKLE:
                         raise ValueError(f"{info.filename} is too large")
@@ -112,10 +112,18 @@ def named_globals(path: Path) -> set[str]:
             legacy = file.read(len(MAGIC)) == MAGIC
             file.seek(0)
             return set().union(*(_globals(file) for _ in range(LEGACY_PICKLES if legacy else 1)))
-    except OSError:
+    except (OSError, ModelError):
         raise
     except Exception as error:
         raise _damaged(path, error) from error
+
+
+def _no_checkpoint(path: Path, members: list[str]) -> ModelError:
+    """Return the error for a zip file that is no torch file: it may hold one, as releases do."""
+    for member in members:
+        if member.endswith((".pth", ".ckpt", ".pt", ".th", ".safetensors")):
+            return ModelError(f"{path}: an archive with {_printable(member)} in it", "unpack it, and convert that file")
+    return _damaged(path, ValueError("there is no data.pkl in it"))
 
 
 def _globals(file: IO[bytes]) -> set[str]:

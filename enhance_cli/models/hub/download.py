@@ -94,7 +94,11 @@ def hub_file(repo: str, file: str, revision: str | None, name: str, repo_type: s
     except Exception as error:
         # a network that stalls raises an error of the HTTP client, which is another one by the version of huggingface_hub
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ModelError(f"{name}: the download failed ({reason})", "run again; it goes on where it stopped") from error
+        from enhance_cli.models.hub import https
+
+        checks = https.detours("HF_ENDPOINT").replace(", and", ", or check", 1)
+        hint = f"run again, which goes on where it stopped{checks}"
+        raise ModelError(f"{name}: the download failed ({reason})", hint) from error
 
 
 def _unreachable(name: str) -> ModelError:
@@ -104,7 +108,8 @@ def _unreachable(name: str) -> ModelError:
         return ModelError(
             f"{name}: not in the cache, and HF_HUB_OFFLINE forbids the network", "unset it once to fetch it"
         )
-    return ModelError(f"{name}: not in the cache, and the Hub cannot be reached", "connect once to fetch it")
+    checks = https.detours("HF_ENDPOINT").replace(", and", ", and check", 1)
+    return ModelError(f"{name}: not in the cache, and the Hub cannot be reached", f"connect once to fetch it{checks}")
 
 
 def hub_revision(path: Path) -> str | None:

@@ -6,6 +6,7 @@ Otherwise it starts again. HF_HUB_OFFLINE forbids the network here as it does fo
 
 import http.client
 import os
+import re
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -19,6 +20,7 @@ from enhance_cli.errors import ModelError
 ATTEMPTS = 4
 TIMEOUT_SECONDS = 30
 PIECE = 1 << 20
+PROXIES = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
 LOCAL = ("127.0.0.1", "::1", "localhost")
 
 Progress = Callable[[int, int | None], None]
@@ -45,7 +47,9 @@ def download(url: str, target: Path, progress: Progress = lambda done, total: No
         raise ModelError(f"{target}: cannot be written ({error.strerror})", "check the folder and its space") from error
     if _size(unfinished):
         raise ModelError(f"{url}: the download failed ({reason})", "run again; it goes on where it stopped") from reason
-    raise ModelError(f"{url}: cannot be reached ({reason})", "check the connection, then run again") from reason
+    raise ModelError(
+        f"{url}: cannot be reached ({reason})", f"check the connection{detours()}, then run again"
+    ) from reason
 
 
 def _receive_patiently(url: str, unfinished: Path, progress: Progress) -> None:
@@ -63,6 +67,16 @@ def _receive_patiently(url: str, unfinished: Path, progress: Progress) -> None:
 def offline() -> bool:
     """Return whether HF_HUB_OFFLINE is set."""
     return os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}
+
+
+def detours(*others: str) -> str:
+    """Return ", and NAME=VALUE" for the variables in use that redirect requests: proxies and `others`."""
+    names = [name for name in (*others, *PROXIES) if os.environ.get(name)]
+    return "".join(f", and {name}={_without_password(os.environ[name])}" for name in names)
+
+
+def _without_password(address: str) -> str:
+    return re.sub(r"//[^/@]*@", "//", address)
 
 
 def _receive(url: str, unfinished: Path, progress: Progress) -> None:

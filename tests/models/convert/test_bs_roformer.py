@@ -1,7 +1,10 @@
 """Checkpoints of BS-RoFormer: sizes from the shapes alone, run as published, and what looks alike is refused in one line."""
 
+import json
+
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from enhance_cli.errors import ModelError
 from enhance_cli.models.convert.bs_roformer import convert
@@ -62,6 +65,26 @@ def test_one_stem_with_its_settings_beside_it_has_a_rest(tmp_path):
     mix = 0.1 * torch.randn(1, 2, 9000, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         torch.testing.assert_close(network.extract_all(mix).sum(dim=1), mix, rtol=0, atol=1e-6)
+
+
+def test_safetensors_in_several_pieces_are_read_by_their_index(plain, tmp_path):
+    state = {name: tensor.clone() for name, tensor in bs_roformer().items()}
+    names, pieces = sorted(state), ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"]
+    for piece, held in zip(pieces, (names[:20], names[20:])):
+        save_file({name: state[name] for name in held}, tmp_path / piece)
+    index = tmp_path / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": {name: pieces[names.index(name) >= 20] for name in names}}))
+    assert detect(index) == "bs-roformer"
+    whole, found = convert(plain)[0], convert(index)[0]
+    assert found.keys() == whole.keys() and all(torch.equal(found[name], whole[name]) for name in whole)
+    with pytest.raises(ModelError, match="one of several files: convert their index"):
+        convert(tmp_path / pieces[0])
+    (tmp_path / pieces[1]).unlink()
+    with pytest.raises(ModelError, match="model-00002-of-00002.safetensors is not beside it: fetch all"):
+        convert(index)
+    index.write_text('{"weight_map": {"a": "../a.safetensors"}}')
+    with pytest.raises(ModelError, match="not an index of .safetensors files"):
+        convert(index)
 
 
 @pytest.mark.parametrize("zero_dc", [None, False])

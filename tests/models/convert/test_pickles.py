@@ -119,3 +119,10 @@ def test_missing_files_folders_and_other_archives(tmp_path):
     for name in ("gone.ckpt", ".", "a.zip"):
         with pytest.raises(ModelError):
             read(tmp_path / name)
+
+
+def test_an_archive_that_holds_a_checkpoint_is_to_be_unpacked(tmp_path):
+    with zipfile.ZipFile(tmp_path / "release.zip", "w") as archive:
+        archive.write(golden.FOLDER / "sgmse_tiny_classic.ckpt", "small/00500.pth")
+    with pytest.raises(ModelError, match="release.zip: an archive with small/00500.pth in it: unpack it"):
+        read(tmp_path / "release.zip")

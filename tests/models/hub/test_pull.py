@@ -216,6 +216,14 @@ def test_no_server_and_forbidden_networks(plain, server, enhance, home, monkeypa
     assert "HF_HUB_OFFLINE forbids" in enhance("models", "pull", "theirs").stderr
 
 
+def test_a_proxy_that_stands_in_the_way_is_named_without_its_password(known, enhance, home, monkeypatch):
+    known(table(url="https://example.org/tiny.ckpt"))
+    monkeypatch.setenv("https_proxy", "http://me:secret@127.0.0.1:9")
+    done = enhance("models", "pull", "theirs")
+    assert done.code == 3 and len(done.errors) == 1 and "secret" not in done.stderr
+    assert "check the connection, and https_proxy=http://127.0.0.1:9" in done.errors[0]
+
+
 def test_a_malicious_or_foreign_file_is_not_converted_and_not_pinned(plain, server, enhance, home, tmp_path):
     plain()
     for name in ("malicious_zip.ckpt", "malicious_legacy.ckpt"):
@@ -352,6 +360,7 @@ def test_from_the_hub_refusals(hub, server, home):
     server.close()
     down = hub("models", "pull", "theirs")
     assert down.code == 3 and "the Hub cannot be reached" in down.stderr and files(home) == []
+    assert f"and check HF_ENDPOINT={server.url}" in down.stderr
 
 
 def test_from_the_hub_a_transfer_cut_short_is_completed(hub, server):

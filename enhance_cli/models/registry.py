@@ -154,7 +154,7 @@ def pulled(entry: Entry) -> Entry:
 
 
 def unknown(name: str, known: list[Entry]) -> ModelError:
-    """Return the error for a name that is none of `known`, with what comes close to it."""
+    """Return the error for a name that is none of `known`, with the nearest one."""
     if REPOSITORY.fullmatch(name):
         held = ", ".join(e.name for e in known if e.source is not None and e.source.repo == name)
         hint = (

@@ -26,7 +26,14 @@ from tests.models.hub.local_hub import LocalHub
 
 pytestmark = pytest.mark.slow
 
-GIGABYTES = {"mel-roformer-vocals": 4.5, "tiger-dnr": 2.0, "scnet-small": 2.5, "scnet-large": 4.0, "scnet-xl-ihf": 4.0}
+GIGABYTES = {
+    "bs-roformer-musdb": 4.5,
+    "mel-roformer-vocals": 4.5,
+    "tiger-dnr": 2.0,
+    "scnet-small": 2.5,
+    "scnet-large": 4.0,
+    "scnet-xl-ihf": 4.0,
+}
 """Most memory of the process, the weights included."""
 RUN = """
 import atexit, sys

@@ -28,7 +28,7 @@ from enhance_cli.audio.wave_facts import Change
 from enhance_cli.audio.write import OutputFormat
 from enhance_cli.batch.decibels import decibels, rounded
 from enhance_cli.batch.file_options import FileOptions
-from enhance_cli.batch.film import format_of
+from enhance_cli.batch.film import format_of, notes_on_pictures
 from enhance_cli.batch.gain import FLOATS, choose_gain
 from enhance_cli.batch.job import LocalJob
 from enhance_cli.batch.plots import draw
@@ -99,7 +99,7 @@ def enhance_file(job: LocalJob, transform: Transform, options: FileOptions = Fil
         for target in job.targets:
             draw(job, source, target, options, fmt.film)
     notes = [*(audio.notes if fmt.film is None else (*info.notes, *audio.findings.notes)), *fmt.notes, *level_notes]
-    notes += [*unnamed, *measurement.notes(before, result.extra, result.written_extra)]
+    notes += [*notes_on_pictures(job, fmt), *unnamed, *measurement.notes(before, result.extra, result.written_extra)]
     if error is not None:
         outputs = "the outputs together" if len(unfinished) > 1 else "the output"
         codec = fmt.container if fmt.subtype in LOSSY else fmt.subtype

@@ -5,12 +5,19 @@ from pathlib import Path
 
 from enhance_cli.audio.film import checked
 from enhance_cli.audio.film_formats import film_format, refuse_for_film
-from enhance_cli.audio.formats import Film, OutputFormat, is_film, output_format
+from enhance_cli.audio.formats import FOREIGN_VIDEO_SUFFIXES, Film, OutputFormat, is_film, output_format
 from enhance_cli.audio.info import AudioInfo
 from enhance_cli.audio.read import AudioFile
 from enhance_cli.batch.file_options import FileOptions
-from enhance_cli.batch.job import Job
+from enhance_cli.batch.job import Job, LocalJob
 from enhance_cli.batch.safety.atomic import STDOUT
+
+_INSTEAD = {
+    ".3gp": ".mp4",
+    ".f4v": ".mp4",
+    ".wmv": ".avi",
+    ".asf": ".avi",
+}  # containers for videos that MKV may not hold
 
 
 def format_of(job: Job, source: Path, audio: AudioFile, options: FileOptions) -> OutputFormat:
@@ -27,6 +34,15 @@ def format_of(job: Job, source: Path, audio: AudioFile, options: FileOptions) ->
     film = Film(source, info.track, info.late / info.rate, options.keep_original, mark=options.command)
     chosen = film_format(info, asked, film, bit_depth=options.bit_depth, rate=options.sample_rate)
     return checked(Path(job.target), chosen, film, info.channels)
+
+
+def notes_on_pictures(job: LocalJob, fmt: OutputFormat) -> list[str]:
+    """Return a note if a video of a kind that is not written loses its pictures without having been asked to."""
+    suffix = job.source.suffix.lower()
+    if fmt.film is not None or not job.beside or suffix not in FOREIGN_VIDEO_SUFFIXES:
+        return []
+    kept = job.source.with_suffix(_INSTEAD.get(suffix, ".mkv")).name
+    return [f"only the sound of this {suffix} is written: -o {kept} makes a video of it"]
 
 
 def titled(fmt: OutputFormat, info: AudioInfo, part: str) -> OutputFormat:

@@ -1,12 +1,15 @@
 """Videos that cannot be worked on are told in one line: encrypted ones, pictures that Matroska does not know."""
 
 import shutil
+from pathlib import Path
 
 import pytest
 
+from enhance_cli.batch.files import FileOptions, enhance_file
+from enhance_cli.batch.job import Job
 from enhance_cli.errors import AudioError
 from tests import films
-from tests.batch.test_films import clean
+from tests.batch.test_films import clean, unchanged
 
 pytestmark = pytest.mark.skipif(not shutil.which("ffprobe"), reason="needs the programs of FFmpeg")
 
@@ -47,3 +50,15 @@ def test_pieces_whose_sound_overlaps_stay_in_step_with_their_pictures(tmp_path, 
     clicks, flashes = films.sound_clicks(tmp_path / f"b_{name}"), films.flashes(tmp_path / f"b_{name}")
     assert len(clicks) == len(flashes) == 20
     assert clicks == pytest.approx(flashes, abs=0.035)  # 0.19 s at the end if none were cut
+
+
+@pytest.mark.parametrize("name, beside, kept", [("a.ts", True, "a.mkv"), ("a.3gp", True, "a.mp4"), ("a.ts", False, "")])
+def test_pictures_that_are_not_written_are_told_unless_that_was_asked_for(tmp_path, name, beside, kept):
+    films.ffmpeg(
+        "-f", "lavfi", "-i", films.PICTURE, "-f", "lavfi", "-i", films.sound(), "-c:v", "libx264", "-c:a", "aac",
+        tmp_path / name,
+    )  # fmt: skip
+    job = Job(tmp_path / name, Path(name), tmp_path / "a_denoised.wav", beside=beside)
+    notes = enhance_file(job, unchanged, FileOptions(command="denoise"))["notes"]
+    said = f"only the sound of this {Path(name).suffix} is written: -o {kept} makes a video of it"
+    assert [note for note in notes if "only the sound" in note] == ([said] if beside else [])

@@ -1,5 +1,6 @@
 """`enhance extract-stem` by RoFormers: stems of songs whose two channels are heard together, in windows as published."""
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 
 from enhance_cli.models.weights import load_network, save_model
 from tests import audio_zoo as zoo
+from tests import films
 from tests.golden_numbers import rel_l2
 from tests.models.convert.foreign import bs_roformer, mel_band_roformer, scnet, tiger_dnr
 
@@ -170,6 +172,25 @@ def test_dialogue_is_the_mean_of_three_windows_for_each_channel_by_itself(enhanc
     assert rel_l2(dialogue, expected[:, 2 * step :][:, : mix.shape[1]]) < 1e-5
     np.testing.assert_allclose(dialogue + rest, mix, atol=1e-6 * np.abs(dialogue).max())
     assert np.abs(dialogue[0] - dialogue[1]).max() > 0.01
+
+
+@pytest.mark.skipif(not shutil.which("ffprobe"), reason="needs the programs of FFmpeg")
+def test_the_dialogue_of_a_film_is_a_film(enhance, film_model, tmp_path):
+    spec, network = load_network(film_model)
+    save_model(film_model, replace(spec, window_seconds=0.3), network)
+    film = films.simple(tmp_path / "film.mkv", "pcm_f32le", 0.25, "-t", "0.6", rate=RATE, channels=2)
+    result = enhance(
+        "extract-stem", "film.mkv", "-m", film_model, "--stem", "dialogue", "--residual", "--keep-original"
+    )
+    assert result.lines == ["film_dialogue.mkv", "film_residual.mkv"], result.stderr
+    before = films.packets(film)
+    for name in result.lines:
+        after = films.packets(tmp_path / name)
+        assert (after[0], after[2]) == (before[0], before[1])
+        assert films.streams(tmp_path / name)[1]["start_time"] == films.streams(film)[1]["start_time"]
+    dialogue, rest = (films.decoded(tmp_path / name, 0, RATE) for name in result.lines)
+    mix = films.decoded(film, 0, RATE)
+    assert dialogue.any() and np.abs(dialogue + rest - mix).max() < 1e-6 * max(1, np.abs(dialogue).max())
 
 
 def test_a_standardized_model_hears_every_file_at_one_level_as_published(enhance, tmp_path):

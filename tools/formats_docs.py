@@ -34,8 +34,9 @@ FOOT = """
 `enhance denoise film.mkv` writes film_denoised.mkv, in which one sound track is new. Pictures, subtitles, attachments,
 data and the other sound tracks are copied packet by packet, with their time stamps, languages, titles, flags, rotation
 and HDR data, and so are chapters and tags. The new track has the codec, bit rate, language, title and flags of the old
-one and begins at the same instant: Matroska and WebM count milliseconds, MP4 and MOV samples. The delay of
-an encoder (21 ms in AAC) stands in the header of Matroska (CodecDelay), and the first packet so much in front.
+one and begins at the same instant: Matroska and WebM count milliseconds (FFmpeg knows no finer step for them, which
+makes up to 0.5 ms), MP4 and MOV samples. The delay of an encoder (21 ms in AAC) stands in the header of Matroska
+(CodecDelay), and the first packet so much in front.
 
 | container | codecs of the new track that stay | instead of others: lossless, lossy |
 |---|---|---|
@@ -51,13 +52,19 @@ an encoder (21 ms in AAC) stands in the header of Matroska (CodecDelay), and the
   before any work: attachments and ASS subtitles need Matroska. SubRip, WebVTT and the timed text of MP4 take the form
   that the container holds. Vorbis becomes Opus, DTS AAC, TrueHD FLAC, since there
   is no good encoder of these here. A note says so.
+* **Other videos** (.ts, .m2ts, .mpg, .flv, .wmv, .3gp, .ogv, .mxf) are read, and written as one of these with `-o film.mkv`:
+  .avi for WMV and old FLV, .mp4 for .3gp. Without it only their sound is written, to .wav, and a note says so.
 * **Not kept:** data streams that the container has no place for, with a note. A film is always whole: `--start`
   and `--duration` are refused.
 * **Pieces** of a longer recording that kept its times begin at zero afterwards, and a note names the time.
 * **Folders** and watched folders: the videos in them are taken like recordings.
-* **Broken pictures** are copied as they are, since they are never decoded.
-* **Cost:** the film is read once for its sound and once to be copied, in a process of its own and in constant memory. Its sound
-  waits on the disk of the output, before and after, with 4 bytes a sample.
+* **Sound that overlaps** by its time stamps, as in joined pieces of a stream on the web, is cut where it does, so that it
+  stays in step with the picture (a note says so). Gaps are filled with silence.
+* **Broken pictures** are copied as they are, since they are never decoded. Pixels that are no squares keep their shape, also
+  if only the container names it.
+* **Cost:** the film is read once for its sound and once to be copied, in a process of its own and in constant memory. One pass
+  would be dearer: the level of the whole sound must be known before its first packet, and the pictures would wait on the
+  disk meanwhile. Its sound does, before and after, with 4 bytes a sample.
 """
 
 

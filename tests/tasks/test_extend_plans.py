@@ -86,7 +86,7 @@ def test_a_made_band_is_as_loud_between_two_windows_as_within_them():
     model, rate = Latent(), OWN_RATE
     audio = 0.5 * tone(1000, rate, 12 * rate)[None]
     level = measured(audio, rate)
-    level.band = BandMeter(rate, EDGE)
+    level.extra = BandMeter(rate, EDGE)
     extender = BandwidthExtender(model, ExtendOptions())
     blocks = (audio[:, n : n + 48000] for n in range(0, audio.shape[1], 48000))
     made = np.concatenate(list(extender.process(blocks, rate, 1, level)), axis=1)[0] - audio[0]
@@ -100,7 +100,7 @@ def test_the_band_is_made_to_the_last_sample(rate):
     model = Adding()
     audio = 0.5 * tone(1000, rate, 100_000)[None]
     level = measured(audio, rate)
-    level.band = BandMeter(rate, EDGE)
+    level.extra = BandMeter(rate, EDGE)
     blocks = (audio[:, n : n + 7000] for n in range(0, audio.shape[1], 7000))
     made = (
         np.concatenate(list(BandwidthExtender(model, ExtendOptions()).process(blocks, rate, 1, level)), axis=1) - audio
@@ -114,7 +114,7 @@ def test_no_sample_is_lost_where_resampling_there_and_back_ends_early(rate):
     for samples in (1, 2, 3, 4999, 5000, 5001, 44101):
         audio = np.random.default_rng(0).uniform(-0.5, 0.5, (1, samples))
         level = measured(audio, rate)
-        level.band = BandMeter(rate, EDGE)
+        level.extra = BandMeter(rate, EDGE)
         found = list(BandwidthExtender(Adding(), ExtendOptions()).process(iter([audio]), rate, 1, level))
         assert sum(block.shape[1] for block in found) == samples
 
@@ -154,7 +154,7 @@ def test_in_pauses_the_made_band_is_held_below_the_level_of_the_recording(loud):
     audio = loud * tone(1000, rate, 4 * rate)
     audio[2 * rate :] *= 1e-3
     level, model = measured(audio[None], rate), Adding()
-    level.band = BandMeter(rate, EDGE)
+    level.extra = BandMeter(rate, EDGE)
     made = (
         np.concatenate(
             list(BandwidthExtender(model, ExtendOptions()).process(iter([audio[None]]), rate, 1, level)), axis=1

@@ -84,7 +84,7 @@ def open_tags(path: Path, form: Form | None) -> Tagged:
         begins_with_id3 = bounded.read(3) == b"ID3"
         bounded.seek(0)
         try:
-            return mutagen.File(bounded, options=KINDS)
+            return _opened(bounded)
         except mutagen.MutagenError:
             if not begins_with_id3:
                 raise
@@ -96,10 +96,18 @@ def open_tags(path: Path, form: Form | None) -> Tagged:
             return ID3Tags(id3.ID3(bounded))
 
 
+def _opened(file: BoundedFile) -> Any:
+    """Return the tags of a file of any kind, None without. Raises MutagenError also where mutagen trips over a damaged one."""
+    try:
+        return mutagen.File(file, options=KINDS)
+    except IndexError as error:  # an Ogg page without a packet
+        raise mutagen.MutagenError(str(error)) from None
+
+
 def has_tags(file: Readable) -> bool:
     """Return whether a file has tags that describe its recording."""
     try:
-        tags: Any = getattr(mutagen.File(BoundedFile(file), options=KINDS), "tags", None)
+        tags: Any = getattr(_opened(BoundedFile(file)), "tags", None)
     except mutagen.MutagenError:
         return False
     keys: list[str] = list(tags.keys()) if tags else []

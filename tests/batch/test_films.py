@@ -694,7 +694,7 @@ def test_a_killed_run_leaves_no_film_and_no_process(tmp_path):
         "from enhance_cli.batch.files import enhance_file, FileOptions\n"
         "write = AudioWriter.write\n"
         "def slow(self, block):\n    write(self, block)\n"
-        "    print(self._sink._process._process.pid, flush=True)\n    time.sleep(60)\n"
+        "    print(self._sink._process._child.process.pid, flush=True)\n    time.sleep(60)\n"
         "AudioWriter.write = slow\n"
         f"enhance_file(Job(Path({str(source)!r}), Path('a.mkv'), Path({str(target)!r})), lambda b, *_: b, FileOptions())\n"
     )

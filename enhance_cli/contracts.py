@@ -74,7 +74,7 @@ class Sampler(Protocol):
 
 
 class Frontend(Protocol):
-    """Turn waveforms into compressed spectrograms and back (audio.stft.Frontend documents each method)."""
+    """Turn waveforms into compressed spectrograms and back (audio.spectra.stft.Frontend documents each method)."""
 
     @property
     def hop(self) -> int: ...

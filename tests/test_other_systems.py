@@ -9,7 +9,7 @@ import yaml
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import enhance_cli
-from enhance_cli.audio.stft import Frontend
+from enhance_cli.audio.spectra.stft import Frontend
 from enhance_cli.processes import PROCESSES
 from enhance_cli.samplers import PAIRINGS, SAMPLERS
 from tests import audio_zoo as zoo

@@ -13,11 +13,17 @@ from typing import NoReturn
 import numpy as np
 import soundfile
 
-from enhance_cli.audio import mpeg
+from enhance_cli.audio.containers import mpeg
+from enhance_cli.audio.containers.native_headers import (
+    as_in_header,
+    check_samples,
+    counted_by_fact,
+    samples_counted,
+    speakers,
+)
+from enhance_cli.audio.containers.section import Raw, Section, Window
 from enhance_cli.audio.info import LOSSY, AudioInfo, Findings
 from enhance_cli.audio.library_messages import caught_messages
-from enhance_cli.audio.native_headers import as_in_header, check_samples, counted_by_fact, samples_counted, speakers
-from enhance_cli.audio.section import Raw, Section, Window
 from enhance_cli.errors import AudioError
 
 Decode = Callable[[int, int], Iterator[np.ndarray]]  # (first sample, samples per block) -> blocks

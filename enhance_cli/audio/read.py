@@ -1,4 +1,4 @@
-"""Open any sound file and yield it in blocks, in constant memory, by libsndfile or (see decode.py) by FFmpeg.
+"""Open any sound file and yield it in blocks, in constant memory, by libsndfile or (see ffmpeg/decode.py) by FFmpeg.
 
 The content decides, never the name, and bytes count more than the header: recordings joined end to end are read one
 after the other, and samples beyond the count of a header are read too. A damaged file is refused before any work is
@@ -15,12 +15,13 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from enhance_cli.audio import chunks, decode
 from enhance_cli.audio.channels import cancelled, mean_energies
+from enhance_cli.audio.containers import chunks
+from enhance_cli.audio.containers.section import Section, Window
+from enhance_cli.audio.containers.sections import find_sections
+from enhance_cli.audio.ffmpeg import decode
 from enhance_cli.audio.info import AudioInfo, Findings
 from enhance_cli.audio.native import CountError, Decode, fail_truncated, open_native
-from enhance_cli.audio.section import Section, Window
-from enhance_cli.audio.sections import find_sections
 from enhance_cli.errors import AudioError
 
 __all__ = ["AudioFile", "AudioInfo", "open_audio"]

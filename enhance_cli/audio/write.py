@@ -20,12 +20,13 @@ import numpy as np
 import soundfile
 
 from enhance_cli.audio import channels as speakers
-from enhance_cli.audio import chunks, riff_tags
-from enhance_cli.audio.encode import Encoder, is_encoded_here
-from enhance_cli.audio.film import FilmEncoder
+from enhance_cli.audio.containers import chunks
+from enhance_cli.audio.ffmpeg.encode import Encoder, is_encoded_here
+from enhance_cli.audio.film.rewrite import FilmEncoder
 from enhance_cli.audio.formats import OutputFormat, output_format
 from enhance_cli.audio.info import LOSSY, depth
 from enhance_cli.audio.integers import quantize
+from enhance_cli.audio.tags import riff_tags
 from enhance_cli.errors import AudioError, OutputError
 
 __all__ = ["AudioWriter", "OutputFormat", "output_format"]

@@ -15,16 +15,16 @@ from typing import Any
 import numpy as np
 
 from enhance_cli.audio.channels import permutation
-from enhance_cli.audio.film import new_track
-from enhance_cli.audio.film_formats import with_bitrate
+from enhance_cli.audio.film.formats import with_bitrate
+from enhance_cli.audio.film.rewrite import new_track
 from enhance_cli.audio.formats import FILMS, loses_bits
 from enhance_cli.audio.info import LOSSY, AudioInfo, cut_chapters, depth
-from enhance_cli.audio.level import Meter
-from enhance_cli.audio.mark import MARK, read_mark, write_mark
+from enhance_cli.audio.levels.level import Meter
 from enhance_cli.audio.read import AudioFile, open_audio
 from enhance_cli.audio.resample import Resampler, resampled_length
-from enhance_cli.audio.tags import chapters_of, copy_tags
-from enhance_cli.audio.wave_facts import Change
+from enhance_cli.audio.tags.carry import chapters_of, copy_tags
+from enhance_cli.audio.tags.mark import MARK, read_mark, write_mark
+from enhance_cli.audio.tags.wave_facts import Change
 from enhance_cli.audio.write import OutputFormat
 from enhance_cli.batch.decibels import decibels, rounded
 from enhance_cli.batch.file_options import FileOptions

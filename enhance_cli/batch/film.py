@@ -3,8 +3,8 @@
 from dataclasses import replace
 from pathlib import Path
 
-from enhance_cli.audio.film import checked
-from enhance_cli.audio.film_formats import film_format, refuse_for_film
+from enhance_cli.audio.film.formats import film_format, refuse_for_film
+from enhance_cli.audio.film.rewrite import checked
 from enhance_cli.audio.formats import FOREIGN_VIDEO_SUFFIXES, Film, OutputFormat, is_film, output_format
 from enhance_cli.audio.info import AudioInfo
 from enhance_cli.audio.read import AudioFile

@@ -3,7 +3,7 @@
 import math
 
 from enhance_cli.audio.info import LOSSY
-from enhance_cli.audio.level import Meter
+from enhance_cli.audio.levels.level import Meter
 from enhance_cli.audio.write import OutputFormat
 from enhance_cli.batch.decibels import decibels
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from enhance_cli.audio.film import new_track
+from enhance_cli.audio.film.rewrite import new_track
 from enhance_cli.audio.formats import Film
 from enhance_cli.batch.file_options import FileOptions
 from enhance_cli.batch.inputs import STDIN
@@ -24,7 +24,7 @@ def plot_existing(job: LocalJob, options: FileOptions) -> list[Path]:
 
 def draw(job: LocalJob, source: Path, target: Path, options: FileOptions, film: Film | None) -> None:
     """Draw the spectrograms of an input and an output, beside the output. Raises AudioError if that cannot be written."""
-    from enhance_cli.audio.plot import spectrograms  # matplotlib is slow to import
+    from enhance_cli.audio.drawing.plot import spectrograms  # matplotlib is slow to import
 
     tracks = (job.track or options.track, None) if film is None else (str(film.track), str(new_track(film)))
     name = "standard input" if job.source == STDIN else job.source.name

@@ -36,7 +36,7 @@ def inpaint(
     by a model, or fade out and in. --dry-run lists the gaps that are found. The result lies beside its input (take.wav becomes
     take_inpainted.wav) or in the folder given with -o. Results that are already there are left alone.
     """
-    from enhance_cli.audio.gap_meter import GapMeter
+    from enhance_cli.audio.gaps.meter import GapMeter
     from enhance_cli.batch.file_options import FileOptions
     from enhance_cli.batch.measurements.gaps import GapMeasurement
     from enhance_cli.batch.reading import measure_file

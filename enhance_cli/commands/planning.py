@@ -99,7 +99,7 @@ def file_options(
     Raises UsageError for a picture of standard output, for a format that none of the outputs can have, and for flags
     of videos where no output is one.
     """
-    from enhance_cli.audio.film_formats import refuse_for_film
+    from enhance_cli.audio.film.formats import refuse_for_film
     from enhance_cli.audio.formats import is_film, refuse_impossible
     from enhance_cli.batch.file_options import FileOptions
     from enhance_cli.batch.safety.atomic import STDOUT

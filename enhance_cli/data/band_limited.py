@@ -8,8 +8,8 @@ from math import inf
 
 import numpy as np
 
-from enhance_cli.audio.band_edge import FULL_BAND, WIDE_RATE, BandMeter
-from enhance_cli.audio.level import Meter
+from enhance_cli.audio.levels.level import Meter
+from enhance_cli.audio.spectra.band_edge import FULL_BAND, WIDE_RATE, BandMeter
 from enhance_cli.data.corpus import Clip, Corpus
 from enhance_cli.data.ranges import in_range
 

@@ -190,7 +190,7 @@ def rms(audio: np.ndarray) -> float:
 
 
 def active_level(audio: np.ndarray, frame: int = 320) -> float:
-    """Return the RMS of the loud parts: the energy-weighted mean energy of frames of 20 ms, as in audio.level.Meter."""
+    """Return the RMS of the loud parts: the energy-weighted mean energy of frames of 20 ms, as in audio.levels.level.Meter."""
     energy = np.square(audio[: audio.size // frame * frame]).reshape(-1, frame).mean(axis=1)
     return float(np.sqrt(np.square(energy).sum() / max(energy.sum(), 1e-20)))
 

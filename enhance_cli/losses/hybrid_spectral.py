@@ -13,7 +13,7 @@ MAGNITUDE, COMPLEX, EXPONENT = 70.0, 30.0, 0.3
 
 
 def distance(estimate: Tensor, target: Tensor, frontend: Frontend) -> Tensor:
-    """Return the distance of spectrograms (B, 2, T, F) in the compression of `frontend` (audio.stft.Frontend), a scalar."""
+    """Return the distance of spectrograms (B, 2, T, F) in the compression of `frontend` (audio.spectra.stft), a scalar."""
     (magnitude, spectrum), (true_magnitude, true_spectrum) = (
         frontend.recompress(c.float(), EXPONENT) for c in (estimate, target)
     )

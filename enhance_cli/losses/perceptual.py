@@ -18,7 +18,7 @@ RATE = 16000
 def distance(estimate: Tensor, target: Tensor, frontend: Frontend) -> Tensor:
     """Return the distance of spectrograms (B, 2, T, F) of 16 kHz audio, a scalar.
 
-    `frontend` (audio.stft.Frontend) defines their compression. The mean is taken over the items where neither signal is
+    `frontend` (audio.spectra.stft.Frontend) defines their compression. The mean is taken over the items where neither signal is
     silent, as PESQ is not defined for silence. Raises UsageError where torch-pesq is not installed.
     """
     samples = (estimate.shape[2] - 1) * frontend.hop

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from enhance_cli.audio import deep_filter, erb
+from enhance_cli.audio.spectra import deep_filter, erb
 
 CHUNK = 48  # frames that are computed at a time
 DELAY = (1 + deep_filter.AHEAD) * erb.HOP  # samples by which the frames come out late

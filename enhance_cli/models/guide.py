@@ -1,7 +1,7 @@
 """Compute guides, which tell a network that was trained with one something about every frame.
 
 The first two give the probability of a voice (networks.guide_attention). `gaps` tells where samples are missing.
-`vad` uses a few measurements and needs no weights (audio.voice_activity). `panns` is a large published network that
+`vad` uses a few measurements and needs no weights (audio.levels.voice_activity). `panns` is a large published network that
 knows 527 classes of sound, of which those with a voice count, singing included (networks.cnn14).
 """
 
@@ -13,8 +13,8 @@ from typing import cast
 import torch
 from torch import Tensor
 
+from enhance_cli.audio.levels.voice_activity import CONTEXT_SECONDS, voice_probability
 from enhance_cli.audio.resample import resample
-from enhance_cli.audio.voice_activity import CONTEXT_SECONDS, voice_probability
 from enhance_cli.errors import UsageError
 from enhance_cli.models import registry
 from enhance_cli.models.weights import load_network

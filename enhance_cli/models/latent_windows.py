@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from enhance_cli.audio import crossover
+from enhance_cli.audio.spectra import crossover
 from enhance_cli.contracts import Draw, Estimate
 from enhance_cli.models.device import autocast, send
 from enhance_cli.models.frame_noise import FrameNoise

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from enhance_cli.audio.stft import Frontend
+from enhance_cli.audio.spectra.stft import Frontend
 from enhance_cli.contracts import Estimate, Time
 from enhance_cli.models import registry
 from enhance_cli.models.device import autocast

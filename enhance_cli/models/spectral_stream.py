@@ -1,6 +1,6 @@
 """Run a network with memory over a stream: spectra in, clean spectra out, frame by frame.
 
-Such a network has `n_fft`, `hop`, `window` and `end` (audio.centered_frames), `delay` (frames by which its output is
+Such a network has `n_fft`, `hop`, `window` and `end` (audio.spectra.centered_frames), `delay` (frames by which its output is
 late, compensated here), and `infer(spectra (B, T, F), state) -> (clean spectra, state)`. A stream in blocks of any
 size gives the result of the whole recording, sample for sample: frames are computed in chunks of one fixed size.
 """
@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from enhance_cli.audio.centered_frames import Analysis, Synthesis, make_window
+from enhance_cli.audio.spectra.centered_frames import Analysis, Synthesis, make_window
 
 CHUNK = 30720  # samples whose frames are computed at a time: 0.64 s at 48 kHz, and longer where frames are smaller
 

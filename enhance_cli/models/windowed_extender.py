@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from enhance_cli.audio import fine_bands
+from enhance_cli.audio.spectra import fine_bands
 from enhance_cli.errors import UsageError
 from enhance_cli.models.device import autocast, send
 from enhance_cli.models.frame_noise import FrameNoise

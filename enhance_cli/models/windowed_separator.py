@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from enhance_cli.audio.mixture_consistency import HOP, N_FFT, share_out, spectra
+from enhance_cli.audio.spectra.mixture_consistency import HOP, N_FFT, share_out, spectra
 from enhance_cli.models.device import send
 from enhance_cli.models.frame_noise import FrameNoise
 from enhance_cli.models.sampling import sampler_settings

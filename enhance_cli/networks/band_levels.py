@@ -1,7 +1,7 @@
 """Define the network of extend-s: levels of the bands that are there in, levels of those that are missing out.
 
-A stack of dense convolutions over frames that sees all bands at once (audio.fine_bands). The receptive field is finite, so a
-file done in windows with `receptive_field` frames of margin equals the file done whole.
+A stack of dense convolutions over frames that sees all bands at once (audio.spectra.fine_bands). The receptive field is finite,
+so a file done in windows with `receptive_field` frames of margin equals the file done whole.
 
     extend-s  0.48 M parameters  48 MMAC per second of audio
 """

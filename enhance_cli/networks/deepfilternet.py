@@ -1,7 +1,7 @@
 """Define DeepFilterNet 3: gains for 32 bands and complex filters for the low bins of a 48 kHz spectrogram, frame by frame.
 
-An encoder reads the ERB feature and the complex feature of every frame (audio.erb). One decoder gives a gain per band,
-the other a complex FIR filter of five frames per bin for the lowest 96 bins (audio.deep_filter applies both). Every
+An encoder reads the ERB feature and the complex feature of every frame (audio.spectra.erb). One decoder gives a gain per band,
+the other a complex FIR filter of five frames per bin for the lowest 96 bins (audio.spectra.deep_filter applies both). Every
 layer is causal, so `forward` takes and returns a state, and a stream in blocks gives the result of the whole recording.
 
     2,134,384 parameters (normalizations folded)  0.33 GMAC per second of audio (100 frames)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from enhance_cli.audio.upper_band import UpperBand
+from enhance_cli.audio.spectra.upper_band import UpperBand
 from enhance_cli.tasks.stream import Pair, Waiting
 
 

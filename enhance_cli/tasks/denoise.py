@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from enhance_cli.audio.level import Meter
+from enhance_cli.audio.levels.level import Meter
 from enhance_cli.audio.resample import Resampler
-from enhance_cli.audio.upper_band import UpperBand
+from enhance_cli.audio.spectra.upper_band import UpperBand
 from enhance_cli.errors import UsageError
 from enhance_cli.tasks import above_band
 from enhance_cli.tasks.band_changes import RefinedChanges, StreamChanges, WindowChanges

@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from enhance_cli.audio.channels import to_mono
-from enhance_cli.audio.energy_gate import loud
-from enhance_cli.audio.level import leveled
+from enhance_cli.audio.levels.energy_gate import loud
+from enhance_cli.audio.levels.level import leveled
 from enhance_cli.audio.resample import resample
 from enhance_cli.errors import AudioError
 from enhance_cli.models.device import pool_settings

@@ -1,7 +1,7 @@
 """Extend the bandwidth of a stream: out = x + the band above the frequency that x ends at, made by a model.
 
 Everything happens at 48 kHz, or at the rate of the file if that is higher. The made band is added to the untouched input
-through a linear-phase crossover (audio.crossover), so the band of the input stays as it was, to the sample.
+through a linear-phase crossover (audio.spectra.crossover), so the band of the input stays as it was, to the sample.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from enhance_cli.audio import crossover
-from enhance_cli.audio.band_edge import BandMeter
-from enhance_cli.audio.level import Meter
+from enhance_cli.audio.levels.level import Meter
 from enhance_cli.audio.resample import Resampler, resample
+from enhance_cli.audio.spectra import crossover
+from enhance_cli.audio.spectra.band_edge import BandMeter
 from enhance_cli.errors import UsageError
 from enhance_cli.tasks.engine import Order, engine_for
 from enhance_cli.tasks.options import ExtendOptions

@@ -2,7 +2,7 @@
 
 The mix is brought to the model's rate and separated in windows. The estimates are brought back to the file's rate. The
 content above the model's band is distributed by the energies that the stems have in the upper half of it. Where all
-stems of a model that knows the whole mix are asked for, the rest is distributed too (audio.mixture_consistency), and
+stems of a model that knows the whole mix are asked for, the rest is distributed too (audio.spectra.mixture_consistency), and
 they sum to the mix, unless the residual, the mix less the stems, is wanted for itself.
 """
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from enhance_cli.audio.level import Meter
+from enhance_cli.audio.levels.level import Meter
 from enhance_cli.audio.resample import Resampler
 from enhance_cli.tasks.engine import Order, engine_for
 from enhance_cli.tasks.options import StemOptions

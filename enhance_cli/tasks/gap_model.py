@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from enhance_cli.audio.gap_level import raised
+from enhance_cli.audio.gaps.level import raised
 from enhance_cli.audio.resample import resample
 from enhance_cli.tasks.options import InpaintOptions
 

@@ -1,8 +1,8 @@
 """Fill the gaps of a stream. All other samples pass through as they are, to the bit.
 
-A gap is filled from the sound on either side of it, channel by channel, by linear prediction (audio.linear_prediction). Beyond
-a tenth of a second nothing can be predicted: a longer gap fades out on either side, and is silent in its middle, unless there
-is a model that fills it (tasks.gap_model).
+A gap is filled from the sound on either side of it, channel by channel, by linear prediction (audio.gaps.linear_prediction).
+Beyond a tenth of a second nothing can be predicted: a longer gap fades out on either side, and is silent in its middle, unless
+there is a model that fills it (tasks.gap_model).
 """
 
 import os
@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from enhance_cli.audio.gap_meter import GapMeter, Spans
-from enhance_cli.audio.gaps import Gap
-from enhance_cli.audio.level import Meter
-from enhance_cli.audio.linear_prediction import CONTEXT_SECONDS, interpolate
+from enhance_cli.audio.gaps.gap import Gap
+from enhance_cli.audio.gaps.linear_prediction import CONTEXT_SECONDS, interpolate
+from enhance_cli.audio.gaps.meter import GapMeter, Spans
+from enhance_cli.audio.levels.level import Meter
 from enhance_cli.tasks import gap_model
 from enhance_cli.tasks.gap_model import GapModel
 from enhance_cli.tasks.options import InpaintOptions

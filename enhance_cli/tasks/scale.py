@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from enhance_cli.audio.level_track import LevelTrack
+from enhance_cli.audio.levels.level_track import LevelTrack
 
 
 @dataclass(frozen=True)

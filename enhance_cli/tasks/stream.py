@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from enhance_cli.audio.level import Meter
+from enhance_cli.audio.levels.level import Meter
 from enhance_cli.audio.read import MOST_CHANNELS
 from enhance_cli.audio.resample import Resampler
 from enhance_cli.errors import AudioError, UsageError

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from inspect import Parameter, signature
 from typing import Any
 
-from enhance_cli.audio.stft import Frontend
+from enhance_cli.audio.spectra.stft import Frontend
 from enhance_cli.catalogue import Catalogue
 from enhance_cli.data.ranges import OutOfRange
 from enhance_cli.errors import UsageError

@@ -8,8 +8,8 @@ import pytest
 import soundfile
 from scipy.signal import butter, ellip, sosfiltfilt
 
-from enhance_cli.audio.band_edge import BandMeter
 from enhance_cli.audio.resample import resample
+from enhance_cli.audio.spectra.band_edge import BandMeter
 from enhance_cli.errors import UsageError
 
 PAIRS = Path(__file__).parents[1] / "audio_files" / "pairs_48k"

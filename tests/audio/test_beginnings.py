@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from enhance_cli.audio.beginnings import begins, find_beginning
+from enhance_cli.audio.containers.beginnings import begins, find_beginning
+from enhance_cli.audio.containers.sections import find_sections
 from enhance_cli.audio.read import open_audio
-from enhance_cli.audio.sections import find_sections
 from enhance_cli.errors import AudioError
 from tests import audio_zoo as zoo
 from tests.audio.test_sections import JOINED, PITCHES, RATE, pitches, read, save, tone
@@ -20,7 +20,7 @@ BETWEEN = {"ID3v1": ID3V1, "zeros": bytes(3000), "rubbish": b"junk" * 40, "APEv2
 
 def bare_mp3(path, pitch, rate=RATE, channels=1):
     """An MP3 without a header that states its length."""
-    from enhance_cli.audio import mpeg
+    from enhance_cli.audio.containers import mpeg
     from enhance_cli.audio.write import AudioWriter, OutputFormat
 
     with AudioWriter(path, OutputFormat("MP3", "MPEG_LAYER_III", rate, ".mp3", 64000), channels) as writer:
@@ -151,7 +151,7 @@ def test_the_blocks_of_a_voc_are_no_samples(tmp_path):
 
 
 def test_beginnings_across_the_blocks_that_are_searched_are_found(tmp_path, monkeypatch):
-    monkeypatch.setattr("enhance_cli.audio.beginnings._BLOCK", 16)
+    monkeypatch.setattr("enhance_cli.audio.containers.beginnings._BLOCK", 16)
     wav = zoo.wave_bytes(bytes(200))
     for gap in range(30, 50):
         (tmp_path / "x").write_bytes(bytes(gap) + wav + bytes(gap))

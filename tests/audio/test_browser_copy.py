@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from enhance_cli.audio.browser_copy import browsers_play, copy_suffix, write_browser_copy
+from enhance_cli.audio.drawing.browser_copy import browsers_play, copy_suffix, write_browser_copy
 from enhance_cli.audio.read import open_audio
 from tests import audio_zoo as zoo
 

@@ -12,7 +12,7 @@ import soundfile
 from enhance_cli.audio import channels
 from enhance_cli.audio.formats import output_format
 from enhance_cli.audio.info import AudioInfo
-from enhance_cli.audio.level import Meter
+from enhance_cli.audio.levels.level import Meter
 from enhance_cli.audio.read import open_audio
 from enhance_cli.audio.write import AudioWriter
 from tests import audio_zoo as zoo

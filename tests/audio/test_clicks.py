@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from enhance_cli.audio.clicks import ClickFinder
-from enhance_cli.audio.gap_meter import GapMeter
-from enhance_cli.audio.gaps import Gap
+from enhance_cli.audio.gaps.clicks import ClickFinder
+from enhance_cli.audio.gaps.gap import Gap
+from enhance_cli.audio.gaps.meter import GapMeter
 
 RATE = 16000
 SPEECH = Path(__file__).parents[1] / "audio_files" / "pairs_48k" / "clean"

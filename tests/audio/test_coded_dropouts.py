@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from enhance_cli.audio.coded_dropouts import CodedDropoutFinder
-from enhance_cli.audio.gap_meter import GapMeter
-from enhance_cli.audio.gaps import Gap
+from enhance_cli.audio.gaps.coded_dropouts import CodedDropoutFinder
+from enhance_cli.audio.gaps.gap import Gap
+from enhance_cli.audio.gaps.meter import GapMeter
 
 RATE = 48000
 CLEAN = sorted((Path(__file__).parents[1] / "audio_files" / "pairs_48k" / "clean").glob("*.flac"))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from enhance_cli.audio import crossover
+from enhance_cli.audio.spectra import crossover
 
 
 def noise(channels: int, seconds: float = 1.0, seed: int = 0) -> np.ndarray:

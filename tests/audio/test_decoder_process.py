@@ -8,7 +8,7 @@ from pathlib import Path, PurePath
 import numpy as np
 import pytest
 
-from enhance_cli.audio import decode
+from enhance_cli.audio.ffmpeg import decode
 from enhance_cli.audio.read import open_audio
 from enhance_cli.batch.files import FileOptions, enhance_file
 from enhance_cli.batch.inputs import Input, by_track

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from enhance_cli.audio.dropouts import DropoutFinder, _equal_runs
-from enhance_cli.audio.gap_meter import GapMeter
-from enhance_cli.audio.gaps import Gap
+from enhance_cli.audio.gaps.dropouts import DropoutFinder, _equal_runs
+from enhance_cli.audio.gaps.gap import Gap
+from enhance_cli.audio.gaps.meter import GapMeter
 
 RATE = 16000
 

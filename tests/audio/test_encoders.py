@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from enhance_cli.audio.level import Meter
+from enhance_cli.audio.levels.level import Meter
 from enhance_cli.audio.read import open_audio
 from enhance_cli.audio.write import AudioWriter, OutputFormat
 from enhance_cli.batch.files import FileOptions, enhance_file

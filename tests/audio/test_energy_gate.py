@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from enhance_cli.audio.energy_gate import loud
+from enhance_cli.audio.levels.energy_gate import loud
 
 AUDIO = Path(__file__).parents[1] / "audio_files"
 RATE = 16000

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from enhance_cli.audio.gap_level import raised
+from enhance_cli.audio.gaps.level import raised
 
 RATE = 16000
 GAP = slice(16000, 20800)  # 300 ms

@@ -9,8 +9,8 @@ import pyloudnorm
 import pytest
 import scipy.signal
 
-from enhance_cli.audio.level import Meter, leveled
-from enhance_cli.audio.level_track import follow
+from enhance_cli.audio.levels.level import Meter, leveled
+from enhance_cli.audio.levels.level_track import follow
 
 
 def meter(audio, rate=48000, size=None, **kwargs):

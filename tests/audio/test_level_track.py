@@ -3,8 +3,17 @@
 import numpy as np
 import pytest
 
-from enhance_cli.audio.level import Meter
-from enhance_cli.audio.level_track import HIGH, LOW, MIDDLE, PASSAGE, LevelTrack, _percentiles, follow, follow_music
+from enhance_cli.audio.levels.level import Meter
+from enhance_cli.audio.levels.level_track import (
+    HIGH,
+    LOW,
+    MIDDLE,
+    PASSAGE,
+    LevelTrack,
+    _percentiles,
+    follow,
+    follow_music,
+)
 
 RATE = 16000
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from enhance_cli.audio.linear_prediction import coefficients, interpolate, predict
+from enhance_cli.audio.gaps.linear_prediction import coefficients, interpolate, predict
 
 RATE = 16000
 

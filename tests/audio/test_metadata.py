@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from mutagen import apev2, id3
 
-from enhance_cli.audio.chunks import read_payload, walk
+from enhance_cli.audio.containers.chunks import read_payload, walk
 from enhance_cli.audio.read import open_audio
 from enhance_cli.audio.write import AudioWriter, OutputFormat
 from enhance_cli.batch.files import FileOptions, enhance_file

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from enhance_cli.audio.mixture_consistency import share_out
+from enhance_cli.audio.spectra.mixture_consistency import share_out
 
 
 def draw(*shape, seed: int = 0, kind=torch.float32) -> torch.Tensor:

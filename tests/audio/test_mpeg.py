@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from enhance_cli.audio import mpeg
+from enhance_cli.audio.containers import mpeg
 from enhance_cli.audio.library_messages import caught_messages
 from enhance_cli.audio.read import open_audio
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from matplotlib import image
 
-from enhance_cli.audio.overview import COLUMNS, overview, spectral_change
-from enhance_cli.audio.overview_pictures import COLORS, draw_spectrogram, draw_waveform
+from enhance_cli.audio.drawing.overview import COLUMNS, overview, spectral_change
+from enhance_cli.audio.drawing.overview_pictures import COLORS, draw_spectrogram, draw_waveform
 from enhance_cli.audio.read import open_audio
 from enhance_cli.audio.resample import resample
 from tests import audio_zoo as zoo

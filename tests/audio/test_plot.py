@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from enhance_cli.audio.plot import spectrograms
+from enhance_cli.audio.drawing.plot import spectrograms
 from enhance_cli.errors import AudioError
 from tests import audio_zoo as zoo
 

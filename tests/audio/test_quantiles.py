@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from enhance_cli.audio.quantiles import UNKNOWN, Quantiles
+from enhance_cli.audio.levels.quantiles import UNKNOWN, Quantiles
 
 
 def follow(values, quantiles, weights=1.0):

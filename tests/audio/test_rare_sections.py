@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from enhance_cli.audio import avi_index, frame_walks, old_headers
-from enhance_cli.audio.time_stamps import Clock
+from enhance_cli.audio.containers import frame_walks, old_headers
+from enhance_cli.audio.ffmpeg import avi_index
+from enhance_cli.audio.ffmpeg.time_stamps import Clock
 from tests import audio_zoo as zoo
 from tests.audio.test_sections import RATE, pitches, read, tone
 

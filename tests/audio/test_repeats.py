@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from enhance_cli.audio.gap_meter import GapMeter
-from enhance_cli.audio.gaps import Gap
-from enhance_cli.audio.repeats import RepeatFinder
+from enhance_cli.audio.gaps.gap import Gap
+from enhance_cli.audio.gaps.meter import GapMeter
+from enhance_cli.audio.gaps.repeats import RepeatFinder
 from enhance_cli.audio.resample import resample
 
 FILES = Path(__file__).parents[1] / "audio_files"

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from enhance_cli.audio.containers.sections import find_sections
 from enhance_cli.audio.read import open_audio
-from enhance_cli.audio.sections import find_sections
 from enhance_cli.errors import AudioError
 from tests import audio_zoo as zoo
 
@@ -262,7 +262,7 @@ def test_what_commonly_stands_behind_samples_is_not_taken_for_sound(rest, tmp_pa
 
 
 def test_a_chunk_behind_an_odd_one_that_was_not_padded_is_found(tmp_path):
-    from enhance_cli.audio.chunks import walk
+    from enhance_cli.audio.containers.chunks import walk
 
     path = zoo.save(tmp_path / "x.wav", zoo.noise())
     path.write_bytes(path.read_bytes() + b"junk" + struct.pack("<I", 3) + b"abc" + zoo.chunk(b"bext", bytes(602)))

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from enhance_cli.audio.stft import Frontend
+from enhance_cli.audio.spectra.stft import Frontend
 from tests.golden_numbers import load, rel_l2, wave
 
 PUBLISHED = {

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from enhance_cli.audio.stft import Frontend
-from enhance_cli.audio.stft_numpy import NumpyFrontend
+from enhance_cli.audio.spectra.stft import Frontend
+from enhance_cli.audio.spectra.stft_numpy import NumpyFrontend
 
 
 @pytest.mark.parametrize(

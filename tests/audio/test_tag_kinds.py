@@ -10,9 +10,9 @@ import pytest
 import soundfile
 from mutagen import aiff, apev2, id3, mp4
 
-from enhance_cli.audio.mark import read_mark
 from enhance_cli.audio.read import open_audio
-from enhance_cli.audio.tags import chapters_of
+from enhance_cli.audio.tags.carry import chapters_of
+from enhance_cli.audio.tags.mark import read_mark
 from tests import audio_zoo as zoo
 from tests.audio.test_metadata import chapters, chunk, enhance, ixml, mp3
 from tests.audio.test_padding import encode, id3v2, tone

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from mutagen import flac, id3, mp4
 
-from enhance_cli.audio.chunks import read_payload, walk
+from enhance_cli.audio.containers.chunks import read_payload, walk
 from enhance_cli.audio.read import open_audio
-from enhance_cli.audio.tags import copy_tags
+from enhance_cli.audio.tags.carry import copy_tags
 from tests import audio_zoo as zoo
 
 FORMATS = {

@@ -8,7 +8,7 @@ import pytest
 import soundfile
 
 from enhance_cli.audio.resample import resample
-from enhance_cli.audio.upper_band import UpperBand
+from enhance_cli.audio.spectra.upper_band import UpperBand
 from enhance_cli.metrics import load
 
 PAIRS = Path(__file__).parents[1] / "audio_files" / "pairs_48k"

@@ -7,8 +7,8 @@ import pytest
 import soundfile
 import torch
 
+from enhance_cli.audio.levels.voice_activity import CONTEXT_SECONDS, voice_probability
 from enhance_cli.audio.resample import resample
-from enhance_cli.audio.voice_activity import CONTEXT_SECONDS, voice_probability
 
 PAIRS = Path(__file__).parents[1] / "audio_files" / "pairs"
 RATE, HOP = 16000, 256

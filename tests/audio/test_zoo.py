@@ -16,8 +16,8 @@ import soundfile
 from mutagen import flac
 
 from enhance_cli.audio import channels
-from enhance_cli.audio.mark import read_mark
 from enhance_cli.audio.read import open_audio
+from enhance_cli.audio.tags.mark import read_mark
 from enhance_cli.batch.files import FileOptions, enhance_file
 from enhance_cli.batch.outputs import Job
 from enhance_cli.errors import EnhanceError

@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import pytest
 
-from enhance_cli.audio.matroska_shape import set_shapes
+from enhance_cli.audio.film.matroska_shape import set_shapes
 from tests import films
 from tests.batch.test_films import clean
 

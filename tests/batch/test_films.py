@@ -13,8 +13,8 @@ import av
 import numpy as np
 import pytest
 
-from enhance_cli.audio.film import FilmEncoder
-from enhance_cli.audio.film_formats import film_format
+from enhance_cli.audio.film.formats import film_format
+from enhance_cli.audio.film.rewrite import FilmEncoder
 from enhance_cli.audio.formats import Film
 from enhance_cli.audio.read import open_audio
 from enhance_cli.batch.files import FileOptions, enhance_file
@@ -506,7 +506,7 @@ def test_a_long_film_is_read_twice_in_constant_memory(tmp_path):
     # A process of its own, whose only children are those of the film. They are waited for, so what they read counts too.
     code = (
         "import resource, sys; from pathlib import Path; from tests.batch.test_films import clean\n"
-        "from enhance_cli.audio import decode\n"
+        "from enhance_cli.audio.ffmpeg import decode\n"
         "read = lambda: int(Path('/proc/self/io').read_text().split()[1])\n"
         "before = read(); clean(*map(Path, sys.argv[1:])); decode._end_all(); after = read()\n"
         "print(after - before, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from enhance_cli.audio.info import AudioInfo
-from enhance_cli.audio.level import Meter
+from enhance_cli.audio.levels.level import Meter
 from enhance_cli.batch.measurements import FIELDS, MEASUREMENTS, Measurement
 from enhance_cli.batch.record import Record
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from enhance_cli.audio.mark import read_mark
 from enhance_cli.audio.read import open_audio
+from enhance_cli.audio.tags.mark import read_mark
 from enhance_cli.batch.backends.threads import run
 from enhance_cli.batch.files import FileOptions, enhance_file
 from enhance_cli.batch.inputs import expand

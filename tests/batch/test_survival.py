@@ -174,7 +174,7 @@ def test_an_output_folder_that_cannot_be_made_again_fails_every_file_after_it(ba
 
 KILLER = """
 import builtins, os, sys
-if "enhance_cli.audio.decoder" in " ".join(sys.orig_argv):
+if "enhance_cli.audio.ffmpeg.decoder" in " ".join(sys.orig_argv):
     ordinary = builtins.open
 
     def open(file, *arguments, **more):

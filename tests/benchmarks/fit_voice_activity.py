@@ -1,4 +1,4 @@
-"""Fits the weights of audio.voice_activity on training mixtures, and says how well they do on held-out ones.
+"""Fits the weights of audio.levels.voice_activity on training mixtures, and says how well they do on held-out ones.
 
     python tests/benchmarks/fit_voice_activity.py --data CORPUS --cache CACHE
 
@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from enhance_cli.audio import voice_activity
+from enhance_cli.audio.levels import voice_activity
 from enhance_cli.training.denoise import material
 from enhance_cli.training.recipe import load
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from enhance_cli.audio import chunks
+from enhance_cli.audio.containers import chunks
 from tests import audio_zoo as zoo
 
 LOSSLESS = [

@@ -9,7 +9,7 @@ import soundfile
 import torch
 
 from enhance_cli import metrics
-from enhance_cli.audio.stft import Frontend
+from enhance_cli.audio.spectra.stft import Frontend
 from enhance_cli.losses import DISTANCES, LOSSES
 from enhance_cli.losses.hybrid_spectral import negative_si_snr
 from enhance_cli.processes import PROCESSES

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from enhance_cli.audio.stft import Frontend
+from enhance_cli.audio.spectra.stft import Frontend
 from enhance_cli.losses import DISTANCES, LOSSES
 from enhance_cli.losses.hybrid_spectral import negative_si_snr
 from enhance_cli.processes import PROCESSES

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import enhance_cli.networks.fastenhancer as module
-from enhance_cli.audio.centered_frames import Analysis, Synthesis, make_window
+from enhance_cli.audio.spectra.centered_frames import Analysis, Synthesis, make_window
 from enhance_cli.models.convert import fastenhancer as converter
 from enhance_cli.models.spectral_stream import SpectralStream
 from enhance_cli.networks import NETWORKS

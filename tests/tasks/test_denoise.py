@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from enhance_cli.audio.level import Meter
+from enhance_cli.audio.levels.level import Meter
 from enhance_cli.errors import UsageError
 from enhance_cli.models.load import Model, load_file
 from enhance_cli.tasks.denoise import DenoiseOptions, Denoiser, run

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from enhance_cli.audio.level import Meter
+from enhance_cli.audio.levels.level import Meter
 from enhance_cli.errors import AudioError
 from enhance_cli.tasks.embed import Embedder, EmbedOptions
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from enhance_cli.audio.level import Meter
+from enhance_cli.audio.levels.level import Meter
 from enhance_cli.errors import EnhanceError
 from enhance_cli.models.load import load_file
 from enhance_cli.tasks import band_changes, denoise

@@ -8,7 +8,7 @@ import pytest
 import torch
 from scipy.signal import butter, sosfilt
 
-from enhance_cli.audio.band_edge import BandMeter
+from enhance_cli.audio.spectra.band_edge import BandMeter
 from enhance_cli.models.load import Model
 from enhance_cli.models.spec import Spec
 from enhance_cli.networks.latent_extender import LatentExtender

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from enhance_cli.audio.band_edge import BandMeter
+from enhance_cli.audio.spectra.band_edge import BandMeter
 from enhance_cli.errors import UsageError
 from enhance_cli.tasks.extend_bandwidth import BandwidthExtender
 from enhance_cli.tasks.options import ExtendOptions

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from enhance_cli.audio import crossover
-from enhance_cli.audio.band_edge import BandMeter
+from enhance_cli.audio.spectra import crossover
+from enhance_cli.audio.spectra.band_edge import BandMeter
 from enhance_cli.errors import UsageError
 from enhance_cli.tasks.extend_bandwidth import FADE, LATENT_NETWORK, BandwidthExtender, run, windows_of
 from enhance_cli.tasks.options import ExtendOptions

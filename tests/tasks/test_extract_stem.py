@@ -7,7 +7,7 @@ import pytest
 import soundfile
 import torch
 
-from enhance_cli.audio.level import Meter
+from enhance_cli.audio.levels.level import Meter
 from enhance_cli.errors import UsageError
 from enhance_cli.models import registry
 from enhance_cli.models.graphs.packaged import load_stem_graph

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from enhance_cli.audio.gap_meter import GapMeter
-from enhance_cli.audio.gaps import Gap
+from enhance_cli.audio.gaps.gap import Gap
+from enhance_cli.audio.gaps.meter import GapMeter
 from enhance_cli.errors import UsageError
 from enhance_cli.tasks.inpaint import Inpainter, Piece, method, notes, run, split
 from enhance_cli.tasks.options import InpaintOptions

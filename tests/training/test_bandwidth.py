@@ -5,8 +5,8 @@ import pytest
 import soundfile
 import torch
 
-from enhance_cli.audio import fine_bands
 from enhance_cli.audio.resample import resample
+from enhance_cli.audio.spectra import fine_bands
 from enhance_cli.models.spec import read_spec
 from enhance_cli.networks.band_levels import BandLevels
 from enhance_cli.training.bandwidth.objective import distances

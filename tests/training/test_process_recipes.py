@@ -7,8 +7,8 @@ import pytest
 import soundfile
 import torch
 
-from enhance_cli.audio.level import Meter
-from enhance_cli.audio.stft import Frontend
+from enhance_cli.audio.levels.level import Meter
+from enhance_cli.audio.spectra.stft import Frontend
 from enhance_cli.training.recipe import load
 
 PAIRS = Path(__file__).parents[1] / "audio_files" / "pairs"

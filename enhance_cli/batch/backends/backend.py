@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from enhance_cli.audio.level import Meter
+from enhance_cli.audio.levels.level import Meter
 from enhance_cli.batch.files import Blocks, Transform
 from enhance_cli.batch.job import Job
 from enhance_cli.batch.outcome import Summary

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from enhance_cli.audio.band_edge import FULL_BAND, BandMeter
 from enhance_cli.audio.formats import OutputFormat, with_treble
 from enhance_cli.audio.info import AudioInfo
-from enhance_cli.audio.level import Meter, SampleMeter
+from enhance_cli.audio.levels.level import Meter, SampleMeter
+from enhance_cli.audio.spectra.band_edge import FULL_BAND, BandMeter
 from enhance_cli.batch.decibels import decibels, rounded
 from enhance_cli.batch.measurements.measurement import Measurement
 from enhance_cli.errors import UsageError

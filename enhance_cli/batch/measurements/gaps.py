@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from enhance_cli.audio.gap_meter import GapMeter, Spans
+from enhance_cli.audio.gaps.meter import GapMeter, Spans
 from enhance_cli.audio.info import AudioInfo
-from enhance_cli.audio.level import Meter, SampleMeter
+from enhance_cli.audio.levels.level import Meter, SampleMeter
 from enhance_cli.batch.measurements.measurement import Measurement
 
 

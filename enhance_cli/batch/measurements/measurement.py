@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from enhance_cli.audio.formats import OutputFormat
 from enhance_cli.audio.info import AudioInfo
-from enhance_cli.audio.level import Meter, SampleMeter
+from enhance_cli.audio.levels.level import Meter, SampleMeter
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ from typing import Any
 
 from enhance_cli import __version__
 from enhance_cli.atomic import replace_file
-from enhance_cli.audio.browser_copy import browsers_play, copy_suffix, write_browser_copy
-from enhance_cli.audio.overview import Overview, overview, spectral_change
-from enhance_cli.audio.overview_pictures import COLORS, draw_spectrogram, draw_waveform
+from enhance_cli.audio.drawing.browser_copy import browsers_play, copy_suffix, write_browser_copy
+from enhance_cli.audio.drawing.overview import Overview, overview, spectral_change
+from enhance_cli.audio.drawing.overview_pictures import COLORS, draw_spectrogram, draw_waveform
 from enhance_cli.audio.read import AudioFile, only_channels, open_audio
 from enhance_cli.batch.page.entry import LEVELS, Recording
 from enhance_cli.errors import EnhanceError

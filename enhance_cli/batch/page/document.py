@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import quote
 
 from enhance_cli import __version__
-from enhance_cli.audio.overview_pictures import RANGE
+from enhance_cli.audio.drawing.overview_pictures import RANGE
 from enhance_cli.batch.page.entry import Recording
 from enhance_cli.batch.record import printable
 

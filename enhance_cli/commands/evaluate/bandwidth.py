@@ -104,9 +104,9 @@ def parse_cutoffs(text: str) -> list[int]:
 
 def read(path: Path, cutoff: int) -> Clean:
     """Return a recording, and the same cut. Raises AudioError for one that has nothing above the cutoff."""
-    from enhance_cli.audio.band_edge import BandMeter
     from enhance_cli.audio.channels import to_mono
     from enhance_cli.audio.resample import resample
+    from enhance_cli.audio.spectra.band_edge import BandMeter
 
     audio, rate = read_whole(path)
     whole = resample(to_mono([audio])[None], rate, RATE)

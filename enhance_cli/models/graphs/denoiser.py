@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from enhance_cli.audio.stft_numpy import NumpyFrontend
+from enhance_cli.audio.spectra.stft_numpy import NumpyFrontend
 from enhance_cli.models.graphs.graph import Graph
 from enhance_cli.models.graphs.inpainter import GraphInpainter
 from enhance_cli.models.graphs.model import OnnxModel

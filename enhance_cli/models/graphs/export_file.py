@@ -4,7 +4,7 @@ Metadata are text, the last three JSON:
 
     enhance           the header of a model file (models.spec)
     enhance.graph     facts about the networks
-    enhance.frontend  the settings of the spectrogram (audio.stft), for networks that run in windows
+    enhance.frontend  the settings of the spectrogram (audio.spectra.stft), for networks that run in windows
     enhance.sampler   for each number of steps a list of [time of the call, [weight of x, of the estimate, of y]],
                       with null for a step whose estimate is the result (samplers.bridge_ode)
 
@@ -22,7 +22,7 @@ import numpy as np
 import torch
 
 from enhance_cli.atomic import replace_file
-from enhance_cli.audio.stft_numpy import NumpyFrontend
+from enhance_cli.audio.spectra.stft_numpy import NumpyFrontend
 from enhance_cli.errors import ModelError, UsageError
 from enhance_cli.models import registry
 from enhance_cli.models.graphs.export import graph_of, import_onnx

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from enhance_cli.audio import fine_bands_numpy as fine_bands
+from enhance_cli.audio.spectra import fine_bands_numpy as fine_bands
 from enhance_cli.models.frame_noise_numpy import stretch
 from enhance_cli.models.graphs.graph import Graph
 from enhance_cli.models.graphs.model import OnnxModel

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from enhance_cli.audio.stft_numpy import NumpyFrontend
+from enhance_cli.audio.spectra.stft_numpy import NumpyFrontend
 from enhance_cli.models.frame_noise_numpy import FrameNoise
 from enhance_cli.models.graphs.graph import Graph
 from enhance_cli.models.sampling import prepare

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from enhance_cli.audio import fine_bands_numpy as fine_bands
+from enhance_cli.audio.spectra import fine_bands_numpy as fine_bands
 from enhance_cli.errors import ModelError
 from enhance_cli.networks.bridge_unet import BRANCH
 from enhance_cli.networks.deepfilternet import BANDS, FILTERED_BINS, DeepFilterNet

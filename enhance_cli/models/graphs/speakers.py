@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from enhance_cli.audio.stft_numpy import make_window, stft
+from enhance_cli.audio.spectra.stft_numpy import make_window, stft
 from enhance_cli.errors import UsageError
 from enhance_cli.models.extractor import normalized
 from enhance_cli.models.graphs.graph import Graph

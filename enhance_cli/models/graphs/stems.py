@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from enhance_cli.audio.stft_numpy import istft, make_window, stft
+from enhance_cli.audio.spectra.stft_numpy import istft, make_window, stft
 from enhance_cli.models.graphs.graph import Graph
 from enhance_cli.models.graphs.model import OnnxModel
 from enhance_cli.models.spec import Spec
 
-N_FFT, HOP = 2048, 512  # of audio.mixture_consistency
+N_FFT, HOP = 2048, 512  # of audio.spectra.mixture_consistency
 
 
 class GraphStemModel(OnnxModel):
@@ -83,7 +83,7 @@ class GraphSeparator:
 
 
 def share_out(stems: np.ndarray, rest: np.ndarray) -> np.ndarray:
-    """Return the share (K, C, n) of each of the stems in `rest` (C, n), as audio.mixture_consistency.share_out."""
+    """Return the share (K, C, n) of each of the stems in `rest` (C, n), as audio.spectra.mixture_consistency.share_out."""
     window = make_window("hann", N_FFT)
     sizes = np.abs(stft(stems, window, HOP)) + np.float32(1e-6)
     waves = istft(sizes / sizes.sum(axis=0) * stft(rest, window, HOP), window, HOP, rest.shape[-1])

@@ -7,7 +7,7 @@ their level.
 import torch
 from torch import Tensor
 
-from enhance_cli.audio import fine_bands
+from enhance_cli.audio.spectra import fine_bands
 from enhance_cli.models.load import Model
 
 AUDIBLE_DB = -80.0  # below it all levels are alike

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from enhance_cli.audio.band_edge import WIDE_RATE
+from enhance_cli.audio.spectra.band_edge import WIDE_RATE
 from enhance_cli.contracts import Log
 from enhance_cli.data import corpus
 from enhance_cli.data.band_limited import BandLimited

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from enhance_cli.audio import erb
-from enhance_cli.audio.deep_filter import AHEAD, TAPS
+from enhance_cli.audio.spectra import erb
+from enhance_cli.audio.spectra.deep_filter import AHEAD, TAPS
 from enhance_cli.networks.deepfilternet import DeepFilterNet
 
 
@@ -29,7 +29,7 @@ def clean(network: DeepFilterNet, noisy: Tensor) -> Tensor:
 
 
 def apply(spectra: Tensor, gains: Tensor, taps: Tensor) -> Tensor:
-    """Return the filtered spectra (B, T, 481) of audio.deep_filter.apply, which explains the arguments."""
+    """Return the filtered spectra (B, T, 481) of audio.spectra.deep_filter.apply, which explains the arguments."""
     frames, low = gains.shape[1], erb.FILTERED_BINS
     weights = torch.view_as_complex(taps.contiguous())
     of_bins = gains.repeat_interleave(torch.from_numpy(erb.band_widths()).to(gains.device), dim=2)

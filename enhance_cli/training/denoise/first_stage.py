@@ -4,8 +4,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from enhance_cli.audio.erb import RATE
 from enhance_cli.audio.resample import resample
+from enhance_cli.audio.spectra.erb import RATE
 from enhance_cli.data.mixing import Mixer
 from enhance_cli.models import registry
 from enhance_cli.models.deep_filter_stream import DeepFilterStream

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from enhance_cli.audio.drawing.plot import spectrograms
 from enhance_cli.audio.formats import OutputFormat
-from enhance_cli.audio.plot import spectrograms
 from enhance_cli.audio.write import AudioWriter
 
 

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from enhance_cli.audio.stft import Frontend
+from enhance_cli.audio.spectra.stft import Frontend
 from enhance_cli.contracts import Distance
 from enhance_cli.errors import UsageError
 from enhance_cli.losses import DISTANCES, LOSSES

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from enhance_cli.audio.mixture_consistency import share_out
+from enhance_cli.audio.spectra.mixture_consistency import share_out
 from enhance_cli.errors import UsageError
 from enhance_cli.losses import DISTANCES
 from enhance_cli.models.stems import StemModel

@@ -7,7 +7,7 @@ import pytest
 import soundfile
 
 import enhance_cli
-from enhance_cli.audio.stft_numpy import make_window, stft
+from enhance_cli.audio.spectra.stft_numpy import make_window, stft
 from enhance_cli.models import registry
 from enhance_cli.models.graphs import packaged
 from enhance_cli.models.spec import read_spec

@@ -8,7 +8,7 @@ import soundfile
 import torch
 
 import enhance_cli
-from enhance_cli.audio import fine_bands, fine_bands_numpy
+from enhance_cli.audio.spectra import fine_bands, fine_bands_numpy
 from enhance_cli.errors import ModelError, UsageError
 from enhance_cli.models import registry
 from enhance_cli.models.frame_noise import FrameNoise

@@ -1,0 +1,1 @@
+"""Find the recordings in the bytes of sound files, without decoding them."""

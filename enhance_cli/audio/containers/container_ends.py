@@ -1,0 +1,150 @@
+"""Find where an Ogg, MP4, Matroska, ASF, WavPack or FLAC file ends by the lengths of its pages, boxes, elements and blocks."""
+
+from __future__ import annotations
+
+import mmap
+import struct
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from enhance_cli.audio.containers.beginnings import begins, find_beginning
+from enhance_cli.audio.containers.section import Section
+
+_ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
+
+
+def ogg_section(file: BinaryIO, start: int, size: int) -> Section:
+    """Return the section of the streams that begin together at `start`, up to the first page of another one after theirs.
+
+    Pages of each stream are numbered, and the last is marked as such. The end that it states (its granule position) lies
+    behind that of the page before it. Where it does not, libsndfile stops there, FFmpeg before the last page.
+    """
+    inside, holes, early = False, 0, False
+    numbers: dict[int, int] = {}  # by stream
+    positions: dict[int, int] = {}
+    open_streams: set[int] = set()
+    expected = start
+    for at, end, flags, position, stream, number in _pages(file, start, size):
+        if flags & FIRST and inside:
+            return Section(
+                start, at, cut=bool(open_streams), holes=holes + early, mixed=len(numbers) > 1, foreign=early
+            )
+        inside = inside or not flags & FIRST
+        holes += at != expected or number not in (numbers.get(stream, number - 1) + 1, 0xFFFFFFFF)
+        expected = end
+        numbers[stream] = number
+        early = early or bool(flags & LAST) and 0 <= position < positions.get(stream, 0)
+        positions[stream] = position
+        (open_streams.discard if flags & LAST else open_streams.add)(stream)
+    return Section(
+        start,
+        size,
+        cut=bool(open_streams) or expected > size,
+        holes=holes + early,
+        mixed=len(numbers) > 1,
+        foreign=early,
+    )
+
+
+FIRST, LAST = 2, 4  # flags of a page: the first or the last one of its stream
+
+
+def _pages(file: BinaryIO, start: int, size: int) -> Iterator[tuple[int, int, int, int, int, int]]:
+    """Yield begin, end, flags, granule position, stream and number of each page of an Ogg file."""
+    at = start
+    while at + 27 <= size:
+        file.seek(at)
+        head = file.read(27 + 255)
+        if head[:4] != b"OggS":
+            if at > start and begins(file, at):
+                yield at, at, FIRST, 0, 0, 0
+                return
+            at = _resynchronize(file, at + 1, size)
+            continue
+        end = at + 27 + head[26] + sum(head[27 : 27 + head[26]])
+        yield at, end, head[5], *struct.unpack_from("<qII", head, 6)
+        at = end
+
+
+def _resynchronize(file: BinaryIO, at: int, size: int) -> int:
+    """Return where the next page begins."""
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        found = content.find(b"OggS", at)
+    return found if found >= 0 else size
+
+
+def end_of_mp4(file: BinaryIO, start: int, size: int) -> int:
+    """Return where the next file begins behind the MP4 file at `start`."""
+    at = start
+    while at + 8 <= size:
+        file.seek(at)
+        head = file.read(16)
+        length, name = struct.unpack_from(">I4s", head)
+        if at > start and begins(file, at):
+            return at
+        if length == 1 and len(head) == 16:
+            length = int.from_bytes(head[8:], "big")
+        if length == 0 and name == b"mdat":
+            return size
+        if length < 8 or at + length > size and name not in (b"mdat", b"moov", b"moof"):
+            return find_beginning(file, at, size)
+        at += length
+    return size
+
+
+def end_of_matroska(file: BinaryIO, start: int, size: int) -> int:
+    """Return where the next Matroska file begins behind the one at `start`, which is not searched if it states its length.
+
+    A length beyond `size` is returned as it is stated.
+    """
+    at = start
+    for name in (b"\x1aE\xdf\xa3", b"\x18S\x80g"):  # the header, and the segment that holds everything
+        file.seek(at)
+        head = file.read(12)
+        width = 9 - head[4].bit_length() if len(head) == 12 else 9
+        if head[:4] != name or width > 8:
+            return find_beginning(file, start + 4, size, ("matroska",))
+        length = int.from_bytes(head[4 : 4 + width], "big") - (1 << 7 * width)
+        if length == (1 << 7 * width) - 1:  # not known while it was written
+            return find_beginning(file, start + 4, size, ("matroska",))
+        at += 4 + width + length
+    return at if at >= size else find_beginning(file, at, size)
+
+
+def stated_by_asf(file: BinaryIO, start: int) -> int:
+    """Return the number of bytes that an ASF file (WMA, WMV) says that it has, 0 if it does not say."""
+    file.seek(start)
+    head = file.read(1 << 16)
+    at = head.find(_ASF_PROPERTIES)
+    return int.from_bytes(head[at + 40 : at + 48], "little") if 0 <= at <= len(head) - 48 else 0
+
+
+def end_of_wavpack(file: BinaryIO, start: int, size: int) -> tuple[int, int]:
+    """Return where the blocks of a WavPack file end, or the sample numbers in them begin again, and the same behind tags."""
+    at = end = start
+    while at + 32 <= size:
+        file.seek(at)
+        name, length, ape, index, _, flags = struct.unpack("<4sI4xIIII4x", file.read(32))
+        if name == b"APET":  # a tag, whose length leaves its first 32 bytes out
+            at += 32 + ape
+            continue
+        if (
+            name != b"wvpk" or at > start and index == 0 and flags & 1 << 11
+        ):  # the first of several for the same samples
+            break
+        at += length + 8
+        end = at
+    return min(end, size), min(at, size)
+
+
+def end_of_flac_header(file: BinaryIO, start: int) -> int:
+    """Return where the metadata blocks of a FLAC end, in which texts and pictures may look like anything."""
+    at, last = start + 4, False
+    while not last:
+        file.seek(at)
+        head = file.read(4)
+        if len(head) < 4:
+            break
+        last = bool(head[0] & 0x80)
+        at += 4 + int.from_bytes(head[1:], "big")
+    return at

@@ -1,0 +1,141 @@
+"""Find the ends of recordings of WAV and its family, AU and VOC, and samples that their headers do not count.
+
+The family of WAV are RF64, AIFF, CAF and W64.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from typing import BinaryIO
+
+from enhance_cli.audio.containers import padding
+from enhance_cli.audio.containers.beginnings import find_beginning
+from enhance_cli.audio.containers.chunks import KNOWN, Form, is_streamed, promise, raw_format
+from enhance_cli.audio.containers.section import SLACK, Raw, Section, Window
+
+_ENDINGS = (b"TAG", b"APETAGEX", b"3DI", b"LYRICSBEGIN")
+_AU = {1: "ULAW", 2: "PCM_S8", 3: "PCM_16", 4: "PCM_24", 5: "PCM_32", 6: "FLOAT", 7: "DOUBLE", 27: "ALAW"}
+_LAST = re.compile(rb"LIST|bext|iXML|id3 |ID3 |cue |_PMX|fact|JUNK|smpl|PEAK")  # chunks behind samples
+_LAST_CHUNKS = 1 << 22  # bytes at the end that are searched for them
+_RUBBISH = 1 << 16  # bytes before another file that are no sound which a header has left out
+
+
+def wave_section(file: BinaryIO, start: int, size: int, form: Form) -> Section:
+    """Return the section of the file of the WAV family that begins at `start` and whose chunks are `form`."""
+    window = Window(file, start, size)
+    audio = form.find(b"SSND" if form.kind == "AIFF" else b"data")
+    if audio is None or not form.chunks:
+        return Section(start, size)
+    if not form.streamed and form.end < size - start and padding.is_padding(file, start + form.end, size):
+        return Section(start, start + form.end)  # libsndfile would take it for samples of W64
+    last, begin = form.chunks[-1], form.end - 1  # an odd chunk may lack its padding
+    if form.streamed:
+        begin = audio.start
+    elif last is not audio and last.start + last.size > size - start + 1:  # longer than the file
+        begin = last.start
+    kind = "wav" if form.kind in ("RIFF", "RF64") else form.kind.lower()
+    end = find_beginning(window, begin, size - start, own=(kind,))
+    overhead = {"AIFF": 8, "CAF": 4}.get(form.kind, 0)  # bytes in front of the samples
+    if end <= audio.start + overhead:
+        return Section(start, start + end, empty=True)
+    others = sum(chunk.size for chunk in form.chunks if chunk.name == audio.name and chunk is not audio)
+    if form.streamed:
+        return _uncounted(file, start, start + end, form)
+    rest = max(end - form.end, 0)
+    if rest <= SLACK or last is not audio:
+        return Section(start, start + end, left=others + (rest if rest > SLACK else 0))
+    window.seek(form.end)
+    behind = window.read(min(rest, 1 << 20))
+    if behind.startswith(_ENDINGS) or len(behind) == rest and not behind.strip(b"\0"):
+        return Section(start, start + end)
+    if start + end < size and rest < min(_RUBBISH, form.end - audio.start):
+        return Section(start, start + end, left=rest)
+    return _uncounted(file, start, start + end, form)
+
+
+def _uncounted(file: BinaryIO, start: int, end: int, form: Form) -> Section:
+    """Return the section of a file of the WAV family with more samples than its header counts."""
+    window = Window(file, start, end)
+    audio = form.find(b"SSND" if form.kind == "AIFF" else b"data")
+    promised, kind = promise(window), raw_format(window, form)
+    if audio is None or promised is None or kind is None or not promised.frame_bytes:
+        return Section(start, end, left=0 if form.streamed else end - start - form.end)
+    first = audio.start + {"AIFF": 8, "CAF": 4}.get(form.kind, 0)
+    last = end - start
+    if form.kind in ("RIFF", "RF64"):
+        wrapped = None if form.streamed else _wrapped_end(window, audio.start, audio.size, last)
+        last = wrapped or _start_of_chunks(window, form, audio.start if form.streamed else form.end, last)
+    subtype, endian = kind
+    counted = None if form.streamed else max(promised.promised // promised.frame_bytes, 0)
+    raw = Raw(subtype, endian, round(promised.rate), promised.channels, start + first, start + last, counted)
+    return Section(start, end, raw)
+
+
+def _wrapped_end(window: Window, start: int, size: int, end: int) -> int | None:
+    """Return where samples of a WAV end whose size is the true one without its upper 32 bits, or None if it is not."""
+    true = start + size
+    while (true := true + (1 << 32)) < end:
+        window.seek(true + true % 2)
+        name = window.read(4)
+        if name in (b"LIST", b"bext", b"iXML", b"id3 ", b"cue ", b"_PMX", b"fact", b"JUNK", b"smpl"):
+            return true
+    return None
+
+
+def _start_of_chunks(window: Window, form: Form, first: int, end: int) -> int:
+    """Return where the samples of a WAV end that miscounts.
+
+    There begin known chunks, or an ID3v1 tag, that lead to the last byte. Without them it is `end`. They are looked for
+    from byte `first` on.
+    """
+    window.seek(max(end - 128, first))
+    if window.read(3) == b"TAG":
+        end -= 128
+    begin = max(first, end - _LAST_CHUNKS)
+    window.seek(begin)
+    tail = window.read(end - begin)
+    for found in _LAST.finditer(tail):
+        at = found.start()
+        while at + 8 <= len(tail) and tail[at : at + 4] in KNOWN:
+            length = struct.unpack_from(form.order + "I", tail, at + 4)[0]
+            at += 8 + length + length % 2
+        if len(tail) <= at + SLACK and at <= len(tail) + 1:
+            return begin + found.start()
+    return end
+
+
+def au_section(file: BinaryIO, start: int, size: int, head: bytes) -> Section:
+    """Return the section of the AU file that begins at `start` with the bytes `head`."""
+    offset, counted, code, rate, channels = struct.unpack(">IIIII", head[4:24])
+    first = start + offset
+    if code not in _AU or not 1 <= channels <= 256 or rate == 0:
+        return Section(start, size)
+    streamed = is_streamed(counted)
+    if not streamed and first + counted < size and padding.is_padding(file, first + counted, size):
+        return Section(start, first + counted)
+    next_file = find_beginning(file, first if streamed else first + counted, size)
+    if not streamed and next_file - first - counted <= SLACK:
+        return Section(start, next_file, cut=first + counted > size + SLACK)
+    width = {"PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8}.get(_AU[code], 1) * channels
+    if not streamed and next_file < size and next_file - first - counted < min(_RUBBISH, counted):
+        return Section(start, next_file, left=next_file - first - counted)
+    return Section(
+        start,
+        next_file,
+        Raw(_AU[code], "BIG", rate, channels, first, next_file, None if streamed else counted // width),
+    )
+
+
+def voc_section(file: BinaryIO, start: int, size: int, head: bytes) -> Section:
+    """Return the section of a VOC file. libsndfile takes the heads of its later blocks for samples."""
+    at, blocks = start + int.from_bytes(head[20:22], "little"), 0
+    while at + 4 <= size:
+        file.seek(at)
+        kind, length = (block := file.read(4))[0], int.from_bytes(block[1:], "little")
+        if not 1 <= kind <= 9:
+            at += kind == 0
+            break
+        blocks += kind in (1, 2, 3, 9)
+        at += 4 + length
+    return Section(start, find_beginning(file, min(at, size), size), foreign=blocks > 1, cut=at > size + SLACK)

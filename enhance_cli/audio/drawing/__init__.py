@@ -1,0 +1,1 @@
+"""Survey recordings, and draw them."""

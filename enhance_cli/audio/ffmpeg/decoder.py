@@ -1,0 +1,148 @@
+"""Decode by FFmpeg's libraries in a process of its own, so that a file that crashes one of them costs only that file.
+
+It is run as a program. Requests are lines of JSON on standard input. The answers are messages (process.py) on
+standard output. Their types are H, a JSON object that describes the file, S, interleaved float samples, N, a note, R, the
+bits per second of the sound that was read, F, a failure in words, E, the end. The process ends with its input.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import sys
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+import av
+
+from enhance_cli.audio.ffmpeg.avi_index import Runs, empty_chunks
+from enhance_cli.audio.ffmpeg.process import Source, described, path_of, restart_watch, send, start
+from enhance_cli.audio.ffmpeg.stream_facts import choose, describe, expected_seconds, settle_layouts
+from enhance_cli.audio.ffmpeg.time_stamps import Clock
+from enhance_cli.audio.ffmpeg.wma_priming import frames_before_sound
+
+SLACK = 0.5  # seconds by which the stated length may be wrong
+
+
+def main() -> None:
+    out = start()
+    for line in sys.stdin.buffer:
+        request = json.loads(line)
+        try:
+            _serve(request, out)
+        except BrokenPipeError:  # the parent has lost interest
+            return
+        except Exception as error:  # noqa: BLE001 - whatever a damaged file brings about is that file's failure
+            send(out, b"F", described(error))
+
+
+def _serve(request: dict, out: BinaryIO) -> None:
+    restart_watch()
+    path = path_of(request["path"])
+    with open(path, "rb") as file:
+        source = Source(file, request["start"], request["end"])
+        file_head = source.read(8)
+        empty_of_tracks = empty_chunks(source)
+        source.seek(0)
+        with av.open(source, format=request.get("format"), metadata_errors="replace") as opened:
+            container: Any = opened
+            speakers = settle_layouts(container)
+            stream = choose(container, request.get("track"))
+            if stream.codec_context is None:
+                raise ValueError("its codec is unknown")
+            for other in container.streams:
+                if other is not stream:
+                    with contextlib.suppress(Exception):
+                        other.discard = "all"
+            stream.codec_context.thread_count = 1
+            counter = Counter(stream)
+            packets = map(counter.count, container.demux(stream))
+            head = next(packets)
+            if head.has_sidedata("encryption_info"):
+                raise ValueError("its sound is encrypted")
+            decoded = (frame for packet in itertools.chain([head], packets) for frame in packet.decode())
+            frames = itertools.islice(decoded, frames_before_sound(container, stream), None)
+            first = next(frames, None)
+            if first is None:
+                raise ValueError("it holds no audio samples")
+            counted = file_head[:4] != b"RIFF" or file_head[4:8] != b"\xff" * 4  # else it was written into a pipe
+            empty = empty_of_tracks.get(stream.index, [])
+            facts = describe(
+                container, stream, first, bytes(head)[24:28],
+                speakers=speakers.get(stream.index), counted=counted, empty=empty,
+            )  # fmt: skip
+            send(out, b"H", json.dumps(facts).encode())
+            if request["samples"]:
+                _decode(container, stream, first, frames, facts, empty, out)
+                if counter.incomplete:
+                    send(out, b"N", counter.note.encode())
+                if counter.bitrate:
+                    send(out, b"R", str(counter.bitrate).encode())
+    send(out, b"E", b"")
+
+
+class Counter:
+    """Count the bytes and the seconds of the packets of a stream, since Matroska states no bit rate.
+
+    `incomplete`: packets of which FFmpeg has not found all bytes.
+    """
+
+    def __init__(self, stream: Any):
+        self._time_base, self._bytes, self._units = stream.time_base, 0, 0
+        self.incomplete, self._first = 0, 0.0
+
+    def count(self, packet: Any) -> Any:
+        """Return the packet."""
+        if packet.size and packet.is_corrupt:
+            self.incomplete += 1
+            if self.incomplete == 1:
+                self._first = float(self._units * (self._time_base or 0))
+        self._bytes += packet.size
+        self._units += packet.duration or 0
+        return packet
+
+    @property
+    def note(self) -> str:
+        """Return how many packets are incomplete, and where the first of them is."""
+        packets = "packet is" if self.incomplete == 1 else "packets are"
+        return f"{self.incomplete} {packets} incomplete, the first at {self._first:.2f} s"
+
+    @property
+    def bitrate(self) -> int:
+        """Return bits per second, or 0 where the packets do not state how long they are."""
+        return round(8 * self._bytes / (self._units * self._time_base)) if self._units and self._time_base else 0
+
+
+def _decode(container: Any, stream: Any, first: Any, frames: Iterator, facts: dict, empty: Runs, out: BinaryIO) -> None:
+    rate, channels = facts["rate"], facts["channels"]
+    width = 8 if facts["double"] else 4
+    packed = av.AudioResampler(format="dbl" if facts["double"] else "flt", layout=first.layout, rate=rate)
+    clock = Clock(container, stream, rate, empty=empty)
+    frame = first
+    while frame is not None:
+        if frame.sample_rate != rate or frame.layout.nb_channels != channels:
+            where = clock.position / rate
+            raise ValueError(
+                f"at {where:.2f} s it changes to {frame.sample_rate} Hz and {frame.layout.nb_channels} channels"
+            )
+        silence, skip = clock.place(frame)
+        while silence > 0:
+            piece = min(silence, 65536)
+            send(out, b"S", bytes(piece * channels * width))
+            silence -= piece
+        frame.pts = None
+        for converted in packed.resample(frame):
+            data = memoryview(converted.planes[0])[: converted.samples * channels * width]
+            send(out, b"S", data[skip * channels * width :])
+            skip = 0
+        frame = next(frames, None)
+    for note in clock.notes():
+        send(out, b"N", note.encode())
+    held, expected = clock.position / rate, expected_seconds(container, stream)
+    if held < expected - max(0.01 * expected, SLACK):
+        send(out, b"N", f"{expected:.2f} s of sound are stated, and {held:.2f} s were found".encode())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Write videos again of which one sound track is new."""

@@ -1,0 +1,1 @@
+"""Find the gaps of recordings, and fill short ones."""

@@ -1,0 +1,141 @@
+"""Know the gaps of a recording: those that were given in seconds, or those that are found in a stream of blocks."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from enhance_cli.audio.gaps.clicks import ClickFinder
+from enhance_cli.audio.gaps.coded_dropouts import CodedDropoutFinder
+from enhance_cli.audio.gaps.dropouts import DROPOUT, DropoutFinder
+from enhance_cli.audio.gaps.gap import Gap, in_rhythm
+from enhance_cli.audio.gaps.repeats import RepeatFinder
+from enhance_cli.errors import UsageError
+
+BEYOND = 0.01  # seconds after the end of the recording that the end of a gap may lie: players round
+APART = 0.005  # seconds from a dropout, within which an edge is no click
+Spans = Sequence[tuple[float, float]]
+Finder = DropoutFinder | RepeatFinder | CodedDropoutFinder | ClickFinder
+
+
+class GapMeter:
+    """Know the gaps of a recording at `rate` Hz, once all of its (C, n) blocks have been pushed.
+
+    `given`: beginnings and ends in seconds of the file, of which the recording begins at `offset`. Without any, gaps are
+    found. A task leaves in `filled` the gaps, each with the name of its method, and in `notes` messages to the user.
+    """
+
+    def __init__(self, rate: int, given: Spans = (), offset: float = 0.0):
+        self.rate, self.given, self.offset, self.frames = rate, given, offset, 0
+        self.filled: list[tuple[Gap, str]] = []
+        self.notes: list[str] = []
+        self._dropouts, self._coded = DropoutFinder(rate), CodedDropoutFinder(rate)
+        self._clicks, self._repeats = ClickFinder(rate), RepeatFinder(rate)
+        self._gaps: list[Gap] | None = None
+        self._rests = 0  # dropouts that were taken for rests
+
+    def push(self, block: np.ndarray) -> None:
+        """Take the next (C, n) samples."""
+        self.frames += block.shape[1]
+        if not self.given:
+            for finder in self._finders:
+                finder.push(block)
+
+    @property
+    def _finders(self) -> tuple[Finder, ...]:
+        """Return all finders. A gap that one has found is left alone by those behind it."""
+        return self._dropouts, self._repeats, self._coded, self._clicks
+
+    def found(self, active: np.ndarray) -> list[Gap]:
+        """Return the gaps in order. `active` are the levels (C,) of the sound.
+
+        Raises UsageError for a given gap that lies outside, and for one that is all there is.
+        """
+        if self._gaps is None:
+            self._gaps = self._all_given() if self.given else self._all_found(active)
+        return self._gaps
+
+    def _all_given(self) -> list[Gap]:
+        gaps: list[Gap] = []
+        for span in self.given:
+            gap = self._given(*span)
+            if gaps and gap.start <= gaps[-1].end:  # so short a pause between them holds no sample
+                gap = Gap(gaps.pop().start, gap.end)
+            gaps.append(gap)
+        if len(gaps) == 1 and (gaps[0].start, gaps[0].end) == (0, self.frames):
+            raise UsageError(
+                f"--gaps {self.text(gaps)}: this is the whole recording", "leave something to fill it from"
+            )
+        return gaps
+
+    def _all_found(self, active: np.ndarray) -> list[Gap]:
+        """Return dropouts, repeated packets and clicks in order. The edges of one of them are none by themselves."""
+        gaps: list[Gap] = []
+        for finder in self._finders:
+            starts, ends = (np.array([getattr(gap, side) for gap in gaps]) for side in ("start", "end"))
+            near = int(APART * self.rate)
+            found = finder.found(active)
+            gaps += [gap for gap in found if not ((starts - near < gap.end) & (gap.start < ends + near)).any()]
+        gaps = self._without_rests(gaps)
+        return sorted(replace(gap, start=max(gap.start, 0), end=min(gap.end, self.frames)) for gap in gaps)
+
+    def _without_rests(self, gaps: Sequence[Gap]) -> list[Gap]:
+        """Return the gaps but for dropouts at equal distances, which are the rests of a rhythm."""
+        kept = [gap for gap in gaps if gap.kind != DROPOUT]
+        for channel in {gap.channel for gap in gaps}:
+            of_channel = sorted(gap for gap in gaps if gap.kind == DROPOUT and gap.channel == channel)
+            rests = in_rhythm([gap.start for gap in of_channel], self.rate)
+            kept += [gap for gap, rest in zip(of_channel, rests) if not rest]
+        self._rests = len(gaps) - len(kept)
+        return kept
+
+    @property
+    def doubts(self) -> list[str]:
+        """Return why some of the found gaps are none, if so."""
+        finders: dict[str, Finder] = {
+            "runs of equal samples": self._dropouts,
+            "holes": self._coded,
+            "repetitions": self._repeats,
+            "clicks": self._clicks,
+        }
+        many = [name for name, finder in finders.items() if finder.too_many]
+        told = [f"so many {name} belong to the sound: they were left as they are" for name in many]
+        if self._rests:
+            told.append(
+                f"{self._rests} silences at equal distances were taken for rests of the music: --gaps fills them"
+            )
+        return told
+
+    def _given(self, begin: float, end: float) -> Gap:
+        start, stop = (round((time - self.offset) * self.rate) for time in (begin, end))
+        if start < 0 or start >= self.frames or stop > self.frames + BEYOND * self.rate:
+            first, last = self.offset, self.offset + self.frames / self.rate
+            raise UsageError(
+                f"--gaps {span_text(begin, end)}: outside of the recording, which goes from {first:.3f} to {last:.3f} s",
+                "give times within it",
+            )
+        return Gap(start, min(max(stop, start + 1), self.frames))
+
+    def record(self) -> list[dict[str, Any]]:
+        """Return the filled gaps as they stand in a record, in seconds of the file."""
+        return [
+            {
+                "start": round(gap.start / self.rate + self.offset, 6),
+                "end": round(gap.end / self.rate + self.offset, 6),
+                "kind": gap.kind,
+                "channel": None if gap.channel < 0 else gap.channel + 1,
+                "by": by,
+            }
+            for gap, by in self.filled
+        ]
+
+    def text(self, gaps: Sequence[Gap]) -> str:
+        """Return the gaps in the form of --gaps, each of them once."""
+        spans = dict.fromkeys((gap.start / self.rate + self.offset, gap.end / self.rate + self.offset) for gap in gaps)
+        return ",".join(span_text(begin, end) for begin, end in spans)
+
+
+def span_text(begin: float, end: float) -> str:
+    """Return "12.3-12.42", to the microsecond."""
+    return "-".join(f"{time:.6f}".rstrip("0").rstrip(".") for time in (begin, end))

@@ -1,0 +1,1 @@
+"""Measure how loud a recording is, and where it is speech."""

@@ -1,0 +1,22 @@
+"""Find the parts of a recording that are loud enough to be speech, for `enhance-embedding --vad`.
+
+This gate by the energy of frames drops the pauses of a recording and cannot tell loud noise from speech. The
+probability of a voice in noise, for `denoise --guide vad`, is measured by audio.levels.voice_activity.
+"""
+
+import numpy as np
+
+FRAME = 0.03  # seconds
+AROUND = 3  # frames kept before and after speech
+BELOW_RMS, ABOVE_FLOOR = 25.0, 6.0  # dB
+
+
+def loud(wave: np.ndarray, rate: int) -> np.ndarray:
+    """Return (n,) bool for (n,): frames at most 25 dB below the recording's RMS and 6 dB above its floor, and 90 ms around."""
+    frame = round(FRAME * rate)
+    padded = np.pad(wave, (0, -wave.size % frame)).reshape(-1, frame)
+    level = 10 * np.log10(np.square(padded, dtype=np.float64).mean(axis=1) + 1e-12)
+    rms = 10 * np.log10(np.square(wave, dtype=np.float64).mean() + 1e-12)
+    voiced = level > max(rms - BELOW_RMS, min(np.percentile(level, 5) + ABOVE_FLOOR, rms - ABOVE_FLOOR))
+    near = np.convolve(voiced, np.ones(2 * AROUND + 1), mode="same") > 0
+    return np.repeat(near, frame)[: wave.size]

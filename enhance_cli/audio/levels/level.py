@@ -1,0 +1,275 @@
+"""Measure the level of a streaming signal in fixed memory: peak, true peak, integrated loudness, active level.
+
+Loudness follows ITU-R BS.1770-4 (K-weighting, 400 ms windows, absolute and relative gate) with the filters of
+pyloudnorm. The windows are kept as a fine histogram instead of a list. True peak is the peak of the signal oversampled
+four times.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Protocol
+
+import numpy as np
+
+from enhance_cli.audio.channels import Layout, loudness_weights
+from enhance_cli.audio.levels.level_track import LevelTrack, follow, follow_music
+
+_PIECE = 1 << 16  # samples at a time, so that a whole file in one push needs no more memory than a stream
+_SLOT_FRAMES = 5  # of 20 ms, whose powers make a slot of level_track
+_OFFSET_DB = -10.0  # a constant of a channel that is no weaker than this beside its sound is an offset
+_BIN = 0.05  # LU; loudness windows are counted from -70 (the absolute gate) to +30 LUFS
+
+
+class SampleMeter(Protocol):
+    """Measure (C, n) blocks that are pushed, for one task (batch.measurements)."""
+
+    def push(self, block: np.ndarray) -> None: ...
+
+
+class Meter:
+    """Measure (C, n) blocks that are pushed. The properties may be read at any time.
+
+    `layout`: loudspeaker of each channel, by which loudness weighs them. Without `loudness`, SciPy, which takes a
+    second to import, is not needed. The same holds for `true_peak`. `extra`: measures the same samples for a
+    task.
+    """
+
+    def __init__(
+        self,
+        rate: int,
+        channels: int,
+        loudness: bool = True,
+        true_peak: bool = False,
+        layout: Layout | None = None,
+        extra: SampleMeter | None = None,
+    ):
+        self.extra = extra
+        self.frames = 0
+        self.peak = 0.0
+        self._mono = np.zeros(2)  # sum and sum of squares of the mean of all channels
+        self._loudness = _Loudness(rate, channels, layout) if loudness else None
+        self._frames = [_Slices(rate / 50) for _ in range(2 * channels)]  # of the powers and of the samples
+        # bins of 0.25 dB from -120 dB on, the first and the last for all levels outside
+        self._levels = np.zeros(560 + 2, dtype=np.int64)
+        # over all frames of power p and mean m: p, p^2, m, m^2, p m
+        self._sums = np.zeros((5, channels))
+        self._true_peak = _TruePeak(channels) if true_peak else None
+        self._slot_frames = np.zeros((2 * channels, 0))  # powers and means of frames that are no whole slot yet
+        self._slots: list[np.ndarray] = []
+        self._counted = 0  # frames
+
+    def push(self, block: np.ndarray) -> None:
+        """Take the next (C, n) samples."""
+        for begin in range(0, block.shape[1], _PIECE):
+            self._push(block[:, begin : begin + _PIECE].astype(np.float64))
+
+    def _push(self, x: np.ndarray) -> None:
+        self.frames += x.shape[1]
+        self.peak = max(self.peak, float(x.max()), -float(x.min()))
+        mono = x.mean(axis=0)
+        self._mono += mono.sum(), mono @ mono
+        if self._true_peak:
+            self._true_peak.push(x)
+        if self.extra:
+            self.extra.push(x)
+        if self._loudness:
+            self._loudness.push(x)
+        values = np.concatenate([np.square(x), x])
+        frames = np.stack([frames.push(y) / frames.length for frames, y in zip(self._frames, values, strict=True)])
+        self._count_levels(frames, *np.split(frames, 2))
+
+    def _count_levels(self, both: np.ndarray, powers: np.ndarray, means: np.ndarray) -> None:
+        """Count the `powers` and `means` (C, k) of k frames, `both` (2C, k)."""
+        frames = np.concatenate([self._slot_frames, both], axis=1)
+        whole = frames.shape[1] // _SLOT_FRAMES * _SLOT_FRAMES
+        slots = frames[:, :whole].reshape(len(frames), -1, _SLOT_FRAMES).mean(axis=2)
+        self._slots.append(np.minimum(slots, np.finfo(np.float32).max).astype(np.float32))
+        self._slot_frames = frames[:, whole:]
+        self._sums += [v.sum(axis=1) for v in (powers, np.square(powers), means, np.square(means), powers * means)]
+        self._counted += powers.shape[1]
+        decibels = 10 * np.log10(np.maximum(powers.mean(axis=0), 1e-30))
+        index = np.clip(np.floor((decibels + 120) * 4).astype(int) + 1, 0, len(self._levels) - 1)
+        self._levels += np.bincount(index, minlength=len(self._levels))
+
+    @property
+    def deviation(self) -> float:
+        """Return the standard deviation of the mean of all channels, 0.0 before the first sample."""
+        mean, power = self._mono / max(self.frames, 1)
+        return math.sqrt(max(power - mean * mean, 0.0))
+
+    @property
+    def true_peak(self) -> float:
+        """Return the peak between the samples, linear and never below `peak`. Only if asked for at the beginning."""
+        if self._true_peak is None:
+            raise ValueError("Meter(..., true_peak=True) measures true peak")
+        return max(self.peak, self._true_peak.value())
+
+    @property
+    def loudness(self) -> float | None:
+        """Return the integrated loudness in LUFS, or None where it is not defined: shorter than 0.4 s, or silence."""
+        return self._loudness.value() if self._loudness else None
+
+    @property
+    def active_levels(self) -> np.ndarray:
+        """Return the RMS (linear) of the loud parts of each channel (C,): the energy-weighted mean energy of all 20 ms frames.
+
+        Pauses do not count. Silence, and less than one frame, give 0.0.
+        """
+        p, pp, m, mm, pm = self._sums
+        offset, count = self.offsets, self._counted
+        energy = p - 2 * offset * m + count * offset**2
+        squared = pp - 4 * offset * pm + offset**2 * (4 * mm + 2 * p) - 4 * offset**3 * m + count * offset**4
+        heard = energy > np.maximum(1e-20, 1e-12 * p)  # less is a rounding error beside an offset
+        return np.sqrt(np.divide(np.maximum(squared, 0), energy, out=np.zeros_like(energy), where=heard))
+
+    @property
+    def offsets(self) -> np.ndarray:
+        """Return the mean (C,) of channels that are shifted by a constant beside which their sound is weak, else 0."""
+        mean = self._sums[2] / max(self._counted, 1)
+        power = np.maximum(self._sums[0] / max(self._counted, 1) - mean**2, 0)
+        return np.where(mean**2 > power * 10 ** (_OFFSET_DB / 10), mean, 0.0)
+
+    @property
+    def track(self) -> LevelTrack:
+        """Return the level of speech through the recording."""
+        return follow(self._powers, self.active_levels)
+
+    @property
+    def music_track(self) -> LevelTrack:
+        """Return the level of music through the recording, one for all channels."""
+        return follow_music(self._powers, self.active_levels)
+
+    @property
+    def _powers(self) -> np.ndarray:
+        """Return the powers (C, K) of all slots, without offsets."""
+        powers, means = np.split(
+            np.concatenate([*self._slots, np.zeros((len(self._frames), 0), np.float32)], axis=1), 2
+        )
+        offset = self.offsets[:, None]
+        return np.maximum(powers - 2 * offset * means + offset**2, 0) if offset.any() else powers
+
+    @property
+    def noise_floor(self) -> float | None:
+        """Return the level in dBFS that a tenth of the 20 ms frames stay below, as heard in pauses. None below -120."""
+        below = np.cumsum(self._levels)
+        index = int(np.searchsorted(below, 0.1 * below[-1])) if below[-1] else 0
+        return -120 + (index - 0.5) / 4 if index else None
+
+
+def leveled(wave: np.ndarray, rate: int, level: float) -> np.ndarray:
+    """Return a wave (n,) float32 with speech of the active level `level` (linear), in its quiet passages as in loud ones."""
+    meter = Meter(rate, 1, loudness=False)
+    meter.push(wave[None])
+    return (wave * (level / meter.track.at(0, wave.size, rate)[0])).astype(np.float32)
+
+
+class _Loudness:
+    """Measure integrated loudness over a histogram of 400 ms windows that begin every 100 ms."""
+
+    def __init__(self, rate: int, channels: int, layout: Layout | None):
+        from scipy.signal import sosfilt
+
+        self._filter = sosfilt
+        self._sections = _k_weighting(rate)
+        self._state = np.zeros((2, channels, 2))
+        self._weights = loudness_weights(layout, channels)
+        self._hops = _Slices(rate / 10)
+        self._recent = np.zeros(3)  # energies of the last three 100 ms hops: with the next one a 400 ms window
+        self._hops_seen = 0
+        self._window = 0.4 * rate
+        self._windows = np.zeros(int(100 / _BIN) + 1)
+        self._energies = np.zeros_like(self._windows)
+
+    def push(self, x: np.ndarray) -> None:
+        weighted, self._state = self._filter(self._sections, x, zi=self._state)
+        self._state[np.abs(self._state) < 1e-60] = 0.0  # else it decays into denormals in silence, which are slow
+        np.square(weighted, out=weighted)
+        self._count_windows(self._hops.push(self._weights @ weighted))
+
+    def _count_windows(self, hops: np.ndarray) -> None:
+        if not len(hops):
+            return
+        chain = np.concatenate([self._recent, hops])
+        energy = np.convolve(chain, np.ones(4), "valid") / self._window
+        energy = energy[max(3 - self._hops_seen, 0) :]  # windows that would reach back before the beginning
+        self._hops_seen += len(hops)
+        self._recent = chain[-3:]
+        energy = energy[energy >= _energy(-70.0)]
+        index = np.minimum(((_loudness(energy) + 70.0) / _BIN).astype(int), len(self._windows) - 1)
+        np.add.at(self._windows, index, 1)
+        np.add.at(self._energies, index, energy)
+
+    def value(self) -> float | None:
+        if not self._windows.any():
+            return None
+        gate = _loudness(self._energies.sum() / self._windows.sum()) - 10.0
+        first = min(max(int((gate + 70.0) / _BIN), 0), len(self._windows) - 1)  # the last holds all that is louder
+        return float(_loudness(self._energies[first:].sum() / self._windows[first:].sum()))
+
+
+class _Slices:
+    """Sum a stream of values over consecutive slices. Slice k ends at sample int((k + 1) * length)."""
+
+    def __init__(self, length: float):
+        self.length = length
+        self._position = self._done = 0
+        self._sum = 0.0
+
+    def push(self, values: np.ndarray) -> np.ndarray:
+        """Return the sums of the slices that these values complete."""
+        end = self._position + len(values)
+        count = int((end + 1) / self.length) - self._done + 1
+        edges = ((self._done + 1 + np.arange(max(count, 0))) * self.length).astype(np.int64)
+        edges = edges[edges <= end] - self._position
+        self._position = end
+        if not len(edges):
+            self._sum += values.sum()
+            return np.empty(0)
+        sums = np.add.reduceat(np.append(values, 0.0), np.concatenate([[0], edges]))
+        sums[0] += self._sum
+        self._sum, self._done = sums[-1], self._done + len(edges)
+        return sums[:-1]
+
+
+class _TruePeak:
+    """Measure the peak of the signal at four times its rate, by a 48-tap low pass (12 samples of context)."""
+
+    _CONTEXT = 12
+
+    def __init__(self, channels: int):
+        from scipy.signal import firwin, upfirdn
+
+        self._taps = (firwin(4 * self._CONTEXT, 1 / 4, window=("kaiser", 7.0)) * 4).astype(np.float32)
+        self._oversample = upfirdn
+        self._tail = np.zeros((channels, self._CONTEXT - 1), np.float32)
+        self._peak = 0.0
+
+    def _peak_of(self, x: np.ndarray) -> float:
+        dense = self._oversample(self._taps, x, up=4, axis=-1)
+        return float(np.abs(dense[:, 4 * (self._CONTEXT - 1) : 4 * x.shape[1]]).max())
+
+    def push(self, x: np.ndarray) -> None:
+        joined = np.concatenate([self._tail, x.astype(np.float32)], axis=1)
+        self._peak = max(self._peak, self._peak_of(joined))
+        self._tail = joined[:, -(self._CONTEXT - 1) :].copy()
+
+    def value(self) -> float:
+        return max(self._peak, self._peak_of(np.concatenate([self._tail, np.zeros_like(self._tail)], axis=1)))
+
+
+def _energy(loudness: float) -> float:
+    return 10 ** ((loudness + 0.691) / 10)
+
+
+def _loudness(energy: Any) -> Any:
+    return -0.691 + 10 * np.log10(energy)
+
+
+def _k_weighting(rate: int) -> np.ndarray:
+    """Return the two second-order sections of BS.1770 at this rate, as pyloudnorm designs them."""
+    from pyloudnorm import IIRfilter
+
+    shelf = IIRfilter(4.0, 1 / math.sqrt(2), 1500.0, rate, "high_shelf")
+    high_pass = IIRfilter(0.0, 0.5, 38.0, rate, "high_pass")
+    return np.array([[*section.b, *section.a] for section in (shelf, high_pass)])

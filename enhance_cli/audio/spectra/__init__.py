@@ -1,0 +1,1 @@
+"""Transform signals to spectra and back, and work on their bands."""

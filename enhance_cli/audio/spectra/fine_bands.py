@@ -1,0 +1,144 @@
+"""Describe sound at 48 kHz by the levels of narrow bands, and make a band above a frequency from given levels.
+
+Frames are 960 samples every 480 with a square-root Hann window both ways, bins 50 Hz wide, bands 2 bins or a sixteenth of their
+frequency. A missing band is made of two carriers: the bins below it, moved up by whole patches of an even
+number of bins (which keeps their phases from frame to frame), and noise. Both get the levels that are asked for (after spectral
+band replication, Dietz et al., 2002). Spectra are complex (..., F, T), levels in dB (..., K, T).
+"""
+
+import math
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from enhance_cli.audio.spectra.fine_bands_numpy import (
+    BANDS,
+    BIN_HZ,
+    BINS,
+    EULER,
+    FLOOR_DB,
+    FRAME,
+    HOP,
+    MOST_GAIN,
+    RATE,
+    band_starts,
+    known_bands,
+)
+from enhance_cli.audio.spectra.stft import make_window
+
+__all__ = [
+    "BANDS",
+    "BINS",
+    "BIN_HZ",
+    "FLOOR_DB",
+    "FRAME",
+    "HOP",
+    "MOST_GAIN",
+    "RATE",
+    "analyze",
+    "band_means",
+    "band_starts",
+    "fill",
+    "known_bands",
+    "levels",
+    "moved_up",
+    "peakiness",
+    "synthesize",
+    "to_bins",
+]
+
+
+def analyze(wave: Tensor) -> Tensor:
+    """Return the spectra (..., 481, T + 1) of waves (..., 480 T): white noise of variance 1 has a mean power of 1."""
+    flat = wave.reshape(-1, wave.shape[-1])
+    window = make_window("sqrthann", FRAME, wave.device)
+    spectra = torch.stft(flat, FRAME, HOP, window=window, pad_mode="constant", return_complex=True)
+    return (spectra * (2 / FRAME) ** 0.5).unflatten(0, wave.shape[:-1])
+
+
+def synthesize(spectra: Tensor, samples: int) -> Tensor:
+    """Return the waves (..., samples) of spectra (..., 481, T)."""
+    window = make_window("sqrthann", FRAME, spectra.device)
+    flat = spectra.reshape(-1, *spectra.shape[-2:]) * (FRAME / 2) ** 0.5
+    return torch.istft(flat, FRAME, HOP, window=window, length=samples).unflatten(0, spectra.shape[:-2])
+
+
+def band_means(values: Tensor) -> Tensor:
+    """Return the mean of (..., F, T) over the bins of each band, (..., K, T)."""
+    return torch.einsum("kf,...ft->...kt", _averaging(values.device), values)
+
+
+@lru_cache(maxsize=4)
+def _averaging(device: torch.device) -> Tensor:
+    with torch.inference_mode(False):
+        starts, matrix = band_starts(), torch.zeros(BANDS, BINS)
+        for band, (start, stop) in enumerate(zip(starts, starts[1:])):
+            matrix[band, start:stop] = 1 / (stop - start)
+        return matrix.to(device)
+
+
+def to_bins(bands: Tensor) -> Tensor:
+    """Return (..., F, T) where every bin has the value of its band in (..., K, T)."""
+    starts = torch.tensor(band_starts(), device=bands.device)
+    return bands.repeat_interleave(starts.diff(), dim=-2, output_size=BINS)
+
+
+def levels(power: Tensor) -> Tensor:
+    """Return the levels of a power spectrum (..., F, T) in dB (..., K, T)."""
+    return 10 * torch.log10(band_means(power) + 10 ** (FLOOR_DB / 10))
+
+
+def peakiness(power: Tensor) -> Tensor:
+    """Return how far the mean of the logarithm lies below the level in each band, in dB (..., K, T).
+
+    A tone in silence has much, noise 2 dB. It is averaged over a band and its two neighbors.
+    """
+    logarithm = 10 * torch.log10(power + 10 ** (FLOOR_DB / 10))
+    difference = levels(power) - band_means(logarithm)
+    padded = torch.cat([difference[..., :1, :], difference, difference[..., -1:, :]], dim=-2)
+    return (padded[..., :-2, :] + padded[..., 1:-1, :] + padded[..., 2:, :]) / 3
+
+
+@lru_cache(maxsize=4)
+def _noise_peakiness(device: torch.device) -> Tensor:
+    """Return the expected peakiness (K, 1) of noise, whose powers are exponentially distributed."""
+    with torch.inference_mode(False):
+        widths = torch.tensor(band_starts()).diff().double()
+        expected = 10 / math.log(10) * (torch.digamma(widths) - widths.log() + EULER)
+        return expected.float()[:, None].to(device)
+
+
+def moved_up(spectra: Tensor, edge: float) -> Tensor:
+    """Return spectra (..., F, T) whose bins from `edge` Hz on are copies of the octave below it, again and again."""
+    first = int(edge / BIN_HZ)
+    patch = max(2, first // 2 // 2 * 2)
+    bins = torch.arange(BINS, device=spectra.device)
+    source = torch.where(bins < first, bins, first - patch + (bins - first) % patch)
+    return spectra[..., source, :]
+
+
+def fill(spectra: Tensor, edge: float, wanted: Tensor, peaks: Tensor, noise: Tensor) -> Tensor:
+    """Return spectra (C, F, T) with the bins from `edge` Hz on made anew.
+
+    All channels get the same gains and the same noise, so that sources stay where they are between them.
+
+    Args:
+        spectra: of the channels.
+        wanted: levels (K, T) of the mean power of the channels.
+        peaks: its peakiness (K, T), by which the carriers are mixed.
+        noise: spectra (F, T) of white noise.
+    """
+    first = int(edge / BIN_HZ)
+    copies = moved_up(spectra, edge)
+    power = copies.abs().square().mean(dim=0)
+    carrier = levels(power)
+    of_noise = _noise_peakiness(spectra.device)
+    tonal = ((peaks - of_noise) / (peakiness(power) - of_noise).clamp_min(0.1)).clamp(0, 1)
+    tonal = torch.where(carrier > FLOOR_DB + 3, tonal, torch.zeros_like(tonal))
+    gain = lambda share, level: to_bins(share.sqrt() * 10 ** (torch.clamp(wanted - level, max=MOST_GAIN) / 20))  # noqa: E731
+    of_channel = (copies.abs().square().mean(dim=1, keepdim=True) / power.mean(dim=0).clamp_min(1e-20)).sqrt()
+    made = copies * gain(tonal, carrier) + of_channel * noise * gain(1 - tonal, levels(noise.abs().square()))
+    heard = (wanted > FLOOR_DB + 3).to(made.real.dtype)
+    above = torch.arange(BINS, device=spectra.device)[:, None] >= first
+    return torch.where(above, made * to_bins(heard), spectra)

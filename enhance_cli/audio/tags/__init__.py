@@ -1,0 +1,1 @@
+"""Carry texts, pictures, chapters and chunks from a file to the file made from it."""

@@ -40,7 +40,7 @@ def test_the_wheel_is_small_and_complete(wheel):
         assert f"enhance_cli/{needed}" in names
     assert {f"enhance_cli/batch/page/{name}" for name in ("page.html", "page.css", *SCRIPTS)} <= set(names)
     assert {f"enhance_cli/checkpoints/ge2e.{kind}" for kind in ("safetensors", "md", "LICENSE")} <= set(names)
-    assert sum(name.startswith("enhance_cli/checkpoints/graphs/") for name in names) == 7, "`make graphs`"
+    assert sum(name.startswith("enhance_cli/checkpoints/graphs/") for name in names) == 8, "`make graphs`"
     assert any(name.startswith("enhance_cli/training/recipes/") for name in names)
     assert not any(name.startswith("tests/") for name in names)
     assert "enhance_cli/py.typed" in names

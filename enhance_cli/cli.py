@@ -85,6 +85,9 @@ def _table_for(words: list[str]) -> typer.Typer:
         return app
     table = copy.copy(app)
     table.registered_commands, table.registered_groups = commands, groups
+    table.info = copy.copy(app.info)
+    # The settings of all commands, by which those of this one are checked, are found through "obj"
+    table.info.context_settings = {**app.info.context_settings, "obj": app}
     return table
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 from typer.core import TyperCommand
+from typer.main import get_command
 
 from enhance_cli import flags
 from enhance_cli.errors import EnhanceError, UsageError
@@ -49,8 +50,12 @@ def is_verbose() -> bool:
 
 
 def known_settings(ctx: typer.Context) -> dict[str, list[str]]:
-    """Return the names of the settings of all commands that remember some, by command."""
-    commands = ctx.find_root().command.commands  # type: ignore[attr-defined]
+    """Return the names of the settings of all commands that remember some, by command.
+
+    The object of the context is the table of all commands where only one of them has been built.
+    """
+    root = get_command(ctx.obj) if ctx.obj else ctx.find_root().command
+    commands = root.commands  # type: ignore[attr-defined]
     return {
         name: list(command.settings) for name, command in commands.items() if isinstance(command, ConfiguredCommand)
     }
@@ -119,7 +124,10 @@ class ConfiguredCommand(TyperCommand):
         path, presets = (
             next(p for p in self.params if p.name == name).consume_value(ctx, given)[0] for name in ("config", "preset")
         )
-        file, known = settings.read_file(Path(path) if path else None), known_settings(ctx)
+        file = settings.read_file(Path(path) if path else None)
+        if not file.tables and not presets:
+            return {}
+        known = known_settings(ctx)
         settings.check(file, known)
         names = settings.split_names(presets) if presets else None
         return settings.remembered(file, ctx.info_name, names, known)

@@ -72,3 +72,9 @@ def test_a_command_that_is_built_alone_is_that_of_the_whole_table(name):
 @pytest.mark.parametrize("words", [[], ["--version"], ["denoyse"], ["in.wav", "denoise"]])
 def test_words_that_name_no_command_have_the_whole_table(words):
     assert cli._table_for(words) is cli.app
+
+
+def test_a_command_that_is_built_alone_knows_the_settings_of_the_others(enhance, tmp_path):
+    (tmp_path / "c.toml").write_text("[verify]\nthreshold = 0.5\n[denoise]\nloudness = -20\n")
+    done = enhance("denoise", "missing.wav", "--config", "c.toml")
+    assert "missing.wav does not exist" in done.stderr and "unknown command" not in done.stderr

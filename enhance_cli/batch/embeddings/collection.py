@@ -49,7 +49,9 @@ def plan_into_one_file(found: Sequence[Input], plan: Job) -> list[Job]:
     there: set[str] = set()
     if plan.action == "skip":  # an .npy knows no ids, so that nobody could tell which it lacks
         there = set(ids if form_of(target) == "npy" else read(target).ids)
-    missing = replace(plan, action="run", reason=ADDED if plan.action == "skip" else "")
+    missing = replace(plan, action="run")
+    if plan.action == "skip":
+        missing = replace(missing, reason=ADDED, keeps_existing=False)  # for what is added the output is there already
     return [
         replace(plan if name in there else missing, source=item.path, relative=item.relative)
         for name, item in zip(ids, found)

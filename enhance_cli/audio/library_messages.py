@@ -12,7 +12,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_OWN = re.compile(r"(Warning|Note|ID3v2|main|error|warning): |\[.*libmpg123|(Tag|Frame|Trying to resync|Found)\b")
+# Lines that begin with "error: " or "warning: " are of this program. Those of libmpg123 have the place in its code first
+_OWN = re.compile(r"(Warning|Note|ID3v2|main): |\[.*libmpg123|(Tag|Frame|Trying to resync|Found)\b")
 _lock = threading.Lock()
 
 

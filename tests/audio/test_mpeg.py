@@ -99,10 +99,14 @@ def test_a_jump_into_an_mp3_says_nothing_on_standard_error(tmp_path, capfd):
 
 
 def test_lines_of_others_are_passed_on_meanwhile(capfd):
-    lines = []
+    lines, others = [], "said by another thread\nerror: b.flac is truncated\nwarning: two files without a partner\n"
+    of_library = [
+        "Warning: Xing stream size off",
+        "[src/libmpg123/layer3.c:do_layer3():1800] error: dequantization failed!",
+    ]
     with caught_messages(lines):
-        os.write(2, b"Warning: Xing stream size off\nWarning: Xing stream size off\nsaid by another thread\n")
-    assert lines == ["Warning: Xing stream size off"] and capfd.readouterr().err == "said by another thread\n"
+        os.write(2, "\n".join([*of_library, of_library[0], others]).encode())
+    assert lines == of_library and capfd.readouterr().err == others
 
 
 @pytest.mark.parametrize(("byte", "bits"), [(2, 0x04), (3, 0xC0)])

@@ -55,12 +55,18 @@ def clean(source: Path, target: Path, process=unchanged, **options) -> dict:
 @pytest.mark.parametrize("late", [0.0, 0.25])
 def test_pictures_are_copied_and_the_sound_stays_in_step(tmp_path, name, codec, late):
     source, target = films.simple(tmp_path / name, codec, late), tmp_path / f"out_{name}"
-    fields = clean(source, target, halved)
-    assert fields["notes"] == []
+    notes = clean(source, target, halved)["notes"]
+    chunks = source.suffix == ".avi" and codec != "pcm_s16le" and late > 0  # FFmpeg writes the delay as empty ones
+    assert [note for note in notes if not (chunks and note.startswith("1 gaps in the time stamps, 0.2"))] == []
+    assert len(notes) == chunks
     before, after = films.streams(source), films.streams(target)
     assert [stream["codec_name"] for stream in before] == [stream["codec_name"] for stream in after]
     assert films.packets(source)[0] == films.packets(target)[0]
-    assert np.allclose(films.sound_clicks(target), films.sound_clicks(source), atol=0.001)
+    if chunks:  # which its own decoder passes over, so that the sound of the source is early: here it is in step again
+        assert np.allclose(films.sound_clicks(source), np.subtract(films.CLICKS, late), atol=0.025)
+        assert np.allclose(films.sound_clicks(target), films.flashes(target), atol=0.032)  # a chunk
+    else:
+        assert np.allclose(films.sound_clicks(target), films.sound_clicks(source), atol=0.001)
     if source.suffix in (".mp4", ".mov", ".m4v"):  # there the source is in step itself, and time counted in samples
         assert before[1]["start_time"] == after[1]["start_time"]
         assert np.allclose(films.sound_clicks(target), films.flashes(target), atol=0.001)

@@ -87,7 +87,7 @@ def _table_for(words: list[str]) -> typer.Typer:
     table.registered_commands, table.registered_groups = commands, groups
     table.info = copy.copy(app.info)
     # The settings of all commands, by which those of this one are checked, are found through "obj"
-    table.info.context_settings = {**app.info.context_settings, "obj": app}
+    table.info.context_settings = {**(app.info.context_settings or {}), "obj": app}
     return table
 
 

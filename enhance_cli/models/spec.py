@@ -100,6 +100,11 @@ class Spec:
         return FIRST_STAGE_RATE if self.first_stage else self.sample_rate
 
     @property
+    def converted(self) -> bool:
+        """Return whether this is a published model, whose results are those of its own program."""
+        return "converter" in self.training
+
+    @property
     def extractor_id(self) -> str:
         """Return the id of the embeddings that the model makes or repairs."""
         return self.extractor["id"]

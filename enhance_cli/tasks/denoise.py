@@ -74,7 +74,8 @@ class Denoiser:
 
     def _cleaned(self, blocks: Iterable[np.ndarray], rate: int, channels: int, level: Meter) -> Iterator[np.ndarray]:
         """Yield the cleaned blocks of a signal without offset."""
-        wet, waiting = self.options.wet * min(level.frames / rate / SETTLED_SECONDS, 1.0), Waiting()
+        settled = 1.0 if self.spec.converted else min(level.frames / rate / SETTLED_SECONDS, 1.0)
+        wet, waiting = self.options.wet * settled, Waiting()
         changes = self._changes(waiting.pass_through(blocks), rate, channels, self._scale(level))
         for x, change in self._with_change_above(paired(waiting, changes), rate, channels):
             yield (x + wet * change).astype(x.dtype)

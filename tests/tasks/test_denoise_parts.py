@@ -20,7 +20,9 @@ class Silencer:
     rate, hop, grid, reach, guide_reach, fills_up, steps = RATE, 256, 256, 512, 0, True, 1
 
     def __init__(self, normalise="level", level=0.07):
-        self.spec = SimpleNamespace(normalise=normalise, level=level, sample_rate=RATE, window_seconds=None)
+        self.spec = SimpleNamespace(
+            normalise=normalise, level=level, sample_rate=RATE, window_seconds=None, converted=False
+        )
         self.scales = []
 
     def windowed(self, **settings):
@@ -44,10 +46,10 @@ def signs(seconds: float, *levels: float) -> np.ndarray:
     "normalise, wanted", [("level", [0.07 / 0.5, 0.07 / 0.02]), ("peak", [2.0, 2.0]), ("none", [1.0, 1.0])]
 )
 def test_each_channel_is_heard_at_the_level_of_the_model_or_the_file_at_its_peak_or_as_it_is(normalise, wanted):
-    """The first window begins with the file, and all are heard alike."""
+    """The first window begins with the file and is as long as the others, and all are heard alike."""
     model = Silencer(normalise)
     run(signs(12, 0.5, 0.02), RATE, model)
-    assert [start for start, _ in model.scales][:2] == [0, 5 * RATE // 256 * 256 - 512]
+    assert [start for start, _ in model.scales][:2] == [0, 5 * RATE // 256 * 256]
     for _, scale in model.scales:
         np.testing.assert_allclose(scale, np.array(wanted)[:, None] * np.ones_like(scale), rtol=1e-6)
 
@@ -81,6 +83,13 @@ def test_strength_and_attenuation_leave_their_share_of_what_the_model_takes_away
     audio = signs(2, 0.5, 0.1)
     found = run(audio, RATE, Silencer(), DenoiseOptions(strength=strength, max_attenuation=attenuation))
     np.testing.assert_allclose(found, left * audio, atol=1e-6)
+
+
+@pytest.mark.parametrize("converted", [False, True])
+def test_of_a_clip_below_60_ms_less_is_changed_but_by_a_published_model_all_as_by_its_program(converted):
+    audio, model = signs(0.03, 0.5), Silencer()
+    model.spec.converted = converted
+    np.testing.assert_allclose(run(audio, RATE, model), (0 if converted else 0.5) * audio, atol=1e-6)
 
 
 def test_without_a_share_or_a_step_or_a_sound_blocks_pass_through_untouched():

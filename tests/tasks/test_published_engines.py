@@ -44,7 +44,7 @@ def published(name: str, **changes) -> Model:
     frontend = {"n_fft": 510, "hop": 128, "scale": 0.15, "window": "hann", "pad_mode": "reflect"}
     spec = Spec(
         name, "ncsnpp", network_args=args, frontend=frontend, normalise="peak", frames_multiple=64, max_steps=200,
-        **MODELS[name],
+        training={"converter": "sgmse"}, **MODELS[name],
     )  # fmt: skip
     network = NETWORKS["ncsnpp"](**args).eval().requires_grad_(False)
     network.load_state_dict(weights(network.state_dict()))

@@ -51,7 +51,7 @@ def plan_into_one_file(found: Sequence[Input], plan: Job) -> list[Job]:
         there = set(ids if form_of(target) == "npy" else read(target).ids)
     missing = replace(plan, action="run")
     if plan.action == "skip":
-        missing = replace(missing, reason=ADDED, keeps_existing=False)  # for what is added the output is there already
+        missing = replace(missing, reason=ADDED, keeps_existing=False)  # the output is there already
     return [
         replace(plan if name in there else missing, source=item.path, relative=item.relative)
         for name, item in zip(ids, found)

@@ -108,3 +108,14 @@ def voice_in_noise(samples: int = 96000, rate: int = 48000) -> np.ndarray:
     h = ((h ^ (h >> 15)) * 2246822519) % 2**32
     h ^= h >> 13
     return (voice + 0.05 * (h / 2**31 - 1)).astype(np.float32)
+
+
+class Noise:
+    """Stand in for FrameNoise with the draws of the golden files, one after the other."""
+
+    def __init__(self, seed, frames, like, scale):
+        self.shape, self.draws = (like.shape[0], 1, like.shape[3], like.shape[2]), -1
+
+    def __call__(self) -> torch.Tensor:
+        self.draws += 1
+        return parts(cnormal(f"noise{self.draws}", self.shape))

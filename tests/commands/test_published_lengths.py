@@ -16,7 +16,7 @@ from enhance_cli.models.load import load_file
 from enhance_cli.models.sampling import sampler_settings
 from enhance_cli.models.weights import load_network
 from enhance_cli.samplers import SAMPLERS
-from tests.golden_numbers import FOLDER, cnormal, parts, rel_l2, wave
+from tests.golden_numbers import FOLDER, Noise, rel_l2, wave
 from tests.models.convert import foreign
 from tests.models.convert.foreign import TINY, lightning, named
 from tests.models.convert.test_others import storm_file
@@ -55,14 +55,6 @@ SCORE_MODELS = {
 
 @pytest.fixture
 def same_noise(monkeypatch):
-    class Noise:
-        def __init__(self, seed, frames, like, scale):
-            self.shape, self.draws = (like.shape[0], 1, like.shape[3], like.shape[2]), -1
-
-        def __call__(self):
-            self.draws += 1
-            return parts(cnormal(f"noise{self.draws}", self.shape))
-
     monkeypatch.setattr(windowed_denoiser, "FrameNoise", Noise)
     return Noise
 

@@ -17,7 +17,7 @@ from enhance_cli.models.spec import Spec
 from enhance_cli.networks import NETWORKS
 from enhance_cli.samplers import SAMPLERS
 from enhance_cli.tasks.denoise import DenoiseOptions, run
-from tests.golden_numbers import FOLDER, cnormal, load, parts, rel_l2, wave, weights, whole
+from tests.golden_numbers import FOLDER, Noise, cnormal, load, parts, rel_l2, wave, weights, whole
 
 pytestmark = pytest.mark.slow
 
@@ -53,14 +53,6 @@ def published(name: str, **changes) -> Model:
 
 @pytest.fixture
 def golden_noise(monkeypatch):
-    class Noise:
-        def __init__(self, seed, frames, like, scale):
-            self.shape, self.draws = (like.shape[0], 1, like.shape[3], like.shape[2]), -1
-
-        def __call__(self):
-            self.draws += 1
-            return parts(cnormal(f"noise{self.draws}", self.shape))
-
     monkeypatch.setattr(windowed_denoiser, "FrameNoise", Noise)
 
 

@@ -26,7 +26,14 @@ from enhance_cli.audio.tags.chapters import (
     read_markers,
     write_chapters,
 )
-from enhance_cli.audio.tags.pictures import OGG_KEY, read_pictures, tags_of, write_pictures
+from enhance_cli.audio.tags.pictures import (
+    OGG_KEY,
+    pictures_of_asf,
+    pictures_of_matroska,
+    read_pictures,
+    tags_of,
+    write_pictures,
+)
 from enhance_cli.audio.tags.sources import (
     CAF_KEYS,
     FIELDS,
@@ -44,8 +51,6 @@ from enhance_cli.audio.tags.sources import (
     has_id3,
     is_named_by_number,
     open_tags,
-    pictures_of_asf,
-    pictures_of_matroska,
     places_of_mp4,
 )
 from enhance_cli.audio.tags.wave_facts import Change, describes_level

@@ -1,12 +1,16 @@
-"""Carry cover pictures between FLAC, Ogg, MP3, AIFF and M4A, which keep them in four ways."""
+"""Carry cover pictures between FLAC, Ogg, MP3, AIFF and M4A, and out of WMA and Matroska. Each keeps them in its own way."""
 
 from __future__ import annotations
 
 import base64
+import re
+from pathlib import Path
 from typing import Any
 
 import mutagen
-from mutagen import aiff, flac, id3, mp3, mp4
+from mutagen import aiff, asf, flac, id3, mp3, mp4
+
+from enhance_cli.audio.containers.matroska import attachments
 
 OGG_KEY = "metadata_block_picture"
 _MP4_FORMATS = {"image/jpeg": mp4.MP4Cover.FORMAT_JPEG, "image/png": mp4.MP4Cover.FORMAT_PNG}
@@ -63,4 +67,44 @@ def tags_of(file: mutagen.FileType) -> Any:
 def _picture(data: bytes, mime: str, kind: int, desc: str) -> flac.Picture:
     picture = flac.Picture()
     picture.data, picture.mime, picture.type, picture.desc = data, mime, kind, desc
+    return picture
+
+
+def pictures_of_asf(path: Path) -> list[flac.Picture]:
+    """Return the pictures of a WMA: kind, size, type and description in UTF-16, data (WM/Picture).
+
+    Raises ValueError or MutagenError if its tags are damaged.
+    """
+    found = []
+    try:
+        attributes = asf.ASF(path).get("WM/Picture", [])
+    except KeyError as error:  # a kind of value that there is not
+        raise ValueError(f"no kind of value: {error}") from None
+    for attribute in attributes:
+        raw = bytes(attribute.value)
+        texts = re.match(rb"(?:(?!\0\0)..)*\0\0(?:(?!\0\0)..)*\0\0", raw[5:], re.DOTALL)
+        if texts:
+            found.append(picture_of(raw[5 + texts.end() :], raw[0]))
+    return found
+
+
+def pictures_of_matroska(path: Path) -> tuple[list[flac.Picture], list[str]]:
+    """Return the pictures attached to a Matroska file, and names for other attachments, such as fonts."""
+    pictures, others = [], []
+    with open(path, "rb") as file:
+        for attached in attachments(file, 0, path.stat().st_size):
+            if attached.mime.startswith("image/") and attached.data:
+                picture = picture_of(attached.data, 3)
+                picture.mime, picture.desc = attached.mime, attached.description or attached.name
+                pictures.append(picture)
+            else:
+                others.append(f"attachment {attached.name}")
+    return pictures, others
+
+
+def picture_of(data: bytes, kind: int) -> flac.Picture:
+    """Return a picture of a kind (ID3v2's numbers: 3 is the front cover), whose type is known by its first bytes."""
+    picture = flac.Picture()
+    picture.data, picture.type = data, kind
+    picture.mime = "image/png" if data.startswith(b"\x89PNG") else "image/jpeg"
     return picture

@@ -7,22 +7,20 @@ CAF, and the texts that FFmpeg finds. All functions return fields by their names
 from __future__ import annotations
 
 import io
-import re
 import struct
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import mutagen
-from mutagen import apev2, asf, flac, id3, mp3, mp4, oggflac, oggopus, oggvorbis, trueaudio
+from mutagen import apev2, flac, id3, mp3, mp4, oggflac, oggopus, oggvorbis, trueaudio
 
 from enhance_cli.audio.containers.bounded import BoundedFile, Readable
 from enhance_cli.audio.containers.chunks import Form, read_payload
-from enhance_cli.audio.containers.matroska import attachments
 from enhance_cli.audio.info import AudioInfo
 from enhance_cli.audio.tags import riff_tags
 from enhance_cli.audio.tags.chapters import COMMENT
-from enhance_cli.audio.tags.pictures import OGG_KEY
+from enhance_cli.audio.tags.pictures import OGG_KEY, picture_of
 from enhance_cli.audio.tags.wave_facts import describes_level
 
 Fields = tuple[dict[str, list[str]], list[str]]
@@ -208,45 +206,13 @@ def from_ape(
     for key, value in items:
         name = _OTHER_NAMES.get(key.lower(), key.lower())
         if key.lower().startswith("cover art") and b"\0" in bytes(value.value):
-            pictures.append(_picture(bytes(value.value).partition(b"\0")[2], 4 if "back" in key.lower() else 3))
+            pictures.append(picture_of(bytes(value.value).partition(b"\0")[2], 4 if "back" in key.lower() else 3))
         elif name in FIELDS and isinstance(value, apev2.APETextValue):
             if not any(frame.startswith(FIELDS[name][0]) for frame in known):
                 fields[name] = list(value)
         elif not key.lower().startswith(("mp3gain", "encoder")):
             lost.append(key)
     return fields, lost, pictures
-
-
-def pictures_of_asf(path: Path) -> list[flac.Picture]:
-    """Return the pictures of a WMA: kind, size, type and description in UTF-16, data (WM/Picture).
-
-    Raises ValueError or MutagenError if its tags are damaged.
-    """
-    found = []
-    try:
-        attributes = asf.ASF(path).get("WM/Picture", [])
-    except KeyError as error:  # a kind of value that there is not
-        raise ValueError(f"no kind of value: {error}") from None
-    for attribute in attributes:
-        raw = bytes(attribute.value)
-        texts = re.match(rb"(?:(?!\0\0)..)*\0\0(?:(?!\0\0)..)*\0\0", raw[5:], re.DOTALL)
-        if texts:
-            found.append(_picture(raw[5 + texts.end() :], raw[0]))
-    return found
-
-
-def pictures_of_matroska(path: Path) -> tuple[list[flac.Picture], list[str]]:
-    """Return the pictures attached to a Matroska file, and names for other attachments, such as fonts."""
-    pictures, others = [], []
-    with open(path, "rb") as file:
-        for attached in attachments(file, 0, path.stat().st_size):
-            if attached.mime.startswith("image/") and attached.data:
-                picture = _picture(attached.data, 3)
-                picture.mime, picture.desc = attached.mime, attached.description or attached.name
-                pictures.append(picture)
-            else:
-                others.append(f"attachment {attached.name}")
-    return pictures, others
 
 
 def from_chunks(path: Path, form: Form, taken: Iterable[bytes] = ()) -> Fields:
@@ -308,10 +274,3 @@ def _decode(text: bytes) -> str:
         return text.decode("utf-8")
     except UnicodeDecodeError:
         return text.decode("cp1252", "replace")
-
-
-def _picture(data: bytes, kind: int) -> flac.Picture:
-    picture = flac.Picture()
-    picture.data, picture.type = data, kind
-    picture.mime = "image/png" if data.startswith(b"\x89PNG") else "image/jpeg"
-    return picture

@@ -28,7 +28,7 @@ __all__ = ["AudioFile", "AudioInfo", "open_audio"]
 
 LOWEST_RATE, HIGHEST_RATE, MOST_CHANNELS = 1000, 768_000, 64
 CALL_RATE = 8000  # Hz: stereo at this rate comes from telephone systems
-CANCELLING = "the channels cancel each other in their mean: --channel 1 takes the first"
+CANCELED = "the channels cancel each other in their mean: --channel 1 takes the first"
 SHORTEST_DELAY = 0.03  # seconds: longer delays of the sound are reported
 
 
@@ -145,8 +145,8 @@ def only_channels(audio: AudioFile, wanted: str) -> AudioFile:
         for block in audio._decode(first, size):
             energies += mean_energies(block)
             yield block.mean(axis=0, keepdims=True)
-        if cancelled(energies) and CANCELLING not in audio.findings.notes:
-            audio.findings.notes.append(CANCELLING)
+        if cancelled(energies) and CANCELED not in audio.findings.notes:
+            audio.findings.notes.append(CANCELED)
 
     info = replace(audio.info, channels=1, layout=None, mask=None, ambisonic=False)
     return AudioFile(info, decode, audio.findings)

@@ -253,10 +253,10 @@ def test_orders():
 
 
 def test_a_mean_that_cancels_its_channels_is_told_and_one_that_does_not_is_not(tmp_path):
-    from enhance_cli.audio.read import CANCELLING, only_channels, open_audio
+    from enhance_cli.audio.read import CANCELED, only_channels, open_audio
 
     left = zoo.noise(1)
-    for other, notes in ((-left, [CANCELLING]), (left, [])):
+    for other, notes in ((-left, [CANCELED]), (left, [])):
         path = zoo.save(tmp_path / "a.wav", np.concatenate([left, other]))
         with open_audio(path) as opened:
             audio = only_channels(opened, "mix")

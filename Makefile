@@ -3,6 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+WORKERS ?= 2
+# A file is the work of one process, and those that tests/conftest.py puts first begin
+PARALLEL := --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 .PHONY: help demo test test-fast test-large test-random check docs graphs bench mutants lock clean
 
@@ -21,10 +24,10 @@ demo: $(READY)  ## denoise a real noisy recording and draw it before and after
 	@echo "Listen to demo/noisy_speech_48k.flac, look at demo/noisy_speech_48k.flac.png"
 
 test: $(READY)  ## run the tests, on two cores
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest $(PARALLEL)
 
 test-fast: $(READY)  ## run all but the slow tests and those that start servers, on two cores
-	$(BIN)/python -m pytest -m "not slow and not cluster and not gpu and not large" --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest -m "not slow and not cluster and not gpu and not large" $(PARALLEL)
 
 test-large: $(READY)  ## run what `test` leaves out: large published networks, a file takes minutes
 	$(BIN)/python -m pytest -m large

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import subprocess
 from pathlib import Path
@@ -75,19 +76,32 @@ def rich(path: Path, folder: Path) -> Path:
     return path
 
 
+@functools.lru_cache(maxsize=16)
+def _output(command: tuple[str, ...], changed: int) -> bytes:
+    return subprocess.run(command, check=True, capture_output=True).stdout
+
+
+def output(path: Path, *command: str) -> bytes:
+    """What a program that looks at the film prints. It runs once as long as the film is the same, since tests ask often."""
+    return _output(command, path.stat().st_mtime_ns)
+
+
 def probe(path: Path, *entries: str) -> dict:
-    command = ["ffprobe", "-v", "error", "-of", "json", *entries, str(path)]
-    return json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+    return json.loads(output(path, "ffprobe", "-v", "error", "-of", "json", *entries, str(path)))
+
+
+LOOK = ("-show_streams", "-show_packets", "-show_data_hash", "md5")
 
 
 def streams(path: Path) -> list[dict]:
-    return probe(path, "-show_streams")["streams"]
+    return probe(path, *LOOK)["streams"]
 
 
 def packets(path: Path, times: bool = True) -> dict[int, list[tuple]]:
     """Hash and time stamp of each packet, by stream."""
-    found: dict[int, list[tuple]] = {stream["index"]: [] for stream in streams(path)}
-    for packet in probe(path, "-show_packets", "-show_data_hash", "md5")["packets"]:
+    looked = probe(path, *LOOK)
+    found: dict[int, list[tuple]] = {stream["index"]: [] for stream in looked["streams"]}
+    for packet in looked["packets"]:
         time = round(float(packet.get("pts_time", "nan")), 3) if times else None
         found[packet["stream_index"]].append((packet["data_hash"], time))
     return found
@@ -95,11 +109,11 @@ def packets(path: Path, times: bool = True) -> dict[int, list[tuple]]:
 
 def decoded(path: Path, track: int = 0, rate: int = 48000) -> np.ndarray:
     """The first channel of a sound track, from the film's time 0."""
-    command = [
+    command = (
         "ffmpeg", "-v", "error", "-copyts", "-i", str(path), "-map", f"0:a:{track}", "-af",
         f"aresample={rate}:async=1:min_hard_comp=0.0001:first_pts=0,pan=mono|c0=c0", "-f", "f32le", "-",
-    ]  # fmt: skip
-    return np.frombuffer(subprocess.run(command, check=True, capture_output=True).stdout, np.float32)
+    )  # fmt: skip
+    return np.frombuffer(output(path, *command), np.float32)
 
 
 def subtitles(path: Path) -> str:

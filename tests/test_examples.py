@@ -5,8 +5,11 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 import enhance_cli
+
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[1]
 PAIRS = ROOT / "tests" / "audio_files" / "pairs"

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -28,32 +29,48 @@ def quieter(share: float) -> Callable:
     return lambda blocks, rate, channels, level: (block * np.float32(1 - share) for block in blocks)
 
 
+def _page(
+    folder: Path, *, process=quieter(0.5), options=FileOptions(), embed=False, name="review.html", **planning
+) -> Path:
+    """Do a batch on in/ of the current folder, which is `folder`, as a command does it, with a page."""
+    with PageWriter(Path(name), embed=embed) as page:
+        jobs = plan(expand(["in"]), "out", **planning)
+        facts = {"folder": str(folder), "start": options.start or None, "channel": options.channels}
+        run(jobs, lambda job: enhance_file(job, process, options), facts, page.add)
+    return folder / name
+
+
 @pytest.fixture
 def make_page(tmp_path, monkeypatch) -> Callable[..., Path]:
     """Do a batch on in/ as a command does it, with a page; returns the page."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "in").mkdir()
+    return partial(_page, tmp_path)
 
-    def make(*, process=quieter(0.5), options=FileOptions(), embed=False, name="review.html", **planning) -> Path:
-        with PageWriter(Path(name), embed=embed) as page:
-            jobs = plan(expand(["in"]), "out", **planning)
-            facts = {"folder": str(tmp_path), "start": options.start or None, "channel": options.channels}
-            run(jobs, lambda job: enhance_file(job, process, options), facts, page.add)
-        return tmp_path / name
 
-    return make
+def _page_of_three(folder: Path) -> Path:
+    (folder / "in").mkdir(exist_ok=True)
+    zoo.save(folder / "in" / "short.wav", speech_like(1.5, 16000, 1), 16000)
+    zoo.save(folder / "in" / "middle.flac", speech_like(4, 48000, 2), 48000, container="FLAC")
+    zoo.save(folder / "in" / "long.wav", speech_like(9, 16000, 3), 16000)
+    broken = zoo.save(folder / "in" / "broken.wav", speech_like(1, 16000, 4), 16000)
+    broken.write_bytes(broken.read_bytes()[:9000])
+    return _page(folder)
+
+
+@pytest.fixture(scope="session")
+def three_recordings(tmp_path_factory) -> Path:
+    """A page of short.wav (1.5 s, 16 kHz), middle.flac (4 s, 48 kHz), long.wav (9 s, 16 kHz), and broken.wav."""
+    folder = tmp_path_factory.mktemp("three")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        return _page_of_three(folder)
 
 
 @pytest.fixture
-def three_recordings(tmp_path, make_page) -> Path:
-    """A page of short.wav (1.5 s, 16 kHz), middle.flac (4 s, 48 kHz), long.wav (9 s, 16 kHz), and broken.wav."""
-    folder = tmp_path / "in"
-    zoo.save(folder / "short.wav", speech_like(1.5, 16000, 1), 16000)
-    zoo.save(folder / "middle.flac", speech_like(4, 48000, 2), 48000, container="FLAC")
-    zoo.save(folder / "long.wav", speech_like(9, 16000, 3), 16000)
-    broken = zoo.save(folder / "broken.wav", speech_like(1, 16000, 4), 16000)
-    broken.write_bytes(broken.read_bytes()[:9000])
-    return make_page()
+def own_three_recordings(tmp_path, make_page) -> Path:
+    """The same, for a test that changes its files."""
+    return _page_of_three(tmp_path)
 
 
 @pytest.fixture(scope="session")
@@ -82,6 +99,7 @@ def visit(chromium) -> Callable[[Path], object]:
 
     def open_page(page: Path):
         chromium.get("about:blank")
+        chromium.get_log("performance")  # of pages before
         chromium.get(page.as_uri())
         return chromium
 

@@ -11,6 +11,8 @@ from selenium.webdriver.support.ui import Select, WebDriverWait
 from enhance_cli.batch.page import entry as pages
 from tests import audio_zoo as zoo
 
+pytestmark = pytest.mark.slow
+
 LOADED = "return player.takes.length && player.takes.every((take) => take.audio.readyState === 4)"
 TIMES = "return player.takes.map((take) => take.audio.currentTime - take.offset)"
 VOLUMES = "return player.takes.map((take) => take.audio.volume)"

@@ -16,6 +16,7 @@ _BLOCK = 1 << 23  # bytes that are searched at a time
 _LARGE = 1 << 26  # bytes in which not every kind is looked for, since each takes half a second for a gigabyte
 _COMMON = ("flac", "wav", "aiff", "ogg", "mp4", "id3")
 _LONGEST = 64  # bytes of the longest beginning
+_SILENCE = bytes(_BLOCK + _LONGEST)
 # kind -> bytes that are looked for, their place in the file, and the pattern of the first bytes of the file
 _KINDS: dict[str, tuple[bytes, int, re.Pattern[bytes]]] = {
     kind: (literal, place, re.compile(pattern, re.DOTALL))
@@ -78,7 +79,8 @@ def find_beginning(
         block = file.read(min(_BLOCK + _LONGEST, end - at))
         if not block:
             break
-        for place in sorted({found for kind in kinds for found in _places(block, kind)}):
+        searched = kinds if block != _SILENCE else ()
+        for place in sorted({found for kind in searched for found in _places(block, kind)}):
             if any(_fits(file, at + place, _KINDS[kind][2]) for kind in kinds):
                 return at + place
         at += _BLOCK

@@ -13,6 +13,7 @@ from enhance_cli.audio.containers import mpeg
 
 _OTHER = re.compile(rb"[^\0]")
 _LONGEST_RUN = 1 << 20  # zero bytes in front of a recording that are passed over
+_ZEROS = bytes(1 << 16)
 
 
 def front_end(file: BinaryIO, start: int, size: int) -> int:
@@ -117,8 +118,8 @@ def _behind_zeros(file: BinaryIO, at: int, size: int) -> int | None:
     """Return the first byte from `at` on that is not zero, None if there is none."""
     while at < size:
         file.seek(at)
-        piece = file.read(1 << 16)
-        if found := _OTHER.search(piece):
+        piece = file.read(len(_ZEROS))
+        if piece != _ZEROS and (found := _OTHER.search(piece)):  # a comparison is hundreds of times as fast
             return at + found.start()
         at += len(piece)
     return None

@@ -15,8 +15,8 @@ import typer
 from typer.core import TyperCommand
 from typer.main import get_command
 
-from enhance_cli import flags
 from enhance_cli.errors import EnhanceError, UsageError
+from enhance_cli.flags.running import Config, Preset
 
 if TYPE_CHECKING:
     from enhance_cli.settings import Setting
@@ -26,7 +26,7 @@ NOT_REMEMBERED = {"help", "config", "preset", "dry-run", "retry-failed", "watch"
 
 def with_settings(command: Callable) -> Callable:
     """Return `command` with the flags --config and --preset, whose values it does not get."""
-    signature, hints = inspect.signature(command), {"config": flags.Config, "preset": flags.Preset}
+    signature, hints = inspect.signature(command), {"config": Config, "preset": Preset}
     more = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=hint)
         for name, hint in hints.items()

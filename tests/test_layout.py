@@ -45,9 +45,7 @@ MAY_IMPORT = {
     "configured.py": {"flags", "settings", "errors"},
     "plain_values.py": set(),
     "settings.py": {"errors", "toml_lines"},
-    "flags.py": set(),
-    "flag_values.py": {"errors"},
-    "flag_groups.py": {"flags"},
+    "flags": {"errors"},
     "console.py": {"errors"},
     "progress.py": {"console"},
     "catalogue.py": {"errors"},
@@ -77,8 +75,6 @@ MAY_IMPORT = {
         "metrics",
         "audio",
         "flags",
-        "flag_groups",
-        "flag_values",
         "settings",
         "configured",
         "console",
@@ -87,9 +83,9 @@ MAY_IMPORT = {
     },
 }
 ONLY_IN = {  # folders and files
-    "typer": {"cli.py", "configured.py", "plain_values.py", "flags.py", "commands", "console.py"},
+    "typer": {"cli.py", "configured.py", "plain_values.py", "flags", "commands", "console.py"},
     "platformdirs": {"settings.py"},
-    "rich": {"cli.py", "flags.py", "commands", "console.py", "progress.py"},
+    "rich": {"cli.py", "commands", "console.py", "progress.py"},
     "soundfile": {"audio", "data/damage.py", "data/pairs.py"},  # training data: whole files, and codecs in memory
     "soxr": {"audio"},
     "av": {"audio"},

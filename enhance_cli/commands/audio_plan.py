@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from enhance_cli import flags
 from enhance_cli.commands.planning import file_options, plan_jobs, planner_for
 from enhance_cli.commands.reporting import common_facts, report_run
 from enhance_cli.commands.running import local_backend, run_batch
 from enhance_cli.console import say
 from enhance_cli.errors import UsageError
-from enhance_cli.flag_groups import AudioFileFlags, AudioOutputFlags, Running, WatchFlags
+from enhance_cli.flags.files import AudioFileFlags, WatchFlags
+from enhance_cli.flags.output import AudioOutputFlags, Existing
+from enhance_cli.flags.running import Engine, Running
 
 if TYPE_CHECKING:
     from enhance_cli.batch.file_options import FileOptions
@@ -102,7 +103,7 @@ def plan_audio(
     _refuse_misuse(folder, files, where, writing, running)
     output = os.path.join(writing.output or "", "")  # a folder, whatever its name
     # a file that is changed after its output was made is done again
-    existing = "newer" if writing.existing is flags.Existing.skip else writing.existing.value
+    existing = "newer" if writing.existing is Existing.skip else writing.existing.value
     planner = planner_for(writing, suffix=suffix, parts=parts, fields=fields, output=output, existing=existing)
 
     def plan_one(item: "Input") -> "Job":
@@ -123,7 +124,7 @@ def _refuse_misuse(
         "--track all": where.track == "all",
         "--dry-run": running.dry_run,
         "--page": writing.page,
-        "--engine ray": running.engine is flags.Engine.ray,
+        "--engine ray": running.engine is Engine.ray,
     }
     for flag, given in taken.items():
         if given:

@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from enhance_cli import flags
 from enhance_cli.configured import known_settings
 from enhance_cli.console import result
+from enhance_cli.flags.running import Config
 
 if TYPE_CHECKING:
     from enhance_cli.settings import Setting
@@ -15,7 +15,7 @@ config = typer.Typer(help="Show remembered settings: defaults for each command, 
 
 
 @config.command()
-def show(ctx: typer.Context, config: flags.Config = None) -> None:
+def show(ctx: typer.Context, config: Config = None) -> None:
     """Print the settings that are remembered and all presets as TOML, each with its origin.
 
     The form is that of the file, so that a preset can be copied into it and changed.

@@ -6,14 +6,14 @@ from typing import Annotated
 
 import typer
 
-from enhance_cli import flags
 from enhance_cli.console import TrainingReporter, result
-from enhance_cli.flag_groups import TrainingFlags, grouped
+from enhance_cli.flags.group import grouped
+from enhance_cli.flags.training import Recipe, TrainingFlags
 
 
 @grouped
 def distill(
-    recipe: flags.Recipe,
+    recipe: Recipe,
     teacher: Annotated[str, typer.Option("--teacher", help="Name or .safetensors file of the model to learn from.")],
     training: TrainingFlags = TrainingFlags(),
 ) -> None:

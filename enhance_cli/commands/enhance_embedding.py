@@ -3,14 +3,33 @@
 Rows that cannot be repaired (zero, not finite) go out as they came, are named one by one, and make the exit code 1.
 """
 
+from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from enhance_cli import __version__, flag_values, flags
+import typer
+
+from enhance_cli import __version__
 from enhance_cli.commands.planning import in_shard, jobs_to_retry
 from enhance_cli.commands.running import count_steps, run_batch
 from enhance_cli.errors import UsageError
-from enhance_cli.flag_groups import FileFlags, Running, VectorOutputFlags, grouped
+from enhance_cli.flags import values
+from enhance_cli.flags.embedding import (
+    Draws,
+    Ensemble,
+    Extractor,
+    RepairSteps,
+    Segment,
+    Time,
+    VoiceActivity,
+    VoiceChannel,
+)
+from enhance_cli.flags.files import FileFlags
+from enhance_cli.flags.group import grouped
+from enhance_cli.flags.model import ModelName, Seed
+from enhance_cli.flags.output import VectorOutputFlags
+from enhance_cli.flags.panel import MODEL, option
+from enhance_cli.flags.running import Engine, Running
 
 if TYPE_CHECKING:
     from enhance_cli.batch.inputs import Input
@@ -19,22 +38,36 @@ if TYPE_CHECKING:
 SUFFIX = "enhanced"
 
 
+class Length(str, Enum):
+    unit = "unit"
+    keep = "keep"
+
+
+Inputs = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="IN", help="Files, folders, quoted globs, @list.txt, or - for one recording on stdin."),
+]
+Normalize = Annotated[
+    Length, option(MODEL, help="Length of the result vectors: unit, or keep that of the input.", show_default="unit")
+]
+
+
 @grouped
 def enhance_embedding(
-    files: flags.EmbeddingInputs = None,
+    files: Inputs = None,
     where: FileFlags = FileFlags(),
     writing: VectorOutputFlags = VectorOutputFlags(),
-    model: flags.ModelName = None,
-    steps: flags.RepairSteps = None,
-    time: flags.Time = None,
-    draws: flags.Draws = 0,
-    seed: flags.Seed = 0,
-    ensemble: flags.Ensemble = None,
-    normalize: flags.Normalize = flags.Length.unit,
-    extractor: flags.Extractor = None,
-    vad: flags.VoiceActivity = False,
-    segment: flags.Segment = None,
-    channel: flags.VoiceChannel = None,
+    model: ModelName = None,
+    steps: RepairSteps = None,
+    time: Time = None,
+    draws: Draws = 0,
+    seed: Seed = 0,
+    ensemble: Ensemble = None,
+    normalize: Normalize = Length.unit,
+    extractor: Extractor = None,
+    vad: VoiceActivity = False,
+    segment: Segment = None,
+    channel: VoiceChannel = None,
     running: Running = Running(),
 ) -> None:
     """Repair speaker embeddings from bad recordings.
@@ -49,7 +82,7 @@ def enhance_embedding(
     from enhance_cli.tasks.options import EmbedOptions, PipelineOptions, RepairOptions
     from enhance_cli.vectors import FORMS, SUFFIXES, form_of
 
-    shard = flag_values.parse_shard(where.shard)
+    shard = values.parse_shard(where.shard)
     if writing.format is not None and writing.format not in FORMS:
         raise UsageError(f"--format {writing.format}: must be one of {', '.join(FORMS)}", "leave it away for npz")
     _refuse_other_files(writing.output, writing.format)
@@ -59,14 +92,12 @@ def enhance_embedding(
     else:
         jobs, into_one_file = _plan(files or [], where, writing, entry.name)
     refuse_lost_archives(jobs, writing.existing.value)
-    if into_one_file and (shard or running.engine is flags.Engine.ray or (running.workers or 1) > 1):
+    if into_one_file and (shard or running.engine is Engine.ray or (running.workers or 1) > 1):
         raise UsageError("shards and several processes make a file for every recording", "give a folder with -o")
     jobs = in_shard(jobs, where)
 
     repair = RepairOptions(time, steps, draws, seed, ensemble, normalize.value)
-    embed = EmbedOptions(
-        segment, vad, normalize=normalize is flags.Length.unit, channel=flag_values.parse_channel(channel)
-    )
+    embed = EmbedOptions(segment, vad, normalize=normalize is Length.unit, channel=values.parse_channel(channel))
     recordings = any(form_of(job.source) is None for job in jobs)
     worker = EmbeddingWorkerSpec(
         load_embedding_pipeline,

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from enhance_cli import flags
 from enhance_cli.console import result, result_json, say, talk
 from enhance_cli.errors import UsageError
+from enhance_cli.flags.embedding import Extractor
+from enhance_cli.flags.model import ModelName
+from enhance_cli.flags.running import Device, Threads
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,8 +35,8 @@ def evaluate_embedding(
             help="Folder of music to add; may be given again; without it, other voices take its place.",
         ),
     ] = None,
-    model: flags.ModelName = None,
-    extractor: flags.Extractor = None,
+    model: ModelName = None,
+    extractor: Extractor = None,
     ensemble: Annotated[
         float, typer.Option(min=0, max=1, help="Weight of the raw embedding in the row of both.")
     ] = 0.5,
@@ -49,8 +51,8 @@ def evaluate_embedding(
             show_default="evaluate-embedding in the folder of pulled models",
         ),
     ] = None,
-    device: flags.Device = "auto",
-    threads: flags.Threads = None,
+    device: Device = "auto",
+    threads: Threads = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON lines instead of a table.")] = False,
 ) -> None:
     """Measure how well speakers are told apart before and after repair.

@@ -1,30 +1,67 @@
 """Run `enhance extend-bandwidth`: recordings without treble in, with it out, by the same plan and rules as `denoise`."""
 
 from collections.abc import Mapping
-from typing import Any
+from enum import Enum
+from typing import Annotated, Any
 
-from enhance_cli import __version__, flag_values, flags
+from enhance_cli import __version__
 from enhance_cli.commands.audio_plan import plan_audio
 from enhance_cli.commands.running import count_steps
-from enhance_cli.flag_groups import AudioFileFlags, Running, WatchFlags, WideOutputFlags, grouped
+from enhance_cli.flags import values
+from enhance_cli.flags.files import AudioFileFlags, Inputs, WatchFlags
+from enhance_cli.flags.group import grouped
+from enhance_cli.flags.model import ModelName, Seed
+from enhance_cli.flags.output import WideOutputFlags
+from enhance_cli.flags.panel import EXPERT, MODEL, option
+from enhance_cli.flags.running import BatchSize, Running
 
 SUFFIX = "extended"
 
 
+class Spacing(str, Enum):
+    trailing = "trailing"
+    uniform = "uniform"
+
+
+InputCutoff = Annotated[str, option(MODEL, metavar="auto|HZ", help="Frequency at which the band of the input ends.")]
+Steps = Annotated[
+    int | None,
+    option(MODEL, "--steps", "-n", help="Sampler steps, of models that sample.", show_default="the model's"),
+]
+Guidance = Annotated[
+    float | None,
+    option(
+        MODEL,
+        min=0,
+        metavar="W",
+        help="Weight of classifier-free guidance; 1 halves the network calls.",
+        show_default="the model's",
+    ),
+]
+StepSpacing = Annotated[
+    Spacing | None,
+    option(
+        EXPERT,
+        help="Where steps lie: trailing starts at pure noise, uniform is as published.",
+        show_default="the model's",
+    ),
+]
+
+
 @grouped
 def extend_bandwidth(
-    files: flags.Inputs = None,
+    files: Inputs = None,
     where: AudioFileFlags = AudioFileFlags(),
     watching: WatchFlags = WatchFlags(),
     writing: WideOutputFlags = WideOutputFlags(),
-    model: flags.ModelName = None,
-    input_cutoff: flags.InputCutoff = "auto",
-    steps: flags.ExtendSteps = None,
-    guidance: flags.Guidance = None,
-    seed: flags.Seed = 0,
+    model: ModelName = None,
+    input_cutoff: InputCutoff = "auto",
+    steps: Steps = None,
+    guidance: Guidance = None,
+    seed: Seed = 0,
     running: Running = Running(),
-    batch_size: flags.BatchSize = "auto",
-    spacing: flags.StepSpacing = None,
+    batch_size: BatchSize = "auto",
+    spacing: StepSpacing = None,
 ) -> None:
     """Make the treble that a recording is missing: telephone, old or compressed ones become 48 kHz.
 
@@ -41,7 +78,7 @@ def extend_bandwidth(
     from enhance_cli.tasks.loading import load_bandwidth_extender
     from enhance_cli.tasks.options import ExtendOptions
 
-    windows, cutoff = flag_values.parse_batch_size(batch_size), flag_values.parse_cutoff(input_cutoff)
+    windows, cutoff = values.parse_batch_size(batch_size), values.parse_cutoff(input_cutoff)
     entry = registry.find(model, "extend-bandwidth")
     spec = read_spec(entry.path)
     (steps, sampler), guidance = spec.choose(steps, None), spec.choose_guidance(guidance)

@@ -1,28 +1,58 @@
 """Run `enhance extract-stem`: mixes in, a file per stem out, by the same plan, rules and records as `denoise`."""
 
-from enhance_cli import __version__, flag_values, flags
+from typing import Annotated
+
+from enhance_cli import __version__
 from enhance_cli.commands.audio_plan import plan_audio
 from enhance_cli.commands.running import count_steps
 from enhance_cli.errors import UsageError
-from enhance_cli.flag_groups import AudioFileFlags, Running, StemOutputFlags, WatchFlags, grouped
+from enhance_cli.flags import values
+from enhance_cli.flags.files import AudioFileFlags, Inputs, WatchFlags
+from enhance_cli.flags.group import grouped
+from enhance_cli.flags.model import FullBand, FullBandChoice, ModelName, Sampler, Seed
+from enhance_cli.flags.output import StemOutputFlags
+from enhance_cli.flags.panel import MODEL, OUTPUT, option
+from enhance_cli.flags.running import BatchSize, Running
+
+Stem = Annotated[
+    list[str] | None,
+    option(
+        OUTPUT,
+        "--stem",
+        "-s",
+        metavar="NAME,...",
+        help="drums, bass, ... as the model has them, or all.",
+        show_default="all",
+    ),
+]
+Residual = Annotated[
+    bool, option(OUTPUT, "--residual/--no-residual", help="Also write the rest of the mix, without these stems.")
+]
+Steps = Annotated[
+    int | None,
+    option(MODEL, "--steps", "-n", min=0, help="Steps of refinement; 0 for none.", show_default="the model's"),
+]
+Sigma = Annotated[
+    float | None, option(MODEL, min=0, help="Noise level at which the refinement starts.", show_default="the model's")
+]
 
 
 @grouped
 def extract_stem(
-    files: flags.Inputs = None,
+    files: Inputs = None,
     where: AudioFileFlags = AudioFileFlags(),
     watching: WatchFlags = WatchFlags(),
     writing: StemOutputFlags = StemOutputFlags(),
-    stem: flags.Stem = None,
-    residual: flags.Residual = False,
-    model: flags.ModelName = None,
-    steps: flags.StemSteps = None,
-    sampler: flags.Sampler = None,
-    sigma: flags.Sigma = None,
-    seed: flags.Seed = 0,
-    full_band: flags.FullBandChoice = flags.FullBand.keep,
+    stem: Stem = None,
+    residual: Residual = False,
+    model: ModelName = None,
+    steps: Steps = None,
+    sampler: Sampler = None,
+    sigma: Sigma = None,
+    seed: Seed = 0,
+    full_band: FullBandChoice = FullBand.keep,
     running: Running = Running(),
-    batch_size: flags.BatchSize = "auto",
+    batch_size: BatchSize = "auto",
 ) -> None:
     """Take instruments out of music: each asked-for stem becomes a file of its own.
 
@@ -37,10 +67,10 @@ def extract_stem(
     from enhance_cli.tasks.loading import load_stem_extractor
     from enhance_cli.tasks.options import StemOptions
 
-    windows = flag_values.parse_batch_size(batch_size)
+    windows = values.parse_batch_size(batch_size)
     entry = registry.find(model, "extract-stem")
     spec = spec_of(entry)
-    stems = spec.choose_stems(flag_values.parse_list(stem or ["all"]))
+    stems = spec.choose_stems(values.parse_list(stem or ["all"]))
     of_refinement = {"--sampler": sampler, "--sigma": sigma}
     steps, sampler = spec.choose(steps, sampler)
     for flag, value in of_refinement.items():
@@ -54,7 +84,7 @@ def extract_stem(
         sigma=sigma,
         seed=seed,
         residual=residual,
-        full_band=full_band is flags.FullBand.keep,
+        full_band=full_band is FullBand.keep,
         batch_size=windows,
     )
     parts = (*stems, "residual") if residual else stems

@@ -1,34 +1,61 @@
 """Run `enhance inpaint`: recordings with gaps in, with filled ones out, by the same plan and rules as `denoise`."""
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from enhance_cli import __version__, flag_values, flags
+from enhance_cli import __version__
 from enhance_cli.commands.audio_plan import plan_audio
 from enhance_cli.console import say
 from enhance_cli.errors import UsageError
-from enhance_cli.flag_groups import AudioFileFlags, AudioOutputFlags, Running, WatchFlags, grouped
+from enhance_cli.flags import values
+from enhance_cli.flags.files import AudioFileFlags, Inputs, WatchFlags
+from enhance_cli.flags.group import grouped
+from enhance_cli.flags.model import Sampler, Seed, Steps
+from enhance_cli.flags.output import AudioOutputFlags
+from enhance_cli.flags.panel import EXPERT, MODEL, option
+from enhance_cli.flags.running import Running
 
 if TYPE_CHECKING:
     from enhance_cli.batch.job import Job
 
 SUFFIX = "inpainted"
 
+Gaps = Annotated[
+    str, option(MODEL, metavar="SECONDS-SECONDS,...|auto", help="Gaps to fill, as in 12.30-12.42,57.1-57.15.")
+]
+ModelName = Annotated[
+    str | None,
+    option(
+        MODEL,
+        "--model",
+        "-m",
+        help="Name or file of a denoiser that samples, for gaps of 100 to 500 ms.",
+        show_default="none, they fade",
+    ),
+]
+Strength = Annotated[
+    float,
+    option(MODEL, min=0, max=1, help="Share of the first filling that the model replaces: 0 keeps it, 1 is all."),
+]
+Rounds = Annotated[
+    int, option(EXPERT, min=1, max=100, help="Network calls per step: more fit the sound around a gap better.")
+]
+
 
 @grouped
 def inpaint(
-    files: flags.Inputs = None,
+    files: Inputs = None,
     where: AudioFileFlags = AudioFileFlags(),
     watching: WatchFlags = WatchFlags(),
     writing: AudioOutputFlags = AudioOutputFlags(),
-    gaps: flags.Gaps = "auto",
-    model: flags.GapModel = None,
-    steps: flags.Steps = None,
-    sampler: flags.Sampler = None,
-    strength: flags.GapStrength = 1.0,
-    seed: flags.Seed = 0,
+    gaps: Gaps = "auto",
+    model: ModelName = None,
+    steps: Steps = None,
+    sampler: Sampler = None,
+    strength: Strength = 1.0,
+    seed: Seed = 0,
     running: Running = Running(),
-    rounds: flags.Rounds = 1,
+    rounds: Rounds = 1,
 ) -> None:
     """Fill gaps in recordings: dropouts, clicks and lost packets.
 
@@ -46,7 +73,7 @@ def inpaint(
     from enhance_cli.tasks.loading import load_inpainter
     from enhance_cli.tasks.options import InpaintOptions
 
-    times = flag_values.parse_gaps(gaps)
+    times = values.parse_gaps(gaps)
     entry = registry.find(model, "inpaint") if model else None
     if entry:
         steps, sampler = read_spec(entry.path).choose(steps, sampler)

@@ -6,9 +6,10 @@ from functools import partial
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
-from enhance_cli import flag_values
 from enhance_cli.errors import UsageError
-from enhance_cli.flag_groups import AudioFileFlags, AudioOutputFlags, FileFlags, OutputFlags
+from enhance_cli.flags import values
+from enhance_cli.flags.files import AudioFileFlags, FileFlags
+from enhance_cli.flags.output import AudioOutputFlags, OutputFlags
 
 if TYPE_CHECKING:
     from enhance_cli.batch.file_options import FileOptions
@@ -76,7 +77,7 @@ def in_shard(jobs: "list[Job]", where: FileFlags) -> "list[Job]":
     """Return the jobs of the shard asked for, all without one. Raises UsageError."""
     from enhance_cli.batch import inputs
 
-    shard = flag_values.parse_shard(where.shard)
+    shard = values.parse_shard(where.shard)
     return inputs.shard(jobs, *shard) if shard else jobs
 
 
@@ -104,7 +105,7 @@ def file_options(
     from enhance_cli.batch.file_options import FileOptions
     from enhance_cli.batch.safety.atomic import STDOUT
 
-    loudness = flag_values.parse_loudness(writing.loudness)
+    loudness = values.parse_loudness(writing.loudness)
     depth = writing.bit_depth.value if writing.bit_depth else None
     targets = {target for job in jobs if job.action == "run" for target in job.targets}
     if writing.plot and STDOUT in targets:
@@ -134,7 +135,7 @@ def file_options(
         plot=writing.plot,
         measure=measure or writing.page is not None,
         track=None if where.track == "all" else where.track,
-        channels=flag_values.parse_channel(where.channel),
+        channels=values.parse_channel(where.channel),
         dither=writing.dither.value,
         keep_original=writing.keep_original,
         command=command,

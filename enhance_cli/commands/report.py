@@ -5,9 +5,10 @@ from typing import Annotated
 
 import typer
 
-from enhance_cli import flags
 from enhance_cli.commands.reporting import refuse_page, writing_page
 from enhance_cli.console import result, say, span
+from enhance_cli.flags.output import Page, PageEmbed
+from enhance_cli.flags.running import Quiet
 
 Files = Annotated[list[Path], typer.Argument(metavar="FILE.jsonl", help="Reports; several shards count as one.")]
 Whole = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, with every input by reason.")]
@@ -18,9 +19,9 @@ NAMED = 20  # embeddings, of those that could not be used
 def report(
     files: Files,
     json: Whole = False,
-    page: flags.Page = None,
-    page_embed: flags.PageEmbed = False,
-    quiet: flags.Quiet = False,
+    page: Page = None,
+    page_embed: PageEmbed = False,
+    quiet: Quiet = False,
 ) -> None:
     """Sum up reports: done, skipped and failed by reason, unusable embeddings, hours, real-time factor, loudness.
 

@@ -12,7 +12,8 @@ import typer
 
 from enhance_cli.console import counted, result, say
 from enhance_cli.errors import UsageError
-from enhance_cli.flag_groups import AudioOutputFlags, Running
+from enhance_cli.flags.output import AudioOutputFlags
+from enhance_cli.flags.running import Running
 
 if TYPE_CHECKING:
     from enhance_cli.batch.backends.backend import Listener

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from enhance_cli import flags
 from enhance_cli.commands.reporting import common_facts, refuse_page, report_run, say_settings
 from enhance_cli.console import result, say
 from enhance_cli.errors import EnhanceError, ExitCode, UsageError
-from enhance_cli.flag_groups import AudioOutputFlags, Running
+from enhance_cli.flags.output import AudioOutputFlags
+from enhance_cli.flags.running import Engine, Running
 
 if TYPE_CHECKING:
     from enhance_cli.batch.backends import processes, threads
@@ -135,7 +135,7 @@ def choose_backend(
         from enhance_cli.batch.embeddings.collection import CollectionBackend
 
         return CollectionBackend(worker, facts)
-    if running.engine is flags.Engine.ray:
+    if running.engine is Engine.ray:
         from enhance_cli.batch.backends.ray_cluster import RayCluster
 
         return RayCluster(worker, {**facts, **facts_of(worker)}, running.ray_address, running.workers)

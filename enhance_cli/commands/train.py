@@ -1,12 +1,12 @@
 """Run `enhance train`: a recipe in, a checkpoint out. The same command again continues where it stopped."""
 
-from enhance_cli import flags
 from enhance_cli.console import TrainingReporter, result
-from enhance_cli.flag_groups import TrainingFlags, grouped
+from enhance_cli.flags.group import grouped
+from enhance_cli.flags.training import Recipe, TrainingFlags
 
 
 @grouped
-def train(recipe: flags.Recipe, training: TrainingFlags = TrainingFlags()) -> None:
+def train(recipe: Recipe, training: TrainingFlags = TrainingFlags()) -> None:
     """Train a model from a recipe. Prints the path of the checkpoint."""
     from enhance_cli.models.device import pick_device, set_threads
     from enhance_cli.training import start

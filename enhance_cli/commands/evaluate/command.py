@@ -10,9 +10,9 @@ from typing import Annotated, Any
 
 import typer
 
-from enhance_cli import flags
 from enhance_cli.commands.evaluate.speech import COUNTS, METRICS, evaluate_speech
 from enhance_cli.errors import ExitCode, UsageError
+from enhance_cli.flags.running import Device
 
 
 class Task(str, Enum):
@@ -77,7 +77,7 @@ def evaluate(
             metavar="MS,...", help="inpaint: lengths of the gaps, one table row each.", show_default="5,20,50,100,300"
         ),
     ] = None,
-    device: flags.Device = "auto",
+    device: Device = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="JSON lines: every recording, then the means.")] = False,
 ) -> None:
     """Score cleaned speech, or separated stems, against the originals.

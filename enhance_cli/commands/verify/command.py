@@ -8,9 +8,20 @@ from typing import Annotated
 
 import typer
 
-from enhance_cli import flags
 from enhance_cli.errors import ExitCode, UsageError
-from enhance_cli.flag_values import parse_channel
+from enhance_cli.flags.embedding import (
+    Draws,
+    Ensemble,
+    Extractor,
+    RepairSteps,
+    Segment,
+    Time,
+    VoiceActivity,
+    VoiceChannel,
+)
+from enhance_cli.flags.model import ModelName, Seed
+from enhance_cli.flags.running import Device, Precision, Runtime, RuntimeChoice, Threads, Verbose
+from enhance_cli.flags.values import parse_channel
 
 
 def verify(
@@ -48,22 +59,22 @@ def verify(
     ] = None,
     bootstrap: Annotated[int, typer.Option(min=0, help="With --trials: draws of speakers for the intervals.")] = 1000,
     plot: Annotated[Path | None, typer.Option(metavar="FILE.png", help="With --trials: draw the DET curves.")] = None,
-    steps: flags.RepairSteps = None,
-    time: flags.Time = None,
-    draws: flags.Draws = 0,
-    seed: flags.Seed = 0,
-    ensemble: flags.Ensemble = None,
-    model: flags.ModelName = None,
-    extractor: flags.Extractor = None,
-    vad: flags.VoiceActivity = False,
-    segment: flags.Segment = None,
-    channel: flags.VoiceChannel = None,
-    device: flags.Device = "auto",
-    precision: flags.Precision = "auto",
-    runtime: flags.RuntimeChoice = flags.Runtime.auto,
-    threads: flags.Threads = None,
+    steps: RepairSteps = None,
+    time: Time = None,
+    draws: Draws = 0,
+    seed: Seed = 0,
+    ensemble: Ensemble = None,
+    model: ModelName = None,
+    extractor: Extractor = None,
+    vad: VoiceActivity = False,
+    segment: Segment = None,
+    channel: VoiceChannel = None,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    runtime: RuntimeChoice = Runtime.auto,
+    threads: Threads = None,
     json: Annotated[bool, typer.Option("--json", help="Results as JSON lines.")] = False,
-    verbose: flags.Verbose = False,
+    verbose: Verbose = False,
 ) -> None:
     """Compare voices before and after repair: are two of one speaker?
 

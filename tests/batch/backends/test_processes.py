@@ -25,7 +25,7 @@ from enhance_cli.batch.record import Record
 from enhance_cli.batch.worker import WorkerSpec
 from enhance_cli.commands.running import choose_backend
 from enhance_cli.errors import AudioError, EnhanceError, ModelError, OutputError
-from enhance_cli.flag_groups import Running
+from enhance_cli.flags.running import Running
 from tests import audio_zoo as zoo
 from tests.batch.backends import dying
 

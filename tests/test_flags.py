@@ -9,7 +9,7 @@ import typer
 from typer.testing import CliRunner
 
 from enhance_cli.cli import app
-from enhance_cli.flag_groups import grouped
+from enhance_cli.flags.group import grouped
 
 PANELS = ["Files", "Output", "Model", "Running"]
 

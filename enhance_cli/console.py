@@ -122,6 +122,11 @@ def counted(noun: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]]:
             bar.stop()
 
 
+def count_of(count: int, noun: str) -> str:
+    """Return a number with its noun: 1 file, 2 files."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
 def span(seconds: float) -> str:
     """Return a length of time as people say it: 12 s, 3.5 min, 2.0 h."""
     for size, unit in ((86400, "days"), (3600, "h"), (60, "min")):

@@ -12,7 +12,7 @@ from pathlib import Path
 import soundfile
 
 from enhance_cli.audio.channels import Layout
-from enhance_cli.audio.info import LOSSY, AudioInfo, Chapter, depth
+from enhance_cli.audio.info import FLOATS, LOSSY, AudioInfo, Chapter, depth, is_lossless
 from enhance_cli.audio.output_channels import arrange
 from enhance_cli.errors import UsageError
 
@@ -224,8 +224,7 @@ def _fits(named: str, container: str) -> bool:
 
 
 def _subtype(info: AudioInfo, target: str, bit_depth: str | None) -> str:
-    lossless = depth(info.subtype) is not None or info.subtype in ("FLOAT", "DOUBLE")
-    if target == info.container and lossless and bit_depth is None and target in ("M4A", "OGG"):
+    if target == info.container and is_lossless(info.subtype) and bit_depth is None and target in ("M4A", "OGG"):
         return f"{'ALAC' if target == 'M4A' else 'FLAC'}_{16 if depth(info.subtype) in (8, 16) else 24}"
     if target == "OPUS" or (target in _CODECS and bit_depth is None and not info.subtype.startswith("ALAC")):
         if bit_depth is not None:
@@ -256,7 +255,7 @@ def _subtype(info: AudioInfo, target: str, bit_depth: str | None) -> str:
 
 def _nearest(subtype: str) -> tuple[str, ...]:
     """Return subtypes to try, best first, for samples of `subtype` in a container that does not have it."""
-    if subtype in ("FLOAT", "DOUBLE"):
+    if subtype in FLOATS:
         return "FLOAT", "PCM_24", "PCM_16"
     bits = depth(subtype)
     if bits and bits > 24:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from enhance_cli.audio.channels import Layout
 
+FLOATS = ("FLOAT", "DOUBLE")
 LOSSY = frozenset({"VORBIS", "OPUS", "MPEG_LAYER_I", "MPEG_LAYER_II", "MPEG_LAYER_III", "AAC", "AC3", "EAC3"})
 """Subtypes whose samples do not survive a round trip, and which therefore have a bit rate instead of a depth."""
 
@@ -84,6 +85,11 @@ class Findings:
 
     notes: list[str] = field(default_factory=list)
     bitrate: int | None = None
+
+
+def is_lossless(subtype: str) -> bool:
+    """Return whether a subtype holds integers or floats, and so keeps samples as they are (up to its depth)."""
+    return depth(subtype) is not None or subtype in FLOATS
 
 
 def depth(subtype: str) -> int | None:

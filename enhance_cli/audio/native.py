@@ -21,13 +21,14 @@ from enhance_cli.audio.containers.native_headers import (
     samples_counted,
     speakers,
 )
-from enhance_cli.audio.containers.section import Raw, Section, Window
+from enhance_cli.audio.containers.section import Section, Window, bytes_per_sample
 from enhance_cli.audio.info import LOSSY, AudioInfo, Findings
 from enhance_cli.audio.library_messages import caught_messages
 from enhance_cli.errors import AudioError
 
 Decode = Callable[[int, int], Iterator[np.ndarray]]  # (first sample, samples per block) -> blocks
 
+_RAW_CONTAINER = "RAW"
 _UNKNOWN = 2**62  # libsndfile's frame count for streams without one is near 2**63
 _UNREADABLE = (soundfile.SoundFileError, ValueError)  # the latter where libsndfile says that it is past the end
 _DOUBLE = ("PCM_32", "DOUBLE", "ALAC_32")  # subtypes that float32 cannot hold
@@ -125,9 +126,6 @@ def fail_truncated(path: Path, held: int, promised: int, unit: str) -> NoReturn:
     )
 
 
-_RAW_CONTAINER = "RAW"
-
-
 def _told(line: str) -> str:
     """Return a note of a line that libmpg123 has printed, without the place in its source."""
     return "libmpg123 says of it: " + re.sub(r"^\[[^]]*\]\s*", "", line)
@@ -166,7 +164,8 @@ def _opener(
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
         with os.fdopen(descriptor, "rb") as file:
             if raw := section.raw:
-                window = Window(file, raw.start, raw.end - (raw.end - raw.start) % _frame_bytes(raw))
+                frame = bytes_per_sample(raw.subtype) * raw.channels
+                window = Window(file, raw.start, raw.end - (raw.end - raw.start) % frame)
                 with soundfile.SoundFile(
                     window, format="RAW", subtype=raw.subtype, endian=raw.endian, samplerate=raw.rate,
                     channels=raw.channels,
@@ -182,11 +181,6 @@ def _opener(
                 yield sound
 
     return opened
-
-
-def _frame_bytes(raw: Raw) -> int:
-    width = {"PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8}.get(raw.subtype, 1)
-    return width * raw.channels
 
 
 class _SoundFile(soundfile.SoundFile):

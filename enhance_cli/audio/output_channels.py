@@ -32,11 +32,8 @@ def arrange(info: AudioInfo, container: str) -> tuple[dict, list[str]]:
         layouts = {"FLAC": FLAC_LAYOUTS, "OGG": ogg, "M4A": M4A_LAYOUTS, "ALAC": ALAC_LAYOUTS}
         taken = layouts.get(container, {}).get(count)
         if taken and count > 2 and not info.ambisonic and not (info.container == container == "FLAC"):
-            low = (
-                ", of which LFE keeps only the lowest tones"
-                if "LFE" in taken and container not in ("FLAC", "ALAC")
-                else ""
-            )
+            cuts_lfe = "LFE" in taken and container not in ("FLAC", "ALAC")
+            low = ", of which LFE keeps only the lowest tones" if cuts_lfe else ""
             notes = [f"the input does not name its loudspeakers: players take {name} for {' '.join(taken)}{low}"]
         if container == "ALAC":
             return {"layout": taken}, notes

@@ -6,6 +6,8 @@ half a sample rounded up.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 import numpy as np
 import soxr
 
@@ -39,6 +41,17 @@ class Resampler:
             ready = _fit(ready, resampled_length(self._taken, self.rate_in, self.rate_out) - self._given)
         self._given += ready.shape[1]
         return np.ascontiguousarray(ready)
+
+
+def resample_blocks(blocks: Iterable[np.ndarray], rate_in: int, rate_out: int, channels: int) -> Iterator[np.ndarray]:
+    """Yield (C, n) blocks at `rate_in` as blocks at `rate_out`, to the last sample. At equal rates they stay as they are."""
+    if rate_in == rate_out:
+        yield from blocks
+        return
+    resampler = Resampler(rate_in, rate_out, channels)
+    for block in blocks:
+        yield resampler.push(block)
+    yield resampler.push(np.zeros((channels, 0), np.float32), last=True)
 
 
 def resample(audio: np.ndarray, rate_in: int, rate_out: int) -> np.ndarray:

@@ -24,7 +24,7 @@ from enhance_cli.audio.containers import chunks
 from enhance_cli.audio.ffmpeg.encode import Encoder, is_encoded_here
 from enhance_cli.audio.film.rewrite import FilmEncoder
 from enhance_cli.audio.formats import OutputFormat, output_format
-from enhance_cli.audio.info import LOSSY, depth
+from enhance_cli.audio.info import FLOATS, LOSSY, depth
 from enhance_cli.audio.integers import quantize
 from enhance_cli.audio.tags import riff_tags
 from enhance_cli.errors import AudioError, OutputError
@@ -32,16 +32,11 @@ from enhance_cli.errors import AudioError, OutputError
 __all__ = ["AudioWriter", "OutputFormat", "output_format"]
 
 _LARGEST = 2**32 - 2**24  # bytes of audio in a file with 32-bit lengths; leaves room for the header, tags and pictures
-_FLOATS = (
-    "FLOAT",
-    "DOUBLE",
-    "VORBIS",
-    "OPUS",
-    "MPEG_LAYER_III",
-)  # everything else takes integers, 16 bits unless above
+_TAKE_FLOATS = (*FLOATS, "VORBIS", "OPUS", "MPEG_LAYER_III")  # the others get integers from `quantize`
 _WHOLE_BLOCKS = ("IMA_ADPCM", "MS_ADPCM", "GSM610")  # libsndfile fills the last one up with old samples
-# dB by which libvorbis raises the level in its long blocks, measured with noise and tones at 48 to 250 kb/s a channel
-_VORBIS_RAISES = ((26_000, 0.0), (40_000, 0.06), (46_000, 0.065), (float("inf"), 0.08))  # up to a rate in Hz
+# (sample rate in Hz, dB): below this rate, libvorbis raises the level by so much in its long blocks. Measured with noise and
+# tones at 48 to 250 kb/s for each channel
+_VORBIS_RAISES = ((26_000, 0.0), (40_000, 0.06), (46_000, 0.065), (float("inf"), 0.08))
 _PIECE = 16384  # samples at a time: libvorbis keeps them on the stack
 
 
@@ -61,14 +56,11 @@ class AudioWriter:
 
     def __init__(self, path: str | os.PathLike, fmt: OutputFormat, channels: int, frames: int | None = None):
         self.path, self.format, self.channels, self.written = Path(path), fmt, channels, 0
-        stored = 0 if fmt.subtype in _FLOATS else depth(fmt.subtype) or 16
+        stored = 0 if fmt.subtype in _TAKE_FLOATS else depth(fmt.subtype) or 16
         self._bits = fmt.bits or stored
         self._bytes = channels * {"FLOAT": 4, "DOUBLE": 8}.get(fmt.subtype, (stored + 7) // 8)
         self._foreign = is_encoded_here(fmt) or fmt.film is not None
-        raised = (
-            next(decibels for rate, decibels in _VORBIS_RAISES if fmt.rate < rate) if fmt.subtype == "VORBIS" else 0.0
-        )
-        self._gain = np.float32(10 ** (-raised / 20))
+        self._gain = np.float32(_vorbis_gain(fmt.rate) if fmt.subtype == "VORBIS" else 1.0)
         self._sink: FilmEncoder | Encoder | soundfile.SoundFile
         try:
             if fmt.film is not None:
@@ -88,15 +80,8 @@ class AudioWriter:
     def _open(self, container: str) -> soundfile.SoundFile:
         level = _compression(self.format, self.channels)
         name = str(self.path) if sys.platform == "win32" else os.fsencode(self.path)
-        return _Unsynced(
-            name,
-            "w",
-            self.format.rate,
-            self.channels,
-            self.format.subtype,
-            format=container,
-            compression_level=level,
-        )
+        rate, subtype = self.format.rate, self.format.subtype
+        return _Unsynced(name, "w", rate, self.channels, subtype, format=container, compression_level=level)
 
     def write(self, block: np.ndarray) -> None:
         """Append (C, n) samples. Beyond full scale they are clipped if the format holds integers."""
@@ -139,7 +124,7 @@ class AudioWriter:
             self._sink.close()
             if self._foreign:
                 return
-            if self.format.subtype in ("FLOAT", "DOUBLE"):
+            if self.format.subtype in FLOATS:
                 _clear_peak_time(self.path)
             _name_speakers(self.path, self.format)
             if self.format.subtype in _WHOLE_BLOCKS:
@@ -172,10 +157,16 @@ class AudioWriter:
 
 def as_read(block: np.ndarray, fmt: OutputFormat) -> np.ndarray:
     """Return (C, n) samples as they come back from a file of that format, float64. Lossy ones are unchanged."""
-    if fmt.subtype in _FLOATS or fmt.subtype in LOSSY:
+    if fmt.subtype in _TAKE_FLOATS or fmt.subtype in LOSSY:
         return block.astype(np.float32 if fmt.subtype == "FLOAT" else block.dtype).astype(np.float64)
     whole = quantize(block, fmt.bits or depth(fmt.subtype) or 16)
     return whole / -float(np.iinfo(whole.dtype).min)
+
+
+def _vorbis_gain(rate: int) -> float:
+    """Return the factor that compensates the rise in level by libvorbis at `rate` Hz."""
+    raised = next(decibels for highest, decibels in _VORBIS_RAISES if rate < highest)
+    return 10 ** (-raised / 20)
 
 
 def _container(container: str, frame_bytes: int, frames: int | None) -> str:

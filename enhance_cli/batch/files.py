@@ -18,18 +18,18 @@ from enhance_cli.audio.channels import permutation
 from enhance_cli.audio.film.formats import with_bitrate
 from enhance_cli.audio.film.rewrite import new_track
 from enhance_cli.audio.formats import FILMS, loses_bits
-from enhance_cli.audio.info import LOSSY, AudioInfo, cut_chapters, depth
+from enhance_cli.audio.info import FLOATS, LOSSY, AudioInfo, cut_chapters, is_lossless
 from enhance_cli.audio.levels.level import Meter
-from enhance_cli.audio.read import AudioFile, open_audio
-from enhance_cli.audio.resample import Resampler, resampled_length
+from enhance_cli.audio.read import AudioFile
+from enhance_cli.audio.resample import resample_blocks, resampled_length
 from enhance_cli.audio.tags.carry import chapters_of, copy_tags
 from enhance_cli.audio.tags.mark import MARK, read_mark, write_mark
 from enhance_cli.audio.tags.wave_facts import Change
 from enhance_cli.audio.write import OutputFormat
 from enhance_cli.batch.decibels import decibels, rounded
 from enhance_cli.batch.file_options import FileOptions
-from enhance_cli.batch.film import format_of, notes_on_pictures
-from enhance_cli.batch.gain import FLOATS, choose_gain
+from enhance_cli.batch.film import format_of, notes_on_pictures, open_output
+from enhance_cli.batch.gain import choose_gain
 from enhance_cli.batch.job import LocalJob
 from enhance_cli.batch.plots import draw
 from enhance_cli.batch.reading import Blocks, errors_in_the_users_names, measured, open_input, regular_file
@@ -82,14 +82,15 @@ def enhance_file(job: LocalJob, transform: Transform, options: FileOptions = Fil
         stack.enter_context(folders_watched(job.targets))
         with Spool(folder) as spool:
             result = Result(spool, info, fmt, options)
-            blocks = transform(_at_rate(blocks, info.rate, rate, info.channels), rate, info.channels, before)
+            blocks = transform(resample_blocks(blocks, info.rate, rate, info.channels), rate, info.channels, before)
             blocks = _checked(blocks, job.source, rate, resampled_length(before.frames, info.rate, rate))
-            result.fill(_at_rate(blocks, rate, fmt.rate, len(result.names) * info.channels))
+            result.fill(resample_blocks(blocks, rate, fmt.rate, len(result.names) * info.channels))
             meters = list(result.levels.values())
             gain, level_notes = choose_gain(before, meters, fmt, options.loudness, options.true_peak)
             gain, loudness = result.write(unfinished, gain)
-            exact = depth(fmt.subtype) is not None or fmt.subtype in FLOATS
-            error = result.error_of_sum(unfinished, gain) if options.parts and not exact else None
+            error = None
+            if options.parts and not is_lossless(fmt.subtype):
+                error = result.error_of_sum(unfinished, gain)
         tags_lost: list[str] = []
         for (name, path), target in zip(unfinished.items(), job.targets):
             tags_lost = _add_tags(path, source, info, fmt, options, result.change(name, gain))
@@ -167,23 +168,12 @@ def _checked(blocks: Blocks, source: Path, rate: int, expected: int) -> Blocks:
         raise AudioError(message, "please report this")
 
 
-def _at_rate(blocks: Blocks, rate_in: int, rate_out: int, channels: int) -> Blocks:
-    """Yield the blocks resampled, to their end."""
-    if rate_in == rate_out:
-        yield from blocks
-        return
-    resampler = Resampler(rate_in, rate_out, channels)
-    for block in blocks:
-        yield resampler.push(block)
-    yield resampler.push(np.zeros((channels, 0), np.float32), last=True)
-
-
 def _check_written(unfinished: Path, target: Path, fmt: OutputFormat, expected: int) -> list[str]:
     """Read the finished file's header back, since a disk or a tag writer may have damaged it. Raises AudioError.
 
     Returns a note if a video does not name the loudspeakers as its source did.
     """
-    with open_audio(unfinished, None if fmt.film is None else str(new_track(fmt.film))) as written:
+    with open_output(unfinished, fmt.film) as written:
         exact = fmt.subtype in FLOATS or fmt.subtype.startswith(("PCM", "ALAC"))  # the others pad to whole packets
         if exact and fmt.film is None and written.info.frames not in (expected, None):
             message = f"{target}: {written.info.frames} of {expected} samples were written"

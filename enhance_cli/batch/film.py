@@ -4,20 +4,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from enhance_cli.audio.film.formats import film_format, refuse_for_film
-from enhance_cli.audio.film.rewrite import checked
+from enhance_cli.audio.film.rewrite import checked, new_track
 from enhance_cli.audio.formats import FOREIGN_VIDEO_SUFFIXES, Film, OutputFormat, is_film, output_format
 from enhance_cli.audio.info import AudioInfo
-from enhance_cli.audio.read import AudioFile
+from enhance_cli.audio.read import AudioFile, open_audio
 from enhance_cli.batch.file_options import FileOptions
 from enhance_cli.batch.job import Job, LocalJob
 from enhance_cli.batch.safety.atomic import STDOUT
 
-_INSTEAD = {
-    ".3gp": ".mp4",
-    ".f4v": ".mp4",
-    ".wmv": ".avi",
-    ".asf": ".avi",
-}  # containers for videos that MKV may not hold
+# Containers for the videos that MKV may not hold
+_INSTEAD = {".3gp": ".mp4", ".f4v": ".mp4", ".wmv": ".avi", ".asf": ".avi"}
 
 
 def format_of(job: Job, source: Path, audio: AudioFile, options: FileOptions) -> OutputFormat:
@@ -43,6 +39,11 @@ def notes_on_pictures(job: LocalJob, fmt: OutputFormat) -> list[str]:
         return []
     kept = job.source.with_suffix(_INSTEAD.get(suffix, ".mkv")).name
     return [f"only the sound of this {suffix} is written: -o {kept} makes a video of it"]
+
+
+def open_output(path: Path, film: Film | None) -> AudioFile:
+    """Open a finished output, a video at its new sound track."""
+    return open_audio(path, None if film is None else str(new_track(film)))
 
 
 def titled(fmt: OutputFormat, info: AudioInfo, part: str) -> OutputFormat:

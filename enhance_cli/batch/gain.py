@@ -2,12 +2,10 @@
 
 import math
 
-from enhance_cli.audio.info import LOSSY
+from enhance_cli.audio.info import FLOATS, LOSSY
 from enhance_cli.audio.levels.level import Meter
 from enhance_cli.audio.write import OutputFormat
 from enhance_cli.batch.decibels import decibels
-
-FLOATS = ("FLOAT", "DOUBLE")
 
 
 def choose_gain(

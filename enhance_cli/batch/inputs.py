@@ -23,10 +23,9 @@ from enhance_cli.errors import AudioError, UsageError
 STDIN = Path("-")
 PAGE_MARK = ".enhance-page"  # file in the folder beside a page
 
-# Whatever else comes in goes out as WAV.
-SOUND_SUFFIXES = (
-    AUDIO_SUFFIXES | VIDEO_SUFFIXES
-)  # of files that are looked for in a folder by commands that also write videos
+# Suffixes of the files that commands which also write videos look for in a folder
+SOUND_SUFFIXES = AUDIO_SUFFIXES | VIDEO_SUFFIXES
+# Suffixes that an output keeps. Whatever else comes in goes out as WAV
 WRITABLE_SUFFIXES = frozenset(f".{extension}" for extension in CONTAINERS) | VIDEO_SUFFIXES
 
 

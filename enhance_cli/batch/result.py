@@ -7,16 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from enhance_cli.audio.film.rewrite import new_track
 from enhance_cli.audio.formats import Film
 from enhance_cli.audio.info import LOSSY, AudioInfo, depth
 from enhance_cli.audio.levels.level import Meter, SampleMeter
-from enhance_cli.audio.read import open_audio
 from enhance_cli.audio.tags.wave_facts import Change
 from enhance_cli.audio.write import AudioWriter, OutputFormat, as_read
 from enhance_cli.batch.decibels import decibels, rounded
 from enhance_cli.batch.file_options import FileOptions
-from enhance_cli.batch.film import titled
+from enhance_cli.batch.film import open_output, titled
 from enhance_cli.batch.spool import BLOCK, Spool
 
 LOUDNESS_TOLERANCE = 0.05  # LU by which a file of a lossy codec may miss the loudness that was asked for
@@ -79,8 +77,7 @@ class Result:
 
     def _measured_again(self, path: Path) -> SampleMeter | None:
         """Return the measurement of the task of a finished file, of its new track if it is a film."""
-        film = self._format.film
-        with open_audio(path, None if film is None else str(new_track(film))) as audio:
+        with open_output(path, self._format.film) as audio:
             meter = self._options.measurement.result_meter(audio.info.rate)
             if meter:
                 for block in audio.blocks(BLOCK):
@@ -102,11 +99,10 @@ class Result:
 
         None is silence, or nothing changed.
         """
-        film, error, energy = self._format.film, 0.0, 0.0
+        error = energy = 0.0
         order = np.argsort(self._format.order) if self._format.order else slice(None)
         with contextlib.ExitStack() as stack:
-            track = None if film is None else str(new_track(film))
-            files = [stack.enter_context(open_audio(path, track)) for path in written.values()]
+            files = [stack.enter_context(open_output(path, self._format.film)) for path in written.values()]
             for block, *read in zip(self._spool.blocks(), *(file.blocks(BLOCK) for file in files)):
                 parts = dict(zip(self.names, np.split(block.astype(np.float64) * gain, len(self.names))))
                 meant = np.sum([parts[name] for name in written], axis=0)
@@ -153,8 +149,7 @@ class Result:
 def _loudness_of(files: Mapping[str, Path], film: Film | None) -> tuple[float | None, dict[str, float | None]]:
     """Return the integrated loudness in LUFS of the sum of finished files, and of each, of its new track if it is a film."""
     with contextlib.ExitStack() as stack:
-        track = None if film is None else str(new_track(film))
-        opened = [stack.enter_context(open_audio(path, track)) for path in files.values()]
+        opened = [stack.enter_context(open_output(path, film)) for path in files.values()]
         info = opened[0].info
         total, *meters = (Meter(info.rate, info.channels, layout=info.layout) for _ in range(1 + len(opened)))
         for blocks in zip(*(audio.blocks(BLOCK) for audio in opened)):

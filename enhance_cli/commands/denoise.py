@@ -5,7 +5,7 @@ from typing import Annotated
 
 from enhance_cli import __version__
 from enhance_cli.commands.audio_plan import plan_audio
-from enhance_cli.commands.running import count_steps
+from enhance_cli.console import count_of
 from enhance_cli.flags import values
 from enhance_cli.flags.files import AudioFileFlags, Inputs, WatchFlags
 from enhance_cli.flags.group import grouped
@@ -139,5 +139,5 @@ def denoise(
         "version": __version__,
     }
     worker = WorkerSpec(load_denoiser, entry, options, file_options, **running.resources)
-    describe = lambda facts: ", ".join(filter(None, (entry.name, sampler, count_steps(steps))))
+    describe = lambda facts: ", ".join(filter(None, (entry.name, sampler, count_of(steps, "step"))))
     plan.run(worker, facts, describe)

@@ -11,7 +11,8 @@ import typer
 
 from enhance_cli import __version__
 from enhance_cli.commands.planning import in_shard, jobs_to_retry
-from enhance_cli.commands.running import count_steps, run_batch
+from enhance_cli.commands.running import run_batch
+from enhance_cli.console import count_of
 from enhance_cli.errors import UsageError
 from enhance_cli.flags import values
 from enhance_cli.flags.embedding import (
@@ -112,7 +113,7 @@ def enhance_embedding(
         jobs,
         worker,
         {"model": entry.name, "version": __version__, "seed": seed, "sampler_args": given},
-        lambda facts: f"{entry.name}, {count_steps(facts['steps'])}, for {facts['extractor']}",
+        lambda facts: f"{entry.name}, {count_of(facts['steps'], 'step')}, for {facts['extractor']}",
         running,
         retry_failed=where.retry_failed,
         into_one_file=into_one_file,

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from enhance_cli import __version__
 from enhance_cli.commands.audio_plan import plan_audio
-from enhance_cli.commands.running import count_steps
+from enhance_cli.console import count_of
 from enhance_cli.flags import values
 from enhance_cli.flags.files import AudioFileFlags, Inputs, WatchFlags
 from enhance_cli.flags.group import grouped
@@ -99,7 +99,7 @@ def extend_bandwidth(
     worker = WorkerSpec(load_bandwidth_extender, entry, options, file_options, **running.resources)
 
     def describe(facts: Mapping[str, Any]) -> str:
-        sampled = [sampler, count_steps(steps)] if sampler else []
+        sampled = [sampler, count_of(steps, "step")] if sampler else []
         sources = [job.source for job in plan.jobs if job.action == "run"]
         channels = 1 if where.channel else None
         taking = on_cpu(spec, options, sources, facts, duration=where.duration, channels=channels)

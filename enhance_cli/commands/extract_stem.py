@@ -4,7 +4,7 @@ from typing import Annotated
 
 from enhance_cli import __version__
 from enhance_cli.commands.audio_plan import plan_audio
-from enhance_cli.commands.running import count_steps
+from enhance_cli.console import count_of
 from enhance_cli.errors import UsageError
 from enhance_cli.flags import values
 from enhance_cli.flags.files import AudioFileFlags, Inputs, WatchFlags
@@ -93,7 +93,7 @@ def extract_stem(
     of_task = FileOptions(parts=parts, last_part_absorbs_rounding=residual)
     file_options = plan.file_options("extract-stem", of_task)
     facts = {"model": entry.name, "steps": steps, "seed": seed, "version": __version__}
-    refined = f", {sampler}, {count_steps(steps)}" if steps else ""
+    refined = f", {sampler}, {count_of(steps, 'step')}" if steps else ""
     worker = WorkerSpec(load_stem_extractor, entry, options, file_options, **running.resources)
     describe = lambda facts: entry.name + refined
     plan.run(worker, facts, describe)

@@ -26,10 +26,6 @@ if TYPE_CHECKING:
 M_ARENA_MAX = -8  # of mallopt(3)
 
 
-def count_steps(steps: int) -> str:
-    return "1 step" if steps == 1 else f"{steps} steps"
-
-
 def run_batch(
     jobs: "list[Job]",
     worker: "WorkerSpec",
@@ -65,7 +61,8 @@ def run_batch(
         if writing.plot:
             assert worker.file_options is not None
             _plot_existing(jobs, worker.file_options, running.quiet)
-        _run_jobs(jobs, backend, running, writing)
+        skips = sum(job.action == "skip" for job in jobs)
+        report_run(lambda listener: backend.run(jobs, listener), running, writing, total=len(jobs), skips=skips)
 
 
 def _share_heap() -> None:
@@ -211,9 +208,3 @@ def _list_jobs(jobs: "list[Job]", quiet: bool, preview: "Callable[[Job], str] | 
     for target in targets:
         result(target)
     raise typer.Exit(ExitCode.SOME_FAILED if missing else ExitCode.DONE)
-
-
-def _run_jobs(jobs: "list[Job]", backend: "Backend", running: Running, writing: AudioOutputFlags) -> None:
-    """Do the jobs, then exit with the code of the summary."""
-    skips = sum(job.action == "skip" for job in jobs)
-    report_run(lambda listener: backend.run(jobs, listener), running, writing, total=len(jobs), skips=skips)

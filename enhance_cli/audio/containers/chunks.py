@@ -20,6 +20,8 @@ KNOWN = frozenset(  # chunks that commonly follow the audio
         b"|"
     )
 )
+_FIXED_SIZE = (1, 3, 6, 7, 0xFFFE)  # tags of PCM, float, A-law, mu-law, extensible. Others pack many samples in a block
+_AIFF_PLAIN = (b"", b"NONE", b"sowt", b"twos")  # compression types of AIFF that are plain integers
 _GUID_END = bytes.fromhex("00c04f8edb8a")  # of the identifier of every chunk of W64
 _ENDLESS = 1 << 62  # a 64-bit length beyond this was never filled in
 _SOX_PIPE = 0x7F000008  # bytes of sound in an AIFF that SoX has written into a pipe
@@ -51,7 +53,23 @@ class Form:
     streamed: bool = False
 
     def find(self, name: bytes) -> Chunk | None:
+        """Return the first chunk with this name."""
         return next((chunk for chunk in self.chunks if chunk.name == name), None)
+
+    @property
+    def description(self) -> Chunk | None:
+        """Return the chunk that states rate, channels and sample type."""
+        return self.find({"AIFF": b"COMM", "CAF": b"desc"}.get(self.kind, b"fmt "))
+
+    @property
+    def audio(self) -> Chunk | None:
+        """Return the chunk with the samples."""
+        return self.find(b"SSND" if self.kind == "AIFF" else b"data")
+
+    @property
+    def before_samples(self) -> int:
+        """Return the number of bytes in the audio chunk that come before the samples."""
+        return {"AIFF": 8, "CAF": 4}.get(self.kind, 0)
 
 
 @dataclass(frozen=True)
@@ -108,13 +126,9 @@ def _walk(file: Readable, end: int, kind: str, order: str, first: int) -> Form:
                 break
         file.seek(position)
         name, size = struct.unpack(head, file.read(length))
-        if (
-            kind == "W64"
-            and name[10:] != _GUID_END
-            or kind == "CAF"
-            and name != b"data"
-            and position + length + size > end
-        ):
+        no_w64_chunk = kind == "W64" and name[10:] != _GUID_END
+        no_caf_chunk = kind == "CAF" and name != b"data" and position + length + size > end
+        if no_w64_chunk or no_caf_chunk:
             break  # a tag of another kind that lies behind
         name, start = name[:4], position + length
         if not all(32 <= letter < 127 for letter in name) or chunks and name in _NEXT_FILE:
@@ -189,11 +203,8 @@ def promise(file: Readable) -> Promise | None:
     form = walk(file)
     if form is None:
         return None
-    described = form.find({"AIFF": b"COMM", "CAF": b"desc"}.get(form.kind, b"fmt "))
-    data = form.find(b"SSND" if form.kind == "AIFF" else b"data")
+    described, data = form.description, form.audio
     if described is None or data is None:
-        return None
-    if described is None:
         return None
     file.seek(described.start)
     raw = file.read(min(described.size, 64))
@@ -201,21 +212,14 @@ def promise(file: Readable) -> Promise | None:
         rate, channels, frame_bytes = _DESCRIBED.get(form.kind, _wave_format)(raw, form.order)
     except struct.error:
         return None
-    overhead = {"AIFF": 8, "CAF": 4}.get(form.kind, 0)  # fields in front of the samples
     held = min(data.size, file.seek(0, 2) - data.start)
-    return Promise(rate, channels, frame_bytes, data.size - overhead, max(held - overhead, 0))
+    before = form.before_samples
+    return Promise(rate, channels, frame_bytes, data.size - before, max(held - before, 0))
 
 
 def _wave_format(raw: bytes, order: str) -> tuple[float, int, int]:
     tag, channels, rate, _, block, _ = struct.unpack_from(order + "HHIIHH", raw)
-    fixed = tag in (
-        1,
-        3,
-        6,
-        7,
-        0xFFFE,
-    )  # PCM, float, A-law, mu-law, extensible; others pack many samples in a block
-    return rate, channels, block if fixed else 0
+    return rate, channels, block if tag in _FIXED_SIZE else 0
 
 
 def _aiff_format(raw: bytes, order: str) -> tuple[float, int, int]:
@@ -232,7 +236,7 @@ def _caf_format(raw: bytes, order: str) -> tuple[float, int, int]:
 
 def raw_format(file: Readable, form: Form) -> tuple[str, str] | None:
     """Return subtype and byte order (LITTLE, BIG) of the samples if they are plain ones of fixed size, else None."""
-    described = form.find({"AIFF": b"COMM", "CAF": b"desc"}.get(form.kind, b"fmt "))
+    described = form.description
     if described is None:
         return None
     file.seek(described.start)
@@ -258,9 +262,6 @@ def raw_format(file: Readable, form: Form) -> tuple[str, str] | None:
     if tag == 3:
         return ("FLOAT" if bits == 32 else "DOUBLE"), endian
     return {6: ("ALAW", endian), 7: ("ULAW", endian)}.get(tag)
-
-
-_AIFF_PLAIN = (b"", b"NONE", b"sowt", b"twos")
 
 
 def _integers(bits: int, of_8: str, endian: str) -> tuple[str, str] | None:

@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from enhance_cli.audio.containers.beginnings import begins, find_beginning
+from enhance_cli.audio.containers.matroska import segment_of
 from enhance_cli.audio.containers.section import Section
 
+FIRST, LAST = 2, 4  # flags of an Ogg page: the first or the last one of its stream
 _ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 
 
@@ -26,9 +28,8 @@ def ogg_section(file: BinaryIO, start: int, size: int) -> Section:
     expected = start
     for at, end, flags, position, stream, number in _pages(file, start, size):
         if flags & FIRST and inside:
-            return Section(
-                start, at, cut=bool(open_streams), holes=holes + early, mixed=len(numbers) > 1, foreign=early
-            )
+            cut = bool(open_streams)
+            return Section(start, at, cut=cut, holes=holes + early, mixed=len(numbers) > 1, foreign=early)
         inside = inside or not flags & FIRST
         holes += at != expected or number not in (numbers.get(stream, number - 1) + 1, 0xFFFFFFFF)
         expected = end
@@ -36,17 +37,8 @@ def ogg_section(file: BinaryIO, start: int, size: int) -> Section:
         early = early or bool(flags & LAST) and 0 <= position < positions.get(stream, 0)
         positions[stream] = position
         (open_streams.discard if flags & LAST else open_streams.add)(stream)
-    return Section(
-        start,
-        size,
-        cut=bool(open_streams) or expected > size,
-        holes=holes + early,
-        mixed=len(numbers) > 1,
-        foreign=early,
-    )
-
-
-FIRST, LAST = 2, 4  # flags of a page: the first or the last one of its stream
+    cut = bool(open_streams) or expected > size
+    return Section(start, size, cut=cut, holes=holes + early, mixed=len(numbers) > 1, foreign=early)
 
 
 def _pages(file: BinaryIO, start: int, size: int) -> Iterator[tuple[int, int, int, int, int, int]]:
@@ -97,18 +89,11 @@ def end_of_matroska(file: BinaryIO, start: int, size: int) -> int:
 
     A length beyond `size` is returned as it is stated.
     """
-    at = start
-    for name in (b"\x1aE\xdf\xa3", b"\x18S\x80g"):  # the header, and the segment that holds everything
-        file.seek(at)
-        head = file.read(12)
-        width = 9 - head[4].bit_length() if len(head) == 12 else 9
-        if head[:4] != name or width > 8:
-            return find_beginning(file, start + 4, size, ("matroska",))
-        length = int.from_bytes(head[4 : 4 + width], "big") - (1 << 7 * width)
-        if length == (1 << 7 * width) - 1:  # not known while it was written
-            return find_beginning(file, start + 4, size, ("matroska",))
-        at += 4 + width + length
-    return at if at >= size else find_beginning(file, at, size)
+    segment = segment_of(file, start)
+    if segment is None or segment.length is None:  # not known while it was written
+        return find_beginning(file, start + 4, size, ("matroska",))
+    end = segment.begin + segment.length
+    return end if end >= size else find_beginning(file, end, size)
 
 
 def stated_by_asf(file: BinaryIO, start: int) -> int:
@@ -128,9 +113,8 @@ def end_of_wavpack(file: BinaryIO, start: int, size: int) -> tuple[int, int]:
         if name == b"APET":  # a tag, whose length leaves its first 32 bytes out
             at += 32 + ape
             continue
-        if (
-            name != b"wvpk" or at > start and index == 0 and flags & 1 << 11
-        ):  # the first of several for the same samples
+        begins_again = at > start and index == 0 and flags & 1 << 11  # the first of several for the same samples
+        if name != b"wvpk" or begins_again:
             break
         at += length + 8
         end = at

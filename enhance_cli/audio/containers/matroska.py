@@ -56,14 +56,22 @@ def element_at(file: Readable, at: int) -> Element | None:
     return Element(int.from_bytes(head[:width], "big"), at + width + of_length, length if known else None)
 
 
+def segment_of(file: Readable, start: int) -> Element | None:
+    """Return the segment of the file that begins at byte `start`, which holds everything but its header, None without."""
+    header = element_at(file, start)
+    if header is None or header.name != HEADER or header.length is None:
+        return None
+    segment = element_at(file, header.begin + header.length)
+    return segment if segment is not None and segment.name == SEGMENT else None
+
+
 def breaks_off(file: Readable, start: int, end: int) -> bool:
     """Return whether the last element of a live recording in bytes `start` to `end` goes on beyond them.
 
     Recordings that state the length of their segment are not walked.
     """
-    header = element_at(file, start)
-    segment = element_at(file, header.begin + header.length) if header and header.length is not None else None
-    if segment is None or segment.name != SEGMENT or segment.length is not None:
+    segment = segment_of(file, start)
+    if segment is None or segment.length is not None:
         return False
     at, in_cluster = segment.begin, False
     while at < end:
@@ -82,9 +90,8 @@ def breaks_off(file: Readable, start: int, end: int) -> bool:
 
 def attachments(file: Readable, start: int, end: int) -> Iterator[Attachment]:
     """Yield the files that are attached to the recording in bytes `start` to `end`."""
-    header = element_at(file, start)
-    segment = element_at(file, header.begin + header.length) if header and header.length is not None else None
-    if segment is None or segment.name != SEGMENT:
+    segment = segment_of(file, start)
+    if segment is None:
         return
     for element in _children(file, segment.begin, min(end, segment.begin + (segment.length or end))):
         if element.name == _ATTACHMENTS:

@@ -47,9 +47,7 @@ def begins_with_frames(file: Readable) -> bool:
 
 def end_of_frames(file: Readable) -> int:
     """Return where the frames that follow one another from the beginning end."""
-    file.seek(0)
-    head = file.read(10)
-    at = tag_size(head) if head[:3] == b"ID3" and len(head) == 10 else 0
+    at = _behind_tag(file)
     for _, size in _headers(file, at):
         at += size
     return at
@@ -186,11 +184,16 @@ def tag_size(head: bytes) -> int:
     return 10 + ((a & 127) << 21 | (b & 127) << 14 | (c & 127) << 7 | d & 127) + (10 if head[5] & 16 else 0)
 
 
-def frames(file: Readable) -> Iterator[bytes]:
-    """Yield all frames, one after the other, from behind an ID3 tag to where there is none."""
+def _behind_tag(file: Readable) -> int:
+    """Return the first byte behind an ID3v2 tag at the beginning, 0 if there is none."""
     file.seek(0)
     head = file.read(10)
-    at = tag_size(head) if head[:3] == b"ID3" and len(head) == 10 else 0
+    return tag_size(head) if head[:3] == b"ID3" and len(head) == 10 else 0
+
+
+def frames(file: Readable) -> Iterator[bytes]:
+    """Yield all frames, one after the other, from behind an ID3 tag to where there is none."""
+    at = _behind_tag(file)
     for _, size in _headers(file, at):
         file.seek(at)
         yield file.read(size)

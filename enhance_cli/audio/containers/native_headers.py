@@ -11,7 +11,7 @@ import soundfile
 from enhance_cli.audio import channels
 from enhance_cli.audio.containers.chunks import promise, raw_format, read_payload, walk
 from enhance_cli.audio.containers.section import Raw, Section, Window
-from enhance_cli.audio.info import AudioInfo, depth
+from enhance_cli.audio.info import FLOATS, AudioInfo, depth
 
 _MASK = b"WAVEFORMATEXTENSIBLE_CHANNEL_MASK="
 _BURSTS = (b"\x72\xf8\x1f\x4e", b"\xfe\x7f\x01\x80", b"\xff\x1f\x00\xe8", b"\x7f\xfe\x80\x01", b"\x1f\xff\xe8\x00")
@@ -40,7 +40,7 @@ def check_samples(path: Path, section: Section, sound: soundfile.SoundFile) -> N
         if form is None or form.find(b"fmt ") is None or (data := form.find(b"data")) is None:
             return
         stated = raw_format(window, form)
-        if stated and (stated[0] in ("FLOAT", "DOUBLE")) != (sound.subtype in ("FLOAT", "DOUBLE")):
+        if stated and (stated[0] in FLOATS) != (sound.subtype in FLOATS):
             raise soundfile.SoundFileError(f"its samples are {stated[0]}, not {sound.subtype}")
         if sound.subtype == "PCM_16" and sound.channels == 2:
             window.seek(data.start)

@@ -11,14 +11,8 @@ import struct
 
 from enhance_cli.audio.containers.bounded import Readable
 
-_MAT4_WIDTHS = (
-    8,
-    4,
-    4,
-    2,
-    2,
-    1,
-)  # bytes of a number by the tens of its type: double, single, int32, int16, uint16, uint8
+# Bytes of a number, by the tens of its type: double, single, int32, int16, uint16, uint8
+_MAT4_WIDTHS = (8, 4, 4, 2, 2, 1)
 _FIELD = re.compile(rb"(sample_count|channel_count|sample_n_bytes) -i (\d+)")
 
 

@@ -9,6 +9,11 @@ from typing import BinaryIO
 SLACK = 64  # bytes behind the last chunk that are too few to be sound
 
 
+def bytes_per_sample(subtype: str) -> int:
+    """Return the bytes of one sample of one channel."""
+    return {"PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8}.get(subtype, 1)
+
+
 @dataclass(frozen=True)
 class Raw:
     """Describe samples without a usable header: as soundfile describes them, and their position."""

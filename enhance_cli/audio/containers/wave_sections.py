@@ -12,7 +12,7 @@ from typing import BinaryIO
 from enhance_cli.audio.containers import padding
 from enhance_cli.audio.containers.beginnings import find_beginning
 from enhance_cli.audio.containers.chunks import KNOWN, Form, is_streamed, promise, raw_format
-from enhance_cli.audio.containers.section import SLACK, Raw, Section, Window
+from enhance_cli.audio.containers.section import SLACK, Raw, Section, Window, bytes_per_sample
 
 _ENDINGS = (b"TAG", b"APETAGEX", b"3DI", b"LYRICSBEGIN")
 _AU = {1: "ULAW", 2: "PCM_S8", 3: "PCM_16", 4: "PCM_24", 5: "PCM_32", 6: "FLOAT", 7: "DOUBLE", 27: "ALAW"}
@@ -24,7 +24,7 @@ _RUBBISH = 1 << 16  # bytes before another file that are no sound which a header
 def wave_section(file: BinaryIO, start: int, size: int, form: Form) -> Section:
     """Return the section of the file of the WAV family that begins at `start` and whose chunks are `form`."""
     window = Window(file, start, size)
-    audio = form.find(b"SSND" if form.kind == "AIFF" else b"data")
+    audio = form.audio
     if audio is None or not form.chunks:
         return Section(start, size)
     if not form.streamed and form.end < size - start and padding.is_padding(file, start + form.end, size):
@@ -36,8 +36,7 @@ def wave_section(file: BinaryIO, start: int, size: int, form: Form) -> Section:
         begin = last.start
     kind = "wav" if form.kind in ("RIFF", "RF64") else form.kind.lower()
     end = find_beginning(window, begin, size - start, own=(kind,))
-    overhead = {"AIFF": 8, "CAF": 4}.get(form.kind, 0)  # bytes in front of the samples
-    if end <= audio.start + overhead:
+    if end <= audio.start + form.before_samples:
         return Section(start, start + end, empty=True)
     others = sum(chunk.size for chunk in form.chunks if chunk.name == audio.name and chunk is not audio)
     if form.streamed:
@@ -57,11 +56,11 @@ def wave_section(file: BinaryIO, start: int, size: int, form: Form) -> Section:
 def _uncounted(file: BinaryIO, start: int, end: int, form: Form) -> Section:
     """Return the section of a file of the WAV family with more samples than its header counts."""
     window = Window(file, start, end)
-    audio = form.find(b"SSND" if form.kind == "AIFF" else b"data")
+    audio = form.audio
     promised, kind = promise(window), raw_format(window, form)
     if audio is None or promised is None or kind is None or not promised.frame_bytes:
         return Section(start, end, left=0 if form.streamed else end - start - form.end)
-    first = audio.start + {"AIFF": 8, "CAF": 4}.get(form.kind, 0)
+    first = audio.start + form.before_samples
     last = end - start
     if form.kind in ("RIFF", "RF64"):
         wrapped = None if form.streamed else _wrapped_end(window, audio.start, audio.size, last)
@@ -117,14 +116,10 @@ def au_section(file: BinaryIO, start: int, size: int, head: bytes) -> Section:
     next_file = find_beginning(file, first if streamed else first + counted, size)
     if not streamed and next_file - first - counted <= SLACK:
         return Section(start, next_file, cut=first + counted > size + SLACK)
-    width = {"PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8}.get(_AU[code], 1) * channels
     if not streamed and next_file < size and next_file - first - counted < min(_RUBBISH, counted):
         return Section(start, next_file, left=next_file - first - counted)
-    return Section(
-        start,
-        next_file,
-        Raw(_AU[code], "BIG", rate, channels, first, next_file, None if streamed else counted // width),
-    )
+    promised = None if streamed else counted // (bytes_per_sample(_AU[code]) * channels)
+    return Section(start, next_file, Raw(_AU[code], "BIG", rate, channels, first, next_file, promised))
 
 
 def voc_section(file: BinaryIO, start: int, size: int, head: bytes) -> Section:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import numpy as np
 from enhance_cli.audio.formats import output_format
 from enhance_cli.audio.info import LOSSY, AudioInfo
 from enhance_cli.audio.read import AudioFile
-from enhance_cli.audio.resample import Resampler
+from enhance_cli.audio.resample import resample_blocks
 from enhance_cli.audio.write import AudioWriter
 
 _PLAYED = {
@@ -53,22 +52,14 @@ def write_browser_copy(
     if mixed:
         info = replace(info, channels=1, layout=None, mask=None, ambisonic=False)
     suffix = copy_suffix(info)
-    if suffix == ".opus":
-        rate, depth = USUAL_RATE, None
-    else:
-        depth = "16"
+    depth = "16" if suffix == ".flac" else None
+    rate = USUAL_RATE if suffix == ".opus" else rate
     fmt = output_format(info, suffix, bit_depth=depth, rate=rate)
     gain = 1 / peak if peak > 1 and depth else 1.0
     with AudioWriter(path, replace(fmt, dither=depth is not None), info.channels) as writer:
-        for block in _resampled(audio.blocks(start=start, duration=duration), audio.info.rate, rate, info.channels):
+        blocks = audio.blocks(start=start, duration=duration)
+        if mixed:
+            blocks = (block.mean(axis=0, keepdims=True) for block in blocks)
+        for block in resample_blocks(blocks, audio.info.rate, rate, info.channels):
             writer.write(block * np.float32(gain))
     return 20 * float(np.log10(gain))
-
-
-def _resampled(blocks: Iterator[np.ndarray], rate: int, to: int, channels: int) -> Iterator[np.ndarray]:
-    """Yield the blocks at the rate `to`, with as many channels."""
-    resampler = Resampler(rate, to, channels)
-    for block in blocks:
-        yield resampler.push(block if len(block) == channels else block.mean(axis=0, keepdims=True))
-    if rate != to:
-        yield resampler.push(np.zeros((channels, 0), np.float32), last=True)

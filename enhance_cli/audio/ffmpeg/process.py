@@ -14,6 +14,9 @@ from typing import BinaryIO
 
 import av
 
+from enhance_cli.audio.containers.bounded import MOST
+from enhance_cli.audio.containers.section import Window
+
 SECONDS = 8.0  # of processor time
 MEMORY = 1 << 31  # bytes of address space, beyond those that the process has at its start
 
@@ -40,18 +43,11 @@ def path_of(digits: str) -> str:
     return os.fsdecode(bytes.fromhex(digits))
 
 
-class Source:
-    """Provide a part of a file to FFmpeg. A seek beyond its ends is answered with a negative number."""
-
-    def __init__(self, file: BinaryIO, start: int, end: int):
-        self._file, self._start, self._length, self._at = file, start, end - start, 0
+class Source(Window):
+    """Provide a part of a file to FFmpeg: at most MOST bytes at a time, and a negative number for an impossible seek."""
 
     def read(self, size: int = -1) -> bytes:
-        left = max(self._length - self._at, 0)
-        self._file.seek(self._start + self._at)
-        data = self._file.read(min(size, left, 64 << 20) if size >= 0 else min(left, 64 << 20))
-        self._at += len(data)
-        return data
+        return super().read(min(size, MOST) if size >= 0 else MOST)
 
     def seek(self, offset: int, whence: int = 0) -> int:
         if whence not in (0, 1, 2):
@@ -61,9 +57,6 @@ class Source:
             return -22
         self._at = target
         return target
-
-    def tell(self) -> int:
-        return self._at
 
 
 def send(out: BinaryIO, kind: bytes, data: bytes | memoryview) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from enhance_cli.audio.formats import FILMS, Film, OutputFormat
-from enhance_cli.audio.info import LOSSY, AudioInfo, depth
+from enhance_cli.audio.info import FLOATS, LOSSY, AudioInfo, depth, is_lossless
 from enhance_cli.errors import UsageError
 
 _ALL_RATES: tuple[int, ...] = ()
@@ -121,11 +121,10 @@ def _encoder(info: AudioInfo, container: str, bit_depth: str | None) -> str:
     family = info.subtype if info.subtype in LOSSY else info.subtype.partition("_")[0]
     own = _ENCODERS.get(family)
     own = None if own == "flac" and bit_depth in ("32", "float") else own
-    lossless = depth(info.subtype) is not None or info.subtype in ("FLOAT", "DOUBLE")
     fitting = [name for name in held if _CODECS[name].channels >= info.channels]
     if own in fitting:
         return own
-    like = [name for name in fitting if (name in _LOSSLESS) == lossless]
+    like = [name for name in fitting if (name in _LOSSLESS) == is_lossless(info.subtype)]
     return (like or fitting or held)[0]
 
 
@@ -134,7 +133,7 @@ def _subtype(info: AudioInfo, name: str, bit_depth: str | None) -> str:
     if name not in _LOSSLESS:
         return codec.subtype
     asked = None if bit_depth in (None, "float") else int(bit_depth or 0)
-    floats = bit_depth == "float" or bit_depth is None and info.subtype in ("FLOAT", "DOUBLE")
+    floats = bit_depth == "float" or bit_depth is None and info.subtype in FLOATS
     if floats and name == "pcm":
         return "DOUBLE" if info.subtype == "DOUBLE" and bit_depth is None else "FLOAT"
     if bit_depth in ("float", "32") and name != "pcm":

@@ -15,13 +15,8 @@ import av
 
 from enhance_cli.audio.ffmpeg.process import restart_watch
 
-DELAYS = {
-    "libmp3lame": 1105,
-    "mp2": 481,
-    "ac3": 256,
-    "eac3": 256,
-    "aac": 1024,
-}  # samples that FFmpeg's encoders put in front
+# Samples that FFmpeg's encoders put in front of the sound
+DELAYS = {"libmp3lame": 1105, "mp2": 481, "ac3": 256, "eac3": 256, "aac": 1024}
 QUIET = 0.1  # of full scale: a beginning, of 21 ms in AAC, that may be faded in as it is without the packet before it
 
 

@@ -153,9 +153,8 @@ class Film:
         if stream.type == "video" and not copy.codec_context.framerate and stream.average_rate:
             copy.codec_context.framerate = stream.average_rate  # without it MOV has no track of the time code
         if stream.type == "video" and (shape := stream.sample_aspect_ratio):
-            copy.codec_context.sample_aspect_ratio = (
-                shape  # that of the container, which wins over that of the pictures
-            )
+            # That of the container wins over that of the pictures
+            copy.codec_context.sample_aspect_ratio = shape
         if self._request["tags"] and self._same and (tag := _tag(stream)):
             with contextlib.suppress(ValueError):
                 copy.codec_context.codec_tag = tag

@@ -54,9 +54,8 @@ def coefficients(segments: Sequence[np.ndarray], weights: Sequence[np.ndarray], 
     for k in range(order):
         forward = [error[1:] for error in forward]
         backward = [error[:-1] for error in backward]
-        weights = [
-            weight[k % 2 : len(weight) - 1 + k % 2] for weight in weights
-        ]  # of the middle between the two errors
+        # Of the middle between the two errors
+        weights = [weight[k % 2 : len(weight) - 1 + k % 2] for weight in weights]
         triples = list(zip(forward, backward, weights, strict=True))
         energy = sum(float(f @ (w * f) + b @ (w * b)) for f, b, w in triples)
         if energy <= 0:

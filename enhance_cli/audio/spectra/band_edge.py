@@ -133,10 +133,8 @@ def _shoulder(level: np.ndarray, edge: int) -> int:
     lowest = edge * DEEPEST
     while edge > lowest:
         span = max(BELOW, round(0.07 * edge))
-        upper, lower = (
-            level[max(edge - span, 0) : edge].mean(),
-            level[max(edge - 2 * span, 0) : max(edge - span, 1)].mean(),
-        )
+        upper = level[max(edge - span, 0) : edge].mean()
+        lower = level[max(edge - 2 * span, 0) : max(edge - span, 1)].mean()
         if lower - upper < SLOPE_DB:
             break
         edge -= 1

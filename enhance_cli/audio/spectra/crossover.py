@@ -65,9 +65,8 @@ def pause_gains(low: np.ndarray, high: np.ndarray, active: float) -> np.ndarray:
     gains = -_largest_around(-gains, AROUND)
     gains = gains * (of_low > 1e-16)
     centers, positions = (np.arange(of_low.shape[1]) + 0.5) * HOP, np.arange(samples) + 0.5
-    return np.stack([np.interp(positions, centers, row) for row in np.broadcast_to(gains, of_low.shape)]).astype(
-        np.float32
-    )
+    rows = np.broadcast_to(gains, of_low.shape)
+    return np.stack([np.interp(positions, centers, row) for row in rows]).astype(np.float32)
 
 
 def _powers(audio: np.ndarray) -> np.ndarray:

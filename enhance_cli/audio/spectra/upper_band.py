@@ -20,10 +20,8 @@ from enhance_cli.audio.levels.quantiles import Quantiles
 
 HOP_SECONDS = 512 / 48000  # half a frame
 CHUNK = 32  # frames that are computed at a time
-LOWEST, RATIO = (
-    1.025,
-    1.122,
-)  # first edge of the bands, and each next one, as multiples of the model's highest frequency
+LOWEST = 1.025  # times the model's highest frequency: first edge of the bands
+RATIO = 1.122  # of each edge to the one before
 NARROWEST = 6  # bins: a band at the top that has fewer belongs to the one below
 STEER = (0.5, 0.9)  # part of the model's band whose change tells noise from speech
 BESIDE = (0.8, 0.9)  # part of the model's band whose gain goes on to its end
@@ -94,9 +92,8 @@ class UpperBand:
     def _chunk(self, frames: int) -> np.ndarray:
         """Compute the next frames: (C, frames * hop)."""
         hop = self._hop
-        windows = np.lib.stride_tricks.sliding_window_view(self._input[:, : (frames + 1) * hop], 2 * hop, axis=1)[
-            :, ::hop
-        ]
+        signal = self._input[:, : (frames + 1) * hop]
+        windows = np.lib.stride_tricks.sliding_window_view(signal, 2 * hop, axis=1)[:, ::hop]
         above, band, change = np.split(rfft(windows * self._window, axis=2), 3)
         self._input = self._input[:, frames * hop :]
         cleaned = band + change

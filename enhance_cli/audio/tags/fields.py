@@ -26,6 +26,7 @@ from enhance_cli.audio.tags.chapters import (
     read_markers,
     write_chapters,
 )
+from enhance_cli.audio.tags.mark import MARK, annotation
 from enhance_cli.audio.tags.pictures import (
     OGG_KEY,
     pictures_of_asf,
@@ -208,7 +209,7 @@ def _fields(source: Path, before: Form | None, old: Tagged, info: AudioInfo | No
     if info is not None:
         return from_ffmpeg(info)
     if before is None:
-        return from_file(old, change.gain) if old is not None else ({}, _annotation(source))
+        return from_file(old, change.gain) if old is not None else ({}, _au_annotation(source))
     fields, lost = from_chunks(source, before, _carried(source, before, old))
     more, others = from_file(old, change.gain)
     return {**more, **fields}, lost + others
@@ -230,15 +231,10 @@ def _of_ape(source: Path, before: Form | None, old: Tagged) -> tuple[dict, list[
         return {}, [], []
 
 
-def _annotation(source: Path) -> list[str]:
+def _au_annotation(source: Path) -> list[str]:
     """Return ["annotation"] for an AU file with a text in its header, which no other format has a place for."""
-    with open(source, "rb") as file:
-        head = file.read(8)
-        if head[:4] != b".snd" or len(head) < 8:
-            return []
-        file.seek(24)
-        text = file.read(min(max(struct.unpack(">I", head[4:])[0] - 24, 0), 4096)).strip(b"\0")
-        return ["annotation"] if text and not text.startswith(b"ENHANCED_BY=") else []
+    text = (annotation(source) or "").strip("\0")
+    return ["annotation"] if text and not text.startswith(f"{MARK}=") else []
 
 
 def _copy_all(old: mutagen.FileType, new: mutagen.FileType, change: Change) -> list[str]:

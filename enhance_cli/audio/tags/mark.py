@@ -26,7 +26,7 @@ def write_mark(path: Path, command: str) -> None:
             write = riff_tags.insert_chunk if form.kind == "W64" else riff_tags.append_chunk
             write(path, _CHUNK, command.encode())
         return
-    if _annotation(path) is not None:
+    if annotation(path) is not None:
         _annotate(path, command)
         return
     import mutagen
@@ -53,7 +53,7 @@ def read_mark(path: Path) -> str | None:
         with open(path, "rb") as file:
             form = walk(file)
             if form is None:
-                said = _annotation(path)
+                said = annotation(path)
                 if said is None:
                     return _in_tags(file)
                 key, _, command = said.partition("=")
@@ -64,8 +64,8 @@ def read_mark(path: Path) -> str | None:
         return None
 
 
-def _annotation(path: Path) -> str | None:
-    """Return the text in the header of an AU, None for a file of another kind."""
+def annotation(path: Path) -> str | None:
+    """Return the text in the header of an AU file, None for a file of another kind."""
     with open(path, "rb") as file:
         head = file.read(8)
         if head[:4] != b".snd" or len(head) < 8:

@@ -91,9 +91,9 @@ def _sync_point(point: bytes, rate_before: float, rate_after: float, change: Cha
     sample = round(seconds * rate_after)
     point = _put(_put(point, b"SYNC_POINT_LOW", sample & 0xFFFFFFFF), b"SYNC_POINT_HIGH", sample >> 32)
     length = _number(point, b"SYNC_POINT_EVENT_DURATION")
-    return (
-        point if length is None else _put(point, b"SYNC_POINT_EVENT_DURATION", round(length * rate_after / rate_before))
-    )
+    if length is not None:
+        point = _put(point, b"SYNC_POINT_EVENT_DURATION", round(length * rate_after / rate_before))
+    return point
 
 
 def _only_track(ixml: bytes, channel: str) -> bytes:

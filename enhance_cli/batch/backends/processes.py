@@ -8,8 +8,6 @@ is reported.
 import contextlib
 import itertools
 import multiprocessing
-import queue
-import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -18,11 +16,12 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from enhance_cli.batch.backends.backend import Listener
+from enhance_cli.batch.backends.process_worker import serve
 from enhance_cli.batch.backends.threads import run_skips
 from enhance_cli.batch.job import Job
-from enhance_cli.batch.outcome import Summary, discard_outputs, record_of, run_job, sendable
+from enhance_cli.batch.outcome import Summary, discard_outputs, record_of
 from enhance_cli.batch.record import Record
-from enhance_cli.batch.safety.interrupts import INTERRUPTS, interruptible, sigterm_as_interrupt, uninterrupted
+from enhance_cli.batch.safety.interrupts import sigterm_as_interrupt, uninterrupted
 from enhance_cli.batch.worker import WorkerSpec
 from enhance_cli.errors import EnhanceError
 
@@ -239,46 +238,3 @@ class _Crew:
                 self.left[number] = replace(job, keeps_existing=False)  # the output may be that of the dead one
         if self.left or self.coming:
             self._start(worker.device)
-
-
-def serve(pipe: Connection, spec: WorkerSpec, facts: Mapping[str, Any]) -> None:
-    """Load the model in a worker process, then do the jobs that come through `pipe` until None comes or it ends.
-
-    Ctrl-C and the end of a terminal reach all its processes, and the parent decides how workers end.
-    """
-    for number in INTERRUPTS:
-        signal.signal(number, signal.SIG_IGN)
-    try:
-        worker, found = spec.load_worker()
-    except EnhanceError as error:
-        pipe.send(("refused", error))
-        return
-    stop, inbox, lock = threading.Event(), queue.SimpleQueue[tuple[int, Job] | None](), threading.Lock()
-    function = spec.job_function(worker, lambda transform: interruptible(stop, transform))
-    lanes, facts = worker.lanes, {**facts, **found}
-
-    def lane() -> None:
-        while (item := inbox.get()) is not None and not stop.is_set():
-            number, job = item
-            try:
-                record = run_job(job, function, facts)
-            except KeyboardInterrupt:
-                return
-            with lock, contextlib.suppress(OSError):
-                pipe.send(("ended", (number, sendable(record))))
-
-    try:
-        pipe.send(("ready", lanes))
-    except OSError:  # the parent was killed meanwhile
-        return
-    pool = [threading.Thread(target=lane) for _ in range(lanes)]
-    for thread in pool:
-        thread.start()
-    with contextlib.suppress(EOFError, OSError):
-        while (item := pipe.recv()) is not None:
-            inbox.put(item)
-    stop.set()
-    for _ in pool:
-        inbox.put(None)
-    for thread in pool:
-        thread.join()

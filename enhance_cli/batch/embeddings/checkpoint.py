@@ -35,9 +35,8 @@ class EmbeddingCheckpoint:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._stack.enter_context(locked(self.path, self.target, wait=False))
             lines = self._read(self.path)
-            self._file = self._stack.enter_context(
-                self.path.open("ab", buffering=0)
-            )  # a line is there once it is written
+            # Unbuffered, so that a line is in the file once it has been written
+            self._file = self._stack.enter_context(self.path.open("ab", buffering=0))
             if lines[:1] == [self.header]:
                 self.rows = {line["id"]: line for line in lines[1:]}
                 self._file.write(b"\n")  # after a line that may be broken

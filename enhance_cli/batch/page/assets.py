@@ -67,7 +67,7 @@ def _draw(
             try:
                 with _opened(record, recording.path, index == 0) as audio:
                     survey = overview(audio, start=start, duration=duration)
-                    whole = index or not (_track(record) or record.get("channel"))
+                    whole = index or not (record.get("track") or record.get("channel"))
                     direct = whole and browsers_play(audio.info)
                     direct = direct and not (copy_wave and audio.info.container in ("WAV", "WAVEX"))
                     copy, gain = None, 0.0
@@ -128,13 +128,9 @@ def _take(
 def _opened(record: dict[str, Any], path: Path, is_input: bool) -> AudioFile:
     """Open the track and the channel of an input that were taken, or an output."""
     new = record.get("new_track")
-    audio = open_audio(path, _track(record) if is_input else str(new) if new else None)
+    audio = open_audio(path, record.get("track") if is_input else str(new) if new else None)
     channel = record.get("channel")
     return only_channels(audio, channel) if is_input and channel else audio
-
-
-def _track(record: dict[str, Any]) -> str | None:
-    return record.get("track")
 
 
 def _section(record: dict[str, Any]) -> tuple[float, float | None]:

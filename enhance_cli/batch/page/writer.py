@@ -9,7 +9,6 @@ import traceback
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from enhance_cli.atomic import replace_file
@@ -50,60 +49,54 @@ def check_page(page: Path, recordings: int, *, embed: bool, output: str | None =
             raise UsageError(f"--page {page}: {path} may not be written", "choose another --page")
     if page.exists() and f'content="{GENERATOR} ' not in page.read_text(encoding="utf-8", errors="replace")[:2000]:
         raise UsageError(f"--page {page}: this file is no page of enhance", "choose another --page, or remove it")
-    if (
-        not embed
-        and folder.exists()
-        and (not folder.is_dir() or (any(folder.iterdir()) and not (folder / PAGE_MARK).exists()))
-    ):
+    if not embed and folder.exists() and _is_foreign(folder):
         raise UsageError(f"--page {page}: {folder} holds other files", "choose another --page")
     if embed and recordings > MOST_EMBEDDED:
         message = f"--page-embed: {recordings:,} recordings are too many for one file (at most {MOST_EMBEDDED})"
         raise UsageError(message, "leave it away, then sounds and pictures lie beside the page")
 
 
+def _is_foreign(folder: Path) -> bool:
+    """Return whether this is no folder, or one with files that do not belong to a page."""
+    return not folder.is_dir() or (any(folder.iterdir()) and not (folder / PAGE_MARK).exists())
+
+
 class PageWriter:
-    """Write a page for the records that are added. With the path None it does nothing. A context manager.
+    """Write a page for the records that are added. A context manager.
 
     `embed`: put sounds and pictures into the page, else they lie in the folder beside it. `on_drawn(done, total)` is
     called while the recordings that are left are drawn at the end. Raises AudioError if the page cannot be written.
     """
 
     def __init__(
-        self, page: Path | None, *, embed: bool = False, on_drawn: Callable[[int, int], None] = lambda done, total: None
+        self, page: Path, *, embed: bool = False, on_drawn: Callable[[int, int], None] = lambda done, total: None
     ):
         self.page, self.embed, self._on_drawn = page, embed, on_drawn
         self._stack = contextlib.ExitStack()
         self._entries: list[tuple[dict[str, Any], list[Recording], Future]] = []
 
     def __enter__(self) -> PageWriter:
-        if self.page is not None:
-            self._pool = ThreadPoolExecutor(max(1, min(4, (os.cpu_count() or 1) // 2)), "page")
-            try:
-                self.page.absolute().parent.mkdir(parents=True, exist_ok=True)
-                if self.embed:
-                    self._folder = self._stack.enter_context(temporary_folder())
-                else:
-                    self._folder = folder_of(self.page)
-                    self._folder.mkdir(exist_ok=True)
-                    (self._folder / PAGE_MARK).touch()
-            except OSError as error:
-                raise self._failure(error) from error
+        self._pool = ThreadPoolExecutor(max(1, min(4, (os.cpu_count() or 1) // 2)), "page")
+        try:
+            self.page.absolute().parent.mkdir(parents=True, exist_ok=True)
+            if self.embed:
+                self._folder = self._stack.enter_context(temporary_folder())
+            else:
+                self._folder = folder_of(self.page)
+                self._folder.mkdir(exist_ok=True)
+                (self._folder / PAGE_MARK).touch()
+        except OSError as error:
+            raise self._failure(error) from error
         return self
 
     def add(self, record: Record | dict[str, Any]) -> None:
         """Add the record of a file, and draw its recordings meanwhile."""
-        if self.page is None:
-            return
         facts = json.loads(record.to_json()) if isinstance(record, Record) else record
         found = recordings(facts)
         drawing = self._pool.submit(draw, facts, found, self._folder, copy_wave=self.embed)
         self._entries.append((facts, found, drawing))
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self.page is None:
-            return
+    def __exit__(self, *_: object) -> None:
         with self._stack:
             try:
                 entries: list[dict[str, Any]] = []
@@ -126,7 +119,6 @@ class PageWriter:
         except Exception as error:  # noqa: BLE001 - the other recordings have a page all the same
             said = "".join(traceback.format_exception_only(error)).strip()
             fields = undrawn(found) | {"problem": f"could not be drawn, {said}: please report this"}
-        assert self.page is not None
         drawn = with_addresses(fields, found, self._folder, self.page, embed=self.embed)
         return entry(facts) | drawn | {"seconds": facts.get("seconds_audio") or drawn.get("duration")}
 

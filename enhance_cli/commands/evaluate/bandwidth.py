@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Final
 from enhance_cli.commands.evaluate.table import (
     System,
     audio_files,
-    counted,
+    means,
     print_table,
     read_whole,
+    report_rows,
     say_json,
     score_all,
 )
+from enhance_cli.console import count_of
 from enhance_cli.errors import AudioError, UsageError
 
 if TYPE_CHECKING:
@@ -77,16 +79,17 @@ def evaluate_bandwidth(folder: Path, cutoffs: str | None, *, models: list[str], 
         seconds, some = score_all(systems, sorted(files), read_at, measure, show)
         failed = failed or some
         rows += [
-            {"system": s.name, "cutoff": cutoff, "files": len(s.scores), "mean": _means(s.scores)} | s.speed(seconds)
+            {"system": s.name, "cutoff": cutoff, "files": len(s.scores), "mean": means(s.scores, TITLES)}
+            | s.speed(seconds)
             for s in (systems if seconds else [])
         ]
-    if as_json:
-        for row in rows:
-            say_json(row)
-    elif rows:
-        cells = lambda row: [f"{row['mean'][n]:.{DIGITS.get(n, 2)}f}" if n in row["mean"] else "" for n in TITLES]  # noqa: E731
-        print_table(f"Mean of {counted(rows[0]['files'], 'file')}, {seconds:.0f} s", list(TITLES.values()), rows, cells)
+    report_rows(rows, lambda: _print_table(rows, seconds), as_json=as_json)
     return failed
+
+
+def _print_table(rows: list[dict], seconds: float) -> None:
+    cells = lambda row: [f"{row['mean'][n]:.{DIGITS.get(n, 2)}f}" if n in row["mean"] else "" for n in TITLES]
+    print_table(f"Mean of {count_of(rows[0]['files'], 'file')}, {seconds:.0f} s", list(TITLES.values()), rows, cells)
 
 
 def parse_cutoffs(text: str) -> list[int]:
@@ -128,9 +131,8 @@ def _extend(name: str, device: str) -> "Callable[[Clean], tuple[np.ndarray, floa
     from enhance_cli.tasks.extend_bandwidth import run
 
     model = load_model(name, task=TASK, device=device)
-    run(
-        np.random.default_rng(0).normal(0, 0.1, (1, 16000)).astype(np.float32), 16000, model
-    )  # the costs of a first call
+    noise = np.random.default_rng(0).normal(0, 0.1, (1, 16000)).astype(np.float32)
+    run(noise, 16000, model)  # keeps the costs of a first call out of the speed
 
     def extend(clean: Clean) -> tuple["np.ndarray", float]:
         start = time.perf_counter()
@@ -141,9 +143,3 @@ def _extend(name: str, device: str) -> "Callable[[Clean], tuple[np.ndarray, floa
         return np.pad(made[0], (0, max(0, len(clean.whole) - made.shape[1])))[: len(clean.whole)], work
 
     return extend
-
-
-def _means(scores: list[dict[str, float]]) -> dict[str, float]:
-    """Return the mean of every measure over the files that have it."""
-    found = {name: [one[name] for one in scores if name in one] for name in TITLES}
-    return {name: sum(values) / len(values) for name, values in found.items() if values}

@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING
 from enhance_cli.commands.evaluate.table import (
     System,
     audio_files,
-    counted,
+    means,
     print_table,
     read_whole,
+    report_rows,
     say_json,
     score_all,
 )
+from enhance_cli.console import count_of
 from enhance_cli.errors import AudioError, UsageError
 
 if TYPE_CHECKING:
@@ -69,9 +71,8 @@ def evaluate_inpainting(
     for name in models:
         chosen: list[int | None] = [*counts] if counts else [None]
         for steps in chosen:
-            runs[name if steps is None else f"{name}, {steps} {'step' if steps == 1 else 'steps'}"] = _made(
-                name, steps, device
-            )
+            label = name if steps is None else f"{name}, {count_of(steps, 'step')}"
+            runs[label] = _made(name, steps, device)
     rows: list[dict] = []
     total, failed = 0.0, False
     for length in milliseconds:
@@ -86,17 +87,18 @@ def evaluate_inpainting(
         seconds, some = score_all(systems, sorted(files), read_at, measure, show)
         total, failed = max(total, seconds), failed or some
         rows += [
-            {"system": s.name, "gap": length, "files": len(s.scores), "mean": _means(s.scores)} | s.speed(seconds)
+            {"system": s.name, "gap": length, "files": len(s.scores), "mean": means(s.scores, TITLES)}
+            | s.speed(seconds)
             for s in (systems if seconds else [])
         ]
-    if as_json:
-        for row in rows:
-            say_json(row)
-    elif rows:
-        digits = lambda name: 1 if name == "level" else 2  # noqa: E731
-        cells = lambda row: [f"{row['mean'][n]:.{digits(n)}f}" if n in row["mean"] else "" for n in TITLES]  # noqa: E731
-        print_table(f"Mean of {counted(rows[0]['files'], 'file')}, {total:.0f} s", list(TITLES.values()), rows, cells)
+    report_rows(rows, lambda: _print_table(rows, total), as_json=as_json)
     return failed
+
+
+def _print_table(rows: list[dict], seconds: float) -> None:
+    digits = lambda name: 1 if name == "level" else 2
+    cells = lambda row: [f"{row['mean'][n]:.{digits(n)}f}" if n in row["mean"] else "" for n in TITLES]
+    print_table(f"Mean of {count_of(rows[0]['files'], 'file')}, {seconds:.0f} s", list(TITLES.values()), rows, cells)
 
 
 def parse_lengths(text: str) -> list[float]:
@@ -175,9 +177,3 @@ def _filled(inpainter: "Inpainter") -> Callable:
         return filled, time.perf_counter() - begin
 
     return fill
-
-
-def _means(scores: list[dict[str, float]]) -> dict[str, float]:
-    """Return the mean of every measure over the files that have it."""
-    found = {name: [one[name] for one in scores if name in one] for name in TITLES}
-    return {name: sum(values) / len(values) for name, values in found.items() if values}

@@ -15,13 +15,13 @@ from enhance_cli.commands.evaluate.table import (
     allowed_steps,
     audio_files,
     computed,
-    counted,
     print_table,
     read_whole,
+    report_rows,
     say_json,
     score_all,
 )
-from enhance_cli.console import say
+from enhance_cli.console import count_of, say
 from enhance_cli.errors import AudioError, UsageError
 
 METRICS = "pesq,estoi,si_sdr,hf_si_sdr,hf_lsd,dnsmos"
@@ -73,11 +73,8 @@ def evaluate_speech(
     rows = _rows(systems, seconds, has_noisy=bool(noisy)) if seconds else []
     if rows and not rows[0]["mean"]:
         raise AudioError(f"no file in {clean} holds anything above 8 kHz", "choose other --metrics")
-    if as_json:
-        for row in rows:
-            say_json(row)
-    elif rows:
-        _print_table(rows, seconds, sum(any(name in scores for name in HIGH_BAND) for scores in systems[0].scores))
+    with_high_band = sum(any(name in scores for name in HIGH_BAND) for scores in systems[0].scores)
+    report_rows(rows, lambda: _print_table(rows, seconds, with_high_band), as_json=as_json)
     _hint_at_delays(systems)
     _hint_at_infinite(systems)
     return failed or missing_any
@@ -99,10 +96,10 @@ def _common(originals: Files, folders: list[tuple[str, Files]]) -> tuple[list[Pu
             )
         missing, extra = sorted(set(originals) - set(files)), sorted(set(files) - set(originals))
         if missing:
-            say(f"error: {name}: {counted(len(missing), 'clean file')} without a partner here: {_some(missing)}")
+            say(f"error: {name}: {count_of(len(missing), 'clean file')} without a partner here: {_some(missing)}")
             missing_any = True
         if extra:
-            say(f"warning: {name}: {counted(len(extra), 'file')} without a clean original: {_some(extra)}")
+            say(f"warning: {name}: {count_of(len(extra), 'file')} without a clean original: {_some(extra)}")
         keys &= set(files)
     return sorted(keys), missing_any
 
@@ -152,7 +149,7 @@ def _hint_at_infinite(systems: list[System]) -> None:
     for system in systems:
         count = sum(any(math.isinf(value) for value in scores.values()) for scores in system.scores)
         if 0 < count < len(system.scores):
-            said = f"{count} of {counted(len(system.scores), 'file')}"
+            said = f"{count} of {count_of(len(system.scores), 'file')}"
             say(
                 f"{system.name}: {said} equal to the reference, or without any of it, which means leave out as infinite"
             )
@@ -165,7 +162,7 @@ def _hint_at_delays(systems: list[System]) -> None:
         if late:
             middle = late[len(late) // 2]
             say(
-                f"warning: {system.name}: {len(late)} of {counted(len(system.scores), 'file')} {abs(middle):.1f} ms"
+                f"warning: {system.name}: {len(late)} of {count_of(len(system.scores), 'file')} {abs(middle):.1f} ms"
                 f" {'late' if middle > 0 else 'early'} by cross-correlation, which costs it most of its scores:"
                 " shift the files and score them again"
             )
@@ -173,9 +170,9 @@ def _hint_at_delays(systems: list[System]) -> None:
 
 def _print_table(rows: list[dict], seconds: float, high_band: int) -> None:
     """Print `rows`. `high_band`: number of files with a band above 8 kHz."""
-    title = f"Mean of {counted(rows[0]['files'], 'file')}, {seconds:.0f} s"
+    title = f"Mean of {count_of(rows[0]['files'], 'file')}, {seconds:.0f} s"
     if 0 < high_band < rows[0]["files"]:
-        title += f"; HF and LSD of {counted(high_band, 'file')}"
+        title += f"; HF and LSD of {count_of(high_band, 'file')}"
     if any("difference" in row for row in rows):
         title += "; below it the difference to noisy"  # two short lines in a cell: 80 columns hold it all
     columns = [TITLES.get(name, name.removeprefix("dnsmos_").upper()) for name in rows[0]["mean"]]

@@ -15,12 +15,13 @@ from enhance_cli.commands.evaluate.table import (
     allowed_steps,
     audio_files,
     computed,
-    counted,
     print_table,
     read_whole,
+    report_rows,
     say_json,
     score_all,
 )
+from enhance_cli.console import count_of
 from enhance_cli.errors import AudioError, UsageError
 
 if TYPE_CHECKING:
@@ -73,11 +74,8 @@ def evaluate_stems(
 
     seconds, failed = score_all(systems, paths, lambda path: read(truth, path), measure, show)
     rows = [_row(system) | system.speed(seconds) for system in systems] if seconds else []
-    if as_json:
-        for row in rows:
-            say_json(row)
-    elif rows:
-        _print_table(rows, f"{counted(len(systems[0].scores), 'recording')}, {seconds:.0f} s")
+    title = f"{count_of(len(systems[0].scores), 'recording')}, {seconds:.0f} s"
+    report_rows(rows, lambda: _print_table(rows, title), as_json=as_json)
     return failed
 
 

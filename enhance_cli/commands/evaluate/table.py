@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
-from enhance_cli.console import result_json, say, talk
+from enhance_cli.console import count_of, result_json, say, talk
 from enhance_cli.errors import AudioError, UsageError
 
 if TYPE_CHECKING:
@@ -55,8 +55,7 @@ def computed(model: str, rate: int, counts: Iterable[int], run: Callable, source
     noise = np.random.default_rng(0).normal(0, 0.1, (1, rate)).astype(np.float32)
     for steps in counts:
         run(noise, rate, steps)
-    name = lambda steps: f"{model}, {steps} {'step' if steps == 1 else 'steps'}"
-    return [System(name(steps), producer(steps)) for steps in counts]
+    return [System(f"{model}, {count_of(steps, 'step')}", producer(steps)) for steps in counts]
 
 
 def step_counts(texts: list[str]) -> list[int]:
@@ -173,8 +172,19 @@ def print_table(title: str, columns: list[str], rows: list[dict], cells: Callabl
     Console().print(table)
 
 
-def counted(count: int, thing: str) -> str:
-    return f"{count} {thing}{'' if count == 1 else 's'}"
+def means(scores: list[dict[str, float]], names: Iterable[str]) -> dict[str, float]:
+    """Return the mean of every measure among `names`, over the files that have it."""
+    found = {name: [one[name] for one in scores if name in one] for name in names}
+    return {name: sum(values) / len(values) for name, values in found.items() if values}
+
+
+def report_rows(rows: list[dict], print_rows: Callable[[], None], *, as_json: bool) -> None:
+    """Print the rows as JSON lines, or call `print_rows`, which prints them as a table, if there are any."""
+    if as_json:
+        for row in rows:
+            say_json(row)
+    elif rows:
+        print_rows()
 
 
 def _labels(names: list[str]) -> list[str]:

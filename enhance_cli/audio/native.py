@@ -49,19 +49,68 @@ def open_native(path: Path, section: Section) -> tuple[AudioInfo, Decode, Findin
     Raises SoundFileError for formats it does not read, and CountError, one of these, where it does not find all
     samples.
     """
-    said: list[str] = []
-    findings = Findings()
-    is_mp3 = _is_mp3(path, section)
-    opened = _opener(path, section, said if is_mp3 else None)
+    reader = _Reader(path, section)
+    return reader.info, reader.blocks, reader.findings
 
-    def jump() -> AbstractContextManager:
-        """Return a context for a jump. The decoder of MP3 complains about the bits that it then lacks of earlier frames."""
-        return caught_messages([]) if is_mp3 else nullcontext()
 
-    def listening() -> AbstractContextManager:
-        return caught_messages(said) if is_mp3 else nullcontext()
+class _Reader:
+    """Read one section of a file by libsndfile. Raises as `open_native`."""
 
-    with opened() as sound:
+    def __init__(self, path: Path, section: Section):
+        self._path, self._section = path, section
+        self._printed: list[str] = []  # by the decoder of MP3
+        self._is_mp3 = _is_mp3(path, section)
+        self._opened = _opener(path, section, self._printed if self._is_mp3 else None)
+        self.findings = Findings()
+        self.info = self._describe()
+        self._printed_before = len(self._printed)
+
+    def blocks(self, first: int, size: int) -> Iterator[np.ndarray]:
+        """Yield (C, n) blocks of `size` samples from the sample `first` on. Raises AudioError where it is damaged."""
+        frames, dtype, done = self.info.frames, _dtype(self.info.subtype), first
+        with self._opened() as sound:
+            if frames is not None and first >= frames:
+                return
+            try:
+                with self._jump() if first else self._listen():
+                    _go_to(sound, first)
+                    block = sound.read(size, dtype, always_2d=True)
+                while len(block):
+                    if frames is not None:
+                        block = block[: frames - done]
+                    done += len(block)
+                    yield np.ascontiguousarray(block.T)
+                    if done == frames:
+                        break
+                    with self._listen():
+                        block = sound.read(size, dtype, always_2d=True)
+            except _UNREADABLE as error:
+                message = f"{self._path} is damaged after sample {done} ({error})"
+                raise AudioError(message, "repair or convert it") from None
+            finally:
+                _add_notes(self.findings, self._printed[self._printed_before :], self.info)
+        if frames is not None and done != frames:
+            fail_truncated(self._path, done, frames, "samples")
+
+    def _describe(self) -> AudioInfo:
+        path, section = self._path, self._section
+        with self._opened() as sound:
+            frames = self._count(sound)
+            container = _RAW_CONTAINER if section.raw else sound.format
+            subtype, rate, count = sound.subtype, sound.samplerate, sound.channels
+        if subtype in _ADPCM and frames is not None:
+            frames = counted_by_fact(path, section, frames)
+        size = section.end - section.start
+        bitrate = int(size * 8 * rate / frames) if subtype in LOSSY and frames else None
+        info = AudioInfo(
+            path, container, subtype, rate, count, frames, "libsndfile", bitrate,
+            notes=tuple(map(_told, self._printed)), **speakers(path, section, container, subtype, count),
+        )  # fmt: skip
+        return as_in_header(path, section, section.raw, info) if section.raw else info
+
+    def _count(self, sound: soundfile.SoundFile) -> int | None:
+        """Return the samples of each channel, None for a stream that does not state them."""
+        path, section = self._path, self._section
         frames = sound.frames if sound.frames < _UNKNOWN else None
         if sound.format == "W64" and frames is not None and (counted := samples_counted(path, section)) is not None:
             frames = min(frames, counted)
@@ -71,51 +120,32 @@ def open_native(path: Path, section: Section) -> tuple[AudioInfo, Decode, Findin
             raise soundfile.SoundFileError("MP3 in a WAV header, whose length libsndfile only guesses")
         check_samples(path, section, sound)
         guessed = sound.format == "MP3" and _length_is_guessed(path, section)
-        if frames is not None and (held := _held(opened, sound, jump)) != frames:
-            if not (guessed and held):
-                raise CountError(held, frames)
-            frames = held
-        rate, count = sound.samplerate, sound.channels
-        subtype = sound.subtype
-        container = _RAW_CONTAINER if section.raw else sound.format
-    if subtype in _ADPCM and frames is not None:
-        frames = counted_by_fact(path, section, frames)
-    size = section.end - section.start
-    bitrate = int(size * 8 * rate / frames) if subtype in LOSSY and frames else None
-    described = speakers(path, section, container, subtype, count)
-    told = len(said)
-    info = AudioInfo(
-        path, container, subtype, rate, count, frames, "libsndfile", bitrate, notes=tuple(map(_told, said)), **described
-    )
-    if section.raw:
-        info = as_in_header(path, section, section.raw, info)
+        if frames is None or (held := self._count_readable(sound)) == frames:
+            return frames
+        if guessed and held:
+            return held
+        raise CountError(held, frames)
 
-    def blocks(first: int, size: int) -> Iterator[np.ndarray]:
-        done = first
-        with opened() as sound:
-            if frames is not None and first >= frames:
-                return
-            try:
-                with jump() if first else listening():
-                    _go_to(sound, first)
-                    block = sound.read(size, _dtype(subtype), always_2d=True)
-                while len(block):
-                    if frames is not None:
-                        block = block[: frames - done]
-                    done += len(block)
-                    yield np.ascontiguousarray(block.T)
-                    if done == frames:
-                        break
-                    with listening():
-                        block = sound.read(size, _dtype(subtype), always_2d=True)
-            except _UNREADABLE as error:
-                raise AudioError(f"{path} is damaged after sample {done} ({error})", "repair or convert it") from None
-            finally:
-                _add_notes(findings, said[told:], info)
-        if frames is not None and done != frames:
-            fail_truncated(path, done, frames, "samples")
+    def _count_readable(self, sound: soundfile.SoundFile) -> int:
+        """Return how many of the promised samples can be read. FLAC and MP3 promise a number outside of any chunk."""
+        held = 0
+        with suppress(*_UNREADABLE), self._jump():
+            if sound.seekable():
+                sound.seek(sound.frames - 1)
+                if len(sound.read(1)) == 1:
+                    return sound.frames
+        with suppress(*_UNREADABLE), self._opened() as again, self._jump():  # libsndfile is not itself after a failure
+            while count := len(again.read(1024)):
+                held += count
+        return held
 
-    return info, blocks, findings
+    def _jump(self) -> AbstractContextManager:
+        """Return a context for a jump. The decoder of MP3 complains about the bits that it then lacks of earlier frames."""
+        return caught_messages([]) if self._is_mp3 else nullcontext()
+
+    def _listen(self) -> AbstractContextManager:
+        """Return a context in which messages of the decoder of MP3 are collected."""
+        return caught_messages(self._printed) if self._is_mp3 else nullcontext()
 
 
 def fail_truncated(path: Path, held: int, promised: int, unit: str) -> NoReturn:
@@ -212,17 +242,3 @@ def _length_is_guessed(path: Path, section: Section) -> bool:
         if mpeg.varies(window):
             raise soundfile.SoundFileError("an MP3 of varying bitrate that does not state its length")
         return True
-
-
-def _held(opened: Callable, sound: soundfile.SoundFile, jump: Callable) -> int:
-    """Return how many of the promised samples can be read. FLAC and MP3 promise a number outside of any chunk."""
-    held = 0
-    with suppress(*_UNREADABLE), jump():
-        if sound.seekable():
-            sound.seek(sound.frames - 1)
-            if len(sound.read(1)) == 1:
-                return sound.frames
-    with suppress(*_UNREADABLE), opened() as again, jump():  # libsndfile is not itself after a failure
-        while count := len(again.read(1024)):
-            held += count
-    return held

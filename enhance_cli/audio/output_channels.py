@@ -25,22 +25,9 @@ def arrange(info: AudioInfo, container: str) -> tuple[dict, list[str]]:
     wave = container in ("WAV", "WAVEX", "RF64")
     if wave and (info.mask is not None or info.ambisonic):  # as they are
         return {"layout": info.layout, "mask": info.mask, "ambisonic": info.ambisonic}, []
-    layout, count, name = info.layout, info.channels, "M4A" if container == "ALAC" else container
-    if layout is None:
-        notes = [f"{container} does not say that this is ambisonic sound"] if info.ambisonic else []
-        ogg = FLAC_LAYOUTS if count > 4 else VORBIS_LAYOUTS
-        layouts = {"FLAC": FLAC_LAYOUTS, "OGG": ogg, "M4A": M4A_LAYOUTS, "ALAC": ALAC_LAYOUTS}
-        taken = layouts.get(container, {}).get(count)
-        if taken and count > 2 and not info.ambisonic and not (info.container == container == "FLAC"):
-            cuts_lfe = "LFE" in taken and container not in ("FLAC", "ALAC")
-            low = ", of which LFE keeps only the lowest tones" if cuts_lfe else ""
-            notes = [f"the input does not name its loudspeakers: players take {name} for {' '.join(taken)}{low}"]
-        if container == "ALAC":
-            return {"layout": taken}, notes
-        if container != "OGG" or count not in VORBIS_LAYOUTS or count < 5:
-            return {}, notes
-        return _turned(FLAC_LAYOUTS[count], VORBIS_LAYOUTS[count]), notes
-    usual = permutation(layout, FLAC_LAYOUTS[count]) is not None if count in FLAC_LAYOUTS else False
+    if info.layout is None:
+        return _arrange_unnamed(info, container)
+    layout, count = info.layout, info.channels
     if container == "OGG":
         order = permutation(layout, VORBIS_LAYOUTS[count]) if count in VORBIS_LAYOUTS else None
         if order is not None:
@@ -48,13 +35,15 @@ def arrange(info: AudioInfo, container: str) -> tuple[dict, list[str]]:
         return {}, [_unnamed(container, layout)]
     if container in ("CAF", "AIFF") and info.container == container:
         return {"layout": layout}, []
-    sorted_ = mask_order(layout)
-    turned = _turned(layout, sorted_)
+    turned = _turned(layout, mask_order(layout))
     if container in ("CAF", "AIFF"):  # some readers look at the labels and not at their order
         return turned, []
+    plain = count <= 2 and permutation(layout, FLAC_LAYOUTS[count]) is not None  # mono or stereo
     if wave:
-        plain = count <= 2 and usual
         return turned | {"mask": None if plain else to_mask(layout)}, []
+    if container == "FLAC":
+        stated = info.mask is not None or info.container != "FLAC" or info.decoder != "libsndfile"
+        return turned | {"mask": None if plain or not stated else to_mask(layout)}, []
     if container == "M4A":
         fitting = next((known for known in AAC_LAYOUTS if permutation(layout, known)), None)
         if fitting is None:
@@ -62,15 +51,27 @@ def arrange(info: AudioInfo, container: str) -> tuple[dict, list[str]]:
         return _turned(layout, fitting), []
     if container == "ALAC":
         if permutation(layout, ALAC_LAYOUTS[count]) is None:
-            return {"layout": ALAC_LAYOUTS[count]}, [_unnamed(name, layout)]
+            return {"layout": ALAC_LAYOUTS[count]}, [_unnamed("M4A", layout)]
         return _turned(layout, ALAC_LAYOUTS[count]), []
-    if container == "FLAC":
-        stated = info.mask is not None or info.container != "FLAC" or info.decoder != "libsndfile"
-        plain = count <= 2 and usual or not stated
-        return turned | {"mask": None if plain else to_mask(layout)}, []
-    if count <= 2 and usual:
-        return turned, []
-    return turned, [_unnamed(container, sorted_)]
+    return turned, [] if plain else [_unnamed(container, mask_order(layout))]
+
+
+def _arrange_unnamed(info: AudioInfo, container: str) -> tuple[dict, list[str]]:
+    """Return the same for channels whose loudspeakers the input does not name, with a note on those that players take."""
+    count, name = info.channels, "M4A" if container == "ALAC" else container
+    notes = [f"{container} does not say that this is ambisonic sound"] if info.ambisonic else []
+    ogg = FLAC_LAYOUTS if count > 4 else VORBIS_LAYOUTS
+    layouts = {"FLAC": FLAC_LAYOUTS, "OGG": ogg, "M4A": M4A_LAYOUTS, "ALAC": ALAC_LAYOUTS}
+    taken = layouts.get(container, {}).get(count)
+    if taken and count > 2 and not info.ambisonic and not (info.container == container == "FLAC"):
+        cuts_lfe = "LFE" in taken and container not in ("FLAC", "ALAC")
+        low = ", of which LFE keeps only the lowest tones" if cuts_lfe else ""
+        notes = [f"the input does not name its loudspeakers: players take {name} for {' '.join(taken)}{low}"]
+    if container == "ALAC":
+        return {"layout": taken}, notes
+    if container != "OGG" or count not in VORBIS_LAYOUTS or count < 5:
+        return {}, notes
+    return _turned(FLAC_LAYOUTS[count], VORBIS_LAYOUTS[count]), notes
 
 
 def _turned(layout: Layout, wanted: Layout) -> dict:

@@ -73,11 +73,7 @@ def enhance_file(job: LocalJob, transform: Transform, options: FileOptions = Fil
         copy = stack.enter_context(Spool(folder)) if info.container in FILMS.values() else None
         before, blocks = measured(audio, options, copy)
         rate = measurement.rate_of_result(before, info.rate)  # that of the transform, too
-        if fmt is None:
-            wanted_rate = options.sample_rate or (None if rate == info.rate else rate)
-            fmt = format_of(job, source, audio, replace(options, sample_rate=wanted_rate))
-            fmt = measurement.fitted(fmt, before, info.channels)
-        fmt = _completed(fmt, audio, options)
+        fmt = _completed(fmt or _measured_format(job, source, audio, options, before), audio, options)
         unfinished = {name: stack.enter_context(atomic(path)) for name, path in job.parts or [("", job.target)]}
         stack.enter_context(folders_watched(job.targets))
         with Spool(folder) as spool:
@@ -88,9 +84,7 @@ def enhance_file(job: LocalJob, transform: Transform, options: FileOptions = Fil
             meters = list(result.levels.values())
             gain, level_notes = choose_gain(before, meters, fmt, options.loudness, options.true_peak)
             gain, loudness = result.write(unfinished, gain)
-            error = None
-            if options.parts and not is_lossless(fmt.subtype):
-                error = result.error_of_sum(unfinished, gain)
+            codec_notes = _notes_on_codec(result, unfinished, gain) if options.parts else []
         tags_lost: list[str] = []
         for (name, path), target in zip(unfinished.items(), job.targets):
             tags_lost = _add_tags(path, source, info, fmt, options, result.change(name, gain))
@@ -99,18 +93,37 @@ def enhance_file(job: LocalJob, transform: Transform, options: FileOptions = Fil
     if options.plot:
         for target in job.targets:
             draw(job, source, target, options, fmt.film)
-    notes = [*(audio.notes if fmt.film is None else (*info.notes, *audio.findings.notes)), *fmt.notes, *level_notes]
-    notes += [*notes_on_pictures(job, fmt), *unnamed, *measurement.notes(before, result.extra, result.written_extra)]
-    if error is not None:
-        outputs = "the outputs together" if len(unfinished) > 1 else "the output"
-        codec = fmt.container if fmt.subtype in LOSSY else fmt.subtype
-        notes.append(f"{codec} is lossy: the error of its codec in {outputs} is {-error:.1f} dB below the sound")
+    notes = [
+        *(audio.notes if fmt.film is None else (*info.notes, *audio.findings.notes)), *fmt.notes, *level_notes,
+        *notes_on_pictures(job, fmt), *unnamed, *measurement.notes(before, result.extra, result.written_extra), *codec_notes,
+    ]  # fmt: skip
     fields: dict[str, Any] = {"rate": info.rate, "channels": info.channels, "notes": notes, "tags_lost": tags_lost}
     fields["seconds_audio"] = round(before.frames / info.rate, 3)
     if fmt.film is not None:
         fields["new_track"] = new_track(fmt.film)
     fields |= measurement.values(before, result.written_extra, gain)
     return fields | _levels(before, result, list(unfinished), gain, loudness)
+
+
+def _measured_format(
+    job: LocalJob, source: Path, audio: AudioFile, options: FileOptions, before: Meter
+) -> OutputFormat:
+    """Return the format of a task that decides on the rate of its result once the input has been measured."""
+    info, rate = audio.info, options.measurement.rate_of_result(before, audio.info.rate)
+    wanted_rate = options.sample_rate or (None if rate == info.rate else rate)
+    fmt = format_of(job, source, audio, replace(options, sample_rate=wanted_rate))
+    return options.measurement.fitted(fmt, before, info.channels)
+
+
+def _notes_on_codec(result: Result, written: Mapping[str, Path], gain: float) -> list[str]:
+    """Return a note on the error that a lossy codec makes in the sum of the parts."""
+    fmt = result.format
+    error = None if is_lossless(fmt.subtype) else result.error_of_sum(written, gain)
+    if error is None:
+        return []
+    outputs = "the outputs together" if len(written) > 1 else "the output"
+    codec = fmt.container if fmt.subtype in LOSSY else fmt.subtype
+    return [f"{codec} is lossy: the error of its codec in {outputs} is {-error:.1f} dB below the sound"]
 
 
 def _levels(

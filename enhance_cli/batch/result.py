@@ -36,7 +36,7 @@ class Result:
             name: Meter(fmt.rate, info.channels, measure, true_peak=to_loudness, layout=info.layout, extra=self.extra)
             for name in self.names
         }
-        self._spool, self._info, self._format, self._options = spool, info, fmt, options
+        self.format, self._spool, self._info, self._options = fmt, spool, info, options
 
     @property
     def frames(self) -> int:
@@ -58,26 +58,26 @@ class Result:
         Returns the gain, and the loudness of each file in LUFS, none if they were not read back.
         """
         self._write(unfinished, gain)
-        if self._options.measurement.reads_back and self._format.subtype in LOSSY:
+        if self._options.measurement.reads_back and self.format.subtype in LOSSY:
             self.written_extra = self._measured_again(*unfinished.values())
-        if self._options.loudness is None or self._format.subtype not in LOSSY:
+        if self._options.loudness is None or self.format.subtype not in LOSSY:
             return gain, {}
         known = self._loudness_of_sum(list(unfinished))
         if known is None:
             return gain, {}
         aim = known + decibels(gain)
-        found, each = _loudness_of(unfinished, self._format.film)
+        found, each = _loudness_of(unfinished, self.format.film)
         for _ in range(MAX_CORRECTIONS):
             if found is None or abs(found - aim) <= LOUDNESS_TOLERANCE:
                 break
             gain *= 10 ** ((aim - found) / 20)
             self._write(unfinished, gain)
-            found, each = _loudness_of(unfinished, self._format.film)
+            found, each = _loudness_of(unfinished, self.format.film)
         return gain, each
 
     def _measured_again(self, path: Path) -> SampleMeter | None:
         """Return the measurement of the task of a finished file, of its new track if it is a film."""
-        with open_output(path, self._format.film) as audio:
+        with open_output(path, self.format.film) as audio:
             meter = self._options.measurement.result_meter(audio.info.rate)
             if meter:
                 for block in audio.blocks(BLOCK):
@@ -88,7 +88,7 @@ class Result:
         """Return the loudness in LUFS of the sum of the parts `names`, before any gain."""
         if len(names) == 1:
             return self.levels[names[0]].loudness
-        meter = Meter(self._format.rate, self._info.channels, layout=self._info.layout)
+        meter = Meter(self.format.rate, self._info.channels, layout=self._info.layout)
         for block in self._spool.blocks():
             parts = dict(zip(self.names, np.split(block, len(self.names))))
             meter.push(np.sum([parts[name] for name in names], axis=0))
@@ -100,9 +100,9 @@ class Result:
         None is silence, or nothing changed.
         """
         error = energy = 0.0
-        order = np.argsort(self._format.order) if self._format.order else slice(None)
+        order = np.argsort(self.format.order) if self.format.order else slice(None)
         with contextlib.ExitStack() as stack:
-            files = [stack.enter_context(open_output(path, self._format.film)) for path in written.values()]
+            files = [stack.enter_context(open_output(path, self.format.film)) for path in written.values()]
             for block, *read in zip(self._spool.blocks(), *(file.blocks(BLOCK) for file in files)):
                 parts = dict(zip(self.names, np.split(block.astype(np.float64) * gain, len(self.names))))
                 meant = np.sum([parts[name] for name in written], axis=0)
@@ -117,10 +117,8 @@ class Result:
         loudness = self.levels[part].loudness
         return Change(
             start=self._options.start,
-            duration=self.frames / self._format.rate,
-            bits=self._format.bits
-            or depth(self._format.subtype)
-            or {"FLOAT": 32, "DOUBLE": 64}.get(self._format.subtype),
+            duration=self.frames / self.format.rate,
+            bits=self.format.bits or depth(self.format.subtype) or {"FLOAT": 32, "DOUBLE": 64}.get(self.format.subtype),
             gain=decibels(gain),
             loudness=None if loudness is None else loudness + decibels(gain),
             channel=self._options.channels,
@@ -131,7 +129,7 @@ class Result:
         with contextlib.ExitStack() as stack:
             writers = {
                 name: stack.enter_context(
-                    AudioWriter(path, titled(self._format, self._info, name), channels, self.frames)
+                    AudioWriter(path, titled(self.format, self._info, name), channels, self.frames)
                 )
                 for name, path in unfinished.items()
             }
@@ -140,7 +138,7 @@ class Result:
                 pieces = dict(zip(self.names, np.split(block, len(self.names))))
                 if self._options.last_part_absorbs_rounding:
                     total = block.reshape(len(self.names), channels, -1).sum(axis=0, dtype=np.float64)
-                    others = sum(as_read(pieces[name], self._format) for name in self.names[:-1])
+                    others = sum(as_read(pieces[name], self.format) for name in self.names[:-1])
                     pieces[self.names[-1]] = total - others
                 for name, writer in writers.items():
                     writer.write(pieces[name])

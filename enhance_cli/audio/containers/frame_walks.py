@@ -13,7 +13,7 @@ from enhance_cli.audio.containers.bounded import Readable
 _AC3_KBITS = (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512, 576, 640)
 _AC3_RATES = (48000, 44100, 32000)
 _AC3_SAMPLES = 1536
-_MAJOR_SYNCS = (b"\xf8\x72\x6f\xba", b"\xf8\x72\x6f\xbb")  # TrueHD and MLP
+MAJOR_SYNCS = (b"\xf8\x72\x6f\xba", b"\xf8\x72\x6f\xbb")  # bytes 4 to 7 of TrueHD and MLP
 _PACKET = re.compile(rb"\x00\x00\x01[\xbd-\xef]")  # of a program stream, with its length behind
 _LARGEST_PACKET = 65536 + 6
 
@@ -43,11 +43,6 @@ def _ac3_size(head: bytes) -> int:
         return 0
     words = _AC3_SAMPLES * 1000 * _AC3_KBITS[code // 2] // (16 * _AC3_RATES[rate])
     return 2 * (words + (code & 1 if rate == 1 else 0))
-
-
-def is_truehd(head: bytes) -> bool:
-    """Return whether a stream of TrueHD or MLP begins with these bytes."""
-    return head[4:8] in _MAJOR_SYNCS
 
 
 def truehd_breaks_off(file: Readable, start: int, end: int) -> bool:

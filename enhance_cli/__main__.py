@@ -1,6 +1,6 @@
 """Run `enhance`, and `python -m enhance_cli`.
 
-Ctrl-C, SIGTERM and SIGHUP end it cleanly with exit code 130 from its start.
+From the first moment on, Ctrl-C, SIGTERM and SIGHUP end the program cleanly with exit code 130.
 """
 
 import gc
@@ -8,11 +8,12 @@ import os
 import signal
 import sys
 
-OBJECTS_BETWEEN_COLLECTIONS = 20_000  # imports make many, which all stay: to look for garbage among them takes .02 s
+# Imports create many objects that are never freed. Looking for garbage among them as often as by default takes 0.02 s
+OBJECTS_BETWEEN_COLLECTIONS = 20_000
 
 
 def main() -> None:
-    """Run the command line. Slow imports happen only after these signals are handled."""
+    """Run the command line. Signal handlers are set before anything slow is imported."""
     gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
     _open_closed_streams()
     try:
@@ -22,21 +23,24 @@ def main() -> None:
         from enhance_cli import cli
 
         cli.main()
-    except KeyboardInterrupt:  # before or after the command itself, which has its own way
+    except KeyboardInterrupt:  # before or after the command, which handles its own interrupts
         from enhance_cli.errors import ExitCode
 
         os._exit(ExitCode.INTERRUPTED)
 
 
 def _open_closed_streams() -> None:
-    """Give standard streams that a daemon or `>&-` has closed to nobody, before a file takes the number of one."""
+    """Open standard streams that are closed (by a daemon or `>&-`) on the null device.
+
+    Otherwise the next file that is opened would get the number of a standard stream.
+    """
     for number, (name, mode) in enumerate({"stdin": "r", "stdout": "w", "stderr": "w"}.items()):
         if getattr(sys, name) is None:
             opened = os.open(os.devnull, os.O_RDONLY if mode == "r" else os.O_WRONLY)
             if opened != number:
                 os.dup2(opened, number)
                 os.close(opened)
-            if mode == "w":  # for reading, None tells that there is nothing
+            if mode == "w":  # a closed stdin stays None, which tells readers that there is no input
                 setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115 - until the end
 
 

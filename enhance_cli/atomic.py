@@ -1,7 +1,7 @@
 """Replace files atomically: write under a hidden name beside the target, and rename when the file is complete.
 
-A killed run leaves the earlier file as it was. The hidden name is always the same, so the next run writes over the
-remains. It is locked while a run writes to it: of two runs that write the same target, the second waits or fails.
+If a run is killed, the earlier file is intact. The hidden name depends only on the target, so the next run overwrites the
+remains. The hidden file is locked while a run writes to it: if two runs write the same target, the second waits or fails.
 """
 
 import contextlib
@@ -35,11 +35,11 @@ def unfinished_path(target: Path) -> Path:
 
 @contextlib.contextmanager
 def replace_path(target: Path, *, wait: bool, keep_unfinished: bool = False) -> Iterator[Path]:
-    """Yield a path to write to. It becomes `target` when the block ends well, and is removed when the block fails.
+    """Yield a path to write to. It becomes `target` when the block succeeds, and is removed when the block fails.
 
-    Missing folders are made. If another run is writing the same target, `wait` for it, or else raise Busy. With
-    `keep_unfinished` bytes already written survive a failure, so that the next run can continue after them. Raises OSError
-    as the file system gives it.
+    Missing folders are made. If another run is writing the same target, this waits for it (`wait`) or raises Busy. With
+    `keep_unfinished`, the bytes already written survive a failure, so that the next run can continue after them. Errors
+    of the file system are raised as OSError.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     unfinished = unfinished_path(target)
@@ -65,7 +65,7 @@ def replace_file(target: Path) -> Iterator[BinaryIO]:
 def move_aside(path: Path, folder: Path, reason: str) -> Path:
     """Move a file to `folder`, under a name that is free there, and return its new path.
 
-    `reason` is written to NAME.txt first, so that a file that was moved always has its reason. Raises OSError.
+    `reason` is written to NAME.txt before the file is moved, so that no moved file lacks its reason. Raises OSError.
     """
     folder.mkdir(exist_ok=True)
     moved, number = folder / path.name, 1
@@ -79,9 +79,9 @@ def move_aside(path: Path, folder: Path, reason: str) -> Path:
 
 @contextlib.contextmanager
 def locked(unfinished: Path, target: Path, *, wait: bool) -> Iterator[None]:
-    """Hold a lock on the file `unfinished`, which is made if it is missing. Raises Busy, unless it may `wait`.
+    """Hold a lock on the file `unfinished`, which is created if it is missing. Without `wait`, raises Busy if it is locked.
 
-    The kernel drops the lock when the process dies, however it dies.
+    The kernel releases the lock when the process ends, even if it is killed.
     """
     if fcntl is None:
         yield

@@ -1,6 +1,7 @@
-"""Look up members of a folder by name, loaded on use: the only way anything is picked by name.
+"""Look up the members of a folder by name, and import them on first use.
 
-A model file can name networks, processes and samplers in such a dictionary, and nothing else.
+Everything that is selected by name goes through such a catalogue. A model file can therefore name only known networks,
+processes and samplers, and cannot import other code.
 """
 
 from collections.abc import Iterator
@@ -13,7 +14,8 @@ from enhance_cli.errors import UsageError
 class Catalogue:
     """Map names to "module:attribute": `Catalogue("sampler", __name__, {"heun": "heun:sample"})["heun"]`.
 
-    `in` and loops use the names and import nothing. It is no Mapping, whose `get` relies on KeyError.
+    `in` and iteration work on the names and import nothing. This is not a Mapping, since an unknown name raises UsageError
+    instead of KeyError.
     """
 
     def __init__(self, kind: str, package: str, members: dict[str, str]):

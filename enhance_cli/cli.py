@@ -33,7 +33,7 @@ from enhance_cli.configured import ConfiguredCommand, is_verbose, with_settings
 from enhance_cli.errors import EnhanceError, ExitCode, UsageError, reader_has_gone
 from enhance_cli.plain_values import PlainGroup
 
-# The parser raises it for a wrong command line. Typer gives it no name, and older versions of Typer take that of click
+# The error that the parser raises for a wrong command line. Typer does not export it, and older versions use the one of click
 WrongCall: Any = typer.BadParameter.__base__
 
 app = typer.Typer(
@@ -47,7 +47,7 @@ app = typer.Typer(
 
 
 def _unwrapped(command: Callable) -> str:
-    """Return the docstring with each paragraph on one line, for terminals of any width."""
+    """Return the docstring with one line for each paragraph, which Typer wraps to the width of the terminal."""
     return "\n\n".join(" ".join(paragraph.split()) for paragraph in (inspect.getdoc(command) or "").split("\n\n"))
 
 
@@ -78,7 +78,7 @@ def common(
 
 
 def _table_for(words: list[str]) -> typer.Typer:
-    """Return the table with nothing but the command that the first word names: to build the flags of all takes .01 s."""
+    """Return a table with only the command that the first word names, since building the flags of all takes 0.01 s."""
     commands = [info for info in app.registered_commands if _command_name(info.name, info.callback) in words[:1]]
     groups = [info for info in app.registered_groups if info.name in words[:1]]
     if not commands and not groups:
@@ -86,7 +86,7 @@ def _table_for(words: list[str]) -> typer.Typer:
     table = copy.copy(app)
     table.registered_commands, table.registered_groups = commands, groups
     table.info = copy.copy(app.info)
-    # The settings of all commands, by which those of this one are checked, are found through "obj"
+    # The settings file is checked against the flags of all commands, which are found through "obj"
     table.info.context_settings = {**(app.info.context_settings or {}), "obj": app}
     return table
 
@@ -97,11 +97,11 @@ def _command_name(name: str | None, callback: Callable | None) -> str:
 
 def main() -> None:
     """Run the command line and exit with an ExitCode."""
-    contextvars.copy_context().run(_main)  # whoever calls this again starts without the settings of the last command
+    contextvars.copy_context().run(_main)  # in a copy, so that a second call does not see the settings of the first
 
 
 def _main() -> None:
-    if isinstance(sys.stdout, io.TextIOWrapper):  # a console without Unicode, as old ones of Windows, gets escapes
+    if isinstance(sys.stdout, io.TextIOWrapper):  # consoles without Unicode, such as old ones of Windows, get escapes
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         code = _table_for(sys.argv[1:])(prog_name="enhance", standalone_mode=False)
@@ -109,12 +109,12 @@ def _main() -> None:
     except EnhanceError as error:
         _fail(error)
     except WrongCall as error:
-        if type(error).__name__ == "NoArgsIsHelpError":  # and the help has been printed
+        if type(error).__name__ == "NoArgsIsHelpError":  # the help has been printed already
             sys.exit(error.exit_code)
         _fail(_as_usage_error(error))
     except KeyboardInterrupt:
         _leave_at_once(ExitCode.INTERRUPTED)
-    except OSError as error:  # of standard output: the help and tables, which others print
+    except OSError as error:  # from printing help or tables to standard output
         from enhance_cli.console import discard_stdout, unwritable_stdout
 
         if reader_has_gone(error):
@@ -129,7 +129,7 @@ def _main() -> None:
 
 
 def _leave_at_once(code: int) -> None:
-    """Exit without waiting for threads that are in the middle of a window, since nobody wants its result any more."""
+    """Exit without waiting for threads that still process a window, whose result is no longer needed."""
     sys.stdout.flush()
     sys.stderr.flush()
     atexit._run_exitfuncs()

@@ -1,6 +1,6 @@
-"""Take the values of flags that are not on the command line from presets and a file of settings.
+"""Fill in flags that are not on the command line from presets and the settings file.
 
-This is the one place where they come in: commands and their flags know nothing of it.
+This happens while the command line is parsed. Commands and their flags know nothing of it.
 """
 
 import inspect
@@ -21,11 +21,11 @@ from enhance_cli.flags.running import Config, Preset
 if TYPE_CHECKING:
     from enhance_cli.settings import Setting
 
-NOT_REMEMBERED = {"help", "config", "preset", "dry-run", "retry-failed", "watch"}  # they are about one run
+NOT_REMEMBERED = {"help", "config", "preset", "dry-run", "retry-failed", "watch"}  # they make sense for one run only
 
 
 def with_settings(command: Callable) -> Callable:
-    """Return `command` with the flags --config and --preset, whose values it does not get."""
+    """Return `command` with the additional flags --config and --preset, which are not passed on to it."""
     signature, hints = inspect.signature(command), {"config": Config, "preset": Preset}
     more = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=hint)
@@ -42,7 +42,7 @@ def with_settings(command: Callable) -> Callable:
 
 
 def is_verbose() -> bool:
-    """Return whether tracebacks are wanted: by --verbose, or by the settings of the command that has been parsed."""
+    """Return whether the user wants tracebacks, by --verbose or by the settings of the command that was parsed."""
     from enhance_cli.settings import GIVEN
 
     setting = GIVEN.get().get("verbose")
@@ -50,9 +50,9 @@ def is_verbose() -> bool:
 
 
 def known_settings(ctx: typer.Context) -> dict[str, list[str]]:
-    """Return the names of the settings of all commands that remember some, by command.
+    """Return the names of the settings that each command can remember, by command.
 
-    The object of the context is the table of all commands where only one of them has been built.
+    If only the flags of one command have been built (cli.py), `ctx.obj` is the table of all commands.
     """
     root = get_command(ctx.obj) if ctx.obj else ctx.find_root().command
     commands = root.commands  # type: ignore[attr-defined]
@@ -64,14 +64,14 @@ def known_settings(ctx: typer.Context) -> dict[str, list[str]]:
 class ConfiguredCommand(TyperCommand):
     """Parse a command line as Typer does, with remembered settings in place of the built-in defaults.
 
-    The contexts are those of Typer's parser, which is its own or click, by its version.
+    Contexts have the type Any, since Typer's parser is click or its own, depending on the version.
     """
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Return the parameters that may be remembered, by the long names of their flags without dashes.
+        """Return the parameters that can be remembered, by the long names of their flags without dashes.
 
-        Switches are among them that the command line can turn off again.
+        A switch can be remembered only if the command line can turn it off again (--no-NAME).
         """
         named: dict[str, Any] = {}
         for parameter in self.params:
@@ -89,10 +89,10 @@ class ConfiguredCommand(TyperCommand):
         if ctx.resilient_parsing:  # completion
             return super().parse_args(ctx, args)
         given, *_ = self.make_parser(ctx).parse_args(list(args))
-        if given.get("help"):  # which a file of settings in disorder must not hide
+        if given.get("help"):  # help must be available even if the settings file is broken
             return super().parse_args(ctx, args)
         found = self._remembered(ctx, given)
-        GIVEN.set(found)  # for errors of the parser, which knows only words
+        GIVEN.set(found)  # needed if parsing fails
         ctx.default_map = {
             self.settings[name].name: _as_words(self.settings[name], name, found[name]) for name in found
         }
@@ -133,7 +133,7 @@ class ConfiguredCommand(TyperCommand):
         return settings.remembered(file, ctx.info_name, names, known)
 
     def _given(self, ctx: Any, found: dict[str, "Setting"]) -> dict[str, "Setting"]:
-        """Return the settings that are not built in, each with the value that the command gets."""
+        """Return the settings that differ from the built-in defaults by choice, with the values that the command gets."""
         from enhance_cli.settings import COMMAND_LINE, Setting
 
         origins = {"COMMANDLINE": lambda name: COMMAND_LINE, "DEFAULT_MAP": lambda name: found[name].origin}
@@ -147,7 +147,7 @@ class ConfiguredCommand(TyperCommand):
 
 
 def _as_words(parameter: Any, name: str, setting: "Setting") -> Any:
-    """Return a value as the command line would have it: text, a list of texts, or True or False. Raises UsageError."""
+    """Return a setting in the form that the command line would have: text, list of texts or bool. Raises UsageError."""
     value, multiple = setting.value, parameter.multiple
     if parameter.is_flag != isinstance(value, bool):
         wanted = "true or false" if parameter.is_flag else "a number or a text"

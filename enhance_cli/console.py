@@ -1,4 +1,4 @@
-"""Print messages on stderr, results on stdout. rich is imported when something is shown."""
+"""Print messages on stderr and results on stdout. rich is imported only when it is needed."""
 
 import os
 import sys
@@ -27,7 +27,7 @@ def talk() -> "Console":
 
 
 def say(line: str) -> None:
-    """Print one line on stderr. Without rich, which takes as long as NumPy to import, there is no bar in its way."""
+    """Print one line on stderr, by rich if it has been imported, since a progress bar may be on the screen then."""
     if "rich.console" in sys.modules:
         talk().print(printable(line))
     else:
@@ -35,7 +35,7 @@ def say(line: str) -> None:
 
 
 def result(line: str) -> None:
-    """Print one line of results on stdout, at once, whatever bytes file names hold. Raises OutputError on a full disk."""
+    """Print one line of results on stdout and flush it. File names may hold any bytes. Raises OutputError on a full disk."""
     try:
         sys.stdout.buffer.write(line.encode("utf-8", "surrogateescape") + b"\n")
         sys.stdout.flush()
@@ -46,14 +46,14 @@ def result(line: str) -> None:
 
 
 def unwritable_stdout(error: OSError) -> OutputError:
-    """Return the error for the user, after which nothing more is written."""
+    """Return the error that tells the user that stdout cannot be written, and stop all further output to it."""
     discard_stdout()
     message = f"standard output cannot be written ({error.strerror})"
     return OutputError(message, "free some space, or send it somewhere else")
 
 
 def discard_stdout() -> None:
-    """Drop all text for stdout from now on, also that which is held back and would be written at exit."""
+    """Discard all further output to stdout, including buffered text that would be written at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
@@ -65,18 +65,18 @@ def result_json(value: object, indent: int | None = None) -> None:
 
 
 def printable(text: str) -> str:
-    """Return `text` on one line, with control characters and bytes that are not UTF-8 escaped, as file names may hold them."""
+    """Return `text` on one line, with control characters and invalid UTF-8 escaped, both of which file names may contain."""
     return text.encode("utf-8", "backslashreplace").decode().translate(CONTROLS)
 
 
 def shows_bars() -> bool:
-    """Tell whether stderr is a terminal that somebody watches, and not the log of a CI, which may have a terminal too."""
+    """Tell whether to show progress bars: stderr is a terminal, and this is not a CI job, whose log may be one too."""
     return sys.stderr.isatty() and not os.environ.get("CI")
 
 
 @contextmanager
 def transfer(name: str) -> Iterator[Callable[[int, int | None], None]]:
-    """Yield a function (bytes received, bytes in all or None) that moves a bar on a terminal, and does nothing elsewhere."""
+    """Yield a function (bytes received, total bytes or None) that updates a bar on a terminal and does nothing elsewhere."""
     if not shows_bars():
         yield lambda done, total: None
         return
@@ -90,9 +90,9 @@ def transfer(name: str) -> Iterator[Callable[[int, int | None], None]]:
 
 @contextmanager
 def counted(noun: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]]:
-    """Yield a function (done, total) that moves a bar on a terminal, and elsewhere prints a line every 30 s.
+    """Yield a function (done, total) that updates a bar on a terminal, and elsewhere prints a line every 30 s.
 
-    `noun`: the things it counts. Nothing is shown before its first call: other bars may be there until then.
+    `noun`: the things that are counted. Nothing is shown before the first call, since another bar may still be visible.
     """
     bars: list[Bar] = []
     said: list[float] = []  # when the last line was printed
@@ -128,7 +128,7 @@ def count_of(count: int, noun: str) -> str:
 
 
 def span(seconds: float) -> str:
-    """Return a length of time as people say it: 12 s, 3.5 min, 2.0 h."""
+    """Return a duration in a readable unit: 12 s, 3.5 min, 2.0 h."""
     for size, unit in ((86400, "days"), (3600, "h"), (60, "min")):
         if seconds >= 1.5 * size:
             return f"{seconds / size:,.1f} {unit}"

@@ -1,6 +1,6 @@
 """State the contracts between networks, processes, samplers, losses and metrics.
 
-The protocols are for readers and type checkers, and nothing here runs. B: batch size. Shapes (B, ...) are those of a
+The protocols serve readers and type checkers, nothing here runs. B: batch size. Shapes (B, ...) are those of a
 model: spectrograms (B, 2, T, F), waveforms (B, C, N) or speaker embeddings (B, D).
 """
 

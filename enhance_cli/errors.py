@@ -19,7 +19,7 @@ class ExitCode(IntEnum):
 
 
 class EnhanceError(Exception):
-    """Report an error that the user can act on: `message`, and in `hint` the remedy."""
+    """Report an error that the user can act on. `hint` says how to fix it."""
 
     exit_code = ExitCode.SOME_FAILED
 
@@ -37,11 +37,11 @@ class AudioError(EnhanceError):
 
 
 class OutputError(AudioError):
-    """Report an output that cannot be written, for a reason that is not in its input."""
+    """Report an output that cannot be written, through no fault of its input (a full disk, for example)."""
 
 
 class NothingToDo(EnhanceError):
-    """Report an input that is left out for a reason found in its content. It counts as skipped."""
+    """Report an input that is skipped because of its content."""
 
 
 class VectorError(EnhanceError):
@@ -61,7 +61,7 @@ class ModelError(EnhanceError):
 
 
 def reader_has_gone(error: BaseException) -> bool:
-    """Tell whether a write failed because nobody reads the pipe any more, for which Windows has no number of its own."""
+    """Tell whether a write failed because the reader of the pipe is gone. On Windows this has no errno of its own."""
     if sys.platform == "win32" and isinstance(error, OSError) and error.errno == errno.EINVAL:
         return not error.filename
     return isinstance(error, BrokenPipeError)

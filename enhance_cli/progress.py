@@ -1,4 +1,4 @@
-"""Count the progress of a batch, and show it on stderr: as a bar, as a line now and then, or as lines of JSON."""
+"""Count the progress of a batch, and show it on stderr as a bar, as occasional lines, or as lines of JSON."""
 
 import contextlib
 import sys
@@ -12,11 +12,11 @@ from enhance_cli.console import say, shows_bars, span, talk
 
 
 @dataclass(frozen=True)
-class Standing:
-    """Hold how far a batch has come: files, seconds of audio, seconds passed and left, times as fast as it plays.
+class ProgressState:
+    """Hold the progress of a batch: files, seconds of audio, elapsed and remaining seconds, speed in times real time.
 
-    `reached` counts the parts of files too, and never goes back. Unknown values are None: the total, speed and time left
-    of a folder that is watched.
+    `reached` is the number of files including fractions of files in progress, and never decreases. Unknown values are
+    None, such as the total, the speed and the remaining time while a folder is watched.
     """
 
     files: int
@@ -45,77 +45,78 @@ class Standing:
 
 
 class Display(Protocol):
-    """Show a Standing. `start` and `stop` may be called several times, `stop` also to make way for other output."""
+    """Show the progress. `start` and `stop` may be called several times, to make room for other output in between."""
 
-    def start(self, standing: Standing) -> None: ...
+    def start(self, state: ProgressState) -> None: ...
 
-    def update(self, standing: Standing) -> None: ...
+    def update(self, state: ProgressState) -> None: ...
 
     def stop(self) -> None: ...
 
 
 class Progress:
-    """Count the files of a batch. Several threads may call it. `skips` of the `total` do not count for the time left.
+    """Count the files of a batch. Methods may be called from several threads.
 
-    A batch whose `total` is None never ends by itself.
+    `total`: number of files, None for a batch without an end (--watch). `skips`: files among them that will be skipped,
+    which the estimate of the remaining time leaves out.
     """
 
     def __init__(self, total: int | None, display: Display, *, skips: int = 0):
         self.total, self.display = total, display
-        self.to_do, self.worked = (total or 0) - skips, 0
+        self.to_do, self.processed = (total or 0) - skips, 0
         self.finished = self.skipped = self.failed = 0
         self.seconds = 0.0
-        self.in_hand: dict[object, tuple[float, float]] = {}  # of each file being read: share, seconds of audio
+        self.in_progress: dict[object, tuple[float, float]] = {}  # of each file being read: share, seconds of audio
         self.reached = 0.0
         self.started = time.monotonic()
         self._lock = threading.Lock()
 
     def __enter__(self) -> "Progress":
         self.started = time.monotonic()
-        self.display.start(self._standing())
+        self.display.start(self._state())
         return self
 
     def __exit__(self, *_: object) -> None:
         self.display.stop()
 
     def advance(self, seconds: float | None = None, *, status: str | None = "done") -> None:
-        """Count one more file, with so many seconds of audio."""
+        """Count one more finished file. `seconds`: length of its audio."""
         with self._lock:
             self.finished += 1
-            self.worked += status != "skipped"
+            self.processed += status != "skipped"
             self.skipped += status == "skipped"
             self.failed += status == "failed"
             self.seconds += seconds or 0.0
-            self.display.update(self._standing())
+            self.display.update(self._state())
 
     def move(self, key: object, share: float | None, seconds: float = 0.0) -> None:
-        """Note that the file `key` has come to `share` of its length, or with None that its results are there."""
+        """Note that `share` (0 to 1) of the file `key` has been read. None means that its results are complete."""
         with self._lock:
             if share is None:
-                self.in_hand.pop(key, None)
+                self.in_progress.pop(key, None)
                 return
-            self.in_hand[key] = share, seconds
-            self.display.update(self._standing())
+            self.in_progress[key] = share, seconds
+            self.display.update(self._state())
 
     @contextlib.contextmanager
     def out_of_the_way(self) -> Iterator[None]:
-        """Make way for a result on the same terminal, which would share a line with a bar."""
+        """Hide the bar within the block if results go to a terminal, where both would share a line."""
         if not sys.stdout.isatty():
             yield
             return
         self.display.stop()
         yield
         if self.total is None or self.finished < self.total:
-            self.display.start(self._standing())
+            self.display.start(self._state())
 
-    def _standing(self) -> Standing:
-        hand, passed = list(self.in_hand.values()), time.monotonic() - self.started
+    def _state(self) -> ProgressState:
+        hand, passed = list(self.in_progress.values()), time.monotonic() - self.started
         begun = sum(share for share, _ in hand)
         most = self.finished + begun if self.total is None else self.total
         self.reached = min(max(self.reached, self.finished + begun), most)
-        seconds, worked = self.seconds + sum(seconds for _, seconds in hand), self.worked + begun
+        seconds, worked = self.seconds + sum(seconds for _, seconds in hand), self.processed + begun
         left = self.to_do - worked
-        return Standing(
+        return ProgressState(
             files=self.finished,
             files_total=self.total,
             skipped=self.skipped,
@@ -128,18 +129,18 @@ class Progress:
         )
 
 
-class Nothing:
+class NoDisplay:
     """Show nothing."""
 
-    def start(self, standing: Standing) -> None: ...
+    def start(self, state: ProgressState) -> None: ...
 
-    def update(self, standing: Standing) -> None: ...
+    def update(self, state: ProgressState) -> None: ...
 
     def stop(self) -> None: ...
 
 
-class Bar(Nothing):
-    """Show a bar that moves."""
+class Bar(NoDisplay):
+    """Show a progress bar."""
 
     def __init__(self) -> None:
         from rich.progress import BarColumn, TextColumn
@@ -149,36 +150,36 @@ class Bar(Nothing):
         self.bar = RichProgress(*columns, console=talk(), transient=True, redirect_stdout=False)
         self.task: Any = None
 
-    def start(self, standing: Standing) -> None:
+    def start(self, state: ProgressState) -> None:
         if self.task is None:
-            self.task = self.bar.add_task(str(standing), total=standing.files_total)
+            self.task = self.bar.add_task(str(state), total=state.files_total)
         self.bar.start()
 
-    def update(self, standing: Standing) -> None:
-        self.bar.update(self.task, completed=standing.reached, description=str(standing))
+    def update(self, state: ProgressState) -> None:
+        self.bar.update(self.task, completed=state.reached, description=str(state))
 
     def stop(self) -> None:
         self.bar.stop()
 
 
-class Lines(Nothing):
-    """Print a line every SECONDS, and none once all files have ended."""
+class Lines(NoDisplay):
+    """Print a line every SECONDS until all files have ended."""
 
     SECONDS = 30.0
 
     def __init__(self) -> None:
         self.said = time.monotonic()
 
-    def update(self, standing: Standing) -> None:
-        if not standing.complete and time.monotonic() - self.said >= self.SECONDS:
+    def update(self, state: ProgressState) -> None:
+        if not state.complete and time.monotonic() - self.said >= self.SECONDS:
             self.said = time.monotonic()
-            say(str(standing))
+            say(str(state))
 
 
-class JsonLines(Nothing):
-    """Print a JSON object on a line of its own at the start, at most every SECONDS, and once all files have ended.
+class JsonLines(NoDisplay):
+    """Print one JSON object per line: at the start, at most every SECONDS, and when all files have ended.
 
-    While a folder is watched, every file that ends has its line.
+    While a folder is watched, a line is printed for every finished file.
     """
 
     SECONDS = 1.0
@@ -186,20 +187,20 @@ class JsonLines(Nothing):
     def __init__(self) -> None:
         self.said, self.files = 0.0, -1
 
-    def start(self, standing: Standing) -> None:
+    def start(self, state: ProgressState) -> None:
         if not self.said:
-            self._print(standing)
+            self._print(state)
 
-    def update(self, standing: Standing) -> None:
-        ended = standing.complete or standing.files_total is None and standing.files != self.files
+    def update(self, state: ProgressState) -> None:
+        ended = state.complete or state.files_total is None and state.files != self.files
         if ended or time.monotonic() - self.said >= self.SECONDS:
-            self._print(standing)
+            self._print(state)
 
-    def _print(self, standing: Standing) -> None:
+    def _print(self, state: ProgressState) -> None:
         import json
 
-        self.said, self.files = time.monotonic(), standing.files
-        numbers = {name: value for name, value in vars(standing).items() if name != "reached"}
+        self.said, self.files = time.monotonic(), state.files
+        numbers = {name: value for name, value in vars(state).items() if name != "reached"}
         rounded = {name: round(value, 3) if isinstance(value, float) else value for name, value in numbers.items()}
         sys.stderr.write(json.dumps({"event": "progress", **rounded}) + "\n")
         sys.stderr.flush()
@@ -210,9 +211,9 @@ def display_for(choice: str, *, quiet: bool) -> Display:
 
     "auto" is a bar on a terminal, or lines in a file, a pipe and the log of a CI. With `quiet` it is nothing.
     """
-    displays: dict[str, Callable[[], Display]] = {"json": JsonLines, "lines": Lines, "none": Nothing}
+    displays: dict[str, Callable[[], Display]] = {"json": JsonLines, "lines": Lines, "none": NoDisplay}
     if choice in displays:
         return displays[choice]()
     if quiet:
-        return Nothing()
+        return NoDisplay()
     return Bar() if shows_bars() else Lines()

@@ -1,6 +1,6 @@
-"""Read remembered settings: defaults for each command and named presets, from config.toml.
+"""Read remembered settings from config.toml: defaults for each command, and named presets.
 
-A flag wins over a preset, a preset over the file, and the file over the built-in default. Keys are the long names of flags.
+Precedence, highest first: flag, preset, settings file, built-in default. Keys are the long names of flags.
 """
 
 import os
@@ -33,7 +33,7 @@ class Setting:
 
 
 GIVEN: ContextVar[Mapping[str, Setting]] = ContextVar("GIVEN", default=MappingProxyType({}))
-"""The settings of the command that runs, by name, but for those that have their built-in default."""
+"""The settings of the running command by name, without those that have their built-in default."""
 
 
 @dataclass(frozen=True)
@@ -63,9 +63,9 @@ def user_file() -> Path:
 
 
 def read_file(path: Path | None) -> SettingsFile:
-    """Return the settings in the file at `path`, or in the user's own file, if there is one in reach, for None.
+    """Return the settings in the file at `path`, or in the user's own file if `path` is None.
 
-    Raises UsageError for a file that cannot be read or is not TOML.
+    A missing user file has no settings. Raises UsageError for a file that cannot be read or is not TOML.
     """
     own = user_file() if path is None else path
     if path is None and not os.path.exists(own):  # False too where HOME is that of somebody else
@@ -103,10 +103,10 @@ def check(file: SettingsFile, known: Known) -> None:
 
 
 def remembered(file: SettingsFile, command: str, presets: Sequence[str] | None, known: Known) -> dict[str, Setting]:
-    """Return the settings of `command` from the file and the presets, the last of which wins.
+    """Return the settings of `command` from the file and the presets. Of several presets, the last one wins.
 
-    Presets that the file names for the command stand below its other keys, and apply where `presets` is None. Raises
-    UsageError for a preset that is unknown or sets a flag that the command does not have.
+    `presets` is None if the command line names none. Then the presets that the file names for the command apply, and its
+    other keys override them. Raises UsageError for a preset that is unknown or sets a flag that the command lacks.
     """
     table = file.tables.get(command, {})
     values: dict[str, Setting] = {}
@@ -125,9 +125,9 @@ def split_names(values: Sequence[str]) -> list[str]:
 
 
 def preset(file: SettingsFile, name: str, said: str) -> dict[str, Setting]:
-    """Return the settings of a preset, the user's own before a shipped one.
+    """Return the settings of a preset. A preset of the user replaces a shipped one of the same name.
 
-    Raises UsageError, whose message begins with `said`, for an unknown name.
+    Raises UsageError for an unknown name, with a message that begins with `said`.
     """
     from enhance_cli.toml_lines import nearest
 

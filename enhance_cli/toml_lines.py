@@ -14,7 +14,7 @@ else:
 def line_of(text: str, path: tuple) -> int | None:
     """Return the line (from 1) of the statement that sets `path`, such as ("stage", 1, "lr"), or None if there is none.
 
-    tomllib does not provide it, so the text is parsed again and again, one line more each time.
+    tomllib does not provide line numbers, so ever longer beginnings of the text are parsed until one holds the key.
     """
     lines, complete = text.splitlines(), 0
     for number in range(1, len(lines) + 1):
@@ -29,7 +29,7 @@ def line_of(text: str, path: tuple) -> int | None:
 
 
 def nearest(name: str, known: Iterable[str], noun: str) -> str:
-    """Return the remedy for an unknown name: the closest of those `known`, or all of them. `noun` is their plural."""
+    """Return a hint for an unknown name: the closest known one, or all of them. `noun`: plural for such names."""
     close = difflib.get_close_matches(name, list(known), 1)
     return f"did you mean {close[0]!r}?" if close else f"known {noun} are {', '.join(sorted(known)) or 'none'}"
 

@@ -16,7 +16,7 @@ from enhance_cli.batch.backends.backend import with_progress
 from enhance_cli.batch.record import Record
 from enhance_cli.commands.reporting import Reporter
 from enhance_cli.console import span
-from enhance_cli.progress import JsonLines, Lines, Nothing, Progress, display_for
+from enhance_cli.progress import JsonLines, Lines, NoDisplay, Progress, display_for
 
 RUN = """
 import sys, time
@@ -165,7 +165,7 @@ def test_a_file_counts_until_its_last_result_is_taken_not_until_its_end_is_read(
 def test_many_threads_move_one_bar_which_never_goes_back_and_ends_full():
     seen = []
 
-    class Bar(Nothing):
+    class Bar(NoDisplay):
         def update(self, standing):
             seen.append(standing.reached)
 
@@ -195,12 +195,12 @@ def test_many_threads_move_one_bar_which_never_goes_back_and_ends_full():
                 progress.advance(10.0)
             shown = ready
     assert seen == sorted(seen) and seen[-1] == files and len(seen) > files
-    assert progress.seconds == 10.0 * files and not progress.in_hand
+    assert progress.seconds == 10.0 * files and not progress.in_progress
 
 
 def test_many_inputs_of_one_output_move_the_bar_once_each_and_name_output_or_failure_once(capfd):
     records = [Record(input=f"{n}.wav", output="all.npz", status="done", seconds_audio=1.0) for n in range(4)]
-    progress = Progress(4, Nothing())
+    progress = Progress(4, NoDisplay())
     with Reporter(progress, json=False, quiet=False, verbose=False) as reporter:
         for record in records:
             reporter.announce(record)

@@ -13,7 +13,7 @@ from typing import Any, get_type_hints
 def grouped(command: Callable) -> Callable:
     """Return `command` with each parameter that is a dataclass of flags replaced by the fields of that dataclass.
 
-    Typer then sees one flag a field, in order. The dataclasses are built from the values when the command is called.
+    Typer then sees one flag for each field, in order. When the command is called, its dataclasses are built from the values.
     """
     hints = get_type_hints(command, include_extras=True)
     groups: dict[str, Any] = {name: hint for name, hint in hints.items() if is_dataclass(hint)}

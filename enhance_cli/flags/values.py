@@ -1,4 +1,4 @@
-"""Read the values of flags that are texts with a rule of their own, such as I/N of --shard. All raise UsageError."""
+"""Parse flags whose text has a format of its own, such as I/N of --shard. All functions raise UsageError."""
 
 import re
 from itertools import pairwise
@@ -19,7 +19,7 @@ def parse_shard(text: str | None) -> tuple[int, int] | None:
 
 
 def parse_list(values: list[str]) -> tuple[str, ...]:
-    """Return names given one by one or with commas between them, in small letters, each once."""
+    """Return the names in lowercase and without duplicates. Each value may hold several, separated by commas."""
     names = [name.strip().lower() for value in values for name in value.split(",")]
     return tuple(dict.fromkeys(name for name in names if name))
 
@@ -40,7 +40,7 @@ def parse_cutoff(text: str) -> float | None:
 
 
 def parse_gaps(text: str) -> list[tuple[float, float]] | None:
-    """Return beginnings and ends in seconds, in order, or None for "auto". Raises UsageError."""
+    """Return (begin, end) of each gap in seconds, sorted, or None for "auto". Raises UsageError."""
     if text.strip() == "auto":
         return None
     gaps = []
@@ -53,7 +53,7 @@ def parse_gaps(text: str) -> list[tuple[float, float]] | None:
             )
         begin, end = (float(number) for number in found.groups())
         if end == begin:
-            raise UsageError(f"--gaps {part.strip()}: holds nothing", "give an end behind the beginning")
+            raise UsageError(f"--gaps {part.strip()}: this gap is empty", "give an end after the beginning")
         if end < begin:
             raise UsageError(f"--gaps {part.strip()}: ends before it begins", f"did you mean {end:g}-{begin:g}?")
         gaps.append((begin, end))

@@ -1,4 +1,4 @@
-"""Plan and run a command on audio files: once, or on those that come into a folder until it is interrupted (--watch)."""
+"""Plan and run a command on audio files: on the given ones, or on those that arrive in a folder (--watch)."""
 
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class AudioPlan:
-    """Hold the `jobs` of a command, or the `inbox` that they will come from, and the flags that they were planned by."""
+    """Hold the `jobs` of a command, or the `inbox` that will provide them (--watch), and the flags that apply to them."""
 
     jobs: "list[Job]"
     inbox: "Inbox | None"
@@ -35,7 +35,7 @@ class AudioPlan:
     running: Running
 
     def file_options(self, command: str, of_task: "FileOptions | None" = None) -> "FileOptions":
-        """Return the settings that every file is read and written with. The arguments are those of planning.file_options.
+        """Return the settings with which every file is read and written. For the arguments see planning.file_options.
 
         Raises UsageError.
         """
@@ -50,7 +50,7 @@ class AudioPlan:
         describe: Callable[[Mapping[str, Any]], str],
         preview: "Callable[[Job], str] | None" = None,
     ) -> None:
-        """Do the jobs, or those of the inbox until Ctrl-C or SIGTERM ends the command, then exit. See running.run_batch."""
+        """Do the jobs and exit. Jobs of an inbox are done until Ctrl-C or SIGTERM. For the arguments see running.run_batch."""
         if self.inbox is not None:
             self._run_arriving(self.inbox, worker, facts, describe)
             return
@@ -102,7 +102,7 @@ def plan_audio(
     folder = Path(watching.watch)
     _refuse_misuse(folder, files, where, writing, running)
     output = os.path.join(writing.output or "", "")  # a folder, whatever its name
-    # a file that is changed after its output was made is done again
+    # If a file is changed after its output was written, it is processed again
     existing = "newer" if writing.existing is Existing.skip else writing.existing.value
     planner = planner_for(writing, suffix=suffix, parts=parts, fields=fields, output=output, existing=existing)
 
@@ -116,7 +116,7 @@ def plan_audio(
 def _refuse_misuse(
     folder: Path, files: Sequence[str] | None, where: AudioFileFlags, writing: AudioOutputFlags, running: Running
 ) -> None:
-    """Raise UsageError for flags that exclude --watch, and for folders that cannot be watched or written to."""
+    """Raise UsageError for flags that cannot be combined with --watch, and for unusable folders."""
     taken = {
         "IN": files,
         "--shard": where.shard,

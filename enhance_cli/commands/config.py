@@ -16,9 +16,9 @@ config = typer.Typer(help="Show remembered settings: defaults for each command, 
 
 @config.command()
 def show(ctx: typer.Context, config: Config = None) -> None:
-    """Print the settings that are remembered and all presets as TOML, each with its origin.
+    """Print the remembered settings and all presets as TOML, each with its origin.
 
-    The form is that of the file, so that a preset can be copied into it and changed.
+    A preset can be copied from this output into the settings file, and changed there.
     """
     from enhance_cli import settings
 
@@ -34,7 +34,7 @@ def show(ctx: typer.Context, config: Config = None) -> None:
 
 @config.command()
 def path() -> None:
-    """Print the path of your file of settings, which need not exist."""
+    """Print the path of your settings file, which need not exist."""
     from enhance_cli.settings import user_file
 
     result(str(user_file()))
@@ -53,4 +53,4 @@ def _key(name: str) -> str:
 def _toml(value: Any) -> str:
     import json
 
-    return json.dumps(value, ensure_ascii=False)  # a value that a setting may have is written alike
+    return json.dumps(value, ensure_ascii=False)  # JSON and TOML write such values in the same way

@@ -98,9 +98,9 @@ def denoise(
 ) -> None:
     """Remove noise from speech recordings.
 
-    The result lies beside its input (take.wav becomes take_denoised.wav) or in the folder given with -o, with the input's
-    length, level, channels, rate, format and tags. Of a video only the sound is replaced, all else is copied. Results that
-    are already there are left alone.
+    The result is written beside its input (take.wav becomes take_denoised.wav) or to the folder given with -o, with the
+    input's length, level, channels, rate, format and tags. In a video only the sound is replaced, everything else is copied.
+    Existing results are kept.
     """
     from enhance_cli.batch.file_options import FileOptions
     from enhance_cli.batch.worker import WorkerSpec

@@ -1,6 +1,6 @@
 """Run `enhance enhance-embedding`: recordings or stored embeddings in, repaired embeddings out, in one file or one each.
 
-Rows that cannot be repaired (zero, not finite) go out as they came, are named one by one, and make the exit code 1.
+Embeddings that cannot be repaired (zero, not finite) are written unchanged and named, and the exit code is 1.
 """
 
 from enum import Enum
@@ -74,8 +74,8 @@ def enhance_embedding(
     """Repair speaker embeddings from bad recordings.
 
     IN is audio, which is embedded first, or stored embeddings: .npy, .npz, .safetensors, Kaldi's .ark and .scp, .parquet,
-    .csv. Stored ones must be files (- is a recording) and come out in the same form, with ids and order kept (xv.npz becomes
-    xv_enhanced.npz). Many recordings go into one file with -o FILE, with their paths as ids.
+    .csv. Stored embeddings must be files (- is a recording). They keep their format, ids and order (xv.npz becomes
+    xv_enhanced.npz). With -o FILE, many recordings are embedded into one file, with their paths as ids.
     """
     from enhance_cli.batch.embeddings.file import EmbeddingWorkerSpec, refuse_lost_archives
     from enhance_cli.models import registry
@@ -121,7 +121,7 @@ def enhance_embedding(
 
 
 def _refuse_other_files(output: str | None, format: str | None) -> None:
-    """Raise UsageError for the name of a file that does not hold embeddings, or not in `format`.
+    """Raise UsageError if `output` is the name of a file that cannot hold embeddings, or not in this format.
 
     A folder may have any name.
     """
@@ -144,7 +144,7 @@ def _refuse_other_files(output: str | None, format: str | None) -> None:
 
 
 def _plan(files: list[str], where: FileFlags, writing: VectorOutputFlags, model: str) -> "tuple[list[Job], bool]":
-    """Return the jobs, and whether all of them write one file."""
+    """Return the jobs, and whether all of them write to one file."""
     from enhance_cli.batch import inputs, outputs
     from enhance_cli.batch.embeddings.collection import plan_into_one_file
     from enhance_cli.vectors import SUFFIXES, form_of

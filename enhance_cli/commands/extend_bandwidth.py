@@ -63,11 +63,11 @@ def extend_bandwidth(
     batch_size: BatchSize = "auto",
     spacing: StepSpacing = None,
 ) -> None:
-    """Make the treble that a recording is missing: telephone, old or compressed ones become 48 kHz.
+    """Add the treble that a telephone, old or compressed recording is missing. The result has 48 kHz.
 
-    The band that the recording has stays as it is, and its end is found automatically. A recording with a full band
-    passes through unchanged. The result lies beside its input (take.wav becomes take_extended.wav) or in the folder given
-    with -o. Results that are already there are left alone.
+    The band of the recording is kept as it is, and where it ends is found automatically. A recording with a full band is
+    not changed. The result is written beside its input (take.wav becomes take_extended.wav) or to the folder given with
+    -o. Existing results are kept.
     """
     from enhance_cli.batch.file_options import FileOptions
     from enhance_cli.batch.measurements.band import BandMeasurement

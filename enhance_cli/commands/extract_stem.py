@@ -54,11 +54,10 @@ def extract_stem(
     running: Running = Running(),
     batch_size: BatchSize = "auto",
 ) -> None:
-    """Take instruments out of music: each asked-for stem becomes a file of its own.
+    """Separate music into stems: each requested stem is written to a file of its own.
 
-    Results lie beside their input (song.wav becomes song_drums.wav, song_bass.wav, ...) or in the folder given with -o, with
-    the input's length, channels, rate, format and tags. Stems of a video are videos. Results that are already there are left
-    alone.
+    Results are written beside their input (song.wav becomes song_drums.wav, song_bass.wav, ...) or to the folder given with
+    -o, with the input's length, channels, rate, format and tags. Stems of a video are videos. Existing results are kept.
     """
     from enhance_cli.batch.file_options import FileOptions
     from enhance_cli.batch.worker import WorkerSpec

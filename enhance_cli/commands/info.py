@@ -1,4 +1,4 @@
-"""Run `enhance info`: versions, devices and decoders, to look at first when something is slow or missing."""
+"""Run `enhance info`: versions, devices and decoders, the first thing to check if something is slow or missing."""
 
 from enhance_cli import __version__
 from enhance_cli.console import result

@@ -59,9 +59,10 @@ def inpaint(
 ) -> None:
     """Fill gaps in recordings: dropouts, clicks and lost packets.
 
-    All other samples stay as they are. Gaps of up to 100 ms are filled by linear prediction from both sides, longer ones
-    by a model, or fade out and in. --dry-run lists the gaps that are found. The result lies beside its input (take.wav becomes
-    take_inpainted.wav) or in the folder given with -o. Results that are already there are left alone.
+    All other samples are kept as they are. Gaps of up to 100 ms are filled by linear prediction from both sides. Longer
+    ones are filled by the model given with --model, else they fade out and in. --dry-run lists the gaps that are found. The
+    result is written beside its input (take.wav becomes take_inpainted.wav) or to the folder given with -o. Existing results
+    are kept.
     """
     from enhance_cli.audio.gaps.meter import GapMeter
     from enhance_cli.batch.file_options import FileOptions

@@ -1,13 +1,13 @@
 """Lay out the table of `enhance models list`.
 
-In a pipe a model is one line, for grep. On a terminal the use of a model stands under its facts, which fit into 80 columns,
-and beside them where there is room.
+In a pipe every model is one line, for grep. On a terminal the facts of a model fit into 80 columns, and the text about its
+use follows below them, or beside them if the terminal is wide.
 """
 
 import textwrap
 
-BESIDE = 150  # columns from which most uses fit into one line behind the facts
-LICENSE = 17  # most columns of the license on a terminal
+BESIDE = 150  # columns of a terminal that is wide enough for facts and use in one line
+LICENSE = 17  # columns of the license on a terminal, at most
 INDENT = "    "
 HEADS = {
     "model": "model",
@@ -23,7 +23,7 @@ NUMBERS = ("rate", "size")
 
 
 def table(rows: list[dict], width: int | None) -> list[str]:
-    """Return the lines for models, in the order of their tasks. If there are several, a terminal shows each as a heading.
+    """Return the lines for models, sorted by task. On a terminal, each of several tasks gets a heading.
 
     Args:
         rows: as `models list --json` prints them.
@@ -77,7 +77,7 @@ def _facts(row: dict) -> dict[str, str]:
 
 
 def _lines(cells: dict[str, str], widths: dict[str, int], use: list[str]) -> list[str]:
-    """Return the lines of one model: a license or a use that is too long goes on in the next line."""
+    """Return the lines of one model. A license or a use that is too long continues on the next line."""
     license = textwrap.wrap(cells["license"], widths["license"])
     lines = []
     for number in range(max(len(license), len(use))):

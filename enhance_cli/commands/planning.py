@@ -26,10 +26,10 @@ def plan_jobs(
     parts: Sequence[str] = (),
     fields: Mapping[str, Any],
 ) -> "list[Job]":
-    """Return the jobs for audio `files`, or those of the report given with --retry-failed, of the shard asked for.
+    """Return the jobs for audio `files`, or the failed jobs of a report (--retry-failed), limited to the shard (--shard).
 
-    `suffix`: end of the names of outputs that lie beside their inputs. `parts`: names of the outputs of a file, if it has
-    several. `fields`: values for the fields of a name template (--name). Raises UsageError.
+    `suffix`: added to the names of outputs that are written beside their inputs. `parts`: names of the outputs of a file,
+    if it has several. `fields`: values for the fields of a name template (--name). Raises UsageError.
     """
     from enhance_cli.batch import inputs
 
@@ -45,9 +45,9 @@ def plan_jobs(
 def planner_for(
     writing: AudioOutputFlags, *, suffix: str, parts: Sequence[str], fields: Mapping[str, Any], **changed: Any
 ) -> "Callable[[Sequence[Input]], list[Job]]":
-    """Return the function that plans outputs as the flags say. The arguments are those of `plan_jobs`.
+    """Return a function that plans the outputs of inputs according to the flags. For the arguments see `plan_jobs`.
 
-    `changed` replaces arguments of outputs.plan.
+    `changed`: arguments of outputs.plan that replace those given by the flags.
     """
     from enhance_cli.audio.formats import extension_for
     from enhance_cli.batch import outputs
@@ -74,7 +74,7 @@ def jobs_to_retry(report: Path, files: Sequence[str] | None, writing: OutputFlag
 
 
 def in_shard(jobs: "list[Job]", where: FileFlags) -> "list[Job]":
-    """Return the jobs of the shard asked for, all without one. Raises UsageError."""
+    """Return the jobs of the shard given with --shard, or all jobs without that flag. Raises UsageError."""
     from enhance_cli.batch import inputs
 
     shard = values.parse_shard(where.shard)
@@ -90,15 +90,15 @@ def file_options(
     measure: bool,
     of_task: "FileOptions | None" = None,
 ) -> "FileOptions":
-    """Return the settings that every audio file is read and written with.
+    """Return the settings with which every audio file is read and written.
 
     Args:
-        command: name of the command, which marks its results.
-        measure: whether records tell the loudness of input and output.
-        of_task: the settings that no flag of `where` or `writing` has, such as the parts of a result.
+        command: name of the command, which is noted in its results.
+        measure: whether records state the loudness of input and output.
+        of_task: settings of the task that no flag of `where` or `writing` controls, such as the parts of a result.
 
-    Raises UsageError for a picture of standard output, for a format that none of the outputs can have, and for flags
-    of videos where no output is one.
+    Raises UsageError for --plot with standard output, for a format that none of the outputs can have, and for flags
+    about videos if no output is a video.
     """
     from enhance_cli.audio.film.formats import refuse_for_film
     from enhance_cli.audio.formats import is_film, refuse_impossible
@@ -121,7 +121,7 @@ def file_options(
             refusals.append(error)
     if writing.keep_original and suffixes and not any(is_film(suffix or writing.format) for suffix in suffixes):
         raise UsageError("--keep-original is for videos", "leave it out, or give an output such as film.mkv")
-    if refusals and len(refusals) == len(suffixes):  # else the files that it fits are done, and the others fail
+    if refusals and len(refusals) == len(suffixes):  # if the format fits some outputs, only the other files fail
         raise refusals[0]
     return replace(
         of_task or FileOptions(),

@@ -25,7 +25,7 @@ def report(
 ) -> None:
     """Sum up reports: done, skipped and failed by reason, unusable embeddings, hours, real-time factor, loudness.
 
-    The last record of an input counts, so a report may hold many runs of the same command.
+    If an input has several records, the last one counts, so a report may cover many runs of the same command.
     """
     from enhance_cli.batch.reports import read, summary
 

@@ -1,4 +1,4 @@
-"""Report a run as it goes on: the records that a command writes, shows and draws, and the code that it exits with."""
+"""Report a running batch: write, print and draw its records as they come in, and set the exit code."""
 
 import os
 import re
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def say_settings() -> None:
-    """Tell which settings are not built in, and where they come from."""
+    """Print the settings that differ from the built-in defaults, and where they come from."""
     from enhance_cli.settings import GIVEN
 
     for name, setting in GIVEN.get().items():
@@ -32,9 +32,9 @@ def say_settings() -> None:
 
 
 def common_facts(facts: Mapping[str, Any], worker: "WorkerSpec") -> dict[str, Any]:
-    """Return `facts` with the fields that the records of all commands have.
+    """Return `facts` with the fields that the records of all commands share.
 
-    They are the working folder, the settings, and the part of every input that is taken.
+    These are the working folder, the settings, and the start, channel and track that are taken of every input.
     """
     from enhance_cli.settings import GIVEN
 
@@ -58,7 +58,7 @@ def refuse_page(page: Path | None, embed: bool, recordings: int, output: str | N
 
 @contextmanager
 def writing_page(page: Path | None, *, embed: bool, quiet: bool) -> Iterator[Callable[[Any], None]]:
-    """Yield a function that adds a record to the page, which is written at the end. Without a `page` it does nothing."""
+    """Yield a function that adds a record to the page, and write the page at the end. Without a `page`, do nothing."""
     if page is None:
         yield lambda record: None
         return
@@ -82,10 +82,10 @@ def report_run(
     skips: int = 0,
     on_ended: "Callable[[Record], None]" = lambda record: None,
 ) -> None:
-    """Call `run` with a listener that writes and shows its records, then exit with the code of its summary.
+    """Call `run` with a listener that writes and prints its records, then exit with the code of its summary.
 
-    `writing` has the page to write. `total` is the number of files, None if nobody knows it. `on_ended` gets each record
-    first, and may change it.
+    `writing`: flags of the page. `total`: number of files, None if it is not known. `skips`: files among them that are
+    skipped. `on_ended` receives each record before it is written, and may change it.
     """
     from enhance_cli.batch.backends.backend import Listener
     from enhance_cli.batch.record import ReportWriter
@@ -116,11 +116,11 @@ def report_run(
 class Reporter:
     """Print each finished file: its output path (or its record as JSON) on stdout, errors and notes on stderr.
 
-    `progress` (a progress.Progress) counts the files. Only one thread may `show`.
+    `progress` counts the files. `show` must always be called from the same thread.
     """
 
-    SAME_NOTES = 5  # files of which a note of one kind is said
-    NAMED = 10  # embeddings of one file that could not be repaired
+    SAME_NOTES = 5  # files for which the same kind of note is printed
+    NAMED = 10  # embeddings that could not be repaired and are named, for each file
 
     def __init__(self, progress: "Progress", *, json: bool, quiet: bool, verbose: bool):
         self.progress, self.json, self.quiet, self.verbose = progress, json, quiet, verbose
@@ -138,12 +138,12 @@ class Reporter:
                 say(f"{count - self.SAME_NOTES:,} more files: {kind} (--report FILE.jsonl has all)")
 
     def announce(self, record: "Record") -> None:
-        """Count a file that has been worked on, and whose `record` will be shown later."""
+        """Count a file that has been processed. Its `record` will be shown later, with its output."""
         self.announced.add(id(record))
         self.progress.advance(record.seconds_audio)
 
     def show(self, record: "Record") -> None:
-        """Print the outcome of a file, whose `record` is a batch.record.Record."""
+        """Print the outcome of a file."""
         if id(record) not in self.announced:
             self.progress.advance(record.seconds_audio if record.status == "done" else None, status=record.status)
         with self.progress.out_of_the_way():
@@ -154,7 +154,7 @@ class Reporter:
 
                 for line in "".join(traceback.format_exception(record.error)).splitlines():
                     say(line)
-            if record.reason != self.failed_last:  # a reason that keeps many from one output is said once
+            if record.reason != self.failed_last:  # if many files share an output, its error is printed once
                 say(f"error: {record.reason}")
             self.failed_last = record.reason
             for note in record.notes if not self.quiet else ():
@@ -168,7 +168,7 @@ class Reporter:
             result(record.to_json())
         elif record.status == "done":
             for path in list(record.outputs.values()) or [record.output or "-"]:
-                if path not in ("-", self.named_last):  # of several inputs into one output all name the same
+                if path not in ("-", self.named_last):  # several inputs may share an output, which is printed once
                     result(path)
                 self.named_last = path
 
@@ -190,7 +190,7 @@ class Reporter:
                 say(f"{record.input}: {note}")
 
     def _name_unusable(self, record: "Record") -> None:
-        """Name the embeddings of a file that were left as they were, the first of them if they are many."""
+        """Name the embeddings of a file that could not be repaired, up to NAMED of them."""
         for name in record.unusable[: self.NAMED]:
             why = "is zero or not finite and was left as it was"
             say(f"error: {record.input}: {name} {why}: embed it anew, or drop it")

@@ -1,4 +1,4 @@
-"""Run a command on many files: choose the back end, do the jobs."""
+"""Run a command on many files: check the flags, choose the back end, and do the jobs."""
 
 import os
 import sys
@@ -38,11 +38,11 @@ def run_batch(
     writing: AudioOutputFlags = AudioOutputFlags(),
     preview: "Callable[[Job], str] | None" = None,
 ) -> None:
-    """Do the jobs as the flags say, then exit with the code of the summary. With --dry-run only list the outputs.
+    """Do the jobs, then exit with the code of the summary. With --dry-run, only list the outputs.
 
-    `facts`: fields that all records have. `describe(facts)`: names the model once it is loaded. `into_one_file`: all
-    jobs have one output. `writing`: has the page to write. `preview(job)`: text that --dry-run lists behind its outputs.
-    Raises UsageError for flags that exclude each other.
+    `facts`: fields that all records share. `describe(facts)`: returns the text that names the model once it is loaded.
+    `into_one_file`: all jobs write to the same output. `writing`: flags of the page and the pictures. `preview(job)`:
+    returns the text that --dry-run prints after the outputs of a job. Raises UsageError for flags that exclude each other.
     """
     _share_heap()
     _refuse_misuse(jobs, running)
@@ -53,7 +53,7 @@ def run_batch(
     backend = choose_backend(worker, facts, jobs, running, into_one_file=into_one_file)
     if backend.where and not running.quiet:
         say(f"{describe(backend.facts)}, {backend.where}")
-    if running.dry_run:  # the model, its settings and the device have been checked as well
+    if running.dry_run:  # by now, the model, its settings and the device have been checked
         if not running.quiet:
             say_settings()
         _list_jobs(jobs, running.quiet, preview)
@@ -66,19 +66,19 @@ def run_batch(
 
 
 def _share_heap() -> None:
-    """Let all threads allocate from one heap, where one takes the memory that another has freed. glibc gives each its own.
+    """Make all threads allocate from one heap, so that they can reuse each other's memory. By default glibc has several.
 
-    A file takes 10 to 20 MB less. ONNX Runtime has an allocator of its own, so nobody waits for the heap.
+    This saves 10 to 20 MB. It costs no time, since ONNX Runtime has its own allocator.
     """
     if sys.platform == "linux":
         import ctypes  # which NumPy imports anyway
 
-        if mallopt := getattr(ctypes.CDLL(None), "mallopt", None):  # musl has none, and no such heaps
+        if mallopt := getattr(ctypes.CDLL(None), "mallopt", None):  # musl does not have it, nor several heaps
             mallopt(M_ARENA_MAX, 1)
 
 
 def _plot_existing(jobs: "list[Job]", options: "FileOptions", quiet: bool) -> None:
-    """Draw the pictures that outputs of earlier runs do not have."""
+    """Draw the missing pictures of outputs that an earlier run has written."""
     from enhance_cli.batch.job import local_job
     from enhance_cli.batch.outcome import explain
     from enhance_cli.batch.plots import plot_existing
@@ -95,7 +95,7 @@ def _plot_existing(jobs: "list[Job]", options: "FileOptions", quiet: bool) -> No
 
 
 def _refuse_misuse(jobs: "list[Job]", running: Running) -> None:
-    """Raise UsageError for records and results that would mix, and for a report without a folder."""
+    """Raise UsageError if records and results would both go to stdout, and for a report in a missing folder."""
     from enhance_cli.batch.safety.atomic import STDOUT
 
     if running.json and any(job.target == STDOUT for job in jobs):
@@ -105,7 +105,7 @@ def _refuse_misuse(jobs: "list[Job]", running: Running) -> None:
 
 
 def _say_what_is_retried(jobs: "list[Job]", report: Path, facts: Mapping[str, Any]) -> None:
-    """Tell if there is nothing to retry, and the settings of the failed files that this run does not have."""
+    """Tell the user if there is nothing to retry, and which settings of the failed run differ from those of this run."""
     from enhance_cli.batch.reports import other_settings
 
     if not jobs:
@@ -117,9 +117,9 @@ def _say_what_is_retried(jobs: "list[Job]", report: Path, facts: Mapping[str, An
 def choose_backend(
     worker: "WorkerSpec", facts: Mapping[str, Any], jobs: "list[Job]", running: Running, *, into_one_file: bool = False
 ) -> "Backend":
-    """Return the back end for the jobs, its model loaded. Raises UsageError.
+    """Return the back end for the jobs, with its model loaded. Raises UsageError.
 
-    Without --workers there is a process for each GPU, or this one alone. On Ray all slots of the cluster are taken.
+    Without --workers, it uses one process for each GPU, or this process alone. Ray uses all slots of the cluster.
     """
     from enhance_cli.batch.backends import threads
     from enhance_cli.batch.backends.backend import facts_of
@@ -147,10 +147,10 @@ def choose_backend(
 def local_backend(
     worker: "WorkerSpec", facts: Mapping[str, Any], running: Running, jobs: int | None = None
 ) -> "threads.Threads | processes.Processes":
-    """Return the back end on this machine for so many jobs, or for any number of them.
+    """Return the back end on this machine. `jobs`: number of jobs, None if it is not known.
 
-    Files are processed in threads, or in processes where --workers asks for several or there are several GPUs. With
-    --workers a single job gets a process of its own as well, since a damaged file may kill it.
+    Files are processed in threads of this process, or in worker processes if --workers is above 1 or there are several
+    GPUs. Then even a single job gets its own process, since a damaged file may kill it.
     """
     devices = _devices(worker, running.workers)[:jobs]
     if len(devices) == 1 and (running.workers or 1) == 1:
@@ -165,7 +165,7 @@ def local_backend(
 
 
 def _devices(worker: "WorkerSpec", workers: int | None) -> list[str]:
-    """Return the device of each worker process. GPUs are shared out among them."""
+    """Return the device of each worker process. The GPUs are distributed among them."""
     from enhance_cli.models.runtime import may_have_gpu
 
     device, cards = "cpu" if worker.runtime == "onnx" else worker.device, []
@@ -177,9 +177,9 @@ def _devices(worker: "WorkerSpec", workers: int | None) -> list[str]:
 
 
 def _list_jobs(jobs: "list[Job]", quiet: bool, preview: "Callable[[Job], str] | None") -> None:
-    """List the outputs on stdout, each once, the rest on stderr, then exit. An input that is missing makes the exit code 1.
+    """Print each output once on stdout, everything else on stderr, then exit. If an input is missing, the exit code is 1.
 
-    The text of `preview` follows behind a tab.
+    The text of `preview` follows after a tab.
     """
     from enhance_cli.batch.inputs import STDIN
     from enhance_cli.batch.outcome import explain

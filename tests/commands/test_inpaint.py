@@ -139,7 +139,7 @@ def test_what_is_longer_than_can_be_predicted_fades_and_says_so(enhance, folder)
         ("nan-1", 2, "--gaps nan-1: must be auto"),
         ("", 2, "--gaps : must be auto"),
         ("2-1", 2, "--gaps 2-1: ends before it begins"),
-        ("1-1", 2, "--gaps 1-1: holds nothing: give an end behind the beginning"),
+        ("1-1", 2, "--gaps 1-1: this gap is empty: give an end after the beginning"),
         ("1.5-3,1-2", 2, "--gaps 1-2 and 1.5-3 overlap: join them: 1-3"),
         ("0-3", 1, "--gaps 0-3: this is the whole recording: leave something to fill it from"),
         ("2.5-3.5", 1, "--gaps 2.5-3.5: outside of the recording, which goes from 0.000 to 3.000 s"),

@@ -136,7 +136,7 @@ def _rows(systems: list[System], seconds: float, has_noisy: bool) -> list[dict]:
 def _means(scores: list[dict[str, float]]) -> dict[str, float]:
     """Return the mean of every measure over the files that have it, in the order of the file that has most.
 
-    Infinite values, of files that are those of the reference or have nothing of it, count only where all are.
+    Infinite values (the file equals the reference, or has nothing of it) are left out, unless all are infinite.
     """
     names = [name for name in max(scores, key=len) if name != DELAY]
     found = {name: [one[name] for one in scores if name in one] for name in names}

@@ -23,7 +23,7 @@ Producer = Callable[[Any], tuple[Any, float]]
 
 @dataclass
 class System:
-    """Hold one row: the function that gives its estimates, the measures of each recording, and the seconds of computing."""
+    """Hold one row of the table: a function that makes the estimates, their scores, and the seconds of computing."""
 
     name: str
     produce: Producer
@@ -38,8 +38,8 @@ class System:
 def computed(model: str, rate: int, counts: Iterable[int], run: Callable, source: Callable) -> list[System]:
     """Return a system for each number of steps: `run(audio (C, N), rate, steps)` on `source(reference)`, timed.
 
-    Each first runs on a second of noise, which keeps the costs of a first call out of its speed. Silence would never
-    reach the network. Raises UsageError for steps that the model does not allow.
+    Each system is run on a second of noise first, so that the costs of a first call do not count for its speed (silence
+    would not reach the network). Raises UsageError for steps that the model does not allow.
     """
     import numpy as np
 
@@ -67,9 +67,9 @@ def step_counts(texts: list[str]) -> list[int]:
 
 
 def allowed_steps(spec: "Spec", counts: Iterable[int | None], *, warn: bool) -> list[int]:
-    """Return those of the numbers of steps `counts` that a model does, so that several models can share a table.
+    """Return those of the step counts that the model allows, so that several models can share a table.
 
-    With `warn`, the others are named on stderr. Raises UsageError if there are none left.
+    With `warn`, the others are named on stderr. Raises UsageError if none is left.
     """
     allowed, refusals = [], []
     for count in counts:
@@ -117,10 +117,10 @@ def score_all(
     measure: Callable[[Any, Any], dict],
     on_scores: Callable[[System, PurePath, dict], None],
 ) -> tuple[float, bool]:
-    """Score every system on each reference. One that fails in any system is reported and counts in none.
+    """Score every system on each reference. A reference that fails for one system is reported and left out for all.
 
-    `measure(reference, estimate)` returns the scores. A reference has its `seconds`. Returns the seconds that were
-    scored, and whether something failed.
+    `read(path)` returns a reference, which has the attribute `seconds`. `measure(reference, estimate)` returns the scores.
+    Returns the seconds that were scored, and whether something failed.
     """
     from rich.progress import track
 
@@ -156,7 +156,7 @@ def say_json(value: dict) -> None:
 
 
 def print_table(title: str, columns: list[str], rows: list[dict], cells: Callable[[dict], list[str]]) -> None:
-    """Print a line for each row: the name of its "system", its cells, and the speed where any has one."""
+    """Print a line for each row: the name of its "system", its cells, and its speed if any row has one."""
     from rich.box import SIMPLE
     from rich.console import Console
     from rich.markup import escape

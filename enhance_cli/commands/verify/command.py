@@ -78,15 +78,15 @@ def verify(
 ) -> None:
     """Compare voices before and after repair: are two of one speaker?
 
-    For two recordings it prints both cosine scores, raw and repaired, and the decision. The threshold of a model is
-    that at its equal error rate over speech held out of its training, clean and degraded. It holds for such speech
-    only. For other voices, rooms or lines it may be far off. Find your own with --trials on pairs of known speakers,
-    and give it with --threshold and --uncertain. Scores are uncertain from the 5 % quantile of the scores of one
-    speaker to the 95 % quantile of those of two speakers.
+    For two recordings it prints both cosine scores, raw and repaired, and the decision. A model's threshold was found at
+    the equal error rate over speech held out of its training, clean and degraded, and is valid for such speech only. For
+    other voices, rooms or telephone lines it may be far off. Find your own threshold with --trials on pairs of known
+    speakers, and use it with --threshold and --uncertain. Scores are uncertain from the 5 % quantile of pairs of one
+    speaker to the 95 % quantile of pairs of two speakers.
 
     With --trials it prints the equal error rate (EER), the detection cost (minDCF, at a share of 5 % targets), the
-    threshold at the EER and the uncertain range, raw and repaired. EER and minDCF have 95 % intervals from drawing
-    speakers anew. Files that cannot be read are named and left out, and the exit code is 1.
+    threshold at the EER and the uncertain range, raw and repaired. EER and minDCF have 95 % intervals from a bootstrap
+    over speakers. Files that cannot be read are named and left out, and the exit code is 1.
     """
     from enhance_cli.commands.verify.decision import decide, rule
     from enhance_cli.commands.verify.embeddings import files_named, in_files, in_store

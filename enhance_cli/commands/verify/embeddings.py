@@ -56,7 +56,7 @@ def in_store(path: Path, names: list[str], listing: Path | None) -> Found:
     indices = {name: index for index, name in enumerate(stored.ids)}
     if unknown := [name for name in names if name not in indices]:
         raise _missing(unknown, listing, f"is not in {path}")
-    with np.errstate(over="ignore"):  # beyond single precision is not finite, which is said later
+    with np.errstate(over="ignore"):  # numbers beyond single precision become infinite, which is reported later
         rows = stored.rows[[indices[name] for name in names]].astype(np.float32)
     return Found(rows, stored.extractor, str(path))
 
@@ -74,7 +74,7 @@ def files_named(names: list[str], root: Path | None, listing: Path | None) -> li
 
 
 def in_files(paths: list[Path], pipeline: "EmbeddingPipeline") -> Found:
-    """Return the embeddings stored in these files, and those of recordings, as many at a time as keep the device busy.
+    """Return the embeddings that are stored in these files, or are made of them if they are recordings.
 
     Raises VectorError if stored ones are of different extractors, ModelError if the network for recordings is not here.
     """
@@ -112,12 +112,12 @@ def in_files(paths: list[Path], pipeline: "EmbeddingPipeline") -> Found:
                 if noted[note] <= Reporter.SAME_NOTES:
                     say(f"{paths[index]}: {note}")
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)  # after Ctrl-C nobody waits for the rest of the list
+        pool.shutdown(wait=False, cancel_futures=True)  # after Ctrl-C, the rest of the list is not processed
     return found
 
 
 def _with_bar(results: Iterator, count: int) -> Iterable:
-    """Return the results, which advance a bar where somebody watches one."""
+    """Return the results, and show a progress bar on a terminal while they are consumed."""
     if not shows_bars():
         return results
     from rich.progress import track

@@ -13,9 +13,9 @@ TARGETS, OTHERS = {"1", "target", "same", "true"}, {"0", "nontarget", "imp", "im
 
 @dataclass
 class Trials:
-    """Hold pairs (K, 2) of indices into `names`, and whether they are of one speaker (K,).
+    """Hold pairs (K, 2) of indices into `names`, and in `targets` (K,) whether each pair is of one speaker.
 
-    A list is from the file `path`.
+    `path`: the file with the list, None for a single pair.
     """
 
     names: list[str]

@@ -1,4 +1,4 @@
-"""Turn measured values into the numbers of a record."""
+"""Convert measured values to the numbers in a record."""
 
 import math
 
@@ -9,5 +9,5 @@ def decibels(factor: float) -> float:
 
 
 def rounded(value: float | None, shift: float = 0.0) -> float | None:
-    """Return a measured value for a record, with `shift` added, or None where there is none."""
+    """Return `value` + `shift` with two decimals, or None if the value is missing or not finite."""
     return None if value is None or not math.isfinite(value) else round(float(value) + shift, 2)

@@ -1,4 +1,4 @@
-"""Say how a file is read, and how its result is written."""
+"""Define the settings with which a file is read and its result is written."""
 
 from dataclasses import dataclass
 
@@ -7,17 +7,25 @@ from enhance_cli.batch.measurements.measurement import Measurement
 
 @dataclass(frozen=True)
 class FileOptions:
-    """Set the part of the input to take, and the format of the result. None means "as the input is".
+    """Set which part of the input is read, and the format of the result. None means the same as the input.
 
-    `start`, `duration`: in seconds. `sample_rate`: in Hz. `loudness`: in LUFS. `true_peak`: in dBTP, the highest that a
-    gain for loudness may reach. -1 is the limit of EBU R 128 and of streaming services. `measure`: put the loudness of
-    input and output into the record. Without it short files are done sooner. `parts`: names of the transform's results,
-    if it gives several. `last_part_absorbs_rounding`: for parts that sum to the input. The last one is then the input
-    less the others as they are read back, after rounding to the format. `track`: number or language of the sound track
-    to take. `channels`: number (from 1) of the channel to take, or "mix" for their mean. `dither`: none or tpdf.
-    `keep_original`: keep the old sound track of a video behind the new one. `command`: mark for the outputs. Inputs
-    with this mark are left out where results are written beside their inputs.
-    `measurement`: measures the file for the transform, beside its level.
+    Args:
+        start, duration: part of the input, in seconds.
+        container, bit_depth: as in --format and --bit-depth.
+        sample_rate: in Hz.
+        loudness: integrated loudness of the result in LUFS.
+        true_peak: limit in dBTP for the gain towards `loudness`. -1 is the limit of EBU R 128 and of streaming services.
+        plot: draw input and output.
+        measure: put the loudness of input and output into the record. Short files take less time without it.
+        parts: names of the results of the transform, if it gives several.
+        last_part_absorbs_rounding: for parts that sum to the input. The last part is computed as the input minus the other
+            parts as they are read back after rounding, so that the files sum to the input, too.
+        track: number or language of the sound track to read.
+        channels: number of the channel to read, from 1, or "mix" for the mean of all.
+        dither: none or tpdf.
+        keep_original: keep the original sound track of a video after the new one.
+        command: name that is noted in outputs, so that a later run does not take them for inputs.
+        measurement: measures the file for the transform, in addition to its level.
     """
 
     start: float = 0.0

@@ -1,9 +1,9 @@
 """Process one file from input to output in constant memory: measure, transform, set the level, write, copy the tags.
 
-The first pass over the source finds its exact length, its level and any damage. The second feeds the transform, and
-reads a long source again, but not a video, which may be a hundred times as large as its sound. The result waits in an
-unnamed temporary file, because the one gain for the whole file is known only at its end. Audio blocks are (C, n)
-arrays, full scale is 1.
+The first pass over the source finds its exact length, its level and any damage. The second pass feeds the transform. It
+reads a long source again, except a video, whose sound is kept in a temporary file, since the video may be a hundred times
+as large. The result waits in another temporary file, because the gain for the whole file is known only at its end. Audio
+blocks are (C, n) arrays, full scale is 1.
 """
 
 import contextlib
@@ -40,22 +40,22 @@ from enhance_cli.batch.spool import Spool
 from enhance_cli.errors import AudioError, NothingToDo
 
 Transform = Callable[[Blocks, int, int, Meter], Blocks]
-"""`transform(blocks, rate, channels, level)`: blocks (C, n) in, blocks (C, m) out, as many samples out as in;
-`level` has measured the whole file. With K `parts` it gives (K C, m), each part's channels together."""
+"""`transform(blocks, rate, channels, level)` takes blocks (C, n) and yields blocks (C, m), with the same number of samples in
+total. `level` has measured the whole file. With K `parts` the blocks are (K C, m), with the channels of a part together."""
 
-FILMS_MARKED_BEFORE = ("MKV", "WEBM", "MOV", "AVI")  # or that have no place for a mark
+FILMS_MARKED_BEFORE = ("MKV", "WEBM", "MOV", "AVI")  # they are marked while they are written, or cannot be marked
 OWN_RESULT = "this is an output of an earlier run", "give another folder with -o to do it once more"
 
 
 def enhance_file(job: LocalJob, transform: Transform, options: FileOptions = FileOptions()) -> dict[str, Any]:
     """Transform one file, write the result, and return the measured fields of its `Record`.
 
-    Parts that are in the job are written, all or none, with one gain for all. Raises AudioError for input that cannot
-    be read and output that cannot be written or is not finite or not as long as the input, UsageError for a format that
-    cannot be written, NothingToDo for an output of an earlier run. In all cases nothing is left at the target.
+    The parts of the job are written all or none, with the same gain. Raises AudioError if the input cannot be read, or if
+    the output cannot be written, is not finite or is not as long as the input. Raises UsageError for a format that cannot
+    be written, NothingToDo if the input is an output of an earlier run. After an error, the target does not exist.
     """
     source = regular_file(job.source)
-    own_mark = options.command if job.beside else ""  # of results that lie beside their inputs
+    own_mark = options.command if job.beside else ""  # outputs beside their inputs must not become inputs
     if own_mark and read_mark(source) == own_mark:
         raise NothingToDo(*OWN_RESULT)
     before_reading = state(source)
@@ -68,11 +68,11 @@ def enhance_file(job: LocalJob, transform: Transform, options: FileOptions = Fil
         if own_mark and info.tags.get(MARK) == own_mark:
             raise NothingToDo(*OWN_RESULT)
         fmt = None if measurement.changes_rate else format_of(job, source, audio, options)  # refused before any work
-        # On the disk of the target: the usual folder for temporary files may be small, or memory.
+        # Temporary files go to the disk of the target, since the system's temporary folder may be small or in memory.
         folder = None if job.target == STDOUT else job.target.parent
         copy = stack.enter_context(Spool(folder)) if info.container in FILMS.values() else None
         before, blocks = measured(audio, options, copy)
-        rate = measurement.rate_of_result(before, info.rate)  # that of the transform, too
+        rate = measurement.rate_of_result(before, info.rate)  # at which the transform works
         fmt = _completed(fmt or _measured_format(job, source, audio, options, before), audio, options)
         unfinished = {name: stack.enter_context(atomic(path)) for name, path in job.parts or [("", job.target)]}
         stack.enter_context(folders_watched(job.targets))
@@ -129,9 +129,9 @@ def _notes_on_codec(result: Result, written: Mapping[str, Path], gain: float) ->
 def _levels(
     before: Meter, result: Result, written: list[str], gain: float, loudness: Mapping[str, float | None]
 ) -> dict[str, Any]:
-    """Return the fields of a record about the levels of the input and of the parts that were `written`.
+    """Return the fields of a record about the levels of the input and of the `written` parts.
 
-    `loudness`: that of the files in LUFS if they were read back.
+    `loudness`: loudness of the written files in LUFS, if they were read back.
     """
     levels = {name: level_fields(result.levels[name], gain) for name in written}
     for name, value in loudness.items():
@@ -144,10 +144,10 @@ def _levels(
 
 
 def _completed(fmt: OutputFormat, audio: AudioFile, options: FileOptions) -> OutputFormat:
-    """Return the format with dither, chapters and, for a video, the bit rate of its old sound, which has been read."""
+    """Return the format with dither, chapters and, for a video, the bit rate of its original sound (known after reading)."""
     dither = options.dither == "tpdf" and not options.last_part_absorbs_rounding and loses_bits(audio.info, fmt)
     known = audio.info.chapters
-    if not known and fmt.container == "M4A":  # which gets them from its encoder
+    if not known and fmt.container == "M4A":  # whose encoder writes the chapters
         known = chapters_of(audio.info.path)
     fmt = replace(fmt, chapters=cut_chapters(known, options.start, options.duration), dither=dither)
     return fmt if fmt.film is None else with_bitrate(fmt, audio.info, audio.bitrate)
@@ -158,7 +158,7 @@ def _add_tags(
 ) -> list[str]:
     """Copy the tags of the input to a finished file, and mark it. Returns the tags that are lost."""
     lost: list[str] = []
-    if fmt.film is None:  # videos get them as they are written
+    if fmt.film is None:  # in videos, tags are copied while the file is written
         lost = copy_tags(source, path, options.start, info=info, change=change)
     if options.command and fmt.container not in FILMS_MARKED_BEFORE:
         write_mark(path, options.command)
@@ -166,7 +166,7 @@ def _add_tags(
 
 
 def _checked(blocks: Blocks, source: Path, rate: int, expected: int) -> Blocks:
-    """Yield the same blocks. Raises AudioError at a value that is not finite and when their total is not `expected`."""
+    """Yield the same blocks. Raises AudioError for a value that is not finite, and unless there are `expected` samples."""
     frames = 0
     for block in blocks:
         finite = np.isfinite(block).all(axis=0)
@@ -182,12 +182,12 @@ def _checked(blocks: Blocks, source: Path, rate: int, expected: int) -> Blocks:
 
 
 def _check_written(unfinished: Path, target: Path, fmt: OutputFormat, expected: int) -> list[str]:
-    """Read the finished file's header back, since a disk or a tag writer may have damaged it. Raises AudioError.
+    """Read the header of the finished file, since a disk or a tag writer may have damaged it. Raises AudioError.
 
-    Returns a note if a video does not name the loudspeakers as its source did.
+    Returns a note if a video does not name the loudspeakers that its source names.
     """
     with open_output(unfinished, fmt.film) as written:
-        exact = fmt.subtype in FLOATS or fmt.subtype.startswith(("PCM", "ALAC"))  # the others pad to whole packets
+        exact = fmt.subtype in FLOATS or fmt.subtype.startswith(("PCM", "ALAC"))  # other codecs pad to whole packets
         if exact and fmt.film is None and written.info.frames not in (expected, None):
             message = f"{target}: {written.info.frames} of {expected} samples were written"
             raise AudioError(message, "check the disk, then run again")

@@ -1,4 +1,4 @@
-"""Choose the format of an output, be it a recording or a video, which is refused before any work if it cannot be made."""
+"""Choose the format of an output, a recording or a video. A format that cannot be written is refused before any work."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -33,7 +33,7 @@ def format_of(job: Job, source: Path, audio: AudioFile, options: FileOptions) ->
 
 
 def notes_on_pictures(job: LocalJob, fmt: OutputFormat) -> list[str]:
-    """Return a note if a video of a kind that is not written loses its pictures without having been asked to."""
+    """Return a note if only the sound of a video is written, because its format cannot be written."""
     suffix = job.source.suffix.lower()
     if fmt.film is not None or not job.beside or suffix not in FOREIGN_VIDEO_SUFFIXES:
         return []
@@ -47,7 +47,7 @@ def open_output(path: Path, film: Film | None) -> AudioFile:
 
 
 def titled(fmt: OutputFormat, info: AudioInfo, part: str) -> OutputFormat:
-    """Return the format for a part, whose track has a name of its own where the old track stays beside it."""
+    """Return the format for a part. If the original track is kept, the new track gets a title to tell them apart."""
     if fmt.film is None or not fmt.film.keep_original:
         return fmt
     old, new = info.tracks[info.track - 1].title if info.tracks else "", part or "cleaned"

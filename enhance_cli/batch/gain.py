@@ -1,4 +1,4 @@
-"""Choose the one gain for a whole file when all of its result is known, with notes if it is not the expected one."""
+"""Choose the gain for a whole file once its result is complete, with a note if it is not the expected one."""
 
 import math
 
@@ -13,12 +13,12 @@ def choose_gain(
 ) -> tuple[float, list[str]]:
     """Return (factor, notes).
 
-    Several parts share one gain, so that they still sum up. `loudness` (LUFS) is then the mix's.
-    `true_peak` (dBTP) limits the gain for a loudness.
+    Several parts share the same gain, so that their sum stays right. In that case `loudness` (LUFS) is that of the mix.
+    `true_peak` (dBTP) limits the gain towards `loudness`.
     """
     if loudness is not None:
         return _to_loudness(after[0] if len(after) == 1 else before, after, loudness, true_peak)
-    # Floats hold any level. A lossy source may decode to a little over full scale, and encodes back the same.
+    # Floats can hold any level. A lossy source may decode to slightly more than full scale, and can be encoded like that again.
     clips = fmt.subtype not in FLOATS and (fmt.subtype not in LOSSY or before.peak <= 1.0)
     peak = max(meter.peak for meter in after)
     if clips and peak > 1.0:

@@ -1,7 +1,7 @@
-"""Turn the files that come into a folder into jobs, each once it has stopped growing, and set bad ones aside.
+"""Make jobs of the files that arrive in a folder, as soon as they have stopped growing, and set bad files aside.
 
-The folder is looked at again and again, which works on network disks too, where changes are not announced. Nothing is
-remembered between runs: a file whose output is there, and is newer, is done.
+The folder is polled, which also works on network disks, where changes are not announced. Nothing is remembered between
+runs: a file counts as done if its output exists and is newer.
 """
 
 import os
@@ -26,18 +26,18 @@ State = tuple[int, int] | None
 class Inbox:
     """Watch `folder`. `plan` returns the job for one input, or raises UsageError.
 
-    A file is taken when its size and time have not changed for `settle` seconds, an empty one after ten times as long.
-    A file that fails is moved to the folder FAILED in `folder`, with its reason beside it. If an output cannot be
-    written, which is no fault of its input, it is tried again after RETRY seconds, then after twice as long, and so on.
+    A file is processed when its size and time have not changed for `settle` seconds, an empty file after ten times that.
+    A file that fails is moved to the folder FAILED in `folder`, with the reason beside it. If the output cannot be written,
+    which is no fault of the input, it is tried again after RETRY seconds, and each further time after twice as long.
     """
 
     FAILED = "failed"
-    PAUSE = 0.5  # seconds between two looks
+    PAUSE = 0.5  # seconds between two polls
     RETRY, LONGEST = 30.0, 3600.0
 
     def __init__(self, folder: Path, plan: Callable[[Input], Job], *, recursive: bool, settle: float):
         self.folder, self.plan, self.recursive, self.settle = folder, plan, recursive, settle
-        self._seen: dict[Path, tuple[State, float]] = {}  # with the moment since which it is so
+        self._seen: dict[Path, tuple[State, float]] = {}  # and since when it has been in this state
         self._taken: dict[Path, State] = {}
         self._wait_until: dict[Path, float] = {}
         self._waits: dict[Path, float] = {}
@@ -54,9 +54,9 @@ class Inbox:
             stop.wait(self.PAUSE)
 
     def settle_failure(self, record: Record) -> Path | None:
-        """Set a failed file aside and return its new path, or see that it comes again, and return None.
+        """Set a failed file aside and return its new path, or return None if it will be tried again.
 
-        It comes again if it has changed since it was taken, and if its output could not be written.
+        It is tried again if it has changed since it was processed, or if its output could not be written.
         """
         source = Path(record.input or "")
         with self._lock:
@@ -71,11 +71,11 @@ class Inbox:
                 return None
         try:
             return move_aside(source, self.folder / self.FAILED, printable(record.reason))
-        except OSError:  # a folder that is only for reading: it is not taken again unless it changes
+        except OSError:  # the folder is read-only. The file is not processed again unless it changes
             return None
 
     def _ready(self) -> list[Input]:
-        """Return the files that have stopped growing and have not been taken as they are, the oldest first."""
+        """Return the files that have stopped growing and have not been processed in this state, the oldest first."""
         now, found = time.monotonic(), []
         with self._lock:
             seen, self._seen = self._seen, {}
@@ -92,7 +92,7 @@ class Inbox:
         return [item for _, item in sorted(found, key=lambda pair: pair[0])]
 
     def _files(self) -> list[tuple[Path, Input]]:
-        """Return the audio files and videos in the folder, none if it is not there, as while a network disk is away."""
+        """Return the audio files and videos in the folder, or none if it is missing (a network disk may be offline)."""
         try:
             found = expand([os.path.join(self.folder, "")], recursive=self.recursive, searched=SOUND_SUFFIXES)
         except UsageError:
@@ -101,7 +101,7 @@ class Inbox:
         return [(item.path, item) for item in wanted if isinstance(item.path, Path)]
 
     def _job(self, item: Input) -> Job:
-        """Return the job for a file. It fails with the reason if it cannot be planned, or has the output of another file."""
+        """Return the job for a file. If it cannot be planned, or would overwrite another file's output, the job will fail."""
         try:
             job = self.plan(item)
         except UsageError as refusal:

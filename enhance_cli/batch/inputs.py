@@ -21,7 +21,7 @@ from enhance_cli.batch.storage import StoredFile, files_below, files_like, is_ur
 from enhance_cli.errors import AudioError, UsageError
 
 STDIN = Path("-")
-PAGE_MARK = ".enhance-page"  # file in the folder beside a page
+PAGE_MARK = ".enhance-page"  # file that marks the folder with the sounds and pictures of a page
 
 # Suffixes of the files that commands which also write videos look for in a folder
 SOUND_SUFFIXES = AUDIO_SUFFIXES | VIDEO_SUFFIXES
@@ -33,8 +33,9 @@ WRITABLE_SUFFIXES = frozenset(f".{extension}" for extension in CONTAINERS) | VID
 class Input:
     """Describe one input file.
 
-    `relative`: path below the folder argument, or the bare name. `named`: False for files from a folder or a glob. The
-    user did not write their names, so outputs of an earlier run may be among them.
+    `relative`: path below the folder argument, or the bare name. `named`: False for files found in a folder or by a glob,
+    among which there may be outputs of an earlier run. `track`: number of the sound track to process, if it is one of
+    several. `problem`: reason why this is not a usable input.
     """
 
     path: Path | StoredFile
@@ -45,7 +46,7 @@ class Input:
 
 
 class HasRelative(Protocol):
-    """Have a path below the folder that was named, as an Input and a Job do."""
+    """Offer `relative`, the path below the folder argument, as Input and Job do."""
 
     @property
     def relative(self) -> PurePath: ...
@@ -63,10 +64,9 @@ def expand(
 ) -> list[Input]:
     """Return all files for the arguments, in order, each once.
 
-    `searched`: suffixes that folders are searched for. `noun`: word for such files in messages. An argument without a
-    file is listed as well, with its problem, and fails later, with the rest of the batch done: a missing file, a folder
-    without such files or that cannot be read, a glob without a match, a list that cannot be read. Raises UsageError if
-    all arguments are such, and for no input at all.
+    `searched`: suffixes of the files to find in folders. `noun`: word for such files in messages. An argument that gives no
+    file (an empty or unreadable folder, a glob without a match, an unreadable list) becomes an Input with a `problem`,
+    which fails later without stopping the batch. Raises UsageError if all arguments are like that, or there are none.
     """
     found: dict[str, Input] = {}
     refusals: list[UsageError] = []
@@ -92,7 +92,7 @@ def _or_problem(
     noun: str,
     refusals: list[UsageError],
 ) -> Iterator[Input]:
-    """Yield the files for one argument. If there is none, add the reason to `refusals` and yield it as a problem."""
+    """Yield the files for one argument. If there are none, yield an Input with a problem, and add it to `refusals`."""
     try:
         yield from expand_this(argument, recursive, searched, noun, refusals)
     except UsageError as refusal:
@@ -102,9 +102,9 @@ def _or_problem(
 
 
 def by_track(found: Sequence[Input]) -> list[Input]:
-    """Return the inputs with one for each sound track of a file that has several, named NAME_trackN.
+    """Return the inputs, where a file with several sound tracks is replaced by one input per track, named NAME_trackN.
 
-    Those of a video are named like recordings, since the tracks by themselves are no videos.
+    Tracks of a video get the suffix .wav, since a track by itself is not a video.
     """
     split: list[Input] = []
     for item in found:
@@ -121,19 +121,19 @@ def by_track(found: Sequence[Input]) -> list[Input]:
 
 
 def _tracks(path: Path | StoredFile) -> list[int]:
-    if isinstance(path, StoredFile) or not os.path.isfile(path):  # a pipe can be read once only
+    if isinstance(path, StoredFile) or not os.path.isfile(path):  # a pipe can be read only once
         return []
     try:
         with open_audio(path) as audio:
             return [track.number for track in audio.info.tracks]
-    except AudioError:  # it is told when its turn comes
+    except AudioError:  # reported when the file is processed
         return []
 
 
 def shard(items: Sequence[Sharded], index: int, count: int) -> list[Sharded]:
-    """Return shard `index` of `count` (1-based) of inputs or jobs. Adding files moves no other file to another shard.
+    """Return shard `index` of `count` (1-based) of inputs or jobs. Adding files does not move others to another shard.
 
-    Split the jobs that `outputs.plan` returns rather than the inputs, so that each shard knows all name clashes.
+    Split the jobs that `outputs.plan` returns rather than the inputs, so that every shard detects all name clashes.
     """
     if not 1 <= index <= count:
         raise UsageError(f"--shard {index}/{count}: must be I/N with 1 <= I <= N", "use for example --shard 2/8")
@@ -154,9 +154,9 @@ def _expand_list(
     except OSError as error:
         raise UsageError(f"{listing}: this list cannot be read ({error.strerror})", "check its name") from error
     text = raw.decode("utf-8-sig", "surrogateescape")
-    if "\0" in text:  # as `find -print0` writes it: every character but that one may be part of a name
+    if "\0" in text:  # the output of `find -print0`, in which names may contain any other character
         lines = [line for line in text.split("\0") if line]
-    else:  # not splitlines(): it also cuts at characters that may be part of a file name
+    else:  # splitlines() would also split at characters that file names may contain
         lines = [line.rstrip("\r") for line in text.split("\n")]
         lines = [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
     for line in lines:
@@ -187,7 +187,7 @@ def _expand_folder(
     folder: Path, recursive: bool, searched: frozenset[str], noun: str, refusals: list[UsageError]
 ) -> Iterator[Input]:
     closed: list[OSError] = []
-    is_page = lambda below: os.path.exists(below / PAGE_MARK)  # it has sounds of a page of an earlier run
+    is_page = lambda below: os.path.exists(below / PAGE_MARK)  # a folder with sounds of a page of an earlier run
     looked_at = searched | VIDEO_SUFFIXES
     seen = find_files(folder, looked_at, recursive=recursive, leaves_out=is_page, on_error=closed.append)
     files = [path for path in seen if _suffix(path.name) in searched]
@@ -218,7 +218,7 @@ def _expand_glob(pattern: str) -> Iterator[Input]:
 
 
 def _matching(root: Path, parts: list[str]) -> Iterator[Path]:
-    """Yield the files and folders that match a pattern below `root`. `**` means each folder once, whatever links there are."""
+    """Yield the files and folders below `root` that match a pattern. `**` visits each folder once, even through links."""
     if "**" not in parts:
         yield from (root / name for name in glob.glob(os.path.join(*parts), root_dir=root))
         return

@@ -10,12 +10,12 @@ from enhance_cli.batch.storage import StoredFile
 
 @dataclass(frozen=True)
 class Job:
-    """Describe one input with its output. `target`: `-` for standard output. `reason`: why a job is skipped.
+    """Describe one input and its output. `target`: `-` for standard output. `reason`: why the job is skipped.
 
-    Where one input has several outputs, `parts` are those to be written, (name, path) each, and `target` is the first.
-    `track`: number of the sound track to take, if it is one of several. `problem`: reason why the input is no file.
-    `beside`: results are written beside their inputs, under names that the program chose. `keeps_existing`: outputs that
-    another run has made meanwhile, or is writing, are left alone.
+    If an input has several outputs, `parts` are the (name, path) of those to write, and `target` is the first of them.
+    `track`: number of the sound track to process, if it is one of several. `problem`: reason why the job cannot be done.
+    `beside`: results are written beside their inputs, under names that the program chose. `keeps_existing`: skip the job
+    if another run has made the output in the meantime, or is writing it.
     """
 
     source: Path | StoredFile
@@ -37,7 +37,7 @@ class Job:
 
 @dataclass(frozen=True)
 class LocalJob(Job):
-    """Describe a job whose files are all on this machine, those of object storage by copies."""
+    """Describe a job whose files are all on this machine. Files in object storage are replaced by local copies."""
 
     source: Path
     target: Path
@@ -49,7 +49,7 @@ class LocalJob(Job):
 
 
 def local_job(job: Job, copies: Mapping[StoredFile, Path] | None = None) -> LocalJob:
-    """Return the job on this machine, with the `copies` of its stored files in their place."""
+    """Return the job with the local `copies` in place of its files in object storage."""
 
     def here(file: Path | StoredFile) -> Path:
         return (copies or {})[file] if isinstance(file, StoredFile) else file

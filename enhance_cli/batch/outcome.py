@@ -1,4 +1,4 @@
-"""Turn the end of a job into its record, done or failed with a reason, and count all records."""
+"""Run a job and record how it ended, and count the records of a batch."""
 
 import errno
 import time
@@ -19,12 +19,12 @@ from enhance_cli.errors import EnhanceError, ExitCode, NothingToDo, OutputError,
 NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 JobFunction = Callable[[Job], Mapping[str, Any]]
-"""Takes a job and returns fields of its Record. Any exception is the reason why the job failed."""
+"""Takes a job and returns fields of its Record. If it raises an exception, the job has failed."""
 
 
 @dataclass
 class Summary:
-    """Count how many files ended how. `flawed` files are done, but a part of them was left as it was."""
+    """Count the outcomes of files. `flawed` files are done, but a part of them could not be repaired."""
 
     done: int = 0
     skipped: int = 0
@@ -33,7 +33,7 @@ class Summary:
     interrupted: bool = False
 
     def counting(self, on_record: Callable[[Record], None]) -> Callable[[Record], None]:
-        """Return `on_record`, extended so that every record is counted here first. Neither is interrupted halfway."""
+        """Return a function that counts a record here and then calls `on_record`, without being interrupted in between."""
 
         def count(record: Record) -> None:
             with uninterrupted():
@@ -64,10 +64,10 @@ def record_of(job: Job, fields: Mapping[str, Any]) -> Record:
 
 
 def run_job(job: Job, function: JobFunction, base: Mapping[str, Any]) -> Record:
-    """Call `function` on the job and return the record, whose fields are those in `base` and those that it returned.
+    """Call `function` on the job and return its record, with the fields in `base` and those that `function` returned.
 
-    An exception makes a failed record. Only KeyboardInterrupt and the like get through. Raises AttributeError for a field
-    that a Record does not have.
+    If `function` raises an exception, the record says that the job failed. KeyboardInterrupt is not caught. Raises
+    AttributeError for a field that a Record does not have.
     """
     record = record_of(job, base)
     if job.action == "skip":
@@ -100,14 +100,14 @@ class RemoteError(Exception):
 
 
 def is_of_output(error: BaseException | None) -> bool:
-    """Return whether an error is no fault of the input, but of the disk, the folder or the memory."""
+    """Return whether an error was caused by the disk, the output folder or the memory, and not by the input."""
     if isinstance(error, RemoteError):
         return error.of_output
     return isinstance(error, (OutputError, OSError, MemoryError))
 
 
 def sendable(record: Record) -> Record:
-    """Return the record with its error as text: some exceptions cannot be pickled."""
+    """Return the record with its error as text, since some exceptions cannot be pickled."""
     if record.error is not None:
         error = RemoteError("".join(traceback.format_exception(record.error)).rstrip())
         error.of_output, record.error = is_of_output(record.error), error
@@ -123,7 +123,7 @@ def discard_outputs(job: Job) -> None:
 
 def explain(error: Exception, job: Job) -> str:
     """Return one line for the user that names the file, the reason and the remedy."""
-    if isinstance(error, UsageError):  # a flag does not fit this file
+    if isinstance(error, UsageError):  # a flag that is wrong for this file
         return f"{job.source}: {error}"
     if isinstance(error, EnhanceError):
         return str(error)

@@ -21,7 +21,7 @@ Existing = Literal["skip", "overwrite", "newer", "error"]
 
 
 def checked(jobs: list[Job], inputs: Sequence[Input], *, beside: bool, existing: Existing) -> list[Job]:
-    """Return the jobs, those with nothing to do as skips. Raises UsageError for the first output that cannot be written.
+    """Return the jobs, with those that have nothing to do marked as skipped. Raises UsageError for an impossible output.
 
     `beside`: results are written beside their inputs, under names that the program chose.
     """
@@ -40,8 +40,8 @@ def checked(jobs: list[Job], inputs: Sequence[Input], *, beside: bool, existing:
 def _set_earlier_outputs_aside(jobs: list[Job], inputs: Sequence[Input], beside: bool, existing: str) -> list[Job]:
     """Skip inputs that are outputs of an earlier run, and refuse a plan that would overwrite any other input.
 
-    Results beside their inputs are found as inputs when the same command runs again. Without this such a run could not
-    be resumed, or would make a_denoised_denoised.wav.
+    If results are written beside their inputs, the same command finds them as inputs when it runs again. Without this
+    check, such a run could not be resumed, or would make a_denoised_denoised.wav.
     """
     by_path = {os.path.abspath(item.path): item for item in inputs if item.path != STDIN}
     by_stem = {os.path.splitext(path)[0]: item for path, item in by_path.items() if not item.named}
@@ -80,9 +80,9 @@ def _inode(path: Path | StoredFile) -> tuple[int, int] | None:
 
 
 def _set_collisions_aside(jobs: list[Job], inputs: Sequence[Input]) -> list[Job]:
-    """Let files of a folder that would get one output fail alone, unless all are such.
+    """Mark files of a folder that would share an output as failing, so that the others can be done.
 
-    Raises UsageError for those that were named.
+    Raises UsageError if the user named one of them, or if all files are affected.
     """
     named = {item.path for item in inputs if item.named}
     problems: dict[Job, str] = {}
@@ -103,7 +103,7 @@ def _set_collisions_aside(jobs: list[Job], inputs: Sequence[Input]) -> list[Job]
 
 
 def _collisions(jobs: Sequence[Job]) -> Iterator[tuple[Job, Job]]:
-    """Yield the pairs of jobs that would write one file: of each, the first that would, and another."""
+    """Yield pairs of jobs that would write the same file: the first such job, and each further one."""
     seen: dict[str, Job] = {}
     folded: dict[str, Job] = {}
     for job in jobs:
@@ -118,9 +118,9 @@ def _collisions(jobs: Sequence[Job]) -> Iterator[tuple[Job, Job]]:
 
 
 def _are_told_apart(one: Path | StoredFile, other: Path | StoredFile) -> bool:
-    """Return whether two names that differ in case or in the form of accents are two files there, False if unknown.
+    """Return whether the disk distinguishes two names that differ in case or in the form of accents, False if unknown.
 
-    They are on Linux, unlike on the usual disks of Windows and macOS.
+    Linux does, the usual disks of Windows and macOS do not.
     """
     if isinstance(one, StoredFile) or isinstance(other, StoredFile):
         return True
@@ -160,7 +160,7 @@ def _older(target: Path | StoredFile, source: Path | StoredFile) -> bool:
 
 
 def _set_long_names_aside(jobs: list[Job], inputs: Sequence[Input]) -> list[Job]:
-    """Let files of a folder whose outputs would have too long a name fail alone, unless all are such."""
+    """Mark files of a folder whose output names would be too long as failing, unless all files are affected."""
     found = {item.path for item in inputs if not item.named}
     long = [job.source in found and job.action == "run" and _is_too_long(job) for job in jobs]
     if all(long):

@@ -23,8 +23,8 @@ def output_path(
 ) -> Path | StoredFile:
     """Return the path of the output of an input, in the folder `output`, or beside the input with None.
 
-    `extension`: with its dot, None for the input's where that is among the `writable` ones, else `fallback`. `fields`:
-    values for the fields of the `template`. Raises UsageError for a template that makes no name.
+    `extension`: with its dot. None means that of the input if it is among the `writable` ones, else `fallback`. `fields`:
+    values for the fields of the `template`. Raises UsageError for a template that gives no usable name.
     """
     own = item.relative.suffix
     ext = extension or (own if own.lower() in writable else fallback)
@@ -43,7 +43,7 @@ def output_path(
 
 
 def _render(template: str, known: Mapping[str, Any]) -> str:
-    # A slash in a value (a model given as a path) must not make folders; one in the template may.
+    # A slash in a value (such as the path of a model) must not create folders, but a slash in the template may.
     safe = {key: value.replace("/", "_").replace(os.sep, "_") if isinstance(value, str) else value
             for key, value in known.items()}  # fmt: skip
     try:

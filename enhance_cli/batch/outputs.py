@@ -73,10 +73,11 @@ def plan_parts(
     extension: str | None = None,
     fields: Mapping[str, Any] | None = None,
 ) -> list[Job]:
-    """Return one job per input, in order, with an output of its own for each of `parts`.
+    """Return one job per input, in order, with a separate output for each of `parts`.
 
-    As `plan`, with {part} as a further field, names `{stem}_{part}{ext}` unless `template` says otherwise, and one file
-    or standard output for a single part only. Parts that exist are left out. A job is skipped if all do.
+    This works like `plan`. Templates have the additional field {part}, and the default name is `{stem}_{part}{ext}`. One
+    file or standard output is possible for a single part only. Existing parts are left out, and a job whose parts all
+    exist is skipped.
     """
     to_stdout = output == "-" or (output is None and any(item.path == STDIN for item in inputs))
     if to_stdout or (output is not None and _is_one_file(output, inputs, WRITABLE_SUFFIXES)):
@@ -112,7 +113,7 @@ def plan_parts(
 
 
 def check(jobs: Sequence[Job], inputs: Sequence[Input], existing: Existing) -> list[Job]:
-    """Return jobs whose outputs are known already, with the guarantees of `plan` and `plan_parts`.
+    """Return jobs whose outputs have been chosen before, checked like those of `plan` and `plan_parts`.
 
     Raises UsageError.
     """
@@ -122,7 +123,7 @@ def check(jobs: Sequence[Job], inputs: Sequence[Input], existing: Existing) -> l
 
 
 def _together(jobs: Sequence[Job]) -> Job:
-    """Return one job out of those for the parts of one input."""
+    """Return one job for an input from the jobs for its parts."""
     wanted = [job for job in jobs if job.action == "run"] or jobs
     return replace(wanted[0], parts=tuple(part for job in wanted for part in job.parts))
 

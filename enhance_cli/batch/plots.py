@@ -12,7 +12,7 @@ from enhance_cli.errors import AudioError
 
 
 def plot_existing(job: LocalJob, options: FileOptions) -> list[Path]:
-    """Draw the outputs of a job that are there already and have no picture. Returns the pictures. Raises as `draw`."""
+    """Draw the existing outputs of a job that have no picture. Returns the pictures. Raises the same errors as `draw`."""
     drawn = []
     for target in job.targets:
         picture = target.with_name(f"{target.name}.png")
@@ -28,7 +28,7 @@ def draw(job: LocalJob, source: Path, target: Path, options: FileOptions, film: 
 
     tracks = (job.track or options.track, None) if film is None else (str(film.track), str(new_track(film)))
     name = "standard input" if job.source == STDIN else job.source.name
-    # The whole name is kept: take.wav and take.flac in one folder get two pictures.
+    # The suffix is part of the picture's name, since take.wav and take.flac may be in the same folder.
     try:
         with atomic(target.with_name(target.name + ".png")) as unfinished:
             spectrograms(

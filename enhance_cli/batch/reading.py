@@ -41,7 +41,7 @@ def regular_file(source: Path) -> Path:
 
 
 def open_input(source: Path, job: LocalJob, options: FileOptions) -> AudioFile:
-    """Open the track and the channels of an input that are asked for."""
+    """Open the requested track and channels of an input."""
     audio = open_audio(source, job.track or options.track)
     if options.channels is not None:
         return only_channels(audio, options.channels)
@@ -55,10 +55,10 @@ def _blocks(audio: AudioFile, options: FileOptions) -> Blocks:
 
 
 def measured(audio: AudioFile, options: FileOptions, copy: Spool | None) -> tuple[Meter, Blocks]:
-    """Return the level of all samples asked for, with the measurement of the task, and the blocks once more.
+    """Measure the requested samples for the level and for the task. Returns the meter, and the same blocks once more.
 
-    Long recordings are read again, or from `copy`, which is used as long as it is smaller than the file: a film is worth a
-    copy of its sound.
+    The blocks of short recordings are kept in memory. Those of long recordings are read from the file again, or from `copy`
+    if that is given and smaller than the file (a video is much larger than its sound).
     """
     wanted = options.loudness is not None
     loudness = options.measure or (wanted and len(options.parts) > 1)
@@ -84,9 +84,9 @@ def measured(audio: AudioFile, options: FileOptions, copy: Spool | None) -> tupl
 
 @contextlib.contextmanager
 def errors_in_the_users_names(job: LocalJob, source: Path, before: tuple[int, int] | None) -> Iterator[None]:
-    """Make errors name the files that the user knows, not the temporary ones.
+    """Replace the names of temporary files in errors by those that the user knows.
 
-    An error that follows from a changed input says so.
+    If the input has changed in the meantime, the error says so instead.
     """
     try:
         yield

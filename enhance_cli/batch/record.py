@@ -1,4 +1,4 @@
-"""Write one record per input file as soon as that file has ended, so that a killed run still has its report.
+"""Write one record per input file as soon as the file has ended, so that a killed run still leaves a report.
 
 A record is one line of JSON with the same keys whether the file was done, skipped or failed.
 """
@@ -20,16 +20,25 @@ from enhance_cli.errors import AudioError
 class Record:
     """Describe the result of one file, with times in seconds, loudness in LUFS, peaks and noise floors in dBFS, gain in dB.
 
-    None means "not known" or "not defined", as the loudness of silence. `relative`: input path below the folder that
-    was named. `folder`: working folder of the run, from which relative paths start. `track`: sound track that was taken
-    of several. `revision`: SHA-256 of the model. `first_stage`: name and SHA-256 of the model that it refines the estimate of.
-    `new_track`: number of the new sound track in a video. `start`: where reading began in the input.
-    `channel`: the one that was taken, or mix. `ended`: date and time (ISO 8601, UTC). `gain`: factor applied to the
-    whole file after the model, with the reasons in `notes`. `measured`: fields of measurements that tasks ask for, which stand
-    among the others in the JSON. `error`: exception behind a failure, not in the JSON.
-    `outputs`: several outputs of one input by name, with their levels in `parts`. `vectors`: number of speaker
-    embeddings in the file. `unusable`: ids of those left as they were. `settings`: by name, value and origin of those
-    that differ from the built-in defaults.
+    None means "not known" or "not defined", such as the loudness of silence.
+
+    Args:
+        relative: path of the input below the folder argument.
+        folder: working folder of the run, to which paths are relative.
+        track: sound track that was processed, if the input has several.
+        new_track: number of the new sound track in a video.
+        start: position in the input where reading started.
+        channel: the channel that was processed, or mix.
+        outputs: several outputs of one input by name. Their levels are in `parts`.
+        ended: date and time (ISO 8601, UTC).
+        revision: SHA-256 of the model.
+        first_stage: name and SHA-256 of the model whose estimate this model refines.
+        vectors: number of speaker embeddings in the file.
+        unusable: ids of embeddings that could not be repaired.
+        measured: fields of the measurements of tasks, which appear among the others in the JSON.
+        gain: applied to the whole file after the model, with the reasons in `notes`.
+        settings: value and origin, by name, of the settings that differ from the built-in defaults.
+        error: exception behind a failure, not in the JSON.
     """
 
     input: str | None = None
@@ -86,7 +95,7 @@ class Record:
                 setattr(self, name, value)
 
     def to_json(self) -> str:
-        """Return one line of valid JSON: NaN and infinity become null, bytes that are not UTF-8 an escape."""
+        """Return one line of valid JSON. NaN and infinity become null, invalid UTF-8 is escaped."""
         values: dict[str, Any] = {}
         for name in (item.name for item in dataclasses.fields(self) if item.name != "error"):
             values |= FIELDS | self.measured if name == "measured" else {name: getattr(self, name)}
@@ -95,7 +104,7 @@ class Record:
 
 
 def printable(text: object) -> str:
-    """Return `text` in a form that every UTF-8 stream accepts. File names may hold bytes that are not UTF-8."""
+    """Return `text` with invalid UTF-8, which file names may contain, escaped, so that every stream accepts it."""
     return str(text).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
@@ -126,7 +135,7 @@ class ReportWriter:
     def __enter__(self) -> "ReportWriter":
         if self.path is not None:
             try:
-                # Unbuffered appends of whole lines: shards may share a report, and a kill loses nothing.
+                # Whole lines are appended without buffering, so that shards can share a report and a kill loses nothing.
                 self._file = open(self.path, "ab+", buffering=0)
                 _end_broken_line(self._file)
             except OSError as error:
@@ -152,7 +161,7 @@ class ReportWriter:
 
 
 def _end_broken_line(file: IO[bytes]) -> None:
-    """End a line that a crash cut short, so that it does not spoil the next record."""
+    """Append a line end if a crash has cut the last line short, so that it does not merge with the next record."""
     if file.seek(0, os.SEEK_END) > 0:
         file.seek(-1, os.SEEK_END)
         if file.read(1) != b"\n":

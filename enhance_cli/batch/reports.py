@@ -1,6 +1,6 @@
-"""Read reports: the last record of every file, and the failed ones as jobs.
+"""Read reports: keep the last record of every file, sum them up, and make jobs of the failed ones.
 
-A report may come from runs that were killed, from several runs one after the other, or from shards that wrote one each.
+The records may come from killed runs, from several runs of the same command, or from shards with a report each.
 """
 
 import json
@@ -42,8 +42,8 @@ class ReadReports:
 def read(paths: Iterable[Path]) -> ReadReports:
     """Return the last record of every input, except that a skip never replaces an earlier "done".
 
-    A line that a crash cut short is left out and named. Raises UsageError for a file that cannot be read or is no
-    report, and if there is no record at all. A shard without files leaves an empty report.
+    Lines that a crash has cut short are left out and named. Raises UsageError for a file that cannot be read or is not a
+    report, and if there is no record in any file. One of several reports may be empty, as that of a shard without files.
     """
     found, path = ReadReports(), None
     by_source: dict[str, dict[frozenset[str], dict[str, Any]]] = {}
@@ -84,16 +84,16 @@ def _record(line: str) -> dict[str, Any] | None:
 
 
 def _shared(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return a dictionary whose texts are kept once for all records: names of fields, models, settings, reasons."""
+    """Return a dictionary with interned texts, so that all records share the names of fields, models and reasons."""
     intern = sys.intern
     return {intern(name): intern(value) if type(value) is str else value for name, value in pairs}
 
 
 def _keep(found: dict[frozenset[str], dict[str, Any]], outputs: frozenset[str], record: dict[str, Any]) -> None:
-    """Put `record` in the place of the earlier ones of the same file in `found`, which are of the same input.
+    """Replace the earlier records of the same outputs in `found` (all of one input) by `record`.
 
-    It is the same file if any of the outputs is the same: a run that was killed between two stems leaves the others to the
-    next run, whose record names these alone. But a failure stays until all of its outputs are there.
+    Records belong together if they share an output: if a run was killed between two stems, the record of the next run names
+    only the remaining stems. A failed record is kept until a later one covers all of its outputs.
     """
     same = [
         other
@@ -108,9 +108,9 @@ def _keep(found: dict[frozenset[str], dict[str, Any]], outputs: frozenset[str], 
 
 
 def _ends(record: dict[str, Any]) -> tuple[str, frozenset[str]]:
-    """Return the input with its track, and the outputs: texts that are the same from whatever folder a run was started.
+    """Return the input with its track, and the outputs, as absolute paths.
 
-    Without its folder, as in reports of early versions, a record is known by its input alone.
+    Records of early versions do not state their folder. They are identified by the input as it is written.
     """
     folder = record.get("folder")
     if not folder:
@@ -127,10 +127,10 @@ def _ends(record: dict[str, Any]) -> tuple[str, frozenset[str]]:
 def summary(records: Iterable[dict[str, Any]]) -> dict[str, Any]:
     """Return counts, reasons, hours, real-time factor and loudness (LUFS: 10 %, 50 % and 90 % quantile).
 
-    Work is summed over files, so that those done side by side count each. In `hours_passed` every moment counts once in
-    which some file was in progress, here or in another shard. The real-time factor is this time (else work) over audio.
-    `loudness_after` has one entry, "", or one for each part. Unknown values are None. `unusable` has, by input, the
-    embeddings of files done that are zero or not finite and were left as they were.
+    `hours_work` is summed over files, even if they were processed at the same time. `hours_passed` is the time during
+    which at least one file was in progress, in any shard. The real-time factor is this time (else the work) divided by
+    the length of the audio. `loudness_after` has one entry, "", or one for each part. Unknown values are None. `unusable`
+    has the ids, by input, of embeddings that could not be repaired.
     """
     records = list(records)
     by_status = {status: [r for r in records if r["status"] == status] for status in STATUSES}
@@ -158,7 +158,7 @@ def summary(records: Iterable[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _passed(records: list[dict[str, Any]]) -> float | None:
-    """Return the seconds in which at least one of these files was in progress, or None if a record does not have its times."""
+    """Return the seconds during which at least one of these files was in progress, or None if a record lacks its times."""
     if not records or not all(r.get("ended") for r in records):
         return None
     ends = [datetime.fromisoformat(r["ended"]).timestamp() for r in records]
@@ -170,7 +170,7 @@ def _passed(records: list[dict[str, Any]]) -> float | None:
 
 
 def _reasons(records: list[dict[str, Any]]) -> dict[str, list[str]]:
-    """Return the inputs by reason without names and numbers, the most frequent first."""
+    """Return the inputs by reason, the most frequent reason first. Names and numbers in reasons are replaced."""
     found: dict[str, list[str]] = {}
     for record in records:
         found.setdefault(_kind(record), []).append(record["input"])
@@ -201,13 +201,19 @@ def failed_jobs(
     parts: Sequence[str] = (),
     writable: frozenset[str] = WRITABLE_SUFFIXES,
 ) -> list[Job]:
-    """Return the failed files of a report as jobs with their original outputs. Paths are as the first run saw them.
+    """Return jobs for the failed files of a report, with their original outputs. Paths are relative to the first run's folder.
 
-    Outputs that exist are left alone or refused as `existing` says. Standard input and output are not available again.
-    `parts`: names of the parts that this run makes of a file, if several. `writable`: suffixes of its outputs. Raises
-    UsageError if nothing failed, if the outputs are of another kind, or belong to several inputs, for outputs that
-    cannot be written, and if any of `given` (inputs, an output folder, a name template) is given, since the report has
-    all of them.
+    Files from standard input or to standard output cannot be repeated.
+
+    Args:
+        path: the report.
+        existing: how to treat outputs that exist, as in --existing.
+        given: inputs, output folder and name template of the command line, all of which must be empty, since the report
+            determines them.
+        parts: names of the parts that this command makes of a file, if several.
+        writable: suffixes of outputs that this command can write.
+
+    Raises UsageError if the command does not make such outputs, or if no failed file can be repeated.
     """
     if any(given):
         hint = "leave IN, --output and --name away"
@@ -244,16 +250,16 @@ def failed_jobs(
 
 
 def other_settings(path: Path, base: Mapping[str, Any]) -> list[str]:
-    """Return the settings of the failed records that differ from `base`: "steps 4", ..."""
+    """Return the settings of the failed records that differ from `base`, as texts such as "steps 4"."""
     failed = [r for r in read([path]).records if r["status"] == "failed"]
     said = {(name, json.dumps(r[name])) for r in failed for name in SETTINGS if name in r and name in base}
     return sorted(f"{name} {value.strip(chr(34))}" for name, value in said if json.loads(value) != base[name])
 
 
 def real_path(name: str, folder: str | None) -> Path | StoredFile:
-    """Return the path for a record's text, in which bytes that are not UTF-8 are escaped.
+    """Return the path for its text in a record, in which invalid UTF-8 is escaped.
 
-    A relative path starts from `folder`, if that is not the working folder now.
+    A relative path starts at `folder`, unless that is the current working folder.
     """
     if is_url(name):
         return locate(name)

@@ -1,4 +1,4 @@
-"""Hold the result of a file until its gain is known, then write it: to one file, or to one for each of its parts."""
+"""Hold the result of a file until its gain is known, then write it to one file, or to one file for each part."""
 
 import contextlib
 import math
@@ -17,14 +17,14 @@ from enhance_cli.batch.file_options import FileOptions
 from enhance_cli.batch.film import open_output, titled
 from enhance_cli.batch.spool import BLOCK, Spool
 
-LOUDNESS_TOLERANCE = 0.05  # LU by which a file of a lossy codec may miss the loudness that was asked for
-MAX_CORRECTIONS = 2  # of the gain, after which it is left as it is
+LOUDNESS_TOLERANCE = 0.05  # LU by which a file of a lossy codec may miss the requested loudness
+MAX_CORRECTIONS = 2  # of the gain
 
 
 class Result:
     """Hold the transformed signal of a file, (K C, n) for K parts of C channels each, and the level of every part.
 
-    The samples wait in `spool`. `info`: of the input. `fmt`: of the outputs.
+    The samples are kept in `spool`. `info`: describes the input. `fmt`: format of the outputs.
     """
 
     def __init__(self, spool: Spool, info: AudioInfo, fmt: OutputFormat, options: FileOptions):
@@ -51,11 +51,11 @@ class Result:
             self._spool.write(block)
 
     def write(self, unfinished: Mapping[str, Path], gain: float) -> tuple[float, dict[str, float | None]]:
-        """Write the parts that are among the `unfinished` files, `gain` times as loud.
+        """Write the parts in `unfinished` with this `gain`.
 
-        If a loudness was asked for, files of a lossy codec are read back, and written again with another gain where the
-        codec has changed the loudness of their sum. A measurement that wants it is made of such a file too.
-        Returns the gain, and the loudness of each file in LUFS, none if they were not read back.
+        A lossy codec may change the loudness. If a loudness was requested, files of such a codec are read back, and written
+        again with a corrected gain if necessary. The task's measurement reads them back too, if it needs to. Returns the
+        final gain, and the loudness of each file in LUFS (empty if they were not read back).
         """
         self._write(unfinished, gain)
         if self._options.measurement.reads_back and self.format.subtype in LOSSY:
@@ -76,7 +76,7 @@ class Result:
         return gain, each
 
     def _measured_again(self, path: Path) -> SampleMeter | None:
-        """Return the measurement of the task of a finished file, of its new track if it is a film."""
+        """Return the task's measurement of a finished file, in a video of its new track."""
         with open_output(path, self.format.film) as audio:
             meter = self._options.measurement.result_meter(audio.info.rate)
             if meter:
@@ -95,9 +95,9 @@ class Result:
         return meter.loudness
 
     def error_of_sum(self, written: Mapping[str, Path], gain: float) -> float | None:
-        """Return the error that a lossy codec makes in the sum of the `written` parts: its energy, in dB of that sum.
+        """Return the energy of the error of a lossy codec in the sum of the `written` parts, in dB relative to that sum.
 
-        None is silence, or nothing changed.
+        Returns None for silence, or if there is no error.
         """
         error = energy = 0.0
         order = np.argsort(self.format.order) if self.format.order else slice(None)
@@ -145,7 +145,7 @@ class Result:
 
 
 def _loudness_of(files: Mapping[str, Path], film: Film | None) -> tuple[float | None, dict[str, float | None]]:
-    """Return the integrated loudness in LUFS of the sum of finished files, and of each, of its new track if it is a film."""
+    """Return the integrated loudness in LUFS of the sum of finished files (in videos: of their new tracks), and of each."""
     with contextlib.ExitStack() as stack:
         opened = [stack.enter_context(open_output(path, film)) for path in files.values()]
         info = opened[0].info
@@ -159,7 +159,7 @@ def _loudness_of(files: Mapping[str, Path], film: Film | None) -> tuple[float | 
 
 
 def level_fields(meter: Meter, gain: float = 1.0) -> dict[str, float | None]:
-    """Return the level fields of a record for the measured signal, made `gain` times as loud."""
+    """Return the level fields of a record for the measured signal after this `gain`."""
     return {
         "loudness": rounded(meter.loudness, decibels(gain)),
         "peak": rounded(decibels(meter.peak * gain)),

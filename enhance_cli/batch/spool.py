@@ -6,15 +6,15 @@ from pathlib import Path
 
 import numpy as np
 
-IN_MEMORY = 2 << 20  # bytes of audio: 11 s of mono at 48 kHz. Shorter files never touch the disk twice
+IN_MEMORY = 2 << 20  # bytes of audio, 11 s of mono at 48 kHz: up to this size, no temporary file is written
 BLOCK = 65536  # samples
 
 
 class Spool:
     """Store blocks (C, n) once and read them back once. The file has no name, so a kill leaves nothing.
 
-    `folder`: where the file lies if it is long, or its nearest parent that is there. None is the folder for temporary
-    files. Samples are kept in the type of the first block: float64 sources (32-bit integers) must survive unchanged.
+    `folder`: place for the file if it is too long for memory, or its nearest existing parent. None means the system's
+    temporary folder. The sample type is that of the first block, since float64 (32-bit integers) must not be rounded.
     """
 
     def __init__(self, folder: Path | None):

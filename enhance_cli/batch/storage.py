@@ -1,6 +1,6 @@
 """Name, list, fetch and put files in object storage (s3://, gs://), by fsspec.
 
-An upload appears whole or not at all, as a PUT guarantees. file:// is another way to write a path.
+An uploaded file appears completely or not at all, which a PUT request guarantees. file:// is another way to write a path.
 """
 
 import contextlib
@@ -100,7 +100,7 @@ def files_like(pattern: StoredFile) -> list[tuple[StoredFile, PurePosixPath]]:
 
 
 class Listings:
-    """Tell which files exist. Every folder is listed once, however many of its files are asked for."""
+    """Tell which files exist. Every folder in object storage is listed only once."""
 
     def __init__(self) -> None:
         self._names: dict[StoredFile, frozenset[str]] = {}
@@ -162,7 +162,7 @@ def _system(file: StoredFile) -> Any:
 
 @lru_cache
 def _open_system(scheme: str) -> Any:
-    for name in ("gcsfs", "google.auth"):  # their warnings are of things that work all the same, or are raised as well
+    for name in ("gcsfs", "google.auth"):  # their warnings are harmless, or are raised as errors as well
         logging.getLogger(name).setLevel(logging.ERROR)
     try:
         import fsspec

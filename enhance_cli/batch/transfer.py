@@ -1,4 +1,4 @@
-"""Do a job of stored files on local ones: fetch the source first, put the results at the end."""
+"""Do a job on files in object storage: download the source first, upload the results at the end."""
 
 import contextlib
 from collections.abc import Iterator
@@ -12,15 +12,15 @@ from enhance_cli.errors import EnhanceError
 
 @contextlib.contextmanager
 def fetched(job: Job) -> Iterator[LocalJob]:
-    """Provide the job with local files in place of stored ones, which are fetched.
+    """Yield the job with local files in place of those in object storage, and download its source.
 
-    The files at the targets when the block ends well are sent to storage. Raises AudioError if something cannot be
-    fetched or put. Errors of the block name the files as the job does.
+    If the block succeeds, the local outputs are uploaded. Raises AudioError if a transfer fails. In errors of the block,
+    local names are replaced by those of the job.
     """
     stored = dict.fromkeys(file for file in (job.source, *job.targets) if isinstance(file, StoredFile))
     with contextlib.ExitStack() as stack:
         local: dict[StoredFile, Path] = {}
-        for number, file in enumerate(stored):  # a folder each: two files may differ in their folders only
+        for number, file in enumerate(stored):  # each in its own folder, since names in different folders may be equal
             folder = stack.enter_context(temporary_folder()) / str(number)
             folder.mkdir()
             local[file] = folder / file.name

@@ -1,4 +1,4 @@
-"""Specify the work on every file of a batch, in a form that can be sent to another process or another machine."""
+"""Describe the work on the files of a batch, in a form that can be sent to another process or machine."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,12 +14,17 @@ from enhance_cli.errors import AudioError
 
 @dataclass(frozen=True)
 class WorkerSpec:
-    """Hold everything needed to load a worker. It can be pickled.
+    """Hold everything that is needed to load a worker. It can be pickled.
 
-    `load(entry, options, *, device, precision, threads, runtime)`: function at the top of a module that returns the worker
-    and the fields that it adds to all records. `entry`: names the model, whose file is at `entry.path`.
-    `options`: options object of the task. `file_options`: with them the worker has a `process` for `enhance_file`,
-    without them a `process_job` (see JobFunction). Its `lanes` is the number of files it works on at a time.
+    A worker has `lanes`, the number of files that it processes at a time. If there are `file_options`, it has a method
+    `process`, which is the transform for `enhance_file`. Otherwise it has a method `process_job` (see JobFunction).
+
+    Args:
+        load: module-level function `load(entry, options, *, device, precision, threads, runtime)` that returns the worker
+            and the fields that it adds to all records.
+        entry: names the model, whose file is at `entry.path`.
+        options: options object of the task.
+        file_options: settings for reading and writing audio files, None for speaker embeddings.
     """
 
     load: Callable[..., tuple[Any, dict[str, Any]]]
@@ -45,7 +50,7 @@ class WorkerSpec:
     def job_function(
         self, worker: Any, watch: Callable[[Transform], Transform] = lambda transform: transform
     ) -> JobFunction:
-        """Return the function that does one job by `worker`, wherever the files are. `watch` wraps its transform, if any."""
+        """Return the function that does one job with `worker`. `watch` wraps the transform of the worker, if it has one."""
         options = self.file_options
         if options is None:
             return with_remote_files(worker.process_job)
@@ -54,7 +59,7 @@ class WorkerSpec:
 
 
 def with_remote_files(function: Callable[[LocalJob], Mapping[str, Any]]) -> JobFunction:
-    """Return `function`, which knows local files only, for jobs on files in object storage too."""
+    """Return a function for jobs on any files from `function`, which can handle local files only."""
 
     def fetching(job: Job) -> Mapping[str, Any]:
         if job.problem:

@@ -1,7 +1,4 @@
-"""Define the form that all back ends share.
-
-They are given the common fields of the records and the device, and process the jobs of a batch.
-"""
+"""Define the interface of all back ends, which process the jobs of a batch: in threads, in processes, or on a cluster."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,11 +14,12 @@ from enhance_cli.batch.worker import WorkerSpec
 
 @dataclass(frozen=True)
 class Listener:
-    """Hold the callbacks of a run. An exception that they raise ends it.
+    """Hold the callbacks of a run. An exception in one of them ends the run.
 
-    `on_record` receives each record as its file ends, in the main thread. `on_embedded` receives a record whose file
-    has been read but whose output is written later. `on_progress` receives a key for each file in progress, the share
-    of it that has been read (None when all of it has been transformed) and the seconds, in the thread that reads it.
+    `on_record(record)` is called in the main thread when a file has ended. `on_embedded(record)` is called when a file
+    has been read whose output will be written later. `on_progress(key, share, seconds)` is called in the thread that
+    reads a file, with a key for that file, the share of it that has been read, and the length of that share in seconds.
+    When the whole file has been transformed, `share` is None.
     """
 
     on_record: Callable[[Record], None]
@@ -32,8 +30,8 @@ class Listener:
 class Backend(Protocol):
     """Do jobs: in threads, in processes, on a Ray cluster, or into one file of embeddings.
 
-    `facts` are the fields that all records have, `where` tells the user the device or the machines. `run` returns when
-    all jobs have ended, or after Ctrl-C, with nothing unfinished left behind.
+    `facts`: fields that all records share. `where`: describes the device or the machines for the user. `run` returns when
+    all jobs have ended, or after Ctrl-C, and leaves no unfinished files behind.
     """
 
     @property
@@ -44,7 +42,7 @@ class Backend(Protocol):
 
 
 def with_progress(transform: Transform, on_progress: Callable[[object, float | None, float], None]) -> Transform:
-    """Return `transform`, extended to report how far a long file has been read (see Listener)."""
+    """Return a transform that also reports how much of the file has been read (see Listener)."""
 
     def reporting(blocks: Blocks, rate: int, channels: int, level: Meter) -> Blocks:
         key = object()
@@ -58,7 +56,7 @@ def with_progress(transform: Transform, on_progress: Callable[[object, float | N
 
         try:
             yield from transform(counted(), rate, channels, level)
-        finally:  # when the last result has been taken, long after the end has been read
+        finally:  # when the last result has been consumed, which may be long after the whole file has been read
             on_progress(key, None, 0.0)
 
     return reporting
@@ -71,9 +69,10 @@ def where_of(facts: Mapping[str, Any]) -> str:
 
 
 def facts_of(spec: WorkerSpec) -> dict[str, Any]:
-    """Return the fields of records whose files are worked on elsewhere, where the device may be another.
+    """Return the fields that all records share if workers in other processes do the jobs, each on its own device.
 
-    Workers load the model themselves. It is loaded here too, on the CPU, to refuse wrong settings before any worker starts.
+    Workers load the model themselves. It is also loaded here, on the CPU, so that wrong settings are refused before any
+    worker starts.
     """
     _, facts = replace(spec, device="cpu", precision="auto", threads=1).load_worker()
     return {name: fact for name, fact in facts.items() if name not in ("device", "precision", "runtime")}

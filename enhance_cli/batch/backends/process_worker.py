@@ -16,9 +16,9 @@ from enhance_cli.errors import EnhanceError
 
 
 def serve(pipe: Connection, spec: WorkerSpec, facts: Mapping[str, Any]) -> None:
-    """Load the model in a worker process, then do the jobs that come through `pipe` until None comes or it ends.
+    """Load the model, then do the jobs that arrive through `pipe`, until None arrives or the pipe is closed.
 
-    Ctrl-C and the end of a terminal reach all its processes, and the parent decides how workers end.
+    Ctrl-C reaches all processes of a terminal. Workers ignore it, since the parent process tells them when to end.
     """
     for number in INTERRUPTS:
         signal.signal(number, signal.SIG_IGN)
@@ -43,7 +43,7 @@ def serve(pipe: Connection, spec: WorkerSpec, facts: Mapping[str, Any]) -> None:
 
     try:
         pipe.send(("ready", lanes))
-    except OSError:  # the parent was killed meanwhile
+    except OSError:  # the parent process has been killed
         return
     pool = [threading.Thread(target=lane) for _ in range(lanes)]
     for thread in pool:

@@ -1,8 +1,7 @@
-"""Process the files in worker processes of this machine: one process for each GPU, or as many as wanted.
+"""Process the files in worker processes of this machine: one process for each GPU, or as many as --workers says.
 
-A worker that dies (a decoder that crashes, memory that runs out) ends neither the run nor the other files: another
-worker is started, the jobs of the dead one are done again, now one file at a time, and a file that kills a second time
-is reported.
+If a worker dies (a decoder crashes, memory runs out), the run goes on: a new worker is started, and the jobs of the dead
+one are tried again, one file at a time. A file on which a second worker dies is reported as failed.
 """
 
 import contextlib
@@ -25,20 +24,24 @@ from enhance_cli.batch.safety.interrupts import sigterm_as_interrupt, uninterrup
 from enhance_cli.batch.worker import WorkerSpec
 from enhance_cli.errors import EnhanceError
 
-PATIENCE = 20.0  # seconds in which workers put their things in order when the run is interrupted
-MAX_DEATHS = 3  # of workers one after the other that have not even loaded the model
+PATIENCE = 20.0  # seconds that workers get to clean up when the run is interrupted
+MAX_DEATHS = 3  # of workers in a row that die before they have loaded the model
 
 
 @dataclass
 class _Worker:
-    """Hold a process, our end of its pipe, the number of files it may have in hand (0: not ready) and those it has."""
+    """Hold a worker process, our end of its pipe, and the jobs that it is working on.
+
+    `lanes`: number of jobs that it can work on at a time, 0 until it is ready. `careful`: it works on a file that may kill
+    it, and gets no other.
+    """
 
     process: Any
     pipe: Connection
     device: str
     lanes: int = 0
-    hand: dict[int, Job] = field(default_factory=dict)
-    careful: bool = False  # it has a file that may kill it, and gets no other
+    jobs: dict[int, Job] = field(default_factory=dict)
+    careful: bool = False
 
 
 class Processes:
@@ -61,7 +64,7 @@ class Processes:
         return self._run(crew, summary, listener)
 
     def run_arriving(self, arrivals: Callable[[threading.Event], Iterable[Job]], listener: Listener) -> Summary:
-        """Do the jobs that `arrivals(stop)` yields, which ends when the event `stop` is set."""
+        """Do the jobs that `arrivals(stop)` yields until the event `stop` is set."""
         with _arriving(arrivals) as coming:
             crew = _Crew(self.spec, self.facts, self.devices, {}, coming=coming)
             return self._run(crew, Summary(), listener)
@@ -81,15 +84,15 @@ class Processes:
 
 @contextlib.contextmanager
 def _arriving(arrivals: Callable[[threading.Event], Iterable[Job]]) -> Iterator[Connection]:
-    """Yield a connection that brings the jobs of `arrivals`, or the exception that ended them, from a thread of its own.
+    """Yield a connection through which a thread sends the jobs of `arrivals`, or the exception that ended them.
 
-    A crew can wait for it and for its workers at once.
+    It is a connection so that a crew can wait for it and for the pipes of its workers at the same time.
     """
     ours, theirs = multiprocessing.Pipe(duplex=False)
     stop = threading.Event()
 
     def bring() -> None:
-        with theirs, contextlib.suppress(OSError):  # nobody listens any more
+        with theirs, contextlib.suppress(OSError):  # the other end has been closed
             try:
                 for job in arrivals(stop):
                     theirs.send(job)
@@ -107,7 +110,7 @@ def _arriving(arrivals: Callable[[threading.Event], Iterable[Job]]) -> Iterator[
 
 
 class _Crew:
-    """Hold the workers, and the jobs that are left. `coming` brings further ones until it ends."""
+    """Hold the workers, and the jobs that are left. `coming`: connection through which more jobs arrive, if any."""
 
     def __init__(
         self,
@@ -132,11 +135,11 @@ class _Crew:
             for worker in self.workers:
                 self._feed(worker)
             ready = wait([*(worker.pipe for worker in self.workers), *([self.coming] if self.coming else [])])
-            with uninterrupted():  # or received messages would be lost
+            with uninterrupted():  # an interrupt in between would lose received messages
                 self._take(ready, count)
 
     def _take(self, ready: Collection[object], count: Callable[[Record], None]) -> None:
-        """Take the job and the messages that are `ready` to be received."""
+        """Receive the job and the messages that are `ready`."""
         if self.coming in ready:
             self._receive(count)
         for worker in [worker for worker in self.workers if worker.pipe in ready]:
@@ -148,7 +151,7 @@ class _Crew:
                 self._hear(worker, said, count)
 
     def _receive(self, count: Callable[[Record], None]) -> None:
-        """Take a job that has come, or note that no more will."""
+        """Receive a job that has arrived, or note that no more will come."""
         assert self.coming is not None
         try:
             job = self.coming.recv()
@@ -165,8 +168,8 @@ class _Crew:
             run_skips([job], self.facts, count)
 
     def stop(self, count: Callable[[Record], None] | None = None) -> None:
-        """Let every worker drop the files it has in hand. Records of files that had just ended still count."""
-        begun = [worker.hand for worker in self.workers]
+        """Stop all workers, which drop their current jobs. With `count`, records that they have already sent are counted."""
+        begun = [worker.jobs for worker in self.workers]
         for worker in self.workers:
             with contextlib.suppress(OSError):
                 worker.pipe.send(None)
@@ -181,7 +184,7 @@ class _Crew:
                 worker.process.join()
         self.workers = []
         for hand in begun:
-            for job in hand.values():  # without those that have ended meanwhile
+            for job in hand.values():  # jobs that have ended in the meantime are no longer among them
                 discard_outputs(job)
 
     def _start(self, device: str) -> None:
@@ -190,19 +193,19 @@ class _Crew:
         spec = replace(self.spec, device=device)
         process = context.Process(target=serve, args=(theirs, spec, self.facts), daemon=True)
         process.start()
-        theirs.close()  # or we would not see its end
+        theirs.close()  # otherwise the end of the process would not close the pipe
         self.workers.append(_Worker(process, ours, device))
 
     def _feed(self, worker: _Worker) -> None:
         while (
-            worker.lanes and not worker.careful and len(worker.hand) < worker.lanes and (self.waiting or self.suspects)
+            worker.lanes and not worker.careful and len(worker.jobs) < worker.lanes and (self.waiting or self.suspects)
         ):
-            if not self.waiting and worker.hand:
-                return  # a suspect has a worker to itself
+            if not self.waiting and worker.jobs:
+                return  # a file that may kill a worker gets a worker of its own
             worker.careful = not self.waiting
             number = (self.suspects if worker.careful else self.waiting).popleft()
-            worker.hand[number] = self.left[number]
-            with contextlib.suppress(OSError):  # it has died, as we shall hear
+            worker.jobs[number] = self.left[number]
+            with contextlib.suppress(OSError):  # the worker has died, which is handled when its pipe closes
                 worker.pipe.send((number, self.left[number]))
 
     def _hear(self, worker: _Worker, said: Any, count: Callable[[Record], None]) -> None:
@@ -213,12 +216,12 @@ class _Crew:
             worker.lanes, self.deaths = value, 0
             return
         number, record = value
-        del worker.hand[number], self.left[number]
+        del worker.jobs[number], self.left[number]
         worker.careful = False
         count(record)
 
     def _bury(self, worker: _Worker, count: Callable[[Record], None]) -> None:
-        """Do the files of a dead worker again, one at a time. Those on which a worker died before have failed."""
+        """Queue the jobs of a dead worker again, to be done one at a time. A job that killed a worker before has failed."""
         worker.pipe.close()
         worker.process.join()
         self.workers.remove(worker)
@@ -226,7 +229,7 @@ class _Crew:
             self.deaths += 1
             if self.deaths == MAX_DEATHS:
                 raise EnhanceError("the workers die while they load the model", "use fewer --workers, or --workers 1")
-        for number, job in worker.hand.items():
+        for number, job in worker.jobs.items():
             discard_outputs(job)
             if number in self.tried_again:
                 del self.left[number]
@@ -235,6 +238,6 @@ class _Crew:
             else:
                 self.tried_again.add(number)
                 self.suspects.append(number)
-                self.left[number] = replace(job, keeps_existing=False)  # the output may be that of the dead one
+                self.left[number] = replace(job, keeps_existing=False)  # the dead worker may have written the output
         if self.left or self.coming:
             self._start(worker.device)

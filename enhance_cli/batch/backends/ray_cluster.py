@@ -1,7 +1,7 @@
 """Process the files on a Ray cluster, with workers on many machines.
 
 Ray Data sends jobs to worker processes that hold the model, one for each slot (a GPU, or `--threads` CPU cores), and
-returns the records as files end. A job whose worker or machine dies is done again elsewhere. Doing one twice gives the
+returns a record when a file has ended. If a worker or its machine dies, the job is done again elsewhere, which gives the
 same file.
 """
 
@@ -28,16 +28,18 @@ from enhance_cli.batch.safety.interrupts import sigterm_as_interrupt
 from enhance_cli.batch.worker import WorkerSpec
 from enhance_cli.errors import EnhanceError, UsageError
 
-MAX_TRIES = 1, 3  # of a job whose worker dies: first among others, then one at a time in a worker
-LANES_ON_GPU = 8  # files in hand at a time, so that the GPU need not wait for reading and writing
-MAX_BLOCKS = 20_000  # beyond this Ray gets several jobs at a time: each bundle costs its scheduler some milliseconds
+MAX_TRIES = 1, 3  # of a job whose worker dies: together with other jobs, then alone in a worker
+LANES_ON_GPU = 8  # files that a worker processes at a time, so that the GPU does not wait for reading and writing
+MAX_BLOCKS = (
+    20_000  # above this number, jobs are sent in bundles, each of which costs Ray's scheduler some milliseconds
+)
 
 
 class RayCluster:
     """Process files on a Ray cluster.
 
-    `address` None is the cluster in RAY_ADDRESS, else the one of this machine, else one started for this run. `workers`
-    None takes every slot that the cluster has now. More than that wait for machines to join.
+    `address`: None means the cluster in RAY_ADDRESS, else one on this machine, else one that is started for this run.
+    `workers`: None means one for every slot that the cluster has now. More workers than that wait for machines to join.
     """
 
     where = "on Ray"
@@ -46,10 +48,10 @@ class RayCluster:
         self.spec, self.facts, self.address, self.workers = spec, facts, address, workers
 
     def run(self, jobs: Sequence[Job], listener: Listener) -> Summary:
-        """Do the skipped jobs first, here, then the others in the order in which they end.
+        """Record the skipped jobs in this process, then do the others on the cluster. Records come as their jobs end.
 
-        A job whose worker dies each time is a failed record. Raises UsageError if Ray is missing or has no slot,
-        EnhanceError if the model cannot be loaded by the workers or the cluster is lost.
+        If the worker dies at every try, the job has failed. Raises UsageError if Ray is missing or has no slot,
+        EnhanceError if the workers cannot load the model or the cluster is lost.
         """
         todo = [job for job in jobs if job.action == "run"]
         if any(path in (STDIN, STDOUT) for job in todo for path in (job.source, job.target)):
@@ -124,9 +126,9 @@ class _Cluster:
     def records(
         self, jobs: Mapping[int, Job], spec: WorkerSpec, facts: Mapping[str, Any], workers: int | None, careful: bool
     ) -> Iterator[tuple[int, Record | None]]:
-        """Yield the number and the record of each job as it ends. The record is None if its workers died too often.
+        """Yield the number and the record of each job as it ends. The record is None if the job's workers died too often.
 
-        With `careful` a worker has one job at a time, so that a job that kills it takes no other along.
+        With `careful`, a worker has only one job at a time, so that a job that kills it affects no other.
         """
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -167,7 +169,7 @@ class _Cluster:
             raise EnhanceError(message, "run the same command again: finished files are skipped") from error
 
     def _resources(self, spec: WorkerSpec) -> tuple[WorkerSpec, dict[str, float], int]:
-        """Return the spec for the workers, the resources that Ray gives each, and the number of files each has in hand."""
+        """Return the spec for the workers, the resources that each needs, and the number of files it processes at a time."""
         if spec.device == "auto":
             spec = replace(spec, device="cuda" if self.ray.cluster_resources().get("GPU") else "cpu")
         threads = spec.threads or 1
@@ -224,9 +226,9 @@ def _silent_stderr() -> Iterator[None]:
 
 
 def _absolute(job: Job) -> Job:
-    """Return the job with absolute paths, since workers have a working folder of their own.
+    """Return the job with absolute paths, since workers have another working folder.
 
-    One that is done again after its worker died may find its own output.
+    Existing outputs are overwritten, since a job that is repeated after its worker died may find its own output.
     """
     full = lambda path: path.absolute() if isinstance(path, Path) else path
     parts = tuple((name, full(path)) for name, path in job.parts)

@@ -1,4 +1,4 @@
-"""Run a Ray worker: it holds the model and turns one row (a job) into another (its record)."""
+"""Run a Ray worker, which holds the model and turns rows with jobs into rows with their records."""
 
 import pickle
 import socket
@@ -19,11 +19,11 @@ from enhance_cli.batch.safety.temporary import temporary_folder
 from enhance_cli.batch.worker import WorkerSpec
 from enhance_cli.errors import EnhanceError
 
-PATIENCE = 60  # seconds that a worker on a lost machine may go on writing
+PATIENCE = 60  # seconds to wait for a worker on a lost machine that still writes the same output
 
 
 class Tries:
-    """Count how often each job has been begun. It lives beside the driver, so that it outlives the workers."""
+    """Count how often each job has been started. It runs on the machine of the driver, so that it outlives the workers."""
 
     def __init__(self) -> None:
         self.counts: Counter[int] = Counter()
@@ -36,9 +36,9 @@ class Tries:
 class Slot:
     """Process jobs in one slot of the cluster.
 
-    `weights` refers to the bytes of the model's file in Ray's store, since this machine may not have the file, or a
-    different one. `tries` is a handle of Tries. A job that was begun more than `max_tries` times, since its workers
-    died, comes back undone.
+    `weights`: reference to the content of the model file in Ray's object store, since the file on this machine may be
+    missing or different. `tries`: handle of Tries. A job that was started more than `max_tries` times (because its workers
+    died) is returned undone.
     """
 
     def __init__(self, spec: WorkerSpec, facts: Mapping[str, Any], weights: Any, tries: Any, max_tries: int):
@@ -62,7 +62,7 @@ class Slot:
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         """Return {"ended": pickled (number, Record)} for {"job": pickled (number, Job)}.
 
-        In place of the Record comes an EnhanceError if there is no model, None if the job was begun too often.
+        Instead of the Record, there is an EnhanceError if the model could not be loaded, None if the job was tried too often.
         """
         import ray
 
@@ -77,9 +77,9 @@ class Slot:
         return {"ended": pickle.dumps((number, sendable(ended[0])))}
 
     def _patiently(self, job: Job) -> Mapping[str, Any]:
-        """Do a job, waiting if its output is locked.
+        """Do a job, and wait as long as its output is locked.
 
-        A machine that Ray has given up may still work on this job, and holds its output until it notices.
+        A machine that Ray considers lost may still be working on this job, and locks the output until it notices.
         """
         deadline = time.monotonic() + PATIENCE
         while True:

@@ -1,7 +1,7 @@
-"""Process the files in threads of this process: one bad file never stops the rest, and no failure goes unseen.
+"""Process the files in threads of this process. A bad file does not stop the others, and every failure is recorded.
 
-Files may be processed side by side, in threads called lanes, so that reading, computing and writing overlap. Each ends
-in one `Record`, handed to a callback at once.
+Several files can be processed at the same time, in threads called lanes, so that reading, computing and writing overlap.
+Every file ends in one `Record`, which is passed to a callback immediately.
 """
 
 import contextlib
@@ -30,9 +30,9 @@ def run(
 ) -> Summary:
     """Call `function` on each job, `lanes` jobs at a time. Its result and `base` are the fields of the job's record.
 
-    `on_record` is called here, in the order in which files end. Its exceptions end the run. Ctrl-C and SIGTERM end the
-    run after `function` has cleaned up: with several lanes `function` raises KeyboardInterrupt when it sees that `stop`
-    is set. A file then in hand gets no record, since it is neither done nor failed.
+    `on_record` is called in this thread, in the order in which files end. Its exceptions end the run. Ctrl-C and SIGTERM
+    end the run after `function` has cleaned up: with several lanes, `function` must raise KeyboardInterrupt once `stop` is
+    set. Files in progress get no record then, since they are neither done nor failed.
     """
     summary = Summary()
     count = summary.counting(on_record)
@@ -49,7 +49,7 @@ def run(
 
 
 def run_skips(jobs: Iterable[Job], base: Mapping[str, Any], on_record: Callable[[Record], None]) -> Summary:
-    """Record the jobs that are to be skipped (see `run`)."""
+    """Record the jobs that are skipped. For the arguments see `run`."""
 
     def nothing(job: Job) -> Mapping[str, Any]:
         raise AssertionError(f"{job.source} was to be skipped")
@@ -58,7 +58,7 @@ def run_skips(jobs: Iterable[Job], base: Mapping[str, Any], on_record: Callable[
 
 
 class Threads:
-    """Process files in this process: one model, and as many files at a time as keep it busy."""
+    """Process files in this process with one model, several files at a time to keep it busy."""
 
     def __init__(self, spec: WorkerSpec, facts: Mapping[str, Any]):
         self.spec = spec
@@ -70,7 +70,7 @@ class Threads:
         return self._run(jobs, listener, min(self.worker.lanes, len(jobs)), threading.Event())
 
     def run_arriving(self, arrivals: Callable[[threading.Event], Iterable[Job]], listener: Listener) -> Summary:
-        """Do the jobs that `arrivals(stop)` yields, which ends when the event `stop` is set."""
+        """Do the jobs that `arrivals(stop)` yields until the event `stop` is set."""
         stop = threading.Event()
         return self._run(arrivals(stop), listener, self.worker.lanes, stop)
 
@@ -82,7 +82,7 @@ class Threads:
 
 @dataclass(frozen=True)
 class SkipsOnly:
-    """Record a batch whose outputs all exist. It needs no model."""
+    """Record a batch in which every job is skipped. It needs no model."""
 
     facts: Mapping[str, Any]
     where: str = ""
@@ -98,9 +98,9 @@ def _run_in_lanes(
     lanes: int,
     stop: threading.Event,
 ) -> None:
-    """Start threads that take the next job as soon as they have ended one.
+    """Start `lanes` threads, each of which takes the next job when it has finished one.
 
-    When this returns or raises, all threads have ended and their records have been counted.
+    When this function returns or raises, all threads have ended and their records have been counted.
     """
     waiting, lock = iter(jobs), threading.Lock()
     ended: queue.SimpleQueue[Record | BaseException | None] = queue.SimpleQueue()

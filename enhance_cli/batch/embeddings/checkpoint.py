@@ -1,7 +1,7 @@
-"""Store the embeddings that a run has made so far in a hidden file beside their target, which a later run reads.
+"""Store the embeddings that a run has made so far in a hidden file beside their target, for the run that continues it.
 
-JSON lines. The first tells how they were made. The others hold an id, the state of its recording
-(safety.changes.state), its seconds, and the numbers in base64.
+The file has JSON lines. The first one describes how the embeddings were made. Each of the others has an id, the state of
+its recording (safety.changes.state), the length in seconds, and the embedding in base64.
 """
 
 import base64
@@ -19,9 +19,9 @@ from enhance_cli.batch.safety.atomic import STDOUT
 class EmbeddingCheckpoint:
     """Store the embeddings for `target` that have been made so far, by several threads.
 
-    `made_by` describes the network and its settings. Rows of an earlier run with another description are dropped. Used
-    as a context manager, which one run at a time can hold: it raises Busy in the others. Nothing is stored for standard
-    output.
+    `made_by`: describes the network and its settings. Rows of an earlier run with another description are dropped. This
+    is a context manager that only one run at a time can enter. It raises Busy in the others. For standard output, nothing
+    is stored.
     """
 
     def __init__(self, target: Path, made_by: str):

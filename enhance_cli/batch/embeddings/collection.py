@@ -1,8 +1,7 @@
 """Embed many recordings into one file of embeddings, with their paths as ids.
 
-The file is written atomically when all have ended. Until then the embeddings are kept in a hidden checkpoint beside it,
-so that the run after a killed one continues. Recordings that the file holds already are left as they are, others are
-added.
+The file is written atomically when all recordings have ended. Until then the embeddings are kept in a hidden checkpoint
+beside it, so that a killed run can be continued. Recordings that the file already contains are kept, others are added.
 """
 
 from collections import Counter
@@ -32,7 +31,7 @@ ADDED = "added to the output"
 def plan_into_one_file(found: Sequence[Input], plan: Job) -> list[Job]:
     """Return a job for every recording, all with the output of `plan`.
 
-    If that output exists and is kept, only recordings that it lacks are done, and their reason says that they are added.
+    If that output exists and is kept, jobs for the recordings that it lacks have the reason ADDED, all others are skipped.
     Raises UsageError for ids or outputs that cannot be used, VectorError for an output that cannot be read.
     """
     if any(isinstance(path, StoredFile) for path in (plan.target, *(item.path for item in found))):
@@ -61,8 +60,8 @@ def plan_into_one_file(found: Sequence[Input], plan: Job) -> list[Job]:
 class CollectionBackend:
     """Process many recordings into one file, in this process.
 
-    No record says "done" before that file is there. Until then `listener.on_embedded` gets it. `run` raises VectorError
-    if there is a file already to which nothing can be added, Busy if another run works on it.
+    A record is reported as "done" only when the file has been written. Before that, `listener.on_embedded` receives it.
+    `run` raises VectorError if the file exists and nothing can be added to it, Busy if another run is writing it.
     """
 
     def __init__(self, spec: WorkerSpec, facts: Mapping[str, Any]):
@@ -132,7 +131,7 @@ class Collection:
         return {"seconds_audio": round(seconds, 3), "vectors": 1, "notes": notes}
 
     def write(self) -> set[str]:
-        """Repair all rows and write the file: the rows it holds already, then the new ones in the order of the jobs.
+        """Repair all new rows, and write the file: first its existing rows, then the new ones in the order of the jobs.
 
         Returns the ids of the new rows that could not be repaired.
         """

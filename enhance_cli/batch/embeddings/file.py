@@ -1,6 +1,6 @@
 """Process one file of speaker embeddings, or one recording, from input to output.
 
-The pipeline that embeds and repairs is given. A format of two files (.scp and its .ark) gets both or none.
+The pipeline that embeds and repairs is an argument. If a format has two files (.scp and its .ark), both are written or none.
 """
 
 import contextlib
@@ -26,8 +26,8 @@ DEFAULT_FORM = "npz"
 class EmbeddingPipeline(Protocol):
     """Embed recordings and repair embeddings (tasks.embedding_pipeline), for `lanes` files at a time.
 
-    `extractor_id` is the id of the embeddings. `embedded_by` describes the network and all settings on which the
-    embedding of a recording depends.
+    `extractor_id`: identifies the speaker network that made the embeddings. `embedded_by`: describes the network and all
+    settings that affect the embedding of a recording.
     """
 
     extractor_id: str
@@ -49,7 +49,7 @@ class EmbeddingPipeline(Protocol):
 
 @dataclass(frozen=True)
 class EmbeddingWorker:
-    """Turn the input of a job into its output by `pipeline`, in the format `form` if one was asked for."""
+    """Make the output of a job from its input by `pipeline`. `form`: format of the output, if the user chose one."""
 
     pipeline: EmbeddingPipeline
     form: str | None = None
@@ -110,8 +110,8 @@ def save(target: Path, vectors: Vectors, form: str | None = None) -> None:
 def refuse_lost_archives(jobs: list[Job], existing: str) -> None:
     """Raise UsageError where the .ark that a written .scp needs is an input, another output, or exists.
 
-    An .ark whose .scp a killed run did not finish does not count. An .scp in object storage is refused as well: it
-    names its .ark by a path.
+    An existing .ark is accepted if a killed run left the .scp unfinished. An .scp in object storage is refused as well,
+    since it refers to its .ark by a path.
     """
     paths = {path for job in jobs for path in (job.source, job.target)} - {STDIN}
     for path in paths:

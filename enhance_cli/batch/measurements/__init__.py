@@ -1,4 +1,4 @@
-"""List the measurements that tasks ask for, beside the level. A record of any task has the fields of all of them."""
+"""List the measurements that tasks need in addition to the level. Records of all tasks have the fields of all of them."""
 
 from typing import Any
 

@@ -13,14 +13,14 @@ from enhance_cli.batch.decibels import decibels, rounded
 from enhance_cli.batch.measurements.measurement import Measurement
 from enhance_cli.errors import UsageError
 
-NARROWER = 0.95  # times the band of a result, below which its codec has cut it
+NARROWER = 0.95  # if the band in the written file is narrower than this share of the result's, the codec has cut it
 
 
 @dataclass(frozen=True)
 class BandMeasurement(Measurement):
     """Measure the end of the band in Hz before and after the task, and the level in dBFS of the band that it made.
 
-    `cutoff`: frequency in Hz that the band of the input is known to end at.
+    `cutoff`: frequency in Hz at which the band of the input ends, if the user has given it.
     """
 
     fields: ClassVar[Mapping[str, Any]] = {"cutoff_before": None, "cutoff_after": None, "made_level": None}

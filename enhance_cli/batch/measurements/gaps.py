@@ -1,4 +1,4 @@
-"""Know the gaps of a recording, for the task that fills them (tasks.inpaint)."""
+"""Find the gaps of a recording, for the task that fills them (tasks.inpaint)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from enhance_cli.batch.measurements.measurement import Measurement
 
 @dataclass(frozen=True)
 class GapMeasurement(Measurement):
-    """Find the gaps, or take those that are `given`: their beginnings and ends in seconds of the file."""
+    """Find the gaps, or use the `given` ones, (begin, end) each in seconds of the file."""
 
     fields: ClassVar[Mapping[str, Any]] = {"gaps": []}
 

@@ -1,4 +1,4 @@
-"""Define the object by which a task has a file measured. All that the batch knows of a task's own measurement is here."""
+"""Define the object with which a task measures a file. This interface is all that the batch knows about it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,13 +11,13 @@ from enhance_cli.audio.levels.level import Meter, SampleMeter
 
 @dataclass(frozen=True)
 class Measurement:
-    """Measure a recording for a task, beside its level. This one measures nothing, which is enough for most tasks.
+    """Measure a recording for a task, in addition to its level. This base class measures nothing, as most tasks need.
 
-    Others inherit it, are listed in `measurements.MEASUREMENTS`, and can be pickled.
+    Subclasses are listed in `measurements.MEASUREMENTS` and must be picklable.
 
-    `fields`: names of the fields of a record that it fills, and the values of records without it. `levels`: title and
-    unit by name, where NAME_before and NAME_after are fields that the page compares. `changes_rate`: the rate of the result
-    is only known when the input has been measured. `reads_back`: a result of a lossy codec is read again and measured.
+    `fields`: the fields of a record that it fills, with their values in records of other tasks. `levels`: name -> (title,
+    unit) of quantities that the page compares, from the fields NAME_before and NAME_after. `changes_rate`: the rate of the
+    result is known only after the input has been measured. `reads_back`: outputs of lossy codecs are read and measured, too.
     """
 
     fields: ClassVar[Mapping[str, Any]] = {}
@@ -26,7 +26,7 @@ class Measurement:
     reads_back: ClassVar[bool] = False
 
     def input_meter(self, info: AudioInfo, *, start: float, sample_rate: int | None) -> SampleMeter | None:
-        """Return the meter that gets the samples of an input, and is the `extra` of its level.
+        """Return the meter that receives the samples of an input, and becomes `Meter.extra`.
 
         `start`: position of the first sample in the file, in seconds. `sample_rate`: in Hz, where the user has asked for
         one. Raises UsageError for settings that do not fit the file.
@@ -34,21 +34,21 @@ class Measurement:
         return None
 
     def result_meter(self, rate: int) -> SampleMeter | None:
-        """Return the meter that gets the samples of the result, at `rate` Hz."""
+        """Return the meter that receives the samples of the result, at `rate` Hz."""
         return None
 
     def rate_of_result(self, before: Meter, rate: int) -> int:
-        """Return the rate in Hz that the task works at, for an input at `rate` that has been measured."""
+        """Return the rate in Hz at which the task works, for a measured input at `rate`."""
         return rate
 
     def fitted(self, fmt: OutputFormat, before: Meter, channels: int) -> OutputFormat:
-        """Return the format of the output with changes that the measured input asks for, where `changes_rate`."""
+        """Return the format of the output, adapted to the measured input. Called only if `changes_rate`."""
         return fmt
 
     def values(self, before: Meter, written: SampleMeter | None, gain: float) -> dict[str, Any]:
-        """Return the values of the fields, once the task is done and its result was `written`, `gain` times as loud."""
+        """Return the values of the fields after the result has been written with this `gain`. `written`: its measurement."""
         return {}
 
     def notes(self, before: Meter, made: SampleMeter | None, written: SampleMeter | None) -> list[str]:
-        """Return the notes to the user. `made`: the result. `written`: the same, as a lossy codec has left it."""
+        """Return notes for the user. `made`: measurement of the result. `written`: the same after a lossy codec."""
         return []

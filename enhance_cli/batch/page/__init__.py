@@ -1,1 +1,1 @@
-"""Write a page to look at the recordings of a batch before and after, and to listen to them, in a browser."""
+"""Write a page to compare the recordings of a batch before and after in a browser, by ear and eye."""

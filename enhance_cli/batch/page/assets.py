@@ -1,6 +1,6 @@
 """Draw the pictures of an entry and make its sounds playable, in the folder beside the page.
 
-Pictures are noted there, and used again as long as their recordings have not changed.
+A JSON file there describes the pictures, so that they can be reused as long as their recordings have not changed.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from enhance_cli.errors import EnhanceError
 
 
 def draw(record: dict[str, Any], found: Sequence[Recording], folder: Path, *, copy_wave: bool) -> dict[str, Any]:
-    """Return the fields of an entry that come from its recordings: takes, levels, change, duration, problem.
+    """Return the fields of an entry that are made from its recordings: takes, levels, change, duration, problem.
 
-    Pictures and copies are written to `folder`. `copy_wave`: copy WAV files too, to smaller ones. Missing and unreadable
+    Pictures and copies are written to `folder`. `copy_wave`: also copy WAV files, to smaller files. Missing and unreadable
     files are left out and named in `problem`.
     """
     key = _key(record, found)
@@ -134,13 +134,13 @@ def _opened(record: dict[str, Any], path: Path, is_input: bool) -> AudioFile:
 
 
 def _section(record: dict[str, Any]) -> tuple[float, float | None]:
-    """Return where the input begins and how long it lasts, in seconds, as far as it was processed."""
+    """Return the start and the duration of the processed part of the input, in seconds."""
     start = record.get("start") or 0.0
     return start, record.get("seconds_audio")
 
 
 def _key(record: dict[str, Any], found: Sequence[Recording]) -> str:
-    """Return a name for the files of an entry that no other one has, of letters that need no quoting."""
+    """Return a unique name for the files of an entry, which needs no quoting in addresses."""
     places = [os.path.abspath(recording.path) if recording.path else recording.label for recording in found]
     told = "\0".join(
         [*places, record["input"], str(record.get("track")), str(record.get("start")), str(record.get("channel"))]

@@ -1,4 +1,4 @@
-"""Put the page together: HTML, style and script, which lie beside this file, and the data, in one file."""
+"""Assemble the page from the HTML, style and script files in this folder and the data."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from enhance_cli.batch.page.entry import Recording
 from enhance_cli.batch.record import printable
 
 GENERATOR = "enhance"
-SCRIPTS = ("player.js", "list.js", "recording.js", "page.js")  # one after the other
+SCRIPTS = ("player.js", "list.js", "recording.js", "page.js")  # joined in this order
 _TYPES = {".flac": "audio/flac", ".opus": "audio/ogg", ".ogg": "audio/ogg", ".webp": "image/webp", ".png": "image/png"}
 
 
 def document(entries: Sequence[dict[str, Any]]) -> str:
-    """Return the page for `entries`. Its policy lets no script run but its own, and loads nothing from elsewhere."""
+    """Return the page for `entries`. Its security policy allows only its own script, and nothing from other sites."""
     source = files(__package__)
     style = source.joinpath("page.css").read_text(encoding="utf-8")
     script = "".join(source.joinpath(name).read_text(encoding="utf-8") for name in SCRIPTS)
@@ -46,21 +46,23 @@ def document(entries: Sequence[dict[str, Any]]) -> str:
         "data": json.dumps(data, ensure_ascii=False, allow_nan=False).replace("<", "\\u003c"),
     }
     page = source.joinpath("page.html").read_text(encoding="utf-8")
-    return re.sub(r"\{\{(\w+)\}\}", lambda found: values[found[1]], page)  # at once: the data may hold anything
+    return re.sub(
+        r"\{\{(\w+)\}\}", lambda found: values[found[1]], page
+    )  # in one pass, since the data may contain {{...}}
 
 
 def address(path: Path, page: Path) -> str:
-    """Return the address of a file as seen from the page: relative, but for another drive."""
+    """Return the address of a file as seen from the page: relative, or absolute if it is on another drive."""
     try:
         relative = os.path.relpath(path, page.absolute().parent)
     except ValueError:  # another drive of Windows
         return path.absolute().as_uri()
     quoted = quote(os.fsencode(relative.replace(os.sep, "/")))
-    return f"./{quoted}"  # or a name with a colon would be taken for a scheme
+    return f"./{quoted}"  # without ./, a name with a colon would look like a URL scheme
 
 
 def embedded(path: Path) -> str:
-    """Return the content of a file as an address."""
+    """Return the content of a file as a data: address."""
     kind = _TYPES.get(path.suffix.lower()) or mimetypes.guess_type(path.name)[0] or "application/octet-stream"
     return f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
 
@@ -68,7 +70,7 @@ def embedded(path: Path) -> str:
 def with_addresses(
     fields: dict[str, Any], found: Sequence[Recording], folder: Path, page: Path, *, embed: bool
 ) -> dict[str, Any]:
-    """Return the fields of an entry as the page has them: every take with its files' addresses or contents."""
+    """Return the fields of an entry for the page, in which every take has the addresses or contents of its files."""
     reach = embedded if embed else lambda path: address(path, page)
     takes = []
     for take in fields.get("takes", []):

@@ -1,4 +1,4 @@
-"""Turn a record of a batch into the entry of the page: its texts and levels, and the files that belong to it."""
+"""Make the entry of the page for a record: its texts and levels, and the files that belong to it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from enhance_cli.batch import measurements
 from enhance_cli.batch.reports import real_path
 
 LEVELS = ("loudness", "peak", "noise_floor")
-MOST_GAPS = 500  # of a recording that are listed on the page: the records have all
+MOST_GAPS = 500  # that the page lists for a recording. Records have all of them
 _SETTINGS = (
     "model", "revision", "sampler", "steps", "guide", "seed", "device", "precision", "gain", "start", "channel", "version"
 )  # fmt: skip
@@ -19,7 +19,7 @@ _UNITS = {"gain": " dB", "start": " s"}
 
 @dataclass(frozen=True)
 class Recording:
-    """Name a file of a record, with its level as far as it is known. `path` is None where there is no file to read."""
+    """Hold a file of a record and its known levels. `path` is None if there is no file that can be read."""
 
     label: str
     path: Path | None
@@ -29,7 +29,7 @@ class Recording:
 def recordings(record: dict[str, Any]) -> list[Recording]:
     """Return the input and the outputs of a record, the input first.
 
-    A failed one has no outputs of this run, and one of speaker embeddings has no recordings to compare.
+    A failed record has no outputs, and a record of speaker embeddings has no recordings to compare.
     """
     if record.get("vectors") is not None:
         return []
@@ -73,7 +73,7 @@ def entry(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def _gaps(record: dict[str, Any]) -> dict[str, Any]:
-    """Return the filled gaps in seconds of the part that was taken, with words on each, and how many there are in all."""
+    """Return the filled gaps in seconds of the processed part, with a description of each, and their total number."""
     begin, found = record.get("start") or 0.0, record.get("gaps") or []
     listed = [
         {
@@ -87,7 +87,7 @@ def _gaps(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def _measured(record: dict[str, Any]) -> dict[str, tuple[str, str]]:
-    """Return title and unit of the levels that this record has of a task's measurement, by name."""
+    """Return title and unit, by name, of the quantities in this record that a task has measured."""
     return {name: told for name, told in measurements.LEVELS.items() if record.get(f"{name}_before")}
 
 

@@ -1,4 +1,4 @@
-"""Write the page of a batch: draw each recording as soon as its record is there, write the page at the end."""
+"""Write the page of a batch: draw each recording as soon as its record arrives, and write the page at the end."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from enhance_cli.batch.record import Record
 from enhance_cli.batch.safety.temporary import temporary_folder
 from enhance_cli.errors import AudioError, UsageError
 
-MOST_EMBEDDED = 100  # recordings: a browser keeps all of such a page in memory
+MOST_EMBEDDED = 100  # recordings, since a browser keeps the whole page in memory
 
 
 def folder_of(page: Path) -> Path:
-    """Return the folder for pictures and sounds, named as browsers do that save a page."""
+    """Return the folder for pictures and sounds, named like those of pages that a browser saves."""
     return page.with_name(f"{page.stem}_files")
 
 
 def check_page(page: Path, recordings: int, *, embed: bool, output: str | None = None) -> None:
     """Raise UsageError if the page cannot be written, would replace another file, or would hold too many recordings.
 
-    `output`: folder of the results, which need not be there yet.
+    `output`: folder of the results, which may not exist yet.
     """
     if page.suffix.lower() not in (".html", ".htm"):
         raise UsageError(f"--page {page}: this is no name of a page", f"use {page.stem or 'review'}.html")
@@ -39,7 +39,7 @@ def check_page(page: Path, recordings: int, *, embed: bool, output: str | None =
         raise UsageError(f"--page {page}: this is a folder", f"use {page / 'review.html'}")
     parent = page.absolute().parent
     if output is not None and not parent.exists() and parent == Path(output).absolute():
-        return  # it is made for the results
+        return  # the folder will be created for the results
     if not parent.is_dir():
         raise UsageError(f"--page {page}: there is no folder for this page", "make it, or choose another --page")
     folder = folder_of(page)
@@ -64,8 +64,8 @@ def _is_foreign(folder: Path) -> bool:
 class PageWriter:
     """Write a page for the records that are added. A context manager.
 
-    `embed`: put sounds and pictures into the page, else they lie in the folder beside it. `on_drawn(done, total)` is
-    called while the recordings that are left are drawn at the end. Raises AudioError if the page cannot be written.
+    `embed`: put sounds and pictures into the page instead of the folder beside it. `on_drawn(done, total)` is called at
+    the end, while the remaining recordings are drawn. Raises AudioError if the page cannot be written.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class PageWriter:
         return self
 
     def add(self, record: Record | dict[str, Any]) -> None:
-        """Add the record of a file, and draw its recordings meanwhile."""
+        """Add the record of a file, and start to draw its recordings in the background."""
         facts = json.loads(record.to_json()) if isinstance(record, Record) else record
         found = recordings(facts)
         drawing = self._pool.submit(draw, facts, found, self._folder, copy_wave=self.embed)
@@ -114,9 +114,9 @@ class PageWriter:
     def _finished(self, facts: dict[str, Any], found: list[Recording], drawing: Future) -> dict[str, Any]:
         try:
             fields = drawing.result()
-        except OSError:  # the folder of the page is full or gone, which is worse than one bad recording
+        except OSError:  # the folder of the page is full or missing, so the page cannot be completed
             raise
-        except Exception as error:  # noqa: BLE001 - the other recordings have a page all the same
+        except Exception as error:  # noqa: BLE001 - a page without these pictures is still useful
             said = "".join(traceback.format_exception_only(error)).strip()
             fields = undrawn(found) | {"problem": f"could not be drawn, {said}: please report this"}
         drawn = with_addresses(fields, found, self._folder, self.page, embed=self.embed)

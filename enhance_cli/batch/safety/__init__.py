@@ -1,1 +1,1 @@
-"""Keep runs safe: outputs appear whole or not at all, temporary folders outlive no run, changed inputs are noticed."""
+"""Keep runs safe: outputs are complete or missing, temporary folders are removed, changed inputs are noticed."""

@@ -1,4 +1,4 @@
-"""Write outputs whole or not at all, also on standard output, and keep standard input in a temporary file."""
+"""Write outputs completely or not at all, also to standard output, and copy standard input to a temporary file."""
 
 import atexit
 import contextlib
@@ -20,10 +20,10 @@ PIECE = 1 << 20
 
 @contextlib.contextmanager
 def atomic(target: Path) -> Iterator[Path]:
-    """Yield a path to write to. It becomes `target` when the block ends well, and is removed when the block fails.
+    """Yield a path to write to. It becomes `target` when the block succeeds, and is removed when the block fails.
 
-    Missing folders are made. With the target `-` the finished bytes go to standard output instead.
-    Raises Busy (an AudioError) if another run is writing the same target, OSError as the file system gives it.
+    Missing folders are created. If the target is `-`, the finished file is copied to standard output. Raises Busy (an
+    AudioError) if another run is writing the same target. Errors of the file system are raised as OSError.
     """
     if target == STDOUT:
         with temporary_folder() as folder:
@@ -40,9 +40,9 @@ def atomic(target: Path) -> Iterator[Path]:
 
 
 def discard_unfinished(target: Path, patience: float = 5.0) -> None:
-    """Remove the unfinished file of `target` that a killed process left.
+    """Remove the unfinished file of `target` that a killed process has left.
 
-    A process that still holds it has `patience` seconds to end.
+    If a process still holds it, wait up to `patience` seconds for it to end.
     """
     unfinished = unfinished_path(target)
     deadline = time.monotonic() + patience
@@ -61,7 +61,7 @@ def discard_unfinished(target: Path, patience: float = 5.0) -> None:
 def spool_pipe(path: Path) -> Path:
     """Copy the data of a named pipe or a `<(command)` to a temporary file and return its path.
 
-    Raises AudioError as `spool_stdin` does, OSError as the file system gives it.
+    Raises AudioError as `spool_stdin` does. Errors of the file system are raised as OSError.
     """
     with path.open("rb") as stream:
         return _spooled(stream, str(path))
@@ -70,7 +70,7 @@ def spool_pipe(path: Path) -> Path:
 def spool_stdin() -> Path:
     """Copy standard input to a temporary file and return its path. The file is deleted at exit.
 
-    Audio has to be read twice and decoders have to seek, which a pipe cannot do. Raises AudioError if nothing comes or the
+    This is needed because audio is read twice and decoders have to seek. Raises AudioError if the input is empty or the
     disk is full.
     """
     if sys.stdin is None:

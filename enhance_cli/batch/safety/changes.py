@@ -1,4 +1,4 @@
-"""Notice changes during a run: an input that changes or disappears while it is read, an output folder that vanishes."""
+"""Notice changes during a run: an input that changes or disappears while it is read, or a missing output folder."""
 
 import contextlib
 from collections.abc import Iterable, Iterator
@@ -9,7 +9,7 @@ from enhance_cli.errors import AudioError, EnhanceError, OutputError
 
 
 def state(source: Path) -> tuple[int, int] | None:
-    """Return size and modification time, which differ between two contents of a file. None if it is not there."""
+    """Return size and modification time, which change with the content of a file, or None if it is missing."""
     try:
         status = source.stat()
     except OSError:
@@ -26,7 +26,7 @@ def check_unchanged(source: Path, before: tuple[int, int] | None) -> None:
 
 @contextlib.contextmanager
 def steady(source: Path) -> Iterator[None]:
-    """Raise AudioError if `source` changes during the block. Errors of the block are replaced too, which may come of that."""
+    """Raise AudioError if `source` changes during the block, also in place of an error that the change may have caused."""
     before = state(source)
     try:
         yield

@@ -1,4 +1,4 @@
-"""Turn Ctrl-C, SIGTERM and SIGHUP into KeyboardInterrupt, also between the blocks of a long file."""
+"""Raise KeyboardInterrupt for Ctrl-C, SIGTERM and SIGHUP, also between the blocks of a long file."""
 
 import contextlib
 import signal
@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 INTERRUPTS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
-"""Signals that end a run. Windows has no SIGHUP, which a terminal sends when it is closed."""
+"""Signals that end a run. A terminal sends SIGHUP when it is closed, which does not exist on Windows."""
 
 
 @contextlib.contextmanager
 def sigterm_as_interrupt() -> Iterator[None]:
-    """Turn SIGTERM (kill, the time limit of a batch scheduler) into KeyboardInterrupt within the block."""
+    """Raise KeyboardInterrupt for SIGTERM (sent by kill or a batch scheduler) within the block."""
     if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
         yield
         return
@@ -29,9 +29,9 @@ def sigterm_as_interrupt() -> Iterator[None]:
 
 @contextlib.contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Hold back KeyboardInterrupt by Ctrl-C, SIGTERM and SIGHUP until the end of the block, so that it is done wholly.
+    """Delay the KeyboardInterrupt of Ctrl-C, SIGTERM and SIGHUP to the end of the block, so that the block is completed.
 
-    A second signal raises it at once, since the block may wait for somebody who does not read standard output.
+    A second signal raises it immediately, since the block may hang if nobody reads standard output.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -57,7 +57,7 @@ def uninterrupted() -> Iterator[None]:
 
 
 def interruptible(stop: threading.Event, transform: Callable) -> Callable:
-    """Return `transform` (batch.files.Transform), extended to raise KeyboardInterrupt between two blocks once `stop` is set."""
+    """Return a batch.files.Transform that raises KeyboardInterrupt between two blocks once `stop` is set."""
 
     def stopping(blocks: Iterable, *facts: Any) -> Iterator:
         for block in transform(blocks, *facts):

@@ -1,6 +1,6 @@
-"""Recognize names that Windows does not store, or stores under another name.
+"""Recognize file names that Windows cannot store, or stores under another name.
 
-Inputs from archives, object storage and other disks may have them, and so may results of a name template.
+Inputs from archives, object storage and other disks may have such names, and so may results of a name template.
 (https://learn.microsoft.com/en-us/windows/win32/fileio/naming-a-file)
 """
 
@@ -11,7 +11,7 @@ FORBIDDEN = frozenset('<>:"|?*')
 
 
 def refused_by_windows(name: str) -> str:
-    """Return the reason why no file or folder of Windows can be called `name`, or "" for a name that is allowed."""
+    """Return the reason why Windows does not allow this name for a file or folder, or "" if it does."""
     if name.rstrip(". ") != name:
         return "it ends in a dot or a space"
     if name.split(".")[0].rstrip(" ").upper() in DEVICES:

@@ -1,6 +1,6 @@
-"""Make temporary folders that a killed run leaves only until the next run.
+"""Make temporary folders. If a run is killed, the next run removes those that it has left.
 
-Each is locked as long as its process lives. A run that needs one first removes those that are locked no more.
+Each folder is locked as long as its process lives. A run that needs a folder first removes those that are not locked.
 """
 
 import contextlib
@@ -24,16 +24,16 @@ def temporary_folder() -> Iterator[Path]:
     """Yield an empty folder (but for its lock file), which is removed at the end of the block."""
     _sweep()
     with tempfile.TemporaryDirectory(prefix=PREFIX) as name, open(Path(name, "new"), "wb") as held:
-        with contextlib.suppress(OSError):  # a file system without locks, where nobody will know that a run is gone
+        with contextlib.suppress(OSError):  # a file system without locks, where folders of killed runs are not removed
             if fcntl is not None:
                 fcntl.flock(held, fcntl.LOCK_EX)
-                os.rename(held.name, Path(name, HELD))  # nobody sees it unlocked
+                os.rename(held.name, Path(name, HELD))  # only now, so that no other run sees the file unlocked
         yield Path(name)
 
 
 @lru_cache(maxsize=1)
 def _sweep() -> None:
-    """Remove the folders of runs that were killed, once."""
+    """Remove the folders of killed runs. This is done once in a process."""
     folders = Path(tempfile.gettempdir()).glob(f"{PREFIX}*")
     for folder in folders if fcntl is not None else ():
         with contextlib.suppress(OSError), open(folder / HELD, "rb+") as held:

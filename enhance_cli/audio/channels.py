@@ -1,7 +1,7 @@
 """Assign a loudspeaker to each channel, and order channels as each container wants them.
 
-A layout is a tuple of loudspeakers in the order of the channels, named as FFmpeg and SMPTE ST 2036 name them. Samples
-keep the order of the file that they come from. Only a writer turns them into the order of its container.
+A layout is a tuple of loudspeakers in the order of the channels, with the names of FFmpeg and SMPTE ST 2036. Channels keep
+the order of the file that they were read from. Only the writer reorders them for its container.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Layout = tuple[str, ...]
 SPEAKERS: Layout = (
     "FL", "FR", "FC", "LFE", "BL", "BR", "FLC", "FRC", "BC", "SL", "SR", "TC", "TFL", "TFC", "TFR", "TBL", "TBC", "TBR",
 )  # fmt: skip
-# FLAC format specification, section 9.1.3; taken for 5 and more channels whose loudspeakers a file does not name
+# FLAC format specification, section 9.1.3. Also assumed for 5 and more channels whose loudspeakers a file does not name
 FLAC_LAYOUTS: dict[int, Layout] = {
     count: tuple(names.split())
     for count, names in enumerate(
@@ -33,7 +33,7 @@ VORBIS_LAYOUTS: dict[int, Layout] = {
          "FL FC FR SL SR BL BR LFE"), 1,
     )
 }  # fmt: skip
-# layouts that the AAC decoders of FFmpeg name again, without a description of the program's own
+# layouts that FFmpeg's AAC decoder reads back without an additional description of the channels
 AAC_LAYOUTS: tuple[Layout, ...] = (
     *(FLAC_LAYOUTS[count] for count in (1, 2, 3, 4, 5, 6)), ("FL", "FR", "FC", "BC"), ("FL", "FR", "LFE"), ("FL", "FR", "BC"),
     ("FL", "FR", "FC", "LFE", "BL", "BR", "SL", "SR"),
@@ -64,7 +64,8 @@ _TAGS: dict[int, str] = {
 # tag 128, which FFmpeg writes into a CAF for channels in the order of the mask
 CORE_AUDIO_7_1: Layout = ("FL", "FR", "FC", "LFE", "SL", "SR", "BL", "BR")
 AMBISONIC = bytes.fromhex("2107d3118644c8c1ca000000")  # how the subformats of B-format end in WAVE_FORMAT_EXTENSIBLE
-_CANCELLED = 0.003  # energy of the mean of channels, to the mean of their energies, below which they cancel
+# Channels cancel each other if the energy of their mean is below this share of the mean of their energies
+_CANCELLED = 0.003
 # BS.1770-4 and EBU R 128, as FFmpeg's ebur128 applies them
 _SURROUND = frozenset(["BL", "BR", "BC", "SL", "SR", "TBL", "TBC", "TBR"])
 
@@ -76,7 +77,7 @@ def from_mask(mask: int, channels: int) -> Layout | None:
 
 
 def to_mask(layout: Layout) -> int | None:
-    """Return the WAVE channel mask of a layout, in whatever order, or None if a loudspeaker has no bit."""
+    """Return the WAVE channel mask of a layout in any order, or None if a loudspeaker has no bit in it."""
     if len(set(layout)) != len(layout) or not set(layout) <= set(SPEAKERS):
         return None
     return sum(1 << SPEAKERS.index(name) for name in layout)
@@ -90,8 +91,8 @@ def from_names(names: Sequence[str]) -> Layout | None:
 def permutation(layout: Layout, wanted: Layout) -> list[int] | None:
     """Return the channels of `layout` in the order of `wanted`, or None if these are not the same loudspeakers.
 
-    A pair at the sides is taken for one behind and the other way round, where only one of the two is there: 5.1 is
-    written both ways.
+    If a layout has only one of the side pair and the back pair, the two are treated as equal, since 5.1 is written with
+    either.
     """
     if set(layout) != set(wanted):
         twins = {"SL": "BL", "SR": "BR", "BL": "SL", "BR": "SR"}
@@ -108,9 +109,9 @@ def mask_order(layout: Layout) -> Layout:
 
 
 def loudness_weights(layout: Layout | None, channels: int) -> np.ndarray:
-    """Return the weight (C,) of each channel in BS.1770: surround counts 1.41 times, low-frequency effects nothing.
+    """Return the weight (C,) of each channel in BS.1770: 1.41 for surround, 0 for low-frequency effects, otherwise 1.
 
-    Five and more channels that are not named are taken for 5.0, 5.1, 6.1 and 7.1.
+    Five to eight channels without names are assumed to be 5.0, 5.1, 6.1 and 7.1.
     """
     if layout is None:
         layout = FLAC_LAYOUTS[channels] if 5 <= channels <= 8 else ("",) * channels
@@ -141,7 +142,7 @@ def to_core_audio(layout: Layout) -> bytes:
 
 
 def cancels(audio: np.ndarray) -> bool:
-    """Return whether the channels of (C, N) samples cancel each other in their mean, as those of opposite polarity do."""
+    """Return whether the channels of (C, N) samples cancel each other in their mean, as with opposite polarity."""
     return cancelled(mean_energies(audio))
 
 
@@ -162,9 +163,9 @@ def to_mono(blocks: Iterable[np.ndarray]) -> np.ndarray:
 
 
 def mono_and_cancelled(blocks: Iterable[np.ndarray]) -> tuple[np.ndarray, bool]:
-    """Return the same, and whether the mean cancels the channels.
+    """Return the same as `to_mono`, and whether the mean cancels the channels.
 
-    Two channels of opposite polarity, as a wrongly wired cable gives, are sound and not silence.
+    Two channels of opposite polarity, caused by a wrongly wired cable, must not become silence.
     """
     means, firsts, energies = [], [], np.zeros(2)
     for block in blocks:

@@ -1,7 +1,7 @@
-"""Recognize where a sound file begins, by bytes that do not come about by chance.
+"""Recognize the beginning of a sound file by its signature.
 
-Files are joined end to end, with tags, zeros or rubbish between them, so a beginning is looked for wherever a recording
-ends before its file does.
+A file may contain several recordings that were joined end to end, with tags, zeros or garbage between them. So if a
+recording ends before its file does, the next beginning is searched for.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from enhance_cli.audio.containers.bounded import Readable
 from enhance_cli.audio.containers.mpeg import tag_size
 
 _BLOCK = 1 << 23  # bytes that are searched at a time
-_LARGE = 1 << 26  # bytes in which not every kind is looked for, since each takes half a second for a gigabyte
+_LARGE = 1 << 26  # in more bytes only some formats are searched for, since each takes half a second per gigabyte
 _COMMON = ("flac", "wav", "aiff", "ogg", "mp4", "id3")
 _LONGEST = 64  # bytes of the longest beginning
 _SILENCE = bytes(_BLOCK + _LONGEST)
-# kind -> bytes that are looked for, their place in the file, and the pattern of the first bytes of the file
+# format -> bytes to search for, their position in the file, and the pattern that the beginning of the file must match
 _KINDS: dict[str, tuple[bytes, int, re.Pattern[bytes]]] = {
     kind: (literal, place, re.compile(pattern, re.DOTALL))
     for kind, literal, place, pattern in (
@@ -62,16 +62,16 @@ _KINDS: dict[str, tuple[bytes, int, re.Pattern[bytes]]] = {
 
 
 def begins(file: Readable, at: int) -> bool:
-    """Return whether a sound file begins at byte `at`, an ID3 tag in front of it included."""
+    """Return whether a sound file, or an ID3 tag before one, begins at byte `at`."""
     return at >= 0 and any(_fits(file, at, pattern) for _, _, pattern in _KINDS.values())
 
 
 def find_beginning(
     file: Readable, at: int, end: int, kinds: tuple[str, ...] = (), own: tuple[str, ...] = _COMMON
 ) -> int:
-    """Return where the next sound file of one of the `kinds` begins in bytes `at` to `end`, or `end` if none does.
+    """Return the position of the next sound file in bytes `at` to `end`, or `end` if there is none.
 
-    Without `kinds` it is any, in many bytes one of `own`.
+    `kinds`: formats to search for, by default all. `own`: formats to search for by default if there are many bytes.
     """
     kinds = kinds or (tuple(_KINDS) if end - at < _LARGE else own)
     while at < end:
@@ -103,7 +103,7 @@ def _fits(file: Readable, at: int, pattern: re.Pattern[bytes]) -> bool:
         return False
     if not head.startswith(b"ID3"):
         return True
-    file.seek(at + tag_size(head))  # a tag alone is no recording
+    file.seek(at + tag_size(head))  # a tag alone is not a recording
     behind = file.read(_LONGEST)
     frame = behind[:1] == b"\xff" and len(behind) > 1 and behind[1] >= 0xE2
     return frame or any(p.match(behind) for kind, (_, _, p) in _KINDS.items() if kind != "id3")

@@ -1,11 +1,11 @@
-"""Protect parsers from damaged headers: a length beyond the end of the file costs no memory."""
+"""Protect parsers from damaged headers, so that a wrong length does not allocate memory."""
 
 from __future__ import annotations
 
 import os
 from typing import Protocol
 
-MOST = 64 << 20  # bytes read at once: more than any picture or description needs
+MOST = 64 << 20  # bytes read at once, more than any picture or description needs
 
 
 class Readable(Protocol):
@@ -17,7 +17,7 @@ class Readable(Protocol):
 
 
 class BoundedFile:
-    """Read an open file, at most as much as it holds and at most MOST bytes at a time."""
+    """Read an open file, at most MOST bytes at a time and never more than it holds."""
 
     def __init__(self, file: Readable):
         self._file = file

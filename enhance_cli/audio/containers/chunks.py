@@ -1,8 +1,7 @@
 """Walk the chunks of WAV (RIFF), RF64/BW64, W64, AIFF and CAF files, whose layouts differ only in detail.
 
-It serves two needs that libsndfile does not: the length that the header promises (libsndfile reads a truncated file to
-where it breaks off without an error), and the chunks besides the audio (Broadcast WAV, cues, tags), so that they can be
-copied.
+This provides two things that libsndfile does not: the length that the header promises (libsndfile reads a truncated file
+without an error), and the chunks besides the audio (Broadcast WAV, cues, tags), so that they can be copied.
 """
 
 from __future__ import annotations
@@ -23,11 +22,11 @@ KNOWN = frozenset(  # chunks that commonly follow the audio
 _FIXED_SIZE = (1, 3, 6, 7, 0xFFFE)  # tags of PCM, float, A-law, mu-law, extensible. Others pack many samples in a block
 _AIFF_PLAIN = (b"", b"NONE", b"sowt", b"twos")  # compression types of AIFF that are plain integers
 _GUID_END = bytes.fromhex("00c04f8edb8a")  # of the identifier of every chunk of W64
-_ENDLESS = 1 << 62  # a 64-bit length beyond this was never filled in
-_SOX_PIPE = 0x7F000008  # bytes of sound in an AIFF that SoX has written into a pipe
-_LARGEST_BEHIND = 1 << 24  # bytes of a chunk behind the audio of which the end may be missing
-_NEXT_FILE = (b"caff", b"riff")  # beginnings of CAF and W64, which nothing but a file joined to the first has inside
-_HEADER_SLACK = 64  # bytes: some programs count the header into a length
+_ENDLESS = 1 << 62  # a larger 64-bit length was never filled in
+_SOX_PIPE = 0x7F000008  # length of the audio in an AIFF that SoX has written to a pipe
+_LARGEST_BEHIND = 1 << 24  # bytes: a chunk after the audio up to this size is accepted even if its end is missing
+_NEXT_FILE = (b"caff", b"riff")  # beginnings of CAF and W64: inside a file, they belong to another file joined to it
+_HEADER_SLACK = 64  # bytes, since some programs include the header in a length
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ class Chunk:
 class Form:
     """Hold all chunks of a file. `kind`: RIFF, RF64, W64, AIFF or CAF. `order`: struct prefix of its byte order.
 
-    `end`: where the last chunk ends by its header. `streamed`: the length of the audio was never filled in.
+    `end`: end of the last chunk according to its header. `streamed`: the length of the audio was never filled in.
     """
 
     kind: str
@@ -74,9 +73,9 @@ class Form:
 
 @dataclass(frozen=True)
 class Promise:
-    """Hold the promises of a header: rate (Hz), channels, bytes per sample of all channels (0 = varies), and two sizes.
+    """Hold the facts that a header states: rate (Hz), channels, and bytes of a sample of all channels (0: it varies).
 
-    The sizes are those of the audio in bytes, as promised and as the file holds it.
+    `promised`: bytes of audio according to the header. `held`: bytes of audio that the file holds.
     """
 
     rate: float
@@ -93,7 +92,7 @@ class Promise:
 def walk(file: Readable) -> Form | None:
     """Return the chunks of an open file, or None if it is not of this family.
 
-    Stops at the first thing that is no chunk.
+    Stops at the first bytes that are not a chunk.
     """
     end = file.seek(0, 2)
     file.seek(0)
@@ -150,9 +149,10 @@ def _walk(file: Readable, end: int, kind: str, order: str, first: int) -> Form:
 
 
 def _is_chunk(file: Readable, position: int, end: int, before: list[Chunk], order: str) -> bool:
-    """Return whether a chunk begins at `position`. Behind the audio it must be a known one, or lead to one or to the end.
+    """Return whether a chunk begins at `position`.
 
-    Samples that happen to look like letters are not taken for a chunk, nor is a second file joined to the first.
+    After the audio, a chunk must have a known name, or the chunks from there on must lead to a known one or to the end of
+    the file. So samples that happen to look like letters are not accepted, nor is a second file joined to the first.
     """
     behind_audio = before[-1].name in (b"data", b"SSND")
     first = position
@@ -170,7 +170,7 @@ def _is_chunk(file: Readable, position: int, end: int, before: list[Chunk], orde
 
 
 def _never_filled_in(kind: str, size: int) -> bool:
-    """Return whether a length of audio only says that its writer could not come back to fill it in."""
+    """Return whether this length of the audio is a placeholder that its writer never filled in."""
     if kind == "AIFF":
         return size == _SOX_PIPE or is_streamed(size)
     if kind == "RIFF" or kind == "RF64" and size < 1 << 32:
@@ -179,7 +179,7 @@ def _never_filled_in(kind: str, size: int) -> bool:
 
 
 def is_streamed(size: int) -> bool:
-    """Return whether a 32-bit length is one of those that programs write into a pipe."""
+    """Return whether a 32-bit length is one of the placeholders that programs write to a pipe."""
     return any(0 <= marker - size <= _HEADER_SLACK for marker in _STREAMED)
 
 
@@ -235,7 +235,7 @@ def _caf_format(raw: bytes, order: str) -> tuple[float, int, int]:
 
 
 def raw_format(file: Readable, form: Form) -> tuple[str, str] | None:
-    """Return subtype and byte order (LITTLE, BIG) of the samples if they are plain ones of fixed size, else None."""
+    """Return subtype and byte order (LITTLE, BIG) of uncompressed samples, or None for others."""
     described = form.description
     if described is None:
         return None

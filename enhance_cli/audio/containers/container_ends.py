@@ -1,4 +1,4 @@
-"""Find where an Ogg, MP4, Matroska, ASF, WavPack or FLAC file ends by the lengths of its pages, boxes, elements and blocks."""
+"""Find the end of an Ogg, MP4, Matroska, ASF, WavPack or FLAC file from the lengths of its pages, boxes or blocks."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 
 
 def ogg_section(file: BinaryIO, start: int, size: int) -> Section:
-    """Return the section of the streams that begin together at `start`, up to the first page of another one after theirs.
+    """Return the section of the streams that begin together at `start`. It ends where another stream begins after them.
 
-    Pages of each stream are numbered, and the last is marked as such. The end that it states (its granule position) lies
-    behind that of the page before it. Where it does not, libsndfile stops there, FFmpeg before the last page.
+    Pages of each stream are numbered, and the last page is marked. Its end position (granule position) should be after
+    that of the page before it. If it is not, libsndfile stops there, while FFmpeg only leaves the last page out.
     """
     inside, holes, early = False, 0, False
     numbers: dict[int, int] = {}  # by stream
@@ -59,14 +59,14 @@ def _pages(file: BinaryIO, start: int, size: int) -> Iterator[tuple[int, int, in
 
 
 def _resynchronize(file: BinaryIO, at: int, size: int) -> int:
-    """Return where the next page begins."""
+    """Return the position of the next page."""
     with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         found = content.find(b"OggS", at)
     return found if found >= 0 else size
 
 
 def end_of_mp4(file: BinaryIO, start: int, size: int) -> int:
-    """Return where the next file begins behind the MP4 file at `start`."""
+    """Return the position of the next file after the MP4 file at `start`."""
     at = start
     while at + 8 <= size:
         file.seek(at)
@@ -85,9 +85,9 @@ def end_of_mp4(file: BinaryIO, start: int, size: int) -> int:
 
 
 def end_of_matroska(file: BinaryIO, start: int, size: int) -> int:
-    """Return where the next Matroska file begins behind the one at `start`, which is not searched if it states its length.
+    """Return the end of the Matroska file at `start`, as it states it, or else the position of the next file.
 
-    A length beyond `size` is returned as it is stated.
+    The stated end may lie beyond `size`.
     """
     segment = segment_of(file, start)
     if segment is None or segment.length is None:  # not known while it was written
@@ -97,7 +97,7 @@ def end_of_matroska(file: BinaryIO, start: int, size: int) -> int:
 
 
 def stated_by_asf(file: BinaryIO, start: int) -> int:
-    """Return the number of bytes that an ASF file (WMA, WMV) says that it has, 0 if it does not say."""
+    """Return the size in bytes that an ASF file (WMA, WMV) states, or 0 if it does not state one."""
     file.seek(start)
     head = file.read(1 << 16)
     at = head.find(_ASF_PROPERTIES)
@@ -105,12 +105,12 @@ def stated_by_asf(file: BinaryIO, start: int) -> int:
 
 
 def end_of_wavpack(file: BinaryIO, start: int, size: int) -> tuple[int, int]:
-    """Return where the blocks of a WavPack file end, or the sample numbers in them begin again, and the same behind tags."""
+    """Return the end of the blocks of a WavPack file, or where their sample numbers start again, and the end including tags."""
     at = end = start
     while at + 32 <= size:
         file.seek(at)
         name, length, ape, index, _, flags = struct.unpack("<4sI4xIIII4x", file.read(32))
-        if name == b"APET":  # a tag, whose length leaves its first 32 bytes out
+        if name == b"APET":  # a tag, whose length does not include its first 32 bytes
             at += 32 + ape
             continue
         begins_again = at > start and index == 0 and flags & 1 << 11  # the first of several for the same samples
@@ -122,7 +122,7 @@ def end_of_wavpack(file: BinaryIO, start: int, size: int) -> tuple[int, int]:
 
 
 def end_of_flac_header(file: BinaryIO, start: int) -> int:
-    """Return where the metadata blocks of a FLAC end, in which texts and pictures may look like anything."""
+    """Return the end of the metadata blocks of a FLAC, whose texts and pictures must not be mistaken for other files."""
     at, last = start + 4, False
     while not last:
         file.seek(at)

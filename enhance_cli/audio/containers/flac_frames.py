@@ -1,4 +1,4 @@
-"""Count the samples of a FLAC by the headers of its frames, to compare with its own header (RFC 9639)."""
+"""Count the samples of a FLAC file from the headers of its frames, to check the count in its header (RFC 9639)."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import mmap
 from collections.abc import Iterator
 from typing import BinaryIO
 
-_TAIL = 1 << 17  # bytes at the end that hold a whole frame with certainty
+_TAIL = 1 << 17  # bytes that are enough for a whole frame
 _BLOCK_SIZES = {1: 192, **{i: 576 << (i - 2) for i in range(2, 6)}, **{i: 256 << (i - 8) for i in range(8, 16)}}
 
 
 def counts_less(file: BinaryIO, start: int, end: int) -> bool:
-    """Return whether the FLAC in bytes `start` to `end` goes on after the number of samples that its header states."""
+    """Return whether the FLAC in bytes `start` to `end` has more samples than its header states."""
     file.seek(start)
     head = file.read(42)
     if len(head) < 42 or head[4] & 0x7F != 0:
@@ -20,7 +20,7 @@ def counts_less(file: BinaryIO, start: int, end: int) -> bool:
     largest = int.from_bytes(head[10:12], "big")
     if not stated:
         return False
-    while end > start:  # the last frame may have zeros or rubbish behind it
+    while end > start:  # there may be zeros or garbage after the last frame
         begin = max(end - _TAIL, start)
         file.seek(begin)
         if found := _last_samples(file.read(end - begin), largest):
@@ -30,9 +30,9 @@ def counts_less(file: BinaryIO, start: int, end: int) -> bool:
 
 
 def _held(file: BinaryIO, start: int, end: int, largest: int) -> int:
-    """Return the samples of all frames, also where their numbers begin anew: of another FLAC, joined without its header.
+    """Return the number of samples in all frames, including those of another FLAC that was joined without its header.
 
-    Two frames in a row of which one follows the other do not come about by chance within a frame.
+    Frames count only if one continues another, since bytes within a frame may look like the header of a single frame.
     """
     held = due = 0
     before = (-1, -1)
@@ -46,9 +46,9 @@ def _held(file: BinaryIO, start: int, end: int, largest: int) -> int:
 
 
 def _frames(file: BinaryIO, start: int, end: int, largest: int) -> Iterator[tuple[int, int]]:
-    """Yield the numbers of the first sample of each frame and of the one behind its last, false frames among them."""
+    """Yield the number of the first sample of each frame, and the number after its last. Some frames may be false."""
     with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        for sync in (b"\xff\xf8", b"\xff\xf9"):  # blocks of one size, and of several: one of the two
+        for sync in (b"\xff\xf8", b"\xff\xf9"):  # a file has blocks of fixed size or of varying size
             at = start
             while (at := content.find(sync, at, end)) >= 0:
                 if found := _samples_of_frame(content[at : at + 16], largest):
@@ -57,7 +57,7 @@ def _frames(file: BinaryIO, start: int, end: int, largest: int) -> Iterator[tupl
 
 
 def _last_samples(tail: bytes, largest: int) -> list[int]:
-    """Return where the last frame in `tail` ends, in samples, or [] if there is none."""
+    """Return the number of the sample after the last frame in `tail`, or [] if there is no frame."""
     at = len(tail)
     while (at := tail.rfind(b"\xff", 0, at)) >= 0:
         found = _samples_of_frame(tail[at : at + 16], largest)
@@ -67,7 +67,7 @@ def _last_samples(tail: bytes, largest: int) -> list[int]:
 
 
 def _samples_of_frame(head: bytes, largest: int) -> tuple[int, int] | None:
-    """Return the numbers of the first sample of a frame and of the one behind its last, or None if this is no header."""
+    """Return the number of the first sample of a frame, and the number after its last, or None if this is no header."""
     if len(head) < 7 or head[1] & 0xFE != 0xF8 or head[3] & 0x01 or head[2] & 0x0F == 0x0F or head[3] >> 4 > 10:
         return None
     number, at = _coded_number(head)
@@ -87,7 +87,7 @@ def _samples_of_frame(head: bytes, largest: int) -> tuple[int, int] | None:
 
 
 def _coded_number(head: bytes) -> tuple[int | None, int]:
-    """Return the frame or sample number, coded as UTF-8 codes characters, and where the header goes on."""
+    """Return the frame or sample number, which is coded like a character in UTF-8, and where the header continues."""
     first = head[4]
     if first < 0x80:
         return first, 5

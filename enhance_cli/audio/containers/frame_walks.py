@@ -1,6 +1,6 @@
-"""Find out whether a compressed stream breaks off within a frame: AC-3, E-AC-3, TrueHD, MLP and MPEG program streams.
+"""Find out whether a compressed stream is cut off within a frame: AC-3, E-AC-3, TrueHD, MLP and MPEG program streams.
 
-FFmpeg leaves an unfinished frame at the end of these out without a word. Sizes of frames follow ETSI TS 102 366 (AC-3) and
+FFmpeg silently drops an incomplete frame at the end of these. The sizes of frames follow ETSI TS 102 366 (AC-3) and
 ISO 13818-1 (program streams).
 """
 
@@ -19,19 +19,19 @@ _LARGEST_PACKET = 65536 + 6
 
 
 def ac3_breaks_off(file: Readable, start: int, end: int) -> bool:
-    """Return whether the last frame of AC-3 or E-AC-3 in bytes `start` to `end` is not there as a whole."""
+    """Return whether the last frame of AC-3 or E-AC-3 in bytes `start` to `end` is incomplete."""
     at = start
     while at < end:
         file.seek(at)
         size = _ac3_size(file.read(6))
         if not size:
-            return False  # other bytes than frames, which the decoder tells of
+            return False  # these bytes are not a frame, which the decoder reports
         at += size
     return at > end
 
 
 def _ac3_size(head: bytes) -> int:
-    """Return the bytes of a frame of AC-3 or E-AC-3, 0 if none begins there. They may be swapped two by two."""
+    """Return the size in bytes of a frame of AC-3 or E-AC-3, 0 if this is none. Pairs of bytes may be swapped."""
     if head[:2] == b"w\x0b":
         head = bytes(head[i ^ 1] for i in range(len(head) & ~1))
     if len(head) < 6 or head[:2] != b"\x0bw":
@@ -46,7 +46,7 @@ def _ac3_size(head: bytes) -> int:
 
 
 def truehd_breaks_off(file: Readable, start: int, end: int) -> bool:
-    """Return whether the last unit of TrueHD or MLP in bytes `start` to `end` is not there as a whole."""
+    """Return whether the last access unit of TrueHD or MLP in bytes `start` to `end` is incomplete."""
     at = start
     while at + 2 <= end:
         file.seek(at)
@@ -58,7 +58,7 @@ def truehd_breaks_off(file: Readable, start: int, end: int) -> bool:
 
 
 def program_stream_breaks_off(file: Readable, start: int, end: int) -> bool:
-    """Return whether the last packet of an MPEG program stream in bytes `start` to `end` goes on beyond them."""
+    """Return whether the last packet of an MPEG program stream in bytes `start` to `end` is incomplete."""
     begin = max(start, end - _LARGEST_PACKET)
     file.seek(begin)
     tail = file.read(end - begin)

@@ -1,6 +1,6 @@
-"""Walk the elements of a Matroska file (RFC 8794, RFC 9559): whether it breaks off, and the pictures attached to it.
+"""Walk the elements of a Matroska file (RFC 8794, RFC 9559), to see whether it is cut off, and to find its attachments.
 
-Live recordings state neither the length of the segment, which holds everything, nor those of their clusters.
+Live recordings state neither the length of the segment, which contains everything, nor the lengths of its clusters.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _LARGEST_PICTURE = 1 << 26  # bytes
 
 @dataclass(frozen=True)
 class Element:
-    """Locate an element: its name, where its content begins, and the content's length, None if it was not known."""
+    """Locate an element: its name, the position of its content, and the content's length (None if it is not stated)."""
 
     name: int
     begin: int
@@ -66,9 +66,9 @@ def segment_of(file: Readable, start: int) -> Element | None:
 
 
 def breaks_off(file: Readable, start: int, end: int) -> bool:
-    """Return whether the last element of a live recording in bytes `start` to `end` goes on beyond them.
+    """Return whether the last element of a live recording in bytes `start` to `end` is incomplete.
 
-    Recordings that state the length of their segment are not walked.
+    This does not look into recordings that state the length of their segment.
     """
     segment = segment_of(file, start)
     if segment is None or segment.length is not None:
@@ -113,7 +113,7 @@ def _attachment(file: Readable, attached: Element) -> Attachment:
 
 
 def _children(file: Readable, at: int, end: int) -> Iterator[Element]:
-    """Yield the elements in bytes `at` to `end`, those of clusters of unknown length among them."""
+    """Yield the elements in bytes `at` to `end`, including those within clusters of unknown length."""
     while at < end and (element := element_at(file, at)) is not None:
         yield element
         if element.length is None and element.name != CLUSTER:

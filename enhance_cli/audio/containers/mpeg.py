@@ -1,8 +1,8 @@
-"""Count the length of an MP3 from its frame headers (those of layers I and II are alike). libsndfile only estimates it.
+"""Compute the length of an MP3 from its frame headers, which layers I and II have as well. libsndfile only estimates it.
 
-A Xing, Info or VBRI header in the first frame states the number of frames. Without one libsndfile divides the size of
-the file, tags included, by that of the first frame: a little too long at a constant bitrate, and anything at a varying
-one.
+A Xing, Info or VBRI header in the first frame states the number of frames. Without one, libsndfile divides the size of the
+file, including tags, by the size of the first frame. The result is slightly too long at a constant bit rate, and arbitrary
+at a varying one.
 """
 
 import re
@@ -22,12 +22,12 @@ KBITS = {  # by whether it is MPEG 1 (not 2 or 2.5) and by layer, then by the in
 }
 RATES = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}  # by version
 NAMES = (b"Xing", b"Info", b"VBRI")
-SLACK = 512  # bytes behind the frames that tags at the end of a file commonly take
-CHAIN = 4  # frames in a row do not come about by chance
+SLACK = 512  # bytes after the frames, enough for the usual tags at the end of a file
+CHAIN = 4  # so many consecutive frame headers cannot be a coincidence
 _SYNC = re.compile(rb"\xff[\xe2-\xe7\xf2-\xf7\xfa-\xff]")
 _TAGS = (b"TAG", b"APETAGEX", b"LYRICSBEGIN")
 _BLOCK = 1 << 20  # bytes that are searched at a time
-LOOKED_AT = 50  # frames: an encoder that varies the bitrate has done so by then
+LOOKED_AT = 50  # frames within which an encoder with a varying bit rate will have varied it
 
 
 def states_length(file: Readable) -> bool:
@@ -37,7 +37,7 @@ def states_length(file: Readable) -> bool:
 
 
 def begins_with_frames(file: Readable) -> bool:
-    """Return whether frames follow one another from the first byte, behind an ID3 tag, on."""
+    """Return whether consecutive frames begin at the first byte, or directly after an ID3 tag."""
     count = 0
     for count, _ in enumerate(frames(file), 1):
         if count == CHAIN:
@@ -46,7 +46,7 @@ def begins_with_frames(file: Readable) -> bool:
 
 
 def end_of_frames(file: Readable) -> int:
-    """Return where the frames that follow one another from the beginning end."""
+    """Return the end of the consecutive frames at the beginning."""
     at = _behind_tag(file)
     for _, size in _headers(file, at):
         at += size
@@ -63,8 +63,8 @@ def varies(file: Readable) -> bool:
 class Recording:
     """Describe the first recording of several MP3s that were joined end to end.
 
-    `end`: the byte behind it. `following`: where the next one begins. `understated`: its header counts fewer frames.
-    `gaps`: stretches of other bytes than tags and zeros, within it or behind it.
+    `end`: position after its last byte. `following`: position of the next recording. `understated`: its header counts fewer
+    frames than there are. `gaps`: number of places within or after it with bytes that are neither frames, tags nor zeros.
     """
 
     end: int
@@ -74,10 +74,11 @@ class Recording:
 
 
 def first_recording(file: Readable, next_file: Callable[[int, int], int]) -> Recording:
-    """Return the first of the recordings in `file`, which may hold several, with tags or other bytes between them.
+    """Return the first recording in `file`, which may hold several with tags or other bytes between them.
 
-    Another one begins with a header in a first frame, with frames of another rate or number of channels, behind other
-    bytes than frames, or where `next_file(at, end)` finds a file of any kind in bytes `at` to `end`, `end` being none.
+    The next recording begins at a frame with a Xing, Info or VBRI header, at a frame with another rate or number of
+    channels, after bytes that are not frames, or where `next_file(at, end)` finds a file of any format in bytes `at` to
+    `end` (it returns `end` if there is none).
     """
     end = file.seek(0, 2)
     first = next(frames(file), b"")
@@ -91,7 +92,7 @@ def first_recording(file: Readable, next_file: Callable[[int, int], int]) -> Rec
         size = int.from_bytes(first[at + 12 : at + 16], "big") if xing and first[at + 7] & 3 == 3 else 0
         constant = first[at : at + 4] == b"Info"
         if constant and end - begin - size < SLACK and _fits(stated, size, file, begin):
-            return Recording(end, end)  # frames of one size, as many as it says, to the end
+            return Recording(end, end)  # frames of one size up to the end of the file, as many as the header states
     count, behind, gaps = 0, begin, 0
     while first:
         for head, length in _headers(file, behind):
@@ -109,11 +110,11 @@ def first_recording(file: Readable, next_file: Callable[[int, int], int]) -> Rec
         gaps += not between.startswith(_TAGS) and bool(between.strip(b"\0"))
         if following < begins_again or count >= stated:
             return Recording(behind, following, bool(stated and count > stated + 2), gaps)
-        if begins_again == behind:  # frames of another kind, although more of this kind were counted
+        if begins_again == behind:  # frames of another kind, although the header counts more of this kind
             if count > 1:
                 return Recording(behind, behind, gaps=gaps)
-            first, _ = next(_headers(file, behind))  # only the frame that counts is of another kind
-        behind = begins_again  # of a recording that is damaged
+            first, _ = next(_headers(file, behind))  # only the frame with the header is of another kind
+        behind = begins_again  # the recording is damaged, and continues there
     return Recording(end, end, bool(stated and count > stated + 2), gaps)
 
 
@@ -123,13 +124,13 @@ def _shape(head: bytes) -> tuple[int, int, bool]:
 
 
 def _goes_on(file: Readable, at: int) -> bool:
-    """Return whether several frames of one rate lie one after the other from `at` on, which bytes by chance do not."""
+    """Return whether CHAIN consecutive frames of one kind begin at `at`."""
     heads = [head for _, (head, _) in zip(range(CHAIN), _headers(file, at))]
     return len(heads) == CHAIN and len({_shape(head) for head in heads}) == 1
 
 
 def _next_frames(file: Readable, at: int, end: int) -> int:
-    """Return where frames begin again behind byte `at`, or `end`."""
+    """Return the position of the next frames after byte `at`, or `end`."""
     while at < end:
         file.seek(at)
         block = file.read(_BLOCK)
@@ -141,15 +142,15 @@ def _next_frames(file: Readable, at: int, end: int) -> int:
 
 
 def _fits(stated: int, size: int, file: Readable, begin: int) -> bool:
-    """Return whether `stated` frames, all as long as the second one, take `size` bytes. The first may be smaller."""
+    """Return whether `stated` frames with the length of the second frame take `size` bytes. The first may be smaller."""
     lengths = [length for _, (_, length) in zip(range(2), _headers(file, begin))]
     return len(lengths) == 2 and abs(lengths[1] * stated - size) < 0.02 * size + SLACK
 
 
 def state_length(path: Path, samples: int) -> None:
-    """Write into the header of an MP3 by FFmpeg's muxer how many samples it holds.
+    """Write the number of samples into the header of an MP3 that FFmpeg's muxer has made.
 
-    FFmpeg fills a last piece of fewer than 48 samples up and counts those too. Fields as in LAME's MP3 Info Tag rev. 1.
+    FFmpeg pads a last piece of fewer than 48 samples and counts the padding. Fields as in LAME's MP3 Info Tag rev. 1.
     """
     with open(path, "r+b") as file:
         first = next(frames(file), b"")
@@ -192,7 +193,7 @@ def _behind_tag(file: Readable) -> int:
 
 
 def frames(file: Readable) -> Iterator[bytes]:
-    """Yield all frames, one after the other, from behind an ID3 tag to where there is none."""
+    """Yield the consecutive frames at the beginning, after an ID3 tag if there is one."""
     at = _behind_tag(file)
     for _, size in _headers(file, at):
         file.seek(at)

@@ -1,4 +1,4 @@
-"""Read from headers of files for libsndfile the facts that it gets wrong or does not tell: lengths and loudspeakers."""
+"""Read facts from the headers of files that libsndfile gets wrong or does not provide: lengths and loudspeakers."""
 
 from __future__ import annotations
 
@@ -20,17 +20,16 @@ _LARGEST_BLOCK = 8192  # samples, where the header does not tell
 
 
 def samples_counted(path: Path, section: Section) -> int | None:
-    """Return the samples that the header counts. libsndfile takes the chunks behind those of a W64 for samples, too."""
+    """Return the number of samples that the header states. In a W64, libsndfile also reads later chunks as samples."""
     with open(path, "rb") as file:
         stated = promise(Window(file, section.start, section.end))
     return stated.promised // stated.frame_bytes if stated and stated.frame_bytes else None
 
 
 def check_samples(path: Path, section: Section, sound: soundfile.SoundFile) -> None:
-    """Raise SoundFileError if libsndfile takes samples for others than the header or the samples themselves say.
+    """Raise SoundFileError if libsndfile would misinterpret the samples.
 
-    It takes floats in a W64 with an extensible header for integers, and AC-3 or DTS in the samples of a WAV (IEC 61937)
-    for sound.
+    It reads floats in a W64 with an extensible header as integers, and AC-3 or DTS in a WAV (IEC 61937) as samples.
     """
     if section.raw or sound.format not in ("WAV", "WAVEX", "RF64", "W64"):
         return
@@ -50,9 +49,9 @@ def check_samples(path: Path, section: Section, sound: soundfile.SoundFile) -> N
 
 
 def counted_by_fact(path: Path, section: Section, frames: int) -> int:
-    """Return the samples that the `fact` chunk counts, if they end in the last block of `frames`, else `frames`.
+    """Return the number of samples in the `fact` chunk, if it ends within the last block of `frames`, else `frames`.
 
-    libsndfile writes half of the samples of stereo into it.
+    libsndfile writes only half of the number for stereo, which is ignored.
     """
     with open(path, "rb") as file:
         window = Window(file, section.start, section.end)
@@ -69,7 +68,7 @@ def counted_by_fact(path: Path, section: Section, frames: int) -> int:
 
 
 def as_in_header(path: Path, section: Section, raw: Raw, info: AudioInfo) -> AudioInfo:
-    """Return the description with the container that the header names, and a note if its count is not true."""
+    """Return the description with the container that the header names, and a note if its length is wrong."""
     with open(path, "rb") as file:
         window = Window(file, section.start, section.end)
         form = walk(window)
@@ -87,7 +86,7 @@ def as_in_header(path: Path, section: Section, raw: Raw, info: AudioInfo) -> Aud
 
 
 def speakers(path: Path, section: Section, container: str, subtype: str, count: int) -> dict:
-    """Return layout, mask, ambisonic and bits as far as the header gives them."""
+    """Return layout, mask, ambisonic and bits, as far as the header states them."""
     with open(path, "rb") as file:
         window = Window(file, section.start, section.end)
         if container in ("WAV", "WAVEX", "RF64", "RIFF", "W64"):
@@ -125,7 +124,7 @@ def _extensible(file: Window, count: int, depth_stored: int | None) -> dict:
 
 
 def _flac_speakers(head: bytes, count: int) -> dict:
-    """Return layout and mask of a FLAC: of its comment, else the layout that the format has for so many channels."""
+    """Return layout and mask of a FLAC from its comment, or else the format's default layout for this number of channels."""
     found = re.search(_MASK + rb"(0[xX][0-9a-fA-F]{1,8})", head, re.IGNORECASE)
     if found and (layout := channels.from_mask(int(found.group(1), 16), count)):
         return {"layout": layout, "mask": int(found.group(1), 16)}

@@ -1,7 +1,7 @@
-"""Find where the samples of rare headers with a count end: 8SVX, AVR, MAT4, MAT5, NIST (SPHERE), SDS and Psion WVE.
+"""Find the end of the samples in rare formats that state their number: 8SVX, AVR, MAT4, MAT5, NIST, SDS and Psion WVE.
 
-libsndfile does not say where such a file breaks off. It takes everything behind the last sample for more of them, in MAT4
-and SDS for nothing.
+libsndfile does not report that such a file is cut off. It reads everything after the last sample as more samples, except
+in MAT4 and SDS, where it ignores the rest.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ _FIELD = re.compile(rb"(sample_count|channel_count|sample_n_bytes) -i (\d+)")
 
 
 def is_read_as_stated(head: bytes) -> bool:
-    """Return whether libsndfile reads no more samples than the header counts of a file that begins with `head`."""
+    """Return whether libsndfile reads only as many samples as the header states, for a file that begins with `head`."""
     return head[20:31] == b"samplerate\0" or head[:2] == b"\xf0\x7e"
 
 
 def stated_end(file: Readable, start: int) -> int | None:
-    """Return where the file that begins at byte `start` ends by its header, None for other kinds and without a count."""
+    """Return the end of the file at byte `start` according to its header, None for other formats and without a count."""
     file.seek(start)
     head = file.read(1024)
     if head[:4] == b"FORM" and head[8:12] in (b"8SVX", b"16SV"):

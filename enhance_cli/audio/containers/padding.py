@@ -1,6 +1,6 @@
-"""Find the tags and zero bytes that lie in front of the first byte of a recording and behind its last one.
+"""Find the tags and zero bytes before and after a recording.
 
-ID3v1 (128 bytes at the end), ID3v2, APEv2 and Lyrics3 say how long they are, so that they can be walked in both directions.
+ID3v1 (128 bytes at the end), ID3v2, APEv2 and Lyrics3 state their length, so they can be skipped in both directions.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from typing import BinaryIO
 from enhance_cli.audio.containers import mpeg
 
 _OTHER = re.compile(rb"[^\0]")
-_LONGEST_RUN = 1 << 20  # zero bytes in front of a recording that are passed over
+_LONGEST_RUN = 1 << 20  # zero bytes before a recording that are skipped
 _ZEROS = bytes(1 << 16)
 
 
 def front_end(file: BinaryIO, start: int, size: int) -> int:
-    """Return the first byte behind the ID3v2 tags and the zero bytes that begin at `start`."""
+    """Return the position after the ID3v2 tags and zero bytes that begin at `start`."""
     at = start
     while True:
         file.seek(at)
@@ -34,7 +34,7 @@ def front_end(file: BinaryIO, start: int, size: int) -> int:
 
 
 def _aligned(file: BinaryIO, at: int) -> int:
-    """Return `at`, or up to 8 bytes before it if a format that begins with zero bytes begins there (MP4, MPEG)."""
+    """Return `at`, or a few bytes before it if the first bytes of the format are zero (MP4, MPEG)."""
     file.seek(max(at - 3, 0))
     head = file.read(11)
     if head[3:4] == b"\x01":  # a start code of MPEG
@@ -43,7 +43,7 @@ def _aligned(file: BinaryIO, at: int) -> int:
 
 
 def is_padding(file: BinaryIO, at: int, size: int) -> bool:
-    """Return whether nothing but tags and zero bytes lies between byte `at` and the end of the file."""
+    """Return whether there are only tags and zero bytes from byte `at` to the end of the file."""
     while at < size:
         file.seek(at)
         head = file.read(32)
@@ -66,9 +66,9 @@ def is_padding(file: BinaryIO, at: int, size: int) -> bool:
 
 
 def end_of_sound(file: BinaryIO, start: int, size: int) -> int:
-    """Return the first byte of the tags and zero bytes at the end of a file, or `size` if there are none.
+    """Return the position of the tags and zero bytes at the end of a file, or `size` if there are none.
 
-    For compressed sound only, where a run of zero bytes is never a part of the recording.
+    This is for compressed sound only, where zero bytes at the end cannot belong to the recording.
     """
     end = size
     while end > start + 32:
@@ -97,7 +97,7 @@ def _end_before_tag(file: BinaryIO, start: int, end: int) -> int:
 
 
 def _before_id3(file: BinaryIO, start: int, end: int) -> int:
-    """Return where an ID3v2 tag begins that ends at `end`, else `end`."""
+    """Return the position of an ID3v2 tag that ends at `end`, or `end` if there is none."""
     with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         at = content.rfind(b"ID3", max(start + 4, end - (1 << 20)), end)
         return at if at >= 0 and at + mpeg.tag_size(content[at : at + 10].ljust(10, b"\0")) == end else end

@@ -16,7 +16,7 @@ def bytes_per_sample(subtype: str) -> int:
 
 @dataclass(frozen=True)
 class Raw:
-    """Describe samples without a usable header: as soundfile describes them, and their position."""
+    """Describe samples whose header is not usable, in the terms of soundfile, and their position in the file."""
 
     subtype: str
     endian: str  # LITTLE or BIG
@@ -24,17 +24,23 @@ class Raw:
     channels: int
     start: int
     end: int
-    promised: int | None  # samples that the header counts, None where it was never filled in
+    promised: int | None  # number of samples in the header, None if it was never filled in
 
 
 @dataclass(frozen=True)
 class Section:
-    """Locate one recording: bytes `start` to `end` of the file. `raw`: its header counts less than there is.
+    """Locate one recording: bytes `start` to `end` of the file.
 
-    `understated`: the header of a compressed recording counts less. `left`: bytes that are neither sound nor a known
-    chunk. `cut`: the end of the recording is missing. `holes`: places inside where parts of it are missing.
-    `foreign`: only FFmpeg reads all of it. `following`: where the next one begins, if not at `end`. `empty`: a header
-    without sound.
+    Args:
+        raw: the samples, if there are more than the header states.
+        understated: the header of a compressed recording states fewer samples than there are.
+        left: number of bytes that are neither sound nor a known chunk.
+        cut: the end of the recording is missing.
+        holes: number of places inside the recording where parts are missing.
+        mixed: several streams were recorded at the same time.
+        foreign: only FFmpeg reads all of it.
+        following: position of the next recording, if it is not `end`.
+        empty: a header without sound.
     """
 
     start: int

@@ -1,7 +1,8 @@
-"""Find the recordings in a file by its bytes and not by the lengths in its header.
+"""Find the recordings in a file from its bytes, without trusting the lengths in its header.
 
-Files joined end to end, chained Ogg streams, tags in front, and headers that count less than is there are seen here,
-without decoding. A file that is as its header says is one section from its first byte to its last.
+This detects, without decoding, files that were joined end to end, chained Ogg streams, tags before the recording, and
+headers that state fewer samples than there are. A file that agrees with its header is one section from the first byte to
+the last.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ _AC3 = b"\x0bw"
 
 
 def find_sections(path: Path) -> list[Section]:
-    """Return the recordings in a file, in order, or one that covers the file if nothing else is known."""
+    """Return the recordings in a file, in order. A file of unknown format is one recording."""
     size = path.stat().st_size
     sections: list[Section] = []
     with open(path, "rb") as file:
@@ -44,7 +45,7 @@ def find_sections(path: Path) -> list[Section]:
 
 
 def _section(file: BinaryIO, start: int, size: int) -> Section:
-    """Return the recording that begins at byte `start`: the first format of the table that fits decides where it ends."""
+    """Return the recording that begins at byte `start`, by the first format of the table that fits."""
     file.seek(start)
     head = file.read(64)
     begin = padding.front_end(file, start, size)
@@ -169,9 +170,9 @@ _FORMATS: tuple[tuple[int, tuple[bytes, ...], Callable[[BinaryIO, int, int, byte
 
 
 def _behind_tags(file: BinaryIO, start: int, begin: int, size: int) -> Section | None:
-    """Return the section that begins at `begin`, behind tags and zero bytes, None if its reader must see those.
+    """Return the section that begins at `begin`, after tags and zero bytes, or None if its reader needs to see these.
 
-    An MP3 keeps its own tag. Behind several or behind zeros it is read from its first frame on, which counts its samples.
+    An MP3 is read including its own tag. After several tags or zero bytes, it is read from its first frame on.
     """
     file.seek(start)
     tag = file.read(10)

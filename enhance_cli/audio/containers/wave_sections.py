@@ -1,6 +1,6 @@
-"""Find the ends of recordings of WAV and its family, AU and VOC, and samples that their headers do not count.
+"""Find the end of recordings in the WAV family, AU and VOC, and samples that their headers do not count.
 
-The family of WAV are RF64, AIFF, CAF and W64.
+The WAV family is WAV, RF64, AIFF, CAF and W64.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from enhance_cli.audio.containers.section import SLACK, Raw, Section, Window, by
 _ENDINGS = (b"TAG", b"APETAGEX", b"3DI", b"LYRICSBEGIN")
 _AU = {1: "ULAW", 2: "PCM_S8", 3: "PCM_16", 4: "PCM_24", 5: "PCM_32", 6: "FLOAT", 7: "DOUBLE", 27: "ALAW"}
 _LAST = re.compile(rb"LIST|bext|iXML|id3 |ID3 |cue |_PMX|fact|JUNK|smpl|PEAK")  # chunks behind samples
-_LAST_CHUNKS = 1 << 22  # bytes at the end that are searched for them
-_RUBBISH = 1 << 16  # bytes before another file that are no sound which a header has left out
+_LAST_CHUNKS = 1 << 22  # bytes at the end that are searched for these chunks
+_GARBAGE = 1 << 16  # fewer bytes before another file are garbage and not samples that the header does not count
 
 
 def wave_section(file: BinaryIO, start: int, size: int, form: Form) -> Section:
-    """Return the section of the file of the WAV family that begins at `start` and whose chunks are `form`."""
+    """Return the section of the file of the WAV family at `start`, which has the chunks `form`."""
     window = Window(file, start, size)
     audio = form.audio
     if audio is None or not form.chunks:
@@ -48,7 +48,7 @@ def wave_section(file: BinaryIO, start: int, size: int, form: Form) -> Section:
     behind = window.read(min(rest, 1 << 20))
     if behind.startswith(_ENDINGS) or len(behind) == rest and not behind.strip(b"\0"):
         return Section(start, start + end)
-    if start + end < size and rest < min(_RUBBISH, form.end - audio.start):
+    if start + end < size and rest < min(_GARBAGE, form.end - audio.start):
         return Section(start, start + end, left=rest)
     return _uncounted(file, start, start + end, form)
 
@@ -72,7 +72,7 @@ def _uncounted(file: BinaryIO, start: int, end: int, form: Form) -> Section:
 
 
 def _wrapped_end(window: Window, start: int, size: int, end: int) -> int | None:
-    """Return where samples of a WAV end whose size is the true one without its upper 32 bits, or None if it is not."""
+    """Return the end of the samples of a WAV above 4 GB whose size lost its upper 32 bits, None if that is not the case."""
     true = start + size
     while (true := true + (1 << 32)) < end:
         window.seek(true + true % 2)
@@ -83,10 +83,10 @@ def _wrapped_end(window: Window, start: int, size: int, end: int) -> int | None:
 
 
 def _start_of_chunks(window: Window, form: Form, first: int, end: int) -> int:
-    """Return where the samples of a WAV end that miscounts.
+    """Return the end of the samples of a WAV with a wrong length.
 
-    There begin known chunks, or an ID3v1 tag, that lead to the last byte. Without them it is `end`. They are looked for
-    from byte `first` on.
+    It is where a sequence of known chunks, or an ID3v1 tag, begins that reaches to the last byte, or else `end`. The chunks
+    are searched for from byte `first` on.
     """
     window.seek(max(end - 128, first))
     if window.read(3) == b"TAG":
@@ -116,14 +116,14 @@ def au_section(file: BinaryIO, start: int, size: int, head: bytes) -> Section:
     next_file = find_beginning(file, first if streamed else first + counted, size)
     if not streamed and next_file - first - counted <= SLACK:
         return Section(start, next_file, cut=first + counted > size + SLACK)
-    if not streamed and next_file < size and next_file - first - counted < min(_RUBBISH, counted):
+    if not streamed and next_file < size and next_file - first - counted < min(_GARBAGE, counted):
         return Section(start, next_file, left=next_file - first - counted)
     promised = None if streamed else counted // (bytes_per_sample(_AU[code]) * channels)
     return Section(start, next_file, Raw(_AU[code], "BIG", rate, channels, first, next_file, promised))
 
 
 def voc_section(file: BinaryIO, start: int, size: int, head: bytes) -> Section:
-    """Return the section of a VOC file. libsndfile takes the heads of its later blocks for samples."""
+    """Return the section of a VOC file. libsndfile reads the headers of its later blocks as samples."""
     at, blocks = start + int.from_bytes(head[20:22], "little"), 0
     while at + 4 <= size:
         file.seek(at)

@@ -1,4 +1,4 @@
-"""Tell which sound files every browser plays, and copy the others to a file that it does."""
+"""Tell which sound files all browsers can play, and copy others to a format that they can play."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ USUAL_RATE = 48_000
 
 
 def browsers_play(info: AudioInfo) -> bool:
-    """Return whether browsers play a file as it is read here, from its first sample to its last.
+    """Return whether browsers play exactly the samples that are read here.
 
-    Files with notes differ from their header, which is all that a browser knows.
+    If there are notes, the content of the file differs from its header, which browsers rely on.
     """
     usual = info.subtype in _PLAYED.get(info.container, ()) and info.decoder == "libsndfile"
     return usual and _LOWEST <= info.rate <= _HIGHEST and info.channels <= _CHANNELS and not info.notes
 
 
 def copy_suffix(info: AudioInfo) -> str:
-    """Return the suffix of a copy: Opus for the sound of lossy codecs, FLAC for all other."""
+    """Return the suffix of a copy: .opus for lossy sources, .flac for others."""
     return ".opus" if info.subtype in LOSSY else ".flac"
 
 
@@ -43,8 +43,8 @@ def write_browser_copy(
 ) -> float:
     """Write `audio` from `start` s for `duration` s to `path`, and return the gain in dB of the copy.
 
-    FLAC has 16 bits with dither, and is made quieter if `peak`, the highest sample, is above full scale. More than eight
-    channels become their mean. Raises AudioError if one of the files cannot be read or written.
+    FLAC has 16 bits with dither, and is attenuated if `peak`, the highest sample, is above full scale. More than eight
+    channels are mixed to mono. Raises AudioError if a file cannot be read or written.
     """
     info = audio.info
     mixed = info.channels > _CHANNELS

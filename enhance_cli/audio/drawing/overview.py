@@ -1,7 +1,7 @@
-"""Survey a recording of any length in one pass and constant memory, for pictures: spectrum and waveform by columns, level.
+"""Compute the data for pictures of a recording in one pass and constant memory: spectrum and waveform in columns, level.
 
-A spectrum is the mean power over all channels in windows of 32 ms, from 0 Hz to the Nyquist frequency. Columns are as
-fine as windows allow at first. Whenever there are twice as many as a picture shows, neighbors are merged in pairs.
+A spectrum is the mean power over all channels in windows of 32 ms, from 0 Hz to the Nyquist frequency. Columns start as
+fine as the windows allow. Whenever there are twice as many as a picture shows, neighboring columns are merged in pairs.
 """
 
 from __future__ import annotations
@@ -73,8 +73,8 @@ def overview(audio: AudioFile, *, start: float = 0.0, duration: float | None = N
 def spectral_change(before: Overview, after: Overview, gain: float = 0.0) -> float | None:
     """Return the mean difference of two spectra in dB over the time that both have, None for two silent ones.
 
-    `gain`: dB that the second was made louder as a whole, which is no change. Whatever is 80 dB or more below the loudest
-    point counts as silence, and so does a band that only the other one has.
+    `gain`: gain in dB of the second recording as a whole, which is not counted as a change. Levels of 80 dB or more below
+    the loudest point are treated as silence, and so is a band that one of the recordings lacks.
     """
     columns = min(before.spectrum.shape[1], after.spectrum.shape[1])
     height = max(survey.rate / len(survey.spectrum) for survey in (before, after))  # of a row, in Hz, twice
@@ -119,7 +119,7 @@ class _Spectrum:
 
 
 class _Columns:
-    """Collect columns (K, n). `merge` makes one of two (K, n) each when there are too many."""
+    """Collect columns (K, n). If there are too many, `merge` combines pairs of them: two arrays (K, n) to one."""
 
     def __init__(self, merge: Callable[[np.ndarray, np.ndarray], np.ndarray]):
         self._merge, self._count, self.merged = merge, 0, 1
@@ -141,7 +141,7 @@ class _Columns:
             self._done, self._count = [together], together.shape[1]
 
     def _reduced(self, columns: np.ndarray, by: int) -> tuple[np.ndarray, np.ndarray | None]:
-        """Return every `by` columns as one, and those left over."""
+        """Return every `by` columns merged into one, and the remaining columns."""
         whole = columns.shape[1] // by * by
         rest = columns[:, whole:] if whole < columns.shape[1] else None
         columns = columns[:, :whole]

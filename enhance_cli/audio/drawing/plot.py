@@ -27,9 +27,15 @@ def spectrograms(
 
     Time is in s, frequency in kHz, level in dB below the maximum of the louder file.
 
-    `start` and `duration` in s and `channels` (as only_channels takes it) are the part of the first file that became the
-    second. `tracks`: number or language of the sound track of each, None for the one that a player would take. `name` of the
-    first file, if it is not its own. Power is the mean of all channels. Raises AudioError if a file cannot be read.
+    Power is the mean of all channels. Raises AudioError if a file cannot be read.
+
+    Args:
+        before, after: the two files.
+        picture: the file to write.
+        start, duration: part of the first file that became the second, in seconds.
+        channels: the channel of the first file, as in only_channels, None for all.
+        tracks: number or language of the sound track of each file, None for the default track.
+        name: name of the first file in the title, if it is not that of its path.
     """
     # Files are drawn in several threads, in which pyplot must not be used.
     from matplotlib.backends.backend_agg import FigureCanvasAgg

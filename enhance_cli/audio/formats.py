@@ -1,7 +1,7 @@
-"""Choose the format of an output file: container, sample type and rate of its input, unless asked otherwise.
+"""Choose the format of an output file: container, sample type and rate of its input, unless the user chose others.
 
-Requests that a format cannot hold are refused here, with a sentence, before any work. Only a rate that nobody named is
-moved to the nearest legal one (MP3 and Opus know few).
+Requests that a format cannot fulfill are refused here, before any work. Only a rate that the user did not choose is
+changed to the nearest allowed one (MP3 and Opus allow few).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from enhance_cli.errors import UsageError
 
 __all__ = ["CONTAINERS", "OutputFormat", "can_write", "extension_for", "output_format", "with_treble"]
 
-# Names for --format and extensions of files -> container. OPUS stands for Opus in OGG.
+# Name for --format, or extension of a file -> container. OPUS means Opus in Ogg.
 CONTAINERS = {
     "wav": "WAV", "wave": "WAV", "bwf": "WAV", "rf64": "RF64", "w64": "W64", "flac": "FLAC", "mp3": "MP3",
     "ogg": "OGG", "oga": "OGG", "opus": "OPUS", "aif": "AIFF", "aiff": "AIFF", "aifc": "AIFF", "caf": "CAF",
@@ -26,10 +26,10 @@ CONTAINERS = {
 }  # fmt: skip
 FILMS = {"mkv": "MKV", "webm": "WEBM", "mp4": "MP4", "m4v": "MP4", "mov": "MOV", "avi": "AVI"}
 VIDEO_SUFFIXES = frozenset(f".{extension}" for extension in FILMS)
-FOREIGN_VIDEO_SUFFIXES = frozenset(  # that are read and not written
+FOREIGN_VIDEO_SUFFIXES = frozenset(  # can be read but not written
     (".flv", ".f4v", ".ts", ".m2ts", ".mts", ".wmv", ".asf", ".mpg", ".mpeg", ".vob", ".3gp", ".ogv", ".mxf")
 )
-# A folder is searched for files that end so. Files named by the user may have any extension: their content decides.
+# In folders, only files with these suffixes are found. Files that the user names may have any suffix.
 AUDIO_SUFFIXES = frozenset(f".{extension}" for extension in CONTAINERS) | {
     ".aac", ".mka", ".mp2", ".wma", ".amr", ".ac3", ".eac3", ".ape", ".wv", ".tta", ".sph", ".nist", ".g722"
 }  # fmt: skip
@@ -44,19 +44,19 @@ _RATES = {
 }
 _UNWRITTEN = ("MPEG_LAYER_I", "MPEG_LAYER_II", "SPEEX")  # codecs in containers that are written
 _MOST_CHANNELS = {"MP3": 2, "FLAC": 8, "M4A": 8}
-_TREBLE_BITS = 128_000  # a second for each channel, with which LAME, libvorbis and FFmpeg's AAC keep a band of 19 kHz
+_TREBLE_BITS = 128_000  # bits per second and channel with which LAME, libvorbis and FFmpeg's AAC keep a band of 19 kHz
 _TREBLE_BITS_OPUS = 48_000
 _LOWEST_RATE_WITH_TREBLE = 32000  # Hz. MP3s of lower rates have 160 kb/s at most
 
 
 @dataclass(frozen=True)
 class Film:
-    """Describe the file that everything but one sound track is copied from, packet by packet.
+    """Describe the video from which everything but one sound track is copied.
 
-    `track`: number of the sound track that is replaced, from 1. `late`: seconds by which it begins after the picture.
-    `keep_original`: keep it too, behind the new one. `title`: name of the new track, None for that of the old one.
-    `mark`: command that makes the file. `tags`: codec tags are copied, which the container would else choose. `data`:
-    streams of data are copied.
+    `track`: number of the sound track to replace, from 1. `late`: seconds from the start of the picture to the start of
+    this track. `keep_original`: also keep this track, after the new one. `title`: title of the new track, None for that of
+    the old one. `mark`: command that makes the file. `tags`: copy codec tags, instead of letting the container choose them.
+    `data`: copy data streams.
     """
 
     source: Path
@@ -71,13 +71,20 @@ class Film:
 
 @dataclass(frozen=True)
 class OutputFormat:
-    """Describe a format to write: libsndfile's names (and M4A), rate in Hz, bits per second for lossy subtypes.
+    """Describe a format to write. Names of containers and subtypes are those of libsndfile (and M4A).
 
-    `order`: channels as they are written, if not as they come. `layout`: their loudspeakers in that order. `mask`,
-    `ambisonic`: for a WAVE_FORMAT_EXTENSIBLE header, and the mask for the comment that FLAC has for it. `bits`: used
-    bits of an integer sample, where fewer than its subtype has. `chapters`: written by an encoder that has a place for
-    them. `dither`: add noise of a triangular distribution (TPDF) before rounding. `film`: the rest of a video, or None.
-    `encoder`: FFmpeg's, for a video. `notes`: properties of the input that are not kept.
+    Args:
+        rate: in Hz.
+        bitrate: in bits per second, for lossy subtypes.
+        layout: loudspeakers of the channels in the order in which they are written.
+        order: indices of the input channels in that order, None if it is the same.
+        mask, ambisonic: for a WAVE_FORMAT_EXTENSIBLE header. FLAC has the mask in a comment.
+        bits: used bits of an integer sample, if they are fewer than the subtype has.
+        notes: notes on properties of the input that are not kept.
+        chapters: for encoders that can write them.
+        dither: add triangular noise (TPDF) before rounding.
+        film: the rest of a video, or None.
+        encoder: FFmpeg's name of the encoder, for a video.
     """
 
     container: str
@@ -125,7 +132,7 @@ def output_format(
     bit_depth: str | None = None,
     rate: int | None = None,
 ) -> OutputFormat:
-    """Return the format for an output made from `info`, named `extension` (".wav", None: as the container likes).
+    """Return the format for an output made from `info`, named `extension` (".wav", None: chosen by the container).
 
     `container`: as in --format. `bit_depth`: 16, 24, 32 or float. `rate`: in Hz. None keeps the input's. Raises
     UsageError for values that the format cannot hold, and for formats that cannot be written.
@@ -151,7 +158,7 @@ def output_format(
 
 
 def with_treble(fmt: OutputFormat, channels: int) -> OutputFormat:
-    """Return a lossy format with enough bits for the treble of so many channels, and a note if these are more."""
+    """Return a lossy format with enough bits for the treble of all channels, with a note if the bit rate was raised."""
     if fmt.subtype not in LOSSY or not fmt.bitrate or fmt.rate < _LOWEST_RATE_WITH_TREBLE:
         return fmt
     least = channels * (_TREBLE_BITS_OPUS if fmt.subtype == "OPUS" else _TREBLE_BITS)
@@ -162,7 +169,7 @@ def with_treble(fmt: OutputFormat, channels: int) -> OutputFormat:
 
 
 def loses_bits(info: AudioInfo, fmt: OutputFormat) -> bool:
-    """Return whether samples of 16 or fewer bits are made of more."""
+    """Return whether samples with more bits are rounded to 16 or fewer bits."""
     after = depth(fmt.subtype)
     return after is not None and after <= 16 and (depth(info.subtype) or 32) > after
 
@@ -189,11 +196,11 @@ def _losses(info: AudioInfo, container: str, subtype: str) -> list[str]:
 
 
 def refuse_impossible(extension: str | None, container: str | None, bit_depth: str | None, rate: int | None) -> None:
-    """Raise UsageError for a request (as in `output_format`) that fails whatever the input is."""
+    """Raise UsageError for a request (as in `output_format`) that would fail for every input."""
     target = CONTAINERS.get((container or extension or "").lower().lstrip("."))
     if target is None:  # as the input is
         return
-    subtype = "ALAC_16" if target == "M4A" else "PCM_16"  # which can have any rate
+    subtype = "ALAC_16" if target == "M4A" else "PCM_16"  # both allow any rate
     output_format(AudioInfo(Path(), target, subtype, rate or 48000, 1, None, ""), extension, container, bit_depth, rate)
 
 
@@ -212,7 +219,7 @@ def _target(info: AudioInfo, extension: str | None, container: str | None) -> st
     if extension and by_name is None:
         raise UsageError(f"*{extension} files cannot be written", "choose --format wav, flac, mp3, ogg, opus or m4a")
     if by_name is None and own not in CONTAINERS.values() and own != "WAVEX":
-        return "WAV"  # as of a file with such a name
+        return "WAV"  # since the input's container cannot be written
     if extension and extension.lower() == ".rf64":
         return "RF64"
     return own if by_name is None or _fits(by_name, own) else by_name

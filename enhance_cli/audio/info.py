@@ -1,4 +1,4 @@
-"""Describe a sound file, once when it is opened."""
+"""Hold the facts about a sound file that are known when it has been opened."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from enhance_cli.audio.channels import Layout
 
 FLOATS = ("FLOAT", "DOUBLE")
 LOSSY = frozenset({"VORBIS", "OPUS", "MPEG_LAYER_I", "MPEG_LAYER_II", "MPEG_LAYER_III", "AAC", "AC3", "EAC3"})
-"""Subtypes whose samples do not survive a round trip, and which therefore have a bit rate instead of a depth."""
+"""Lossy subtypes, which have a bit rate instead of a bit depth."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Chapter:
 
 
 def cut_chapters(chapters: Sequence[Chapter], start: float, duration: float | None) -> tuple[Chapter, ...]:
-    """Return the chapters of the part from `start` for `duration` seconds, as they lie in it."""
+    """Return the chapters within the part from `start` for `duration` seconds, with times relative to `start`."""
     stop = float("inf") if duration is None else start + duration
     parts = [(max(c.start, start) - start, min(c.end, stop) - start, c.title) for c in chapters]
     return tuple(Chapter(*part) for part in parts if part[1] > part[0])
@@ -49,12 +49,12 @@ def cut_chapters(chapters: Sequence[Chapter], start: float, duration: float | No
 class AudioInfo:
     """Hold facts about one file.
 
-    `frames`: samples of one channel, None where only decoding can tell. `layout`: loudspeaker of each channel, where
-    the file states it. `mask`: channel mask of a WAVE_FORMAT_EXTENSIBLE header, or of
-    the comment of that name in FLAC. `bits`: used bits of an integer sample,
-    where fewer than its subtype has. `codec`: FFmpeg's name of it, where FFmpeg reads the file. `late`: samples of
-    silence in front, for sound that begins after the picture. `tags`: texts of containers that only FFmpeg reads.
-    `notes`: deviations from the header, in words. `recordings`: first and last byte of each, where several were joined.
+    `frames`: samples of one channel, None if they are known only after decoding. `layout`: loudspeaker of each channel, if
+    the file states it. `mask`: channel mask of a WAVE_FORMAT_EXTENSIBLE header, or of the comment in FLAC with that name.
+    `bits`: used bits of an integer sample, if they are fewer than the subtype has. `codec`: FFmpeg's name of the codec, if
+    FFmpeg reads the file. `late`: samples of silence before sound that begins after the picture. `tags`: texts of
+    containers that only FFmpeg reads. `notes`: deviations from the header. `recordings`: (start, end) in bytes of each
+    recording, if several were joined.
     """
 
     path: Path
@@ -81,7 +81,7 @@ class AudioInfo:
 
 @dataclass
 class Findings:
-    """Collect facts that only reading a file to its end tells: notes, and the bits per second of the sound alone."""
+    """Collect facts that are known only after reading a file to its end: notes, and the bit rate of the sound alone."""
 
     notes: list[str] = field(default_factory=list)
     bitrate: int | None = None

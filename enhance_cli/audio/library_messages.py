@@ -1,6 +1,6 @@
-"""Catch the lines that libmpg123 prints on standard error while a file is opened, so that they can be told with its name.
+"""Catch the lines that libmpg123 prints on stderr while a file is read, so that they can be reported with its name.
 
-Lines of anybody else that come meanwhile, such as of another thread, are passed on.
+Lines of others in the meantime, such as those of another thread, are passed on.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# Lines that begin with "error: " or "warning: " are of this program. Those of libmpg123 have the place in its code first
+# Lines that begin with "error: " or "warning: " belong to this program. Lines of libmpg123 begin with their place in its code
 _OWN = re.compile(r"(Warning|Note|ID3v2|main): |\[.*libmpg123|(Tag|Frame|Trying to resync|Found)\b")
 _lock = threading.Lock()
 

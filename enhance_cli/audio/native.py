@@ -30,7 +30,7 @@ Decode = Callable[[int, int], Iterator[np.ndarray]]  # (first sample, samples pe
 
 _RAW_CONTAINER = "RAW"
 _UNKNOWN = 2**62  # libsndfile's frame count for streams without one is near 2**63
-_UNREADABLE = (soundfile.SoundFileError, ValueError)  # the latter where libsndfile says that it is past the end
+_UNREADABLE = (soundfile.SoundFileError, ValueError)  # ValueError if libsndfile reports a position after the end
 _DOUBLE = ("PCM_32", "DOUBLE", "ALAC_32")  # subtypes that float32 cannot hold
 _ADPCM = ("IMA_ADPCM", "MS_ADPCM", "GSM610", "G721_32", "NMS_ADPCM_16", "NMS_ADPCM_24", "NMS_ADPCM_32")
 
@@ -157,12 +157,12 @@ def fail_truncated(path: Path, held: int, promised: int, unit: str) -> NoReturn:
 
 
 def _told(line: str) -> str:
-    """Return a note of a line that libmpg123 has printed, without the place in its source."""
+    """Return a note with a line that libmpg123 has printed, without the place in its source code."""
     return "libmpg123 says of it: " + re.sub(r"^\[[^]]*\]\s*", "", line)
 
 
 def _add_notes(findings: Findings, said: list[str], info: AudioInfo) -> None:
-    """Note the lines that libmpg123 has printed while it read, the first of each kind."""
+    """Add notes on the lines that libmpg123 has printed while reading, one for each kind of line."""
     kind = lambda note: re.sub(r"0x[0-9a-f]+|\d+", "N", note)
     kinds = {kind(note) for note in (*info.notes, *findings.notes)}
     for note in map(_told, said):
@@ -181,12 +181,12 @@ def _is_mp3(path: Path, section: Section) -> bool:
 def _opener(
     path: Path, section: Section, said: list[str] | None
 ) -> Callable[[], AbstractContextManager[soundfile.SoundFile]]:
-    """Return a function that opens a section for libsndfile, and closes it when the context ends.
+    """Return a function that opens a section for libsndfile as a context manager.
 
-    `said` gets the lines that its decoder of MP3 prints, unless it is None.
+    `said`: receives the lines that its MP3 decoder prints, None to leave them alone.
 
-    libsndfile sees no name: it would take any text called .au or .vox for raw audio. That also keeps names working that are
-    not UTF-8.
+    libsndfile is not given the name of the file, since it would read any text file called .au or .vox as raw audio. This
+    also allows names that are not valid UTF-8.
     """
 
     @contextmanager
@@ -203,7 +203,7 @@ def _opener(
                     yield sound
                 return
             whole = section.start == 0 and section.end == os.fstat(descriptor).st_size
-            # A number means nothing to another C library.
+            # On Windows, libsndfile uses another C runtime, in which this file descriptor is not valid.
             source = descriptor if whole and sys.platform != "win32" else Window(file, section.start, section.end)
             with nullcontext() if said is None else caught_messages(said):
                 sound = _SoundFile(source, closefd=False)
@@ -214,7 +214,7 @@ def _opener(
 
 
 class _SoundFile(soundfile.SoundFile):
-    """Read without seeking after every read, which fails at the end of a FLAC from a pipe, without a length."""
+    """Read without a seek after every read, which fails at the end of a FLAC without a length (written to a pipe)."""
 
     def seekable(self) -> bool:
         return self.frames < _UNKNOWN and super().seekable()
@@ -225,7 +225,7 @@ def _dtype(subtype: str) -> str:
 
 
 def _go_to(sound: soundfile.SoundFile, first: int) -> None:
-    """Go from the beginning to sample `first`, in GSM 6.10 and its like only by decoding the samples before."""
+    """Go from the beginning to sample `first`. In GSM 6.10 and similar codecs, all samples before it are decoded."""
     if sound.seekable():
         sound.seek(first)
         return

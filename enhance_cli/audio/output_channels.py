@@ -1,6 +1,6 @@
-"""Arrange the channels of an output as its container wants them, and state their loudspeakers where it can.
+"""Arrange the channels of an output in the order of its container, and choose how their loudspeakers are stated.
 
-WAV and FLAC list loudspeakers in the order of a bit mask, Ogg has one fixed order for each number of channels, AAC a few.
+WAV and FLAC list loudspeakers in the order of a bit mask, Ogg has one fixed order for each number of channels, AAC has a few.
 """
 
 from enhance_cli.audio.channels import (
@@ -57,7 +57,7 @@ def arrange(info: AudioInfo, container: str) -> tuple[dict, list[str]]:
 
 
 def _arrange_unnamed(info: AudioInfo, container: str) -> tuple[dict, list[str]]:
-    """Return the same for channels whose loudspeakers the input does not name, with a note on those that players take."""
+    """Return the same if the input does not name its loudspeakers, with a note on those that players will assume."""
     count, name = info.channels, "M4A" if container == "ALAC" else container
     notes = [f"{container} does not say that this is ambisonic sound"] if info.ambisonic else []
     ogg = FLAC_LAYOUTS if count > 4 else VORBIS_LAYOUTS

@@ -1,8 +1,8 @@
-"""Open any sound file and yield it in blocks, in constant memory, by libsndfile or (see ffmpeg/decode.py) by FFmpeg.
+"""Open any sound file and read it in blocks, in constant memory, by libsndfile or FFmpeg (see ffmpeg/decode.py).
 
-The content decides, never the name, and bytes count more than the header: recordings joined end to end are read one
-after the other, and samples beyond the count of a header are read too. A damaged file is refused before any work is
-done on it, since libsndfile itself would read a truncated recording to where it breaks off and call it complete.
+The format is determined by the content, never by the name. The bytes of a file are trusted more than its header:
+recordings that were joined end to end are read one after the other, and samples that the header does not count are read,
+too. A damaged file is refused before any work, since libsndfile would read a truncated recording without an error.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ from enhance_cli.errors import AudioError
 __all__ = ["AudioFile", "AudioInfo", "open_audio"]
 
 LOWEST_RATE, HIGHEST_RATE, MOST_CHANNELS = 1000, 768_000, 64
-CALL_RATE = 8000  # Hz: stereo at this rate comes from telephone systems
+CALL_RATE = 8000  # Hz: stereo at this rate or below comes from telephone systems
 CANCELED = "the channels cancel each other in their mean: --channel 1 takes the first"
-SHORTEST_DELAY = 0.03  # seconds: longer delays of the sound are reported
+SHORTEST_DELAY = 0.03  # seconds: a longer delay of the sound is reported
 
 
 def open_audio(path: str | os.PathLike, track: str | None = None) -> AudioFile:
-    """Open a sound file. Its `.info` is known, and it can be read, when this returns.
+    """Open a sound file, and determine its `info`.
 
-    `track`: number (from 1) or language of a sound track, None for the one that a player would take. Raises AudioError
-    for a file that is missing, unreadable, empty, not audio, truncated, or of an absurd rate or number of channels.
+    `track`: number (from 1) or language of a sound track, None for the one that a player would choose. Raises AudioError
+    for a file that is missing, unreadable, empty, not audio or truncated, or has an impossible rate or number of channels.
     """
     path = Path(path)
     _check_there(path)
@@ -54,7 +54,7 @@ def open_audio(path: str | os.PathLike, track: str | None = None) -> AudioFile:
 
 
 class AudioFile:
-    """Hold an open sound file: `info`, and `blocks()` as often as wanted. A context manager that closes it."""
+    """Hold an open sound file. `blocks()` can be called several times. A context manager that closes the file."""
 
     def __init__(self, info: AudioInfo, decode: Decode, findings: Findings | None = None):
         self.info = info
@@ -122,7 +122,7 @@ class AudioFile:
 
 
 def notes_on_calls(info: AudioInfo) -> tuple[str, ...]:
-    """Return a note on stereo at a rate of telephone systems, which may be the two sides of a call."""
+    """Return a note on stereo at a telephone rate, whose channels may be the two sides of a call."""
     if info.channels != 2 or info.rate > CALL_RATE:
         return ()
     return ("two channels, perhaps the two sides of a call: --channel N takes one of them, --channel mix their mean",)
@@ -153,7 +153,7 @@ def only_channels(audio: AudioFile, wanted: str) -> AudioFile:
 
 
 def _open_section(path: Path, section: Section, track: str | None) -> AudioFile:
-    """Open one recording: by libsndfile, or by FFmpeg where libsndfile refuses it or does not find all that is counted."""
+    """Open one recording by libsndfile, or by FFmpeg if libsndfile refuses it or does not find all samples."""
     if track is not None:
         return _open_foreign(path, section, track)
     _check_promise(path, section)
@@ -178,7 +178,7 @@ def _open_foreign(path: Path, section: Section, track: str | None) -> AudioFile:
 
 
 def _open_as_counted(path: Path, section: Section, unfit: CountError) -> AudioFile:
-    """Open a recording in which libsndfile does not find all samples, if FFmpeg does. Raises AudioError if not."""
+    """Open a recording by FFmpeg, if it finds the samples that libsndfile does not find. Raises AudioError if not."""
     try:
         file = _open_foreign(path, section, None)
         held = sum(block.shape[1] for block in file.blocks())

@@ -1,4 +1,4 @@
-"""Resample by soxr, whole or in a stream, with exact lengths and no delay.
+"""Resample by soxr, at once or in a stream, with exact lengths and without delay.
 
 Sample k of the output is the signal at time k / rate_out. N samples in give exactly round(N * rate_out / rate_in) out,
 half a sample rounded up.

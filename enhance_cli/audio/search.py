@@ -1,4 +1,4 @@
-"""Find the files of a folder by their endings: one rule for all commands, and for training data."""
+"""Find files in folders by their suffixes, by the same rules for all commands and for training data."""
 
 import os
 from collections.abc import Callable, Collection, Iterator
@@ -13,10 +13,10 @@ def find_files(
     leaves_out: Callable[[Path], bool] = lambda folder: False,
     on_error: Callable[[OSError], object] = lambda error: None,
 ) -> list[Path]:
-    """Return the files in `folder` that end in one of `suffixes` (in small letters, with their dot), sorted.
+    """Return the files in `folder` that end in one of `suffixes` (lowercase, with their dot), sorted.
 
-    Pipes and sockets, to which nobody may ever write, are left out. Links to nothing are not. Without `recursive` only the
-    folder itself is searched. `leaves_out` and `on_error` are those of `walk_folders`.
+    Pipes and sockets are left out, since nobody may ever write to them. Broken links are included. Without `recursive`,
+    only the folder itself is searched. For `leaves_out` and `on_error` see `walk_folders`.
     """
     found: list[Path] = []
     for parent, names in walk_folders(folder, leaves_out=leaves_out, on_error=on_error):
@@ -33,11 +33,10 @@ def walk_folders(
     leaves_out: Callable[[Path], bool] = lambda folder: False,
     on_error: Callable[[OSError], object] = lambda error: None,
 ) -> Iterator[tuple[Path, list[str]]]:
-    """Yield `folder` and all folders below it, each with the names of its files, without hidden ones of both.
+    """Yield `folder` and all folders below it, each with the names of its files. Hidden folders and files are left out.
 
-    Links to folders are followed, after all that is no link, so that each folder comes once. Those that lead to a folder
-    above `folder` are not. `leaves_out`: whether a folder below is left out. `on_error` gets the error of a folder that
-    cannot be read.
+    Links to folders are followed last, and each folder is visited only once. Links to a folder above `folder` are not
+    followed. `leaves_out(folder)`: whether to leave out a folder. `on_error` receives the error of an unreadable folder.
     """
     seen: set[str] = set()
     above = {str(parent) for parent in Path(os.path.realpath(folder)).parents}

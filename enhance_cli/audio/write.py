@@ -1,7 +1,7 @@
 """Write sound files block by block, exactly.
 
-Integers are made here and not by libsndfile, which scales floats by 2^(b-1)-1 on the way out but by 2^(b-1) on the way
-in, so that a file read and written would change.
+Integers are computed here and not by libsndfile, which scales floats by 2^(b-1)-1 when writing but by 2^(b-1) when
+reading, so that a file that is read and written would change.
 
 A WAV that would pass 4 GB, or whose length is not known beforehand, becomes RF64 (EBU Tech 3306).
 """
@@ -31,9 +31,9 @@ from enhance_cli.errors import AudioError, OutputError
 
 __all__ = ["AudioWriter", "OutputFormat", "output_format"]
 
-_LARGEST = 2**32 - 2**24  # bytes of audio in a file with 32-bit lengths; leaves room for the header, tags and pictures
+_LARGEST = 2**32 - 2**24  # bytes of audio in a file with 32-bit lengths, with room for the header, tags and pictures
 _TAKE_FLOATS = (*FLOATS, "VORBIS", "OPUS", "MPEG_LAYER_III")  # the others get integers from `quantize`
-_WHOLE_BLOCKS = ("IMA_ADPCM", "MS_ADPCM", "GSM610")  # libsndfile fills the last one up with old samples
+_WHOLE_BLOCKS = ("IMA_ADPCM", "MS_ADPCM", "GSM610")  # libsndfile pads their last block with old samples
 # (sample rate in Hz, dB): below this rate, libvorbis raises the level by so much in its long blocks. Measured with noise and
 # tones at 48 to 250 kb/s for each channel
 _VORBIS_RAISES = ((26_000, 0.0), (40_000, 0.06), (46_000, 0.065), (float("inf"), 0.08))
@@ -41,17 +41,17 @@ _PIECE = 16384  # samples at a time: libvorbis keeps them on the stack
 
 
 class _Unsynced(soundfile.SoundFile):
-    """Close files without waiting for the disk. The rename that follows syncs them, once."""
+    """Close files without waiting for the disk, since they are synced once before they are renamed."""
 
     def flush(self) -> None:
         pass
 
 
 class AudioWriter:
-    """Write a file from blocks of (C, n) floats. It is complete when closed. A context manager.
+    """Write a file from blocks of (C, n) floats. It is complete when the writer is closed. A context manager.
 
-    `frames`, where known, decides between WAV and RF64. Raises OutputError for a full disk and the like, and if the
-    resulting file does not hold all samples, AudioError for a format whose encoder is missing.
+    `frames`: number of samples, if known, which decides between WAV and RF64. Raises OutputError for a full disk and
+    similar problems, and if the file does not hold all samples, AudioError if the format has no encoder.
     """
 
     def __init__(self, path: str | os.PathLike, fmt: OutputFormat, channels: int, frames: int | None = None):
@@ -74,7 +74,7 @@ class AudioWriter:
 
     @cached_property
     def _random(self) -> np.random.Generator:
-        """Return the generator of dither: the same file gives the same bytes. Its module is slow to import."""
+        """Return the generator of dither, with a fixed seed. It is created on demand, since its module is slow to import."""
         return np.random.default_rng(0)
 
     def _open(self, container: str) -> soundfile.SoundFile:
@@ -106,7 +106,7 @@ class AudioWriter:
                 self._fail(error)
 
     def _dithered(self, piece: np.ndarray) -> np.ndarray:
-        """Return (C, n) samples with noise of two steps' width, unless all of them are on the steps already."""
+        """Return (C, n) samples with triangular noise (two steps wide), unless all are exact multiples of a step."""
         if not self.format.dither or not self._bits:
             return piece
         steps = piece.astype(np.float64) * 2.0 ** (self._bits - 1)
@@ -116,7 +116,7 @@ class AudioWriter:
         return (steps + noise) / 2.0 ** (self._bits - 1)
 
     def close(self) -> None:
-        """Finish the file and see that it holds every sample."""
+        """Finish the file and check that it holds every sample."""
         try:
             if self.format.subtype in _WHOLE_BLOCKS:
                 rest = -self.written % _block_length(self.format, self.channels)
@@ -151,12 +151,12 @@ class AudioWriter:
         if kind is None:
             self.close()
             return
-        with contextlib.suppress(Exception):  # the error that brought us here is the one to report
+        with contextlib.suppress(Exception):  # the error that caused this is the one to report
             self._sink.abort() if isinstance(self._sink, FilmEncoder) else self._sink.close()
 
 
 def as_read(block: np.ndarray, fmt: OutputFormat) -> np.ndarray:
-    """Return (C, n) samples as they come back from a file of that format, float64. Lossy ones are unchanged."""
+    """Return (C, n) samples as they will be read from a file of this format, float64. For lossy formats, unchanged."""
     if fmt.subtype in _TAKE_FLOATS or fmt.subtype in LOSSY:
         return block.astype(np.float32 if fmt.subtype == "FLOAT" else block.dtype).astype(np.float64)
     whole = quantize(block, fmt.bits or depth(fmt.subtype) or 16)
@@ -175,7 +175,7 @@ def _container(container: str, frame_bytes: int, frames: int | None) -> str:
 
 
 def _block_length(fmt: OutputFormat, channels: int) -> int:
-    """Return the number of samples of one block, found by writing one."""
+    """Return the number of samples in a block, which is determined by writing one."""
     with io.BytesIO() as file:
         soundfile.write(file, np.zeros((1, channels)), fmt.rate, fmt.subtype, format=fmt.container)
         file.seek(0)
@@ -196,7 +196,7 @@ def _compression(fmt: OutputFormat, channels: int) -> float | None:
 
 
 def _clear_peak_time(path: Path) -> None:
-    """Clear the time of day beside a float file's peak, with which equal runs would give unequal files."""
+    """Clear the time stamp in the PEAK chunk of a float file, so that equal runs give equal files."""
     with open(path, "r+b") as file:
         form = chunks.walk(file)
         peak = form.find(b"PEAK") if form else None
@@ -206,7 +206,7 @@ def _clear_peak_time(path: Path) -> None:
 
 
 def _name_speakers(path: Path, fmt: OutputFormat) -> None:
-    """Write into the header which loudspeaker each channel is for, and how many bits of a sample are used."""
+    """Write the loudspeaker of each channel and the number of used bits into the header."""
     if fmt.container in ("CAF", "AIFF") and fmt.layout:
         name = b"chan" if fmt.container == "CAF" else b"CHAN"
         riff_tags.append_chunk(path, name, speakers.to_core_audio(fmt.layout))
@@ -235,7 +235,7 @@ def _name_speakers(path: Path, fmt: OutputFormat) -> None:
 
 
 def _count_in_fact(path: Path, frames: int) -> None:
-    """Write into the `fact` chunk how many samples there are, which the last block is filled up behind."""
+    """Write the number of samples into the `fact` chunk. The rest of the last block is padding."""
     with open(path, "r+b") as file:
         form = chunks.walk(file)
         fact = form.find(b"fact") if form else None

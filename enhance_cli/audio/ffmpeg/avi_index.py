@@ -1,4 +1,4 @@
-"""Count the empty chunks of sound in the index of an AVI, which stand for time without sound and which FFmpeg passes over."""
+"""Count the empty sound chunks in the index of an AVI. They stand for time without sound, and FFmpeg ignores them."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ _LARGEST_INDEX = 1 << 26  # bytes
 _SOUND = re.compile(rb"(\d\d)wb")
 
 
-Runs = list[tuple[int, int]]  # chunks with bytes before a run of empty ones, and how many these are
+Runs = list[tuple[int, int]]  # of each run of empty chunks: number of chunks with sound before it, and its length
 
 
 def empty_chunks(file: Readable) -> dict[int, Runs]:
-    """Return the runs of empty chunks of each sound track by the index of its stream, {} for other files than AVI.
+    """Return the runs of empty chunks in each sound track, by the index of its stream. Other files than AVI have none.
 
     Only the first part of a file above 1 GB has an index of this kind.
     """

@@ -1,4 +1,4 @@
-"""Run a program of this package that uses FFmpeg in a process of its own. process.py is the other side."""
+"""Run a module of this package that uses FFmpeg in a separate process. process.py is the other side of it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import sys
 
 
 class Child:
-    """Run `main()` of a module of this package in a process, which ends with its standard input. `process`: the process."""
+    """Run `main()` of a module of this package in a process, which ends when its standard input is closed."""
 
     def __init__(self, module: str) -> None:
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}

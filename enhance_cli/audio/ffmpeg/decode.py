@@ -1,8 +1,8 @@
-"""Read formats that libsndfile cannot (m4a, AAC, video, Matroska, WavPack, ...) by FFmpeg in a process of its own.
+"""Read formats that libsndfile cannot read (m4a, AAC, video, Matroska, WavPack, ...) by FFmpeg in a separate process.
 
-Audio comes as float blocks (C, n) in constant memory. The length of a track is only known after decoding. An MP4 file
-says where its sound ends inside the last packet. FFmpeg leaves that padding in, so it is cut here. A decoder process
-serves one file after the other: the first file of a run waits about a third of a second for it, the others do not.
+Audio is decoded to float blocks (C, n) in constant memory. The length of a track is known only after decoding. An MP4
+file states where its sound ends within the last packet. FFmpeg does not cut the padding after it, so it is cut here. A
+decoder process is reused for later files: only the first file of a run has to wait for its start, for a third of a second.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from enhance_cli.audio.info import AudioInfo, Chapter, Findings, Track
 from enhance_cli.errors import AudioError
 
 NO_TRACK, NOT_THIS_TRACK = "it has no audio track", "it has no sound track "
-_PADDING = 4096  # samples: more than the last packet of any AAC can be filled up with
-_RAW = {".g722": "g722"}  # files without any header, which nothing but their name gives away
+_PADDING = 4096  # samples, more than the padding in the last packet of any AAC
+_RAW = {".g722": "g722"}  # files without any header, which can be recognized only by their name
 _CONTAINERS = {
     "mov": "M4A", "matroska": "MKV", "asf": "ASF", "mpegts": "TS", "wv": "WAVPACK", "w64": "W64", "aiff": "AIFF",
 }  # fmt: skip
@@ -40,9 +40,9 @@ Pieces = Callable[[], Iterator[np.ndarray]]
 def open_foreign(
     path: Path, start: int = 0, end: int | None = None, track: str | None = None
 ) -> tuple[AudioInfo, Pieces, Findings]:
-    """Open bytes `start` to `end` of a file: its description, a function that decodes it, and the findings of decoding.
+    """Open bytes `start` to `end` of a file. Returns its description, a function that decodes it, and its findings.
 
-    `track` is the number (from 1) or language of a sound track. Raises AudioError if it is no audio after all.
+    `track`: number (from 1) or language of a sound track. Raises AudioError if the file cannot be read as audio.
     """
     request = {
         "path": os.fsencode(os.path.abspath(path)).hex(), "start": start, "end": path.stat().st_size if end is None else end,
@@ -85,7 +85,7 @@ def open_foreign(
 
 
 def regroup(pieces: Iterator[np.ndarray], skip: int, size: int) -> Iterator[np.ndarray]:
-    """Join or split (C, n) pieces into blocks of `size`, leaving out the first `skip` samples."""
+    """Yield (C, n) pieces as blocks of `size` samples, without the first `skip` samples."""
     held: list[np.ndarray] = []
     count = 0
     for piece in pieces:
@@ -155,17 +155,20 @@ def _whole_bytes(bits: int) -> int:
 
 
 def _as_claimed(path: Path, pieces: Iterator[np.ndarray], claimed: int, padding: int) -> Iterator[np.ndarray]:
-    """Cut the samples after `claimed`, if they are no more than `padding`. Raises AudioError if many are missing."""
+    """Yield the pieces without the samples after `claimed`, unless there are more than `padding` of them.
+
+    Raises AudioError if many samples are missing.
+    """
     done = 0
     beyond: list[np.ndarray] = []
     for piece in pieces:
         keep = max(claimed - done, 0)
         done += piece.shape[1]
         if done <= claimed + padding:
-            if keep < piece.shape[1]:  # even an empty part would keep the whole piece in memory
+            if keep < piece.shape[1]:  # an empty slice would keep the whole piece in memory
                 beyond.append(piece[:, keep:])
             yield piece[:, :keep]
-        else:  # it goes on: the claim was wrong, and all of it is sound
+        else:  # there is more than padding: the claim was wrong, and all of it is sound
             yield from beyond
             beyond.clear()
             yield piece
@@ -181,7 +184,7 @@ _lock = threading.Lock()
 
 
 def _messages(path: Path, request: dict) -> Generator[tuple[bytes, bytes], None, None]:
-    """Yield the answers of a decoder up to the end or a failure. Raises AudioError if it dies on the way."""
+    """Yield the answers of a decoder up to the end or a failure. Raises AudioError if the decoder dies."""
     decoder = _taken(request)
     reusable = False
     try:
@@ -202,7 +205,7 @@ def _messages(path: Path, request: dict) -> Generator[tuple[bytes, bytes], None,
 
 
 def _taken(request: dict) -> Child:
-    """Return a decoder that has been given the request: one that waits, or a new one."""
+    """Send the request to an idle decoder, or to a new one, and return it."""
     while True:
         with _lock:
             decoder = _idle.pop() if _idle else None
@@ -211,7 +214,7 @@ def _taken(request: dict) -> Child:
         try:
             decoder.ask(request)
             return decoder
-        except OSError:  # it was killed while it waited
+        except OSError:  # the decoder was killed while it was idle
             decoder.end()
             if fresh:
                 raise
@@ -224,7 +227,7 @@ def _end_all() -> None:
 
 
 def _forget_all() -> None:
-    """Leave the decoders of the parent alone in a process that was forked from it."""
+    """Forget the decoders of the parent process after a fork, since they belong to the parent."""
     global _lock
     _idle.clear()
     _lock = threading.Lock()

@@ -1,8 +1,8 @@
-"""Decode by FFmpeg's libraries in a process of its own, so that a file that crashes one of them costs only that file.
+"""Decode by FFmpeg's libraries in a separate process, so that a file that crashes one of them affects no other file.
 
-It is run as a program. Requests are lines of JSON on standard input. The answers are messages (process.py) on
-standard output. Their types are H, a JSON object that describes the file, S, interleaved float samples, N, a note, R, the
-bits per second of the sound that was read, F, a failure in words, E, the end. The process ends with its input.
+This is run as a program. Requests are lines of JSON on standard input, answers are messages (process.py) on standard
+output. The types of messages are H (JSON object that describes the file), S (interleaved float samples), N (a note), R (bits
+per second of the decoded sound), F (reason of a failure) and E (end). The process ends when its input is closed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from enhance_cli.audio.ffmpeg.stream_facts import choose, describe, expected_sec
 from enhance_cli.audio.ffmpeg.time_stamps import Clock
 from enhance_cli.audio.ffmpeg.wma_priming import frames_before_sound
 
-SLACK = 0.5  # seconds by which the stated length may be wrong
+SLACK = 0.5  # seconds by which the stated length may exceed the true one
 
 
 def main() -> None:
@@ -31,9 +31,9 @@ def main() -> None:
         request = json.loads(line)
         try:
             _serve(request, out)
-        except BrokenPipeError:  # the parent has lost interest
+        except BrokenPipeError:  # the parent no longer reads
             return
-        except Exception as error:  # noqa: BLE001 - whatever a damaged file brings about is that file's failure
+        except Exception as error:  # noqa: BLE001 - a damaged file may cause any error
             send(out, b"F", described(error))
 
 
@@ -66,7 +66,7 @@ def _serve(request: dict, out: BinaryIO) -> None:
             first = next(frames, None)
             if first is None:
                 raise ValueError("it holds no audio samples")
-            counted = file_head[:4] != b"RIFF" or file_head[4:8] != b"\xff" * 4  # else it was written into a pipe
+            counted = file_head[:4] != b"RIFF" or file_head[4:8] != b"\xff" * 4  # otherwise it was written to a pipe
             empty = empty_of_tracks.get(stream.index, [])
             facts = describe(
                 container, stream, first, bytes(head)[24:28],
@@ -83,9 +83,9 @@ def _serve(request: dict, out: BinaryIO) -> None:
 
 
 class Counter:
-    """Count the bytes and the seconds of the packets of a stream, since Matroska states no bit rate.
+    """Count the bytes and the duration of the packets of a stream, since Matroska does not state a bit rate.
 
-    `incomplete`: packets of which FFmpeg has not found all bytes.
+    `incomplete`: number of packets of which FFmpeg has not found all bytes.
     """
 
     def __init__(self, stream: Any):
@@ -110,7 +110,7 @@ class Counter:
 
     @property
     def bitrate(self) -> int:
-        """Return bits per second, or 0 where the packets do not state how long they are."""
+        """Return the bits per second, or 0 if the packets do not state their duration."""
         return round(8 * self._bytes / (self._units * self._time_base)) if self._units and self._time_base else 0
 
 

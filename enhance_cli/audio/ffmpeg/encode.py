@@ -1,9 +1,9 @@
-"""Write formats by FFmpeg's libraries that libsndfile does not write, or not well: M4A, FLAC in Ogg, MP3, ALAC in CAF.
+"""Write formats by FFmpeg's libraries that libsndfile cannot write, or not well: M4A, FLAC in Ogg, MP3, ALAC in CAF.
 
-Samples are handed over interleaved, since PyAV miscounts the planes of 8 and more channels. The time scale of an M4A is
-set to its sample rate, so that it can state its length to the sample. An MP3 says in its first frame how many samples
-the encoder put in front and behind, at every bit rate. libsndfile leaves that out at low ones. LAME turns the level
-down by up to 0.45 dB, which is compensated here.
+Samples are passed interleaved, since PyAV miscounts the planes of 8 and more channels. The time scale of an M4A is set to
+its sample rate, so that its length can be stated to the sample. The first frame of an MP3 states how many samples the
+encoder has added at the beginning and at the end, which libsndfile omits at low bit rates. LAME lowers the level by up to
+0.45 dB, which is compensated here.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ class Encoder:
 
 
 class _Sink:
-    """Write to a file for FFmpeg, all bytes or an exception."""
+    """Write to a file for FFmpeg. Unlike FFmpeg's own output, it raises an exception if not all bytes can be written."""
 
     def __init__(self, file: BinaryIO):
         self._file = file
@@ -105,7 +105,7 @@ class _Sink:
 
 
 def _codec(fmt: OutputFormat) -> tuple[str, str, str]:
-    """Return FFmpeg's encoder, its sample format, and the interleaved one that goes into it."""
+    """Return FFmpeg's encoder, its sample format, and the interleaved format of the samples to pass to it."""
     if fmt.subtype == "AAC":
         return "aac", "fltp", "flt"
     if fmt.subtype == "MPEG_LAYER_III":
@@ -134,7 +134,7 @@ _LAYOUTS = (
 
 
 def _add_stream(container: Any, fmt: OutputFormat, codec: str, layout: str, kind: str) -> Any:
-    """Return a new stream of a container, which gets the chapters too where it has a place for them."""
+    """Add a stream to a container and return it. If the container is an M4A, also add the chapters."""
     stream = container.add_stream(codec, rate=fmt.rate, layout=layout, format=kind)
     stream.time_base = Fraction(1, fmt.rate)
     if fmt.bitrate:
@@ -144,13 +144,14 @@ def _add_stream(container: Any, fmt: OutputFormat, codec: str, layout: str, kind
     return stream
 
 
-# without a usual place in AAC, described channel by channel (a program config element), so that no channel loses its treble
+# Layouts without a standard code in AAC. They are described channel by channel (program config element), so that no channel
+# is coded as LFE and loses its treble
 _DESCRIBED = ("6.1(front)", "hexagonal", "7.0(front)", "7.1(wide-side)", "octagonal")
 _WITHOUT_LFE = {6: "6.0", 7: "7.0", 8: "octagonal"}
 
 
 def _aac_layout(layout: Layout | None, channels: int) -> str:
-    """Return FFmpeg's name of a layout, or of one in which as many channels keep their treble."""
+    """Return FFmpeg's name of a layout, or of one with as many channels in which none is coded as LFE."""
     import av
 
     for name in _DESCRIBED if layout else ():
@@ -168,7 +169,11 @@ def _as_av(number: int, chapter: Chapter) -> dict:
     }  # fmt: skip
 
 
-_LAME_SCALES = ((176, 0.95), (208, 0.97), (240, 0.98))  # up to so many kb/s, the nearest rate that MP3 has
+_LAME_SCALES = (
+    (176, 0.95),
+    (208, 0.97),
+    (240, 0.98),
+)  # (kb/s, factor): below this bit rate, LAME scales by this factor
 
 
 def _lame_gain(fmt: OutputFormat) -> float:

@@ -1,7 +1,7 @@
-"""Set the limits, messages and file of the programs that run FFmpeg's libraries in a process of their own.
+"""Define limits, messages and file access of the programs that run FFmpeg's libraries in a separate process.
 
-A message is a type (1 byte), a length (4 bytes, little endian), and so many bytes. A program ends itself after SECONDS
-of work without a message, or if it takes more than MEMORY.
+A message is a type (1 byte), a length (4 bytes, little endian), and that many bytes. A program is killed after SECONDS of
+processor time without a message, or if it needs more than MEMORY.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from enhance_cli.audio.containers.bounded import MOST
 from enhance_cli.audio.containers.section import Window
 
 SECONDS = 8.0  # of processor time
-MEMORY = 1 << 31  # bytes of address space, beyond those that the process has at its start
+MEMORY = 1 << 31  # bytes of address space, in addition to those at the start of the process
 
 
 def start() -> BinaryIO:
     """Prepare the process, and return the stream for its messages."""
     if hasattr(signal, "SIGINT"):
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends us
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent process handles Ctrl-C, and ends this one
     bound_memory()
     restart_watch()
     av.logging.set_level(av.logging.PANIC)
@@ -39,7 +39,7 @@ def described(error: Exception) -> bytes:
 
 
 def path_of(digits: str) -> str:
-    """Return a path that was sent as hexadecimal digits, since names need not be UTF-8."""
+    """Return the path for its hexadecimal digits. Paths are sent in this form since they may not be valid UTF-8."""
     return os.fsdecode(bytes.fromhex(digits))
 
 
@@ -67,7 +67,7 @@ def send(out: BinaryIO, kind: bytes, data: bytes | memoryview) -> None:
 
 
 def restart_watch() -> None:
-    """Give the work up to the next message SECONDS. The signal then ends the process, even in a loop of a library."""
+    """Restart the timer that kills the process after SECONDS without a message, even within a loop of a library."""
     if hasattr(signal, "setitimer"):
         signal.setitimer(signal.ITIMER_PROF, SECONDS)
 

@@ -12,21 +12,22 @@ from av.stream import Disposition
 from enhance_cli.audio.ffmpeg.avi_index import Runs
 from enhance_cli.audio.ffmpeg.time_stamps import Clock, origin
 
-# containers whose duration is a guess, or not needed to know that some of the sound is missing
+# containers whose duration is only estimated, or not needed to detect missing sound
 _GUESSED = ("aac", "mp3", "loas", "ogg", "wav")
 _CLOCK = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")
 _DEPTHS = {"u8": 8, "u8p": 8, "s16": 16, "s16p": 16}
 _BESIDE = Disposition.comment | Disposition.hearing_impaired | Disposition.visual_impaired | Disposition.descriptions
-# 7.1 of QuickTime, and the order in which FFmpeg's muxer writes the channels under the same name
+# 7.1 of QuickTime, and the order in which FFmpeg's muxer writes the channels for the same code
 _SIDES_FIRST = ["FL", "FR", "FC", "LFE", "SL", "SR", "BL", "BR"]
 _BACKS_FIRST = ["FL", "FR", "FC", "LFE", "BL", "BR", "SL", "SR"]
 
 
 def settle_layouts(container: Any) -> dict[int, list[str]]:
-    """Return the loudspeakers of sound tracks with an order of their own, by stream index, and leave only their number.
+    """Return the loudspeakers of sound tracks with a custom layout, by stream index, and replace these layouts.
 
-    PyAV frees the memory of such a layout once more with every object that it makes of it, each frame included, which
-    ends the process. No object may be made of one before this.
+    The new layout states only the number of channels. This works around a bug: PyAV frees the memory of a custom layout
+    again with every object that it creates from it, including each frame, which crashes the process. So this function must
+    be called before any such object is created.
     """
     found = {}
     for stream in container.streams.audio:
@@ -34,14 +35,14 @@ def settle_layouts(container: Any) -> dict[int, list[str]]:
         if context is None:
             continue
         layout = context.layout
-        if " channels (" in layout.name:  # no usual one, so perhaps with a list of its own
+        if " channels (" in layout.name:  # not a standard layout, so it may be a custom one
             found[stream.index] = [channel.name for channel in layout.channels]
-            context.layout = f"{layout.nb_channels} channels"  # the object above frees the one before
+            context.layout = f"{layout.nb_channels} channels"  # the object above has freed the memory of the old one
     return found
 
 
 def choose(container: Any, track: str | None) -> Any:
-    """Return the stream that is asked for: by number from 1, by language, or the one that a player would take."""
+    """Return the requested stream: by number from 1, by language, or the one that a player would choose."""
     streams = container.streams.audio
     if not streams:
         raise ValueError("it has no audio track")
@@ -59,7 +60,7 @@ def choose(container: Any, track: str | None) -> Any:
 
 
 def played(streams: Sequence[Any]) -> Any:
-    """Return the first default track, or the first of all, that is no commentary or description beside another."""
+    """Return the first default track, or else the first track. Commentaries and descriptions are the last choice."""
     known = [stream for stream in streams if stream.codec_context is not None and stream.codec_context.sample_rate]
     return max(known or streams, key=lambda s: (not s.disposition & _BESIDE, bool(s.disposition & Disposition.default)))
 
@@ -74,10 +75,10 @@ def describe(
     counted: bool,
     empty: Runs,
 ) -> dict:
-    """Return the description of a file, given its first frame and bytes 24 to 28 of its first packet.
+    """Return the description of a file from its first frame, and bytes 24 to 28 of its first packet (`flags`).
 
-    `speakers`: the loudspeakers of its channels where the frame does not name them. `counted`: whether the writer of its
-    header knew its length. `empty`: its runs of chunks without sound.
+    `speakers`: loudspeakers of the channels, if the frame does not name them. `counted`: the header states the true length.
+    `empty`: runs of chunks without sound in an AVI.
     """
     codec, format_ = stream.codec_context, frame.format
     names = [channel.name for channel in frame.layout.channels]
@@ -86,14 +87,14 @@ def describe(
     if names == _SIDES_FIRST and "Lavf" in container.metadata.get("encoder", ""):
         names = _BACKS_FIRST
     bits = _bits(codec, format_, flags)
-    picture = Disposition.attached_pic  # a cover does not make a song a film
+    picture = Disposition.attached_pic  # a file whose only picture is a cover is not a film
     rate = frame.sample_rate
     begin_of_all = origin(container)
     earlier = begin_of_all or 0.0
     claimed = None
     name = container.format.name.split(",")[0]
     if not counted or name == "asf" and len(container.streams) > 1:
-        pass  # it states the length of the film, and containers/sections.py finds whether bytes are missing
+        pass  # the stated length is that of the film. containers/sections.py detects missing bytes
     elif stream.duration is not None and name not in _GUESSED:
         timed = stream.start_time and begin_of_all is not None and name != "asf"
         begin = stream.start_time * stream.time_base if timed else 0
@@ -128,14 +129,14 @@ def _title(stream: Any) -> str:
 
 
 def _texts(container: Any, stream: Any) -> dict[str, str]:
-    """Return the texts of a file, among them the title of its track where that is another one."""
+    """Return the texts of a file, including the title of its track if it differs from that of the file."""
     texts = {**stream.metadata, **container.metadata}
     title = stream.metadata.get("title")
     return texts | ({"track title": title} if title and title != texts["title"] else {})
 
 
 def _bits(codec: Any, format_: Any, flags: bytes) -> int:
-    """Return the number of bits of a sample that the file stores. FFmpeg gives 24 of them in 32."""
+    """Return the number of bits per sample in the file. FFmpeg decodes samples of 24 bits to 32 bits."""
     name, extra = codec.name, bytes(codec.extradata or b"")
     if format_.name in _DEPTHS:
         return _DEPTHS[format_.name]
@@ -156,7 +157,7 @@ def _bits(codec: Any, format_: Any, flags: bytes) -> int:
 
 
 def expected_seconds(container: Any, stream: Any) -> float:
-    """Return the seconds of sound that AVI, Matroska and Ogg with pictures state, 0 if unknown. They are not always right."""
+    """Return the seconds of sound that AVI, Matroska and Ogg with pictures state, 0 if unknown. They may be wrong."""
     name = container.format.name.split(",")[0]
     seconds = 0.0
     if name == "avi" and stream.frames:

@@ -1,38 +1,39 @@
-"""Place decoded frames by the time stamps of their container: silence where sound is missing, and a beginning."""
+"""Place decoded frames according to the time stamps of their container, with silence where sound is missing."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from av.stream import Disposition
 
-MAX_GAP = 3600  # seconds: a longer gap between time stamps is a fault of theirs, not silence
-MAX_OVERLAP = 1  # second: stamps that go back further are those of another recording behind the first
-SLIP = 0.015  # seconds by which sound may lie behind its picture, as it does where stamps are not even
-MAX_START = 60  # seconds: where all streams begin after that, the file was cut out of a longer one
-TIMED = ("mov", "matroska", "mpegts", "mpeg", "asf", "flv", "mxf", "nut")  # containers whose time stamps mean something
-PRIMING = 0.03  # seconds: sound alone that begins so late was only shifted by the delay of its encoder
-PRIMING_OF_WMA = 0.3  # seconds
+MAX_GAP = 3600  # seconds: a longer gap is an error in the time stamps, not silence
+MAX_OVERLAP = 1  # second: if the stamps go back further, another recording follows
+SLIP = 0.015  # seconds by which sound may be late against the picture, as happens with uneven time stamps
+MAX_START = 60  # seconds: if all streams begin later than this, the file was cut out of a longer one
+TIMED = ("mov", "matroska", "mpegts", "mpeg", "asf", "flv", "mxf", "nut")  # containers with meaningful time stamps
+PRIMING = 0.03  # seconds: in a file without pictures, a later beginning than this is not just the delay of an encoder
+PRIMING_OF_WMA = 0.3  # seconds, the same for WMA
 SAMPLE_ACCURATE = ("mov", "mxf", "nut")
 
 
 def origin(container: Any) -> float | None:
-    """Return the time in seconds, as the container counts, at which the recording begins, or None without usable times.
+    """Return the time stamp in seconds at which the recording begins, or None if the time stamps are not usable.
 
-    In MP4 and Matroska that is zero, also if the sound begins later, but not in a piece of a longer recording that kept
-    its times, such as the fifth hour of a broadcast.
+    In MP4 and Matroska this is zero, even if the sound begins later, unless the file is a piece of a longer recording that
+    kept its time stamps, such as the fifth hour of a broadcast.
     """
     name = container.format.name.split(",")[0]
-    if name not in TIMED and not (name == "ogg" and len(container.streams) > 1):  # alone, it was cut out of a stream
+    with_pictures = len(container.streams) > 1
+    if name not in TIMED and not (name == "ogg" and with_pictures):  # Ogg with sound alone may be cut out of a stream
         return None
     start = (container.start_time or 0) / 1_000_000
     return 0.0 if name in ("mov", "matroska") and start < MAX_START else start
 
 
 class Clock:
-    """Place frames by their time stamps: silence before each, and samples before the beginning."""
+    """Place frames by their time stamps: find the silence before each, and samples that must be left out."""
 
     def __init__(self, container: Any, stream: Any, rate: int, *, empty: Sequence[tuple[int, int]] = ()):
-        """Begin at the first sample. `empty`: runs of empty chunks of an AVI (avi_index), of which no time stamp tells."""
+        """Start before the first frame. `empty`: runs of empty chunks in an AVI (avi_index), which have no time stamps."""
         self.position = 0  # samples since the beginning
         self._rate, self._time_base = rate, stream.time_base
         self._origin = origin(container)
@@ -52,7 +53,7 @@ class Clock:
         self._shift = 0  # samples by which later frames lie behind their time stamps
 
     def place(self, frame: Any) -> tuple[int, int]:
-        """Return the samples of silence before a frame, and how many of its own lie before the beginning."""
+        """Return the samples of silence before a frame, and the number of samples at its start to leave out."""
         silence, skip = self._of_empty(frame.samples), 0
         if self._origin is not None and frame.pts is not None:
             seconds = frame.pts * (frame.time_base or self._time_base) - self._origin
@@ -62,7 +63,7 @@ class Clock:
                 pass
             elif self.position == 0 and due < 0:
                 skip = min(-due, frame.samples)
-                if skip == frame.samples:  # all of it: the next frame is the first
+                if skip == frame.samples:  # the whole frame lies before the beginning
                     return 0, skip
             elif gap > (self._tolerance if self.position else self._begins_late) * self._rate:
                 if gap > MAX_GAP * self._rate:
@@ -72,7 +73,7 @@ class Clock:
                     if self.position:
                         self._holes, self._filled = self._holes + 1, self._filled + gap
             elif self.position == 0 and gap > self._tolerance * self._rate:
-                self._shift -= gap  # the delay of an encoder is no hole in later frames either
+                self._shift -= gap  # the delay of an encoder, by which all later frames are shifted as well
             elif gap < -self._tolerance * self._rate:
                 if self._has_pictures and -gap <= MAX_OVERLAP * self._rate:
                     skip = self._overlap(-gap, frame.samples)
@@ -83,10 +84,10 @@ class Clock:
         return silence, skip
 
     def _overlap(self, samples: int, length: int) -> int:
-        """Return how many of the `length` samples of a frame are cut, which begins `samples` before the end of the last."""
+        """Return how many samples to cut from a frame of `length` samples that overlaps the last one by `samples`."""
         if samples <= SLIP * self._rate:
             return 0
-        if self._cut_at != self.position:  # else more of the same
+        if self._cut_at != self.position:  # otherwise this continues the last overlap
             self._overlaps, self._cut_at = self._overlaps + 1, self.position
         skip = min(samples, length)
         self._cut += skip

@@ -1,6 +1,7 @@
-"""Keep the beginning of WMA: FFmpeg drops two frames of it, of which only one precedes the sound if FFmpeg has written it.
+"""Keep the beginning of WMA. FFmpeg drops two frames there, which is one too many if FFmpeg has written the file.
 
-The first frame of the decoder is always half of a transform. Encoders of Microsoft precede the sound by one frame more.
+The first decoded frame is always incomplete, since a transform covers two frames. Microsoft's encoders put one more frame
+before the sound, FFmpeg's does not.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ _CODECS = ("wmav1", "wmav2")
 
 
 def frames_before_sound(container: Any, stream: Any) -> int:
-    """Tell the decoder of WMA to drop nothing. Returns the frames that precede the sound, 0 for other codecs."""
+    """Set the decoder of WMA to drop nothing. Returns the number of frames before the sound, 0 for other codecs."""
     if stream.codec_context.name not in _CODECS:
         return 0
     stream.codec_context.flags2 |= Flags2.skip_manual

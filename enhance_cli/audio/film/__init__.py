@@ -1,1 +1,1 @@
-"""Write videos again of which one sound track is new."""
+"""Write copies of videos in which one sound track is new."""

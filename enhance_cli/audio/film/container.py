@@ -1,4 +1,4 @@
-"""Open a film, and choose the settings for its muxer. Names, families and texts of the containers of films are here."""
+"""Open a film, choose the settings of its muxer, and define the names and groups of the containers of films."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _PLACED = frozenset(  # texts for which MP4 and MOV have a place of their own
      "description", "synopsis", "show", "episode_id", "network", "keywords", "track", "disc", "compilation", "encoder",
      "creation_time", "author", "make", "model", "location", "language", "timecode", *OF_THE_FILE)
 )  # fmt: skip
-MARK = "ENHANCED_BY"  # as in tags/mark.py, whose libraries this process does not need
+MARK = "ENHANCED_BY"  # the same as in tags/mark.py, which would import libraries that this process does not need
 
 
 class Unable(ValueError):
-    """Report a stream that the container does not hold."""
+    """Report a stream that the container cannot hold."""
 
 
 def open_film(file: BinaryIO) -> Any:
@@ -34,7 +34,7 @@ def open_film(file: BinaryIO) -> Any:
 
 
 def muxer_options(request: dict, file: BinaryIO) -> dict[str, str]:
-    """Return the settings of the muxer. Side data such as that of Dolby Vision is unofficial in all containers."""
+    """Return the settings of the muxer. "unofficial" allows side data such as that of Dolby Vision."""
     options = {"strict": "unofficial"}
     if request["muxer"] in ("mp4", "mov"):
         flags = ["faststart"] * _header_is_in_front(file)
@@ -47,7 +47,7 @@ def muxer_options(request: dict, file: BinaryIO) -> dict[str, str]:
 
 
 def unplaced_texts(source: Any) -> list[str]:
-    """Return the names of texts that MP4 and MOV hold only in a list of names of its own, in which there are no covers."""
+    """Return the names of texts that MP4 and MOV can hold only as custom tags, which exclude a cover."""
     return [name for name in source.metadata if name.lower() not in _PLACED and name != MARK]
 
 
@@ -57,7 +57,7 @@ def has_cover(source: Any) -> bool:
 
 
 def _header_is_in_front(file: BinaryIO) -> bool:
-    """Return whether an MP4 or MOV can be played while it is loaded."""
+    """Return whether the index of an MP4 or MOV comes before its data, so that it can be played during download."""
     at, names = 0, []
     for _ in range(64):
         file.seek(at)

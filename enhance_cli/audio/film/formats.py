@@ -1,8 +1,8 @@
-"""Choose how the new sound track of a video is encoded: as the old one was, where the container and FFmpeg can.
+"""Choose the codec of the new sound track of a video: that of the old track, if the container and FFmpeg support it.
 
-The bit rate is that of the old track. Where a container cannot hold a codec, or FFmpeg cannot encode it (Vorbis in
-PyAV, DTS, TrueHD), the nearest one takes its place: a lossless one for lossless sound, where the container has any.
-A note then says so.
+The bit rate is that of the old track. If the container cannot hold the codec, or FFmpeg cannot encode it (Vorbis in PyAV,
+DTS, TrueHD), it is replaced by the most similar one, and a note says so. Lossless sound gets a lossless codec, if the
+container has any.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _ALL_RATES: tuple[int, ...] = ()
 
 @dataclass(frozen=True)
 class _Codec:
-    """Describe an encoder: subtype it gives, most channels, legal rates in Hz and bit rates in kb/s (none: all)."""
+    """Describe an encoder: its subtype, highest number of channels, allowed rates in Hz and bit rates in kb/s (empty: all)."""
 
     subtype: str
     channels: int
@@ -45,7 +45,7 @@ _CODECS = {
     ),
     "flac": _Codec("FLAC", 8), "alac": _Codec("ALAC", 8), "pcm": _Codec("PCM", 64),
 }  # fmt: skip
-_HOLDS = {  # encoders by container, in the order in which they replace one that it does not hold
+_HOLDS = {  # encoders by container. The first suitable one replaces an encoder that the container cannot hold
     "MKV": ("flac", "aac", "pcm", "libopus", "ac3", "eac3", "libmp3lame", "mp2", "alac"),
     "WEBM": ("libopus",),
     "MP4": ("alac", "aac", "ac3", "eac3", "libopus", "libmp3lame", "flac"),
@@ -58,8 +58,8 @@ _ENCODERS = {
     "MPEG_LAYER_II": "mp2", "FLAC": "flac", "ALAC": "alac", "PCM": "pcm", "FLOAT": "pcm", "DOUBLE": "pcm",
 }  # fmt: skip
 _KEPT_PCM = tuple(f"pcm_{kind}{order}" for kind in ("s16", "s24", "s32", "f32", "f64") for order in ("le", "be"))
-_USUAL = 80_000  # bits per second and channel, where those of the old track are not known
-_PLENTY = 160_000  # at most so many where a lossy codec takes the place of another
+_USUAL = 80_000  # bits per second and channel, if the bit rate of the old track is not known
+_PLENTY = 160_000  # bits per second and channel, at most, if one lossy codec replaces another
 
 
 def film_format(
@@ -99,13 +99,13 @@ def film_format(
 
 
 def with_bitrate(fmt: OutputFormat, info: AudioInfo, bitrate: int | None) -> OutputFormat:
-    """Return a format of film_format for an old track of so many bits per second, known once it has been read."""
+    """Return a format of film_format with the bit rate of the old track, which is known only after reading it."""
     name = "pcm" if fmt.encoder.startswith("pcm_") else fmt.encoder
     return fmt if name in _LOSSLESS else replace(fmt, bitrate=_bits_per_second(info, name, bitrate))
 
 
 def refuse_for_film(extension: str, container: str | None, start: float, duration: float | None) -> None:
-    """Raise UsageError for requests that no video can fulfill: a part of it, or another format than its name says."""
+    """Raise UsageError for a part of a video, and for a format that does not fit the name of the file."""
     if start or duration is not None:
         raise UsageError(
             f"--start and --duration take a part of the sound, and a *{extension} file keeps its pictures whole",
@@ -143,7 +143,7 @@ def _subtype(info: AudioInfo, name: str, bit_depth: str | None) -> str:
 
 
 def _pcm(info: AudioInfo, subtype: str) -> str:
-    """Return FFmpeg's encoder of plain samples: the old track's, down to the order of bytes, if it has that depth."""
+    """Return FFmpeg's encoder for PCM: the codec of the old track, including its byte order, if it has that depth."""
     wanted = {"PCM_16": "s16", "PCM_24": "s24", "PCM_32": "s32", "FLOAT": "f32", "DOUBLE": "f64"}[subtype]
     return info.codec if info.codec in _KEPT_PCM and wanted in info.codec else f"pcm_{wanted}le"
 

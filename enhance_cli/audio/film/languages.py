@@ -1,4 +1,4 @@
-"""Name languages as MOV can: by numbers of the Macintosh, to which FFmpeg maps some codes of ISO 639-2 and no others."""
+"""Map languages to the codes that FFmpeg can write to MOV, which has numbers for some of the languages in ISO 639-2."""
 
 _KNOWN = {
     "eng", "fra", "ger", "ita", "dut", "sve", "spa", "dan", "por", "nor", "heb", "jpn", "ara", "fin", "gre", "ice",
@@ -14,6 +14,6 @@ _SAME = {
 
 
 def language_in_mov(code: str) -> str | None:
-    """Return the code by which FFmpeg writes a language to MOV, None if that has no number for it."""
+    """Return the code with which FFmpeg writes a language to MOV, None if MOV has no number for the language."""
     code = _SAME.get(code, code)
     return code if code in _KNOWN else None

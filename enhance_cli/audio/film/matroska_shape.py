@@ -1,7 +1,7 @@
-"""Write into a finished Matroska or WebM file how wide its pictures are shown, which PyAV cannot tell FFmpeg's muxer.
+"""Write the display size of pictures into a finished Matroska or WebM file, since PyAV cannot pass it to FFmpeg's muxer.
 
-FFmpeg writes DisplayUnit 4, unknown, instead. The element of all tracks keeps its length: the bytes for DisplayWidth and
-DisplayHeight come out of lengths that FFmpeg writes with eight bytes, and those that are left become a Void element.
+FFmpeg writes DisplayUnit 4 (unknown) instead. The element with the tracks must keep its length. FFmpeg writes lengths with
+eight bytes, so shorter lengths make room for DisplayWidth and DisplayHeight. The remaining bytes become a Void element.
 Source: RFC 8794 (EBML) and RFC 9559 (Matroska).
 """
 
@@ -18,16 +18,16 @@ _SEGMENT, _TRACKS, _CLUSTER, _ENTRY, _NUMBER, _VIDEO = 0x18538067, 0x1654AE6B, 0
 _WIDTH, _HEIGHT, _SHOWN_WIDTH, _SHOWN_HEIGHT, _UNIT, _STEREO = 0xB0, 0xBA, 0x54B0, 0x54BA, 0x54B2, 0x53B8
 _CRC, _VOID = 0xBF, 0xEC
 _RATIO = 3  # unit of a width and a height that are only a ratio
-_LARGEST = 1 << 20  # bytes of the element of all tracks, beyond which it is not one that was written here
+_LARGEST = 1 << 20  # bytes: a larger element with the tracks was not written by this program
 
 Element = tuple[int, bytes]
 
 
 def set_shapes(path: str | Path, shapes: Mapping[int, Fraction], *, ratios: bool) -> None:
-    """Name the width and height at which pictures are shown in the file at `path`.
+    """Set the display size of the pictures in the file at `path`.
 
-    `shapes`: width of a pixel over its height, by number of the track, from 1. `ratios`: a width that is no whole number
-    of pixels may be given as a ratio, unlike in WebM. Pictures for two eyes, and files without room, stay as they are.
+    `shapes`: width of a pixel divided by its height, by track number from 1. `ratios`: a width that is not a whole number of
+    pixels may be written as a ratio (not allowed in WebM). Stereoscopic pictures and files without room are not changed.
     """
     if not shapes:
         return
@@ -84,7 +84,7 @@ def _elements(data: bytes) -> Iterator[Element]:
 
 
 def _bytes(name: int, content: bytes, more: int = 0) -> bytes:
-    """Return an element, whose size has `more` bytes than it needs."""
+    """Return an element as bytes. Its length field has `more` bytes than necessary."""
     length = more + next(n for n in range(1, 9) if len(content) < (1 << 7 * n) - 1)
     size = (len(content) | 1 << 7 * length).to_bytes(length, "big")
     return name.to_bytes((name.bit_length() + 7) // 8, "big") + size + content
@@ -117,7 +117,7 @@ def _video(content: bytes, shape: Fraction, ratios: bool) -> bytes:
 
 
 def _filled(elements: list[Element], length: int) -> bytes | None:
-    """Return the elements with a Void element behind them up to a length, None if they are too long for that."""
+    """Return the elements, padded to `length` bytes by a Void element, or None if they are longer."""
     data = b"".join(_bytes(*element) for element in elements)
     left = length - len(data)
     if left == 1:  # a Void element has two bytes at least

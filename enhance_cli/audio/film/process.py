@@ -1,10 +1,10 @@
-"""Copy a film by FFmpeg's libraries with one sound track encoded anew, in a process of its own.
+"""Copy a film by FFmpeg's libraries with one newly encoded sound track, in a separate process.
 
-It is run as a program. Standard input brings one line of JSON (the request of rewrite.py), then the new sound: interleaved
-samples in pieces, each behind its length in bytes (4 bytes, little endian), and a length of zero at the end. Without
-that end the process fails, since its parent has died. One message (ffmpeg/process.py) on standard output tells how it
-ended. Its types are E, done, U, the container is unable to hold the film, in words, D, the disk does not take it, in
-words, F, another failure in words.
+This is run as a program. Standard input has one line of JSON (the request of rewrite.py), then the new sound: pieces of
+interleaved samples, each preceded by its length in bytes (4 bytes, little endian), and a length of zero at the end. If
+that end is missing, the parent has died, and the process fails. One message (ffmpeg/process.py) on standard output
+states the result. Its types are E (done), U (the container cannot hold the film), D (the disk refuses the file) and F
+(another failure), the last three with a reason.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from enhance_cli.audio.film.matroska_shape import set_shapes
 from enhance_cli.audio.film.sound import Sound
 from enhance_cli.audio.film.streams import Film
 
-HIDDEN = 0.1  # seconds of pictures before the begin that are told
+HIDDEN = 0.1  # seconds of hidden pictures at the beginning that are worth a note
 _OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO, errno.ENOENT)
 
 
@@ -65,7 +65,7 @@ def _check(request: dict) -> dict:
 
 
 def _hidden(source: Any, muxer: str) -> list[str]:
-    """Return a note if pictures at the begin, which the edit list of an MP4 or MOV hides, are shown in another container."""
+    """Return a note if the edit list of an MP4 or MOV hides pictures at the start, which the new container will show."""
     if muxer in ("mp4", "mov") or not source.streams.video:
         return []
     first = next((packet for packet in source.demux(source.streams.video[0]) if packet.pts is not None), None)

@@ -1,7 +1,7 @@
-"""Write a video again with one sound track replaced, by FFmpeg in a process of its own (process.py).
+"""Write a copy of a video with one sound track replaced, by FFmpeg in a separate process (process.py).
 
 Pictures, subtitles, attachments, chapters and the other sound tracks are copied packet by packet while the new sound is
-encoded beside them, so that it takes one pass over the file (after the one for its sound) and constant memory.
+encoded. After the pass that reads the sound, this takes one more pass over the file, and constant memory.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _MUXERS = {"MKV": "matroska", "WEBM": "webm", "MP4": "mp4", "MOV": "mov", "AVI":
 
 
 def checked(path: Path, fmt: OutputFormat, film: Film, channels: int) -> OutputFormat:
-    """Return the format for `film` written to `path`, with notes on the streams that cannot be copied, before any work.
+    """Check that `film` can be written to `path`, and return its format with notes on streams that cannot be copied.
 
     Raises AudioError if the container cannot hold the pictures, subtitles, attachments or sound tracks of the film.
     """
@@ -79,21 +79,21 @@ class _Process:
         self._path, self._source = path, film.source
         self._child = Child("enhance_cli.audio.film.process")
         request = _request(path, fmt, film, channels) | {"write": write}
-        with contextlib.suppress(OSError):  # it has ended, and its answer says why
+        with contextlib.suppress(OSError):  # the process has ended. Its answer will say why
             self._child.ask(request)
 
     def send(self, data: bytes) -> None:
         """Send a piece of the new sound, or its end if there are no bytes."""
         try:
             self._child.send(struct.pack("<I", len(data)) + data)
-        except OSError:  # it has ended, and its answer says why
+        except OSError:  # the process has ended, and its answer says why
             try:
                 self.answer()
             finally:
                 self.end()
 
     def answer(self) -> bytes:
-        """Return the message with which the process ends well. Raises AudioError, or OutputError where the disk is at fault."""
+        """Return the message of a successful end. Raises OutputError if the disk refuses the file, AudioError otherwise."""
         kind, data = self._child.receive() or (b"", b"")
         if kind == b"E":
             return data
@@ -119,7 +119,7 @@ class _Process:
 
 def _request(path: Path, fmt: OutputFormat, film: Film, channels: int) -> dict:
     bits, layout = depth(fmt.subtype), layout_name(fmt.layout, channels)
-    if fmt.encoder in ("aac", "libopus"):  # a pair at the sides is not among the usual layouts of these
+    if fmt.encoder in ("aac", "libopus"):  # their standard layouts have the surround pair at the back
         layout = layout.replace("(side)", "")
     return {
         "source": os.fsencode(os.path.abspath(film.source)).hex(), "target": os.fsencode(os.path.abspath(path)).hex(),

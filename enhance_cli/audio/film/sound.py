@@ -1,8 +1,8 @@
-"""Encode the new sound track of a film, piece by piece as it comes from a pipe, in step with the packets that are copied.
+"""Encode the new sound track of a film, piece by piece as it arrives from a pipe, in step with the copied packets.
 
-Encoders put a delay in front of the sound. MP4, MOV and Matroska can say so, for a track that begins with the picture.
-Where a track begins later in MP4 or MOV, and always in AVI, the packets of that delay are left out instead, so that the
-track begins when the old one did.
+Encoders put a delay before the sound. MP4, MOV and Matroska can state this delay for a track that begins with the
+picture. For a track that begins later in MP4 or MOV, and always in AVI, the packets with the delay are left out instead, so
+that the new track begins when the old one did.
 """
 
 from __future__ import annotations
@@ -17,14 +17,16 @@ from enhance_cli.audio.ffmpeg.process import restart_watch
 
 # Samples that FFmpeg's encoders put in front of the sound
 DELAYS = {"libmp3lame": 1105, "mp2": 481, "ac3": 256, "eac3": 256, "aac": 1024}
-QUIET = 0.1  # of full scale: a beginning, of 21 ms in AAC, that may be faded in as it is without the packet before it
+QUIET = (
+    0.1  # of full scale: a beginning below this level may be decoded without the packet before it, which fades it in
+)
 
 
 class Sound:
-    """Encode the new sound. `pipe` brings pieces of samples, each behind its length, and a length of zero at the end.
+    """Encode the new sound. `pipe` delivers pieces of samples, each preceded by its length, and a length of zero at the end.
 
-    The first `late` samples are the silence before the track begins, and not encoded. Raises EOFError where the pipe
-    ends too soon.
+    The first `late` samples are silence before the track begins, which is not encoded. Raises EOFError if the pipe ends too
+    early.
     """
 
     def __init__(self, pipe: BinaryIO, stream: Any, output: Any, request: dict):
@@ -71,7 +73,7 @@ class Sound:
         self._encode(self._frame(data, count - skip, begin))
 
     def _begin(self, data: bytes, begin: int) -> None:
-        """Let the encoder's delay end with a packet, if the packets of the delay are to be left out."""
+        """If the packets with the encoder's delay will be left out, add silence so that the delay fills whole packets."""
         self._begun = True
         if not self._delay or not (self._always or self._perhaps and self._is_quiet(data)):
             return

@@ -1,4 +1,4 @@
-"""Map the streams of a film to those of a new one, of which one sound track is new, and copy their packets."""
+"""Map the streams of a film to those of its copy, in which one sound track is new, and copy their packets."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ _OF_THE_OLD_SOUND = ("encoder", "duration", "bps", "number_of_bytes", "number_of
 class Film:
     """Map the streams of an open film to those of an output, in order, the new sound among them.
 
-    `sound`: stream of the new track. `notes`: streams that are not copied. Raises Unable for a stream that the container
-    does not hold.
+    `sound`: stream of the new track. `notes`: notes on streams that are not copied. Raises Unable for a stream that the
+    container cannot hold.
     """
 
     def __init__(self, source: Any, output: Any, request: dict):
@@ -78,7 +78,7 @@ class Film:
 
     @property
     def shapes(self) -> dict[int, Fraction]:
-        """Return the width of a pixel over its height where it is known, by number of a video track of Matroska, from 1."""
+        """Return the width of a pixel divided by its height, if it is known, by Matroska's track number from 1."""
         tracks = [stream.index for stream in self._output.streams if stream.type != "attachment"]
         pictures = ((self._copies[s.index].index, s) for s in self._source.streams.video if s.index in self._copies)
         return {tracks.index(n) + 1: s.sample_aspect_ratio for n, s in pictures if s.sample_aspect_ratio}
@@ -116,7 +116,7 @@ class Film:
         return stream
 
     def _copied(self, stream: Any) -> Any:
-        """Return the stream of the output for one of the source, or None if it is left out."""
+        """Add a stream for one of the source to the output and return it, or None if it is left out."""
         held = NAMES[self._muxer]
         if stream.type == "attachment":
             if self._muxer != "matroska":
@@ -161,7 +161,7 @@ class Film:
         return copy
 
     def _attach(self, stream: Any) -> None:
-        """Attach a cover. To Matroska it is a file, and to FFmpeg a stream of one picture."""
+        """Attach a cover, which is a file in Matroska, and a stream with one picture in FFmpeg."""
         if self._muxer == "webm":
             self.notes.append(f"WebM does not hold the cover of this film, stream {stream.index}")
             return
@@ -182,7 +182,7 @@ class Film:
         for packet in self._source.demux(*streams) if streams else ():
             if packet.dts is None and packet.pts is None:
                 if not packet.size:
-                    continue  # a sign of the end
+                    continue  # an empty packet marks the end
                 packet.pts = packet.dts = 0 if self._is_cover[packet.stream_index] else None
             restart_watch()
             number = packet.stream_index
@@ -202,7 +202,7 @@ class Film:
 
 
 def _frame_of(stream: Any) -> Fraction | None:
-    """Return the seconds from a picture to the next if a stream counts finer ones, and begins at a multiple of them."""
+    """Return the duration of a picture in seconds if the stream's time base is finer, and its start is a multiple of it."""
     rate = stream.base_rate
     if not rate or rate < (stream.average_rate or 0) or Fraction(1, 2) / rate <= stream.time_base:
         return None
@@ -211,13 +211,13 @@ def _frame_of(stream: Any) -> Fraction | None:
 
 
 def _texts(stream: Any) -> dict[str, str]:
-    """Return the metadata of a stream. MP4 and MOV call its title "name" where it is read, and "title" where it is written."""
+    """Return the metadata of a stream. In MP4 and MOV, a title is read as "name" and has to be written as "title"."""
     name = stream.metadata.get("name")
     return ({"title": name} if name else {}) | dict(stream.metadata)
 
 
 def _tag(stream: Any) -> str:
-    """Return the four characters by which a container names the codec of a stream, "" if they are none."""
+    """Return the four-character code of a stream's codec, or "" if it is not text."""
     with contextlib.suppress(UnicodeDecodeError, AttributeError, TypeError):
         tag = stream.codec_context.codec_tag
         return tag if tag.strip("\0") else ""
@@ -225,7 +225,7 @@ def _tag(stream: Any) -> str:
 
 
 def _nearest(codec: Any, request: dict) -> str:
-    """Return the sample format of an encoder that keeps the samples: floats, or integers of enough bits."""
+    """Return the sample format of the encoder that is closest to that of the samples."""
     known = [form.name for form in codec.audio_formats or []]
     kind = request["samples"]
     return next(

@@ -1,7 +1,7 @@
-"""Turn text subtitles into the form that another container holds, by FFmpeg's decoders and encoders.
+"""Convert text subtitles to the format of another container, by FFmpeg's decoders and encoders.
 
-SubRip, WebVTT and the timed text of MP4 are one text with a few marks for italics and the like, which come through.
-Subtitles that have places and fonts (ASS), or are pictures, are not converted.
+SubRip, WebVTT and the timed text of MP4 are plain text with a few marks such as italics, which are kept. Subtitles with
+positions and fonts (ASS) and those that are pictures are not converted.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Subtitles:
         self.note = f"the subtitles of stream {source.index} ({self._decoder.name}) are {_NAMES[form]} here"
 
     def converted(self, packet: Any) -> Any:
-        """Return the packet in the new form, None if it shows nothing, as those of MP4 between two subtitles."""
+        """Return the packet in the new format, or None if it is empty, like those between two subtitles in MP4."""
         shown = self._decoder.decode2(packet)
         if shown is None:
             return None
@@ -38,5 +38,5 @@ class Subtitles:
 
 
 def can_be_converted(stream: Any, muxer: str) -> bool:
-    """Return whether a stream has text subtitles, and the container a form for them."""
+    """Return whether a stream has text subtitles, and the container has a format for them."""
     return stream.type == "subtitle" and muxer in _FORMS and stream.codec_context.name in _TEXTS

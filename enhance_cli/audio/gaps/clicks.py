@@ -1,7 +1,7 @@
-"""Find clicks in a stream: a few samples that cannot be predicted from those before them, nor from those behind.
+"""Find clicks in a stream: a few samples that can be predicted neither from those before them nor from those after them.
 
-Both errors of a short linear prediction, of a sample from those before it and from those behind it, exceed all of their
-surroundings many times. The pulses of a voice recur, plosives and drums go on: neither is alone on both sides.
+At a click, the errors of linear prediction in both directions are many times as large as everywhere around it. The pulses
+of a voice recur, and plosives and drums continue, so neither of them stands alone on both sides.
 """
 
 from dataclasses import dataclass
@@ -14,15 +14,15 @@ CLICK = "click"
 ORDER = 20
 FRAME = 0.04  # seconds with the same coefficients
 LONGEST = 0.002  # seconds of a click
-AROUND = 0.025  # seconds on either side that it is alone in
-CLIPPED = 3.0  # times the median, above which samples count no more for the coefficients
-TIMES = 7.0  # as large as the largest error around
-LOUD = 1.5  # times the level of the sound around
-EDGE = 3.0  # times, down to which the errors belong to it
-FAINTEST = 10 ** (-30 / 20)  # of the active level
-EDGE_FRAMES = 2  # on either side of those that are searched, which the errors around them depend on
-MARGIN = 2  # samples more on either side
-MOST = 10_000  # in a recording: more of them belong to its sound
+AROUND = 0.025  # seconds before and after a click without another one
+CLIPPED = 3.0  # times the median: samples are clipped here before the coefficients are computed
+TIMES = 7.0  # least ratio of the error of a click to the largest error around it
+LOUD = 1.5  # least ratio of the error of a click to the level of the sound around it
+EDGE = 3.0  # a click extends to where its errors are still so many times the largest error around it
+FAINTEST = 10 ** (-30 / 20)  # least error of a click, relative to the active level
+EDGE_FRAMES = 2  # frames before and after the searched ones that affect their errors
+MARGIN = 2  # samples that are added on either side
+MOST = 10_000  # clicks in a recording: if there are more, they belong to its sound
 
 
 @dataclass(frozen=True, order=True)
@@ -36,7 +36,7 @@ class Spike:
 
 
 class ClickFinder:
-    """Find clicks in (C, n) blocks at `rate` Hz that are pushed. Memory holds a block and some frames."""
+    """Find clicks in a stream of (C, n) blocks at `rate` Hz. Only one block and a few frames are kept in memory."""
 
     def __init__(self, rate: int):
         self.rate = rate
@@ -88,9 +88,9 @@ class ClickFinder:
         error: float,
         channel: int,
     ) -> None:
-        """Keep the click at `place`, unless it is small beside the sound around it.
+        """Keep the click at `place`, unless it is small compared with the sound around it.
 
-        The first sample of a click differs from those before it, the last from those behind it.
+        It begins where the prediction from the samples before fails, and ends where the prediction from those after fails.
         """
         first = place - 2 * self.half
         near = slice(first, place + 2 * self.half + 1)
@@ -102,13 +102,13 @@ class ClickFinder:
 
     @property
     def too_many(self) -> bool:
-        """Tell whether there are so many that they belong to the sound."""
+        """Tell whether there are so many clicks that they belong to the sound."""
         return len(self.spikes) > MOST
 
     def found(self, active: np.ndarray) -> list[Gap]:
-        """Return the clicks of the recording, which ends here. Its channels have the `active` levels (C,)."""
+        """End the recording and return its clicks. `active`: active level of each channel (C,)."""
         if self._held is not None:
-            if self._start + self._held.shape[1] < 2 * self.around:  # too short to be alone in
+            if self._start + self._held.shape[1] < 2 * self.around:  # too short to judge
                 self.spikes.clear()
                 return []
             self.push(np.zeros((len(self._held), self.edge + self.frame)))
@@ -120,14 +120,14 @@ class ClickFinder:
 
 
 def prediction_errors(wave: np.ndarray, frame: int) -> np.ndarray:
-    """Return the errors (2, K frame) of the prediction of each sample of `wave` from before and from behind it.
+    """Return the errors (2, K frame) of predicting each sample of `wave` from the samples before and from those after it.
 
-    Each frame has coefficients of its own, by the autocorrelation of the frame and half of its neighbors.
+    Each frame has its own coefficients, from the autocorrelation of the frame and half of its neighbors.
     """
     half = frame // 2
     around = np.lib.stride_tricks.sliding_window_view(np.pad(wave, half), 2 * half + frame)[::frame]
     usual = CLIPPED * np.median(np.abs(around), axis=1, keepdims=True)
-    around = np.clip(around, -usual, usual)  # else a loud click would shape the coefficients that are to reveal it
+    around = np.clip(around, -usual, usual)  # otherwise a loud click would dominate the coefficients
     power = np.abs(np.fft.rfft(around * np.hanning(around.shape[1]), 2 * around.shape[1])) ** 2
     correlation = np.fft.irfft(power)[:, : ORDER + 1]
     correlation[:, 0] *= 1 + 1e-6

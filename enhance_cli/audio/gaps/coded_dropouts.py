@@ -1,7 +1,8 @@
-"""Find dropouts in a stream that went through a lossy codec: sound that all but ceases and resumes, both within milliseconds.
+"""Find dropouts in a stream that went through a lossy codec: sound that nearly stops and resumes, each within milliseconds.
 
-MP3, AAC, Vorbis and Opus leave no runs of zeros to audio.gaps.dropouts, but echoes of up to 20 ms on either side of a core
-that is fainter than any room. Neither voices nor instruments end and begin that fast, and gates fade.
+After MP3, AAC, Vorbis or Opus, a dropout has no run of zeros that audio.gaps.dropouts could find. It has a core that is
+quieter than any room, with echoes of up to 20 ms on either side. Neither voices nor instruments stop and start that fast,
+and gates fade.
 """
 
 from dataclasses import dataclass
@@ -12,14 +13,15 @@ from enhance_cli.audio.gaps.dropouts import DROPOUT, FAINTEST, LONGEST, MOST, QU
 from enhance_cli.audio.gaps.gap import Gap, smallest_step
 
 FRAME = 0.0005  # seconds
-CORE_SECONDS, CORE = 0.004, 10 ** (-80 / 20)  # that it lasts, and full scales that it stays below
-CORE_BELOW = 10 ** (-40 / 20)  # of the sound beside it
-SWING = 10 ** (-20 / 20)  # of the sound, which the slow swing that Opus leaves in a core stays below
-ECHO = 0.03  # seconds beside the core, of which the loudest 5 ms are the sound
+CORE_SECONDS, CORE = 0.004, 10 ** (-80 / 20)  # shortest core in seconds, and highest peak in it, of full scale
+# "The sound" beside a core is the loudest 5 ms (SIDE) within 30 ms (ECHO). The following are relative to its level
+CORE_BELOW = 10 ** (-40 / 20)  # highest peak in a core
+SWING = 10 ** (-20 / 20)  # highest mean of a frame in a core, since Opus leaves slow oscillations there
+ECHO = 0.03  # seconds
 SIDE = 0.005  # seconds
-EDGE = 10 ** (-12 / 20)  # of the sound, which the peaks behind the edge stay below
-STEEP, WITHIN = 10 ** (-20 / 20), 0.003  # of the sound, that its level falls to within so many seconds
-LOUD = 10 ** (-6 / 20)  # of the sound, that its last 5 ms before the edge have
+EDGE = 10 ** (-12 / 20)  # the sound ends at the last peak above this
+STEEP, WITHIN = 10 ** (-20 / 20), 0.003  # the level falls below this within so many seconds
+LOUD = 10 ** (-6 / 20)  # least level of the last 5 ms of the sound
 
 
 @dataclass(frozen=True, order=True)
@@ -33,7 +35,7 @@ class Hole:
 
 
 class CodedDropoutFinder:
-    """Find dropouts in (C, n) blocks at `rate` Hz that are pushed. Memory holds the levels of a little more than a second."""
+    """Find dropouts in a stream of (C, n) blocks at `rate` Hz. Levels of about a second are kept in memory."""
 
     def __init__(self, rate: int):
         self.frame = max(round(FRAME * rate), 4)
@@ -44,7 +46,9 @@ class CodedDropoutFinder:
         self.holes: list[Hole] = []
         self._rest: np.ndarray | None = None
         self._peaks = self._powers = self._means = np.zeros((0, 0))  # the first two without the means
-        self._start = self._next = 0  # of the held frames, first frame that a core may end at
+        self._start = self._next = (
+            0  # number of the first frame in memory, and of the first frame at which a core may end
+        )
         self._step = np.inf
 
     def push(self, block: np.ndarray) -> None:
@@ -79,7 +83,7 @@ class CodedDropoutFinder:
     def _consider(
         self, peaks: np.ndarray, powers: np.ndarray, means: np.ndarray, begin: int, end: int, channel: int
     ) -> None:
-        """Keep the hole around the core [begin, end), if it is one."""
+        """Keep the hole around the core [begin, end), if it is a dropout."""
         if end - begin > self.longest:
             return
         left = slice(begin - 1, begin - 1 - self.around, -1) if begin > self.around else slice(begin - 1, None, -1)
@@ -94,9 +98,9 @@ class CodedDropoutFinder:
             self.holes.append(Hole(self._start + start, self._start + stop, channel, level))
 
     def _edge(self, peaks: np.ndarray, powers: np.ndarray) -> tuple[int, float] | None:
-        """Return how many frames of the hole lie beyond its core, and the level of the sound behind them.
+        """Return the number of frames between the core and the sound beside it, and the level of that sound.
 
-        Peaks and powers are those of the frames beside the core, nearest first. None is for sound that fades.
+        `peaks` and `powers` belong to the frames beside the core, nearest first. Returns None if the sound fades.
         """
         levels = np.sqrt(np.convolve(powers, np.full(self.side, 1 / self.side), "valid"))  # of 5 ms from each frame on
         sound = float(levels.max())
@@ -109,12 +113,12 @@ class CodedDropoutFinder:
 
     @property
     def too_many(self) -> bool:
-        """Tell whether there are so many that they belong to the sound."""
+        """Tell whether there are so many holes that they belong to the sound."""
         return len(self.holes) > MOST
 
     def found(self, active: np.ndarray) -> list[Gap]:
         """Return the dropouts of a recording whose channels have the `active` levels (C,)."""
-        if self.too_many or self._step > CORE:  # with so few bits, every pause is a core
+        if self.too_many or self._step > CORE:  # with so few bits, every pause looks like a core
             return []
         loud = [hole for hole in self.holes if hole.level > QUIETEST * active[hole.channel]]
         gaps = []

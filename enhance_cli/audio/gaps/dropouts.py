@@ -1,7 +1,7 @@
-"""Find digital dropouts in a stream: samples that stay the same within sound, as buffers and lost packets leave them.
+"""Find digital dropouts in a stream: samples that do not change within sound, caused by buffers and lost packets.
 
-A dropout begins and ends in the middle of sound. Pauses of gates and of synthetic voices do not: sound fades before them.
-Crests of square waves and of clipped sound are no dropouts either: they lie at the ends of the range, or recur.
+A dropout begins and ends abruptly in the middle of sound. Before pauses of gates and synthetic voices, sound fades.
+Crests of square waves and of clipped sound are not dropouts either, since they lie at the limits of the range, or recur.
 """
 
 from dataclasses import dataclass
@@ -12,14 +12,16 @@ from enhance_cli.audio.gaps.gap import Gap, smallest_step
 
 DROPOUT, PACKET = "dropout", "lost packet"
 SHORTEST_ZEROS, SHORTEST_HELD, LONGEST = 0.001, 0.0025, 1.0  # seconds
-AROUND = 0.005  # seconds on either side that have to be sound
-QUIETEST = 10 ** (-30 / 20)  # of the active level, to be sound
-FAINTEST = 10 ** (-60 / 20)  # of full scale
-FEWEST_STEPS = 12  # of the sample format: fainter sound of few bits stands still by itself
-CREST = 0.9  # of the range around, which a held value of a dropout stays below
-PACKETS = (0.02, 0.01)  # seconds: lengths of which a lost packet is a multiple
-RECURRING, WITHIN, SHORT = 3, 0.05, 0.008  # so many others within so many seconds are a waveform, if they are so short
-MOST = 10_000  # in a recording: more of them belong to its sound
+AROUND = 0.005  # seconds on either side that must be sound
+QUIETEST = 10 ** (-30 / 20)  # least level of the sound, relative to the active level
+FAINTEST = 10 ** (-60 / 20)  # least level of the sound, relative to full scale
+FEWEST_STEPS = (
+    12  # least level of the sound in steps of the sample format, since faint sound with few bits may not change
+)
+CREST = 0.9  # highest constant value of a dropout, relative to the range of the sound around it
+PACKETS = (0.02, 0.01)  # seconds: a lost packet has a multiple of one of these lengths
+RECURRING, WITHIN, SHORT = 3, 0.05, 0.008  # more than 3 runs within 50 ms, each below 8 ms, belong to a waveform
+MOST = 10_000  # dropouts in a recording: if there are more, they belong to its sound
 
 
 @dataclass(frozen=True, order=True)
@@ -34,7 +36,7 @@ class Run:
 
 
 class DropoutFinder:
-    """Find dropouts in (C, n) blocks at `rate` Hz that are pushed. Memory holds a little more than the longest of them."""
+    """Find dropouts in a stream of (C, n) blocks at `rate` Hz. About the longest possible dropout is kept in memory."""
 
     def __init__(self, rate: int):
         self.rate = rate
@@ -42,14 +44,16 @@ class DropoutFinder:
         self.keep = int(LONGEST * rate) + 2 * self.around
         self.runs: list[Run] = []
         self._held: np.ndarray | None = None
-        self._start = self._next = 0  # of the held samples, first sample that no run has been searched from
+        self._start = self._next = (
+            0  # number of the first sample in memory, and of the first one that was not searched yet
+        )
         self._step = np.inf
 
     def push(self, block: np.ndarray) -> None:
         """Take the next (C, n) samples."""
         self._held = block.copy() if self._held is None else np.concatenate([self._held, block], axis=1)
         self._step = min(self._step, smallest_step(block))
-        ready = self._held.shape[1] - self.around  # a run that ends before has its other side
+        ready = self._held.shape[1] - self.around  # after runs that end before this sample, all of the sound is known
         first = self._next - self._start
         for channel, x in enumerate(self._held):
             for begin, end in _equal_runs(x, max(int(SHORTEST_ZEROS * self.rate), 4)):
@@ -64,7 +68,7 @@ class DropoutFinder:
         level = min(float(np.sqrt(np.mean(np.square(side)))) for side in sides)
         if level < FAINTEST or end - begin > LONGEST * self.rate:
             return
-        if value != 0:  # the first of the held samples is the last of the sound
+        if value != 0:  # the first of the equal samples is the last sample of the sound
             crest = max(float(np.abs(side).max()) for side in sides)
             if end - begin < SHORTEST_HELD * self.rate or abs(value) > CREST * crest:
                 return
@@ -73,7 +77,7 @@ class DropoutFinder:
 
     @property
     def too_many(self) -> bool:
-        """Tell whether there are so many that they belong to the sound."""
+        """Tell whether there are so many runs that they belong to the sound."""
         return len(self.runs) > MOST
 
     def found(self, active: np.ndarray) -> list[Gap]:

@@ -1,4 +1,4 @@
-"""Describe a gap: samples of a recording that are to be filled."""
+"""Define a gap: samples of a recording that will be filled."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,13 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 
 GIVEN = "given"
-BEATS = 3  # of six beats around a gap, at which others begin
-SHORTEST_BEAT, LONGEST_BEAT, EARLY = 0.06, 2.0, 0.001  # seconds of a beat, and that a gap may begin too early or late
+BEATS = 3  # gaps are in rhythm if at least so many of the three beats before and after have another gap
+SHORTEST_BEAT, LONGEST_BEAT, EARLY = 0.06, 2.0, 0.001  # seconds: length of a beat, and tolerance for the start of a gap
 
 
 @dataclass(frozen=True, order=True)
 class Gap:
-    """Hold the samples [start, end) that are to be filled, of one `channel` (from 0), or of all (-1), and how it came about."""
+    """Hold the samples [start, end) to fill, their `channel` (from 0, or -1 for all), and the `kind` of the gap."""
 
     start: int
     end: int
@@ -21,15 +21,15 @@ class Gap:
 
 
 def smallest_step(block: np.ndarray) -> float:
-    """Return the smallest difference of a sample of (C, n) to the next that is not zero: in 8 bits, at least 1/128."""
+    """Return the smallest nonzero difference between consecutive samples of (C, n). For 8 bits it is at least 1/128."""
     steps = np.abs(np.diff(block))
     return float(np.min(steps, where=steps > 0, initial=np.inf))
 
 
 def in_rhythm(starts: Sequence[int], rate: int) -> list[bool]:
-    """Tell for each of the `starts` of gaps, in samples and in order, whether others lie at equal distances around it.
+    """Tell for each gap whether other gaps lie at equal distances around it. `starts`: sorted, in samples.
 
-    These are rests between the notes of a machine: sound is lost at any time.
+    Such gaps are rests in the rhythm of electronic music. Lost sound has no rhythm.
     """
     places = np.asarray(starts)
     beats = np.array([-3, -2, -1, 1, 2, 3])

@@ -1,7 +1,8 @@
-"""Raise the filling of a gap to a level between those of the sound on either side of it, band by band.
+"""Raise the filling of a gap, band by band, to a level between those of the sound before and after it.
 
-A network that asks for the mean of all sounds that might belong into a gap fills it too softly. Its filling gets most of the
-level that it lacks to the line, in dB, from the sound before the gap to that behind it. It is never made softer.
+A network that estimates the mean of all possible sounds in a gap fills it too quietly. The target level of the filling is
+a line, in dB, from the level before the gap to the level after it. Most of the missing level is added. The filling is never
+attenuated.
 """
 
 import numpy as np
@@ -10,17 +11,17 @@ from enhance_cli.audio.spectra.stft_numpy import istft, make_window, stft
 
 SIZE = 0.032  # seconds of a frame
 PER_FRAME = 4  # hops
-SIDE_SECONDS = 0.06  # on either side, whose mean level counts
-OCTAVES = 1 / 3  # of a band
-NARROWEST = 4  # bins of a band
-SMOOTHED = 5  # frames of the filling whose mean level counts
-SHARE, MOST_DB = 0.7, 12.0  # of the level that is lacking
+SIDE_SECONDS = 0.06  # of the sound on either side whose mean level is used
+OCTAVES = 1 / 3  # width of a band
+NARROWEST = 4  # bins of a band, at least
+SMOOTHED = 5  # frames over which the level of the filling is averaged
+SHARE, MOST_DB = 0.7, 12.0  # share of the missing level that is added, and limit in dB
 
 
 def raised(wave: np.ndarray, begin: int, end: int, rate: int, *, strength: float = 1.0) -> np.ndarray:
-    """Return `wave` (C, N) at `rate` Hz with its filling [begin, end) raised, float32. Other samples stay as they are.
+    """Return `wave` (C, N) at `rate` Hz with its filling [begin, end) raised, float32. Other samples are not changed.
 
-    `strength`: share of the raise that is made. A gap without a frame of sound on either side stays as well.
+    `strength`: factor (0 to 1) for the gain in dB. A gap without a frame of sound on each side is not changed.
     """
     size = round(SIZE * rate / PER_FRAME) * PER_FRAME
     hop = size // PER_FRAME

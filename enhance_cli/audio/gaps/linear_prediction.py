@@ -10,17 +10,17 @@ from collections.abc import Sequence
 
 import numpy as np
 
-CONTEXT_SECONDS = 0.05  # on either side, from which the coefficients come
-ORDER_SECONDS = 0.01  # of the coefficients: the longest period of a voice
-FARTHEST_WEIGHT = 0.02  # of the sample farthest from the gap, beside 1 of the nearest
-FLOOR = 1e-3  # of the level: noise in the estimate, without which the equations of dull sounds have no stable solution
-FEWEST = 16  # samples known on a side that are worth using
+CONTEXT_SECONDS = 0.05  # of the sound on either side from which the coefficients are computed
+ORDER_SECONDS = 0.01  # span of the coefficients, the longest period of a voice
+FARTHEST_WEIGHT = 0.02  # weight of the sample farthest from the gap. The nearest one has the weight 1
+FLOOR = 1e-3  # level of added noise, relative to the sound, without which the equations for dull sounds are unstable
+FEWEST = 16  # a side with fewer known samples is not used
 
 
 def interpolate(left: np.ndarray, right: np.ndarray, count: int, rate: int) -> np.ndarray:
     """Return the `count` samples (count,) between `left` (L,) and `right` (R,), float64. Without known samples: zeros.
 
-    With one side alone, the prediction from there fades to silence by the end.
+    If only one side is known, the prediction from there fades out over the gap.
     """
     order, reach = max(int(ORDER_SECONDS * rate), 1), int(CONTEXT_SECONDS * rate)
     left = left[-reach:] if len(left) >= FEWEST else left[:0]
@@ -41,9 +41,9 @@ def interpolate(left: np.ndarray, right: np.ndarray, count: int, rate: int) -> n
 
 
 def coefficients(segments: Sequence[np.ndarray], weights: Sequence[np.ndarray], order: int) -> np.ndarray:
-    """Return the coefficients (order + 1,), the first of them 1, that predict all segments (n,) best. They are stable.
+    """Return the stable coefficients (order + 1,), the first of them 1, that predict all segments (n,) best.
 
-    `weights` (n,) are of the samples of each segment.
+    `weights`: (n,) for each segment, the weights of its samples.
     """
     noise = np.random.default_rng(0)
     level = np.sqrt(np.mean(np.square(np.concatenate(segments))))
@@ -68,7 +68,7 @@ def coefficients(segments: Sequence[np.ndarray], weights: Sequence[np.ndarray], 
 
 
 def predict(known: np.ndarray, a: np.ndarray, count: int) -> np.ndarray:
-    """Return the `count` samples that follow on `known` (n,) if nothing new happens."""
+    """Return the next `count` samples after `known` (n,) by linear prediction without excitation."""
     from scipy.signal import lfilter, lfiltic
 
     state = lfiltic([1.0], a, known[::-1][: len(a) - 1])
@@ -76,10 +76,10 @@ def predict(known: np.ndarray, a: np.ndarray, count: int) -> np.ndarray:
 
 
 def _between(left: np.ndarray, right: np.ndarray, a: np.ndarray, count: int) -> np.ndarray:
-    """Return the samples between `order` known ones on either side for which the error of the prediction is least.
+    """Return the samples between `order` known ones on either side that minimize the prediction error.
 
-    The matrix of the equations is Toeplitz, since all samples that a sample of the gap is predicted from or helps to
-    predict are in the gap or known.
+    Every sample that depends on the gap, or on which the gap depends, is in the gap or known. So the matrix of the equations
+    is Toeplitz.
     """
     from scipy.linalg import solve_toeplitz
 

@@ -1,4 +1,4 @@
-"""Know the gaps of a recording: those that were given in seconds, or those that are found in a stream of blocks."""
+"""Collect the gaps of a recording: those that the user has given, or those that are found in a stream of blocks."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,17 +13,20 @@ from enhance_cli.audio.gaps.gap import Gap, in_rhythm
 from enhance_cli.audio.gaps.repeats import RepeatFinder
 from enhance_cli.errors import UsageError
 
-BEYOND = 0.01  # seconds after the end of the recording that the end of a gap may lie: players round
-APART = 0.005  # seconds from a dropout, within which an edge is no click
+BEYOND = 0.01  # seconds by which the end of a gap may exceed the end of the recording, since players round times
+APART = (
+    0.005  # seconds from a gap within which other finders are ignored, since the edge of a dropout looks like a click
+)
 Spans = Sequence[tuple[float, float]]
 Finder = DropoutFinder | RepeatFinder | CodedDropoutFinder | ClickFinder
 
 
 class GapMeter:
-    """Know the gaps of a recording at `rate` Hz, once all of its (C, n) blocks have been pushed.
+    """Find the gaps of a recording at `rate` Hz, after all of its (C, n) blocks have been pushed.
 
-    `given`: beginnings and ends in seconds of the file, of which the recording begins at `offset`. Without any, gaps are
-    found. A task leaves in `filled` the gaps, each with the name of its method, and in `notes` messages to the user.
+    `given`: (begin, end) of each gap in seconds of the file, in which the recording begins at `offset`. If it is empty, gaps
+    are searched for. The task puts the gaps that it has filled into `filled`, with the name of the method, and messages
+    for the user into `notes`.
     """
 
     def __init__(self, rate: int, given: Spans = (), offset: float = 0.0):
@@ -33,7 +36,7 @@ class GapMeter:
         self._dropouts, self._coded = DropoutFinder(rate), CodedDropoutFinder(rate)
         self._clicks, self._repeats = ClickFinder(rate), RepeatFinder(rate)
         self._gaps: list[Gap] | None = None
-        self._rests = 0  # dropouts that were taken for rests
+        self._rests = 0  # dropouts that are considered to be rests
 
     def push(self, block: np.ndarray) -> None:
         """Take the next (C, n) samples."""
@@ -44,13 +47,13 @@ class GapMeter:
 
     @property
     def _finders(self) -> tuple[Finder, ...]:
-        """Return all finders. A gap that one has found is left alone by those behind it."""
+        """Return all finders. If several find the same gap, the first one counts."""
         return self._dropouts, self._repeats, self._coded, self._clicks
 
     def found(self, active: np.ndarray) -> list[Gap]:
-        """Return the gaps in order. `active` are the levels (C,) of the sound.
+        """Return the gaps in order. `active`: active level of each channel (C,).
 
-        Raises UsageError for a given gap that lies outside, and for one that is all there is.
+        Raises UsageError for a given gap outside of the recording, and for one that covers it completely.
         """
         if self._gaps is None:
             self._gaps = self._all_given() if self.given else self._all_found(active)
@@ -60,7 +63,7 @@ class GapMeter:
         gaps: list[Gap] = []
         for span in self.given:
             gap = self._given(*span)
-            if gaps and gap.start <= gaps[-1].end:  # so short a pause between them holds no sample
+            if gaps and gap.start <= gaps[-1].end:  # they touch once they are rounded to samples
                 gap = Gap(gaps.pop().start, gap.end)
             gaps.append(gap)
         if len(gaps) == 1 and (gaps[0].start, gaps[0].end) == (0, self.frames):
@@ -70,7 +73,7 @@ class GapMeter:
         return gaps
 
     def _all_found(self, active: np.ndarray) -> list[Gap]:
-        """Return dropouts, repeated packets and clicks in order. The edges of one of them are none by themselves."""
+        """Return dropouts, repeated packets and clicks in order, without those at the edges of another gap."""
         gaps: list[Gap] = []
         for finder in self._finders:
             starts, ends = (np.array([getattr(gap, side) for gap in gaps]) for side in ("start", "end"))
@@ -81,7 +84,7 @@ class GapMeter:
         return sorted(replace(gap, start=max(gap.start, 0), end=min(gap.end, self.frames)) for gap in gaps)
 
     def _without_rests(self, gaps: Sequence[Gap]) -> list[Gap]:
-        """Return the gaps but for dropouts at equal distances, which are the rests of a rhythm."""
+        """Return the gaps without dropouts at equal distances, which are rests in a rhythm."""
         kept = [gap for gap in gaps if gap.kind != DROPOUT]
         for channel in {gap.channel for gap in gaps}:
             of_channel = sorted(gap for gap in gaps if gap.kind == DROPOUT and gap.channel == channel)
@@ -92,7 +95,7 @@ class GapMeter:
 
     @property
     def doubts(self) -> list[str]:
-        """Return why some of the found gaps are none, if so."""
+        """Return the reasons why some candidates were not considered to be gaps."""
         finders: dict[str, Finder] = {
             "runs of equal samples": self._dropouts,
             "holes": self._coded,
@@ -118,7 +121,7 @@ class GapMeter:
         return Gap(start, min(max(stop, start + 1), self.frames))
 
     def record(self) -> list[dict[str, Any]]:
-        """Return the filled gaps as they stand in a record, in seconds of the file."""
+        """Return the filled gaps for a record, in seconds of the file."""
         return [
             {
                 "start": round(gap.start / self.rate + self.offset, 6),
@@ -131,11 +134,11 @@ class GapMeter:
         ]
 
     def text(self, gaps: Sequence[Gap]) -> str:
-        """Return the gaps in the form of --gaps, each of them once."""
+        """Return the gaps in the format of --gaps, without duplicates."""
         spans = dict.fromkeys((gap.start / self.rate + self.offset, gap.end / self.rate + self.offset) for gap in gaps)
         return ",".join(span_text(begin, end) for begin, end in spans)
 
 
 def span_text(begin: float, end: float) -> str:
-    """Return "12.3-12.42", to the microsecond."""
+    """Return a gap as text such as "12.3-12.42", precise to a microsecond."""
     return "-".join(f"{time:.6f}".rstrip("0").rstrip(".") for time in (begin, end))

@@ -1,9 +1,9 @@
-"""Find packets that were concealed by the sound before them: exact repetitions of the preceding 5 to 60 ms, as loud or softer.
+"""Find lost packets that were concealed by repeating the sound before them: exact copies of the last 5 to 60 ms.
 
-Recorded sound does not repeat itself to the sample. Synthetic sound does, so more has to hold. The repetition is of whole
-packets, one to three times, for 60 ms at most. The sound jumps where it begins and ends: a linear prediction from the sound
-before fails there, and does not where the repeated samples stood first. There they are no attack, and no period recurs in
-them. Nothing within a second repeats itself for longer.
+Recorded sound never repeats itself exactly. Synthetic sound does, so a repetition must also meet these conditions. It
+consists of one to three copies of a whole packet, 60 ms at most, at the same level or lower. The sound jumps where the
+copies begin and end: linear prediction fails there, while it works for the original samples. The original is not an attack
+and has no period of its own. No longer repetition occurs within a second.
 """
 
 from dataclasses import dataclass
@@ -14,31 +14,31 @@ from enhance_cli.audio.gaps.gap import Gap
 from enhance_cli.audio.gaps.linear_prediction import coefficients
 
 REPEATED = "repeated packet"
-SHORTEST, LONGEST = 0.005, 0.06  # seconds of a packet, and of all that repeats one
-MOST_COPIES = 3
-CHANCE = 0.0002  # seconds that the sound behind may agree with the repetition by chance
-WINDOW, STEP = 0.004, 0.001  # seconds whose signs are compared, and from one such window to the next
-AT_A_TIME = 250  # windows
-FEWEST_CHANGES = 2  # of sign in a window
-ALIKE = 32  # places that are looked at of those that a window resembles
-FEWEST_VALUES = 16  # in a repetition, which is no waveform of a few levels
-SOFTEST = 0.25  # gain of a repetition
-STEP_16 = 2.0**-15  # of 16-bit samples, which a gain leaves errors of
-QUIETEST_STEPS = 64  # of them, that a softer repetition is louder than
-HISTORY, ORDER = 0.02, 24  # seconds before, and coefficients, of the prediction
-JUMP = 4.0  # times the energy of the error where the samples stood first
-JUMP_BACK = 3.0  # times the median of the energy of the error, behind the repetition
-FAINTEST_JUMP = 0.03  # of the level
-ATTACK_SECONDS, ATTACK = 0.005, 2.0  # times louder than as long before, as which a sound begins
+SHORTEST, LONGEST = 0.005, 0.06  # seconds: shortest packet, and longest repetition
+MOST_COPIES = 3  # of a packet in a repetition
+CHANCE = 0.0002  # seconds by which a repetition may seem longer, since the sound after it may agree by chance
+WINDOW, STEP = 0.004, 0.001  # seconds: length of the windows whose signs are compared, and distance between them
+AT_A_TIME = 250  # windows searched at once
+FEWEST_CHANGES = 2  # of sign in a window that is compared
+ALIKE = 32  # a window that resembles more places than this is compared with only one of them
+FEWEST_VALUES = 16  # different values in a repetition. With fewer it is a waveform of a few levels
+SOFTEST = 0.25  # least gain of a repetition
+STEP_16 = 2.0**-15  # step of 16-bit samples, the rounding error that a gain causes
+QUIETEST_STEPS = 64  # least level of an attenuated repetition, in such steps
+HISTORY, ORDER = 0.02, 24  # seconds of sound, and coefficients, of the linear prediction
+JUMP = 4.0  # least energy of the error at the start of a repetition, relative to that at the original samples
+JUMP_BACK = 3.0  # least energy of the error after a repetition, relative to its median
+FAINTEST_JUMP = 0.03  # least error at the start of a repetition, relative to the level
+ATTACK_SECONDS, ATTACK = 0.005, 2.0  # an attack is so many times louder than the same time before
 SHORTEST_PERIOD = 0.0005  # seconds, of a period within a packet
-PERIODIC = 0.003  # of the energy of a packet, for the difference from one period to the next
-QUIETEST, FAINTEST = 10 ** (-30 / 20), 10 ** (-60 / 20)  # of the active level, and of full scale
-MOST = 10_000  # in a recording: more of them belong to its sound
+PERIODIC = 0.003  # a packet is periodic if successive periods differ by less than this share of its energy
+QUIETEST, FAINTEST = 10 ** (-30 / 20), 10 ** (-60 / 20)  # least level, relative to the active level and to full scale
+MOST = 10_000  # repetitions in a recording: if there are more, they belong to its sound
 
 
 @dataclass(frozen=True, order=True)
 class Repeat:
-    """Hold a repetition [start, end) of the `lag` samples before it, its level, and whether it is one of a packet."""
+    """Hold a repetition [start, end) of the `lag` samples before it, its level, and whether it conceals a packet."""
 
     start: int
     end: int
@@ -49,7 +49,7 @@ class Repeat:
 
 
 class RepeatFinder:
-    """Find repetitions in (C, n) blocks at `rate` Hz that are pushed. Memory holds a block and a fraction of a second."""
+    """Find repetitions in a stream of (C, n) blocks at `rate` Hz. A block and a fraction of a second are kept in memory."""
 
     def __init__(self, rate: int):
         self.rate = rate
@@ -61,7 +61,7 @@ class RepeatFinder:
         self.behind = self.lags[1] + self.chance + 1 + ORDER
         self.before = -(-(self.behind + self.lags[1] + self.history) // self.step) * self.step
         self.repeats: set[Repeat] = set()
-        self._synthetic: set[tuple[int, int]] = set()  # channels and seconds
+        self._synthetic: set[tuple[int, int]] = set()  # (channel, second) of synthetic sound
         self._held: np.ndarray | None = None
         self._start = -self.before  # of the held samples, always a multiple of the step
 
@@ -75,7 +75,7 @@ class RepeatFinder:
 
     @property
     def _steps(self) -> int:
-        """Return the number of windows that all samples they depend on are there of."""
+        """Return the number of windows for which all necessary samples have arrived."""
         assert self._held is not None
         return (self._held.shape[1] - self.before - self.behind) // self.step
 
@@ -84,7 +84,7 @@ class RepeatFinder:
         assert self._held is not None
         anchors = self.before + self.step * np.arange(steps)
         for channel, x in enumerate(self._held):
-            done: dict[int, int] = {}  # lag: end of the part that is done, in the held samples
+            done: dict[int, int] = {}  # lag -> end of the part that has been examined, in the held samples
             for anchor, lag in self._alike(x, anchors):
                 if anchor >= done.get(lag, 0) and len(self.repeats) <= MOST:
                     done[lag] = self._consider(x, anchor, lag, channel)
@@ -92,7 +92,7 @@ class RepeatFinder:
         self._held, self._start = self._held[:, searched:], self._start + searched
 
     def _alike(self, x: np.ndarray, anchors: np.ndarray) -> list[tuple[int, int]]:
-        """Return the windows of x (n,) at `anchors` that are like others before them, each with its lag."""
+        """Return the windows of x (n,) at `anchors` that equal earlier windows, each with its lag."""
         signs = x > 0
         changes = np.concatenate([[0], np.cumsum(signs[1:] != signs[:-1]), [0]])
         end = anchors + self.window - 1
@@ -116,7 +116,7 @@ class RepeatFinder:
         return [(int(anchor), int(lag)) for anchor, lag in zip(anchors[near], lags[near])]
 
     def _consider(self, x: np.ndarray, anchor: int, lag: int, channel: int) -> int:
-        """Keep the repetition in x (n,) that the window at `anchor` is part of, if it is one. Returns where it ends."""
+        """Keep the repetition in x (n,) around the window at `anchor`, if it is one. Returns the end of the examined part."""
         first = anchor - self.behind
         near, source = x[first : anchor + self.behind], x[first - lag : anchor + self.behind - lag]
         window = slice(self.behind, self.behind + self.window)
@@ -148,9 +148,9 @@ class RepeatFinder:
         return np.abs(near - _gain(near[part], source[part]) * source) <= STEP_16
 
     def _is_cut(self, x: np.ndarray, lag: int, copy: int, gain: float) -> bool:
-        """Tell whether x (n,) jumps where a `copy` begins and ends, and not where its samples stood first.
+        """Tell whether x (n,) jumps where a repetition of `copy` samples begins and ends, and not at the original samples.
 
-        x begins with `history`, then the `lag` samples that are repeated, and ends `ORDER` samples behind the copy.
+        x has `history` samples, then the `lag` original samples, the repetition, and `ORDER` samples after it.
         """
         known = x[: self.history + lag]
         a = coefficients([known], [np.ones(len(known))], ORDER)
@@ -164,7 +164,7 @@ class RepeatFinder:
         )
 
     def _is_synthetic(self, x: np.ndarray, lag: int) -> bool:
-        """Tell whether the last `lag` samples of x (n,) begin with an attack, or have a period of their own."""
+        """Tell whether the last `lag` samples of x (n,) begin with an attack, or are periodic."""
         packet, size = x[-lag:], int(ATTACK_SECONDS * self.rate)
         if np.square(packet[:size]).sum() > ATTACK**2 * np.square(x[-lag - size : -lag]).sum():
             return True
@@ -174,11 +174,11 @@ class RepeatFinder:
 
     @property
     def too_many(self) -> bool:
-        """Tell whether there are so many that they belong to the sound."""
+        """Tell whether there are so many repetitions that they belong to the sound."""
         return len(self.repeats) > MOST
 
     def found(self, active: np.ndarray) -> list[Gap]:
-        """Return the repetitions in the recording, which ends here. Its channels have the `active` levels (C,)."""
+        """End the recording and return its repetitions. `active`: active level of each channel (C,)."""
         if self._held is not None:
             self._held = np.concatenate([self._held, np.zeros((len(self._held), self.behind + self.step))], axis=1)
             while self._steps > 0:
@@ -192,7 +192,7 @@ class RepeatFinder:
             if one.level > QUIETEST * active[one.channel] and not around & self._synthetic:
                 spans.setdefault((one.lag, one.start, one.end), []).append(one)
         gaps: list[Gap] = []
-        taken: list[set[int]] = [set() for _ in active]  # the steps of each channel that hold one
+        taken: list[set[int]] = [set() for _ in active]  # the steps of each channel within a repetition
         for (_, start, end), ones in sorted(spans.items()):  # short packets first: two of them repeat the two before
             steps = set(range(start // self.step, end // self.step))
             free = [one for one in ones if not steps & taken[one.channel]]

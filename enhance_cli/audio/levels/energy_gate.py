@@ -8,11 +8,11 @@ import numpy as np
 
 FRAME = 0.03  # seconds
 AROUND = 3  # frames kept before and after speech
-BELOW_RMS, ABOVE_FLOOR = 25.0, 6.0  # dB
+BELOW_RMS, ABOVE_FLOOR = 25.0, 6.0  # dB: speech is at most so far below the RMS, and at least so far above the floor
 
 
 def loud(wave: np.ndarray, rate: int) -> np.ndarray:
-    """Return (n,) bool for (n,): frames at most 25 dB below the recording's RMS and 6 dB above its floor, and 90 ms around."""
+    """Return which samples of (n,) may be speech: frames near the recording's RMS and above its floor, and 90 ms around."""
     frame = round(FRAME * rate)
     padded = np.pad(wave, (0, -wave.size % frame)).reshape(-1, frame)
     level = 10 * np.log10(np.square(padded, dtype=np.float64).mean(axis=1) + 1e-12)

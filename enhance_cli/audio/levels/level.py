@@ -16,9 +16,9 @@ from enhance_cli.audio.channels import Layout, loudness_weights
 from enhance_cli.audio.levels.level_track import LevelTrack, follow, follow_music
 
 _PIECE = 1 << 16  # samples at a time, so that a whole file in one push needs no more memory than a stream
-_SLOT_FRAMES = 5  # of 20 ms, whose powers make a slot of level_track
-_OFFSET_DB = -10.0  # a constant of a channel that is no weaker than this beside its sound is an offset
-_BIN = 0.05  # LU; loudness windows are counted from -70 (the absolute gate) to +30 LUFS
+_SLOT_FRAMES = 5  # frames of 20 ms in a slot of level_track
+_OFFSET_DB = -10.0  # the mean of a channel counts as a DC offset if it is at least this strong relative to its sound
+_BIN = 0.05  # LU, width of the bins of the histogram of loudness from -70 (the absolute gate) to +30 LUFS
 
 
 class SampleMeter(Protocol):
@@ -30,9 +30,8 @@ class SampleMeter(Protocol):
 class Meter:
     """Measure (C, n) blocks that are pushed. The properties may be read at any time.
 
-    `layout`: loudspeaker of each channel, by which loudness weighs them. Without `loudness`, SciPy, which takes a
-    second to import, is not needed. The same holds for `true_peak`. `extra`: measures the same samples for a
-    task.
+    `layout`: loudspeaker of each channel, which determines its weight in the loudness. `loudness` and `true_peak` need
+    SciPy, which takes a second to import. `extra`: meter of a task, which receives the same samples.
     """
 
     def __init__(
@@ -50,12 +49,12 @@ class Meter:
         self._mono = np.zeros(2)  # sum and sum of squares of the mean of all channels
         self._loudness = _Loudness(rate, channels, layout) if loudness else None
         self._frames = [_Slices(rate / 50) for _ in range(2 * channels)]  # of the powers and of the samples
-        # bins of 0.25 dB from -120 dB on, the first and the last for all levels outside
+        # bins of 0.25 dB from -120 dB on. The first and the last one count all levels outside
         self._levels = np.zeros(560 + 2, dtype=np.int64)
-        # over all frames of power p and mean m: p, p^2, m, m^2, p m
+        # sums over all frames (power p, mean m) of p, p^2, m, m^2 and p m
         self._sums = np.zeros((5, channels))
         self._true_peak = _TruePeak(channels) if true_peak else None
-        self._slot_frames = np.zeros((2 * channels, 0))  # powers and means of frames that are no whole slot yet
+        self._slot_frames = np.zeros((2 * channels, 0))  # powers and means of the frames of the incomplete slot
         self._slots: list[np.ndarray] = []
         self._counted = 0  # frames
 
@@ -100,32 +99,32 @@ class Meter:
 
     @property
     def true_peak(self) -> float:
-        """Return the peak between the samples, linear and never below `peak`. Only if asked for at the beginning."""
+        """Return the peak of the oversampled signal, linear and at least `peak`. Needs Meter(..., true_peak=True)."""
         if self._true_peak is None:
             raise ValueError("Meter(..., true_peak=True) measures true peak")
         return max(self.peak, self._true_peak.value())
 
     @property
     def loudness(self) -> float | None:
-        """Return the integrated loudness in LUFS, or None where it is not defined: shorter than 0.4 s, or silence."""
+        """Return the integrated loudness in LUFS, or None if it is not defined (silence, or less than 0.4 s)."""
         return self._loudness.value() if self._loudness else None
 
     @property
     def active_levels(self) -> np.ndarray:
-        """Return the RMS (linear) of the loud parts of each channel (C,): the energy-weighted mean energy of all 20 ms frames.
+        """Return the active level of each channel (C,), linear: the energy-weighted mean energy of all frames of 20 ms.
 
-        Pauses do not count. Silence, and less than one frame, give 0.0.
+        Because of the weights, pauses hardly count. Silence, and less than one frame, give 0.0.
         """
         p, pp, m, mm, pm = self._sums
         offset, count = self.offsets, self._counted
         energy = p - 2 * offset * m + count * offset**2
         squared = pp - 4 * offset * pm + offset**2 * (4 * mm + 2 * p) - 4 * offset**3 * m + count * offset**4
-        heard = energy > np.maximum(1e-20, 1e-12 * p)  # less is a rounding error beside an offset
+        heard = energy > np.maximum(1e-20, 1e-12 * p)  # less is a rounding error of the offset
         return np.sqrt(np.divide(np.maximum(squared, 0), energy, out=np.zeros_like(energy), where=heard))
 
     @property
     def offsets(self) -> np.ndarray:
-        """Return the mean (C,) of channels that are shifted by a constant beside which their sound is weak, else 0."""
+        """Return the DC offset (C,) of each channel, which is 0 unless it is large compared with the sound."""
         mean = self._sums[2] / max(self._counted, 1)
         power = np.maximum(self._sums[0] / max(self._counted, 1) - mean**2, 0)
         return np.where(mean**2 > power * 10 ** (_OFFSET_DB / 10), mean, 0.0)
@@ -142,7 +141,7 @@ class Meter:
 
     @property
     def _powers(self) -> np.ndarray:
-        """Return the powers (C, K) of all slots, without offsets."""
+        """Return the powers (C, K) of all slots, without DC offsets."""
         powers, means = np.split(
             np.concatenate([*self._slots, np.zeros((len(self._frames), 0), np.float32)], axis=1), 2
         )
@@ -151,14 +150,14 @@ class Meter:
 
     @property
     def noise_floor(self) -> float | None:
-        """Return the level in dBFS that a tenth of the 20 ms frames stay below, as heard in pauses. None below -120."""
+        """Return the 10 % quantile of the levels of frames of 20 ms in dBFS, the level in pauses. None below -120."""
         below = np.cumsum(self._levels)
         index = int(np.searchsorted(below, 0.1 * below[-1])) if below[-1] else 0
         return -120 + (index - 0.5) / 4 if index else None
 
 
 def leveled(wave: np.ndarray, rate: int, level: float) -> np.ndarray:
-    """Return a wave (n,) float32 with speech of the active level `level` (linear), in its quiet passages as in loud ones."""
+    """Return a wave (n,) float32 whose speech has the active level `level` (linear) throughout, also in quiet passages."""
     meter = Meter(rate, 1, loudness=False)
     meter.push(wave[None])
     return (wave * (level / meter.track.at(0, wave.size, rate)[0])).astype(np.float32)
@@ -183,7 +182,7 @@ class _Loudness:
 
     def push(self, x: np.ndarray) -> None:
         weighted, self._state = self._filter(self._sections, x, zi=self._state)
-        self._state[np.abs(self._state) < 1e-60] = 0.0  # else it decays into denormals in silence, which are slow
+        self._state[np.abs(self._state) < 1e-60] = 0.0  # in silence it would decay to denormal numbers, which are slow
         np.square(weighted, out=weighted)
         self._count_windows(self._hops.push(self._weights @ weighted))
 
@@ -192,7 +191,7 @@ class _Loudness:
             return
         chain = np.concatenate([self._recent, hops])
         energy = np.convolve(chain, np.ones(4), "valid") / self._window
-        energy = energy[max(3 - self._hops_seen, 0) :]  # windows that would reach back before the beginning
+        energy = energy[max(3 - self._hops_seen, 0) :]  # without windows that begin before the signal
         self._hops_seen += len(hops)
         self._recent = chain[-3:]
         energy = energy[energy >= _energy(-70.0)]

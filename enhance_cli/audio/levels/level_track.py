@@ -1,9 +1,9 @@
-"""Follow the level of speech through a recording, so that one loud moment does not decide how a quiet one is heard.
+"""Follow the level of speech through a recording, so that a loud passage does not affect how a quiet one is processed.
 
-The powers of slots of 100 ms are known of the whole recording. Every passage of 2.5 s has a level, the 85th percentile of
-its slots. A slot has the lowest level of the passages that hold it and that vary as speech does. Steady noise takes the
-level of its neighbors, and no slot has a level more than 6 dB below its own power. A recording whose levels all lie near
-its active level has that one level. Powers are (C, K), levels in dB.
+The input is the power of every slot of 100 ms. Every passage of 2.5 s has a level, the 85th percentile of its slots. The
+level of a slot is the lowest level among the passages that contain it and vary like speech. In steady noise, the level is
+interpolated from its surroundings. The level of a slot is at most 6 dB below its own power. If all levels of a recording
+are close to its active level, that one level is used for all of it. Powers are (C, K), levels in dB.
 """
 
 from dataclasses import dataclass
@@ -12,28 +12,30 @@ import numpy as np
 
 SLOT_SECONDS = 0.1
 PASSAGE = 25  # slots
-LOW, MIDDLE, HIGH = 15, 65, 85  # percentiles of a passage: its pauses, most of it, its level
-SPEECH_RANGE_DB = 2.5  # between pauses and most of it: steady noise varies less, also if a word ends in it
-OFFSET_DB = 2.0  # from the percentile to the active level of speech
-AT_BORDERS = PASSAGE * (100 - HIGH) // 100  # slots of a loud passage that those of a quiet one before it may hold
-HEADROOM_DB = 6.0  # above the level of a passage, at most
-MUSIC_HEADROOM_DB = 15.0  # drums rise far above their passage
-MUSIC_SAME_DB = 15.0
-MUSIC_RANGE_DB = 60.0  # quieter than the loudest passage by more is noise between pieces
-SAME_DB = 9.0  # levels that differ by less are one level
-FLOOR_DB = -90.0  # full scale is 0
+LOW, MIDDLE, HIGH = 15, 65, 85  # percentiles of a passage: pauses, typical level, level of the passage
+SPEECH_RANGE_DB = (
+    2.5  # least difference of MIDDLE and LOW in speech. Steady noise varies less, even with the end of a word
+)
+OFFSET_DB = 2.0  # from the percentile HIGH to the active level of speech
+AT_BORDERS = PASSAGE * (100 - HIGH) // 100  # slots of a loud passage that a passage with a low level may contain
+HEADROOM_DB = 6.0  # by which a slot may exceed its level
+MUSIC_HEADROOM_DB = 15.0  # the same for music, since drums are much louder than their passage
+MUSIC_SAME_DB = 15.0  # as SAME_DB, for music
+MUSIC_RANGE_DB = 60.0  # a passage that is quieter than the loudest one by more is noise between pieces
+SAME_DB = 9.0  # if all levels differ less than this from the active level, the recording has one level
+FLOOR_DB = -90.0  # lowest level, relative to full scale
 SMOOTHING = 3  # slots
 
 
 @dataclass(frozen=True)
 class LevelTrack:
-    """Hold the level of each channel for a model: `overall` (C,), linear, or one for every slot in `slots` (C, K), in dB."""
+    """Hold the level of each channel: `overall` (C,), linear, or if it varies, one for every slot in `slots` (C, K), in dB."""
 
     overall: np.ndarray
     slots: np.ndarray | None = None
 
     def at(self, start: int, samples: int, rate: int) -> np.ndarray:
-        """Return the linear level (C, samples) from the sample `start` on at `rate`, or (C, 1) if it is one for all."""
+        """Return the linear level (C, samples) from the sample `start` on at `rate`, or (C, 1) if it is constant."""
         if self.slots is None:
             return self.overall[:, None]
         position = ((start + np.arange(samples)) / rate) / SLOT_SECONDS - 0.5
@@ -56,8 +58,8 @@ def follow(powers: np.ndarray, active: np.ndarray) -> LevelTrack:
 def follow_music(powers: np.ndarray, active: np.ndarray) -> LevelTrack:
     """Return the level of music, one for all channels (1,) or (1, K), from powers (C, K) and active levels (C,).
 
-    No passage is taken for noise because it is steady. A recording whose passages differ as those of most music do has
-    one level, the active one.
+    Unlike in speech, steady passages are not treated as noise. If the passages differ only as much as in most music, the
+    recording has one level, the active one.
     """
     heard = active[active > 0]
     overall = np.array([np.sqrt(np.mean(np.square(heard))) if heard.size else 1.0])
@@ -73,7 +75,7 @@ def follow_music(powers: np.ndarray, active: np.ndarray) -> LevelTrack:
 
 
 def _levels(powers: np.ndarray, overall: float) -> np.ndarray | None:
-    """Return the level of every slot (K,), or None where `overall` does for all of them."""
+    """Return the level of every slot (K,), or None if `overall` is right for all of them."""
     decibels = _decibels(powers)
     if decibels.size < PASSAGE:
         return None
@@ -104,7 +106,7 @@ def _percentiles(decibels: np.ndarray) -> np.ndarray:
 
 
 def _percentiles_of_rows(passages: np.ndarray) -> np.ndarray:
-    """Return the three percentiles (3, P) of passages (P, PASSAGE), as np.percentile, which imports a tenth of NumPy first."""
+    """Return the three percentiles (3, P) of passages (P, PASSAGE) like np.percentile, which is slow on its first call."""
     places = np.array([LOW, MIDDLE, HIGH]) / 100 * (PASSAGE - 1)
     below = places.astype(int)
     ranked = np.partition(passages, [*below, *(below + 1)], axis=1)

@@ -1,13 +1,13 @@
-"""Follow quantiles of values that arrive one by one by steps up and down (stochastic approximation).
+"""Track quantiles of values that arrive one at a time, by stochastic approximation.
 
-A step up of 2 q s for every larger value and one down of 2 (1 - q) s for every smaller one are in balance at the
-quantile q. Early steps are larger, like those of a mean that forgets nothing.
+The estimate moves up by 2 q s for every larger value, and down by 2 (1 - q) s for every smaller one. These steps balance at
+the quantile q. The first steps are larger, like the updates of a running mean over all values.
 """
 
 import numpy as np
 
 UNKNOWN = -1000.0  # far below any level in dB
-EARLY = 8.0  # the first step, in the unit of the values; the n-th is an n-th of it
+EARLY = 8.0  # size of the first step, in the unit of the values. The n-th step is this divided by n, or the usual step
 
 
 class Quantiles:
@@ -20,7 +20,7 @@ class Quantiles:
         self._weights = np.zeros((channels, quantiles.size))
 
     def push(self, values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        """Take one value each (C, K), with weights 0..1. Returns the quantiles, UNKNOWN before the first weight."""
+        """Update the quantiles by values (C, K) with weights 0 to 1. Returns the quantiles, UNKNOWN before the first weight."""
         begun = self._weights > 0
         self._values = np.where(begun | (weights == 0), self._values, values)
         self._weights = self._weights + weights

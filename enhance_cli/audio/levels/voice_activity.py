@@ -1,12 +1,12 @@
 """Estimate the probability of a voice in every frame of a noisy recording, without a trained network.
 
-Three things are measured of every frame: how far the third of its bands that do so most rise above their own noise
-floor (the lowest they fall within a second), the same for its surroundings, and how periodic the signal gets within a
-quarter of a second at pitches of voices. A logistic function of these is the probability.
-tests/benchmarks/fit_voice_activity.py fitted its weights on mixtures of speech and noise. Nothing farther away than
-CONTEXT_SECONDS matters, so every excerpt with that much around it gives the values of the whole file.
+Every frame has three features. The first is how far its bands rise above their noise floor (their minimum within a second
+on either side), averaged over the third of the bands that rise most. The second is the same for its surroundings. The third
+is how periodic the signal is at pitches of voices, within a quarter of a second on either side. The probability is a
+logistic function of these, whose weights tests/benchmarks/fit_voice_activity.py has fitted on mixtures of speech and noise.
+Nothing farther away than CONTEXT_SECONDS matters, so an excerpt with that much context gives the values of the whole file.
 
-This is for `denoise --guide vad`. The pauses that `enhance-embedding --vad` drops are found by audio.levels.energy_gate.
+This serves `denoise --guide vad`. For `enhance-embedding --vad`, pauses are found by audio.levels.energy_gate.
 """
 
 from functools import lru_cache

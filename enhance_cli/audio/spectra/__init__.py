@@ -1,1 +1,1 @@
-"""Transform signals to spectra and back, and work on their bands."""
+"""Transform signals to spectra and back, and process their bands."""

@@ -1,8 +1,9 @@
-"""Find the frequency that the band of a recording ends at, from its long-term spectrum, in a stream and fixed memory.
+"""Find the frequency at which the band of a recording ends, from its long-term spectrum, in a stream and fixed memory.
 
-The spectrum is the mean of the levels in dB of the active frames, in which holes count, as MP3 leaves them above its shelf. It
-is smoothed over 5 bins of 23 Hz. From the top down, the edge is the first bin whose 12 bins below exceed everything from 6 bins
-above on by 10 dB, or more bins in proportion to the frequency. Steep slopes have such a step, natural spectra have none.
+The spectrum is the mean, in dB, over the active frames, so that temporary holes count, such as those that MP3 leaves at high
+frequencies. It is smoothed over 5 bins of 23 Hz. The edge is the highest bin with a step of 10 dB: each of the 12 bins below
+it exceeds everything from 6 bins above it on. At high frequencies, the number of bins grows with the frequency. Steep filters
+cause such a step, natural spectra have none.
 """
 
 import numpy as np
@@ -10,26 +11,26 @@ import numpy as np
 from enhance_cli.errors import UsageError
 
 FRAME_SECONDS = 2048 / 48000
-CLASS_DB, CLASSES = 3.0, 48  # frames are counted in classes of their level, from 0 dBFS down
-ACTIVE_DB = 30.0  # below the loudest class that holds a hundredth of the energy
-SMOOTHING, BELOW, ABOVE, STEP_DB = 5, 12, 6, 10.0
-HOLE_DB = 85.0  # below the mean of its frame, a bin is empty
-BASS_DB = 50.0  # below the level of the bass: a treble so faint is not worth making
-SLOPE_DB = 5.0  # a fall by that much in a tenth of an octave belongs to the edge
-DEEPEST = 0.65  # of the edge, where it begins at the lowest
-LOWEST = 2000.0  # Hz: a recording that ends below it has a bass and no band
-WIDE_RATE = 48000  # Hz, of extended recordings
-FULL_BAND = 20000.0  # Hz: nobody misses the band above
+CLASS_DB, CLASSES = 3.0, 48  # frames are grouped in classes of 3 dB by their level, from 0 dBFS down
+ACTIVE_DB = 30.0  # active frames are at most this far below the loudest class with a hundredth of the energy
+SMOOTHING, BELOW, ABOVE, STEP_DB = 5, 12, 6, 10.0  # bins of smoothing, bins below and above the step, its height
+HOLE_DB = 85.0  # lower limit of the level of a bin, relative to the mean of its frame
+BASS_DB = 50.0  # treble that is fainter than this, relative to the bass, is not worth extending
+SLOPE_DB = 5.0  # a slope of at least this in a tenth of an octave belongs to the edge
+DEEPEST = 0.65  # a slope begins at this share of the edge or above
+LOWEST = 2000.0  # Hz: a recording that ends lower is treated as a bass without treble
+WIDE_RATE = 48000  # Hz, rate of extended recordings
+FULL_BAND = 20000.0  # Hz: a band that reaches this frequency is complete
 
 
 class BandMeter:
     """Measure where the band of (C, n) blocks at `rate` Hz ends.
 
-    `given`: the frequency that it is known to end at. A task leaves the mean power of the band that it made in `made_power`.
+    `given`: the end of the band, if the user has given it. The task puts the mean power of the new band into `made_power`.
     """
 
     def __init__(self, rate: int, given: float | None = None):
-        """Start with no samples. Raises UsageError for a frequency that a band at this rate cannot end at."""
+        """Start without samples. Raises UsageError if a band at this rate cannot end at the given frequency."""
         if given is not None and not LOWEST / 2 <= given <= rate / 2:
             raise UsageError(
                 f"--input-cutoff {given:g}: a recording at {rate} Hz has a band that ends at {LOWEST / 2:g} to {rate / 2:g} Hz",
@@ -52,7 +53,7 @@ class BandMeter:
             self._count(held[:, :whole].reshape(len(held), -1, self._length))
 
     def _count(self, frames: np.ndarray) -> None:
-        """Count frames (C, K, length). Channels are added up, so that none hides the band of another."""
+        """Add frames (C, K, length). The powers of channels are added, so that a narrow channel does not hide a wide one."""
         spectra = np.fft.rfft(frames.astype(np.float32) * self._window, axis=2)
         power = (np.square(spectra.real) + np.square(spectra.imag)).sum(axis=0, dtype=np.float64)
         power /= np.square(self._window).sum() * self._length
@@ -68,9 +69,9 @@ class BandMeter:
 
     @property
     def edge(self) -> float | None:
-        """Return the frequency in Hz that the band ends at, or None where nothing is missing.
+        """Return the frequency in Hz at which the band ends, or None if nothing is missing.
 
-        That is a full band, sound without treble such as a bass, and silence.
+        Nothing is missing from a full band, from sound without treble such as a bass, and from silence.
         """
         if self.given is not None:
             return self.given if self.given < FULL_BAND else None
@@ -79,7 +80,7 @@ class BandMeter:
 
     @property
     def wide_rate(self) -> int:
-        """Return the rate in Hz that the extended recording has: its own if nothing is missing."""
+        """Return the rate in Hz of the extended recording. It is that of the input if nothing is missing."""
         return self.rate if self.edge is None else max(self.rate, WIDE_RATE)
 
     @property
@@ -101,9 +102,9 @@ class BandMeter:
 
 
 def find_edge(spectrum: np.ndarray | None, rate: int, length: int) -> float | None:
-    """Return the frequency in Hz that a spectrum in dB (F,) of frames of `length` samples ends at, or None.
+    """Return the frequency in Hz at which a spectrum in dB (F,) ends, or None. `length`: samples of a frame.
 
-    A spectrum without a step ends at half the `rate`, since a signal at that rate can hold no more. None is for silence.
+    A spectrum without a step ends at half the `rate`, the highest frequency at that rate. `spectrum` is None for silence.
     """
     if spectrum is None:
         return None
@@ -119,7 +120,7 @@ def find_edge(spectrum: np.ndarray | None, rate: int, length: int) -> float | No
 
 
 def _highest_step(level: np.ndarray, lowest: int) -> int | None:
-    """Return the highest bin from `lowest` on that a step lies at: within 18 bins, or within a tenth of its frequency."""
+    """Return the highest bin from `lowest` on with a step, within 18 bins or within a tenth of its frequency."""
     highest = np.maximum.accumulate(level[::-1])[::-1]  # from each bin on
     for edge in range(level.size - ABOVE - 1, max(lowest, BELOW), -1):
         for below, above in ((BELOW, ABOVE), (max(BELOW, edge // 25), max(ABOVE, edge // 15))):
@@ -129,7 +130,7 @@ def _highest_step(level: np.ndarray, lowest: int) -> int | None:
 
 
 def _shoulder(level: np.ndarray, edge: int) -> int:
-    """Return the bin below `edge` that a slope down to it begins at: from there down a tenth of an octave rises less."""
+    """Return the bin below `edge` at which the slope towards it begins: below this bin, the spectrum is flatter."""
     lowest = edge * DEEPEST
     while edge > lowest:
         span = max(BELOW, round(0.07 * edge))

@@ -1,8 +1,8 @@
 """Transform a stream to spectra and back: frames of n_fft samples every `hop`, frame t centered on sample t * hop.
 
-The signal goes on mirrored before its first sample, and mirrored or silent behind its last. A stream in pieces has the
-spectra of the whole signal, and `Synthesis` inverts them, dividing by the sum of the squared windows of the frames that
-there are, as the inverse transforms of torch and librosa do. C channels, T frames, F = n_fft/2 + 1 bins.
+Before its first sample the signal is continued by its mirror image, and after its last sample by its mirror image or by
+silence. Processing a stream in pieces gives the spectra of the whole signal. `Synthesis` inverts them and divides by the sum
+of the squared windows, like the inverse transforms of torch and librosa. C channels, T frames, F = n_fft/2 + 1 bins.
 """
 
 import numpy as np
@@ -18,7 +18,7 @@ def make_window(name: str, n_fft: int) -> np.ndarray:
 
 
 class Analysis:
-    """Return the spectra of frames as soon as their samples are there."""
+    """Compute the spectra of frames as soon as their samples have arrived."""
 
     def __init__(self, channels: int, window: np.ndarray, hop: int, *, end: str):
         self._window, self._hop, self._end, self._half = window, hop, end, len(window) // 2
@@ -35,12 +35,12 @@ class Analysis:
 
     @property
     def ready(self) -> int:
-        """Return the number of whole frames that are there."""
+        """Return the number of complete frames that can be taken."""
         missing = len(self._window) + 1
         return max(0, (self._audio.shape[1] - missing) // self._hop + 1) if self._begun else 0
 
     def finish(self, frames: int) -> None:
-        """Continue the signal behind its end, so that `frames` more frames are there."""
+        """Continue the signal after its end, so that `frames` more frames can be taken."""
         short = self.samples <= self._half  # too short for a mirror image
         if short:
             self._audio = np.pad(self._audio, ((0, 0), (0, self._half + 1 - self.samples)))
@@ -52,7 +52,7 @@ class Analysis:
         self._audio = np.pad(self._audio, ((0, 0), (0, max(0, missing))))
 
     def take(self, frames: int) -> np.ndarray:
-        """Return the spectra (C, frames, F), complex64, of the next frames, which must be there."""
+        """Return the spectra (C, frames, F), complex64, of the next frames, which must be complete."""
         size = len(self._window)
         audio = self._audio[:, 1 : (frames - 1) * self._hop + size + 1]
         windows = np.lib.stride_tricks.sliding_window_view(audio, size, axis=1)[:, :: self._hop]

@@ -1,8 +1,8 @@
-"""Join a made band to the band below it: a linear-phase crossover, and a level that follows the pauses of the low band.
+"""Join a new upper band to the existing lower band by a linear-phase crossover, with a limited level in pauses.
 
-The crossover ends at the edge of the band and begins 5 % below it. There and above, the made signal replaces the old one,
-and below nothing changes. Where the low band is quiet, the made band is held far enough below it to add less than half a dB.
-Signals are (C, N) at 48 kHz.
+The crossover begins 5 % below the edge of the lower band and ends at the edge. From there on, the new signal replaces the
+old one. Below, nothing changes. Where the lower band is quiet, the new band is limited so that it adds less than half a
+dB. Signals are (C, N) at 48 kHz.
 """
 
 from functools import lru_cache
@@ -10,27 +10,30 @@ from functools import lru_cache
 import numpy as np
 
 RATE, HOP = 48000, 480
-WIDTH = 0.05  # of the edge
-ATTENUATION = 75.0  # dB, of the crossover outside of its own band
-QUIET_DB, LOUD_DB = -33.0, -25.0  # of the low band, below its active level
-ADDED_DB, ABOVE_DB = -20.0, 20.0  # most of the made band over the low one, where that is quiet and where it is loud
-AROUND = 2  # frames on either side that count as one with a frame
+WIDTH = 0.05  # of the crossover, relative to the edge
+ATTENUATION = 75.0  # dB, of the filter outside of its band
+QUIET_DB, LOUD_DB = (
+    -33.0,
+    -25.0,
+)  # the lower band is quiet below, and loud above, these levels relative to its active level
+ADDED_DB, ABOVE_DB = -20.0, 20.0  # highest level of the new band relative to the lower one, where that is quiet or loud
+AROUND = 2  # frames on either side whose lowest gain a frame gets
 LONGEST_TAPS = 2401
 
 
 def reach(edge: float) -> int:
-    """Return how many samples on either side a made sample depends on."""
+    """Return the number of samples on either side on which a new sample depends."""
     return len(high_pass_taps(edge)) + (2 * AROUND + 2) * HOP
 
 
 def reach_of_all() -> int:
-    """Return the largest reach that an edge can have."""
+    """Return the largest `reach` of all edges."""
     return LONGEST_TAPS + (2 * AROUND + 2) * HOP
 
 
 @lru_cache(maxsize=64)
 def high_pass_taps(edge: float) -> np.ndarray:
-    """Return the taps of the upper half of the crossover at `edge` Hz. The lower half is a pulse less these."""
+    """Return the taps of the high pass of the crossover at `edge` Hz. The low pass is a unit impulse minus these."""
     count = int((ATTENUATION - 7.95) / (2.285 * 2 * np.pi * WIDTH * edge / RATE)) | 1
     count = min(count, LONGEST_TAPS)
     positions, cutoff = np.arange(count) - count // 2, 2 * (1 - WIDTH / 2) * edge / RATE
@@ -46,9 +49,9 @@ def high_pass(audio: np.ndarray, edge: float) -> np.ndarray:
 
 
 def joined(low: np.ndarray, wide: np.ndarray, edge: float, active: float) -> np.ndarray:
-    """Return the signal that, added to `low` (C, N), continues it by the band of `wide` (C, N) above `edge` Hz.
+    """Return the signal to add to `low` (C, N), so that it continues with the band of `wide` (C, N) above `edge` Hz.
 
-    `active` is the active level of the whole recording, of the mean power of its channels, linear.
+    `active`: linear active level of the whole recording, from the mean power of its channels.
     """
     difference = wide - low
     gains = pause_gains(low, high_pass(difference, edge), active)
@@ -56,7 +59,7 @@ def joined(low: np.ndarray, wide: np.ndarray, edge: float, active: float) -> np.
 
 
 def pause_gains(low: np.ndarray, high: np.ndarray, active: float) -> np.ndarray:
-    """Return gains (C, N) for the band `high` (C, N). They are the same for all channels but those that are silent."""
+    """Return gains (C, N) for the band `high` (C, N). All channels have the same gains, except silent ones, which get 0."""
     channels, samples = low.shape
     of_low, of_high = _powers(low), _powers(high).mean(axis=0)
     quiet = 10 * np.log10(np.maximum(of_low.mean(axis=0), 1e-20) / max(active, 1e-10) ** 2)
@@ -70,7 +73,7 @@ def pause_gains(low: np.ndarray, high: np.ndarray, active: float) -> np.ndarray:
 
 
 def _powers(audio: np.ndarray) -> np.ndarray:
-    """Return the mean power of every frame of 10 ms (C, T), the largest of it and its neighbors."""
+    """Return the mean power of every frame of 10 ms (C, T), as the maximum over the frame and its neighbors."""
     padded = np.pad(audio, ((0, 0), (0, -audio.shape[1] % HOP)))
     frames = np.square(padded, dtype=np.float64).reshape(len(audio), -1, HOP).mean(axis=2)
     return _largest_around(frames, 1)

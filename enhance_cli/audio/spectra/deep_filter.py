@@ -4,7 +4,7 @@ import numpy as np
 
 from enhance_cli.audio.spectra import erb
 
-AHEAD, TAPS = 2, 5  # frames that the filters look ahead, frames that they span
+AHEAD, TAPS = 2, 5  # frames of look-ahead of the filters, and frames that they span
 
 
 def apply(spectra: np.ndarray, gains: np.ndarray, taps: np.ndarray) -> np.ndarray:

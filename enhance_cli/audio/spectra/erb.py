@@ -1,8 +1,8 @@
 """Compute the spectrogram and the features of DeepFilterNet: 48 kHz, frames of 960 samples every 480, 32 ERB bands.
 
-Frame t covers the samples 480 (t - 1) to 480 (t + 1) - 1, so that 480 zeros stand before the signal. With the Vorbis
-window for analysis and synthesis the frames add up to the signal. Running means of the level (time constant 1 s) take
-the slow changes out of both features. C channels, T frames, 481 bins.
+Frame t covers the samples 480 (t - 1) to 480 (t + 1) - 1, so there are 480 zeros before the signal. With the Vorbis window
+for analysis and synthesis, the frames add up to the signal. Both features are normalized by running means of the level
+(time constant 1 s). C channels, T frames, 481 bins.
 """
 
 from functools import cache
@@ -42,7 +42,7 @@ def synthesize(spectra: np.ndarray, tail: np.ndarray) -> tuple[np.ndarray, np.nd
 
 
 def envelope(values: np.ndarray, tail: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the course (C, 480 T) of values that the frames (C, T) have, and the new tail. As `synthesize`."""
+    """Return the values of frames (C, T) interpolated to samples (C, 480 T), and the new tail, as `synthesize` does."""
     frames = values[..., None] * np.square(window())
     first, second = frames[..., :HOP], frames[..., HOP:]
     before = np.concatenate([tail[:, None], second[:, :-1]], axis=1)
@@ -76,7 +76,7 @@ def band_means(power: np.ndarray) -> np.ndarray:
 
 
 def band_below(frequency: float) -> int:
-    """Return the highest band that lies below `frequency` in Hz as a whole, at least the first."""
+    """Return the number of the highest band that lies completely below `frequency` in Hz, at least 0."""
     ends = (np.cumsum(band_widths()) - 1) * RATE / FRAME
     return max(0, int(np.searchsorted(ends, frequency, side="right")) - 1)
 

@@ -1,9 +1,9 @@
 """Describe sound at 48 kHz by the levels of narrow bands, and make a band above a frequency from given levels.
 
-Frames are 960 samples every 480 with a square-root Hann window both ways, bins 50 Hz wide, bands 2 bins or a sixteenth of their
-frequency. A missing band is made of two carriers: the bins below it, moved up by whole patches of an even
-number of bins (which keeps their phases from frame to frame), and noise. Both get the levels that are asked for (after spectral
-band replication, Dietz et al., 2002). Spectra are complex (..., F, T), levels in dB (..., K, T).
+Frames have 960 samples every 480, with a square-root Hann window for analysis and synthesis. Bins are 50 Hz wide, bands
+are 2 bins or a sixteenth of their frequency wide. A missing band is made from two carriers: copies of the bins below it,
+moved up by an even number of bins (so that their phases are continuous from frame to frame), and noise. Both are scaled to the
+wanted levels, as in spectral band replication (Dietz et al., 2002). Spectra are complex (..., F, T), levels in dB (..., K, T).
 """
 
 import math
@@ -90,9 +90,9 @@ def levels(power: Tensor) -> Tensor:
 
 
 def peakiness(power: Tensor) -> Tensor:
-    """Return how far the mean of the logarithm lies below the level in each band, in dB (..., K, T).
+    """Return the level of each band minus the mean of the levels of its bins, in dB (..., K, T).
 
-    A tone in silence has much, noise 2 dB. It is averaged over a band and its two neighbors.
+    A pure tone has a high value, noise about 2 dB. The value is averaged over a band and its two neighbors.
     """
     logarithm = 10 * torch.log10(power + 10 ** (FLOOR_DB / 10))
     difference = levels(power) - band_means(logarithm)
@@ -110,7 +110,7 @@ def _noise_peakiness(device: torch.device) -> Tensor:
 
 
 def moved_up(spectra: Tensor, edge: float) -> Tensor:
-    """Return spectra (..., F, T) whose bins from `edge` Hz on are copies of the octave below it, again and again."""
+    """Return spectra (..., F, T) in which the bins from `edge` Hz on are repeated copies of the octave below it."""
     first = int(edge / BIN_HZ)
     patch = max(2, first // 2 // 2 * 2)
     bins = torch.arange(BINS, device=spectra.device)
@@ -119,9 +119,9 @@ def moved_up(spectra: Tensor, edge: float) -> Tensor:
 
 
 def fill(spectra: Tensor, edge: float, wanted: Tensor, peaks: Tensor, noise: Tensor) -> Tensor:
-    """Return spectra (C, F, T) with the bins from `edge` Hz on made anew.
+    """Return spectra (C, F, T) with new bins from `edge` Hz on.
 
-    All channels get the same gains and the same noise, so that sources stay where they are between them.
+    All channels get the same gains and the same noise, so that the positions of sources in the stereo image are kept.
 
     Args:
         spectra: of the channels.

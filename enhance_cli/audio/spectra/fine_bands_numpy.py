@@ -1,6 +1,6 @@
-"""Describe sound by the levels of narrow bands, and fill a band from given levels, as audio.spectra.fine_bands, with NumPy.
+"""Provide the functions of audio.spectra.fine_bands with NumPy, for models that run without torch.
 
-For models that run without torch. Spectra are complex64 (..., F, T), levels in dB (..., K, T).
+Spectra are complex64 (..., F, T), levels in dB (..., K, T).
 """
 
 from functools import cache, lru_cache
@@ -77,7 +77,7 @@ def fill(spectra: np.ndarray, edge: float, wanted: np.ndarray, peaks: np.ndarray
 
 
 def _moved_up(spectra: np.ndarray, first: int) -> np.ndarray:
-    """Return spectra whose bins from the bin `first` on are copies of the octave below it, again and again."""
+    """Return spectra in which the bins from `first` on are repeated copies of the octave below it."""
     patch, bins = max(2, first // 2 // 2 * 2), np.arange(BINS)
     return spectra[..., np.where(bins < first, bins, first - patch + (bins - first) % patch), :]
 

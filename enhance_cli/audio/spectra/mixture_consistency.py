@@ -1,4 +1,4 @@
-"""Distribute the rest of a mix over its stems so that they sum to it, by their magnitudes in each bin of short spectra.
+"""Distribute the rest of a mix over its stems, in proportion to their STFT magnitudes, so that they sum to the mix.
 
 (Wisdom et al., 2019, "Differentiable consistency constraints for improved deep speech enhancement".)
 """

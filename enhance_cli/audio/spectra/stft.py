@@ -1,8 +1,8 @@
 """Compute compressed complex spectrograms, the space of the speech models: c = scale * |S|^exponent * e^(i arg S).
 
 Waveforms are (B, N), spectrograms (B, 2, T, F) with real and imaginary parts, F = n_fft/2 + 1 and T = N/hop + 1 (frames
-are centered). Both directions are exact inverses of each other. Some published models have plain Hann windows, c =
-scale * ln(1 + |S|) * e^(i arg S), or a signal that goes on mirrored outside instead of being zero.
+are centered). Both directions are exact inverses of each other. Some published models use plain Hann windows, the
+compression c = scale * ln(1 + |S|) * e^(i arg S), or mirror images instead of zeros outside of the signal.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ WINDOWS, TRANSFORMS, PAD_MODES = ("sqrthann", "hann"), ("exponent", "log"), ("co
 
 @lru_cache(maxsize=8)
 def make_window(name: str, n_fft: int, device: torch.device) -> Tensor:
-    with torch.inference_mode(False):  # kept for later calls, which may need gradients
+    with torch.inference_mode(False):  # the window is cached for later calls, which may need gradients
         hann = torch.hann_window(n_fft, device=device)
         return hann.sqrt() if name == "sqrthann" else hann
 
@@ -41,7 +41,9 @@ class Frontend:
     def analyze(self, wave: Tensor) -> Tensor:
         """Return the compressed spectrogram (B, 2, T, F) of `wave` (B, N)."""
         window = make_window(self.window, self.n_fft, wave.device)
-        pad_mode = self.pad_mode if wave.shape[-1] > self.n_fft // 2 else "constant"  # too short for a mirror image
+        pad_mode = (
+            self.pad_mode if wave.shape[-1] > self.n_fft // 2 else "constant"
+        )  # shorter signals have no mirror image
         spectrum = torch.stft(wave, self.n_fft, self.hop, window=window, pad_mode=pad_mode, return_complex=True)
         return self.compress(torch.view_as_real(spectrum).permute(0, 3, 2, 1))
 

@@ -1,16 +1,15 @@
 """Suppress noise above the band of a model, steered by the change that the model made inside its band.
 
-A spectral gain per band, about an octave's sixth wide, from frames of 21 ms: G = max(1 - L / P, floor), a Wiener gain
-with the power P of the frame and the noise power L. The noise is followed in dB by quantiles (after Stahl, Fischer and
-Bippus, 2000): it is the smaller one of the median over the frames in which the model removed nearly everything, and of
-a low quantile over all frames, which voices that the model took for noise cannot raise. It counts as noise only as far
-as it exceeds a natural floor: some dB below the speech in the same band, and below the noise that the model removed
-next to it. So the hiss of a recording stays where the noise has no treble. Bands without a steady noise floor are left
-alone. Just below the model's highest frequency, where resampling has removed the band that the model could not clean, its
-own gain continues.
+Every band, about a sixth of an octave wide, gets a Wiener gain from frames of 21 ms: G = max(1 - L / P, floor), with the power
+P of the frame and the noise power L. The noise power is tracked in dB by quantiles (after Stahl, Fischer and Bippus, 2000).
+It is the smaller of two values: the median over frames in which the model removed nearly everything, and a low quantile
+over all frames, which voices that the model mistook for noise cannot raise. Only the part above a natural floor counts as
+noise. That floor lies some dB below the speech in the same band, and below the noise that the model removed next to it. So
+the hiss of a recording is kept if the noise has no treble. Bands without a steady noise floor are not changed. Just below
+the model's highest frequency, where resampling has removed a part of the band, the model's own gain is used.
 
-Everything is a state that goes from frame to frame. Frames lie on a grid from the first sample and are computed in
-chunks of one fixed size, so results do not depend on the sizes of blocks.
+All state is passed from frame to frame. Frames lie on a grid from the first sample on and are computed in chunks of a fixed
+size, so results do not depend on the sizes of blocks.
 """
 
 import numpy as np
@@ -22,15 +21,15 @@ HOP_SECONDS = 512 / 48000  # half a frame
 CHUNK = 32  # frames that are computed at a time
 LOWEST = 1.025  # times the model's highest frequency: first edge of the bands
 RATIO = 1.122  # of each edge to the one before
-NARROWEST = 6  # bins: a band at the top that has fewer belongs to the one below
-STEER = (0.5, 0.9)  # part of the model's band whose change tells noise from speech
-BESIDE = (0.8, 0.9)  # part of the model's band whose gain goes on to its end
-PAUSE = 0.1  # frames with a smaller share of speech in that part are pauses
-SPEECH_SECONDS = 3.0  # over which the power of speech is averaged
-BELOW_SPEECH, BELOW_NOISE = 15.0, 16.0  # dB: the natural floor
-DEPTH = 15.0  # dB: the most that is taken away
-STEADY, UNSTEADY = 6.0, 8.0  # dB between two quantiles: full trust in the noise floor, none
-SILENT = 1e-14  # power per bin: digital silence teaches nothing
+NARROWEST = 6  # bins: a narrower band at the top is merged with the one below
+STEER = (0.5, 0.9)  # part of the model's band whose change distinguishes noise from speech
+BESIDE = (0.8, 0.9)  # part of the model's band whose gain is used just below its highest frequency
+PAUSE = 0.1  # frames with a smaller share of speech in STEER are pauses
+SPEECH_SECONDS = 3.0  # time over which the power of speech is averaged
+BELOW_SPEECH, BELOW_NOISE = 15.0, 16.0  # dB, distance of the natural floor from speech and from noise
+DEPTH = 15.0  # dB, highest attenuation
+STEADY, UNSTEADY = 6.0, 8.0  # dB between two quantiles at which the noise floor is trusted fully, and not at all
+SILENT = 1e-14  # power per bin: digital silence is ignored
 
 
 class UpperBand:
@@ -61,15 +60,17 @@ class UpperBand:
 
     @staticmethod
     def fits(rate: int, edge: float) -> bool:
-        """Say whether a signal at `rate` Hz has at least one band above `edge` Hz."""
+        """Tell whether a signal at `rate` Hz has at least one band above `edge` Hz."""
         return rate / 2 > LOWEST * RATIO * edge
 
     def push(self, above: np.ndarray, band: np.ndarray, change: np.ndarray, last: bool = False) -> np.ndarray:
-        """Take the next samples and return the change (C, m) of those above the band that are ready, from the first on.
+        """Take the next samples and return the change (C, m) of the signal above the band, as far as it is ready.
 
-        above: (C, n), signal above the model's band. band: (C, n), the model's band as it was. change: (C, n), the
-        model's change of it. last: no samples follow, and all the rest is returned. The change above is zero while the
-        model's is.
+        Args:
+            above: (C, n), signal above the model's band.
+            band: (C, n), input of the model in its band.
+            change: (C, n), change that the model made to it. While it is zero, so is the result.
+            last: no samples follow, so that all the rest is returned.
         """
         self._pending += above.shape[1]
         block = np.concatenate([above, band, change], dtype=np.float32, casting="same_kind")
@@ -116,7 +117,7 @@ class UpperBand:
         return np.add.reduceat(power, self._starts, axis=2).astype(np.float64) / counts
 
     def _gains(self, power: np.ndarray, speech: np.ndarray, removed: np.ndarray) -> np.ndarray:
-        """Return the gains (C, T, B) from powers (C, T, B) above and (C, T) of speech and of noise in the model's band."""
+        """Return the gains (C, T, B). `power`: (C, T, B). `speech`, `removed`: powers (C, T) of both in the model's band."""
         bands = power.shape[2]
         share = np.where(removed > 0, speech / np.maximum(speech + removed, 1e-30), 1.0)
         pause = np.clip((PAUSE - share) / PAUSE, 0, 1)[..., None]
@@ -137,7 +138,7 @@ class UpperBand:
         return np.where(excess > 0, np.maximum(wiener, np.sqrt(kept)), 1.0)
 
     def _speech_powers(self, power: np.ndarray) -> np.ndarray:
-        """Return the running mean of (C, T, B), over all frames at first."""
+        """Return the running mean of (C, T, B). At first it is the mean over all frames so far."""
         averages = np.empty_like(power)
         slowest = 1 - np.exp(-HOP_SECONDS / SPEECH_SECONDS)
         for t in range(power.shape[1]):

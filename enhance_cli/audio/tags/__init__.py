@@ -1,1 +1,1 @@
-"""Carry texts, pictures, chapters and chunks from a file to the file made from it."""
+"""Copy texts, pictures, chapters and chunks from a file to its output."""

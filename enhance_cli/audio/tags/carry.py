@@ -1,6 +1,6 @@
-"""Carry title, artist, pictures, time code and other descriptions of a file to the file made from it.
+"""Copy title, artist, pictures, time code and other metadata of a file to its output.
 
-Chunks go from WAV to WAV as they are. All else is for audio.tags.fields, which is imported when it is needed.
+Between files of the WAV family, chunks are copied. Everything else is done by audio.tags.fields, which is imported on demand.
 """
 
 from pathlib import Path
@@ -16,11 +16,10 @@ from enhance_cli.errors import AudioError
 def copy_tags(
     source: Path, target: Path, start: float = 0.0, *, info: AudioInfo | None = None, change: Change | None = None
 ) -> list[str]:
-    """Copy the descriptions in `source` to `target`, an audio file that begins `start` s into it.
+    """Copy the metadata of `source` to `target`, an audio file that begins `start` s into it.
 
-    `info`: description of `source`, whose chapters and texts are taken where only FFmpeg reads them. `change`:
-    difference of the samples. Returns the names of fields that could not be carried (none: []). Raises AudioError if
-    `target` cannot be written.
+    `info`: description of `source`, with the chapters and texts that only FFmpeg can read. `change`: how the samples differ.
+    Returns the names of fields that could not be copied. Raises AudioError if `target` cannot be written.
     """
     change = change or Change(start)
     try:
@@ -40,7 +39,7 @@ def copy_tags(
 
 
 def _of_other_recordings(source: Path, info: AudioInfo) -> list[str]:
-    """Return names for the tags of all recordings of a file but the first, whose tags describe the result."""
+    """Return a text for each further recording in a file that has tags, since only those of the first are copied."""
     lost = []
     with open(source, "rb") as file:
         for number, (start, end) in enumerate(info.recordings[1:], 2):

@@ -1,7 +1,8 @@
-"""Read chapters and cue sheets from the tags of a file, cut them to the part that was taken, and write them to the output.
+"""Read chapters and cue sheets from the tags of a file, cut them to the processed part, and write them to the output.
 
-M4A gets its chapters from its encoder, MP3 as CHAP frames (ID3v2 Chapter Frame Addendum), FLAC and Ogg as comments
-named CHAPTER001, CHAPTER001NAME, ..., WAV as cue points with labels. Cue points and the markers of AIFF are read as chapters.
+The encoder of M4A writes chapters itself. In MP3 they are CHAP frames (ID3v2 Chapter Frame Addendum), in FLAC and Ogg
+comments named CHAPTER001, CHAPTER001NAME, ..., in WAV cue points with labels. Cue points of WAV and markers of AIFF are also
+read as chapters.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ COMMENT = re.compile(r"CHAPTER\d{1,3}(?:NAME|URL)?", re.IGNORECASE)
 
 
 def read_chapters(file: Any) -> tuple[Chapter, ...]:
-    """Return the chapters in the tags of an open file. The last one without a known end ends at infinity."""
+    """Return the chapters in the tags of an open file. If the end of the last one is not known, it is infinite."""
     if isinstance(getattr(file, "tags", None), id3.ID3):
         frames: list[Any] = file.tags.getall("CHAP")
         spans = [(frame.start_time / 1000, frame.end_time / 1000, _title(frame)) for frame in frames]
@@ -42,7 +43,7 @@ def read_chapters(file: Any) -> tuple[Chapter, ...]:
 
 
 def _each_to_the_next(starts: Iterable[tuple[float, str]]) -> tuple[Chapter, ...]:
-    """Return chapters that begin at the given seconds and end where the next one begins."""
+    """Return chapters with the given (start in seconds, title), each of which ends where the next one begins."""
     ordered = sorted(starts)
     ends = [start for start, _ in ordered[1:]] + [float("inf")]
     return tuple(Chapter(start, end, title) for (start, title), end in zip(ordered, ends))
@@ -89,7 +90,7 @@ def _labels(body: bytes, order: str) -> dict[int, str]:
 
 
 def copy_id3_chapters(old: mp3.MP3, new: mp3.MP3, start: float, duration: float | None) -> None:
-    """Copy the chapters of an MP3 to another, with their pictures and links, as they lie in the part from `start` s."""
+    """Copy the chapters of an MP3 to another, with pictures and links, and times relative to `start` in seconds."""
     tags: Any = old.tags or id3.ID3()
     frames: list[Any] = tags.getall("CHAP")
     end = float("inf") if duration is None else duration
@@ -111,9 +112,9 @@ def copy_id3_chapters(old: mp3.MP3, new: mp3.MP3, start: float, duration: float 
 def write_chapters(
     path: Path, file: mutagen.FileType | None, chapters: Sequence[Chapter], wave: bool, rate: int
 ) -> bool:
-    """Write chapters to an output that is not M4A, without saving its tags. Returns whether it can hold them.
+    """Write chapters to an output other than M4A. Its tags still have to be saved. Returns whether it can hold chapters.
 
-    `wave`: whether it is a WAV.
+    `wave`: the output is a WAV.
     """
     if wave:
         count = len(chapters)
@@ -148,7 +149,7 @@ def write_chapters(
 
 
 def copy_cue_sheet(old: object, new: mutagen.FileType | None, same_time: bool) -> bool:
-    """Copy the cue sheet of a FLAC to another of the same length and rate, without saving it. Returns False if one is lost."""
+    """Copy the cue sheet of a FLAC to another of the same length and rate, which must be saved. Returns False if it is lost."""
     sheet = getattr(old, "cuesheet", None)
     if sheet is None:
         return True

@@ -1,7 +1,8 @@
-"""Carry texts, pictures and chapters between files whose tags mutagen reads, and to and from WAV, AIFF and CAF.
+"""Copy texts, pictures and chapters between files whose tags mutagen reads, and to and from WAV, AIFF and CAF.
 
-Between files of one kind everything is copied. Between kinds the common fields of tag_sources are, and the rest is named, so
-that the user can be told. Files are recognized by content, since an output is tagged before it gets its name.
+Between files of the same format, everything is copied. Between formats, the common fields (see sources.py) are copied, and
+the names of all others are returned, so that the user can be told. Formats are recognized by content, since an output is
+tagged before it gets its final name.
 """
 
 from __future__ import annotations
@@ -58,13 +59,13 @@ from enhance_cli.audio.tags.wave_facts import Change, describes_level
 
 _COMMENTS = (flac.FLAC, oggvorbis.OggVorbis, oggopus.OggOpus, oggflac.OggFLAC)  # all have Vorbis comments
 _TIMED = ("SYLT", "ETCO", "POSS")  # ID3 frames with times from the beginning of the file
-_FOREIGN = (b"riff", b"aiff", b"w64 ")  # blocks in which FLAC keeps the chunks of the file it was made from
+_FOREIGN = (b"riff", b"aiff", b"w64 ")  # blocks with the chunks of the file from which a FLAC was made
 _ASF, _MATROSKA = b"\x30\x26\xb2\x75", b"\x1aE\xdf\xa3"
 
 
 @dataclass(frozen=True)
 class _File:
-    """Hold a file with its chunks (None: it has none) and the tags that mutagen reads of it."""
+    """Hold a file with its chunks (None if it has none) and its tags as mutagen reads them."""
 
     path: Path
     form: Form | None
@@ -80,10 +81,10 @@ def copy_fields(
     info: AudioInfo | None,
     change: Change,
 ) -> list[str]:
-    """Copy the descriptions of a file to the one made from it. Returns the names of fields that could not be carried.
+    """Copy the metadata of a file to its output. Returns the names of fields that could not be copied.
 
-    `forms`: chunks of both, None for files that have none. `rate`: that of `target` in Hz, as its chunks say, or 0. Other
-    arguments as in `tags.copy_tags`. Raises OSError as the file system gives it.
+    `forms`: chunks of both files, None for files without chunks. `rate`: rate of `target` in Hz according to its chunks, or
+    0. For other arguments see carry.copy_tags. Errors of the file system are raised as OSError.
     """
     before, after = forms
     try:
@@ -132,7 +133,7 @@ def _same_length(old: Tagged, new: mutagen.FileType | None) -> bool:
 
 
 def _copy_chapters(source: _File, target: _File, rate: int, info: AudioInfo | None, change: Change) -> list[str]:
-    """Carry chapters. Returns ["chapters"] if they could not be. M4A has got them from its encoder."""
+    """Copy chapters, except to M4A, whose encoder has written them. Returns ["chapters"] if they could not be copied."""
     old, new, after = source.tags, target.tags, target.form
     if isinstance(old, mp3.MP3) and isinstance(new, mp3.MP3):
         copy_id3_chapters(old, new, change.start, change.duration)
@@ -151,7 +152,7 @@ def _copy_chapters(source: _File, target: _File, rate: int, info: AudioInfo | No
 def _copy_blocks(old: Tagged, new: mutagen.FileType | None, whole: bool) -> list[str]:
     """Copy the blocks of a FLAC that belong to other programs (APPLICATION). Returns the names of those left out.
 
-    Chunks of a WAV among them, which speak of its length, are only true of a file of the same length.
+    Blocks with the chunks of a WAV are copied only to a file of the same length, since the chunks state the length.
     """
     lost = []
     for block in old.metadata_blocks if isinstance(old, flac.FLAC) else ():
@@ -165,7 +166,7 @@ def _copy_blocks(old: Tagged, new: mutagen.FileType | None, whole: bool) -> list
 
 
 def _copy_texts(source: _File, target: _File, info: AudioInfo | None, change: Change) -> list[str]:
-    """Carry texts and pictures. Returns the names of those that could not be."""
+    """Copy texts and pictures. Returns the names of those that could not be copied."""
     old, new = source.tags, target.tags
     texts = info is not None and info.tags and (not (old is not None and old.tags) or is_named_by_number(old))
     named = info if texts else None
@@ -216,13 +217,13 @@ def _fields(source: Path, before: Form | None, old: Tagged, info: AudioInfo | No
 
 
 def _carried(source: Path, form: Form, old: Tagged) -> tuple[bytes, ...]:
-    """Return the chunks that are carried as tags or as chapters."""
+    """Return the names of chunks that are copied as tags or as chapters."""
     tags = (b"id3 ", b"ID3 ") if old is not None else ()
     return (*tags, b"cue ", b"adtl", b"MARK") if read_markers(source, form) else tags
 
 
 def _of_ape(source: Path, before: Form | None, old: Tagged) -> tuple[dict, list[str], list[flac.Picture]]:
-    """Return the contents of an APEv2 tag, which WavPack and MP3 of some programs have, unless ID3 has the same."""
+    """Return the contents of an APEv2 tag (WavPack, some MP3s), without the fields that the ID3 tags have as well."""
     if before is not None or not (old is None or isinstance(old, mp3.MP3)):
         return {}, [], []
     try:
@@ -257,7 +258,7 @@ def _copy_all(old: mutagen.FileType, new: mutagen.FileType, change: Change) -> l
 
 
 def _write(path: Path, form: Form | None, file: mutagen.FileType | None, fields: dict[str, list[str]]) -> list[str]:
-    """Write the common fields to a file of any kind. Returns the names of those it has no place for."""
+    """Write the common fields to a file of any format. Returns the names of those that it cannot hold."""
     if not fields:
         return []
     if form is not None and form.kind in ("RIFF", "RF64"):

@@ -1,7 +1,7 @@
-"""Mark outputs with the command that made them, so that no later run takes them for inputs.
+"""Mark outputs with the command that made them, so that a later run does not use them as inputs.
 
-A comment ENHANCED_BY in FLAC and Ogg, a field of that name in ID3 and M4A, a chunk `enhB` in WAV, AIFF, CAF and W64, an
-annotation in AU.
+The mark is a comment ENHANCED_BY in FLAC and Ogg, a field of that name in ID3 and M4A, a chunk `enhB` in WAV, AIFF, CAF and
+W64, and an annotation in AU.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ MARK, _CHUNK, _ATOM = "ENHANCED_BY", b"enhB", "----:com.apple.iTunes:ENHANCED_BY
 
 
 def write_mark(path: Path, command: str) -> None:
-    """Note in a finished file which command has made it. Raises OSError as the file system gives it."""
+    """Write the name of the command into a finished file. Errors of the file system are raised as OSError."""
     with open(path, "rb") as file:
         form = walk(file)
         marked = form is not None and form.find(_CHUNK) is not None
     if form is not None:
-        if not marked:  # behind the samples of W64 libsndfile would take it for sound
+        if not marked:  # in W64, libsndfile would read a chunk after the samples as sound
             write = riff_tags.insert_chunk if form.kind == "W64" else riff_tags.append_chunk
             write(path, _CHUNK, command.encode())
         return

@@ -1,4 +1,4 @@
-"""Carry cover pictures between FLAC, Ogg, MP3, AIFF and M4A, and out of WMA and Matroska. Each keeps them in its own way."""
+"""Copy cover pictures between FLAC, Ogg, MP3, AIFF and M4A, and from WMA and Matroska. Each format stores them differently."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def write_pictures(file: mutagen.FileType | None, pictures: list[flac.Picture]) 
 
 
 def tags_of(file: mutagen.FileType) -> Any:
-    """Return the tags of a file, new ones if it had none: texts by name, or the frames of an MP3."""
+    """Return the tags of a file, after adding empty ones if it has none: texts by name, or the frames of an MP3."""
     if file.tags is None:
         file.add_tags()
     return file.tags
@@ -71,7 +71,7 @@ def _picture(data: bytes, mime: str, kind: int, desc: str) -> flac.Picture:
 
 
 def pictures_of_asf(path: Path) -> list[flac.Picture]:
-    """Return the pictures of a WMA: kind, size, type and description in UTF-16, data (WM/Picture).
+    """Return the pictures of a WMA. A WM/Picture has kind, size, type and description in UTF-16, and data.
 
     Raises ValueError or MutagenError if its tags are damaged.
     """
@@ -103,7 +103,7 @@ def pictures_of_matroska(path: Path) -> tuple[list[flac.Picture], list[str]]:
 
 
 def picture_of(data: bytes, kind: int) -> flac.Picture:
-    """Return a picture of a kind (ID3v2's numbers: 3 is the front cover), whose type is known by its first bytes."""
+    """Return a picture of this kind (as in ID3v2, 3 is the front cover). Its type is recognized by its first bytes."""
     picture = flac.Picture()
     picture.data, picture.type = data, kind
     picture.mime = "image/png" if data.startswith(b"\x89PNG") else "image/jpeg"

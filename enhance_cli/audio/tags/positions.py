@@ -1,7 +1,7 @@
-"""Move the positions in chunks of a WAV, counted in samples, to where they lie in the output.
+"""Adjust the positions in chunks of a WAV, which are counted in samples, to the output.
 
-Cue points and their labels (Multimedia Programming Interface 1.0), and the timers of the cart chunk (AES46). Chunks stay as
-they are, byte by byte, where nothing moves.
+These are cue points and their labels (Multimedia Programming Interface 1.0), and the timers of the cart chunk (AES46). If no
+position changes, a chunk is copied byte by byte.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _TIMERS = 684  # offset of the eight timers in cart, 4 letters and a position ea
 
 
 def moved(position: int, rate_before: float, rate_after: float, change: Change) -> int | None:
-    """Return a position as it lies in the output, None if the output does not hold it."""
+    """Return a position in the output, None if it is outside."""
     seconds = position / rate_before - change.start
     if seconds < 0 or change.duration is not None and seconds > change.duration:
         return None
@@ -22,7 +22,7 @@ def moved(position: int, rate_before: float, rate_after: float, change: Change) 
 
 
 def true_cue(cue: bytes, order: str, rate_before: float, rate_after: float, change: Change) -> bytes:
-    """Return the cue points that lie in the output, an empty chunk if none does."""
+    """Return the cue points within the output, or an empty chunk if there are none."""
     if rate_before == rate_after and not change.start:
         return cue
     points = b""
@@ -35,7 +35,7 @@ def true_cue(cue: bytes, order: str, rate_before: float, rate_after: float, chan
 
 
 def true_labels(adtl: bytes, order: str, rate_before: float, rate_after: float, change: Change) -> bytes:
-    """Return the labels and notes of cue points with the lengths of regions in samples of the output."""
+    """Return the labels and notes of cue points, with lengths of regions in samples of the output."""
     if rate_before == rate_after:
         return adtl
     result, rest = adtl[:4], adtl[4:]
@@ -50,7 +50,7 @@ def true_labels(adtl: bytes, order: str, rate_before: float, rate_after: float, 
 
 
 def true_cart(cart: bytes, order: str, rate_before: float, rate_after: float, change: Change) -> bytes:
-    """Return a cart chunk whose timers count samples of the output. Those outside of it are removed."""
+    """Return a cart chunk with timers in samples of the output. Timers outside of the output are removed."""
     if len(cart) < _TIMERS + 64 or rate_before == rate_after and not change.start:
         return cart
     timers = b""

@@ -1,10 +1,10 @@
 """Copy every chunk that is not audio from one WAV/RF64 (or AIFF) file to another.
 
-These are Broadcast WAV description and time code, iXML, cue points and their labels, INFO texts, ID3, ADM. They are
-appended after the audio, so that no sample moves.
+These are Broadcast WAV description and time code, iXML, cue points and their labels, INFO texts, ID3 and ADM. They are
+appended after the audio, so that the samples do not have to be moved.
 
-Positions are counted in samples: time codes and cue points are moved if the rate or the beginning differs, loops and the
-markers of other formats left out if rate or length do.
+Positions are counted in samples. If the rate or the beginning differs, time codes and cue points are adjusted. If the rate or
+the length differs, loops and the markers of other formats are left out.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from enhance_cli.audio.tags.wave_facts import Change, true_bext, true_ixml
 
 _PIECE = 1 << 20
 _GUID = bytes.fromhex("f3acd3118cd100c04f8edb8a")  # of chunks of W64, behind their four letters
-# Chunks that describe the samples themselves, which are new, or are padding.
+# Chunks that describe the samples themselves, which are new, or that are padding.
 AUDIO = frozenset(
     b"fmt |data|fact|ds64|JUNK|junk|PAD |FLLR|PEAK|levl|slnt|COMM|SSND|FVER|desc|pakt|kuki|chan|free|peak|CHAN|enhB|edct".split(
         b"|"
@@ -33,7 +33,7 @@ _CORRECTED = {b"iXML": true_ixml, b"cue ": true_cue, b"adtl": true_labels, b"car
 
 
 def can_copy(source: Form | None, target: Form | None) -> bool:
-    """Return whether chunks of one file can stand in the other."""
+    """Return whether chunks of one file can be copied to the other."""
     families = [("RIFF", "RF64"), ("AIFF",), ("CAF",)]
     if source is None or target is None:
         return False
@@ -41,11 +41,9 @@ def can_copy(source: Form | None, target: Form | None) -> bool:
 
 
 def copy_chunks(source: Path, target: Path, change: Change = Change()) -> list[str]:
-    """Copy the chunks of `source` to `target`, corrected where they describe the samples.
+    """Copy the chunks of `source` to `target`, with corrections to those that describe the samples.
 
-    Returns the names of those left out.
-
-    They are appended, except for bext, which the standard wants in front of the samples.
+    They are appended, except for bext, which must come before the samples. Returns the names of those left out.
     """
     lost: list[str] = []
     with open(source, "rb") as old, open(target, "r+b") as new:
@@ -91,7 +89,7 @@ def insert_chunk(target: Path, name: bytes, payload: bytes) -> None:
 
 
 def _form(file: BinaryIO) -> Form:
-    """Return the chunks of a file that has some. Raises ValueError for any other."""
+    """Return the chunks of a file. Raises ValueError for a file without chunks."""
     form = walk(file)
     if form is None:
         raise ValueError("not a file of chunks")
@@ -99,7 +97,7 @@ def _form(file: BinaryIO) -> Form:
 
 
 def _compare(old: BinaryIO, new: BinaryIO) -> tuple[float, float, bool]:
-    """Return both sample rates, and whether a position in one file is the same in the other."""
+    """Return both sample rates, and whether positions in both files have the same meaning (equal rate and length)."""
     a, b = promise(old), promise(new)
     if a is None or b is None:
         return 1.0, 1.0, False
@@ -129,7 +127,7 @@ def _insert(file: BinaryIO, form: Form, name: bytes, payload: bytes) -> None:
 
 
 def insert_bytes(file: BinaryIO, at: int, data: bytes) -> None:
-    """Put bytes into a file. The rest is moved behind them piece by piece from its end."""
+    """Insert bytes into a file. The rest is moved back piece by piece, starting at its end."""
     end = file.seek(0, 2)
     while end > at:
         begin = max(at, end - _PIECE)

@@ -1,7 +1,8 @@
-"""Read the common fields of a file, such as title and artist, and its pictures, from wherever its format keeps them.
+"""Read the common fields of a file, such as title and artist, and its pictures.
 
-Vorbis comments, ID3 (of MP3, TTA, a chunk of WAV or AIFF, or in front of any file), MP4 atoms, APEv2, chunks of WAV, AIFF and
-CAF, and the texts that FFmpeg finds. All functions return fields by their names in FLAC, and the names of all others.
+Sources are Vorbis comments, ID3 (in MP3, TTA, a chunk of WAV or AIFF, or before any file), MP4 atoms, APEv2, chunks of WAV,
+AIFF and CAF, and the texts that FFmpeg finds. All functions return the fields by their names in FLAC, and the names of all
+others.
 """
 
 from __future__ import annotations
@@ -46,16 +47,17 @@ CAF_KEYS = {  # of Apple's Core Audio Format specification, "Information Chunk"
 }  # fmt: skip
 ITUNES = ("iTunSMPB", "iTunPGAP")  # descriptions of comments in which iTunes keeps the delay of its encoder
 _AIFF = {b"NAME": "title", b"AUTH": "artist", b"(c) ": "copyright", b"ANNO": "comment"}
-# Statements of the old encoder about its own samples, which are not true of the new ones.
+# Facts about the samples of the old encoder, which are not true for the new samples.
 TECHNICAL = {
     "TSSE", "TLEN", "TENC", "MLLT", "ASPI", "SEEK", "encoder", "\xa9too", "----:com.apple.iTunes:iTunSMPB",
     "waveformatextensible_channel_mask",
 }  # fmt: skip
-# Other names of fields, as FFmpeg and APEv2 have them, and statements about the file rather than the recording.
+# Names of fields in FFmpeg and APEv2.
 _OTHER_NAMES = {
     "track": "tracknumber", "disc": "discnumber", "album_artist": "albumartist", "album artist": "albumartist",
     "year": "date", "creation_time": "date", "description": "comment",
 }  # fmt: skip
+# Facts about the file, not about the recording.
 _OF_THE_FILE = {
     "encoder", "major_brand", "minor_version", "compatible_brands", "handler_name", "vendor_id", "language", "duration",
     "software", "isfoundry", "number_of_frames", "bps", "number_of_bytes", "timecode", "encoded_by", "time_reference",
@@ -63,7 +65,7 @@ _OF_THE_FILE = {
 
 
 class ID3Tags:
-    """Hold ID3 tags that do not belong to an MP3, with the attribute that files of mutagen have."""
+    """Hold ID3 tags outside of an MP3, with the same attribute `tags` as mutagen's files."""
 
     def __init__(self, tags: id3.ID3):
         self.tags = tags
@@ -87,7 +89,7 @@ def open_tags(path: Path, form: Form | None) -> Tagged:
             if not begins_with_id3:
                 raise
         bounded.seek(0)
-        try:  # a FLAC behind an ID3 tag, by which it was taken for an MP3
+        try:  # a FLAC after an ID3 tag, because of which it was mistaken for an MP3
             return flac.FLAC(bounded)
         except mutagen.MutagenError:
             bounded.seek(0)
@@ -95,7 +97,7 @@ def open_tags(path: Path, form: Form | None) -> Tagged:
 
 
 def _opened(file: BoundedFile) -> Any:
-    """Return the tags of a file of any kind, None without. Raises MutagenError also where mutagen trips over a damaged one."""
+    """Return the tags of a file of any format, or None. Raises MutagenError, also if mutagen fails on a damaged file."""
     try:
         return mutagen.File(file, options=KINDS)
     except IndexError as error:  # an Ogg page without a packet
@@ -113,7 +115,7 @@ def has_tags(file: Readable) -> bool:
 
 
 def front_tags(path: Path) -> id3.ID3 | None:
-    """Return the ID3 tags in front of a FLAC, None if there are none."""
+    """Return the ID3 tags before a FLAC, None if there are none."""
     with open(path, "rb") as file:
         if file.read(3) != b"ID3":
             return None
@@ -129,7 +131,7 @@ def has_id3(file: object) -> bool:
 
 
 def is_named_by_number(file: Tagged) -> bool:
-    """Return whether an MP4 keeps its texts under numbers (mdta), whose names mutagen does not read and FFmpeg does."""
+    """Return whether an MP4 has its texts under numbers (mdta). FFmpeg reads their names, mutagen does not."""
     keys: list[str] = list(file.tags or ()) if isinstance(file, mp4.MP4) else []
     return any(key.startswith("\0") for key in keys)
 
@@ -149,13 +151,13 @@ def from_ffmpeg(info: AudioInfo) -> Fields:
 
 
 def places_of_mp4(info: AudioInfo | None) -> list[str]:
-    """Return the names of texts that phones and cameras put beside the tags of an MP4, which mutagen does not read."""
+    """Return the names of texts of phones and cameras in an MP4, which are outside of the tags that mutagen reads."""
     beside = ("location", "make", "model", "com.apple.quicktime.", "com.android.")
     return [key for key in (info.tags if info else ()) if key.lower().startswith(beside)]
 
 
 def from_file(file: Tagged, gain: float) -> Fields:
-    """Return the common fields of an open file. `gain`: change of the level in dB, which makes tags about it untrue."""
+    """Return the common fields of an open file. `gain`: gain of the samples in dB, which makes tags about levels wrong."""
     if file is None or not file.tags:
         return {}, []
     if has_id3(file):
@@ -174,7 +176,7 @@ def from_file(file: Tagged, gain: float) -> Fields:
 
 
 def from_id3(tags: id3.ID3, gain: float) -> Fields:
-    """Return the common fields of ID3 tags. A comment with a description of its own is none of them."""
+    """Return the common fields of ID3 tags. Comments with a description are not among them."""
     names = {ids[0]: field for field, ids in FIELDS.items()}
     fields: dict[str, list[str]] = {}
     lost = []
@@ -198,7 +200,7 @@ def from_id3(tags: id3.ID3, gain: float) -> Fields:
 def from_ape(
     tags: apev2.APEv2, known: Iterable[str] = ()
 ) -> tuple[dict[str, list[str]], list[str], list[flac.Picture]]:
-    """Return common fields, names of others, and pictures of an APEv2 tag. `known`: ID3 frames with the same fields."""
+    """Return common fields, names of others, and pictures of an APEv2 tag. `known`: ID3 frames that take precedence."""
     fields: dict[str, list[str]] = {}
     lost: list[str] = []
     pictures: list[flac.Picture] = []
@@ -216,7 +218,7 @@ def from_ape(
 
 
 def from_chunks(path: Path, form: Form, taken: Iterable[bytes] = ()) -> Fields:
-    """Return the common fields of the chunks of a WAV, AIFF or CAF, without those in `taken`, which others carry."""
+    """Return the common fields in the chunks of a WAV, AIFF or CAF. `taken`: chunks that are copied elsewhere."""
     names = {ids[2]: field for field, ids in FIELDS.items() if ids[2]}
     fields: dict[str, list[str]] = {}
     lost = []

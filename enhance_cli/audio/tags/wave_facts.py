@@ -1,6 +1,6 @@
-"""Correct the statements of Broadcast WAV chunks about their samples: time code, rate and depth, loudness in bext.
+"""Correct the facts about the samples in Broadcast WAV chunks: time code, rate, depth and loudness.
 
-EBU Tech 3285 (bext) and the iXML specification, version 3. Correct statements stay as they are, byte by byte.
+Sources: EBU Tech 3285 (bext) and the iXML specification, version 3. Facts that are still correct are not changed.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ _NOT_SET = 0x7FFF
 class Change:
     """Describe how the samples of an output differ from those of its source.
 
-    `start`: its beginning in the source, in seconds. `duration`: its length in seconds. `bits`: its depth, None where
-    it has none. `gain`: change of its level in dB. `loudness`: its integrated loudness in LUFS if it is known. `channel`:
-    number of the only channel that was taken, or "mix".
+    `start`: start of the output in the source, in seconds. `duration`: in seconds. `bits`: bit depth, if it has one. `gain`:
+    in dB. `loudness`: integrated loudness in LUFS, if it is known. `channel`: number of the channel that was processed
+    alone, or "mix".
     """
 
     start: float = 0.0
@@ -32,7 +32,7 @@ class Change:
 
 
 def true_bext(bext: bytes, order: str, rate_before: float, rate_after: float, change: Change) -> bytes:
-    """Return a bext chunk with the time code of the output's beginning, and with loudness that is not the old one."""
+    """Return a bext chunk with the time code of the start of the output, and with its loudness."""
     if len(bext) >= _TIME_REFERENCE + 10:
         reference, version = struct.unpack_from(order + "QH", bext, _TIME_REFERENCE)
         moved = _moved(reference, rate_before, rate_after, change.start)
@@ -45,9 +45,9 @@ def true_bext(bext: bytes, order: str, rate_before: float, rate_after: float, ch
 
 
 def true_ixml(ixml: bytes, order: str, rate_before: float, rate_after: float, change: Change) -> bytes:
-    """Return an iXML chunk whose time stamps, rates, depth and tracks are those of the output, without an old loudness."""
+    """Return an iXML chunk with time stamps, rates, depth and tracks of the output, without the old loudness."""
     stamped = _number(ixml, b"TIMESTAMP_SAMPLE_RATE") or rate_before
-    follows = stamped == rate_before  # else the file was recorded at one rate to be played at another
+    follows = stamped == rate_before  # otherwise it was recorded at one rate, to be played at another
     for high, low in (
         (b"TIMESTAMP_SAMPLES_SINCE_MIDNIGHT_HI", b"TIMESTAMP_SAMPLES_SINCE_MIDNIGHT_LO"),
         (b"BWF_TIME_REFERENCE_HIGH", b"BWF_TIME_REFERENCE_LOW"),
@@ -80,11 +80,11 @@ _OLD_LOUDNESS = re.compile(
 
 
 def _sync_point(point: bytes, rate_before: float, rate_after: float, change: Change) -> bytes:
-    """Return a sync point at its place in the output, or nothing if it lies before it."""
+    """Return a sync point with its position in the output, or nothing if it lies before the output."""
     low, high = _number(point, b"SYNC_POINT_LOW"), _number(point, b"SYNC_POINT_HIGH") or 0
     if low is None:
         return point
-    start = change.start if b"RELATIVE" in point else 0.0  # others count from midnight
+    start = change.start if b"RELATIVE" in point else 0.0  # absolute ones count from midnight
     seconds = (high << 32 | low) / rate_before - start
     if seconds < 0:
         return b""
@@ -97,7 +97,7 @@ def _sync_point(point: bytes, rate_before: float, rate_after: float, change: Cha
 
 
 def _only_track(ixml: bytes, channel: str) -> bytes:
-    """Return an iXML chunk with the track of one channel alone, with none for a mix."""
+    """Return an iXML chunk with only the track of one channel, or without tracks for a mix."""
     own = [track for track in _TRACK.findall(ixml) if str(_number(track, b"CHANNEL_INDEX")) == channel]
     kept = [_put(track, b"CHANNEL_INDEX", 1) for track in own]
     found = _TRACK.search(ixml)
@@ -108,7 +108,7 @@ def _only_track(ixml: bytes, channel: str) -> bytes:
 
 
 def describes_level(name: str) -> bool:
-    """Return whether a tag says how loud the samples are, which a gain makes untrue."""
+    """Return whether a tag states how loud the samples are, which a gain makes wrong."""
     return any(part in name.lower() for part in ("replaygain", "r128_", "itunnorm", "rva2", "rgad"))
 
 

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 
 import pytest
 
+PATIENCE = 400  # seconds, for a machine under load, where it imports its packages slowly
+
 
 @contextlib.contextmanager
 def s3_server() -> Iterator[dict[str, str]]:
@@ -66,10 +68,11 @@ def _server(*command: str) -> Iterator[int]:
 
 
 def _wait_for(port: int, server: subprocess.Popen) -> None:
-    for _ in range(600):
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
             return
         if server.poll() is not None:
             raise RuntimeError("the server did not start")
-        time.sleep(0.1)
+        time.sleep(0.05)
     raise RuntimeError("the server does not answer")

@@ -50,8 +50,8 @@ def environment(tmp_path_factory):
     """What nodes and drivers have in common: where our package is, and an S3 server if it can be had."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])))
-        patch.setenv("RAY_raylet_start_wait_time_s", "120")
-        patch.setenv("RAY_agent_register_timeout_ms", "120000")
+        patch.setenv("RAY_raylet_start_wait_time_s", "400")
+        patch.setenv("RAY_agent_register_timeout_ms", "400000")
         try:
             import flask  # noqa: F401
             import moto  # noqa: F401

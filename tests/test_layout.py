@@ -1,6 +1,7 @@
 """The house rules of the package: who imports whom, what `--help` may load, and that every catalogue matches its folder."""
 
 import ast
+import functools
 import importlib.util
 import inspect
 import re
@@ -111,6 +112,7 @@ ONLY_IN = {  # folders and files
 }
 
 
+@functools.cache
 def imported(path: Path) -> set[str]:
     names = set()
     for node in ast.walk(ast.parse(path.read_text())):

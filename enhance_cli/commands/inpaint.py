@@ -96,7 +96,7 @@ def inpaint(
         level = measured(job)["level"]
         meter = level.extra
         assert isinstance(meter, GapMeter)
-        gaps = meter.found(level.active_levels)
+        gaps = meter.found(level.track)
         if not running.quiet:
             kinds = Counter(gap.kind for gap in gaps)
             say(f"{job.source}: {', '.join(f'{count} {kind}' for kind, count in kinds.items()) or 'no gap'}")

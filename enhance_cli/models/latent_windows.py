@@ -21,7 +21,7 @@ from enhance_cli.models.operations import count
 from enhance_cli.models.sampling import prepare, sampler_settings
 from enhance_cli.models.spec import Spec
 
-SILENCE = 1e-4  # peak of a channel, against the active level of the recording, up to which nothing is made
+SILENCE = 1e-4  # peak of a channel, against the level of the recording, up to which nothing is made
 MATCHED = (0.8, 0.95)  # of the edge, where the level of the made wave is matched
 MOST_MATCHED = 1.2  # factor, as in AudioSR
 
@@ -83,7 +83,7 @@ class LatentWindows:
 
     @torch.inference_mode()
     def wide(
-        self, windows: Sequence[np.ndarray], starts: Sequence[int], edges: Sequence[float], actives: Sequence[float]
+        self, windows: Sequence[np.ndarray], starts: Sequence[int], edges: Sequence[float], levels: Sequence[np.ndarray]
     ) -> list[np.ndarray]:
         """Return windows (C, n) with a band above the edge, at their own level. The band below it is not to be used.
 
@@ -91,14 +91,14 @@ class LatentWindows:
             windows: (C, n) each, as they are in the file.
             starts: position of each in the file, in samples, a multiple of `grid`.
             edges: frequency in Hz that the band of each ends at.
-            actives: active level, linear, of the recording that each is of, which silence is measured by.
+            levels: (n,) or (1,) each, level of the sound of the recording around, linear, which silence is measured by.
         """
         made = []
-        for audio, start, edge, active in zip(windows, starts, edges, actives):
+        for audio, start, edge, level in zip(windows, starts, edges, levels):
             x = torch.from_numpy(audio.astype(np.float32))
             x = x - x.mean(dim=1, keepdim=True)
             peaks = x.abs().amax(dim=1)
-            heard = (peaks > SILENCE * active).nonzero()[:, 0]
+            heard = (peaks > SILENCE * level.min()).nonzero()[:, 0]
             result = audio.astype(np.float32)
             if len(heard):
                 # Channels that differ in their gain alone give results that do, so a source keeps its place between them.

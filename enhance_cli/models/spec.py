@@ -9,10 +9,14 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from safetensors import SafetensorError, safe_open
 
 from enhance_cli.errors import ModelError, UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 HEADER_KEY = "enhance"
 FIRST_STAGE_RATE = 48000
@@ -137,9 +141,9 @@ class Spec:
             )
         return steps, sampler
 
-    def scale_for(self, active: float) -> float:
-        """Return the factor that a recording is multiplied by for the model. `active`: its active level, linear."""
-        return self.level / active if self.normalise == "level" else 1.0
+    def scale_for(self, level: "np.ndarray") -> "np.ndarray":
+        """Return the factors (n,) that a recording is multiplied by for the model. `level` (n,): its level, linear."""
+        return (self.level if self.normalise == "level" else level) / level
 
     def choose_guidance(self, weight: float | None) -> float | None:
         """Return the weight of the condition as asked, or the model's own. Raises UsageError where there is none."""

@@ -58,7 +58,7 @@ class WindowedExtender:
 
     @torch.inference_mode()
     def wide(
-        self, windows: Sequence[np.ndarray], starts: Sequence[int], edges: Sequence[float], actives: Sequence[float]
+        self, windows: Sequence[np.ndarray], starts: Sequence[int], edges: Sequence[float], levels: Sequence[np.ndarray]
     ) -> list[np.ndarray]:
         """Return windows (C, n) with a band above the edge, at their own level. Callers take the band below from the recording.
 
@@ -66,11 +66,13 @@ class WindowedExtender:
             windows: (C, n) each, as they are in the file.
             starts: position of each in the file, in samples.
             edges: frequency in Hz that the band of each ends at.
-            actives: active level, linear, of the recording that each is of.
+            levels: (n,) or (1,) each, level of the sound of the recording around, linear.
         """
         run = self._fill_bands if self.makes_levels else self._waves
         audio = torch.from_numpy(np.stack(windows).astype(np.float32))
-        scale = audio.new_tensor([self.model.spec.scale_for(active) for active in actives])[:, None, None]
+        factors = [self.model.spec.scale_for(level) for level in levels]
+        length = max(map(len, factors))
+        scale = torch.from_numpy(np.stack([np.broadcast_to(f, length) for f in factors])[:, None]).to(audio)
         made = run(send(audio * scale, self.model.device), starts, edges).float().cpu() / scale
         return list(made.numpy())
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from enhance_cli.audio.levels.level import Meter
+from enhance_cli.audio.levels.level_track import LevelTrack
 from enhance_cli.audio.resample import Resampler, resample
 from enhance_cli.audio.spectra import crossover
 from enhance_cli.audio.spectra.band_edge import BandMeter
@@ -33,10 +34,10 @@ FADE = 15360  # samples on either side of a border, 0.64 s together
 
 @dataclass(frozen=True)
 class Recording:
-    """Hold the facts about a file that the model needs: the `edge` of its band in Hz, and its `active` level, linear."""
+    """Hold the facts about a file that the model needs: the `edge` of its band in Hz, and its level."""
 
     edge: float
-    active: float
+    level: LevelTrack
 
 
 class BandwidthExtender:
@@ -69,7 +70,7 @@ class BandwidthExtender:
             yield from blocks
             return
         self.windowed.check(edge)
-        recording = Recording(edge, float(np.sqrt(np.mean(np.square(level.active_levels)))))
+        recording = Recording(edge, level.common_track)
         waiting, energy, frames = Waiting(), 0.0, 0
         for x, made in paired(waiting, self._bands(waiting.pass_through(blocks), rate, channels, recording)):
             energy, frames = energy + float(np.square(made, dtype=np.float64).mean(axis=0).sum()), frames + x.shape[1]
@@ -93,9 +94,10 @@ class BandwidthExtender:
     def _make(self, orders: list[Order]) -> list[np.ndarray]:
         windows, given = [order.window for order in orders], [order.given for order in orders]
         audio = [window.audio for window in windows]
-        starts, edges, actives = [w.start for w in windows], [r.edge for r in given], [r.active for r in given]
-        wide = self.windowed.wide(audio, starts, edges, actives)
-        return [crossover.joined(x, y, r.edge, r.active) for x, y, r in zip(audio, wide, given)]
+        starts, edges = [w.start for w in windows], [r.edge for r in given]
+        levels = [r.level.at(w.start, w.audio.shape[1], self.windowed.rate)[0] for w, r in zip(windows, given)]
+        wide = self.windowed.wide(audio, starts, edges, levels)
+        return [crossover.joined(x, y, r.edge, level) for x, y, r, level in zip(audio, wide, given, levels)]
 
 
 def windows_of(model: Model | GraphExtenderModel, options: ExtendOptions) -> tuple[Any, WindowPlan]:

@@ -15,6 +15,7 @@ from enhance_cli.audio.gaps.gap import Gap
 from enhance_cli.audio.gaps.linear_prediction import CONTEXT_SECONDS, interpolate
 from enhance_cli.audio.gaps.meter import GapMeter, Spans
 from enhance_cli.audio.levels.level import Meter
+from enhance_cli.audio.levels.level_track import LevelTrack
 from enhance_cli.tasks import gap_model
 from enhance_cli.tasks.gap_model import GapModel
 from enhance_cli.tasks.options import InpaintOptions
@@ -63,9 +64,8 @@ class Inpainter:
         if not isinstance(meter, GapMeter):
             yield from blocks
             return
-        gaps = meter.found(level.active_levels)
-        active = float(np.sqrt(np.mean(np.square(level.active_levels))))
-        model = self.model if active else None
+        gaps = meter.found(level.track)
+        model = self.model if level.active_levels.any() else None
         predicted = self.options.predicted
         longest = max(predicted, LONGEST_MADE_SECONDS) if model else predicted
         pieces = sorted(piece for gap in gaps for piece in split(gap, rate, predicted, bool(model)))
@@ -73,7 +73,7 @@ class Inpainter:
         meter.notes = notes(meter, gaps, longest, rate)
         reach = int((gap_model.CONTEXT_SECONDS if any(piece.made for piece in pieces) else CONTEXT_SECONDS) * rate)
         # a filling that is louder than the recording would lower all of it
-        filling = _Filling(pieces, reach, rate, level.peak, model, model.scale(active, level.peak) if model else 1.0)
+        filling = _Filling(pieces, reach, rate, level.peak, model, level.common_track)
         yield from filling.filled(blocks)
 
 
@@ -126,7 +126,7 @@ def split(gap: Gap, rate: int, predicted: float, makes: bool) -> Iterator[Piece]
 class _Filling:
     """Fill the pieces of a stream. `reach`: known samples on either side that a piece is filled from. `limit`: largest value.
 
-    `model` fills the pieces that are to be made. For it the recording is multiplied by `scale`.
+    `model` fills the pieces that are to be made. For it the recording is multiplied by a factor for its `level` there.
     """
 
     pieces: Sequence[Piece]
@@ -134,7 +134,7 @@ class _Filling:
     rate: int
     limit: float
     model: GapModel | None
-    scale: float
+    level: LevelTrack
 
     def filled(self, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         """Yield the stream with its pieces filled. Memory holds a piece, a block and `reach` samples around them."""
@@ -184,7 +184,8 @@ class _Filling:
             first[:fade] = interpolate(before, behind[:0], fade, self.rate)
             first[count - fade :] = interpolate(before[:0], behind, fade, self.rate)
         rows = (x[None] for x in (before, first, behind))
-        return self.model.fill(*rows, rate=self.rate, start=start, scale=self.scale)[0]
+        scale = self.model.scale(self.level.of(0, piece.start, self.rate), self.limit)
+        return self.model.fill(*rows, rate=self.rate, start=start, scale=scale)[0]
 
     def _next_start(self, number: int, channel: int) -> int:
         """Return the position of the next piece of this channel, before which samples are known."""

@@ -9,6 +9,7 @@ import soundfile
 from enhance_cli.audio.gaps.clicks import ClickFinder
 from enhance_cli.audio.gaps.gap import Gap
 from enhance_cli.audio.gaps.meter import GapMeter
+from enhance_cli.audio.levels.level_track import LevelTrack
 
 RATE = 16000
 SPEECH = Path(__file__).parents[1] / "audio_files" / "pairs_48k" / "clean"
@@ -18,7 +19,7 @@ def found(audio: np.ndarray, *, rate: int = RATE, block: int = 65536) -> list[Ga
     finder = ClickFinder(rate)
     for start in range(0, audio.shape[1], block):
         finder.push(audio[:, start : start + block])
-    return finder.found(np.sqrt(np.square(audio).mean(axis=1)))
+    return finder.found(LevelTrack(np.sqrt(np.square(audio).mean(axis=1))))
 
 
 @pytest.fixture
@@ -64,5 +65,5 @@ def test_the_edges_of_a_dropout_are_no_clicks(tones):
     tones[:, 9000:9500] = 0
     meter = GapMeter(RATE)
     meter.push(tones)
-    gaps = meter.found(np.full(2, 0.14))
+    gaps = meter.found(LevelTrack(np.full(2, 0.14)))
     assert gaps == [Gap(9000, 9500, kind="dropout")] and meter.text(gaps) == "0.5625-0.59375"

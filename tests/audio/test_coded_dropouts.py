@@ -10,6 +10,7 @@ import soundfile
 from enhance_cli.audio.gaps.coded_dropouts import CodedDropoutFinder
 from enhance_cli.audio.gaps.gap import Gap
 from enhance_cli.audio.gaps.meter import GapMeter
+from enhance_cli.audio.levels.level_track import LevelTrack
 
 RATE = 48000
 CLEAN = sorted((Path(__file__).parents[1] / "audio_files" / "pairs_48k" / "clean").glob("*.flac"))
@@ -20,7 +21,7 @@ def found(audio: np.ndarray, *, rate: int = RATE, block: int = 65536) -> list[Ga
     finder = CodedDropoutFinder(rate)
     for start in range(0, audio.shape[1], block):
         finder.push(audio[:, start : start + block])
-    return finder.found(np.sqrt(np.square(audio).mean(axis=1)))
+    return finder.found(LevelTrack(np.sqrt(np.square(audio).mean(axis=1))))
 
 
 def speech() -> np.ndarray:
@@ -111,6 +112,6 @@ def test_they_are_gaps_beside_others_and_each_is_told_once(noise):
     noise[:, 72000:73920] *= 1e-5
     meter = GapMeter(RATE)
     meter.push(noise)
-    gaps = meter.found(np.full(2, 0.1))
+    gaps = meter.found(LevelTrack(np.full(2, 0.1)))
     assert [(gap.kind, gap.channel) for gap in gaps] == [("dropout", -1)] * 2
     assert gaps[0] == Gap(24000, 25000, kind="dropout") and abs(gaps[1].start - 72000) <= 24

@@ -19,7 +19,7 @@ def band(audio: np.ndarray, low: float, high: float) -> np.ndarray:
 @pytest.mark.parametrize("edge", [3400.0, 8000.0, 16000.0])
 def test_below_the_edge_nothing_changes_and_above_it_the_other_signal_is_there(edge):
     low, wide = 0.1 * noise(1), 0.1 * noise(1, seed=1)
-    out = low + crossover.joined(low, wide, edge, 0.1)
+    out = low + crossover.joined(low, wide, edge, np.array([0.1]))
     level = lambda part: 20 * np.log10(np.linalg.norm(part))
     changed = level(band(out - low, 0, 0.95 * edge)) - level(band(low, 0, 0.95 * edge))
     missed = level(band(out - wide, edge, 24000)) - level(band(wide, edge, 24000))
@@ -28,13 +28,13 @@ def test_below_the_edge_nothing_changes_and_above_it_the_other_signal_is_there(e
 
 def test_two_equal_signals_join_to_themselves():
     low = 0.1 * noise(2)
-    assert np.abs(crossover.joined(low, low, 8000.0, 0.1)).max() < 1e-6
+    assert np.abs(crossover.joined(low, low, 8000.0, np.array([0.1]))).max() < 1e-6
 
 
 def test_a_band_above_pauses_adds_less_than_a_decibel_and_stays_where_there_is_sound():
     low, wide = 0.1 * noise(1, 2.0), 0.1 * noise(1, 2.0, seed=1)
     low[:, 24000:72000] *= 1e-3  # a pause, 60 dB down, above which the model goes on as before
-    out = low + crossover.joined(low, wide, 4000.0, 0.1)
+    out = low + crossover.joined(low, wide, 4000.0, np.array([0.1]))
     power = lambda x, part: 10 * np.log10(np.square(x[:, part]).mean())
     pause, voice = slice(28000, 68000), slice(80000, 96000)
     assert 0 < power(out, pause) - power(low, pause) < 0.5
@@ -44,5 +44,5 @@ def test_a_band_above_pauses_adds_less_than_a_decibel_and_stays_where_there_is_s
 def test_a_silent_channel_stays_silent():
     low, wide = 0.1 * noise(2), 0.1 * noise(2, seed=1)
     low[1] = 0
-    joined = crossover.joined(low, wide, 8000.0, 0.1)
+    joined = crossover.joined(low, wide, 8000.0, np.array([0.1]))
     assert not joined[1].any() and joined[0].any()

@@ -6,6 +6,7 @@ import pytest
 from enhance_cli.audio.gaps.dropouts import DropoutFinder, _equal_runs
 from enhance_cli.audio.gaps.gap import Gap
 from enhance_cli.audio.gaps.meter import GapMeter
+from enhance_cli.audio.levels.level_track import LevelTrack
 
 RATE = 16000
 
@@ -14,7 +15,7 @@ def found(audio: np.ndarray, *, block: int = 65536) -> list[Gap]:
     finder = DropoutFinder(RATE)
     for start in range(0, audio.shape[1], block):
         finder.push(audio[:, start : start + block])
-    return finder.found(np.sqrt(np.square(audio).mean(axis=1)))
+    return finder.found(LevelTrack(np.sqrt(np.square(audio).mean(axis=1))))
 
 
 @pytest.fixture
@@ -78,12 +79,12 @@ def test_rests_between_hard_notes_are_told_and_left_alone_and_dropouts_between_t
     tune += np.where(tune != 0, 0.01 * rng.standard_normal(tune.shape), 0)  # of more than two values
     meter = GapMeter(RATE)
     meter.push(tune)
-    assert meter.found(np.array([0.3])) == []
+    assert meter.found(LevelTrack(np.array([0.3]))) == []
     assert meter.doubts == ["29 silences at equal distances were taken for rests of the music: --gaps fills them"]
     tune[:, 20300:20500] = 0
     meter = GapMeter(RATE)
     meter.push(tune)
-    assert meter.found(np.array([0.3])) == [Gap(20300, 20500, kind="dropout")]
+    assert meter.found(LevelTrack(np.array([0.3]))) == [Gap(20300, 20500, kind="dropout")]
 
 
 def test_sound_that_is_lost_at_any_time_or_in_packets_is_no_rhythm(noise):
@@ -96,7 +97,7 @@ def test_sound_that_is_lost_at_any_time_or_in_packets_is_no_rhythm(noise):
     for place in (5000, 9111, 14050, 22000, 30123, 40500):
         whole[:, place : place + 333] = 0
     meter.push(whole)
-    assert len(meter.found(np.full(2, 0.1))) == 6 and meter.doubts == []
+    assert len(meter.found(LevelTrack(np.full(2, 0.1)))) == 6 and meter.doubts == []
 
 
 def test_memory_holds_little_of_a_long_recording(noise):

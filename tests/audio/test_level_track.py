@@ -54,6 +54,28 @@ def test_a_quiet_voice_between_loud_ones_has_its_own_level(louder):
     assert np.abs(decibels(track.at(RATE, RATE, RATE)[0]) - decibels(0.1) - louder).max() < 4
 
 
+@pytest.mark.parametrize("louder", [35, 50])
+def test_a_quiet_voice_in_turns_of_two_seconds_has_its_own_level(louder):
+    """Its turns hold no whole passage of 2.5 s. Loud and quiet ones follow each other."""
+    quiet, loud = speech(10), speech(10, 0.1 * 10 ** (louder / 20), seed=1)
+    turn = np.arange(10 * RATE) // (2 * RATE) % 2 == 1
+    track = measure(np.where(turn, loud, quiet)).track
+    for start in (0, 4, 8):
+        levels = decibels(track.at(int((start + 0.4) * RATE), int(1.2 * RATE), RATE)[0])
+        assert np.abs(levels - decibels(0.1)).max() < 4
+    for start in (2, 6):
+        levels = decibels(track.at(int((start + 0.4) * RATE), int(1.2 * RATE), RATE)[0])
+        assert np.abs(levels - decibels(0.1) - louder).max() < 7
+
+
+def test_a_pause_of_less_than_two_seconds_keeps_the_level_of_the_speech_around_it():
+    """Its noise, 35 dB below, varies by 4 dB: less than speech does."""
+    rng = np.random.default_rng(0)
+    pause = np.tile([-55.0, -59.0], 9)
+    decibels = np.concatenate([-20 + 6 * rng.uniform(-1, 0, 40), pause, -20 + 6 * rng.uniform(-1, 0, 40)])
+    assert follow(10 ** (decibels[None] / 10), np.array([0.1])).slots is None
+
+
 def test_a_clap_lifts_the_level_while_it_lasts_and_no_longer():
     audio = speech(8)
     audio[:, 4 * RATE : 4 * RATE + 1600] += 30 * np.random.default_rng(0).standard_normal(1600)
@@ -117,15 +139,26 @@ def passages_of(rng: np.random.Generator, slots: int) -> np.ndarray:
 
 def by_definition(decibels: np.ndarray, *, music: bool) -> np.ndarray | None:
     """The level of every slot before it is smoothed, passage by passage as the module describes it."""
-    x, levels = np.maximum(decibels, -90.0), {}
-    for start in range(len(x) - 24):
-        low, middle, high = np.percentile(x[start : start + 25], (15, 65, 85))
-        if music or (middle - low > 2.5 and high > -80):
-            levels[start] = high + 2
-    if not levels:
+    x = np.maximum(decibels, -90.0)
+
+    def lowest(size, varies):
+        levels = {}
+        for start in range(len(x) - size + 1):
+            low, middle, high = np.percentile(x[start : start + size], (15, 65, 85))
+            if music or (middle - low > varies and high > -80):
+                levels[start] = high + 2
+        holding = [[levels[s] for s in range(k - size + 1, k + 1) if s in levels] for k in range(len(x))]
+        return np.array([min(found, default=np.inf) for found in holding]), levels
+
+    if len(x) < 25:
         return None
-    holding = [[levels[s] for s in range(k - 24, k + 1) if s in levels] for k in range(len(x))]
-    level = np.array([min(found, default=np.nan) for found in holding])
+    level, levels = lowest(25, 2.5)
+    if not music:
+        turn, _ = lowest(15, 6)
+        loudest = np.array([x[max(k - 25, 0) : k + 26].max() for k in range(len(x))])
+        level = np.where(turn < loudest - 30, np.minimum(turn, level), level)
+    if not np.isfinite(level).any():
+        return None
     known = np.flatnonzero(np.isfinite(level))
     level = np.interp(np.arange(len(x)), known, level[known])
     if music:
@@ -219,4 +252,4 @@ def test_between_the_middles_of_slots_levels_go_straight_in_decibels():
 def test_percentiles_of_passages_are_those_of_numpy_to_the_bit():
     decibels = np.random.default_rng(0).normal(-40, 20, 9000).round(1)  # with equal ones
     passages = np.lib.stride_tricks.sliding_window_view(decibels, PASSAGE)
-    assert np.array_equal(_percentiles(decibels), np.percentile(passages, (LOW, MIDDLE, HIGH), axis=1))
+    assert np.array_equal(_percentiles(decibels, PASSAGE), np.percentile(passages, (LOW, MIDDLE, HIGH), axis=1))

@@ -9,6 +9,7 @@ import soundfile
 from enhance_cli.audio.gaps.gap import Gap
 from enhance_cli.audio.gaps.meter import GapMeter
 from enhance_cli.audio.gaps.repeats import RepeatFinder
+from enhance_cli.audio.levels.level_track import LevelTrack
 from enhance_cli.audio.resample import resample
 
 FILES = Path(__file__).parents[1] / "audio_files"
@@ -20,7 +21,7 @@ def found(audio: np.ndarray, rate: int, *, block: int = 65536) -> list[Gap]:
     finder = RepeatFinder(rate)
     for start in range(0, audio.shape[1], block):
         finder.push(audio[:, start : start + block])
-    return finder.found(active(audio, rate))
+    return finder.found(LevelTrack(active(audio, rate)))
 
 
 def active(audio: np.ndarray, rate: int) -> np.ndarray:
@@ -183,5 +184,5 @@ def test_they_are_gaps_beside_dropouts_and_clicks():
     audio[0, spans[0][0] - 4000 : spans[0][0] - 3800] = 0
     meter = GapMeter(16000)
     meter.push(audio)
-    kinds = {gap.kind for gap in meter.found(active(audio, 16000))}
+    kinds = {gap.kind for gap in meter.found(LevelTrack(active(audio, 16000)))}
     assert "repeated packet" in kinds and "click" not in kinds

@@ -59,8 +59,8 @@ class Latent(Told):
         self.choices = settings
         return self
 
-    def wide(self, audio, starts, edges, actives):
-        self.told += list(zip(starts, [x.shape[1] for x in audio], actives))
+    def wide(self, audio, starts, edges, levels):
+        self.told += list(zip(starts, [x.shape[1] for x in audio], levels))
         return [
             x + 0.01 * np.random.default_rng(s).standard_normal(x.shape).astype(np.float32)
             for x, s in zip(audio, starts)

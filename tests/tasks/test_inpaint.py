@@ -274,3 +274,19 @@ def test_a_record_says_how_each_gap_was_filled(tones, model, by, longest):
     assert [how for _, how in level.extra.filled] == ["linear-prediction", by, "linear-prediction, faded"]
     assert [note.split(" s is ")[0] for note in level.extra.notes[1:]] == ["2-2.3", "3-3.9"][-1 if model else -2 :]
     assert level.extra.notes[0] == "filled 1-1.05,2-2.3,3-3.9" and f"longer than {longest} ms" in level.extra.notes[-1]
+
+
+def test_a_clap_hides_no_dropout():
+    """50 dB above sound that rises and falls as speech does: the same dropouts are found, and filled alike."""
+    t = np.arange(4 * RATE) / RATE
+    swell = np.clip(np.sin(2 * np.pi * 4.2 * t), 0.05, None)
+    wave = 0.02 * swell * (np.sin(2 * np.pi * 150 * t) + 0.5 * np.sin(2 * np.pi * 430 * t))
+    wave += 1e-4 * np.random.default_rng(0).standard_normal(wave.size)
+    for start in (0.764, 1.716, 2.43):
+        wave[round(start * RATE) :][:320] = 0
+    clap = 6 * np.random.default_rng(1).standard_normal(800)
+    made = [run(audio[None].astype(np.float32), RATE, ()) for audio in (wave, np.concatenate([wave, clap]))]
+    alone, beside = (audio[0, : 3 * RATE] for audio in made)
+    filled = alone != wave[: 3 * RATE].astype(np.float32)
+    assert filled.sum() > 800 and np.array_equal(beside != wave[: 3 * RATE].astype(np.float32), filled)
+    assert np.square(alone[filled]).sum() == pytest.approx(np.square(beside[filled]).sum(), rel=0.2)  # under 1 dB

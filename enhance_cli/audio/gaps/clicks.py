@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from enhance_cli.audio.gaps.gap import Gap
+from enhance_cli.audio.levels.level_track import LevelTrack
 
 CLICK = "click"
 ORDER = 20
@@ -19,7 +20,7 @@ CLIPPED = 3.0  # times the median: samples are clipped here before the coefficie
 TIMES = 7.0  # least ratio of the error of a click to the largest error around it
 LOUD = 1.5  # least ratio of the error of a click to the level of the sound around it
 EDGE = 3.0  # a click extends to where its errors are still so many times the largest error around it
-FAINTEST = 10 ** (-30 / 20)  # least error of a click, relative to the active level
+FAINTEST = 10 ** (-30 / 20)  # least error of a click, relative to the level around it
 EDGE_FRAMES = 2  # frames before and after the searched ones that affect their errors
 MARGIN = 2  # samples that are added on either side
 MOST = 10_000  # clicks in a recording: if there are more, they belong to its sound
@@ -105,8 +106,8 @@ class ClickFinder:
         """Tell whether there are so many clicks that they belong to the sound."""
         return len(self.spikes) > MOST
 
-    def found(self, active: np.ndarray) -> list[Gap]:
-        """End the recording and return its clicks. `active`: active level of each channel (C,)."""
+    def found(self, levels: LevelTrack) -> list[Gap]:
+        """End the recording and return its clicks. `levels`: those of its channels."""
         if self._held is not None:
             if self._start + self._held.shape[1] < 2 * self.around:  # too short to judge
                 self.spikes.clear()
@@ -115,7 +116,9 @@ class ClickFinder:
             self._held = None
         if self.too_many:
             return []
-        heard = [spike for spike in self.spikes if spike.error > FAINTEST * active[spike.channel]]
+        heard = [
+            spike for spike in self.spikes if spike.error > FAINTEST * levels.of(spike.channel, spike.start, self.rate)
+        ]
         return sorted(Gap(spike.start, spike.end, spike.channel, CLICK) for spike in heard)
 
 

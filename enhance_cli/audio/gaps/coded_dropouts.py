@@ -11,6 +11,7 @@ import numpy as np
 
 from enhance_cli.audio.gaps.dropouts import DROPOUT, FAINTEST, LONGEST, MOST, QUIETEST
 from enhance_cli.audio.gaps.gap import Gap, smallest_step
+from enhance_cli.audio.levels.level_track import LevelTrack
 
 FRAME = 0.0005  # seconds
 CORE_SECONDS, CORE = 0.004, 10 ** (-80 / 20)  # shortest core in seconds, and highest peak in it, of full scale
@@ -38,6 +39,7 @@ class CodedDropoutFinder:
     """Find dropouts in a stream of (C, n) blocks at `rate` Hz. Levels of about a second are kept in memory."""
 
     def __init__(self, rate: int):
+        self.rate = rate
         self.frame = max(round(FRAME * rate), 4)
         count = lambda seconds: max(round(seconds * rate / self.frame), 1)
         self.core, self.echo, self.side, self.within = map(count, (CORE_SECONDS, ECHO, SIDE, WITHIN))
@@ -116,15 +118,19 @@ class CodedDropoutFinder:
         """Tell whether there are so many holes that they belong to the sound."""
         return len(self.holes) > MOST
 
-    def found(self, active: np.ndarray) -> list[Gap]:
-        """Return the dropouts of a recording whose channels have the `active` levels (C,)."""
+    def found(self, levels: LevelTrack) -> list[Gap]:
+        """Return the dropouts of a recording whose channels have these `levels`."""
         if self.too_many or self._step > CORE:  # with so few bits, every pause looks like a core
             return []
-        loud = [hole for hole in self.holes if hole.level > QUIETEST * active[hole.channel]]
+        loud = [
+            hole
+            for hole in self.holes
+            if hole.level > QUIETEST * levels.of(hole.channel, hole.start * self.frame, self.rate)
+        ]
         gaps = []
         for hole in loud:
             others = [one for one in loud if one.start < hole.end and hole.start < one.end]
-            everywhere = len({one.channel for one in others}) == len(active)
+            everywhere = len({one.channel for one in others}) == len(levels.overall)
             start, end = hole.start, hole.end
             if everywhere:
                 start, end = min(one.start for one in others), max(one.end for one in others)

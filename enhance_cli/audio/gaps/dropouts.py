@@ -9,11 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from enhance_cli.audio.gaps.gap import Gap, smallest_step
+from enhance_cli.audio.levels.level_track import LevelTrack
 
 DROPOUT, PACKET = "dropout", "lost packet"
 SHORTEST_ZEROS, SHORTEST_HELD, LONGEST = 0.001, 0.0025, 1.0  # seconds
 AROUND = 0.005  # seconds on either side that must be sound
-QUIETEST = 10 ** (-30 / 20)  # least level of the sound, relative to the active level
+QUIETEST = 10 ** (-30 / 20)  # least level of the sound, relative to the level around it
 FAINTEST = 10 ** (-60 / 20)  # least level of the sound, relative to full scale
 FEWEST_STEPS = (
     12  # least level of the sound in steps of the sample format, since faint sound with few bits may not change
@@ -80,13 +81,15 @@ class DropoutFinder:
         """Tell whether there are so many runs that they belong to the sound."""
         return len(self.runs) > MOST
 
-    def found(self, active: np.ndarray) -> list[Gap]:
-        """Return the dropouts of a recording whose channels have the `active` levels (C,)."""
+    def found(self, levels: LevelTrack) -> list[Gap]:
+        """Return the dropouts of a recording whose channels have these `levels`."""
         if self.too_many:
             return []
-        least = np.maximum(QUIETEST * active, FEWEST_STEPS * self._step)
-        loud = sorted(run for run in self.runs if run.level > least[run.channel])
-        starts = [np.array([run.start for run in loud if run.channel == channel]) for channel in range(len(active))]
+        least = lambda run: max(QUIETEST * levels.of(run.channel, run.start, self.rate), FEWEST_STEPS * self._step)
+        loud = sorted(run for run in self.runs if run.level > least(run))
+        starts = [
+            np.array([run.start for run in loud if run.channel == channel]) for channel in range(len(levels.overall))
+        ]
         gaps: dict[tuple[int, int], list[Run]] = {}
         for run in loud:
             first, last = np.searchsorted(starts[run.channel], run.start + WITHIN * self.rate * np.array([-1, 1]))
@@ -95,7 +98,7 @@ class DropoutFinder:
         return [
             Gap(start, end, channel, self._kind(runs[0]))
             for (start, end), runs in gaps.items()
-            for channel in ([-1] if len(runs) == len(active) else [run.channel for run in runs])
+            for channel in ([-1] if len(runs) == len(levels.overall) else [run.channel for run in runs])
         ]
 
     def _kind(self, run: Run) -> str:

@@ -11,6 +11,7 @@ from enhance_cli.audio.gaps.coded_dropouts import CodedDropoutFinder
 from enhance_cli.audio.gaps.dropouts import DROPOUT, DropoutFinder
 from enhance_cli.audio.gaps.gap import Gap, in_rhythm
 from enhance_cli.audio.gaps.repeats import RepeatFinder
+from enhance_cli.audio.levels.level_track import LevelTrack
 from enhance_cli.errors import UsageError
 
 BEYOND = 0.01  # seconds by which the end of a gap may exceed the end of the recording, since players round times
@@ -50,13 +51,13 @@ class GapMeter:
         """Return all finders. If several find the same gap, the first one counts."""
         return self._dropouts, self._repeats, self._coded, self._clicks
 
-    def found(self, active: np.ndarray) -> list[Gap]:
-        """Return the gaps in order. `active`: active level of each channel (C,).
+    def found(self, levels: LevelTrack) -> list[Gap]:
+        """Return the gaps in order. `levels`: those of its channels.
 
         Raises UsageError for a given gap outside of the recording, and for one that covers it completely.
         """
         if self._gaps is None:
-            self._gaps = self._all_given() if self.given else self._all_found(active)
+            self._gaps = self._all_given() if self.given else self._all_found(levels)
         return self._gaps
 
     def _all_given(self) -> list[Gap]:
@@ -72,13 +73,13 @@ class GapMeter:
             )
         return gaps
 
-    def _all_found(self, active: np.ndarray) -> list[Gap]:
+    def _all_found(self, levels: LevelTrack) -> list[Gap]:
         """Return dropouts, repeated packets and clicks in order, without those at the edges of another gap."""
         gaps: list[Gap] = []
         for finder in self._finders:
             starts, ends = (np.array([getattr(gap, side) for gap in gaps]) for side in ("start", "end"))
             near = int(APART * self.rate)
-            found = finder.found(active)
+            found = finder.found(levels)
             gaps += [gap for gap in found if not ((starts - near < gap.end) & (gap.start < ends + near)).any()]
         gaps = self._without_rests(gaps)
         return sorted(replace(gap, start=max(gap.start, 0), end=min(gap.end, self.frames)) for gap in gaps)

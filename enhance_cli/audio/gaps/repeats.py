@@ -12,6 +12,7 @@ import numpy as np
 
 from enhance_cli.audio.gaps.gap import Gap
 from enhance_cli.audio.gaps.linear_prediction import coefficients
+from enhance_cli.audio.levels.level_track import LevelTrack
 
 REPEATED = "repeated packet"
 SHORTEST, LONGEST = 0.005, 0.06  # seconds: shortest packet, and longest repetition
@@ -32,7 +33,7 @@ FAINTEST_JUMP = 0.03  # least error at the start of a repetition, relative to th
 ATTACK_SECONDS, ATTACK = 0.005, 2.0  # an attack is so many times louder than the same time before
 SHORTEST_PERIOD = 0.0005  # seconds, of a period within a packet
 PERIODIC = 0.003  # a packet is periodic if successive periods differ by less than this share of its energy
-QUIETEST, FAINTEST = 10 ** (-30 / 20), 10 ** (-60 / 20)  # least level, relative to the active level and to full scale
+QUIETEST, FAINTEST = 10 ** (-30 / 20), 10 ** (-60 / 20)  # least level, relative to the level around and to full scale
 MOST = 10_000  # repetitions in a recording: if there are more, they belong to its sound
 
 
@@ -177,8 +178,8 @@ class RepeatFinder:
         """Tell whether there are so many repetitions that they belong to the sound."""
         return len(self.repeats) > MOST
 
-    def found(self, active: np.ndarray) -> list[Gap]:
-        """End the recording and return its repetitions. `active`: active level of each channel (C,)."""
+    def found(self, levels: LevelTrack) -> list[Gap]:
+        """End the recording and return its repetitions. `levels`: those of its channels."""
         if self._held is not None:
             self._held = np.concatenate([self._held, np.zeros((len(self._held), self.behind + self.step))], axis=1)
             while self._steps > 0:
@@ -189,17 +190,17 @@ class RepeatFinder:
         spans: dict[tuple[int, int, int], list[Repeat]] = {}
         for one in sorted(self.repeats):
             around = {(one.channel, one.start // self.rate + second) for second in (-1, 0, 1)}
-            if one.level > QUIETEST * active[one.channel] and not around & self._synthetic:
+            if one.level > QUIETEST * levels.of(one.channel, one.start, self.rate) and not around & self._synthetic:
                 spans.setdefault((one.lag, one.start, one.end), []).append(one)
         gaps: list[Gap] = []
-        taken: list[set[int]] = [set() for _ in active]  # the steps of each channel within a repetition
+        taken: list[set[int]] = [set() for _ in levels.overall]  # the steps of each channel within a repetition
         for (_, start, end), ones in sorted(spans.items()):  # short packets first: two of them repeat the two before
             steps = set(range(start // self.step, end // self.step))
             free = [one for one in ones if not steps & taken[one.channel]]
             for one in free:
                 taken[one.channel] |= steps
             if any(one.packet for one in free):
-                channels = [-1] if len(free) == len(active) else [one.channel for one in free]
+                channels = [-1] if len(free) == len(levels.overall) else [one.channel for one in free]
                 gaps += [Gap(start, end, channel, REPEATED) for channel in channels]
         return sorted(gaps)
 

@@ -6,17 +6,27 @@ probability of a voice in noise, for `denoise --guide vad`, is measured by audio
 
 import numpy as np
 
+from enhance_cli.audio.levels.level import Meter
+
 FRAME = 0.03  # seconds
 AROUND = 3  # frames kept before and after speech
 BELOW_RMS, ABOVE_FLOOR = 25.0, 6.0  # dB: speech is at most so far below the RMS, and at least so far above the floor
+RMS_DB = -3.0  # RMS of speech with its pauses, relative to its level
 
 
 def loud(wave: np.ndarray, rate: int) -> np.ndarray:
-    """Return which samples of (n,) may be speech: frames near the recording's RMS and above its floor, and 90 ms around."""
+    """Return which samples of (n,) may be speech: frames near the RMS and above the floor, and 90 ms around.
+
+    The RMS is that of the recording, or, where levels differ by far, as beside a clap, of the passage.
+    """
     frame = round(FRAME * rate)
     padded = np.pad(wave, (0, -wave.size % frame)).reshape(-1, frame)
     level = 10 * np.log10(np.square(padded, dtype=np.float64).mean(axis=1) + 1e-12)
     rms = 10 * np.log10(np.square(wave, dtype=np.float64).mean() + 1e-12)
-    voiced = level > max(rms - BELOW_RMS, min(np.percentile(level, 5) + ABOVE_FLOOR, rms - ABOVE_FLOOR))
+    meter = Meter(rate, 1, loudness=False)
+    meter.push(wave[None])
+    if meter.track.slots is not None:
+        rms = 20 * np.log10(meter.track.at(0, padded.size, rate)[0, frame // 2 :: frame]) + RMS_DB
+    voiced = level > np.maximum(rms - BELOW_RMS, np.minimum(np.percentile(level, 5) + ABOVE_FLOOR, rms - ABOVE_FLOOR))
     near = np.convolve(voiced, np.ones(2 * AROUND + 1), mode="same") > 0
     return np.repeat(near, frame)[: wave.size]

@@ -135,6 +135,11 @@ class Meter:
         return follow(self._powers, self.active_levels)
 
     @property
+    def common_track(self) -> LevelTrack:
+        """Return the same for all channels together, by their mean power. There must be sound."""
+        return self.track.of_all(self.active_levels > 0)
+
+    @property
     def music_track(self) -> LevelTrack:
         """Return the level of music through the recording, one for all channels."""
         return follow_music(self._powers, self.active_levels)

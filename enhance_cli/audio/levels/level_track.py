@@ -4,6 +4,9 @@ The input is the power of every slot of 100 ms. Every passage of 2.5 s has a lev
 level of a slot is the lowest level among the passages that contain it and vary like speech. In steady noise, the level is
 interpolated from its surroundings. The level of a slot is at most 6 dB below its own power. If all levels of a recording
 are close to its active level, that one level is used for all of it. Powers are (C, K), levels in dB.
+
+A quiet voice that alternates with a loud one every 2 s fills no passage. Passages of 1.5 s count as well if they vary as only
+speech does, are far quieter than their surroundings, and contain no digital silence.
 """
 
 from dataclasses import dataclass
@@ -11,11 +14,13 @@ from dataclasses import dataclass
 import numpy as np
 
 SLOT_SECONDS = 0.1
-PASSAGE = 25  # slots
+PASSAGE, TURN = 25, 15  # slots of a passage, and of a shorter one
 LOW, MIDDLE, HIGH = 15, 65, 85  # percentiles of a passage: pauses, typical level, level of the passage
 SPEECH_RANGE_DB = (
     2.5  # least difference of MIDDLE and LOW in speech. Steady noise varies less, even with the end of a word
 )
+TURN_RANGE_DB = 6.0  # the same for shorter passages
+TURN_BELOW_DB = 30.0  # a shorter passage counts if it is so far below the loudest slot around
 OFFSET_DB = 2.0  # from the percentile HIGH to the active level of speech
 AT_BORDERS = PASSAGE * (100 - HIGH) // 100  # slots of a loud passage that a passage with a low level may contain
 HEADROOM_DB = 6.0  # by which a slot may exceed its level
@@ -40,6 +45,17 @@ class LevelTrack:
             return self.overall[:, None]
         position = ((start + np.arange(samples)) / rate) / SLOT_SECONDS - 0.5
         return np.stack([10 ** (np.interp(position, np.arange(row.size), row) / 20) for row in self.slots])
+
+    def of(self, channel: int, position: int, rate: int) -> float:
+        """Return the linear level of a channel at the sample `position` at `rate`."""
+        return float(self.at(position, 1, rate)[channel, 0])
+
+    def of_all(self, heard: np.ndarray) -> "LevelTrack":
+        """Return the level of the mean power of all channels, as one row. Those that are not `heard` (C,) have none."""
+        overall = np.sqrt(np.mean(np.square(heard * self.overall), keepdims=True))
+        if self.slots is None:
+            return LevelTrack(overall)
+        return LevelTrack(overall, 10 * np.log10(np.mean(heard[:, None] * 10 ** (self.slots / 10), axis=0)[None]))
 
 
 def follow(powers: np.ndarray, active: np.ndarray) -> LevelTrack:
@@ -66,8 +82,8 @@ def follow_music(powers: np.ndarray, active: np.ndarray) -> LevelTrack:
     decibels = _decibels(powers.mean(axis=0))
     if decibels.size < PASSAGE:
         return LevelTrack(overall)
-    high = _percentiles(decibels)[2] + OFFSET_DB
-    level = np.maximum(_lowest(high), high.max() - MUSIC_RANGE_DB)
+    high = _percentiles(decibels, PASSAGE)[2] + OFFSET_DB
+    level = np.maximum(_lowest(high, PASSAGE), high.max() - MUSIC_RANGE_DB)
     level = np.maximum(_highest(level, AT_BORDERS), _highest(decibels, 1) - MUSIC_HEADROOM_DB)
     if np.abs(level - 20 * np.log10(overall[0])).max() < MUSIC_SAME_DB:
         return LevelTrack(overall)
@@ -79,9 +95,8 @@ def _levels(powers: np.ndarray, overall: float) -> np.ndarray | None:
     decibels = _decibels(powers)
     if decibels.size < PASSAGE:
         return None
-    low, middle, high = _percentiles(decibels)
-    speech = (middle - low > SPEECH_RANGE_DB) & (high > FLOOR_DB + 10)
-    level = _lowest(np.where(speech, high + OFFSET_DB, np.inf))
+    level, turn = (_lowest_speech(decibels, *kind) for kind in ((PASSAGE, SPEECH_RANGE_DB), (TURN, TURN_RANGE_DB)))
+    level = np.where(turn < _highest(decibels, PASSAGE) - TURN_BELOW_DB, np.minimum(turn, level), level)
     known = np.flatnonzero(np.isfinite(level))
     if not known.size:
         return None
@@ -93,31 +108,41 @@ def _levels(powers: np.ndarray, overall: float) -> np.ndarray | None:
     return _smooth(level)
 
 
+def _lowest_speech(decibels: np.ndarray, size: int, range_db: float) -> np.ndarray:
+    """Return for every slot (K,) the lowest level of the passages of `size` slots that hold it and vary by `range_db`.
+
+    Infinite where there is none.
+    """
+    low, middle, high = _percentiles(decibels, size)
+    speech = (middle - low > range_db) & (high > FLOOR_DB + 10)
+    return _lowest(np.where(speech, high + OFFSET_DB, np.inf), size)
+
+
 def _decibels(powers: np.ndarray) -> np.ndarray:
     """Return powers in dB, at least FLOOR_DB."""
     return np.maximum(10 * np.log10(np.maximum(powers, 1e-30)), FLOOR_DB)
 
 
-def _percentiles(decibels: np.ndarray) -> np.ndarray:
-    """Return the three percentiles (3, K - PASSAGE + 1) of every passage of slots (K,), some passages at a time."""
-    passages = np.lib.stride_tricks.sliding_window_view(decibels, PASSAGE)
+def _percentiles(decibels: np.ndarray, size: int) -> np.ndarray:
+    """Return the three percentiles (3, K - size + 1) of every passage of `size` slots (K,), some passages at a time."""
+    passages = np.lib.stride_tricks.sliding_window_view(decibels, size)
     pieces = [_percentiles_of_rows(passages[i : i + 4096]) for i in range(0, len(passages), 4096)]
     return np.concatenate(pieces, axis=1)
 
 
 def _percentiles_of_rows(passages: np.ndarray) -> np.ndarray:
-    """Return the three percentiles (3, P) of passages (P, PASSAGE) like np.percentile, which is slow on its first call."""
-    places = np.array([LOW, MIDDLE, HIGH]) / 100 * (PASSAGE - 1)
+    """Return the three percentiles (3, P) of passages (P, size) like np.percentile, which is slow on its first call."""
+    places = np.array([LOW, MIDDLE, HIGH]) / 100 * (passages.shape[1] - 1)
     below = places.astype(int)
     ranked = np.partition(passages, [*below, *(below + 1)], axis=1)
     low, high, share = ranked[:, below].T, ranked[:, below + 1].T, (places - below)[:, None]
     return np.where(share < 0.5, low + (high - low) * share, high - (high - low) * (1 - share))
 
 
-def _lowest(levels: np.ndarray) -> np.ndarray:
-    """Return for every slot (K,) the lowest of the levels (K - PASSAGE + 1,) of the passages that hold it."""
-    edge = np.full(PASSAGE - 1, np.inf)
-    return np.lib.stride_tricks.sliding_window_view(np.concatenate([edge, levels, edge]), PASSAGE).min(axis=1)
+def _lowest(levels: np.ndarray, size: int) -> np.ndarray:
+    """Return for every slot (K,) the lowest of the levels (K - size + 1,) of the passages of `size` slots that hold it."""
+    edge = np.full(size - 1, np.inf)
+    return np.lib.stride_tricks.sliding_window_view(np.concatenate([edge, levels, edge]), size).min(axis=1)
 
 
 def _highest(values: np.ndarray, around: int) -> np.ndarray:

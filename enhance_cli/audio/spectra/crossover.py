@@ -48,26 +48,27 @@ def high_pass(audio: np.ndarray, edge: float) -> np.ndarray:
     return _convolved(audio, high_pass_taps(edge))
 
 
-def joined(low: np.ndarray, wide: np.ndarray, edge: float, active: float) -> np.ndarray:
+def joined(low: np.ndarray, wide: np.ndarray, edge: float, level: np.ndarray) -> np.ndarray:
     """Return the signal to add to `low` (C, N), so that it continues with the band of `wide` (C, N) above `edge` Hz.
 
-    `active`: linear active level of the whole recording, from the mean power of its channels.
+    `level` (N,) or (1,): linear level of the sound in the recording, from the mean power of its channels.
     """
     difference = wide - low
-    gains = pause_gains(low, high_pass(difference, edge), active)
+    gains = pause_gains(low, high_pass(difference, edge), level)
     return high_pass(gains * difference, edge)
 
 
-def pause_gains(low: np.ndarray, high: np.ndarray, active: float) -> np.ndarray:
+def pause_gains(low: np.ndarray, high: np.ndarray, level: np.ndarray) -> np.ndarray:
     """Return gains (C, N) for the band `high` (C, N). All channels have the same gains, except silent ones, which get 0."""
     channels, samples = low.shape
     of_low, of_high = _powers(low), _powers(high).mean(axis=0)
-    quiet = 10 * np.log10(np.maximum(of_low.mean(axis=0), 1e-20) / max(active, 1e-10) ** 2)
+    centers, positions = (np.arange(of_low.shape[1]) + 0.5) * HOP, np.arange(samples) + 0.5
+    around = level[np.minimum(centers.astype(int), len(level) - 1)]
+    quiet = 10 * np.log10(np.maximum(of_low.mean(axis=0), 1e-20) / np.maximum(around, 1e-10) ** 2)
     most = np.interp(quiet, [QUIET_DB, LOUD_DB], [ADDED_DB, ABOVE_DB])
     gains = np.sqrt(np.minimum(1, 10 ** (most / 10) * of_low.mean(axis=0) / np.maximum(of_high, 1e-20)))
     gains = -_largest_around(-gains, AROUND)
     gains = gains * (of_low > 1e-16)
-    centers, positions = (np.arange(of_low.shape[1]) + 0.5) * HOP, np.arange(samples) + 0.5
     rows = np.broadcast_to(gains, of_low.shape)
     return np.stack([np.interp(positions, centers, row) for row in rows]).astype(np.float32)
 

@@ -1,6 +1,7 @@
 """Run `enhance evaluate`: score folders of cleaned files, or a model at some step counts, against the originals.
 
-Files are paired by name without extension, and mixed to mono. SI-SDR and the scores of the band above 8 kHz are taken
+Files are paired by name without extension, and mixed to mono. Of files that differ in their extension alone, the one with
+the extension of its partner is taken. SI-SDR and the scores of the band above 8 kHz are taken
 at the rate of the clean file, the others at 16 kHz, where PESQ and DNSMOS are defined. Every row of the table is the
 mean over the same files, and over those of them that have a high band for its scores.
 """
@@ -59,7 +60,8 @@ def evaluate_speech(
     originals = _files(clean)
     folders = [("noisy", _files(noisy))] if noisy else []
     folders += [(str(folder), _files(folder)) for folder in estimates]
-    keys, missing_any = _common(originals, folders)
+    folders, missing_any = _matched(originals, folders)
+    keys = sorted(set.intersection(*(set(files) for _, files in folders)))
     systems = [System(name, _reader(files)) for name, files in folders]
     for model in models:
         systems += _denoisers(model, counts, device, folders[0][1])
@@ -86,22 +88,34 @@ def _files(folder: Path) -> Files:
     return audio_files(folder, recursive=True)
 
 
-def _common(originals: Files, folders: list[tuple[str, Files]]) -> tuple[list[PurePath], bool]:
-    """Return the names that all folders share, and whether clean files had to be left out (one message per folder)."""
-    keys, missing_any = set(originals), False
+def _matched(originals: Files, folders: list[tuple[str, Files]]) -> tuple[list[tuple[str, Files]], bool]:
+    """Return the folders with their files under the keys of `originals`, and whether a clean file has no partner.
+
+    Those and files without a clean original are named, in one message per folder. Raises UsageError where none matches.
+    """
+    matched, missing_any = [], False
     for name, files in folders:
-        if not keys & set(files):
+        partners = _partners(originals, files)
+        if not partners:
             raise UsageError(
                 f"no file in {name} is named as one of the clean files", "names must match, extension aside"
             )
-        missing, extra = sorted(set(originals) - set(files)), sorted(set(files) - set(originals))
+        missing, used = sorted(set(originals) - set(partners)), set(partners.values())
+        extra = sorted(key for key, path in files.items() if path not in used)
         if missing:
             say(f"error: {name}: {count_of(len(missing), 'clean file')} without a partner here: {_some(missing)}")
             missing_any = True
         if extra:
             say(f"warning: {name}: {count_of(len(extra), 'file')} without a clean original: {_some(extra)}")
-        keys &= set(files)
-    return sorted(keys), missing_any
+        matched.append((name, partners))
+    return matched, missing_any
+
+
+def _partners(originals: Files, files: Files) -> Files:
+    """Return the `files` that have an original, under its key. The partner has the same extension or is the only one."""
+    by_name = {key.with_name(path.name): path for key, path in files.items()}
+    found = {key: by_name.get(key.with_name(path.name), files.get(key)) for key, path in originals.items()}
+    return {key: path for key, path in found.items() if path}
 
 
 def _some(keys: list[PurePath]) -> str:

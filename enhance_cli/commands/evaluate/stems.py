@@ -160,11 +160,18 @@ def measure(recording: Recording, estimates: Stems) -> dict[str, dict[str, list[
 
 
 def _by_name(folder: Path) -> dict[str, Path]:
-    """Return the audio in one recording's folder by name. Raises AudioError, which ends that recording only."""
+    """Return the audio in one recording's folder by name.
+
+    Raises AudioError, which ends that recording only, for none, or files that differ in their extension alone.
+    """
     try:
-        return {str(name): path for name, path in audio_files(folder, recursive=False).items()}
+        files = audio_files(folder, recursive=False)
     except UsageError as error:
         raise AudioError(error.message, error.hint) from error
+    twins = [str(path) for name, path in files.items() if name.name == path.name]
+    if twins:
+        raise AudioError(f"{' and '.join(twins)} differ in their extension only", "keep one of them")
+    return {str(name): path for name, path in files.items()}
 
 
 def _reader(folder: Path) -> Callable:

@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
@@ -85,19 +86,16 @@ def allowed_steps(spec: "Spec", counts: Iterable[int | None], *, warn: bool) -> 
 
 
 def audio_files(folder: Path, recursive: bool) -> dict[PurePath, Path]:
-    """Return the audio in `folder` by relative path without extension.
+    """Return the audio in `folder` by relative path without extension, or with it where several differ in it alone.
 
-    Raises UsageError for none, or two that share a name.
+    Raises UsageError for none.
     """
     from enhance_cli.batch.inputs import expand
 
-    files: dict[PurePath, Path] = {}
-    for item in expand([str(folder)], recursive=recursive):
-        path = Path(item.path)
-        twin = files.setdefault(item.relative.with_suffix(""), path)
-        if twin != path:
-            raise UsageError(f"{twin} and {path} differ in their extension only", "keep one of them")
-    return files
+    files = {item.relative: Path(item.path) for item in expand([str(folder)], recursive=recursive)}
+    short = {name: name.with_suffix("") for name in files}
+    count = Counter([*short.values(), *files])
+    return {short[name] if count[short[name]] == 1 else name: path for name, path in files.items()}
 
 
 def read_whole(path: Path) -> "tuple[np.ndarray, int]":

@@ -42,13 +42,13 @@ class GraphExtender:
         """Accept any band: networks that make levels continue all of them."""
 
     def wide(
-        self, windows: Sequence[np.ndarray], starts: Sequence[int], edges: Sequence[float], actives: Sequence[float]
+        self, windows: Sequence[np.ndarray], starts: Sequence[int], edges: Sequence[float], levels: Sequence[np.ndarray]
     ) -> list[np.ndarray]:
         """Return windows (C, n) with a band above the edge. Arguments as in WindowedExtender."""
-        return [self._wide(*of_one) for of_one in zip(windows, starts, edges, actives)]
+        return [self._wide(*of_one) for of_one in zip(windows, starts, edges, levels)]
 
-    def _wide(self, window: np.ndarray, start: int, edge: float, active: float) -> np.ndarray:
-        samples, factor = window.shape[1], np.float32(self.spec.scale_for(active))
+    def _wide(self, window: np.ndarray, start: int, edge: float, level: np.ndarray) -> np.ndarray:
+        samples, factor = window.shape[1], self.spec.scale_for(level).astype(np.float32)
         spectra = fine_bands.analyze(_whole_frames(factor * window.astype(np.float32)))
         power = (np.square(spectra.real) + np.square(spectra.imag)).mean(axis=0)
         known = np.array([fine_bands.known_bands(edge)], np.int64)

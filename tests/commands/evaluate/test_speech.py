@@ -236,10 +236,23 @@ def test_folders_with_nothing_in_common_are_refused(tmp_path):
         run(CLEAN, tmp_path)
 
 
-def test_two_files_that_differ_in_their_extension_only_are_refused(estimates):
+def test_files_that_differ_in_their_extension_only_are_paired_by_it_or_named(estimates, tmp_path):
+    """p232_263 has a copy of the clean file's extension, p257_094 two files of others."""
     shutil.copy(CLEAN / "p232_263.flac", estimates)
-    with pytest.raises(UsageError, match="keep one of them"):
-        run(CLEAN, estimates)
+    shutil.copy(estimates / "p257_094.wav", estimates / "p257_094.aiff")
+    result = run(CLEAN, estimates, "--metrics", "si_sdr", "--json")
+    files = {line["file"]: line["si_sdr"] for line in lines(result)[:-1]}
+    assert result.exit_code == 1
+    assert sorted(files) == ["p232_263", "p232_328", "p257_395"] and files["p232_263"] is None  # equal: infinite
+    error, warning, *_ = result.stderr.splitlines()
+    assert error.endswith("1 clean file without a partner here: p257_094")
+    assert warning.endswith("3 files without a clean original: p232_263.wav, p257_094.aiff, p257_094.wav")
+    clean = tmp_path / "clean"
+    shutil.copytree(CLEAN, clean)
+    shutil.copy(clean / "p257_395.flac", clean / "p257_395.wav")
+    assert "p257_395.wav" in {
+        line.get("file") for line in lines(run(clean, estimates, "--metrics", "si_sdr", "--json"))
+    }
 
 
 def test_one_pair_of_equal_files_does_not_make_the_mean_infinite(tmp_path):

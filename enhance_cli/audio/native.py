@@ -21,7 +21,7 @@ from enhance_cli.audio.containers.native_headers import (
     samples_counted,
     speakers,
 )
-from enhance_cli.audio.containers.section import Section, Window, bytes_per_sample
+from enhance_cli.audio.containers.section import PatchedWindow, Section, Window, bytes_per_sample
 from enhance_cli.audio.info import LOSSY, AudioInfo, Findings
 from enhance_cli.audio.library_messages import caught_messages
 from enhance_cli.errors import AudioError
@@ -202,9 +202,10 @@ def _opener(
                 ) as sound:  # fmt: skip
                     yield sound
                 return
-            whole = section.start == 0 and section.end == os.fstat(descriptor).st_size
+            whole = section.start == 0 and section.end == os.fstat(descriptor).st_size and not section.patches
+            window = PatchedWindow(file, section.start, section.end, section.patches)
             # On Windows, libsndfile uses another C runtime, in which this file descriptor is not valid.
-            source = descriptor if whole and sys.platform != "win32" else Window(file, section.start, section.end)
+            source = descriptor if whole and sys.platform != "win32" else window
             with nullcontext() if said is None else caught_messages(said):
                 sound = _SoundFile(source, closefd=False)
             with sound:

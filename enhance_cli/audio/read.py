@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ import soundfile
 
 from enhance_cli.audio.channels import cancelled, mean_energies
 from enhance_cli.audio.containers import chunks
+from enhance_cli.audio.containers.mpeg_repair import find_patches
 from enhance_cli.audio.containers.section import Section, Window
 from enhance_cli.audio.containers.sections import find_sections
 from enhance_cli.audio.ffmpeg import decode
@@ -43,8 +45,8 @@ def open_audio(path: str | os.PathLike, track: str | None = None) -> AudioFile:
     opened = []
     sections = find_sections(path)
     for section in sections:
-        file = _open_section(path, section, track)
-        file.info = replace(file.info, notes=(*file.info.notes, *_notes(section)))
+        file, used = _open_section(path, section, track)
+        file.info = replace(file.info, notes=(*file.info.notes, *_notes(used)))
         opened.append(file)
     file = opened[0] if len(opened) == 1 else _joined(path, opened)
     if len(opened) > 1:
@@ -152,24 +154,37 @@ def only_channels(audio: AudioFile, wanted: str) -> AudioFile:
     return AudioFile(info, decode, audio.findings)
 
 
-def _open_section(path: Path, section: Section, track: str | None) -> AudioFile:
-    """Open one recording by libsndfile, or by FFmpeg if libsndfile refuses it or does not find all samples."""
+def _open_section(path: Path, section: Section, track: str | None) -> tuple[AudioFile, Section]:
+    """Open one recording by libsndfile, or by FFmpeg if libsndfile refuses it or does not find all samples.
+
+    Returns it with its section, patched if it is damaged.
+    """
     if track is not None:
-        return _open_foreign(path, section, track)
+        return _open_foreign(path, section, track), section
     _check_promise(path, section)
     try:
         if section.understated or section.foreign:
             raise soundfile.SoundFileError("its header counts fewer samples than there are")
         if section.mixed:
             raise soundfile.SoundFileError("libsndfile does not see when the sound begins")
-        return AudioFile(*open_native(path, section))
+        return AudioFile(*open_native(path, section)), section
     except CountError as unfit:
-        return _open_as_counted(path, section, unfit)
+        if patched := _patched(path, section):
+            with suppress(soundfile.SoundFileError):
+                return AudioFile(*open_native(path, patched)), patched
+        return _open_as_counted(path, section, unfit), section
     except soundfile.SoundFileError as refusal:
         reason = getattr(refusal, "error_string", str(refusal)).strip(". ")
         file = _open_foreign(path, section, None)
         note = (f"{reason}: all of them were read",) if section.understated else ()
-        return AudioFile(replace(file.info, notes=(*file.info.notes, *note)), file._decode, file.findings)
+        return AudioFile(replace(file.info, notes=(*file.info.notes, *note)), file._decode, file.findings), section
+
+
+def _patched(path: Path, section: Section) -> Section | None:
+    """Return the section of a damaged MP3 with silence where its frames are missing, None for any other."""
+    with open(path, "rb") as file:
+        patches = find_patches(Window(file, section.start, section.end))
+    return replace(section, patches=patches, holes=0) if patches else None
 
 
 def _open_foreign(path: Path, section: Section, track: str | None) -> AudioFile:
@@ -197,6 +212,9 @@ def _notes(section: Section) -> Iterator[str]:
         yield f"{section.left} bytes are neither sound nor a known chunk and were not read"
     if section.cut:
         yield "the recording breaks off: by its header or its last page it goes on"
+    if section.patches:
+        places = "place" if len(section.patches) == 1 else "places"
+        yield f"damaged in {len(section.patches)} {places}: silence was put there, and the sound after it keeps its time"
     if section.holes:
         places = "place" if section.holes == 1 else "places"
         yield f"parts of the recording are missing or damaged in {section.holes} {places}: the sound behind comes early"

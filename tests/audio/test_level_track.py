@@ -141,11 +141,11 @@ def by_definition(decibels: np.ndarray, *, music: bool) -> np.ndarray | None:
     """The level of every slot before it is smoothed, passage by passage as the module describes it."""
     x = np.maximum(decibels, -90.0)
 
-    def lowest(size, varies):
+    def lowest(size, varies, least=-100):
         levels = {}
         for start in range(len(x) - size + 1):
             low, middle, high = np.percentile(x[start : start + size], (15, 65, 85))
-            if music or (middle - low > varies and high > -80):
+            if music or (low > least and middle - low > varies and high > -80):
                 levels[start] = high + 2
         holding = [[levels[s] for s in range(k - size + 1, k + 1) if s in levels] for k in range(len(x))]
         return np.array([min(found, default=np.inf) for found in holding]), levels
@@ -154,7 +154,7 @@ def by_definition(decibels: np.ndarray, *, music: bool) -> np.ndarray | None:
         return None
     level, levels = lowest(25, 2.5)
     if not music:
-        turn, _ = lowest(15, 6)
+        turn, _ = lowest(15, 6, -90)
         loudest = np.array([x[max(k - 25, 0) : k + 26].max() for k in range(len(x))])
         level = np.where(turn < loudest - 30, np.minimum(turn, level), level)
     if not np.isfinite(level).any():

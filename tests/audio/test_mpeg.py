@@ -14,6 +14,7 @@ import soundfile
 from enhance_cli.audio.containers import mpeg
 from enhance_cli.audio.library_messages import caught_messages
 from enhance_cli.audio.read import open_audio
+from enhance_cli.errors import AudioError
 
 RATE, SECONDS, FRAME = 44100, 6, 1152
 TAG = b"ID3\x03\0\0\0\0\x4e\x20" + bytes(10016)  # room for a cover
@@ -121,3 +122,45 @@ def test_a_frame_that_counts_may_be_of_another_kind_than_those_with_sound(byte, 
         first = next(mpeg.frames(file))
         found = mpeg.first_recording(file, lambda at, end: end)
     assert found.end >= len(first) + 4 * 64 and found.gaps == 0
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("mode", ["CONSTANT", "VARIABLE"])
+@pytest.mark.parametrize("rate", [16000, RATE])
+def test_overwritten_bytes_are_silence_and_the_rest_keeps_its_time(rate, mode, channels, tmp_path):
+    """Two places, of 300 bytes of zeros and 700 of noise. Nothing is louder than it was, which glitches would be."""
+    rng = np.random.default_rng(0)
+    t = np.arange(6 * rate) / rate
+    tones = 0.3 * np.sin(2 * np.pi * np.array([[440], [660]])[:channels] * t * (1 + 0.1 * np.sin(t)))
+    path = tmp_path / "a.mp3"
+    noise = 0.01 * rng.standard_normal((t.size, channels))
+    soundfile.write(path, tones.T + noise, rate, format="MP3", bitrate_mode=mode, compression_level=0.5)
+    whole = samples(path)[0]
+    raw = bytearray(path.read_bytes())
+    for share, spoiled in ((0.3, bytes(300)), (0.7, rng.bytes(700))):
+        at = int(share * len(raw))
+        raw[at : at + len(spoiled)] = spoiled
+    path.write_bytes(raw)
+    damaged, notes = samples(path)
+    assert damaged.shape == whole.shape and "damaged in 2 places: silence was put there" in " ".join(notes)
+    changed = np.flatnonzero((np.abs(damaged - whole) > 1e-3).any(axis=0))
+    assert 2 * FRAME < changed.size < 80 * FRAME * rate / RATE  # 2 seconds
+    for kept in (slice(0, rate), slice(changed[0] + int(1.5 * rate), changed[0] + 2 * rate), slice(-rate // 2, None)):
+        np.testing.assert_allclose(damaged[:, kept], whole[:, kept], atol=1e-3)
+    assert np.abs(damaged).max() < 1.2 * np.abs(whole).max()
+
+
+def test_an_mp3_of_which_a_third_is_spoiled_is_refused(tmp_path):
+    path = tmp_path / "a.mp3"
+    soundfile.write(path, 0.1 * np.random.default_rng(0).standard_normal(5 * RATE), RATE, format="MP3")
+    raw = bytearray(path.read_bytes())
+    raw[len(raw) // 3 : 2 * len(raw) // 3] = bytes(2 * len(raw) // 3 - len(raw) // 3)
+    path.write_bytes(raw)
+    with pytest.raises(AudioError, match="truncated"):
+        samples(path)
+
+
+def samples(path):
+    """The samples (C, N) of a file, and its notes."""
+    with open_audio(path) as file:
+        return np.concatenate(list(file.blocks()), axis=1), file.notes

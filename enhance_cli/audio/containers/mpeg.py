@@ -48,7 +48,7 @@ def begins_with_frames(file: Readable) -> bool:
 def end_of_frames(file: Readable) -> int:
     """Return the end of the consecutive frames at the beginning."""
     at = _behind_tag(file)
-    for _, size in _headers(file, at):
+    for _, size in headers(file, at):
         at += size
     return at
 
@@ -83,25 +83,25 @@ def first_recording(file: Readable, next_file: Callable[[int, int], int]) -> Rec
     end = file.seek(0, 2)
     first = next(frames(file), b"")
     begin = file.tell() - len(first)
-    at = max(first.find(name) for name in NAMES)
-    stated = 0
-    if 0 <= at < len(first) - 16:
-        xing = first[at : at + 4] != b"VBRI"
-        known = not xing or first[at + 7] & 1
-        stated = int.from_bytes(first[at + 8 : at + 12] if xing else first[at + 14 : at + 18], "big") if known else 0
-        size = int.from_bytes(first[at + 12 : at + 16], "big") if xing and first[at + 7] & 3 == 3 else 0
+    at, stated = max(first.find(name) for name in NAMES), stated_frames(first)
+    if stated:
+        size = (
+            int.from_bytes(first[at + 12 : at + 16], "big")
+            if first[at : at + 4] != b"VBRI" and first[at + 7] & 2
+            else 0
+        )
         constant = first[at : at + 4] == b"Info"
         if constant and end - begin - size < SLACK and _fits(stated, size, file, begin):
             return Recording(end, end)  # frames of one size up to the end of the file, as many as the header states
     count, behind, gaps = 0, begin, 0
     while first:
-        for head, length in _headers(file, behind):
+        for head, length in headers(file, behind):
             if count and length >= 64 and any(name in head for name in NAMES):
                 return Recording(behind, behind, gaps=gaps)
-            if count and _shape(head) != _shape(first):
+            if count and shape(head) != shape(first):
                 break
             count, behind = count + 1, behind + length
-        begins_again = _next_frames(file, behind, end)
+        begins_again = next_frames(file, behind, end)
         following = next_file(behind, begins_again)
         if following == end:
             break
@@ -113,23 +113,37 @@ def first_recording(file: Readable, next_file: Callable[[int, int], int]) -> Rec
         if begins_again == behind:  # frames of another kind, although the header counts more of this kind
             if count > 1:
                 return Recording(behind, behind, gaps=gaps)
-            first, _ = next(_headers(file, behind))  # only the frame with the header is of another kind
+            first, _ = next(headers(file, behind))  # only the frame with the header is of another kind
         behind = begins_again  # the recording is damaged, and continues there
     return Recording(end, end, bool(stated and count > stated + 2), gaps)
 
 
-def _shape(head: bytes) -> tuple[int, int, bool]:
+def stated_frames(first: bytes) -> int:
+    """Return the number of frames that a header in the first frame states, 0 without one."""
+    at = max(first.find(name) for name in NAMES)
+    if not 0 <= at < len(first) - 16:
+        return 0
+    if first[at : at + 4] == b"VBRI":
+        return int.from_bytes(first[at + 14 : at + 18], "big")
+    return int.from_bytes(first[at + 8 : at + 12], "big") if first[at + 7] & 1 else 0
+
+
+def layer(head: bytes) -> int:
+    return 4 - (head[1] >> 1 & 3)
+
+
+def shape(head: bytes) -> tuple[int, int, bool]:
     """Return the version, the index of the rate, and whether it is mono, of a frame."""
     return head[1] >> 3 & 3, head[2] >> 2 & 3, head[3] >> 6 == 3
 
 
 def _goes_on(file: Readable, at: int) -> bool:
     """Return whether CHAIN consecutive frames of one kind begin at `at`."""
-    heads = [head for _, (head, _) in zip(range(CHAIN), _headers(file, at))]
-    return len(heads) == CHAIN and len({_shape(head) for head in heads}) == 1
+    heads = [head for _, (head, _) in zip(range(CHAIN), headers(file, at))]
+    return len(heads) == CHAIN and len({shape(head) for head in heads}) == 1
 
 
-def _next_frames(file: Readable, at: int, end: int) -> int:
+def next_frames(file: Readable, at: int, end: int) -> int:
     """Return the position of the next frames after byte `at`, or `end`."""
     while at < end:
         file.seek(at)
@@ -143,7 +157,7 @@ def _next_frames(file: Readable, at: int, end: int) -> int:
 
 def _fits(stated: int, size: int, file: Readable, begin: int) -> bool:
     """Return whether `stated` frames with the length of the second frame take `size` bytes. The first may be smaller."""
-    lengths = [length for _, (_, length) in zip(range(2), _headers(file, begin))]
+    lengths = [length for _, (_, length) in zip(range(2), headers(file, begin))]
     return len(lengths) == 2 and abs(lengths[1] * stated - size) < 0.02 * size + SLACK
 
 
@@ -195,13 +209,13 @@ def _behind_tag(file: Readable) -> int:
 def frames(file: Readable) -> Iterator[bytes]:
     """Yield the consecutive frames at the beginning, after an ID3 tag if there is one."""
     at = _behind_tag(file)
-    for _, size in _headers(file, at):
+    for _, size in headers(file, at):
         file.seek(at)
         yield file.read(size)
         at += size
 
 
-def _headers(file: Readable, at: int) -> Iterator[tuple[bytes, int]]:
+def headers(file: Readable, at: int) -> Iterator[tuple[bytes, int]]:
     """Yield the first 64 bytes of each frame from byte `at` on, and its size in bytes."""
     while True:
         file.seek(at)

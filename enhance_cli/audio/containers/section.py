@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from typing import BinaryIO
 
 SLACK = 64  # bytes behind the last chunk that are too few to be sound
@@ -28,6 +31,15 @@ class Raw:
 
 
 @dataclass(frozen=True)
+class Patch:
+    """Hold the `data` that is read in place of the bytes `start` to `end` of a recording."""
+
+    start: int
+    end: int
+    data: bytes
+
+
+@dataclass(frozen=True)
 class Section:
     """Locate one recording: bytes `start` to `end` of the file.
 
@@ -41,6 +53,7 @@ class Section:
         foreign: only FFmpeg reads all of it.
         following: position of the next recording, if it is not `end`.
         empty: a header without sound.
+        patches: silence in place of damaged parts, counted from `start`.
     """
 
     start: int
@@ -54,6 +67,7 @@ class Section:
     foreign: bool = False
     following: int | None = None
     empty: bool = False
+    patches: tuple[Patch, ...] = ()
 
 
 class Window:
@@ -76,3 +90,31 @@ class Window:
         data = self._file.read(left if size < 0 else min(size, left))
         self._at += len(data)
         return data
+
+
+class PatchedWindow(Window):
+    """Read a part of an open file with `patches` in it, which are in order."""
+
+    def __init__(self, file: BinaryIO, start: int, end: int, patches: Sequence[Patch]):
+        self._parts: list[Window | BytesIO] = []
+        self._begins, at = [0], 0
+        for patch in patches:
+            self._parts += [Window(file, start + at, start + patch.start), BytesIO(patch.data)]
+            at = patch.end
+        self._parts.append(Window(file, start + at, end))
+        for part in self._parts:
+            self._begins.append(self._begins[-1] + part.seek(0, os.SEEK_END))
+        super().__init__(file, start, start + self._begins[-1])
+
+    def read(self, size: int = -1) -> bytes:
+        stop = self._length if size < 0 else min(self._at + size, self._length)
+        pieces = []
+        while self._at < stop:
+            number = bisect_right(self._begins, self._at) - 1
+            part, begin = self._parts[number], self._begins[number]
+            part.seek(self._at - begin)
+            pieces.append(part.read(stop - self._at))
+            self._at += len(pieces[-1])
+            if not pieces[-1]:  # the file has become shorter
+                break
+        return b"".join(pieces)

@@ -95,7 +95,8 @@ def _levels(powers: np.ndarray, overall: float) -> np.ndarray | None:
     decibels = _decibels(powers)
     if decibels.size < PASSAGE:
         return None
-    level, turn = (_lowest_speech(decibels, *kind) for kind in ((PASSAGE, SPEECH_RANGE_DB), (TURN, TURN_RANGE_DB)))
+    level = _lowest_speech(decibels, PASSAGE, SPEECH_RANGE_DB)
+    turn = _lowest_speech(decibels, TURN, TURN_RANGE_DB, least_db=FLOOR_DB)
     level = np.where(turn < _highest(decibels, PASSAGE) - TURN_BELOW_DB, np.minimum(turn, level), level)
     known = np.flatnonzero(np.isfinite(level))
     if not known.size:
@@ -108,13 +109,13 @@ def _levels(powers: np.ndarray, overall: float) -> np.ndarray | None:
     return _smooth(level)
 
 
-def _lowest_speech(decibels: np.ndarray, size: int, range_db: float) -> np.ndarray:
+def _lowest_speech(decibels: np.ndarray, size: int, range_db: float, least_db: float = -np.inf) -> np.ndarray:
     """Return for every slot (K,) the lowest level of the passages of `size` slots that hold it and vary by `range_db`.
 
-    Infinite where there is none.
+    Infinite where there is none. The pauses of a passage are louder than `least_db`.
     """
     low, middle, high = _percentiles(decibels, size)
-    speech = (middle - low > range_db) & (high > FLOOR_DB + 10)
+    speech = (low > least_db) & (middle - low > range_db) & (high > FLOOR_DB + 10)
     return _lowest(np.where(speech, high + OFFSET_DB, np.inf), size)
 
 

@@ -106,7 +106,7 @@ def report_run(
             add(record)
             reporter.show(record)
 
-        summary = run(Listener(on_record, reporter.announce, progress.move))
+        summary = run(Listener(on_record, reporter.announce, progress.move, say))
     if not running.quiet and (total is None or total > 1 or summary.interrupted):
         counts = f"{summary.done} done, {summary.skipped} skipped, {summary.failed} failed"
         say(f"interrupted: {counts}" if summary.interrupted else counts)

@@ -19,12 +19,13 @@ class Listener:
     `on_record(record)` is called in the main thread when a file has ended. `on_embedded(record)` is called when a file
     has been read whose output will be written later. `on_progress(key, share, seconds)` is called in the thread that
     reads a file, with a key for that file, the share of it that has been read, and the length of that share in seconds.
-    When the whole file has been transformed, `share` is None.
+    When the whole file has been transformed, `share` is None. `on_wait(reason)` is called before the run waits for another.
     """
 
     on_record: Callable[[Record], None]
     on_embedded: Callable[[Record], None] = lambda record: None
     on_progress: Callable[[object, float | None, float], None] = lambda key, share, seconds: None
+    on_wait: Callable[[str], None] = lambda reason: None
 
 
 class Backend(Protocol):

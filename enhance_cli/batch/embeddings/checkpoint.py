@@ -8,11 +8,12 @@ import base64
 import contextlib
 import json
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from enhance_cli.atomic import locked, unfinished_path
+from enhance_cli.atomic import Busy, locked, unfinished_path
 from enhance_cli.batch.safety.atomic import STDOUT
 
 
@@ -20,11 +21,12 @@ class EmbeddingCheckpoint:
     """Store the embeddings for `target` that have been made so far, by several threads.
 
     `made_by`: describes the network and its settings. Rows of an earlier run with another description are dropped. This
-    is a context manager that only one run at a time can enter. It raises Busy in the others. For standard output, nothing
-    is stored.
+    is a context manager that only one run at a time can enter. The others wait for it, after a call of `on_wait(reason)`,
+    or, without `on_wait`, raise Busy. For standard output, nothing is stored.
     """
 
-    def __init__(self, target: Path, made_by: str):
+    def __init__(self, target: Path, made_by: str, *, on_wait: Callable[[str], None] | None = None):
+        self.on_wait = on_wait
         self.target, self.header = target, {"made_by": made_by}
         self.path = None if target == STDOUT else unfinished_path(target.with_name(f"{target.name}.rows"))
         self.rows: dict[str, dict] = {}
@@ -33,7 +35,7 @@ class EmbeddingCheckpoint:
     def __enter__(self) -> "EmbeddingCheckpoint":
         if self.path is not None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._stack.enter_context(locked(self.path, self.target, wait=False))
+            self._lock_path(self.path)
             lines = self._read(self.path)
             # Unbuffered, so that a line is in the file once it has been written
             self._file = self._stack.enter_context(self.path.open("ab", buffering=0))
@@ -44,6 +46,15 @@ class EmbeddingCheckpoint:
                 self._file.truncate(0)
                 self._write(self.header)
         return self
+
+    def _lock_path(self, path: Path) -> None:
+        try:
+            self._stack.enter_context(locked(path, self.target, wait=False))
+        except Busy as busy:
+            if self.on_wait is None:
+                raise
+            self.on_wait(f"{busy.message}: waiting for it")
+            self._stack.enter_context(locked(path, self.target, wait=True))
 
     def __exit__(self, *_: object) -> None:
         if self.path is not None and not self.rows:

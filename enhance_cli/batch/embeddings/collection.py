@@ -7,6 +7,7 @@ beside it, so that a killed run can be continued. Recordings that the file alrea
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from enhance_cli.batch.inputs import Input
 from enhance_cli.batch.job import Job, local_job
 from enhance_cli.batch.outcome import Summary, explain
 from enhance_cli.batch.record import Record
+from enhance_cli.batch.safety.atomic import STDOUT
 from enhance_cli.batch.safety.changes import state
 from enhance_cli.batch.storage import StoredFile
 from enhance_cli.batch.worker import WorkerSpec
@@ -46,8 +48,8 @@ def plan_into_one_file(found: Sequence[Input], plan: Job) -> list[Job]:
     if spaced and form_of(target) in ("ark", "scp"):
         raise UsageError(f"the id {spaced[0]!r} cannot stand in a Kaldi file", "write .npz or .parquet instead")
     there: set[str] = set()
-    if plan.action == "skip":  # an .npy knows no ids, so that nobody could tell which it lacks
-        there = set(ids if form_of(target) == "npy" else read(target).ids)
+    if plan.action == "skip":
+        there = _ids_in(target, ids)
     missing = replace(plan, action="run")
     if plan.action == "skip":
         missing = replace(missing, reason=ADDED, keeps_existing=False)  # the output is there already
@@ -57,11 +59,29 @@ def plan_into_one_file(found: Sequence[Input], plan: Job) -> list[Job]:
     ]
 
 
+def _ids_in(target: Path, wanted: Sequence[str]) -> set[str]:
+    """Return the ids in `target`. An .npy has none, so that nobody could tell which it lacks: all `wanted` ones count."""
+    return set(wanted if form_of(target) == "npy" else read(target).ids)
+
+
+def _adds(job: Job) -> bool:
+    """Return whether the embedding of a job is added to the output if the output exists."""
+    return job.action == "run" and (job.keeps_existing or job.reason == ADDED)
+
+
+def _planned_again(job: Job, there: set[str]) -> Job:
+    """Return the job for an output that now has the ids `there`."""
+    if job.relative.as_posix() in there:
+        return replace(job, action="skip", reason="another run has added it to the output meanwhile")
+    return replace(job, reason=ADDED, keeps_existing=False)
+
+
 class CollectionBackend:
     """Process many recordings into one file, in this process.
 
     A record is reported as "done" only when the file has been written. Before that, `listener.on_embedded` receives it.
-    `run` raises VectorError if the file exists and nothing can be added to it, Busy if another run is writing it.
+    `run` raises VectorError if the file exists and nothing can be added to it. If another run is writing it, it waits, or,
+    if the file is to be replaced, raises Busy.
     """
 
     def __init__(self, spec: WorkerSpec, facts: Mapping[str, Any]):
@@ -70,7 +90,14 @@ class CollectionBackend:
         self.where = where_of(found)
 
     def run(self, jobs: Sequence[Job], listener: Listener) -> Summary:
-        with EmbeddingCheckpoint(local_job(jobs[0]).target, self.worker.pipeline.embedded_by) as checkpoint:
+        target, adds = local_job(jobs[0]).target, any(_adds(job) for job in jobs)
+        on_wait = listener.on_wait if adds else None
+        with EmbeddingCheckpoint(target, self.worker.pipeline.embedded_by, on_wait=on_wait) as checkpoint:
+            if (
+                adds and target != STDOUT and target.is_file()
+            ):  # perhaps another run has written it since the jobs were planned
+                there = _ids_in(target, [job.relative.as_posix() for job in jobs])
+                jobs = [_planned_again(job, there) if _adds(job) else job for job in jobs]
             return self._run(jobs, Collection(jobs, self.worker, checkpoint), listener)
 
     def _run(self, jobs: Sequence[Job], collection: "Collection", listener: Listener) -> Summary:

@@ -1,6 +1,8 @@
 """Many recordings into one file of embeddings: killed, gone on with, added to; nothing embedded twice, nothing lost."""
 
 import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import numpy as np
@@ -33,7 +35,9 @@ def folder(tmp_path, monkeypatch):
 def embed_all(folder):
     """Embeds in/ into all.npz and returns the summary, the records by name, and which were embedded now."""
 
-    def go(existing="skip", die=None, embedded_by="ours", extractor="ours", output="all.npz"):
+    def go(
+        existing="skip", die=None, embedded_by="ours", extractor="ours", output="all.npz", on_wait=lambda reason: None
+    ):
         embedded = []
 
         def embed(path):
@@ -63,7 +67,7 @@ def embed_all(folder):
         records = []
         facts = {"device": "cpu", "precision": "fp32"}
         backend = CollectionBackend(WorkerSpec(lambda entry, options, **_: (worker, facts), None), BASE)
-        summary = backend.run(plan_into_one_file(found, job), Listener(records.append))
+        summary = backend.run(plan_into_one_file(found, job), Listener(records.append, on_wait=on_wait))
         return summary, {record.relative: record for record in records}, embedded
 
     return go
@@ -128,13 +132,40 @@ def test_recordings_of_which_the_file_holds_none_are_added_too(embed_all, folder
     assert embed_all()[2] == ["new"] and stored() == rows(range(6)) | {"new.wav": float(np.float32(7) / 3 + 1)}
 
 
-def test_two_runs_do_not_work_on_one_file_at_once(embed_all, folder):
+def test_two_runs_do_not_replace_one_file_at_once(embed_all, folder):
     with (
         EmbeddingCheckpoint(folder / "all.npz", "ours"),
         pytest.raises(AudioError, match="another run is writing this file"),
     ):
-        embed_all()
+        embed_all("overwrite")
     assert embed_all()[0].done == 6
+
+
+@pytest.mark.parametrize("added_to", [False, True])
+def test_the_second_of_two_runs_waits_and_adds_only_the_rest(added_to, embed_all, folder):
+    """Both were planned before either wrote: the first has done 0 to 3 meanwhile, also where the file held 0 before."""
+    waits, everything = threading.Event(), sorted((folder / "in").iterdir())
+    for path in everything[4:]:
+        path.rename(folder / path.name)
+    embed_all()
+    (folder / "all.npz").rename(folder / "done.npz")
+    for path in everything[1:4]:
+        path.rename(folder / path.name)
+    if added_to:
+        embed_all()
+    for path in everything[1:]:
+        (folder / path.name).rename(path)
+    with ThreadPoolExecutor(1) as pool:
+        with EmbeddingCheckpoint(folder / "all.npz", "ours"):
+            told = []
+            second = pool.submit(embed_all, on_wait=lambda reason: (told.append(reason), waits.set()))
+            assert waits.wait(60)
+            (folder / "done.npz").replace(folder / "all.npz")
+        summary, records, embedded = second.result(60)
+    assert "another run is writing this file: waiting for it" in told[0]
+    assert embedded == ["4", "5"] and stored() == rows(range(6)) and len(read("all.npz").ids) == 6
+    assert (summary.done, summary.skipped, summary.failed) == (2, 4, 0)
+    assert added_to or records["3.wav"].reason == "another run has added it to the output meanwhile"
 
 
 def test_a_file_that_holds_more_than_embeddings_is_not_written_anew(embed_all, folder):

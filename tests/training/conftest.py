@@ -73,6 +73,12 @@ def corpus_root(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def packed(tmp_path_factory) -> Path:
+    """Where runs keep packed recordings and simulated rooms, so that these are made once for all."""
+    return tmp_path_factory.mktemp("packed")
+
+
+@pytest.fixture(scope="session")
 def recipe_text() -> str:
     return RECIPE
 

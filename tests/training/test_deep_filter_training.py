@@ -29,14 +29,14 @@ def network():
 
 
 @pytest.fixture
-def trainer(corpus_root, tmp_path):
+def trainer(corpus_root, packed, tmp_path):
     silent = lambda line: None
     recipe = load("deepfilternet3-tuned", SMALL)
     return make_trainer(
         recipe,
         corpus_root,
         tmp_path / "run",
-        cache=tmp_path / "cache",
+        cache=packed,
         device=torch.device("cpu"),
         report=silent,
         log=silent,

@@ -10,8 +10,6 @@ from enhance_cli.models.spec import read_spec
 from enhance_cli.training.recipe import load
 from enhance_cli.training.start import run
 
-pytestmark = pytest.mark.slow
-
 DATA = [
     "data.rooms=0", 'data.speech=[{ folder = "speech", groups = "folder", held_out = 0.5 }]',
     'data.noise=[{ folder = "noise", held_out = 0.5 }]', "mix.seconds=0.512", "train.batch_size=2",
@@ -32,16 +30,16 @@ class Quiet:
 
 
 @pytest.fixture
-def teacher(recipe_file, corpus_root, tmp_path):
+def teacher(recipe_file, corpus_root, packed, tmp_path):
     import torch
 
     recipe = load(str(recipe_file), ["stage.0.steps=20"])
-    folders = {"data": corpus_root, "folder": tmp_path / "teacher", "cache": tmp_path / "cache"}
+    folders = {"data": corpus_root, "folder": tmp_path / "teacher", "cache": packed}
     return run(recipe, **folders, device=torch.device("cpu"), reporter=Quiet())
 
 
 def test_a_student_starts_as_its_teacher_and_does_in_one_call_what_denoise_can_run(
-    enhance, teacher, corpus_root, tmp_path
+    enhance, teacher, corpus_root, packed, tmp_path
 ):
     sets = [part for setting in DATA for part in ("--set", setting)]
     command = [
@@ -52,7 +50,7 @@ def test_a_student_starts_as_its_teacher_and_does_in_one_call_what_denoise_can_r
         "--data",
         str(corpus_root),
         "--cache",
-        str(tmp_path / "cache"),
+        str(packed),
     ]
     done = enhance(*command, "--run", str(tmp_path / "student"), "--quiet", *sets)
     assert done.code == 0, done.stderr

@@ -22,7 +22,7 @@ SMALL = [
 
 
 @pytest.fixture(scope="module")
-def trainer(corpus_root, tmp_path_factory):
+def trainer(corpus_root, packed, tmp_path_factory):
     pytest.importorskip("pyroomacoustics")
     silent, folder = lambda line: None, tmp_path_factory.mktemp("run")
     recipe = load("denoise-48k", SMALL)
@@ -30,7 +30,7 @@ def trainer(corpus_root, tmp_path_factory):
         recipe,
         corpus_root,
         folder / "run",
-        cache=folder / "cache",
+        cache=packed,
         device=torch.device("cpu"),
         report=silent,
         log=silent,

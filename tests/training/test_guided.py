@@ -28,7 +28,7 @@ GUIDED += ["stage.0.steps=8", "stage.1.steps=4", "train.validate_every=12", "tra
 
 
 @pytest.fixture
-def trainer(corpus_root, recipe_file, tmp_path):
+def trainer(corpus_root, packed, recipe_file, tmp_path):
     def make(*settings: str) -> Trainer:
         recipe = load(str(recipe_file), [*GUIDED, *settings])
         silent = lambda _: None
@@ -36,7 +36,7 @@ def trainer(corpus_root, recipe_file, tmp_path):
             recipe,
             corpus_root,
             tmp_path / "run",
-            cache=tmp_path / "cache",
+            cache=packed,
             device=torch.device("cpu"),
             report=silent,
             log=silent,

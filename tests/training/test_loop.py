@@ -23,14 +23,14 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def trainer(recipe_file, corpus_root, tmp_path):
+def trainer(recipe_file, corpus_root, packed, tmp_path):
     def make(run="run", overrides=()):
         lines = []
         made = make_trainer(
             load(str(recipe_file), list(overrides)),
             corpus_root,
             tmp_path / run,
-            cache=tmp_path / "cache",
+            cache=packed,
             device=torch.device("cpu"),
             report=lines.append,
             log=lambda line: None,
@@ -41,12 +41,12 @@ def trainer(recipe_file, corpus_root, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def whole(recipe_text, corpus_root, tmp_path_factory):
+def whole(recipe_text, corpus_root, packed, tmp_path_factory):
     """The folder of a run that nothing disturbed, and the lines it reported; (trainer, folder, lines)."""
     folder, lines = tmp_path_factory.mktemp("whole"), []
     (folder / "tiny.toml").write_text(recipe_text)
     recipe, device, silent = load(str(folder / "tiny.toml")), torch.device("cpu"), lambda line: None
-    settings = {"cache": folder / "cache", "device": device, "report": lines.append, "log": silent}
+    settings = {"cache": packed, "device": device, "report": lines.append, "log": silent}
     make = lambda: make_trainer(recipe, corpus_root, folder, **settings)
     make().train()
     return make, folder, lines
@@ -79,7 +79,7 @@ def test_a_finished_run_is_left_alone(whole):
     assert [path.read_bytes() for path in files] == before
 
 
-def test_a_run_killed_and_resumed_has_the_same_curve(recipe_file, corpus_root, trainer, whole, tmp_path):
+def test_a_run_killed_and_resumed_has_the_same_curve(recipe_file, corpus_root, packed, trainer, whole, tmp_path):
     """kill -9 right after a save; the curve must equal that of an undisturbed run, to the bit."""
     code = (
         "import sys, torch; from pathlib import Path; from enhance_cli.training import loop, start; "
@@ -90,7 +90,7 @@ def test_a_run_killed_and_resumed_has_the_same_curve(recipe_file, corpus_root, t
     )
     run = tmp_path / "killed"
     process = subprocess.Popen(
-        [sys.executable, "-c", code, recipe_file, corpus_root, run, tmp_path / "cache"], stdout=subprocess.DEVNULL
+        [sys.executable, "-c", code, recipe_file, corpus_root, run, packed], stdout=subprocess.DEVNULL
     )
     while not (run / "metrics.jsonl").exists():
         assert process.poll() is None
@@ -241,9 +241,9 @@ def test_learning_rate_warms_up_and_falls_in_every_stage():
     assert [schedule(stages, step)[0] for step in (0, 99, 100, 149, 150)] == [0, 0, 1, 1, 1]
 
 
-def test_the_command_trains_from_a_recipe(enhance, recipe_file, corpus_root, tmp_path):
+def test_the_command_trains_from_a_recipe(enhance, recipe_file, corpus_root, packed, tmp_path):
     run = tmp_path / "run"
-    command = ["train", recipe_file, "--data", corpus_root, "--run", run]
+    command = ["train", recipe_file, "--data", corpus_root, "--cache", packed, "--run", run]
     dry = enhance(*command, "--dry-run")
     facts = json.loads(dry.stdout)
     assert facts["parameters"] > 0 and facts["batches"] == 40 and not (run / "state.pt").exists()

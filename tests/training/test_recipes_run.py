@@ -26,12 +26,12 @@ def tiny(name: str, stages: list[str]):
 
 
 @pytest.mark.parametrize("name", ["score-ouve", "score-bbed-crp", "bridge-sb", "flow-matching", "predictive"])
-def test_a_recipe_trains_exports_and_denoises(name, corpus_root, tmp_path):
+def test_a_recipe_trains_exports_and_denoises(name, corpus_root, packed, tmp_path):
     recipe = tiny(name, load(name).stage)
     lines = []
     trainer = make_trainer(
         recipe, corpus_root, tmp_path / "run",
-        cache=tmp_path / "cache", device=torch.device("cpu"), report=lines.append, log=lambda line: None,
+        cache=packed, device=torch.device("cpu"), report=lines.append, log=lambda line: None,
     )  # fmt: skip
 
     @torch.no_grad()

@@ -17,7 +17,7 @@ def sets(*settings):
 
 
 @pytest.fixture
-def train(enhance, recipe_file, corpus_root, tmp_path):
+def train(enhance, recipe_file, corpus_root, packed, tmp_path):
     def run(folder, *settings, arguments=()):
         command = [
             "train",
@@ -25,7 +25,7 @@ def train(enhance, recipe_file, corpus_root, tmp_path):
             "--data",
             corpus_root,
             "--cache",
-            tmp_path / "cache",
+            packed,
             "--run",
             tmp_path / folder,
         ]

@@ -305,8 +305,9 @@ def test_a_stopped_run_leaves_nothing_half_written_and_is_taken_up_again(
 
 
 @posix
-@pytest.mark.parametrize("how", ["SIGINT", "SIGTERM"])
-@pytest.mark.parametrize("moment", ["typer", "torch", "safetensors"])
+@pytest.mark.parametrize(
+    "how, moment", [("SIGINT", "typer"), ("SIGINT", "torch"), ("SIGTERM", "torch"), ("SIGTERM", "safetensors")]
+)
 def test_a_run_that_is_stopped_while_it_loads_ends_quietly(how, moment, run_python, tiny_model, tree):
     code = f"""
 import os, signal, sys
@@ -324,8 +325,7 @@ main()
 
 
 @posix
-@pytest.mark.parametrize("target", ["out", "-"])
-@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("target, workers", [("out", "1"), ("-", "1"), ("-", "2")])
 def test_a_reader_that_leaves_is_no_disaster(target, workers, start_python, tiny_model, tree):
     reading, writing = os.pipe()
     os.close(reading)

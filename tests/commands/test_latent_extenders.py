@@ -118,6 +118,7 @@ def test_a_file_beside_that_has_changed_is_refused(hub, pulled):
     kept.rename(folder / "home/models/flashsr.safetensors")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["audiosr-basic", "flashsr"])
 def test_a_recording_becomes_wider_and_keeps_its_band_its_length_and_its_image(known, enhance, tmp_path, name):
     audio = save_voice(tmp_path / "a.wav", 6.0, channels=2)
@@ -135,6 +136,7 @@ def test_a_recording_becomes_wider_and_keeps_its_band_its_length_and_its_image(k
     assert left / right == pytest.approx(4, rel=1e-3)  # one source stays in its place
 
 
+@pytest.mark.slow
 def test_the_settings_of_the_sampler_count(known, enhance, tmp_path):
     save_voice(tmp_path / "in.wav", 1.0)
     other = [["--seed", 1], ["--guidance", 1], ["--spacing", "uniform"], ["--steps", 3]]

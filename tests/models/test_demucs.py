@@ -76,8 +76,8 @@ def test_stems_come_out_and_offline_the_next_time(hub, song, tmp_path):
     assert offline.code == 0 and offline.lines == ["song_bass.wav"]
 
 
-def test_six_stems_sum_to_the_mix_and_a_wrong_one_is_refused_before_anything_is_fetched(hub, song, tmp_path):
-    wrong = hub.run("extract-stem", "song.wav", "-m", "htdemucs", "-s", "guitar")
+def test_six_stems_sum_to_the_mix_and_a_wrong_one_is_refused_before_anything_is_fetched(hub, song, enhance, tmp_path):
+    wrong = enhance("extract-stem", "song.wav", "-m", "htdemucs", "-s", "guitar")
     assert (
         wrong.code == 2 and "htdemucs does not extract it: choose from drums, bass, other, vocals, all" in wrong.stderr
     )
@@ -113,9 +113,9 @@ def test_a_class_that_is_not_the_packages_is_refused(hub, song):
     assert refused.code == 3 and "refused, since it names 'subprocess.Popen'" in refused.stderr
 
 
-def test_models_pull_fetches_and_list_says_where(hub, tmp_path):
+def test_models_pull_fetches_and_list_says_where(hub, enhance):
     assert hub.run("models", "pull", "htdemucs").lines[0].endswith("abc.safetensors")
-    rows = [json.loads(line) for line in hub.run("models", "list", "--json").lines]
+    rows = [json.loads(line) for line in enhance("models", "list", "--json").lines]
     row = next(row for row in rows if row["name"] == "htdemucs")
     assert row["where"] == "Hub, by the package demucs" and row["task"] == "extract-stem"
 

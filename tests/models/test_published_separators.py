@@ -24,7 +24,7 @@ from tests import golden_numbers as golden
 from tests.benchmarks.separator_speed import SEPARATORS
 from tests.models.hub.local_hub import LocalHub
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.large
 
 GIGABYTES = {
     "bs-roformer-musdb": 4.5,
@@ -98,13 +98,7 @@ def film(rate: int) -> np.ndarray:
     return np.stack([speech + 0.5 * music, speech + 0.1 * music], axis=1)
 
 
-CASES = [
-    pytest.param(name, 44100) if name == "scnet-small" else pytest.param(name, 48000, marks=pytest.mark.large)
-    for name in SEPARATORS
-]
-
-
-@pytest.mark.parametrize("name, rate", CASES)
+@pytest.mark.parametrize("name, rate", [(name, 44100 if name == "scnet-small" else 48000) for name in SEPARATORS])
 def test_pulled_and_run_at_the_published_size(pulled, tmp_path, name, rate):
     size, enhance = pulled(name)
     published = next(entry for entry in registry.published() if entry.name == name)

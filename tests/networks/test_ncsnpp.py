@@ -62,7 +62,8 @@ def test_outputs_of_the_public_implementations(item):
 
     inputs = ["x0", "x1", "x2"] if item.startswith("storm") else ["x", "y"]
     x, y, *condition = (parts(cnormal(f"{item}_{i}", (1, 1, about.get("F", 256), 64), 0.5)) for i in inputs)
-    for i, time in enumerate(about["times"]):
+    times = about["times"][: 1 if about["params"] > 2e7 else None]  # a call of the large ones takes seconds
+    for i, time in enumerate(times):
         with torch.inference_mode():
             if network.discriminative:
                 output = whole(network(y, x))

@@ -28,11 +28,9 @@ def spectrogram(audio):
     return 20 * np.log10(2 / window.sum() * np.abs(stft(audio.astype(np.float32), window, 256)) + 1e-12)
 
 
-@pytest.mark.parametrize("name", SHIPPED)
-@pytest.mark.parametrize("steps", [1, 3])
+@pytest.mark.parametrize("name, steps", [*((name, 1) for name in SHIPPED), ("denoise-48k", 3), ("denoise-s", 3)])
 def test_both_runtimes_give_the_same_samples(name, steps):
     audio, rate = recording()
-    steps = min(steps, read_spec(registry.find(name, "denoise").path).max_steps)
     mine, torchs = (
         enhance_cli.denoise(audio, rate, model=name, device="cpu", runtime=runtime, steps=steps)
         for runtime in ("onnx", "torch")

@@ -213,7 +213,7 @@ def test_embeddings_are_repaired_by_workers(nodes, run_enhance, repair_model, tm
         (["a.wav", "--device", "cuda:1"], "--device cuda:1"),
     ],
 )
-def test_wrong_use_is_said_in_one_line(run_enhance, identity_model, tmp_path, words, said):
+def test_wrong_use_is_said_in_one_line(enhance, identity_model, tmp_path, words, said):
     zoo.save(tmp_path / "a.wav", zoo.noise(1, 800))
-    result = run_enhance("denoise", *words, "-m", identity_model, "--engine", "ray", input=b"RIFF")
+    result = enhance("denoise", *words, "-m", identity_model, "--engine", "ray")
     assert result.code == 2 and len(result.errors) == 1 and said in result.errors[0]

@@ -2,15 +2,16 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from enhance_cli.commands.planning import file_options, plan_jobs, planner_for
+from enhance_cli.commands.planning import plan_jobs, planner_for, refuse_formats
 from enhance_cli.commands.reporting import common_facts, report_run
 from enhance_cli.commands.running import local_backend, run_batch
 from enhance_cli.console import say
 from enhance_cli.errors import UsageError
+from enhance_cli.flags import values
 from enhance_cli.flags.files import AudioFileFlags, WatchFlags
 from enhance_cli.flags.output import AudioOutputFlags, Existing
 from enhance_cli.flags.running import Engine, Running
@@ -34,13 +35,31 @@ class AudioPlan:
     writing: AudioOutputFlags
     running: Running
 
-    def file_options(self, command: str, of_task: "FileOptions | None" = None) -> "FileOptions":
-        """Return the settings with which every file is read and written. For the arguments see planning.file_options.
+    def file_options(self, command: str, of_task: "FileOptions") -> "FileOptions":
+        """Return the settings with which every file is read and written.
 
-        Raises UsageError.
+        `command`: name of the command, which is noted in its results. `of_task`: settings that no flag controls, such as the
+        parts of a result. Raises UsageError for flags that do not fit the outputs.
         """
-        return file_options(
-            self.jobs, self.where, self.writing, command=command, measure=self.running.measures, of_task=of_task
+        where, writing = self.where, self.writing
+        loudness = values.parse_loudness(writing.loudness)
+        refuse_formats(self.jobs, where, writing)
+        return replace(
+            of_task,
+            start=where.start,
+            duration=where.duration,
+            container=writing.format,
+            bit_depth=writing.bit_depth.value if writing.bit_depth else None,
+            sample_rate=writing.sample_rate,
+            loudness=loudness,
+            true_peak=writing.true_peak,
+            plot=writing.plot,
+            measure=self.running.measures or writing.page is not None,
+            track=None if where.track == "all" else where.track,
+            channels=values.parse_channel(where.channel),
+            dither=writing.dither.value,
+            keep_original=writing.keep_original,
+            command=command,
         )
 
     def run(
@@ -54,9 +73,15 @@ class AudioPlan:
         if self.inbox is not None:
             self._run_arriving(self.inbox, worker, facts, describe)
             return
-        again, writing = self.where.retry_failed, self.writing
         run_batch(
-            self.jobs, worker, facts, describe, self.running, retry_failed=again, writing=writing, preview=preview
+            self.jobs,
+            worker,
+            facts,
+            describe,
+            self.running,
+            retry_failed=self.where.retry_failed,
+            writing=self.writing,
+            preview=preview,
         )
 
     def _run_arriving(

@@ -3,8 +3,7 @@
 They are those of raw and of repaired embeddings, of both averaged, and of the recordings denoised first.
 """
 
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -62,13 +61,9 @@ def evaluate_embedding(
     recordings of a trial are noisy, in "clean-noise" one of them, in "crossed" they are degraded in different ways.
     "degraded" is the mean of all rows but "clean".
     """
-    from rich.progress import track
-
     _refuse_missing(SPEECH=speech, **{"--noise": noise, "--music": music or []})
     kept = _folder_for(cache)
     from enhance_cli.data.repair_test_set import RATE, RepairTestSet
-    from enhance_cli.metrics import condition_eer
-    from enhance_cli.metrics.trials import too_few
     from enhance_cli.models import registry
     from enhance_cli.models.device import pick_device, set_threads
     from enhance_cli.models.load import load_file
@@ -85,15 +80,29 @@ def evaluate_embedding(
     repairer.check_extractor(network.id)
     embedder, clean_up = Embedder(network), _denoiser(denoiser, RATE)
     recordings = RepairTestSet(speech, noise, music or [], rooms, kept, say)
-    watch = partial(track, description="Embedding", console=talk(), transient=True, disable=not talk().is_terminal)
-    raw = recordings.vectors(network.id, lambda wave: embedder.embed(wave[None], RATE), watch)
+    raw = recordings.vectors(network.id, lambda wave: embedder.embed(wave[None], RATE), _with_bar)
     systems = {"raw": raw, "repaired": _apply(repairer, raw), f"both, {ensemble:g} raw": _apply(both, raw)}
     if clean_up:
         embed = lambda wave: embedder.embed(clean_up(wave)[None], RATE)
-        systems["denoised"] = recordings.vectors(f"{network.id} after {denoiser}", embed, watch)
+        systems["denoised"] = recordings.vectors(f"{network.id} after {denoiser}", embed, _with_bar)
         systems["denoised, repaired"] = _apply(repairer, systems["denoised"])
+    _report(systems, recordings.speakers, recordings.conditions, as_json=as_json)
 
-    speakers, conditions = recordings.speakers, recordings.conditions
+
+def _with_bar(items: Iterable) -> Iterable:
+    """Return the items, and show a progress bar on a terminal while they are consumed."""
+    from rich.progress import track
+
+    return track(items, description="Embedding", console=talk(), transient=True, disable=not talk().is_terminal)
+
+
+def _report(
+    systems: "dict[str, np.ndarray]", speakers: list[str], conditions: Sequence[str], *, as_json: bool
+) -> None:
+    """Print the error rates of the embeddings of each system as a table, or as JSON lines."""
+    from enhance_cli.metrics import condition_eer
+    from enhance_cli.metrics.trials import too_few
+
     rates = {name: condition_eer.error_rates(vectors, speakers, conditions) for name, vectors in systems.items()}
     cosines = {name: condition_eer.target_cosines(vectors, speakers, conditions) for name, vectors in systems.items()}
     few = too_few(len(set(speakers)))

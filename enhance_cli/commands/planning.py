@@ -1,7 +1,6 @@
-"""Turn the flags about files and outputs into jobs, and into the settings that each file is read and written with."""
+"""Turn the flags about files and outputs into jobs, and refuse flags that do not fit these."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,6 @@ from enhance_cli.flags.files import AudioFileFlags, FileFlags
 from enhance_cli.flags.output import AudioOutputFlags, OutputFlags
 
 if TYPE_CHECKING:
-    from enhance_cli.batch.file_options import FileOptions
     from enhance_cli.batch.inputs import Input
     from enhance_cli.batch.job import Job
 
@@ -81,31 +79,16 @@ def in_shard(jobs: "list[Job]", where: FileFlags) -> "list[Job]":
     return inputs.shard(jobs, *shard) if shard else jobs
 
 
-def file_options(
-    jobs: "Sequence[Job]",
-    where: AudioFileFlags,
-    writing: AudioOutputFlags,
-    *,
-    command: str,
-    measure: bool,
-    of_task: "FileOptions | None" = None,
-) -> "FileOptions":
-    """Return the settings with which every audio file is read and written.
+def refuse_formats(jobs: "Sequence[Job]", where: AudioFileFlags, writing: AudioOutputFlags) -> None:
+    """Raise UsageError for flags that do not fit the outputs of the jobs.
 
-    Args:
-        command: name of the command, which is noted in its results.
-        measure: whether records state the loudness of input and output.
-        of_task: settings of the task that no flag of `where` or `writing` controls, such as the parts of a result.
-
-    Raises UsageError for --plot with standard output, for a format that none of the outputs can have, and for flags
-    about videos if no output is a video.
+    These are --plot with standard output, a format that none of the outputs can have, and flags about videos if no output
+    is a video.
     """
     from enhance_cli.audio.film.formats import refuse_for_film
     from enhance_cli.audio.formats import is_film, refuse_impossible
-    from enhance_cli.batch.file_options import FileOptions
     from enhance_cli.batch.safety.atomic import STDOUT
 
-    loudness = values.parse_loudness(writing.loudness)
     depth = writing.bit_depth.value if writing.bit_depth else None
     targets = {target for job in jobs if job.action == "run" for target in job.targets}
     if writing.plot and STDOUT in targets:
@@ -123,20 +106,3 @@ def file_options(
         raise UsageError("--keep-original is for videos", "leave it out, or give an output such as film.mkv")
     if refusals and len(refusals) == len(suffixes):  # if the format fits some outputs, only the other files fail
         raise refusals[0]
-    return replace(
-        of_task or FileOptions(),
-        start=where.start,
-        duration=where.duration,
-        container=writing.format,
-        bit_depth=depth,
-        sample_rate=writing.sample_rate,
-        loudness=loudness,
-        true_peak=writing.true_peak,
-        plot=writing.plot,
-        measure=measure or writing.page is not None,
-        track=None if where.track == "all" else where.track,
-        channels=values.parse_channel(where.channel),
-        dither=writing.dither.value,
-        keep_original=writing.keep_original,
-        command=command,
-    )

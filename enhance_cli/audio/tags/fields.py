@@ -7,18 +7,15 @@ tagged before it gets its final name.
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import mutagen
-from mutagen import aiff, apev2, flac, id3, mp3, mp4, oggflac, oggopus, oggvorbis
+from mutagen import aiff, apev2, flac, mp3, mp4, oggflac, oggopus, oggvorbis
 
 from enhance_cli.audio.containers.chunks import Form, walk
 from enhance_cli.audio.info import AudioInfo, Chapter, cut_chapters
-from enhance_cli.audio.tags import riff_tags
 from enhance_cli.audio.tags.chapters import (
     COMMENT,
     copy_cue_sheet,
@@ -37,8 +34,6 @@ from enhance_cli.audio.tags.pictures import (
     write_pictures,
 )
 from enhance_cli.audio.tags.sources import (
-    CAF_KEYS,
-    FIELDS,
     ITUNES,
     KINDS,
     TECHNICAL,
@@ -56,6 +51,7 @@ from enhance_cli.audio.tags.sources import (
     places_of_mp4,
 )
 from enhance_cli.audio.tags.wave_facts import Change, describes_level
+from enhance_cli.audio.tags.writing import write_fields
 
 _COMMENTS = (flac.FLAC, oggvorbis.OggVorbis, oggopus.OggOpus, oggflac.OggFLAC)  # all have Vorbis comments
 _TIMED = ("SYLT", "ETCO", "POSS")  # ID3 frames with times from the beginning of the file
@@ -184,14 +180,14 @@ def _copy_texts(source: _File, target: _File, info: AudioInfo | None, change: Ch
         fields, lost = {**more, **fields}, lost + unknown
     same = old is not None and type(old) is type(new) and not named
     if same and not isinstance(new, _COMMENTS):
-        return lost + _write(target.path, target.form, new, more) + _copy_all(old, new, change)
+        return lost + write_fields(target.path, target.form, new, more) + _copy_all(old, new, change)
     kept = write_pictures(new, pictures)
     if pictures and not kept:
         lost.append("APIC" if has_id3(old) else "covr" if isinstance(old, mp4.MP4) else "pictures")
     if isinstance(old, _COMMENTS) and isinstance(new, _COMMENTS):
         missing = {key: value for key, value in more.items() if key not in old}
-        return lost + _write(target.path, target.form, new, missing) + _copy_all(old, new, change)
-    return lost + others + _write(target.path, target.form, new, fields)
+        return lost + write_fields(target.path, target.form, new, missing) + _copy_all(old, new, change)
+    return lost + others + write_fields(target.path, target.form, new, fields)
 
 
 def _pictures(source: Path, old: Tagged) -> tuple[list[flac.Picture], list[str]]:
@@ -255,47 +251,3 @@ def _copy_all(old: mutagen.FileType, new: mutagen.FileType, change: Change) -> l
             elif frame not in ("CHAP", "CTOC") and not COMMENT.fullmatch(key):
                 tags[key] = old.tags[key]
     return lost
-
-
-def _write(path: Path, form: Form | None, file: mutagen.FileType | None, fields: dict[str, list[str]]) -> list[str]:
-    """Write the common fields to a file of any format. Returns the names of those that it cannot hold."""
-    if not fields:
-        return []
-    if form is not None and form.kind in ("RIFF", "RF64"):
-        known = {FIELDS[field][2]: texts for field, texts in fields.items() if FIELDS[field][2]}
-        info = b"INFO" + b"".join(_info(name, "; ".join(texts)) for name, texts in known.items())
-        riff_tags.append_chunk(path, b"LIST", info)
-        return [field for field in fields if not FIELDS[field][2]]
-    if form is not None and form.kind == "CAF":
-        said = {CAF_KEYS[field]: "; ".join(texts) for field, texts in fields.items() if field in CAF_KEYS}
-        body = b"".join(f"{key}\0{text}\0".encode() for key, text in said.items())
-        riff_tags.append_chunk(path, b"info", struct.pack(">I", len(said)) + body)
-        return [field for field in fields if field not in CAF_KEYS]
-    if file is None:
-        return list(fields)
-    for field, texts in fields.items():
-        _set(file, field, texts)
-    return []
-
-
-def _set(file: mutagen.FileType, field: str, texts: Sequence[str]) -> None:
-    frame, atom, _ = FIELDS[field]
-    tags = tags_of(file)
-    if isinstance(file, mp3.MP3 | aiff.AIFF):
-        extra = {"lang": "eng", "desc": ""} if frame == "COMM" else {}
-        tags.add(getattr(id3, frame)(encoding=id3.Encoding.UTF8, text=texts, **extra))
-    elif isinstance(file, mp4.MP4):
-        tags[atom] = [_pair(texts[0])] if atom in ("trkn", "disk") else texts
-    else:
-        tags[field] = texts
-
-
-def _info(name: str, text: str) -> bytes:
-    raw = text.encode("utf-8") + b"\0"
-    return struct.pack("<4sI", name.encode("ascii"), len(raw)) + raw + bytes(len(raw) % 2)
-
-
-def _pair(text: str) -> tuple[int, int]:
-    """Return (3, 12) for "3/12", as MP4 counts tracks."""
-    numbers = [int(part) if part.strip().isdigit() else 0 for part in text.split("/")]
-    return numbers[0], numbers[1] if len(numbers) > 1 else 0

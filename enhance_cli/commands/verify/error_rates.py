@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from enhance_cli.commands.verify.trials import Trials
+    from enhance_cli.metrics.trials import SortedTrials
 
 
 def report_error_rates(
@@ -32,8 +33,7 @@ def report_error_rates(
     """
     import numpy as np
 
-    from enhance_cli.metrics import eer, min_dcf
-    from enhance_cli.metrics.trials import SortedTrials, bootstrap, interval, speakers, too_few, uncertain_range
+    from enhance_cli.metrics.trials import SortedTrials, speakers, too_few
 
     pairs, targets = np.array(wanted.pairs), np.array(wanted.targets)
     kept: np.ndarray = ~np.any(np.isin(pairs, sorted(missing)), axis=1)
@@ -51,24 +51,13 @@ def report_error_rates(
     systems = {name: SortedTrials(scores, targets) for name, scores in cosines.items()}
     sides = speakers(pairs, targets)
     few = too_few(len(np.unique(sides)))
-    rows: list[dict[str, Any]] = []
-    for name, scores in cosines.items():
-        rate, threshold = eer.score(scores, targets)
-        row = {"system": name, "trials": len(targets), "targets": int(targets.sum()), "eer": rate}
-        row["target_cosine"] = round(float(scores[targets].mean()), 4)
-        row |= {"min_dcf": min_dcf.score(scores, targets), "threshold": threshold}
-        rows.append(row | {"uncertain_range": None if few else uncertain_range(scores, targets)})
+    rows = [_row(name, scores, targets, with_range=not few) for name, scores in cosines.items()]
     if rows[0]["eer"] > 0:
         rows[1]["eer_change"] = rows[1]["eer"] / rows[0]["eer"] - 1
     if draws and few:
         say(few)
     elif draws:
-        measure = lambda *rates: (eer.rate(*rates), min_dcf.cost(*rates))
-        drawn = bootstrap(list(systems.values()), measure, sides, draws, seed)
-        for system, row in enumerate(rows):
-            row["eer_interval"], row["min_dcf_interval"] = (interval(drawn[:, system, which]) for which in (0, 1))
-        if (drawn[:, 0, 0] > 0).all():
-            rows[1]["eer_change_interval"] = interval(drawn[:, 1, 0] / drawn[:, 0, 0] - 1)
+        _add_intervals(rows, list(systems.values()), sides, draws, seed)
     if plot:
         _plot(systems, plot)
     if json:
@@ -76,6 +65,39 @@ def report_error_rates(
             result_json(row)
     else:
         _print_table(rows)
+
+
+def _row(system: str, scores: "np.ndarray", targets: "np.ndarray", *, with_range: bool) -> dict[str, Any]:
+    """Return the error rates of the `scores` (K,) of one system. `targets`: (K,), True for pairs of one speaker."""
+    from enhance_cli.metrics import eer, min_dcf
+    from enhance_cli.metrics.trials import uncertain_range
+
+    rate, threshold = eer.score(scores, targets)
+    return {
+        "system": system,
+        "trials": len(targets),
+        "targets": int(targets.sum()),
+        "eer": rate,
+        "target_cosine": round(float(scores[targets].mean()), 4),
+        "min_dcf": min_dcf.score(scores, targets),
+        "threshold": threshold,
+        "uncertain_range": uncertain_range(scores, targets) if with_range else None,
+    }
+
+
+def _add_intervals(
+    rows: list[dict[str, Any]], systems: "list[SortedTrials]", sides: "np.ndarray", draws: int, seed: int
+) -> None:
+    """Add 95 % intervals of the error rates to the rows of the systems, by a bootstrap over speakers."""
+    from enhance_cli.metrics import eer, min_dcf
+    from enhance_cli.metrics.trials import bootstrap, interval
+
+    measure = lambda *rates: (eer.rate(*rates), min_dcf.cost(*rates))
+    drawn = bootstrap(systems, measure, sides, draws, seed)
+    for system, row in enumerate(rows):
+        row["eer_interval"], row["min_dcf_interval"] = (interval(drawn[:, system, which]) for which in (0, 1))
+    if (drawn[:, 0, 0] > 0).all():
+        rows[1]["eer_change_interval"] = interval(drawn[:, 1, 0] / drawn[:, 0, 0] - 1)
 
 
 def _plot(systems: dict, plot: Path) -> None:

@@ -140,7 +140,7 @@ def _as_usage_error(error: Any) -> UsageError:
     message = " ".join(error.format_message().split()).rstrip(".")
     message = message.replace("Value error, ", "")  # Typer's own word, before the choices that there are
     command = error.ctx.command_path if error.ctx else "enhance"
-    usage = UsageError(message[:1].lower() + message[1:], f"{command} --help lists all that there is")
+    usage = UsageError(message[:1].lower() + message[1:], f"{command} --help lists all options")
     usage.__cause__ = error
     return usage
 

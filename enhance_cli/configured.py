@@ -151,13 +151,13 @@ def _as_words(parameter: Any, name: str, setting: "Setting") -> Any:
     value, multiple = setting.value, parameter.multiple
     if parameter.is_flag != isinstance(value, bool):
         wanted = "true or false" if parameter.is_flag else "a number or a text"
-        raise UsageError(f"{setting.origin}: {name}: must be {wanted}", "mend the value")
+        raise UsageError(f"{setting.origin}: {name}: must be {wanted}", "fix the value")
     if parameter.is_flag:
         return value
     values = value if multiple and isinstance(value, list) else [value]
     if any(isinstance(item, bool) or not isinstance(item, str | int | float) for item in values):
         wanted = "a text or a list of texts" if multiple else "a number or a text"
-        raise UsageError(f"{setting.origin}: {name}: must be {wanted}", "mend the value")
+        raise UsageError(f"{setting.origin}: {name}: must be {wanted}", "fix the value")
     words = [str(Path(item).expanduser()) if str(item).startswith("~/") else str(item) for item in values]
     return words if multiple else words[0]
 

@@ -157,7 +157,7 @@ def _presets_of(file: SettingsFile, command: str) -> list[str]:
     values = value if isinstance(value, list) else [value]
     if not all(isinstance(item, str) for item in values):
         raise UsageError(
-            f"{file.origin(command, PRESET)}: {PRESET}: must be a text or a list of texts", "mend the value"
+            f"{file.origin(command, PRESET)}: {PRESET}: must be a text or a list of texts", "fix the value"
         )
     return split_names(values)
 
@@ -168,7 +168,7 @@ def _parsed(name: str, text: str) -> SettingsFile:
     try:
         return SettingsFile(name, text, tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{name}: not valid TOML ({error})", "mend the line") from error
+        raise UsageError(f"{name}: not valid TOML ({error})", "fix the line") from error
 
 
 def _check_table(file: SettingsFile, table: Any, *path: str) -> None:

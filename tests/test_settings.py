@@ -130,7 +130,7 @@ def test_peaks_stay_below_the_true_peak_that_is_asked_for(run):
         ("steps = 'x'", "invalid value for '--steps' / '-n'"),
         ("existing = 'no'", "(from c.toml, line 3)"),
         ("model = 'denoise-x'", "unknown model 'denoise-x' (from c.toml, line 3)"),
-        ("recursive = 1", "c.toml, line 3: recursive: must be true or false: mend the value"),
+        ("recursive = 1", "c.toml, line 3: recursive: must be true or false: fix the value"),
         ("loudness = true", "c.toml, line 3: loudness: must be a number or a text"),
         ("loudness = [-20]", "c.toml, line 3: loudness: must be a number or a text"),
         ("loudness", "c.toml: not valid TOML (Expected '=' after a key in a key/value pair (at line 3"),

@@ -77,7 +77,7 @@ def run_job(job: Job, function: JobFunction, base: Mapping[str, Any]) -> Record:
     fields: Mapping[str, Any] = {}
     try:
         if job.keeps_existing and all(isinstance(path, Path) and path.is_file() for path in job.targets):
-            raise NothingToDo("another run has made the output meanwhile")
+            raise NothingToDo("another run has made the output in the meantime")
         fields = function(job)
         record.status = "done"
     except NothingToDo as reason:

@@ -216,7 +216,7 @@ def failed_jobs(
     Raises UsageError if the command does not make such outputs, or if no failed file can be repeated.
     """
     if any(given):
-        hint = "leave IN, --output and --name away"
+        hint = "leave IN, --output and --name out"
         raise UsageError("--retry-failed takes inputs and outputs from the report", hint)
     records = read([path]).records
     inputs_of = Counter(real_path(record.get("output") or "-", record.get("folder")) for record in records)

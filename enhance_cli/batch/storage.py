@@ -182,7 +182,7 @@ def _asking(file: StoredFile) -> Iterator[None]:
     except FileNotFoundError as error:
         raise UsageError(f"{file}: nothing is there", ASK) from error
     except Exception as error:  # noqa: BLE001 - every storage has exceptions of its own
-        raise UsageError(f"{file}: this storage cannot be asked ({_said(error)})", ASK) from error
+        raise UsageError(f"{file}: this storage cannot be reached ({_said(error)})", ASK) from error
 
 
 @contextlib.contextmanager

@@ -153,11 +153,11 @@ def _refuse_misuse(
     }
     for flag, given in taken.items():
         if given:
-            raise UsageError(f"{flag} and --watch exclude each other", f"leave {flag} away")
+            raise UsageError(f"{flag} and --watch exclude each other", f"leave {flag} out")
     if not folder.is_dir():
         raise UsageError(f"--watch {folder}: there is no such folder", "make it, or check the name")
     if writing.output in (None, "-") or "://" in writing.output:
         raise UsageError("--watch needs a folder for the results", "give one with -o")
     inside = Path(os.path.realpath(folder)) in (output := Path(os.path.realpath(writing.output)), *output.parents)
     if inside and (where.recursive or output == Path(os.path.realpath(folder))):
-        raise UsageError(f"{writing.output}: results would be taken for new files of {folder}", "choose another -o")
+        raise UsageError(f"{writing.output}: results would become new inputs in {folder}", "choose another -o")

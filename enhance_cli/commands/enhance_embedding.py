@@ -85,7 +85,7 @@ def enhance_embedding(
 
     shard = values.parse_shard(where.shard)
     if writing.format is not None and writing.format not in FORMS:
-        raise UsageError(f"--format {writing.format}: must be one of {', '.join(FORMS)}", "leave it away for npz")
+        raise UsageError(f"--format {writing.format}: must be one of {', '.join(FORMS)}", "leave it out for npz")
     _refuse_other_files(writing.output, writing.format)
     entry = registry.find(model, "enhance-embedding")
     if where.retry_failed:
@@ -140,7 +140,7 @@ def _refuse_other_files(output: str | None, format: str | None) -> None:
         raise UsageError(f"{output}: embeddings are not audio", f"write {Path(output).with_suffix('.npz')}")
     if ending[1].isalpha():
         hint = f"choose from {', '.join(FORMS)}, or end the name of a folder with /"
-        raise UsageError(f"{output}: embeddings cannot be written so", hint)
+        raise UsageError(f"{output}: embeddings cannot be written to such a file", hint)
 
 
 def _plan(files: list[str], where: FileFlags, writing: VectorOutputFlags, model: str) -> "tuple[list[Job], bool]":

@@ -96,9 +96,7 @@ def _with_bar(items: Iterable) -> Iterable:
     return track(items, description="Embedding", console=talk(), transient=True, disable=not talk().is_terminal)
 
 
-def _report(
-    systems: "dict[str, np.ndarray]", speakers: list[str], conditions: Sequence[str], *, as_json: bool
-) -> None:
+def _report(systems: "dict[str, np.ndarray]", speakers: list[str], conditions: Sequence[str], *, as_json: bool) -> None:
     """Print the error rates of the embeddings of each system as a table, or as JSON lines."""
     from enhance_cli.metrics import condition_eer
     from enhance_cli.metrics.trials import too_few

@@ -75,7 +75,7 @@ def extract_stem(
     for flag, value in of_refinement.items():
         if value is not None and not steps:
             hint = "ask for --steps 1" if spec.max_steps else "use a model that refines"
-            raise UsageError(f"{flag} {value}: nothing is refined without steps", f"leave it away, or {hint}")
+            raise UsageError(f"{flag} {value}: nothing is refined without steps", f"leave it out, or {hint}")
     options = StemOptions(
         stems=stems,
         steps=steps,

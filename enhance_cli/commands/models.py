@@ -53,7 +53,7 @@ def list_models(
     known = [*entries(), *published()]
     tasks = sorted({entry.task for entry in known})
     if task not in (None, *tasks):
-        raise UsageError(f"--task {task}: must be one of {', '.join(tasks)}", "leave it away for all")
+        raise UsageError(f"--task {task}: must be one of {', '.join(tasks)}", "leave it out for all")
     rows = [_describe(entry) for entry in known if task in (None, entry.task)]
     if json:
         for row in rows:

@@ -37,7 +37,7 @@ def report(
             add(record)
     if found.broken and not quiet:
         more = f" and {len(found.broken) - 1} more" if len(found.broken) > 1 else ""
-        say(f"{found.broken[0]}{more}: no whole record, left out: a run was cut off there")
+        say(f"{found.broken[0]}{more}: incomplete record, left out: a run was killed there")
     if json:
         import json as encoder
 

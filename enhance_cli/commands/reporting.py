@@ -53,7 +53,7 @@ def refuse_page(page: Path | None, embed: bool, recordings: int, output: str | N
 
         check_page(page, recordings, embed=embed, output=output)
     elif embed:
-        raise UsageError("--page-embed: there is no page to put anything into", "give --page FILE.html too")
+        raise UsageError("--page-embed: there is no page", "give --page FILE.html too")
 
 
 @contextmanager
@@ -70,7 +70,7 @@ def writing_page(page: Path | None, *, embed: bool, quiet: bool) -> Iterator[Cal
     ):
         yield writer.add
     if not quiet:
-        say(f"{page}: before and after, to listen to and to look at")
+        say(f"{page}: page to compare before and after")
 
 
 def report_run(

@@ -89,7 +89,7 @@ def _plot_existing(jobs: "list[Job]", options: "FileOptions", quiet: bool) -> No
         try:
             for picture in plot_existing(local_job(job), options):
                 if not quiet:
-                    say(f"{picture}: drawn of an output that was there")
+                    say(f"{picture}: drawn for an output that existed")
         except (EnhanceError, OSError) as error:
             say(f"error: {explain(error, job)}")
 
@@ -111,7 +111,7 @@ def _say_what_is_retried(jobs: "list[Job]", report: Path, facts: Mapping[str, An
     if not jobs:
         say(f"{report}: no file in it has failed, there is nothing to do")
     if differ := other_settings(report, facts):
-        say(f"{report}: the failed files were to be made with {', '.join(differ)}, unlike this run")
+        say(f"{report}: the failed run used {', '.join(differ)}, unlike this run")
 
 
 def choose_backend(
@@ -139,7 +139,7 @@ def choose_backend(
     processes = running.workers or len(_devices(worker, None)[:count])
     if processes > 1 and any(job.source == STDIN for job in jobs):
         raise UsageError(
-            f"--workers {running.workers}: standard input has one reader", "leave --workers away, or name files"
+            f"--workers {running.workers}: standard input has one reader", "leave --workers out, or name files"
         )
     return local_backend(worker, facts, running, count)
 

@@ -32,7 +32,7 @@ def pick_runtime(wanted: str, *, device: str, precision: str, obstacle: str | No
     elif precision not in ("auto", "fp32"):
         obstacle = f"--precision {precision} is not fp32"
     if wanted == "onnx" and obstacle:
-        raise UsageError(f"--runtime onnx: {obstacle}", "leave it away, or use --runtime torch")
+        raise UsageError(f"--runtime onnx: {obstacle}", "leave it out, or use --runtime torch")
     if wanted != "auto":
         return wanted
     return "torch" if obstacle or (device == "auto" and takes_gpu()) else "onnx"

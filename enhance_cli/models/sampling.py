@@ -77,5 +77,5 @@ def sampler_settings(spec: Spec, sampler: str, given: dict, flags: dict[str, str
     for name in given:
         if name not in known:
             flag = flags.get(name, "--" + name.replace("_", "-"))
-            raise UsageError(f"{flag}: the sampler {sampler} has no such setting", "leave it away")
+            raise UsageError(f"{flag}: the sampler {sampler} has no such setting", "leave it out")
     return spec.sampler_args.get(sampler, {}) | given

@@ -125,12 +125,10 @@ class Spec:
         """
         steps = self.default_steps if steps is None else steps
         if sampler and not self.samplers:
-            raise UsageError(f"--sampler {sampler}: {self.name} has no sampler", "leave it away")
+            raise UsageError(f"--sampler {sampler}: {self.name} has no sampler", "leave it out")
         sampler = sampler or (self.samplers[0] if self.samplers else "")
         if steps and not self.max_steps and not self.min_steps:
-            raise UsageError(
-                f"--steps {steps}: {self.name} has nothing that refines", "leave it away, or use --steps 0"
-            )
+            raise UsageError(f"--steps {steps}: {self.name} has nothing that refines", "leave it out, or use --steps 0")
         if not self.min_steps <= steps <= self.max_steps:
             allowed = f"{self.min_steps} to {self.max_steps}" if self.max_steps > self.min_steps else self.max_steps
             noun = "step" if allowed == 1 else "steps"
@@ -148,7 +146,7 @@ class Spec:
     def choose_guidance(self, weight: float | None) -> float | None:
         """Return the weight of the condition as asked, or the model's own. Raises UsageError where there is none."""
         if weight is not None and self.guidance is None:
-            raise UsageError(f"--guidance {weight:g}: {self.name} has no guidance", "leave it away")
+            raise UsageError(f"--guidance {weight:g}: {self.name} has no guidance", "leave it out")
         return self.guidance if weight is None else weight
 
     def choose_guide(self, guide: str | None) -> str:
@@ -163,7 +161,7 @@ class Spec:
         if not self.guides:
             raise UsageError(
                 f"--guide {guide}: {self.name} was not trained with a guide",
-                "leave it away, or use a model that was, as the recipe denoise-s-guided makes",
+                "leave it out, or use a model that was, as the recipe denoise-s-guided makes",
             )
         raise UsageError(
             f"--guide {guide}: {self.name} was not trained with it", f"choose from {', '.join([*self.guides, 'none'])}"

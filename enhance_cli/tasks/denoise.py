@@ -126,7 +126,7 @@ def changes_of(model: Model | GraphDenoiserModel, options: DenoiseOptions) -> Wi
     if model.process is None:
         model.spec.choose(options.steps, options.sampler)
         if options.sampler_args:
-            raise UsageError(f"{model.spec.name} does not sample: it has no such settings", "leave them away")
+            raise UsageError(f"{model.spec.name} does not sample: it has no such settings", "leave them out")
         return StreamChanges(model, engine_for(model, None, options.batch_size, 0, options.threads))
     windowed = model.windowed(
         steps=options.steps, sampler=options.sampler, sampler_args=options.sampler_args,

@@ -75,7 +75,7 @@ class Embedder:
             if wave.size < MIN_SECONDS * own:
                 raise AudioError(
                     f"only {wave.size / own:.2f} s of it is speech",
-                    f"use at least {MIN_SECONDS:g} s, or leave --vad away",
+                    f"use at least {MIN_SECONDS:g} s, or leave --vad out",
                 )
         return wave
 

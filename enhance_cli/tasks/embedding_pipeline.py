@@ -93,7 +93,7 @@ class EmbeddingPipeline:
         """
         if found and self.given_id and found != self.given_id:
             raise VectorError(
-                f"{source}: these are embeddings of {found}, not of {self.given_id}", "leave --extractor away"
+                f"{source}: these are embeddings of {found}, not of {self.given_id}", "leave --extractor out"
             )
         try:
             if found:

@@ -122,7 +122,7 @@ def windows_of(model: Model | GraphExtenderModel, options: ExtendOptions) -> tup
     model.spec.choose(options.steps, None)
     model.spec.choose_guidance(options.guidance)
     if options.spacing is not None:
-        raise UsageError(f"--spacing {options.spacing}: {model.spec.name} takes no steps", "leave it away")
+        raise UsageError(f"--spacing {options.spacing}: {model.spec.name} takes no steps", "leave it out")
     windowed = model.extender(seed=options.seed)
     window = int((options.window_seconds or model.spec.window_seconds or WINDOW_SECONDS) * windowed.rate)
     return windowed, WindowPlan.exact(window, windowed.reach + crossover.reach_of_all(), grid=windowed.grid)

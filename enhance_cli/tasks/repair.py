@@ -42,7 +42,7 @@ class Repairer:
         if options.draws < 0:
             raise UsageError(f"--draws {options.draws}: must be 0 or more", "use --draws 0 for a result without noise")
         if options.normalize not in ("unit", "keep"):
-            raise UsageError(f"--normalize {options.normalize}: must be unit or keep", "leave it away for unit")
+            raise UsageError(f"--normalize {options.normalize}: must be unit or keep", "leave it out for unit")
         self.vectors = model.repairer(
             steps=options.steps, time=options.time, draws=options.draws, seed=options.seed, ensemble=ensemble,
             keep_length=options.normalize == "keep",

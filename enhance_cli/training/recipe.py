@@ -73,7 +73,7 @@ def _tables(name: str) -> tuple[dict, list[tuple[str, str]]]:
     try:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{where}: not valid TOML ({error})", "mend the line") from error
+        raise UsageError(f"{where}: not valid TOML ({error})", "fix the line") from error
     base = tables.pop("base", None)
     if base is None:
         return tables, [(where, text)]

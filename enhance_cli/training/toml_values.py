@@ -82,7 +82,7 @@ def _convert(expected: Any, value: Any, origins: Origins, path: tuple) -> Any:
         json.dumps(value, default=str),
         expected.__name__ if isinstance(expected, type) and not origin else expected,
     )
-    raise UsageError(f"{origins.of(path)}: {_dotted(path)}: {said} is not of type {wanted}", "mend the value")
+    raise UsageError(f"{origins.of(path)}: {_dotted(path)}: {said} is not of type {wanted}", "fix the value")
 
 
 def _dotted(path: tuple) -> str:

@@ -131,7 +131,7 @@ def _write(path: Path, vectors: Vectors) -> list[int]:
     """Write an archive and return the position of each value."""
     if " ".join(vectors.ids).split() != vectors.ids:
         spaced = next(name for name in vectors.ids if name.split() != [name])
-        raise VectorError(f"the id {spaced!r} cannot stand in a Kaldi file", "write .npz or .parquet instead")
+        raise VectorError(f"the id {spaced!r} cannot be used in a Kaldi file", "write .npz or .parquet instead")
     layout = vectors.layout or {"binary": True, "ndim": 1}
     rows = vectors.rows.astype(np.float32) if vectors.rows.dtype == np.float16 else vectors.rows
     values = _binary_values(rows, layout["ndim"]) if layout["binary"] else _text_values(rows, layout["ndim"])

@@ -73,7 +73,7 @@ def test_a_film_without_sound_says_so(tmp_path):
         for _ in range(3):
             file.mux(stream.encode(av.VideoFrame(64, 64, "yuv420p")))
         file.mux(stream.encode(None))
-    with pytest.raises(AudioError, match="silent.mp4 has no sound track: there is nothing in it to work on"):
+    with pytest.raises(AudioError, match="silent.mp4 has no sound track: there is nothing to process"):
         open_audio(path)
 
 

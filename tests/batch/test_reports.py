@@ -286,7 +286,7 @@ def test_nothing_is_done_where_that_would_do_harm():
     write("pipe.jsonl", pipe)
     with pytest.raises(UsageError, match="the failed ones came from standard input"):
         failed_jobs(Path("pipe.jsonl"), "skip")
-    with pytest.raises(UsageError, match="leave IN, --output and --name away"):
+    with pytest.raises(UsageError, match="leave IN, --output and --name out"):
         failed_jobs(Path("two.jsonl"), "skip", given=[["in"], None, None])
 
 

@@ -41,7 +41,7 @@ def test_an_output_that_another_run_has_made_since_is_not_made_again():
     Path("out").mkdir()
     Path("out/a.wav").write_bytes(b"of the other")
     code, ended = go(jobs)
-    assert code == 0 and ended[0] == ("skipped", "another run has made the output meanwhile")
+    assert code == 0 and ended[0] == ("skipped", "another run has made the output in the meantime")
     assert Path("out/a.wav").read_bytes() == b"of the other" and ended[1:] == [("done", None)] * 2
     stems = plan_parts(expand(["in/a.wav"]), ["bass", "residual"], "stems")
     Path("stems").mkdir()

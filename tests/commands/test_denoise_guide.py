@@ -65,7 +65,7 @@ def test_panns_is_heard_once_its_weights_are_here(enhance, guided, tmp_path, mon
         (
             "denoise-s",
             "vad",
-            "--guide vad: denoise-s was not trained with a guide: leave it away, or use a model that was",
+            "--guide vad: denoise-s was not trained with a guide: leave it out, or use a model that was",
         ),
         ("guided.safetensors", "cat", "--guide cat: guided was not trained with it: choose from vad, panns, none"),
     ],

@@ -113,7 +113,7 @@ def test_a_picture_of_a_result_that_is_there_is_drawn_too(enhance, tiny_model, t
     assert enhance("denoise", "in/One.WAV", "-o", "out/", "-m", tiny_model).code == 0
     written = (tree / "out" / "One.WAV").stat().st_mtime_ns
     run = enhance("denoise", "in/One.WAV", "-o", "out/", "-m", tiny_model, "--plot")
-    assert run.code == 0 and "One.WAV.png: drawn of an output that was there" in run.stderr
+    assert run.code == 0 and "One.WAV.png: drawn for an output that existed" in run.stderr
     assert (tree / "out" / "One.WAV.png").read_bytes().startswith(b"\x89PNG")
     assert (tree / "out" / "One.WAV").stat().st_mtime_ns == written
     assert "drawn" not in enhance("denoise", "in/One.WAV", "-o", "out/", "-m", tiny_model, "--plot").stderr

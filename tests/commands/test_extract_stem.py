@@ -104,7 +104,7 @@ def test_one_stem_goes_into_a_pipe_and_a_template_makes_folders(enhance, stem_mo
         (
             ["-n", "0", "--sampler", "heun"],
             2,
-            "--sampler heun: nothing is refined without steps: leave it away, or ask",
+            "--sampler heun: nothing is refined without steps: leave it out, or ask",
         ),
         (["-m", "stems-s", "--sampler", "bridge_ode"], 2, "--sampler bridge_ode: nothing is refined without steps"),
         (["--sigma", "50"], 2, "sigma 50: the process does not start there: choose from above 0.0001 to 10"),

@@ -69,8 +69,8 @@ def test_what_cannot_be_is_one_line_before_any_work(enhance, tiny_model, tmp_pat
     zoo.save(tmp_path / "a.wav", zoo.noise())
     for flags, reason in {
         ("--page", "none/p.html"): "there is no folder for this page",
-        ("--page", "p.txt"): "this is no name of a page: use p.html",
-        ("--page-embed",): "there is no page to put anything into",
+        ("--page", "p.txt"): "the name of a page must end in .html: use p.html",
+        ("--page-embed",): "there is no page",
     }.items():
         told = enhance("denoise", "a.wav", "-m", tiny_model, *flags)
         assert told.code == 2 and len(told.errors) == 1 and reason in told.errors[0]

@@ -32,7 +32,7 @@ def test_a_report_is_summed_up_for_people(enhance, after_a_run):
     assert "\nfailed 1: FILE is truncated: only N of N samples can be read: " in text and text.endswith(
         "such as in/b.wav\n"
     )
-    assert told.stderr == "report.jsonl line 4: no whole record, left out: a run was cut off there\n"
+    assert told.stderr == "report.jsonl line 4: incomplete record, left out: a run was killed there\n"
     assert enhance("report", "report.jsonl", "--quiet").stderr == ""
 
 
@@ -61,14 +61,14 @@ def test_only_what_failed_is_done_again(enhance, tiny_model, after_a_run):
     nothing = enhance(*again)
     assert (nothing.code, nothing.lines) == (0, []) and "no file in it has failed" in nothing.stderr
     refused = enhance("denoise", "in", "--retry-failed", "report.jsonl", "-m", tiny_model)
-    assert refused.code == 2 and "leave IN, --output and --name away" in refused.stderr
+    assert refused.code == 2 and "leave IN, --output and --name out" in refused.stderr
 
 
 def test_other_settings_than_the_first_run_had_are_pointed_out(enhance, tiny_model, after_a_run):
     other = enhance("denoise", "--retry-failed", "report.jsonl", "-m", tiny_model, "--steps", 2)
-    assert "the failed files were to be made with steps 1" in other.stderr
+    assert "the failed run used steps 1" in other.stderr
     same = enhance("denoise", "--retry-failed", "report.jsonl", "-m", tiny_model)
-    assert "were to be made with" not in same.stderr
+    assert "the failed run used" not in same.stderr
 
 
 def test_embeddings_that_could_not_be_used_are_counted_and_named(enhance, repair_model, tmp_path):

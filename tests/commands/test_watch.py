@@ -131,14 +131,14 @@ def test_kills_and_restarts_lose_nothing(watch, run_enhance, tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["a.wav", "--watch", "in", "-o", "out"], "IN and --watch exclude each other: leave IN away"),
+        (["a.wav", "--watch", "in", "-o", "out"], "IN and --watch exclude each other: leave IN out"),
         (["--watch", "in", "-o", "out", "--engine", "ray"], "--engine ray and --watch exclude each other"),
         (["--watch", "in", "-o", "out", "--dry-run"], "--dry-run and --watch exclude each other"),
         (["--watch", "in"], "--watch needs a folder for the results: give one with -o"),
         (["--watch", "in", "-o", "-"], "--watch needs a folder for the results"),
         (["--watch", "nope", "-o", "out"], "--watch nope: there is no such folder"),
-        (["--watch", "in", "-o", "in"], "in: results would be taken for new files of in"),
-        (["--watch", "in", "-o", "in/out", "-r"], "in/out: results would be taken for new files of in"),
+        (["--watch", "in", "-o", "in"], "in: results would become new inputs in in"),
+        (["--watch", "in", "-o", "in/out", "-r"], "in/out: results would become new inputs in in"),
     ],
 )
 def test_what_does_not_go_with_a_watch_is_refused(enhance, tmp_path, words, message):

@@ -163,5 +163,5 @@ def test_a_network_that_is_called_once_takes_one_step_and_no_sampler():
     assert spec.choose(None, None) == (1, "")
     with pytest.raises(UsageError, match="--steps 3: deepfilternet3 takes 1 step: choose one of these"):
         spec.choose(3, None)
-    with pytest.raises(UsageError, match="--sampler heun: deepfilternet3 has no sampler: leave it away"):
+    with pytest.raises(UsageError, match="--sampler heun: deepfilternet3 has no sampler: leave it out"):
         spec.choose(None, "heun")

@@ -310,5 +310,5 @@ def test_an_archive_that_was_read_is_not_written_over(rows, tmp_path):
 
 
 def test_blanks_in_ids_do_not_go_into_kaldi_files(rows, tmp_path):
-    with pytest.raises(VectorError, match="the id 'spk2/utt 10' cannot stand in a Kaldi file"):
+    with pytest.raises(VectorError, match="the id 'spk2/utt 10' cannot be used in a Kaldi file"):
         write([tmp_path / "x.ark"], Vectors(IDS, rows), "ark", tmp_path / "x.ark")

@@ -104,7 +104,7 @@ def regroup(pieces: Iterator[np.ndarray], skip: int, size: int) -> Iterator[np.n
 
 def _fail_not_audio(path: Path, reason: str) -> None:
     if reason == NO_TRACK:
-        raise AudioError(f"{path} has no sound track", "there is nothing in it to work on")
+        raise AudioError(f"{path} has no sound track", "there is nothing to process")
     if reason.startswith(NOT_THIS_TRACK):
         raise AudioError(f"{path}{reason.removeprefix('it')}", "choose another --track")
     raise AudioError(

@@ -61,7 +61,7 @@ def _check(request: dict) -> dict:
                 refused = error
     log = getattr(refused, "log", None)  # level, name of the muxer, text
     reason = log[2].strip() if log else refused
-    raise Unable(f"{NAMES[request['muxer']]} does not hold this film ({reason})")
+    raise Unable(f"{NAMES[request['muxer']]} cannot hold this film ({reason})")
 
 
 def _hidden(source: Any, muxer: str) -> list[str]:

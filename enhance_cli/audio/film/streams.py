@@ -70,7 +70,7 @@ class Film:
             {name: text for name, text in source.metadata.items() if name.lower() not in OF_THE_FILE}
         )
         if self._muxer in ("mp4", "mov") and has_cover(source) and (names := unplaced_texts(source)):
-            self.notes.append(f"{NAMES[self._muxer]} with a cover has no place for the tags {', '.join(names)}")
+            self.notes.append(f"{NAMES[self._muxer]} with a cover cannot hold the tags {', '.join(names)}")
         if request["mark"]:
             output.metadata[MARK] = request["mark"]
         if chapters := source.chapters():
@@ -101,7 +101,7 @@ class Film:
         try:
             stream = self._output.add_stream(request["encoder"], **settings)
         except ValueError:
-            raise Unable(f"{NAMES[self._muxer]} does not hold {request['encoder']}") from None
+            raise Unable(f"{NAMES[self._muxer]} cannot hold {request['encoder']}") from None
         stream.time_base = Fraction(1, request["rate"])
         stream.codec_context.format = _nearest(stream.codec_context.codec, request)
         if request["bitrate"]:
@@ -120,7 +120,7 @@ class Film:
         held = NAMES[self._muxer]
         if stream.type == "attachment":
             if self._muxer != "matroska":
-                raise Unable(f"{held} does not hold its attachment {stream.metadata.get('filename', '')}".rstrip())
+                raise Unable(f"{held} cannot hold its attachment {stream.metadata.get('filename', '')}".rstrip())
             return self._output.add_stream_from_template(stream)
         if stream.disposition & Disposition.attached_pic and self._muxer in ("matroska", "webm"):
             self._attach(stream)
@@ -135,7 +135,7 @@ class Film:
             return None
         lengths_in_front = stream.type == "video" and bytes(stream.codec_context.extradata or b"")[:1] == b"\1"
         if self._muxer == "avi" and not self._same and lengths_in_front:
-            raise Unable(f"AVI does not hold {stream.codec_context.name} as it is in this film")
+            raise Unable(f"AVI cannot hold {stream.codec_context.name} as it is in this film")
         try:
             copy = self._output.add_stream_from_template(stream, opaque=True)
         except ValueError:
@@ -147,7 +147,7 @@ class Film:
             if self._same and stream.type == "subtitle" and self._muxer != "webm":  # where it should not have been
                 self.notes.append(f"the {stream.type} stream {stream.index} ({codec}) cannot be copied")
                 return None
-            raise Unable(f"{held} does not hold its {stream.type} stream {stream.index} ({codec})") from None
+            raise Unable(f"{held} cannot hold its {stream.type} stream {stream.index} ({codec})") from None
         if self._muxer == "avi" and stream.type == "video" and (tick := _frame_of(stream)):
             copy.time_base = tick  # AVI counts pictures: one that counts milliseconds has 39 empty ones between two
         if stream.type == "video" and not copy.codec_context.framerate and stream.average_rate:
@@ -163,7 +163,7 @@ class Film:
     def _attach(self, stream: Any) -> None:
         """Attach a cover, which is a file in Matroska, and a stream with one picture in FFmpeg."""
         if self._muxer == "webm":
-            self.notes.append(f"WebM does not hold the cover of this film, stream {stream.index}")
+            self.notes.append(f"WebM cannot hold the cover of this film, stream {stream.index}")
             return
         with open(path_of(self._request["source"]), "rb") as file, open_film(file) as again:
             data = next((bytes(packet) for packet in again.demux(again.streams[stream.index]) if packet.size), b"")

@@ -107,7 +107,7 @@ class GapMeter:
         told = [f"so many {name} belong to the sound: they were left as they are" for name in many]
         if self._rests:
             told.append(
-                f"{self._rests} silences at equal distances were taken for rests of the music: --gaps fills them"
+                f"{self._rests} silences at equal distances seem to be rests, and were not filled: --gaps fills them"
             )
         return told
 

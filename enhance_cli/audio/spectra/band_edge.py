@@ -34,7 +34,7 @@ class BandMeter:
         if given is not None and not LOWEST / 2 <= given <= rate / 2:
             raise UsageError(
                 f"--input-cutoff {given:g}: a recording at {rate} Hz has a band that ends at {LOWEST / 2:g} to {rate / 2:g} Hz",
-                "leave it away to have it found",
+                "leave it out to have it found",
             )
         self.rate, self.given, self.made_power = rate, given, 0.0
         self._length = 2 * max(round(rate * FRAME_SECONDS / 2), 16)

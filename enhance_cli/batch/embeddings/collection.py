@@ -37,7 +37,9 @@ def plan_into_one_file(found: Sequence[Input], plan: Job) -> list[Job]:
     Raises UsageError for ids or outputs that cannot be used, VectorError for an output that cannot be read.
     """
     if any(isinstance(path, StoredFile) for path in (plan.target, *(item.path for item in found))):
-        raise UsageError(f"{plan.target}: object storage takes a file for every recording", "give a folder with -o")
+        raise UsageError(
+            f"{plan.target}: in object storage every recording needs its own file", "give a folder with -o"
+        )
     target = local_job(plan).target
     ids = [item.relative.as_posix() for item in found]
     name, count = Counter(ids).most_common(1)[0]
@@ -46,7 +48,7 @@ def plan_into_one_file(found: Sequence[Input], plan: Job) -> list[Job]:
         raise UsageError(f"{count} recordings would have the id {name}", hint)
     spaced = [name for name in ids if len(name.split()) != 1]
     if spaced and form_of(target) in ("ark", "scp"):
-        raise UsageError(f"the id {spaced[0]!r} cannot stand in a Kaldi file", "write .npz or .parquet instead")
+        raise UsageError(f"the id {spaced[0]!r} cannot be used in a Kaldi file", "write .npz or .parquet instead")
     there: set[str] = set()
     if plan.action == "skip":
         there = _ids_in(target, ids)

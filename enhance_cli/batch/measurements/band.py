@@ -33,7 +33,7 @@ class BandMeasurement(Measurement):
     def input_meter(self, info: AudioInfo, *, start: float, sample_rate: int | None) -> BandMeter:
         meter = BandMeter(info.rate, self.cutoff)
         if sample_rate and sample_rate < info.rate:
-            raise UsageError(f"--rate {sample_rate}: the file has {info.rate} Hz", "ask for more, or leave it away")
+            raise UsageError(f"--rate {sample_rate}: the file has {info.rate} Hz", "ask for more, or leave it out")
         return meter
 
     def result_meter(self, rate: int) -> BandMeter:

@@ -34,7 +34,7 @@ def check_page(page: Path, recordings: int, *, embed: bool, output: str | None =
     `output`: folder of the results, which may not exist yet.
     """
     if page.suffix.lower() not in (".html", ".htm"):
-        raise UsageError(f"--page {page}: this is no name of a page", f"use {page.stem or 'review'}.html")
+        raise UsageError(f"--page {page}: the name of a page must end in .html", f"use {page.stem or 'review'}.html")
     if page.is_dir():
         raise UsageError(f"--page {page}: this is a folder", f"use {page / 'review.html'}")
     parent = page.absolute().parent
@@ -48,12 +48,12 @@ def check_page(page: Path, recordings: int, *, embed: bool, output: str | None =
         if not os.access(path, os.W_OK):
             raise UsageError(f"--page {page}: {path} may not be written", "choose another --page")
     if page.exists() and f'content="{GENERATOR} ' not in page.read_text(encoding="utf-8", errors="replace")[:2000]:
-        raise UsageError(f"--page {page}: this file is no page of enhance", "choose another --page, or remove it")
+        raise UsageError(f"--page {page}: this file is not a page of enhance", "choose another --page, or remove it")
     if not embed and folder.exists() and _is_foreign(folder):
         raise UsageError(f"--page {page}: {folder} holds other files", "choose another --page")
     if embed and recordings > MOST_EMBEDDED:
         message = f"--page-embed: {recordings:,} recordings are too many for one file (at most {MOST_EMBEDDED})"
-        raise UsageError(message, "leave it away, then sounds and pictures lie beside the page")
+        raise UsageError(message, "leave it out to have sounds and pictures beside the page")
 
 
 def _is_foreign(folder: Path) -> bool:

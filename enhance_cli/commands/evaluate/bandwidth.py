@@ -139,7 +139,7 @@ def _extend(name: str, device: str) -> "Callable[[Clean], tuple[np.ndarray, floa
         made, rate = run(clean.cut, 2 * clean.cutoff, model)
         work = time.perf_counter() - start
         if rate != RATE:
-            raise AudioError("was taken for a full band", "name other recordings")
+            raise AudioError("seems to have a full band", "name other recordings")
         return np.pad(made[0], (0, max(0, len(clean.whole) - made.shape[1])))[: len(clean.whole)], work
 
     return extend

@@ -112,9 +112,9 @@ def evaluate(
     counts = step_counts(steps) if steps else None
     shared: dict[str, Any] = {"models": model or [], "device": device, "as_json": as_json}
     if cutoff and task is not Task.extend_bandwidth:
-        raise UsageError("--cutoff is for --task extend-bandwidth", "leave it away")
+        raise UsageError("--cutoff is for --task extend-bandwidth", "leave it out")
     if gaps_ms and task is not Task.inpaint:
-        raise UsageError("--gaps-ms is for --task inpaint", "leave it away")
+        raise UsageError("--gaps-ms is for --task inpaint", "leave it out")
     if task is Task.inpaint:
         _refuse(
             {"--noisy": noisy, "--metrics": metrics, "ESTIMATES": estimates},
@@ -128,7 +128,7 @@ def evaluate(
     elif task is Task.stems:
         for flag, given in (("--noisy", noisy), ("--metrics", metrics)):
             if given is not None:
-                raise UsageError(f"{flag} is for speech, and these are stems", f"leave {flag} away")
+                raise UsageError(f"{flag} is for speech, and these are stems", f"leave {flag} out")
         failed = evaluate_stems(clean, estimates or [], counts=counts, **shared)
     else:
         failed = evaluate_speech(clean, estimates or [], noisy=noisy, metrics=metrics, counts=counts, **shared)
@@ -140,4 +140,4 @@ def _refuse(given: Mapping[str, object], why: str) -> None:
     """Raise UsageError for a flag that was given in vain."""
     for flag, value in given.items():
         if value:
-            raise UsageError(f"{flag}: {why}", f"leave {flag} away")
+            raise UsageError(f"{flag}: {why}", f"leave {flag} out")

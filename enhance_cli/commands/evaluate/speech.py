@@ -163,10 +163,8 @@ def _hint_at_infinite(systems: list[System]) -> None:
     for system in systems:
         count = sum(any(math.isinf(value) for value in scores.values()) for scores in system.scores)
         if 0 < count < len(system.scores):
-            said = f"{count} of {count_of(len(system.scores), 'file')}"
-            say(
-                f"{system.name}: {said} equal to the reference, or without any of it, which means leave out as infinite"
-            )
+            infinite = f"{count} of {count_of(len(system.scores), 'file')} with infinite scores"
+            say(f"{system.name}: {infinite} (equal to the reference, or without any of it), which the means leave out")
 
 
 def _hint_at_delays(systems: list[System]) -> None:

@@ -98,9 +98,9 @@ def verify(
     from enhance_cli.tasks.options import EmbedOptions, PipelineOptions, RepairOptions
 
     if trials and sides:
-        raise UsageError("--trials and a pair cannot be given together", "leave one of them away")
+        raise UsageError("--trials and a pair cannot be given together", "leave one of them out")
     if trials and (threshold is not None or uncertain):
-        raise UsageError("--threshold and --uncertain decide a pair, and --trials finds them", "leave them away")
+        raise UsageError("--threshold and --uncertain decide a pair, and --trials finds them", "leave them out")
     if plot and not trials:
         raise UsageError("--plot draws the curves of a list", "give one with --trials")
     if plot and plot.suffix.lower() != ".png":

@@ -43,7 +43,7 @@ def report_error_rates(
         if len(set(targets.tolist())) < 2:
             kind = "one speaker" if targets.all() else "two speakers"
             left = f"all trials that are left are of {kind}" if len(targets) else "no trial is left"
-            raise EnhanceError(f"{wanted.path}: {left}", "mend the files named above, or list others")
+            raise EnhanceError(f"{wanted.path}: {left}", "fix the files named above, or list others")
     cosines = {
         name: np.einsum("kd,kd->k", v[pairs[:, 0]], v[pairs[:, 1]])
         for name, v in (("raw", raw), ("repaired", repaired))

@@ -48,7 +48,7 @@ def convert_file(
     weights, spec = CONVERTERS[converter](source)
     if extractor_id is not None:
         if not spec.extractor:
-            raise ModelError(f"{source}: not a model of speaker embeddings", "leave --extractor away")
+            raise ModelError(f"{source}: not a model of speaker embeddings", "leave --extractor out")
         spec = replace(spec, extractor=spec.extractor | {"id": extractor_id})
     provenance = {"converter": converter, "source": source.name, "source_sha256": file_sha256(source)} | (origin or {})
     spec = replace(spec, name=name, licence=licence, training=spec.training | provenance)

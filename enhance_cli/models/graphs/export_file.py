@@ -94,7 +94,7 @@ def _described(spec: Spec, graph: "ModelProto", steps: Sequence[int]) -> tuple[S
         default = spec.default_steps if spec.default_steps in allowed else allowed[0]
         spec = replace(spec, min_steps=allowed[0], max_steps=allowed[-1], default_steps=default, samplers=(SAMPLER,))
     elif steps:
-        raise UsageError(f"--steps: {spec.name} has no sampler that can be exported", "leave it away")
+        raise UsageError(f"--steps: {spec.name} has no sampler that can be exported", "leave it out")
     return spec, metadata | spec.to_metadata()
 
 

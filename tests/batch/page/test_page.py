@@ -121,8 +121,8 @@ def test_pages_that_cannot_be_written_are_refused_before_any_work(tmp_path):
     (tmp_path / "taken_files").mkdir()
     (tmp_path / "taken_files" / "a.txt").touch()
     for name, reason in {
-        "review.txt": "no name of a page", "none/review.html": "there is no folder", "mine.html": "no page of enhance",
-        "taken.html": "holds other files", ".": "no name of a page",
+        "review.txt": "must end in .html", "none/review.html": "there is no folder", "mine.html": "not a page of enhance",
+        "taken.html": "holds other files", ".": "must end in .html",
     }.items():  # fmt: skip
         with pytest.raises(UsageError, match=reason):
             check_page(tmp_path / name, 1, embed=False)

@@ -16,8 +16,6 @@ from enhance_cli.audio.info import FLOATS, LOSSY, AudioInfo, Chapter, depth, is_
 from enhance_cli.audio.output_channels import arrange
 from enhance_cli.errors import UsageError
 
-__all__ = ["CONTAINERS", "OutputFormat", "can_write", "extension_for", "output_format", "with_treble"]
-
 # Name for --format, or extension of a file -> container. OPUS means Opus in Ogg.
 CONTAINERS = {
     "wav": "WAV", "wave": "WAV", "bwf": "WAV", "rf64": "RF64", "w64": "W64", "flac": "FLAC", "mp3": "MP3",

@@ -26,8 +26,6 @@ from enhance_cli.audio.info import AudioInfo, Findings
 from enhance_cli.audio.native import CountError, Decode, fail_truncated, open_native
 from enhance_cli.errors import AudioError
 
-__all__ = ["AudioFile", "AudioInfo", "open_audio"]
-
 LOWEST_RATE, HIGHEST_RATE, MOST_CHANNELS = 1000, 768_000, 64
 CALL_RATE = 8000  # Hz: stereo at this rate or below comes from telephone systems
 CANCELED = "the channels cancel each other in their mean: --channel 1 takes the first"

@@ -23,13 +23,11 @@ from enhance_cli.audio import channels as speakers
 from enhance_cli.audio.containers import chunks
 from enhance_cli.audio.ffmpeg.encode import Encoder, is_encoded_here
 from enhance_cli.audio.film.rewrite import FilmEncoder
-from enhance_cli.audio.formats import OutputFormat, output_format
+from enhance_cli.audio.formats import OutputFormat
 from enhance_cli.audio.info import FLOATS, LOSSY, depth
 from enhance_cli.audio.integers import quantize
 from enhance_cli.audio.tags import riff_tags
 from enhance_cli.errors import AudioError, OutputError
-
-__all__ = ["AudioWriter", "OutputFormat", "output_format"]
 
 _LARGEST = 2**32 - 2**24  # bytes of audio in a file with 32-bit lengths, with room for the header, tags and pictures
 _TAKE_FLOATS = (*FLOATS, "VORBIS", "OPUS", "MPEG_LAYER_III")  # the others get integers from `quantize`

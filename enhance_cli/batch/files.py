@@ -17,7 +17,7 @@ import numpy as np
 from enhance_cli.audio.channels import permutation
 from enhance_cli.audio.film.formats import with_bitrate
 from enhance_cli.audio.film.rewrite import new_track
-from enhance_cli.audio.formats import FILMS, loses_bits
+from enhance_cli.audio.formats import FILMS, OutputFormat, loses_bits
 from enhance_cli.audio.info import FLOATS, LOSSY, AudioInfo, cut_chapters, is_lossless
 from enhance_cli.audio.levels.level import Meter
 from enhance_cli.audio.read import AudioFile
@@ -25,7 +25,6 @@ from enhance_cli.audio.resample import resample_blocks, resampled_length
 from enhance_cli.audio.tags.carry import chapters_of, copy_tags
 from enhance_cli.audio.tags.mark import MARK, read_mark, write_mark
 from enhance_cli.audio.tags.wave_facts import Change
-from enhance_cli.audio.write import OutputFormat
 from enhance_cli.batch.decibels import decibels, rounded
 from enhance_cli.batch.file_options import FileOptions
 from enhance_cli.batch.film import format_of, notes_on_pictures, open_output

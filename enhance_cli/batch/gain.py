@@ -2,9 +2,9 @@
 
 import math
 
+from enhance_cli.audio.formats import OutputFormat
 from enhance_cli.audio.info import FLOATS, LOSSY
 from enhance_cli.audio.levels.level import Meter
-from enhance_cli.audio.write import OutputFormat
 from enhance_cli.batch.decibels import decibels
 
 

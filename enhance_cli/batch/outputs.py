@@ -10,8 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from enhance_cli.audio.formats import FOREIGN_VIDEO_SUFFIXES
-from enhance_cli.batch.inputs import AUDIO_SUFFIXES, STDIN, VIDEO_SUFFIXES, WRITABLE_SUFFIXES, Input
+from enhance_cli.audio.formats import AUDIO_SUFFIXES, FOREIGN_VIDEO_SUFFIXES, VIDEO_SUFFIXES
+from enhance_cli.batch.inputs import STDIN, WRITABLE_SUFFIXES, Input
 from enhance_cli.batch.job import Job
 from enhance_cli.batch.output_checks import Existing, checked
 from enhance_cli.batch.output_names import output_path

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from enhance_cli.audio.formats import Film
+from enhance_cli.audio.formats import Film, OutputFormat
 from enhance_cli.audio.info import LOSSY, AudioInfo, depth
 from enhance_cli.audio.levels.level import Meter, SampleMeter
 from enhance_cli.audio.tags.wave_facts import Change
-from enhance_cli.audio.write import AudioWriter, OutputFormat, as_read
+from enhance_cli.audio.write import AudioWriter, as_read
 from enhance_cli.batch.decibels import decibels, rounded
 from enhance_cli.batch.file_options import FileOptions
 from enhance_cli.batch.film import open_output, titled

@@ -125,7 +125,7 @@ def _refuse_other_files(output: str | None, format: str | None) -> None:
 
     A folder may have any name.
     """
-    from enhance_cli.batch.inputs import AUDIO_SUFFIXES
+    from enhance_cli.audio.formats import AUDIO_SUFFIXES
     from enhance_cli.batch.storage import is_url
     from enhance_cli.vectors import FORMS, form_of
 
@@ -145,6 +145,7 @@ def _refuse_other_files(output: str | None, format: str | None) -> None:
 
 def _plan(files: list[str], where: FileFlags, writing: VectorOutputFlags, model: str) -> "tuple[list[Job], bool]":
     """Return the jobs, and whether all of them write to one file."""
+    from enhance_cli.audio.formats import AUDIO_SUFFIXES
     from enhance_cli.batch import inputs, outputs
     from enhance_cli.batch.embeddings.collection import plan_into_one_file
     from enhance_cli.vectors import SUFFIXES, form_of
@@ -152,7 +153,7 @@ def _plan(files: list[str], where: FileFlags, writing: VectorOutputFlags, model:
     found = inputs.expand(
         files,
         recursive=where.recursive,
-        searched=inputs.AUDIO_SUFFIXES | SUFFIXES,
+        searched=AUDIO_SUFFIXES | SUFFIXES,
         noun="audio files or embeddings",
     )
     found = _without_archives_of_lists(found)

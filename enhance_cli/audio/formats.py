@@ -6,7 +6,7 @@ changed to the nearest allowed one (MP3 and Opus allow few).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import soundfile
@@ -42,9 +42,6 @@ _RATES = {
 }
 _UNWRITTEN = ("MPEG_LAYER_I", "MPEG_LAYER_II", "SPEEX")  # codecs in containers that are written
 _MOST_CHANNELS = {"MP3": 2, "FLAC": 8, "M4A": 8}
-_TREBLE_BITS = 128_000  # bits per second and channel with which LAME, libvorbis and FFmpeg's AAC keep a band of 19 kHz
-_TREBLE_BITS_OPUS = 48_000
-_LOWEST_RATE_WITH_TREBLE = 32000  # Hz. MP3s of lower rates have 160 kb/s at most
 
 
 @dataclass(frozen=True)
@@ -153,17 +150,6 @@ def output_format(
     if rate is None and chosen < info.rate:
         notes.append(f"{info.rate} Hz are not kept: the result has {chosen}")
     return OutputFormat(family, subtype, chosen, extension, bitrate, bits=bits, notes=tuple(notes), **speakers)
-
-
-def with_treble(fmt: OutputFormat, channels: int) -> OutputFormat:
-    """Return a lossy format with enough bits for the treble of all channels, with a note if the bit rate was raised."""
-    if fmt.subtype not in LOSSY or not fmt.bitrate or fmt.rate < _LOWEST_RATE_WITH_TREBLE:
-        return fmt
-    least = channels * (_TREBLE_BITS_OPUS if fmt.subtype == "OPUS" else _TREBLE_BITS)
-    if fmt.bitrate >= least:
-        return fmt
-    told = f"written at {least // 1000} kb/s: at {fmt.bitrate // 1000} the encoder would cut the treble again"
-    return replace(fmt, bitrate=least, notes=(*fmt.notes, told))
 
 
 def loses_bits(info: AudioInfo, fmt: OutputFormat) -> bool:

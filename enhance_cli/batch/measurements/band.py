@@ -2,11 +2,11 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-from enhance_cli.audio.formats import OutputFormat, with_treble
-from enhance_cli.audio.info import AudioInfo
+from enhance_cli.audio.formats import OutputFormat
+from enhance_cli.audio.info import LOSSY, AudioInfo
 from enhance_cli.audio.levels.level import Meter, SampleMeter
 from enhance_cli.audio.spectra.band_edge import FULL_BAND, BandMeter
 from enhance_cli.batch.decibels import decibels, rounded
@@ -14,6 +14,9 @@ from enhance_cli.batch.measurements.measurement import Measurement
 from enhance_cli.errors import UsageError
 
 NARROWER = 0.95  # if the band in the written file is narrower than this share of the result's, the codec has cut it
+_TREBLE_BITS = 128_000  # bits per second and channel with which LAME, libvorbis and FFmpeg's AAC keep a band of 19 kHz
+_TREBLE_BITS_OPUS = 48_000
+_LOWEST_RATE_WITH_TREBLE = 32000  # Hz. MP3s of lower rates have 160 kb/s at most
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,7 @@ class BandMeasurement(Measurement):
     def fitted(self, fmt: OutputFormat, before: Meter, channels: int) -> OutputFormat:
         if _band(before.extra).edge is None or fmt.film is not None:
             return fmt
-        return with_treble(fmt, channels)
+        return _with_treble(fmt, channels)
 
     def values(self, before: Meter, written: SampleMeter | None, gain: float) -> dict[str, Any]:
         old, new = _band(before.extra), _band(written)
@@ -67,3 +70,14 @@ class BandMeasurement(Measurement):
 def _band(meter: SampleMeter | None) -> BandMeter:
     assert isinstance(meter, BandMeter)
     return meter
+
+
+def _with_treble(fmt: OutputFormat, channels: int) -> OutputFormat:
+    """Return a lossy format with enough bits for the treble of all channels, with a note if the bit rate was raised."""
+    if fmt.subtype not in LOSSY or not fmt.bitrate or fmt.rate < _LOWEST_RATE_WITH_TREBLE:
+        return fmt
+    least = channels * (_TREBLE_BITS_OPUS if fmt.subtype == "OPUS" else _TREBLE_BITS)
+    if fmt.bitrate >= least:
+        return fmt
+    told = f"written at {least // 1000} kb/s: at {fmt.bitrate // 1000} the encoder would cut the treble again"
+    return replace(fmt, bitrate=least, notes=(*fmt.notes, told))

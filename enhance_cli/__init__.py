@@ -11,7 +11,7 @@ denoiser = enhance_cli.Denoiser("denoise-s", steps=1)  # loaded once, used often
 
 import os
 
-# ONNX Runtime reports its use to its maker, over the network, unless it is told not to before it is imported.
+# Stops ONNX Runtime from sending usage data to its maker. This must be set before it is imported.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 from enhance_cli.api import (  # noqa: E402

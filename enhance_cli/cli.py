@@ -138,7 +138,7 @@ def _leave_at_once(code: int) -> None:
 
 def _as_usage_error(error: Any) -> UsageError:
     message = " ".join(error.format_message().split()).rstrip(".")
-    message = message.replace("Value error, ", "")  # Typer's own word, before the choices that there are
+    message = message.replace("Value error, ", "")  # Typer puts this before the allowed choices
     command = error.ctx.command_path if error.ctx else "enhance"
     usage = UsageError(message[:1].lower() + message[1:], f"{command} --help lists all options")
     usage.__cause__ = error

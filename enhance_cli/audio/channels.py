@@ -38,7 +38,7 @@ AAC_LAYOUTS: tuple[Layout, ...] = (
     *(FLAC_LAYOUTS[count] for count in (1, 2, 3, 4, 5, 6)), ("FL", "FR", "FC", "BC"), ("FL", "FR", "LFE"), ("FL", "FR", "BC"),
     ("FL", "FR", "FC", "LFE", "BL", "BR", "SL", "SR"),
 )  # fmt: skip
-# layouts that FFmpeg writes into an M4A for so many channels without names
+# layouts that FFmpeg writes into an M4A for channels without names, by their number
 M4A_LAYOUTS: dict[int, Layout] = FLAC_LAYOUTS | {
     4: ("FL", "FR", "FC", "BC"), 7: ("FL", "FR", "FC", "LFE", "BL", "BR", "BC")
 }  # fmt: skip

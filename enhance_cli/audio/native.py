@@ -149,7 +149,7 @@ class _Reader:
 
 
 def fail_truncated(path: Path, held: int, promised: int, unit: str) -> NoReturn:
-    """Raise the AudioError that says how much of a file is there."""
+    """Raise the AudioError that says how much of a file can be read."""
     raise AudioError(
         f"{path} is truncated: only {held} of {promised} {unit} can be read",
         "copy it again, or keep the part that is there: ffmpeg -i IN OUT.wav",

@@ -82,7 +82,7 @@ def run_job(job: Job, function: JobFunction, base: Mapping[str, Any]) -> Record:
         record.status = "done"
     except NothingToDo as reason:
         record.status, record.reason = "skipped", str(reason)
-    except Exception as error:  # noqa: BLE001 - whatever it is, it must not stop the other files
+    except Exception as error:  # noqa: BLE001 - no error may stop the other files
         if job.keeps_existing and isinstance(error, Busy):
             record.status, record.reason = "skipped", "another run is writing the output"
         else:

@@ -126,7 +126,7 @@ def plan_audio(
 
     folder = Path(watching.watch)
     _refuse_misuse(folder, files, where, writing, running)
-    output = os.path.join(writing.output or "", "")  # a folder, whatever its name
+    output = os.path.join(writing.output or "", "")  # with a separator at its end, so that it is a folder
     # If a file is changed after its output was written, it is processed again
     existing = "newer" if writing.existing is Existing.skip else writing.existing.value
     planner = planner_for(writing, suffix=suffix, parts=parts, fields=fields, output=output, existing=existing)

@@ -56,10 +56,10 @@ def evaluate_embedding(
 ) -> None:
     """Measure how well speakers are told apart before and after repair.
 
-    Prints equal error rates (EER) in percent, lower is better, with 95 % intervals from drawing the speakers again
-    (from ten speakers on, since those of a few would mean little), and the change against raw. In the row "noise" both
-    recordings of a trial are noisy, in "clean-noise" one of them, in "crossed" they are degraded in different ways.
-    "degraded" is the mean of all rows but "clean".
+    Prints equal error rates (EER) in percent, lower is better, and their change against raw. With ten or more speakers,
+    there are 95 % intervals from a bootstrap over speakers. In the row "noise" both recordings of a trial are noisy, in
+    "clean-noise" one of them, and in "crossed" they are degraded in different ways. "degraded" is the mean of all rows
+    except "clean".
     """
     _refuse_missing(SPEECH=speech, **{"--noise": noise, "--music": music or []})
     kept = _folder_for(cache)
@@ -128,7 +128,7 @@ def _refuse_missing(**folders: list[Path]) -> None:
 
 
 def _folder_for(cache: Path | None) -> Path:
-    """Return the folder given with --cache, or the usual one, once it is there. Raises UsageError."""
+    """Return the folder given with --cache, or the default one, and create it. Raises UsageError."""
     from enhance_cli.models.hub.folders import home
 
     folder = cache or home() / "evaluate-embedding"
@@ -158,8 +158,8 @@ def _apply(repairer: "Repairer", vectors: "np.ndarray") -> "np.ndarray":
 def _rows(rates: dict[str, dict], drawn: dict[str, dict] | None, cosines: dict[str, dict]) -> list[dict]:
     """Return one row for each condition and system.
 
-    It has the rate, the change against raw, in percent, both with their intervals if rates were drawn for them, and the
-    mean cosine of the trials of one speaker, with a word if only that rises.
+    A row has the error rate, its change against raw in percent, intervals of both if there are bootstrap draws, and the
+    mean cosine of trials of one speaker. "cosine_only" is true if that cosine rises while the error rate does not fall.
     """
     import numpy as np
 

@@ -128,7 +128,7 @@ def _walk(file: Readable, end: int, kind: str, order: str, first: int) -> Form:
         no_w64_chunk = kind == "W64" and name[10:] != _GUID_END
         no_caf_chunk = kind == "CAF" and name != b"data" and position + length + size > end
         if no_w64_chunk or no_caf_chunk:
-            break  # a tag of another kind that lies behind
+            break  # a tag of another kind after the last chunk
         name, start = name[:4], position + length
         if not all(32 <= letter < 127 for letter in name) or chunks and name in _NEXT_FILE:
             break

@@ -14,7 +14,7 @@ _AC3_KBITS = (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384
 _AC3_RATES = (48000, 44100, 32000)
 _AC3_SAMPLES = 1536
 MAJOR_SYNCS = (b"\xf8\x72\x6f\xba", b"\xf8\x72\x6f\xbb")  # bytes 4 to 7 of TrueHD and MLP
-_PACKET = re.compile(rb"\x00\x00\x01[\xbd-\xef]")  # of a program stream, with its length behind
+_PACKET = re.compile(rb"\x00\x00\x01[\xbd-\xef]")  # of a program stream. Its length follows
 _LARGEST_PACKET = 65536 + 6
 
 

@@ -47,7 +47,7 @@ def begins_with_frames(file: Readable) -> bool:
 
 def end_of_frames(file: Readable) -> int:
     """Return the end of the consecutive frames at the beginning."""
-    at = _behind_tag(file)
+    at = _after_tag(file)
     for _, size in headers(file, at):
         at += size
     return at
@@ -199,8 +199,8 @@ def tag_size(head: bytes) -> int:
     return 10 + ((a & 127) << 21 | (b & 127) << 14 | (c & 127) << 7 | d & 127) + (10 if head[5] & 16 else 0)
 
 
-def _behind_tag(file: Readable) -> int:
-    """Return the first byte behind an ID3v2 tag at the beginning, 0 if there is none."""
+def _after_tag(file: Readable) -> int:
+    """Return the position after an ID3v2 tag at the beginning, 0 if there is no tag."""
     file.seek(0)
     head = file.read(10)
     return tag_size(head) if head[:3] == b"ID3" and len(head) == 10 else 0
@@ -208,7 +208,7 @@ def _behind_tag(file: Readable) -> int:
 
 def frames(file: Readable) -> Iterator[bytes]:
     """Yield the consecutive frames at the beginning, after an ID3 tag if there is one."""
-    at = _behind_tag(file)
+    at = _after_tag(file)
     for _, size in headers(file, at):
         file.seek(at)
         yield file.read(size)

@@ -68,7 +68,7 @@ def _end_of_mat4(file: Readable, start: int, order: str) -> int | None:
 
 
 def _end_of_mat5(file: Readable, start: int, order: str) -> int | None:
-    """Return the end of the elements behind the header, two matrices as libsndfile writes them."""
+    """Return the end of the two matrices after the header, as libsndfile writes them."""
     at = start + 128
     for _ in range(2):
         file.seek(at)

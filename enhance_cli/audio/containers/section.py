@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import BinaryIO
 
-SLACK = 64  # bytes behind the last chunk that are too few to be sound
+SLACK = 64  # so few bytes after the last chunk cannot be sound
 
 
 def bytes_per_sample(subtype: str) -> int:

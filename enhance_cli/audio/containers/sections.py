@@ -91,7 +91,7 @@ def _avi(file: BinaryIO, start: int, size: int, head: bytes) -> Section | None:
     if head[:4] != b"RIFF":
         return None
     stated = start + 8 + int.from_bytes(head[4:8], "little")
-    end = find_beginning(file, min(stated, size), size)  # a large one goes on behind it
+    end = find_beginning(file, min(stated, size), size)  # a large one continues after it
     return Section(start, end, cut=stated > end + SLACK)
 
 
@@ -102,7 +102,7 @@ def _asf(file: BinaryIO, start: int, size: int, head: bytes) -> Section:
 
 
 def _ac3(file: BinaryIO, start: int, size: int, head: bytes) -> Section:
-    end = padding.end_of_sound(file, start, size)  # FFmpeg takes anything behind its frames for a damaged one
+    end = padding.end_of_sound(file, start, size)  # FFmpeg would read anything after the frames as a damaged frame
     return Section(start, end, cut=frame_walks.ac3_breaks_off(file, start, end))
 
 

@@ -16,7 +16,7 @@ from enhance_cli.audio.containers.section import SLACK, Raw, Section, Window, by
 
 _ENDINGS = (b"TAG", b"APETAGEX", b"3DI", b"LYRICSBEGIN")
 _AU = {1: "ULAW", 2: "PCM_S8", 3: "PCM_16", 4: "PCM_24", 5: "PCM_32", 6: "FLOAT", 7: "DOUBLE", 27: "ALAW"}
-_LAST = re.compile(rb"LIST|bext|iXML|id3 |ID3 |cue |_PMX|fact|JUNK|smpl|PEAK")  # chunks behind samples
+_LAST = re.compile(rb"LIST|bext|iXML|id3 |ID3 |cue |_PMX|fact|JUNK|smpl|PEAK")  # chunks after the samples
 _LAST_CHUNKS = 1 << 22  # bytes at the end that are searched for these chunks
 _GARBAGE = 1 << 16  # fewer bytes before another file are garbage and not samples that the header does not count
 

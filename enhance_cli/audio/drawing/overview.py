@@ -134,7 +134,7 @@ class _Columns:
         self._count += columns.shape[1]
         while self._count >= 2 * COLUMNS:
             together, left = self._reduced(np.concatenate(self._done, axis=1), 2)
-            if left is not None:  # one column of the old width; those behind it are finer
+            if left is not None:  # one column of the old width. Those after it are finer
                 finer = np.repeat(left, self.merged, axis=1)
                 self._odd = finer if self._odd is None else np.concatenate([finer, self._odd], axis=1)
             self.merged *= 2
@@ -166,7 +166,7 @@ def _pooled(power: np.ndarray) -> np.ndarray:
 
 
 def _resized(power: np.ndarray, columns: int) -> np.ndarray:
-    """Return (F, T) powers in so many columns, each the mean of the time that it covers."""
+    """Return (F, T) powers resampled to `columns` columns, each of which is the mean over its time."""
     total = np.concatenate([np.zeros((len(power), 1)), np.cumsum(power, axis=1, dtype=np.float64)], axis=1)
     edges = np.linspace(0, power.shape[1], columns + 1)
     whole = np.minimum(edges.astype(int), power.shape[1] - 1)

@@ -117,7 +117,7 @@ def _codec(fmt: OutputFormat) -> tuple[str, str, str]:
 
 
 def layout_name(layout: Layout | None, channels: int) -> str:
-    """Return FFmpeg's name of a layout, or of the usual one for so many channels."""
+    """Return FFmpeg's name of a layout, or of the usual layout for this number of channels."""
     import av
 
     wanted = tuple(sorted(layout)) if layout else None

@@ -50,7 +50,7 @@ class Clock:
         chunk = float(stream.time_base or 0) * rate  # samples
         self._of_chunks = 0  # samples of silence for empty ones
         self._empty = [(round(before * chunk), round(count * chunk)) for before, count in empty]
-        self._shift = 0  # samples by which later frames lie behind their time stamps
+        self._shift = 0  # samples by which later frames are placed after their time stamps
 
     def place(self, frame: Any) -> tuple[int, int]:
         """Return the samples of silence before a frame, and the number of samples at its start to leave out."""
@@ -94,7 +94,7 @@ class Clock:
         return skip
 
     def _of_empty(self, samples: int) -> int:
-        """Return the samples of empty chunks in front of a frame of so many samples."""
+        """Return the samples of the empty chunks before a frame of `samples` samples."""
         silence = 0
         while self._empty and self.position - self._of_chunks + samples // 2 >= self._empty[0][0]:
             silence += self._empty.pop(0)[1]

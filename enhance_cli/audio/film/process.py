@@ -36,7 +36,7 @@ def main() -> None:
         send(out, b"E", json.dumps(told).encode())
     except Unable as unable:
         send(out, b"U", str(unable).encode())
-    except Exception as error:  # noqa: BLE001 - whatever a damaged file brings about is that file's failure
+    except Exception as error:  # noqa: BLE001 - a damaged file may cause any error
         kind = b"D" if isinstance(error, OSError) and error.errno in _OF_THE_DISK else b"F"
         send(out, kind, described(error))
 

@@ -127,7 +127,7 @@ class Film:
             return None
         if stream.codec_context is None and stream.type == "data":
             if stream.discard == Discard.all or (self._same and "timecode" in stream.metadata):
-                return None  # made anew from the chapters and the time code
+                return None  # the muxer creates it from the chapters and the time code
             if self._same and self._request["data"]:
                 return self._output.add_stream_from_template(stream)
             said = stream.metadata.get("handler_name") or stream.name or "unknown"

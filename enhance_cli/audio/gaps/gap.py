@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 GIVEN = "given"
-BEATS = 3  # gaps are in rhythm if at least so many of the three beats before and after have another gap
+BEATS = 3  # a gap is in rhythm if there are gaps at three or more of the six beats around it
 SHORTEST_BEAT, LONGEST_BEAT, EARLY = 0.06, 2.0, 0.001  # seconds: length of a beat, and tolerance for the start of a gap
 
 

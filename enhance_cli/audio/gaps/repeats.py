@@ -81,7 +81,7 @@ class RepeatFinder:
         return (self._held.shape[1] - self.before - self.behind) // self.step
 
     def _search(self, steps: int) -> None:
-        """Search the next windows, which begin every step behind the first `before` of the held samples."""
+        """Search the next windows. The first one begins `before` samples after the first sample in memory."""
         assert self._held is not None
         anchors = self.before + self.step * np.arange(steps)
         for channel, x in enumerate(self._held):

@@ -208,7 +208,7 @@ class _Loudness:
         if not self._windows.any():
             return None
         gate = _loudness(self._energies.sum() / self._windows.sum()) - 10.0
-        first = min(max(int((gate + 70.0) / _BIN), 0), len(self._windows) - 1)  # the last holds all that is louder
+        first = min(max(int((gate + 70.0) / _BIN), 0), len(self._windows) - 1)  # the last bin has everything louder
         return float(_loudness(self._energies[first:].sum() / self._windows[first:].sum()))
 
 

@@ -87,7 +87,7 @@ def to_bins(bands: np.ndarray) -> np.ndarray:
 
 
 class Features:
-    """Compute the features of consecutive frames. The running means go on from call to call."""
+    """Compute the features of consecutive frames. The running means are kept from call to call."""
 
     def __init__(self, channels: int):
         self._level = np.tile(np.linspace(-60, -90, BANDS, dtype=np.float32), (channels, 1))  # dB

@@ -53,7 +53,7 @@ def levels(power: np.ndarray) -> np.ndarray:
 
 
 def peakiness(power: np.ndarray) -> np.ndarray:
-    """Return how far the mean of the logarithm lies below the level in each band and its neighbors, in dB (..., K, T)."""
+    """Return the level of each band minus the mean level of its bins, averaged with its neighbors, in dB (..., K, T)."""
     logarithm = np.float32(10) * np.log10(power + np.float32(10 ** (FLOOR_DB / 10)))
     difference = levels(power) - _averaging() @ logarithm
     padded = np.concatenate([difference[..., :1, :], difference, difference[..., -1:, :]], axis=-2)
@@ -61,7 +61,7 @@ def peakiness(power: np.ndarray) -> np.ndarray:
 
 
 def fill(spectra: np.ndarray, edge: float, wanted: np.ndarray, peaks: np.ndarray, noise: np.ndarray) -> np.ndarray:
-    """Return spectra (C, F, T) with the bins from `edge` Hz on made anew. Arguments as in audio.spectra.fine_bands.fill."""
+    """Return spectra (C, F, T) with new bins from `edge` Hz on. For the arguments see audio.spectra.fine_bands.fill."""
     first = int(edge / BIN_HZ)
     copies = _moved_up(spectra, first)
     power = _power(copies).mean(axis=0)
@@ -83,7 +83,7 @@ def _moved_up(spectra: np.ndarray, first: int) -> np.ndarray:
 
 
 def _gain(share: np.ndarray, raised: np.ndarray) -> np.ndarray:
-    """Return the factors (..., F, T) of a carrier that has this share of the power and is raised by so many dB."""
+    """Return the factors (..., F, T) for a carrier with this `share` of the power, which is `raised` by so many dB."""
     factor = np.float32(10) ** (np.minimum(raised, np.float32(MOST_GAIN)) / np.float32(20))
     return _to_bins(np.sqrt(share) * factor)
 

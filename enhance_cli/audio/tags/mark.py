@@ -76,7 +76,7 @@ def annotation(path: Path) -> str | None:
 
 
 def _annotate(path: Path, command: str) -> None:
-    """Put the mark into the header of an AU, in front of its samples."""
+    """Write the mark into the header of an AU, before its samples."""
     text = f"{MARK}={command}".encode() + b"\0"
     text += bytes(-len(text) % 8)
     with open(path, "r+b") as file:

@@ -78,7 +78,7 @@ def pictures_of_asf(path: Path) -> list[flac.Picture]:
     found = []
     try:
         attributes = asf.ASF(path).get("WM/Picture", [])
-    except KeyError as error:  # a kind of value that there is not
+    except KeyError as error:  # a type of value that does not exist
         raise ValueError(f"no kind of value: {error}") from None
     for attribute in attributes:
         raw = bytes(attribute.value)

@@ -18,7 +18,7 @@ from enhance_cli.audio.tags.positions import true_cart, true_cue, true_labels
 from enhance_cli.audio.tags.wave_facts import Change, true_bext, true_ixml
 
 _PIECE = 1 << 20
-_GUID = bytes.fromhex("f3acd3118cd100c04f8edb8a")  # of chunks of W64, behind their four letters
+_GUID = bytes.fromhex("f3acd3118cd100c04f8edb8a")  # of chunks of W64, after their four letters
 # Chunks that describe the samples themselves, which are new, or that are padding.
 AUDIO = frozenset(
     b"fmt |data|fact|ds64|JUNK|junk|PAD |FLLR|PEAK|levl|slnt|COMM|SSND|FVER|desc|pakt|kuki|chan|free|peak|CHAN|enhB|edct".split(
@@ -66,7 +66,7 @@ def copy_chunks(source: Path, target: Path, change: Change = Change()) -> list[s
                 continue
             if kind in _CORRECTED:
                 payload = _CORRECTED[kind](payload, before.order, rate_before, rate_after, change)
-            if not payload:  # no cue point lies in the output
+            if not payload:  # there is no cue point within the output
                 without_cues = True
             if not payload or kind == b"adtl" and without_cues:
                 continue
@@ -83,7 +83,7 @@ def append_chunk(target: Path, name: bytes, payload: bytes) -> None:
 
 
 def insert_chunk(target: Path, name: bytes, payload: bytes) -> None:
-    """Put one chunk in front of the samples of a WAV, RF64 or W64 file."""
+    """Insert one chunk before the samples of a WAV, RF64 or W64 file."""
     with open(target, "r+b") as file:
         _insert(file, _form(file), name, payload)
 
@@ -112,7 +112,7 @@ def _fits(file: BinaryIO, form: Form, payload: bytes) -> bool:
 
 
 def _insert(file: BinaryIO, form: Form, name: bytes, payload: bytes) -> None:
-    """Put a chunk in front of the samples of a WAV, RF64 or W64 file."""
+    """Insert a chunk before the samples of a WAV, RF64 or W64 file."""
     data = form.find(b"data")
     if data is None or form.kind not in ("RIFF", "RF64", "W64"):
         _append(file, form, name, payload)

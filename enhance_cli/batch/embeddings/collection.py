@@ -54,7 +54,7 @@ def plan_into_one_file(found: Sequence[Input], plan: Job) -> list[Job]:
         there = _ids_in(target, ids)
     missing = replace(plan, action="run")
     if plan.action == "skip":
-        missing = replace(missing, reason=ADDED, keeps_existing=False)  # the output is there already
+        missing = replace(missing, reason=ADDED, keeps_existing=False)  # the output exists
     return [
         replace(plan if name in there else missing, source=item.path, relative=item.relative)
         for name, item in zip(ids, found)

@@ -70,7 +70,7 @@ def writing_page(page: Path | None, *, embed: bool, quiet: bool) -> Iterator[Cal
     ):
         yield writer.add
     if not quiet:
-        say(f"{page}: page to compare before and after")
+        say(f"{page}: before and after, to compare by ear and eye")
 
 
 def report_run(

@@ -73,7 +73,7 @@ class Sound:
         self._encode(self._frame(data, count - skip, begin))
 
     def _begin(self, data: bytes, begin: int) -> None:
-        """If the packets with the encoder's delay will be left out, add silence so that the delay fills whole packets."""
+        """Add silence so that the encoder's delay fills whole packets, if these packets will be left out."""
         self._begun = True
         if not self._delay or not (self._always or self._perhaps and self._is_quiet(data)):
             return

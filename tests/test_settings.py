@@ -72,6 +72,17 @@ def test_a_preset_may_be_the_default_of_a_command(run, tmp_path):
         assert {name: origin for name, origin in origins.items() if origin != "command line"} == expected
 
 
+def test_a_name_on_the_command_line_wins_over_a_remembered_format(run, tmp_path):
+    done, record = run("--preset", "dataset", "--no-plot")
+    info = soundfile.info(tmp_path / "out.wav")
+    assert done.code == 0 and (info.format, info.subtype, info.samplerate) == ("WAV", "PCM_16", 16000)
+    assert record["settings"]["sample-rate"]["from"] == "preset dataset" and "format" not in record["settings"]
+    done, record = run("--preset", "dataset", "--no-plot", "-o", "out.flac")
+    assert record["settings"]["format"]["from"] == "preset dataset"
+    done, _ = run("--preset", "dataset", "--format", "flac")
+    assert done.code == 2 and "--format flac does not fit a file named *.wav" in done.stderr
+
+
 def test_a_file_that_an_editor_of_windows_has_written_is_read(run, tmp_path):
     (tmp_path / "w.toml").write_bytes(b"\xef\xbb\xbf[denoise]\r\nloudness = -20\r\n")
     _, record = run(config="w.toml")

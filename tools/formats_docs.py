@@ -24,7 +24,7 @@ FOOT = """
 * **loudspeakers:** layouts that the file names. WAV keeps the channel mask of the input.
 * **Positions** are adjusted to the output: time codes, cue points, chapters and timers follow `--start` and `--sample-rate`.
   Cue points of WAV and markers of AIFF become chapters in other formats.
-* **Outputs** contain a mark, so that a later run does not use them as inputs.
+* **Outputs** contain a mark, so that a later run that writes beside its inputs leaves them out.
 * **Time stamps:** if sound begins late, or packets of MP4, Matroska and others are missing, silence of the same length is
   inserted, and a note says so.
 * **A file that crashes FFmpeg** does not affect others: FFmpeg runs in a separate process. Only the first file of a run has to
@@ -37,7 +37,8 @@ data and the other sound tracks are copied packet by packet, with their time sta
 and HDR data, and so are chapters and tags. The new track has the codec, bit rate, language, title and flags of the old
 one and begins at the same time. The error is up to 0.5 ms in Matroska and WebM, whose time stamps FFmpeg writes in
 milliseconds, and below a sample in MP4 and MOV. The delay of an encoder (21 ms in AAC) is stated in the header of Matroska
-(CodecDelay), and the first packet begins earlier by that much.
+(CodecDelay), and the first packet begins earlier by that much. AVI counts pictures: if those of a film with one sound
+track begin between two of them, pictures and sound are delayed together, by less than a picture.
 
 | container | codecs of the new track that stay | instead of others: lossless, lossy |
 |---|---|---|

@@ -165,7 +165,9 @@ def _losses(info: AudioInfo, container: str, subtype: str) -> list[str]:
     own = {"WAVEX": "WAV", "RF64": "WAV"}.get(info.container, info.container)
     own = "M4A" if own == "MP4" and new == "M4A" else own
     codec = info.subtype.partition("_")[0]
-    if own not in CONTAINERS.values():
+    if own in FILMS.values():
+        notes.append(f"the sound alone is written, as {new}")
+    elif own not in CONTAINERS.values():
         notes.append(f"{info.container} cannot be written: the result is {new}")
     elif own != new and info.subtype in _UNWRITTEN:
         notes.append(
@@ -207,6 +209,12 @@ def _target(info: AudioInfo, extension: str | None, container: str | None) -> st
     if extension and extension.lower() == ".rf64":
         return "RF64"
     return own if by_name is None or _fits(by_name, own) else by_name
+
+
+def may_hold(extension: str, container: str) -> bool:
+    """Return whether a file with the `extension` ".wav" may have the format `container`, as in --format."""
+    named, asked = ((CONTAINERS | FILMS).get(word.lower().lstrip(".")) for word in (extension, container))
+    return asked is None or (named is not None and _fits(named, asked))
 
 
 def _fits(named: str, container: str) -> bool:

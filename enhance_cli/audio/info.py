@@ -25,7 +25,8 @@ class Track:
     title: str = ""
 
     def __str__(self) -> str:
-        said = [self.language, self.title, self.codec, f"{self.channels} channels"]
+        channels = "mono" if self.channels == 1 else f"{self.channels} channels"
+        said = [self.language, self.title, self.codec, channels]
         return f"{self.number} ({', '.join(filter(None, said))})"
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Any, Literal
 
 from enhance_cli.batch.measurements import FIELDS
-from enhance_cli.errors import AudioError
+from enhance_cli.errors import AudioError, UsageError
 
 
 @dataclass(slots=True)
@@ -125,7 +125,7 @@ def _plain(value: Any) -> Any:
 class ReportWriter:
     """Append records to a file, one JSON line each. With the path None it does nothing.
 
-    Raises AudioError when the file cannot be written.
+    Raises UsageError when the file cannot be opened, and AudioError when a record cannot be written.
     """
 
     def __init__(self, path: Path | str | None):
@@ -136,10 +136,12 @@ class ReportWriter:
         if self.path is not None:
             try:
                 # Whole lines are appended without buffering, so that shards can share a report and a kill loses nothing.
-                self._file = open(self.path, "ab+", buffering=0)
-                _end_broken_line(self._file)
+                is_pipe = os.path.exists(self.path) and not os.path.isfile(self.path)
+                self._file = open(self.path, "ab" if is_pipe else "ab+", buffering=0)
+                if not is_pipe:
+                    _end_broken_line(self._file)
             except OSError as error:
-                raise self._failure(error) from error
+                raise UsageError(*self._failure(error)) from error
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -154,10 +156,10 @@ class ReportWriter:
                 if self._file.write(line) != len(line):
                     raise OSError(0, "no space left")
             except OSError as error:
-                raise self._failure(error) from error
+                raise AudioError(*self._failure(error)) from error
 
-    def _failure(self, error: OSError) -> AudioError:
-        return AudioError(f"{self.path}: the report cannot be written ({error.strerror})", "choose another --report")
+    def _failure(self, error: OSError) -> tuple[str, str]:
+        return f"{self.path}: the report cannot be written ({error.strerror})", "choose another --report"
 
 
 def _end_broken_line(file: IO[bytes]) -> None:

@@ -42,15 +42,17 @@ class ReadReports:
 def read(paths: Iterable[Path]) -> ReadReports:
     """Return the last record of every input, except that a skip never replaces an earlier "done".
 
-    Lines that a crash has cut short are left out and named. Raises UsageError for a file that cannot be read or is not a
-    report, and if there is no record in any file. One of several reports may be empty, as that of a shard without files.
+    The path "-" is standard input. Lines that a crash has cut short are left out and named. Raises UsageError for a file
+    that cannot be read or is not a report, and if there is no record in any file. One of several reports may be empty, as
+    that of a shard without files.
     """
     found, path = ReadReports(), None
     by_source: dict[str, dict[frozenset[str], dict[str, Any]]] = {}
     for path in paths:
         usable = other = 0
         try:
-            with open(path, encoding="utf-8", errors="replace", newline="\n") as lines:
+            whole = sys.stdin.fileno() if path == STDIN else path
+            with open(whole, encoding="utf-8", errors="replace", newline="\n", closefd=path != STDIN) as lines:
                 for number, line in enumerate(lines, 1):
                     record = _record(line)
                     if record is not None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from enhance_cli.commands.planning import plan_jobs, planner_for, refuse_formats
+from enhance_cli.commands.planning import chosen_format, plan_jobs, planner_for, refuse_formats
 from enhance_cli.commands.reporting import common_facts, report_run
 from enhance_cli.commands.running import local_backend, run_batch
 from enhance_cli.console import say
@@ -41,7 +41,8 @@ class AudioPlan:
         `command`: name of the command, which is noted in its results. `of_task`: settings that no flag controls, such as the
         parts of a result. Raises UsageError for flags that do not fit the outputs.
         """
-        where, writing = self.where, self.writing
+        where = self.where
+        writing = replace(self.writing, format=chosen_format(self.jobs, self.writing.format))
         loudness = values.parse_loudness(writing.loudness)
         refuse_formats(self.jobs, where, writing)
         return replace(

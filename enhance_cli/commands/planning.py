@@ -106,3 +106,20 @@ def refuse_formats(jobs: "Sequence[Job]", where: AudioFileFlags, writing: AudioO
         raise UsageError("--keep-original is for videos", "leave it out, or give an output such as film.mkv")
     if refusals and len(refusals) == len(suffixes):  # if the format fits some outputs, only the other files fail
         raise refusals[0]
+
+
+def chosen_format(jobs: "Sequence[Job]", container: str | None) -> str | None:
+    """Return the format to write, or None for that of the names of the outputs.
+
+    `container`: the value of --format. A remembered one gives way to other names, and then is no setting of this run.
+    """
+    from enhance_cli.audio.formats import may_hold
+    from enhance_cli.settings import COMMAND_LINE, GIVEN
+
+    given = GIVEN.get()
+    suffixes = {PurePath(target.name).suffix for job in jobs if job.action == "run" for target in job.targets}
+    remembered = "format" in given and given["format"].origin != COMMAND_LINE
+    if not (container and remembered and suffixes) or any(not end or may_hold(end, container) for end in suffixes):
+        return container
+    GIVEN.set({name: setting for name, setting in given.items() if name != "format"})
+    return None

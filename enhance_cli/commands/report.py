@@ -10,7 +10,9 @@ from enhance_cli.console import result, say, span
 from enhance_cli.flags.output import Page, PageEmbed
 from enhance_cli.flags.running import Quiet
 
-Files = Annotated[list[Path], typer.Argument(metavar="FILE.jsonl", help="Reports; several shards count as one.")]
+Files = Annotated[
+    list[Path], typer.Argument(metavar="FILE.jsonl", help="Reports, or - for standard input; several count as one.")
+]
 Whole = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, with every input by reason.")]
 
 NAMED = 20  # embeddings, of those that could not be used

@@ -119,7 +119,7 @@ class Reporter:
     `progress` counts the files. `show` must always be called from the same thread.
     """
 
-    SAME_NOTES = 5  # files for which the same kind of note is printed
+    SAME_NOTES = 5  # files for which the same kind of note, or the same reason to skip them, is printed
     NAMED = 10  # embeddings that could not be repaired and are named, for each file
 
     def __init__(self, progress: "Progress", *, json: bool, quiet: bool, verbose: bool):
@@ -127,7 +127,7 @@ class Reporter:
         self.named_last: str | None = None
         self.failed_last: str | None = None
         self.announced: set[int] = set()
-        self.notes: Counter[str] = Counter()  # how many files each kind of note was about
+        self.notes: Counter[str] = Counter()  # how many files each kind of note or skip was about
 
     def __enter__(self) -> "Reporter":
         return self
@@ -174,7 +174,8 @@ class Reporter:
 
     def _talk_about(self, record: "Record") -> None:
         if record.status == "skipped":
-            say(f"skipped {record.input}: {record.reason}")
+            kind, _, _ = (record.reason or "").partition(" of ")  # "the output exists", "this is the output of a.wav"
+            self._say_of(f"skipped, {kind}", f"skipped {record.input}: {record.reason}")
             return
         notes = [*record.notes, *(f"not carried over: {tag}" for tag in record.tags_lost)]
         if self.verbose and record.seconds_audio is not None:
@@ -184,10 +185,13 @@ class Reporter:
                 if before is not None and after is not None:
                     say(f"  {quantity.replace('_', ' ')} {before:.1f} -> {after:.1f} {unit}")
         for note in notes:
-            kind = re.sub(r"\d+([.,]\d+)*", "N", note)
-            self.notes[kind] += 1
-            if self.verbose or self.notes[kind] <= self.SAME_NOTES:
-                say(f"{record.input}: {note}")
+            self._say_of(re.sub(r"\d+([.,]\d+)*", "N", note), f"{record.input}: {note}")
+
+    def _say_of(self, kind: str, line: str) -> None:
+        """Print a line about a file, unless enough of the same `kind` have been. Those left out are counted."""
+        self.notes[kind] += 1
+        if self.verbose or self.notes[kind] <= self.SAME_NOTES:
+            say(line)
 
     def _name_unusable(self, record: "Record") -> None:
         """Name the embeddings of a file that could not be repaired, up to NAMED of them."""

@@ -293,6 +293,23 @@ def test_pictures_at_varying_rates_keep_their_times(tmp_path):
     assert len({round(b[1] - a[1], 3) for a, b in zip(films.packets(target)[0], films.packets(target)[0][1:])}) > 1
 
 
+@pytest.mark.parametrize("name, codecs", [("a.flv", ("flv1", "libmp3lame")), ("a.wmv", ("wmv2", "wmav2"))])
+def test_avi_counts_pictures_that_begin_between_two_of_its_own(tmp_path, name, codecs):
+    source, target = tmp_path / name, tmp_path / "b.avi"
+    films.ffmpeg(
+        "-itsoffset", "0.065", "-f", "lavfi", "-i", films.PICTURE, "-f", "lavfi", "-i", films.sound(),
+        "-c:v", codecs[0], "-c:a", codecs[1], "-ar", 44100, source,
+    )  # fmt: skip
+    clean(source, target, halved)
+    (pictures,) = (stream for stream in films.streams(target) if stream["codec_type"] == "video")
+    assert pictures["avg_frame_rate"] == "25/1"
+    number = pictures["index"]
+    assert [h for h, _ in films.packets(target)[number]] == [h for h, _ in films.packets(source)[number]]
+    shift = films.flashes(target)[0] - films.flashes(source)[0]
+    assert 0.001 < shift < 0.04, "the pictures come later by a part of one"
+    assert films.sound_clicks(target) == pytest.approx([t + shift for t in films.sound_clicks(source)], abs=0.0015)
+
+
 @pytest.mark.parametrize("rate", ["25/1", "24000/1001"])
 def test_avi_counts_the_pictures_of_a_film_not_milliseconds(tmp_path, rate):
     source, target = tmp_path / "a.mkv", tmp_path / "a.avi"
@@ -675,7 +692,7 @@ def test_names_of_tracks_stay_and_are_told(tmp_path, name):
         "-c:v", "libx264", "-c:a", "aac", "-metadata:s:a:0", "title=lavalier", "-metadata:s:a:1", "title=boom", tmp_path / name,
     )  # fmt: skip
     fields = clean(tmp_path / name, tmp_path / f"b_{name}", track="2")
-    assert "1 (lavalier, aac, 1 channels), 2 (boom, aac, 1 channels)" in fields["notes"][0].replace("und, ", "")
+    assert "1 (lavalier, aac, mono), 2 (boom, aac, mono)" in fields["notes"][0].replace("und, ", "")
     with av.open(str(tmp_path / f"b_{name}")) as film:
         assert [stream.metadata["name"] for stream in film.streams.audio] == ["lavalier", "boom"]
 

@@ -14,7 +14,7 @@ import pytest
 from enhance_cli.batch.backends.threads import run
 from enhance_cli.batch.job import Job
 from enhance_cli.batch.record import Record, ReportWriter
-from enhance_cli.errors import AudioError
+from enhance_cli.errors import AudioError, UsageError
 
 
 def strict(line):
@@ -70,8 +70,18 @@ def test_records_written_before_a_kill_are_kept(tmp_path):
 
 
 def test_report_that_cannot_be_written_is_an_error(tmp_path):
-    with pytest.raises(AudioError, match="report cannot be written"), ReportWriter(tmp_path / "no" / "r.jsonl"):
+    with pytest.raises(UsageError, match="report cannot be written"), ReportWriter(tmp_path / "no" / "r.jsonl"):
         pass
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no such pipes")
+def test_a_report_may_go_into_a_pipe(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with subprocess.Popen(["cat", tmp_path / "pipe"], stdout=subprocess.PIPE) as reader:
+        with ReportWriter(tmp_path / "pipe") as report:
+            report.write(Record(input="a.wav", status="done"))
+        text = reader.communicate(timeout=60)[0].decode()
+    assert strict(text)["input"] == "a.wav"
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs the always-full device of Linux")

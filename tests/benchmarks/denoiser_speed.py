@@ -26,7 +26,7 @@ from enhance_cli.models.convert.architecture import VARIANTS
 from enhance_cli.models.convert.lightning import Checkpoint
 from enhance_cli.models.convert.sgmse import front_end
 from enhance_cli.models.load import Model
-from enhance_cli.models.spec import Spec
+from enhance_cli.models.spec import Spec, read_spec
 from enhance_cli.networks import NETWORKS
 from enhance_cli.tasks.denoise import run
 from enhance_cli.tasks.loading import load_denoiser_model
@@ -90,14 +90,20 @@ def published() -> list[Spec]:
     return [*small, one_call("sgmse, one call", "ncsnpp"), one_call("sgmse at 48 kHz, one call", "ncsnpp_48k")]
 
 
+def parameters_of(entry: registry.Entry) -> int:
+    """Return the number of parameters of a model and of its first stage."""
+    with safe_open(entry.path, framework="numpy") as file:
+        count = sum(file.get_tensor(name).size for name in file.keys())  # noqa: SIM118 - not a dictionary
+    first = read_spec(entry.path).first_stage
+    return count + (parameters_of(registry.find(first, "denoise")) if first else 0)
+
+
 def models(names: list[str]) -> Iterator[tuple[Any, int]]:
     """Yield every asked model, ready to run, and the number of its parameters, one at a time."""
     for entry in registry.entries():
         if entry.task == "denoise" and (not names or entry.name in names):
             settings = {"device": "cpu", "precision": "auto", "threads": 1, "runtime": "auto"}
-            with safe_open(entry.path, framework="numpy") as file:
-                count = sum(file.get_tensor(name).size for name in file.keys())  # noqa: SIM118 - not a dictionary
-            yield load_denoiser_model(entry, None, None, **settings), count
+            yield load_denoiser_model(entry, None, None, **settings), parameters_of(entry)
     for spec in published():
         if not names or spec.name in names:
             torch.manual_seed(0)

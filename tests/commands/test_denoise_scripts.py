@@ -66,6 +66,19 @@ def test_results_lie_beside_their_inputs_and_are_left_alone_or_made_anew(enhance
     assert over.code == 0 and (tree / "in/One_denoised.WAV").stat().st_mtime_ns > stamps["in/One_denoised.WAV"]
 
 
+def test_of_many_files_that_are_skipped_a_few_are_named_and_the_rest_counted(enhance, tiny_model, tmp_path):
+    for folder in ("in", "out"):
+        (tmp_path / folder).mkdir()
+        for number in range(12):
+            zoo.save(tmp_path / folder / f"{number}.wav", zoo.noise(frames=1600))
+    arguments = ["denoise", "in", "-o", "out", "-m", tiny_model, "--report", "r.jsonl"]
+    again = enhance(*arguments)
+    assert again.stderr.count("skipped in/") == 5
+    assert "7 more files: skipped, the output exists" in again.stderr and "0 done, 12 skipped" in again.stderr
+    assert len((tmp_path / "r.jsonl").read_text().splitlines()) == 12
+    assert enhance(*arguments, "--verbose").stderr.count("skipped in/") == 12
+
+
 def test_a_script_follows_the_progress_in_lines_of_json(enhance, tiny_model, tree):
     result = enhance("denoise", "in", "-r", "-o", "out", "-m", tiny_model, "--progress", "json", "--quiet")
     assert result.code == 0 and len(result.lines) == 3

@@ -36,6 +36,12 @@ def test_a_report_is_summed_up_for_people(enhance, after_a_run):
     assert enhance("report", "report.jsonl", "--quiet").stderr == ""
 
 
+def test_a_report_may_come_through_a_pipe(after_a_run, start_python):
+    with start_python("-m", "enhance_cli", "report", "-", stdin=-1, stdout=-1, stderr=-1) as process:
+        text, _ = process.communicate((after_a_run / "report.jsonl").read_bytes(), timeout=120)
+    assert process.returncode == 0 and text.startswith(b"3 files: 2 done, 0 skipped, 1 failed")
+
+
 def test_and_for_programs(enhance, after_a_run):
     (line,) = enhance("report", "report.jsonl", "--json").lines
     facts = json.loads(line)

@@ -85,7 +85,7 @@ def _write(request: dict, pipe: BinaryIO) -> dict:
             av.open(target, "w", format=request["muxer"], container_options=options) as output,
         ):
             film = Film(source, output, request)
-            film.copy(Sound(pipe, film.sound, output, request))
+            film.copy(Sound(pipe, film.sound, output, request, lead=film.lead))
             shapes = film.shapes
     if request["muxer"] in ("matroska", "webm"):
         set_shapes(target, shapes, ratios=request["muxer"] == "matroska")

@@ -25,11 +25,11 @@ QUIET = (
 class Sound:
     """Encode the new sound. `pipe` delivers pieces of samples, each preceded by its length, and a length of zero at the end.
 
-    The first `late` samples are silence before the track begins, which is not encoded. Raises EOFError if the pipe ends too
-    early.
+    The first `late` samples are silence before the track begins, which is not encoded. `lead`: seconds of silence that are
+    encoded in front of everything. Raises EOFError if the pipe ends too early.
     """
 
-    def __init__(self, pipe: BinaryIO, stream: Any, output: Any, request: dict):
+    def __init__(self, pipe: BinaryIO, stream: Any, output: Any, request: dict, *, lead: float = 0.0):
         self._pipe, self._stream, self._output = pipe, stream, output
         self._rate, self._channels, self._late = request["rate"], request["channels"], request["late"]
         self._kind, self._layout = request["samples"], request["layout"]
@@ -38,6 +38,7 @@ class Sound:
             format=stream.codec_context.format.name, layout=self._layout, rate=self._rate
         )
         self._position, self._ended, self._begun = 0, False, False
+        self._silence = bytes(round(lead * self._rate) * self._width)
         self._delay = DELAYS.get(request["encoder"], 0)
         self._always = request["muxer"] == "avi"
         self._perhaps = request["muxer"] in ("mp4", "mov") and self._late > 0
@@ -57,12 +58,14 @@ class Sound:
 
     def _next(self) -> None:
         restart_watch()
-        (length,) = struct.unpack("<I", self._taken(4))
-        if not length:
-            self._ended = True
-            return
-        data = self._taken(length)
-        count = length // self._width
+        data, self._silence = self._silence, b""
+        if not data:
+            (length,) = struct.unpack("<I", self._taken(4))
+            if not length:
+                self._ended = True
+                return
+            data = self._taken(length)
+        count = len(data) // self._width
         skip = min(max(self._late - self._position, 0), count)
         begin, self._position = self._position + skip, self._position + count
         if skip == count:

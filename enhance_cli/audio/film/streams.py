@@ -32,8 +32,8 @@ _OF_THE_OLD_SOUND = ("encoder", "duration", "bps", "number_of_bytes", "number_of
 class Film:
     """Map the streams of an open film to those of an output, in order, the new sound among them.
 
-    `sound`: stream of the new track. `notes`: notes on streams that are not copied. Raises Unable for a stream that the
-    container cannot hold.
+    `sound`: stream of the new track. `lead`: seconds by which all streams are delayed, silence in the new track. `notes`:
+    notes on streams that are not copied. Raises Unable for a stream that the container cannot hold.
     """
 
     def __init__(self, source: Any, output: Any, request: dict):
@@ -50,6 +50,8 @@ class Film:
         self._begin = origin(source) or 0.0
         if self._begin and source.format.name.split(",")[0] in FAMILIES:
             self.notes.append(f"the times of this film begin at {self._begin:.3f} s, and at zero in the new one")
+        self.lead = self._to_next_picture() if self._muxer == "avi" else 0.0
+        self._begin -= self.lead
         keep = request["keep_original"]
         for stream in source.streams:
             if stream is (first if keep else replaced):
@@ -82,6 +84,22 @@ class Film:
         tracks = [stream.index for stream in self._output.streams if stream.type != "attachment"]
         pictures = ((self._copies[s.index].index, s) for s in self._source.streams.video if s.index in self._copies)
         return {tracks.index(n) + 1: s.sample_aspect_ratio for n, s in pictures if s.sample_aspect_ratio}
+
+    def _to_next_picture(self) -> float:
+        """Return the delay in seconds after which the pictures of a film begin at a multiple of their duration.
+
+        AVI counts pictures. Packets of another sound track could not be moved by so little, so that such a film stays.
+        """
+        if len(self._source.streams.audio) > 1 or self._request["keep_original"] or not self._source.streams.video:
+            return 0.0
+        pictures = self._source.streams.video[0]
+        length = _length_of_picture(pictures)
+        behind = self._begin_of(pictures) % length if length else 0.0
+        return float(length - behind) if length and STEP < behind < length - STEP else 0.0
+
+    def _begin_of(self, stream: Any) -> Fraction:
+        """Return the start of a stream in seconds, from the start of the new film."""
+        return (stream.start_time or 0) * stream.time_base - Fraction(self._begin)
 
     def _shifted(self, chapter: dict) -> dict:
         shift = round(self._begin / chapter["time_base"])
@@ -148,8 +166,10 @@ class Film:
                 self.notes.append(f"the {stream.type} stream {stream.index} ({codec}) cannot be copied")
                 return None
             raise Unable(f"{held} cannot hold its {stream.type} stream {stream.index} ({codec})") from None
-        if self._muxer == "avi" and stream.type == "video" and (tick := _frame_of(stream)):
-            copy.time_base = tick  # AVI counts pictures: one that counts milliseconds has 39 empty ones between two
+        if self._muxer == "avi" and stream.type == "video" and (length := _length_of_picture(stream)):
+            behind = self._begin_of(stream) % length
+            if min(behind, length - behind) <= STEP:
+                copy.time_base = length  # one that counts milliseconds has 39 empty pictures between two
         if stream.type == "video" and not copy.codec_context.framerate and stream.average_rate:
             copy.codec_context.framerate = stream.average_rate  # without it MOV has no track of the time code
         if stream.type == "video" and (shape := stream.sample_aspect_ratio):
@@ -201,13 +221,12 @@ class Film:
         sound.finish()
 
 
-def _frame_of(stream: Any) -> Fraction | None:
-    """Return the duration of a picture in seconds if the stream's time base is finer, and its start is a multiple of it."""
+def _length_of_picture(stream: Any) -> Fraction | None:
+    """Return the duration of a picture in seconds if the time base of the stream is finer."""
     rate = stream.base_rate
     if not rate or rate < (stream.average_rate or 0) or Fraction(1, 2) / rate <= stream.time_base:
         return None
-    begin = (stream.start_time or 0) * stream.time_base * rate  # in pictures
-    return 1 / Fraction(rate) if abs(begin - round(begin)) <= rate * STEP else None
+    return 1 / Fraction(rate)
 
 
 def _texts(stream: Any) -> dict[str, str]:

@@ -5,9 +5,11 @@ graph and file cannot disagree. Sessions compute with as many threads as they ar
 the thread that calls them, and several may call at once.
 """
 
+import contextlib
 import json
 import os
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 
@@ -19,6 +21,12 @@ from enhance_cli.errors import ModelError
 FACTS_KEY = "enhance.graph"  # JSON of Graph.facts in the metadata of a graph
 OLDEST = 1, 20  # version of ONNX Runtime: earlier ones read weights that lie anywhere
 NO_FOLDER = os.devnull  # where weights outside a graph are looked for: nowhere
+POOL = {
+    "arena_extend_strategy": 0,  # each piece twice as large as the one before, which leaves fewer gaps than exact ones
+    "initial_chunk_size_bytes": 1 << 20,
+    "max_dead_bytes_per_chunk": 1 << 16,  # of a free piece that is larger, the rest is for others
+    "max_mem": 0,
+}
 
 
 class Graph:
@@ -46,10 +54,12 @@ class Graph:
         options.log_severity_level = 4  # errors come as exceptions
         options.enable_mem_pattern = False  # a plan for each length of window takes twice the memory, and no less time
         options.add_session_config_entry("session.model_external_initializers_file_folder_path", NO_FOLDER)
-        self._kept = [onnxruntime.OrtValue.ortvalue_from_numpy(array) for array in (weights or {}).values()]
+        options.add_session_config_entry("session.use_env_allocators", "1")
         try:
             if weights:
-                options.add_external_initializers(list(weights), self._kept)
+                options.add_external_initializers(
+                    list(weights), [onnxruntime.OrtValue.ortvalue_from_numpy(array) for array in weights.values()]
+                )
             self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
             self.metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
             self.facts: dict = json.loads(self.metadata.get(FACTS_KEY, "{}"))
@@ -88,7 +98,22 @@ def import_onnxruntime() -> ModuleType:
         oldest = ".".join(map(str, OLDEST))
         hint = "pip install --upgrade onnxruntime, or use --runtime torch"
         raise ModelError(f"ONNX Runtime {onnxruntime.__version__} is older than {oldest}", hint)
+    _share_memory(onnxruntime)
     return onnxruntime
+
+
+@cache
+def _share_memory(onnxruntime: ModuleType) -> None:
+    """Let all sessions of this process take their memory from one pool, which grows little by little.
+
+    The pool that a session makes of its own accord leaves a third of it unused. In this one the memory that a network was
+    opened with serves the next one, and all windows. It stays with the process.
+    """
+    info = onnxruntime.OrtMemoryInfo(
+        "Cpu", onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
+    )
+    with contextlib.suppress(Exception):  # another library in this process has made the pool already
+        onnxruntime.create_and_register_allocator(info, onnxruntime.OrtArenaCfg(POOL))
 
 
 def _one_frame(shape: Sequence[int | str]) -> np.ndarray:
@@ -100,11 +125,10 @@ def read_weights(path: Path) -> dict[str, np.ndarray]:
     """Return the weights of a .safetensors file by name, float32. Raises ModelError."""
     try:
         with safe_open(path, framework="numpy") as file:
-            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
+            tensors = ((name, file.get_tensor(name)) for name in file.keys())  # noqa: SIM118 - it is no mapping
+            return {name: array.astype(np.float32) for name, array in tensors if array.dtype.kind == "f"}  # no counters
     except (SafetensorError, OSError) as error:
         raise ModelError(f"{path}: not a safetensors file ({error})", "see `enhance models list`") from error
-    floats = {name: array for name, array in weights.items() if array.dtype.kind == "f"}  # and no counters
-    return {name: array.astype(np.float32) for name, array in floats.items()}
 
 
 def _reason(error: Exception) -> str:

@@ -55,16 +55,16 @@ def load_denoiser_graphs(entry: registry.Entry, threads: int | None = None) -> G
 
     Raises ModelError if a file is missing or damaged, or does not fit its graph.
     """
-    spec = read_spec(entry.path)
+    spec, first = read_spec(entry.path), None
+    if entry.path.suffix != ".onnx" and spec.first_stage:
+        other = registry.find(spec.first_stage, spec.task)
+        first = open_graph(read_spec(other.path), other)  # before the larger one: less is held while it takes its most
     graph = open_graph(spec, entry, threads)
-    if entry.path.suffix == ".onnx" and spec.first_stage:
-        return GraphDenoiserModel(spec, graph, graph)
+    if spec.first_stage:
+        return GraphDenoiserModel(spec, graph, first or graph)
     if spec.network in STREAMING_NETWORKS:
         return GraphDenoiserModel(spec, None, graph)
-    if not spec.first_stage:
-        return GraphDenoiserModel(spec, graph, None)
-    first = registry.find(spec.first_stage, spec.task)
-    return GraphDenoiserModel(spec, graph, open_graph(read_spec(first.path), first))
+    return GraphDenoiserModel(spec, graph, None)
 
 
 def inpainter_obstacle(spec: Spec, path: Path, sampler: str | None, strength: float) -> str | None:

@@ -6,6 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
+
+from enhance_cli.training.loop import Trainer
+from enhance_cli.training.start import make_trainer
 
 CLIPS = Path(__file__).parents[1] / "audio_files" / "pairs" / "clean"
 
@@ -97,3 +101,16 @@ def pairs_root(tmp_path_factory) -> Path:
     for part in ("train", "valid"):
         shutil.copytree(CLIPS.parent, root / part)
     return root
+
+
+@pytest.fixture(scope="session")
+def trainer_in(corpus_root, packed):
+    """Make the trainer of a recipe on the CPU, with its run below a folder."""
+
+    def make(folder: Path, recipe, *, run: str = "run", report=lambda line: None) -> Trainer:
+        return make_trainer(
+            recipe, corpus_root, folder / run,
+            cache=packed, device=torch.device("cpu"), report=report, log=lambda line: None,
+        )  # fmt: skip
+
+    return make

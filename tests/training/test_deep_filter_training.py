@@ -12,7 +12,6 @@ from enhance_cli.models.weights import load_network
 from enhance_cli.training.denoise import deep_filter
 from enhance_cli.training.denoise.stream_objective import StreamObjective
 from enhance_cli.training.recipe import load
-from enhance_cli.training.start import make_trainer
 
 SMALL = [
     'train.batch_size=2', 'train.validation_items=2', 'train.samples=0', 'train.validate_every=4', 'mix.seconds=0.5',
@@ -29,18 +28,8 @@ def network():
 
 
 @pytest.fixture
-def trainer(corpus_root, packed, tmp_path):
-    silent = lambda line: None
-    recipe = load("deepfilternet3-tuned", SMALL)
-    return make_trainer(
-        recipe,
-        corpus_root,
-        tmp_path / "run",
-        cache=packed,
-        device=torch.device("cpu"),
-        report=silent,
-        log=silent,
-    )
+def trainer(trainer_in, tmp_path):
+    return trainer_in(tmp_path, load("deepfilternet3-tuned", SMALL))
 
 
 @pytest.mark.parametrize("samples", [48000, 30011, 480, 1])

@@ -8,7 +8,6 @@ import enhance_cli
 from enhance_cli.audio.resample import resample
 from enhance_cli.models.deep_filter_stream import DeepFilterStream
 from enhance_cli.training.recipe import load
-from enhance_cli.training.start import make_trainer
 
 SMALL = [
     'model.network_args={ channels = [8, 12], blocks = 1, dilations = [1], temporal = 16, temporal_dilations = [1], '
@@ -22,19 +21,9 @@ SMALL = [
 
 
 @pytest.fixture(scope="module")
-def trainer(corpus_root, packed, tmp_path_factory):
+def trainer(trainer_in, tmp_path_factory):
     pytest.importorskip("pyroomacoustics")
-    silent, folder = lambda line: None, tmp_path_factory.mktemp("run")
-    recipe = load("denoise-48k", SMALL)
-    return make_trainer(
-        recipe,
-        corpus_root,
-        folder / "run",
-        cache=packed,
-        device=torch.device("cpu"),
-        report=silent,
-        log=silent,
-    )
+    return trainer_in(tmp_path_factory.mktemp("refiner"), load("denoise-48k", SMALL))
 
 
 def test_a_batch_has_the_mixture_the_target_and_the_estimate_that_users_would_get(trainer):

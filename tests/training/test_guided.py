@@ -11,9 +11,7 @@ from enhance_cli.errors import ModelError
 from enhance_cli.models.weights import save_model
 from enhance_cli.models.windowed_inpainter import WindowedInpainter
 from enhance_cli.networks import NETWORKS
-from enhance_cli.training.loop import Trainer
 from enhance_cli.training.recipe import load
-from enhance_cli.training.start import make_trainer
 
 pytestmark = pytest.mark.slow
 
@@ -28,21 +26,8 @@ GUIDED += ["stage.0.steps=8", "stage.1.steps=4", "train.validate_every=12", "tra
 
 
 @pytest.fixture
-def trainer(corpus_root, packed, recipe_file, tmp_path):
-    def make(*settings: str) -> Trainer:
-        recipe = load(str(recipe_file), [*GUIDED, *settings])
-        silent = lambda _: None
-        return make_trainer(
-            recipe,
-            corpus_root,
-            tmp_path / "run",
-            cache=packed,
-            device=torch.device("cpu"),
-            report=silent,
-            log=silent,
-        )
-
-    return make
+def trainer(trainer_in, recipe_file, tmp_path):
+    return lambda *settings: trainer_in(tmp_path, load(str(recipe_file), [*GUIDED, *settings]))
 
 
 @pytest.mark.parametrize("place, last", [("bottleneck", "out.weight"), ("branch", "exits.0.weight")])

@@ -23,19 +23,10 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def trainer(recipe_file, corpus_root, packed, tmp_path):
+def trainer(trainer_in, recipe_file, tmp_path):
     def make(run="run", overrides=()):
         lines = []
-        made = make_trainer(
-            load(str(recipe_file), list(overrides)),
-            corpus_root,
-            tmp_path / run,
-            cache=packed,
-            device=torch.device("cpu"),
-            report=lines.append,
-            log=lambda line: None,
-        )
-        return made, lines
+        return trainer_in(tmp_path, load(str(recipe_file), overrides), run=run, report=lines.append), lines
 
     return make
 

@@ -7,7 +7,6 @@ import torch
 import enhance_cli
 from enhance_cli.errors import UsageError
 from enhance_cli.training.recipe import load
-from enhance_cli.training.start import make_trainer
 
 pytestmark = pytest.mark.slow
 
@@ -26,13 +25,9 @@ def tiny(name: str, stages: list[str]):
 
 
 @pytest.mark.parametrize("name", ["score-ouve", "score-bbed-crp", "bridge-sb", "flow-matching", "predictive"])
-def test_a_recipe_trains_exports_and_denoises(name, corpus_root, packed, tmp_path):
+def test_a_recipe_trains_exports_and_denoises(name, trainer_in, tmp_path):
     recipe = tiny(name, load(name).stage)
-    lines = []
-    trainer = make_trainer(
-        recipe, corpus_root, tmp_path / "run",
-        cache=packed, device=torch.device("cpu"), report=lines.append, log=lambda line: None,
-    )  # fmt: skip
+    trainer = trainer_in(tmp_path, recipe)
 
     @torch.no_grad()
     def mean_loss() -> float:
@@ -52,7 +47,6 @@ def test_a_recipe_trains_exports_and_denoises(name, corpus_root, packed, tmp_pat
     assert result.shape == audio.shape and np.isfinite(result).all() and not np.allclose(result, audio)
 
 
-def test_frames_that_the_network_cannot_take_are_refused_beforehand(tmp_path):
-    recipe, silent = load("score-ouve", [*SMALL, "model.frames_multiple=1"]), lambda line: None
+def test_frames_that_the_network_cannot_take_are_refused_beforehand(trainer_in, tmp_path):
     with pytest.raises(UsageError, match="model.frames_multiple: ncsnpp takes multiples of 2 frames"):
-        make_trainer(recipe, tmp_path, tmp_path, cache=tmp_path, device=torch.device("cpu"), report=silent, log=silent)
+        trainer_in(tmp_path, load("score-ouve", [*SMALL, "model.frames_multiple=1"]))

@@ -8,6 +8,7 @@ import soundfile
 
 from enhance_cli import load_model
 from enhance_cli.errors import UsageError
+from enhance_cli.models.sampling import Sampling
 from enhance_cli.training.denoise.validation import SI_SDR_RANGE_DB, Validation, enhance, score_pairs
 
 
@@ -40,7 +41,7 @@ def test_mixtures_are_denoised_as_files_are(identity_model, tiny_model):
     np.testing.assert_array_equal(unchanged, noisy)
     model = load_model(str(tiny_model), device="cpu")
     denoised = enhance(model, noisy)
-    denoiser = model.windowed(steps=None, sampler=None, sampler_args={}, guide=None, seed=0)
+    denoiser = model.windowed(Sampling())
     for mixture, estimate in zip(noisy, denoised):
         change = denoiser.changes([mixture[None]], [0], [np.ones((1, 1))])[0][0]
         np.testing.assert_allclose(estimate, mixture + change, atol=1e-6)

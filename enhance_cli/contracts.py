@@ -1,7 +1,7 @@
 """State the contracts between networks, processes, samplers, losses and metrics.
 
-The protocols serve readers and type checkers, nothing here runs. B: batch size. Shapes (B, ...) are those of a
-model: spectrograms (B, 2, T, F), waveforms (B, C, N) or speaker embeddings (B, D).
+The protocols are for readers and type checkers. Nothing here runs. States have the shape (B, ...) of the model, with the batch
+size B: spectrograms (B, 2, T, F), waveforms (B, C, N) or speaker embeddings (B, D).
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ TimeT = TypeVar("TimeT", "Tensor", float)
 
 
 class Network(Protocol):
-    """Map a noisy state to the model's prediction. Pure torch: no files, no flags and no choice of a device inside."""
+    """Map a noisy state to the model's prediction. A network uses torch only: no files, no flags, no choice of a device."""
 
     def __call__(self, x: Tensor, y: Tensor, t: Tensor, **conditions: Tensor) -> Tensor:
         """Return the prediction, shaped like x, for the state x at the times t (B,) and the observation y."""
 
 
 class Estimate(Protocol):
-    """Estimate the clean signal: a model bound to an observation (models.load.Model.bind)."""
+    """Estimate the clean signal. This is a model that is bound to an observation (models.load.Model.bind)."""
 
     def __call__(self, x: Tensor, t: Time) -> Tensor:
         """Return the clean estimate, shaped like x, for the state x at the time t, or at times (B,)."""

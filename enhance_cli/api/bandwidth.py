@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import TYPE_CHECKING
+
+from enhance_cli.api.models import cached_model
 
 if TYPE_CHECKING:
     import numpy as np
 
     from enhance_cli.models.graphs.extender import GraphExtenderModel
     from enhance_cli.models.load import Model
-
-
-@lru_cache(maxsize=2)
-def _cached_extender(
-    name: str | None, device: str, precision: str, threads: int | None, runtime: str
-) -> Model | GraphExtenderModel:
-    from enhance_cli.models import registry
-    from enhance_cli.tasks.loading import load_extender_model
-
-    entry = registry.find(name, "extend-bandwidth")
-    return load_extender_model(entry, device=device, precision=precision, threads=threads, runtime=runtime)
 
 
 def extend_bandwidth(
@@ -42,18 +32,29 @@ def extend_bandwidth(
 ) -> tuple[np.ndarray, int]:
     """Return `audio` (C, N) or (N,), full scale 1, with the treble that it is missing at `rate` Hz, and the new rate.
 
-    The rate is 48000, or `rate` if that is higher or nothing is missing. cutoff: frequency in Hz that the band of `audio`
-    ends at, None to find it. steps, guidance (weight of the condition) and spacing ("trailing" or "uniform") are for models
-    that sample, None for their own. The other arguments are those of Denoiser. Raises UsageError for a cutoff and settings
-    that are not possible, and for a band that the model cannot continue.
+    The new rate is 48000, or `rate` if that is higher or nothing is missing.
+
+    Args:
+        cutoff: frequency in Hz at which the band of `audio` ends, None to find it.
+        steps: number of sampler steps, for models that sample. None for the model's own, as below.
+        guidance: weight of the condition, for models that sample.
+        spacing: "trailing" or "uniform" spacing of the steps, for models that sample.
+
+    The other arguments are those of Denoiser. Raises UsageError for a cutoff and settings that are not possible, and for a
+    band that the model cannot continue.
     """
     import numpy as np
 
     from enhance_cli.tasks.extend_bandwidth import run
-    from enhance_cli.tasks.options import ExtendOptions
+    from enhance_cli.tasks.loading import load_extender_model
+    from enhance_cli.tasks.options import ExtendOptions, Resources
 
-    if model is None or isinstance(model, str):
-        model = _cached_extender(model, device, precision, threads, runtime)
+    resources = Resources(device, precision, threads, runtime)
+    loaded: Model | GraphExtenderModel = (
+        cached_model(load_extender_model, model, "extend-bandwidth", resources)
+        if model is None or isinstance(model, str)
+        else model
+    )
     options = ExtendOptions(
         cutoff=cutoff,
         steps=steps,
@@ -65,5 +66,5 @@ def extend_bandwidth(
         window_seconds=window_seconds,
     )
     audio = np.asarray(audio)
-    wide, wide_rate = run(np.atleast_2d(audio), rate, model, options)
+    wide, wide_rate = run(np.atleast_2d(audio), rate, loaded, options)
     return wide.reshape(*audio.shape[:-1], -1), wide_rate

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import TYPE_CHECKING
+
+from enhance_cli.api.models import cached_model
 
 if TYPE_CHECKING:
     import numpy as np
@@ -12,33 +13,26 @@ if TYPE_CHECKING:
     from enhance_cli.models.load import Model
 
 
-@lru_cache(maxsize=2)
-def _cached_denoiser(
-    name: str | None,
-    sampler: str | None,
-    guide: str | None,
-    device: str,
-    precision: str,
-    threads: int | None,
-    runtime: str,
-) -> Model | GraphDenoiserModel:
-    from enhance_cli.models import registry
-    from enhance_cli.tasks.loading import load_denoiser_model
-
-    entry = registry.find(name, "denoise")
-    return load_denoiser_model(
-        entry, sampler, guide, device=device, precision=precision, threads=threads, runtime=runtime
-    )
-
-
 class Denoiser:
     """Denoise recordings with one model, loaded once. Several threads may call it at the same time.
 
-    model: name, path or loaded model, None for the default. runtime: "auto", "onnx" or "torch".
-    steps, sampler, sampler_args, guide: as the model allows, None for its own defaults. seed: of the noise. strength: 0..1,
-    mix of input and result. max_attenuation: dB that the input is lowered by at most. full_band: keep the band above the
-    model's. batch_size: windows at once, on a GPU. threads: of the CPU. window_seconds: length of a window. Raises UsageError
-    or ModelError for values that the model does not allow.
+    Args:
+        model: name, path or loaded model, None for the default.
+        device: "auto", "cpu", "cuda", "cuda:N" or "mps".
+        precision: "auto", "fp32", "bf16" or "fp16".
+        runtime: "auto", "onnx" or "torch".
+        steps, sampler: number of sampler steps, and name of the sampler. None for the model's own.
+        sampler_args: settings of the sampler by name.
+        seed: of the noise.
+        strength: 0 to 1, mix of input and result.
+        max_attenuation: largest number of dB by which the input is lowered, None for no limit.
+        full_band: keep the signal above the model's band.
+        guide: name of a guide, or "none". None for the model's own.
+        batch_size: number of windows that a GPU computes at a time.
+        threads: CPU threads, None for all.
+        window_seconds: length of a window, None for the model's own.
+
+    Raises UsageError or ModelError for values that the model does not allow.
     """
 
     def __init__(
@@ -61,7 +55,8 @@ class Denoiser:
         window_seconds: float | None = None,
     ):
         from enhance_cli.tasks.denoise import Denoiser
-        from enhance_cli.tasks.options import DenoiseOptions
+        from enhance_cli.tasks.loading import load_denoiser_model
+        from enhance_cli.tasks.options import DenoiseOptions, Resources
 
         options = DenoiseOptions(
             steps=steps,
@@ -76,21 +71,20 @@ class Denoiser:
             threads=threads,
             window_seconds=window_seconds,
         )
-        if model is None or isinstance(model, str):
-            model = _cached_denoiser(model, sampler, guide, device, precision, threads, runtime)
-        self.model = model
+        resources = Resources(device, precision, threads, runtime)
+        self.model: Model | GraphDenoiserModel = (
+            cached_model(load_denoiser_model, model, "denoise", sampler, guide, resources)
+            if model is None or isinstance(model, str)
+            else model
+        )
         self._denoiser = Denoiser(self.model, options)
 
     def __call__(self, audio: np.ndarray, rate: int) -> np.ndarray:
         """Return `audio` (C, N) or (N,), full scale 1, at `rate` Hz, cleaned. Shape, rate and timing are kept."""
         import numpy as np
 
-        from enhance_cli.tasks.stream import measured
-
         audio = np.asarray(audio)
-        whole = np.atleast_2d(audio)
-        blocks = self._denoiser.process(iter([whole]), rate, whole.shape[0], measured(whole, rate))
-        return np.concatenate(list(blocks), axis=1).reshape(audio.shape)
+        return self._denoiser.run(np.atleast_2d(audio), rate).reshape(audio.shape)
 
 
 def denoise(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from enhance_cli.api.models import cached_model
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,23 +15,16 @@ if TYPE_CHECKING:
     from enhance_cli.models.load import Model
 
 
-@lru_cache(maxsize=2)
-def _cached_model(
-    name: str, sampler: str | None, strength: float, device: str, precision: str, runtime: str
-) -> Model | GraphDenoiserModel:
-    from enhance_cli.models import registry
-    from enhance_cli.tasks.loading import load_gap_model
-
-    entry = registry.find(name, "inpaint")
-    return load_gap_model(entry, sampler, strength, device=device, precision=precision, threads=None, runtime=runtime)
-
-
 class Inpainter:
     """Fill gaps in recordings. Several threads may call it at the same time.
 
-    model: name, path or loaded model for gaps of 100 to 500 ms, which samples (None: they fade). steps, sampler, seed: as in
-    Denoiser. strength: 0..1, how much of a first filling the model makes anew. rounds: network calls per step. runtime: as in
-    Denoiser. Raises UsageError or ModelError for a model that cannot fill gaps, and for values that it does not allow.
+    Args:
+        model: name, path or loaded model that fills gaps of 100 to 500 ms. With None such gaps fade out and in.
+        device, precision, runtime, steps, sampler, seed: of the model, as in Denoiser.
+        strength: 0 to 1, share of the sampling path, which limits how much the model may change of a first filling.
+        rounds: network calls per step.
+
+    Raises UsageError or ModelError for a model that cannot fill gaps, and for values that it does not allow.
     """
 
     def __init__(
@@ -47,15 +41,20 @@ class Inpainter:
         runtime: str = "auto",
     ):
         from enhance_cli.tasks.inpaint import Inpainter
-        from enhance_cli.tasks.options import InpaintOptions
+        from enhance_cli.tasks.options import InpaintOptions, Resources
 
         options = InpaintOptions(steps=steps, sampler=sampler, seed=seed, strength=strength, rounds=rounds)
         self._inpainter = Inpainter(options)
         if model is not None:
             from enhance_cli.tasks.gap_model import GapModel
+            from enhance_cli.tasks.loading import load_gap_model
 
-            of_name: Any = model if isinstance(model, str) else None
-            loaded: Any = _cached_model(of_name, sampler, strength, device, precision, runtime) if of_name else model
+            resources = Resources(device, precision, runtime=runtime)
+            loaded: Model | GraphDenoiserModel = (
+                cached_model(load_gap_model, model, "inpaint", sampler, strength, resources)
+                if isinstance(model, str)
+                else model
+            )
             self._inpainter = Inpainter(options, GapModel.of(loaded, options))
 
     def __call__(self, audio: np.ndarray, rate: int, gaps: Sequence[tuple[float, float]] | None = None) -> np.ndarray:

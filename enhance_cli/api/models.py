@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, overload
+from collections.abc import Callable
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 if TYPE_CHECKING:
     from enhance_cli.models.demucs_model import DemucsModel
@@ -41,3 +43,14 @@ def load_model(
     if task == stems.TASK:
         return stems.load_stems(entry, chosen, precision)
     return load.load_file(entry.path, chosen, precision, entry.sha256)
+
+
+@lru_cache(maxsize=4)
+def cached_model(load: Callable[..., Any], name: str | None, task: str, *arguments: Any) -> Any:
+    """Return the model called `name`, or the default for `task`, by `load(entry, *arguments)` of tasks.loading.
+
+    The models used last stay in memory, so that calling a function for each of many recordings loads its model once.
+    """
+    from enhance_cli.models import registry
+
+    return load(registry.find(name, task), *arguments)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import TYPE_CHECKING
+
+from enhance_cli.api.models import cached_model
 
 if TYPE_CHECKING:
     import numpy as np
@@ -12,25 +13,23 @@ if TYPE_CHECKING:
     from enhance_cli.models.load import Model
 
 
-@lru_cache(maxsize=2)
-def _cached_repair_model(
-    name: str | None, draws: int, device: str, precision: str, runtime: str
-) -> Model | GraphRepairModel:
-    from enhance_cli.models import registry
-    from enhance_cli.tasks.loading import load_repair_model
-
-    entry = registry.find(name, "enhance-embedding")
-    return load_repair_model(entry, draws, device=device, precision=precision, threads=None, runtime=runtime)
-
-
 class SpeakerRepairer:
-    """Repair speaker embeddings with one model, loaded once with its extractor when a recording comes.
+    """Repair speaker embeddings with one model, loaded once. The extractor is loaded with the first recording.
 
-    time: diffusion time to start from, 0 to 999. steps: None for the model's own. draws: results with different noise that
-    are averaged, 0 for one without noise. ensemble: 0..1, weight of the embedding as it was. normalize: "unit" or "keep".
-    extractor: name, id or file of the network that made the embeddings (None: the one of the model). segment: seconds of
-    speech that are embedded at once. vad: leave silence out. Raises UsageError or ModelError for values that the model does
-    not allow, and for embeddings of another extractor.
+    Args:
+        model: name, path or loaded model, None for the default.
+        device, precision, runtime: as in Denoiser.
+        time: diffusion time to start from, 0 to 999. None for the model's own.
+        steps: number of sampler steps, None for the model's own.
+        draws: number of results with different noise that are averaged. With 0 there is one result without noise.
+        seed: of the noise.
+        ensemble: 0 to 1, weight of the embedding as it was. None for the model's own.
+        normalize: "unit" for results of length one, "keep" for the length of the input.
+        extractor: name, id or file of the network that made the embeddings, None for the one of the model.
+        segment: seconds of speech that are embedded at a time, None for the extractor's own.
+        vad: leave silence out.
+
+    Raises UsageError or ModelError for values that the model does not allow, and for embeddings of another extractor.
     """
 
     def __init__(
@@ -51,13 +50,17 @@ class SpeakerRepairer:
         vad: bool = False,
     ):
         from enhance_cli.tasks.embedding_pipeline import EmbeddingPipeline
-        from enhance_cli.tasks.options import EmbedOptions, RepairOptions
+        from enhance_cli.tasks.loading import load_repair_model
+        from enhance_cli.tasks.options import EmbedOptions, RepairOptions, Resources
 
         options = RepairOptions(time, steps, draws, seed, ensemble, normalize)
         embedding = EmbedOptions(segment, vad, normalize == "unit")
-        if model is None or isinstance(model, str):
-            model = _cached_repair_model(model, draws, device, precision, runtime)
-        self.model = model
+        resources = Resources(device, precision, runtime=runtime)
+        self.model: Model | GraphRepairModel = (
+            cached_model(load_repair_model, model, "enhance-embedding", draws, resources)
+            if model is None or isinstance(model, str)
+            else model
+        )
         self._pipeline = EmbeddingPipeline(self.model, options, extractor, embedding)
 
     def __call__(self, vectors: np.ndarray) -> np.ndarray:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import TYPE_CHECKING
+
+from enhance_cli.api.models import cached_model
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,23 +16,16 @@ if TYPE_CHECKING:
     from enhance_cli.models.stems import StemModel
 
 
-@lru_cache(maxsize=2)
-def _cached_stem_model(
-    name: str | None, steps: int | None, device: str, precision: str, threads: int | None, runtime: str
-) -> StemModel | DemucsModel | GraphStemModel:
-    from enhance_cli.models import registry
-    from enhance_cli.tasks.loading import load_stem_model
-
-    entry = registry.find(name, "extract-stem")
-    return load_stem_model(entry, steps, device=device, precision=precision, threads=threads, runtime=runtime)
-
-
 class StemExtractor:
     """Extract stems from music with one model, loaded once. Several threads may call it at the same time.
 
-    stem: a name, several names, or "all". residual: add the mix less these stems, called "residual". sigma: noise level at
-    which the refinement starts. The other arguments are those of Denoiser. Raises UsageError or ModelError for values that
-    the model does not allow.
+    Args:
+        model: name, path or loaded model, None for the default.
+        stem: a name, several names, or "all".
+        residual: also return the mix minus these stems, called "residual".
+        sigma: noise level at which the refinement starts, None for the model's own.
+
+    The other arguments are those of Denoiser. Raises UsageError or ModelError for values that the model does not allow.
     """
 
     def __init__(
@@ -53,7 +47,8 @@ class StemExtractor:
         window_seconds: float | None = None,
     ):
         from enhance_cli.tasks.extract_stem import StemExtractor
-        from enhance_cli.tasks.options import StemOptions
+        from enhance_cli.tasks.loading import load_stem_model
+        from enhance_cli.tasks.options import Resources, StemOptions
 
         options = StemOptions(
             stems=(stem,) if isinstance(stem, str) else tuple(stem),
@@ -67,9 +62,12 @@ class StemExtractor:
             threads=threads,
             window_seconds=window_seconds,
         )
-        if model is None or isinstance(model, str):
-            model = _cached_stem_model(model, steps, device, precision, threads, runtime)
-        self.model = model
+        resources = Resources(device, precision, threads, runtime)
+        self.model: StemModel | DemucsModel | GraphStemModel = (
+            cached_model(load_stem_model, model, "extract-stem", steps, resources)
+            if model is None or isinstance(model, str)
+            else model
+        )
         self._extractor = StemExtractor(self.model, options)
         self.names: tuple[str, ...] = self._extractor.parts
 
@@ -77,13 +75,9 @@ class StemExtractor:
         """Return the stems of `audio` (C, N) or (N,), full scale 1, at `rate` Hz by name, each of the same shape."""
         import numpy as np
 
-        from enhance_cli.tasks.stream import measured
-
         audio = np.asarray(audio)
-        whole = np.atleast_2d(audio)
-        blocks = self._extractor.process(iter([whole]), rate, whole.shape[0], measured(whole, rate))
-        rows = np.concatenate(list(blocks), axis=1).astype(np.result_type(audio.dtype, np.float32), copy=False)
-        return dict(zip(self.names, rows.reshape(len(self.names), *audio.shape), strict=True))
+        stems = self._extractor.run(np.atleast_2d(audio), rate)
+        return {name: stem.reshape(audio.shape) for name, stem in stems.items()}
 
 
 def extract_stem(

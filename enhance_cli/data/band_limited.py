@@ -1,6 +1,6 @@
-"""Draw crops of recordings, each with a frequency above which a model is to make the band anew.
+"""Draw crops of recordings, each with a frequency (the edge) above which a model has to make the band.
 
-The end of the band of every recording is measured, so that no model learns from bands that a codec or a rate has cut.
+The end of each recording's own band is measured, so that no model learns from bands that a codec or a sample rate has cut.
 """
 
 from dataclasses import dataclass
@@ -25,15 +25,19 @@ USUAL_EDGES = (
     11600.0,
     15600.0,
 )  # Hz, of rates and codecs in use
-QUIETEST = 1e-4  # active level of a recording that something can be learned from
+QUIETEST = 1e-4  # recordings with a lower active level are left out
 
 
 @dataclass(frozen=True)
 class BandLimits:
-    """Set the crops: their length in `seconds`, their `gain` in dB around the level of the model, and the edges in Hz.
+    """Set how crops are drawn.
 
-    An edge is drawn from `edge` by its logarithm, or with the probability `usual` from those of common rates and codecs. It
-    lies at least `least` octaves below the end of the recording's own band.
+    Args:
+        seconds: length of a crop.
+        gain: range in dB around the level of the model.
+        edge: range in Hz from which an edge is drawn, uniformly on a logarithmic scale.
+        usual: probability that the edge is one of common sample rates and codecs instead.
+        least: number of octaves by which the edge lies below the end of the recording's own band, at least.
     """
 
     seconds: float = 4.0

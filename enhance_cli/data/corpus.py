@@ -28,15 +28,23 @@ from enhance_cli.errors import AudioError, EnhanceError, UsageError
 
 GROUPS = ("file", "folder")
 SUFFIXES = AUDIO_SUFFIXES
-QUIET = 0.05  # peak below which 16 bits would crush a recording
+QUIET = 0.05  # a recording with a lower peak is amplified, since 16 bits would be too coarse for it
 
 
 @dataclass(frozen=True)
 class Source:
     """Describe one folder of a recipe.
 
-    `groups`: "folder" if it holds a folder for every speaker, with any folders below, as LibriSpeech has one for every
-    chapter. With "file" every file is a group.
+    Args:
+        folder: path below the root of the corpus.
+        weight: relative frequency with which it is drawn.
+        groups: "folder" if there is a folder for every speaker, which may have further folders in it. With "file" every
+            file is a group of its own.
+        held_out: share of the groups that is kept for validation.
+        optional: whether the folder may be missing.
+        exclude: patterns of relative paths that are left out.
+        scores, at_least: path of a CSV file with a score of each file in each column, and the smallest score in each column
+            that a file needs.
     """
 
     folder: str

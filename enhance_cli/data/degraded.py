@@ -1,7 +1,7 @@
-"""Make crops of clean speech and of the same speech as in bad recordings, to train a repair of speaker embeddings.
+"""Make crops of clean speech, and the same crops as bad recordings would have them, to train a repair of speaker embeddings.
 
-Every crop comes in all CONDITIONS at once, so the loss can pair any of them with the clean one, without labels of
-speakers. A crop is a function of (seed, number) alone.
+Every crop is made in all CONDITIONS, so the loss can pair any of them with the clean one without knowing speakers. A crop is a
+function of (seed, number).
 """
 
 from dataclasses import dataclass

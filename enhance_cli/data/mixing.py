@@ -1,6 +1,6 @@
 """Mix noisy and clean training pairs on the fly: speech, rooms, noises, babble, levels, and damage.
 
-Every batch is a function of (seed, batch number) alone, so a resumed run sees the batches it would have seen.
+Every batch is a function of (seed, batch number), so a resumed run gets the batches that an undisturbed one would have got.
 """
 
 from dataclasses import dataclass
@@ -17,11 +17,23 @@ WIDE_BAND = 7900.0  # Hz, where a recording at 16 kHz ends
 
 @dataclass(frozen=True)
 class Mix:
-    """Set chances and ranges of the mixing, levels in dB.
+    """Set how items are mixed. Probabilities are 0 to 1, ranges are (lowest, highest).
 
-    `lead_in` seconds before every item are mixed as well, for a first stage to settle on, and not trained on. At rates
-    above 16 kHz a share `wide_band` of the items ends at 8 kHz, as recordings at 16 kHz do. A share `gaps` of the items is
-    not to be cleaned, but has gaps that are to be filled.
+    Args:
+        seconds: length of an item.
+        lead_in: seconds before every item that are mixed as well, for a first stage to settle, and not trained on.
+        snr: signal-to-noise ratio in dB.
+        level: active level of the mixture, in dB relative to 0.1.
+        speed: factor on the speed, and so on the pitch, of speech.
+        room: probability of a room. Noise gets one with half of that.
+        babble, coloured: probabilities that the noise is babble of other voices, or synthetic noise. Else it is recorded.
+        second_noise: probability that a second recording is added to recorded noise.
+        equaliser: probability of a random frequency response, for speech and for noise each.
+        clean, noise_only: probabilities of an item without noise, and of one without speech.
+        band_limit: probability that the item ends at 3.3 to 7.6 kHz.
+        clipping, codec: probabilities that the mixture is clipped, and that it passes a lossy codec.
+        wide_band: probability that an item ends at 8 kHz, as recordings at 16 kHz do. For rates above 16 kHz.
+        gaps: probability that an item is not to be cleaned, but has gaps to be filled.
     """
 
     seconds: float = 2.0
@@ -105,7 +117,7 @@ class Mixer:
         return noisy, clean
 
     def voice(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """Return speech as the microphone hears it, and the target: the same with direct sound and early reflections only."""
+        """Return speech as the microphone records it, and the target with only direct sound and early reflections."""
         dry = self.utterance(rng)
         dry *= 0.1 / max(self.level(dry), 1e-4)
         if self.rooms is None or rng.random() >= self.mix.room:
@@ -114,7 +126,7 @@ class Mixer:
         return tuple(oaconvolve(dry, side[number])[: dry.size] for side in self.rooms)
 
     def utterance(self, rng: np.random.Generator) -> np.ndarray:
-        """Return speech that fills the window, from as many clips as that takes, of any voices, with short pauses."""
+        """Return speech of the length of an item, from as many clips as needed, of any voices, with short pauses between."""
         speech = self.speech.draw(self.samples, rng, self.mix.speed)
         while speech.size < self.samples:
             pause = np.zeros(int(rng.uniform(0.05, 0.5) * self.rate))

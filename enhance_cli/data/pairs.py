@@ -1,8 +1,8 @@
 """Read noisy and clean recordings in pairs, from folders `noisy/` and `clean/` with the same names, or from shards.
 
-Nothing is copied or packed: the headers are read and compared once, and every batch reads its excerpts. Each pair is
-used once before any is used again. A batch is a function of (seed, number) alone, and its items are those of smaller
-batches one after the other: batch 0 of four items is batches 0 and 1 of two.
+Nothing is copied or packed: headers are read and compared once, and every batch reads its excerpts. Each pair is used once
+before any is used again. A batch is a function of (seed, number), and does not depend on how items are grouped: batch 0 of four
+items has the items of batches 0 and 1 of two.
 """
 
 from collections import Counter
@@ -23,11 +23,7 @@ from enhance_cli.data.mixing import Mix, active_level
 from enhance_cli.data.shards import SIDES, Location
 from enhance_cli.errors import AudioError, UsageError
 
-TOLERANCE = 0.05  # seconds by which the two of a pair may differ in length, as lossy codecs leave them
-
-
-def silent(line: str) -> None:
-    """Say nothing."""
+TOLERANCE = 0.05  # seconds by which the two of a pair may differ in length, as after lossy codecs
 
 
 @dataclass(frozen=True)
@@ -40,7 +36,7 @@ class Pair:
     frames: int
 
 
-def from_folder(folder: Path, log: Log = silent) -> list[Pair]:
+def from_folder(folder: Path, log: Log = lambda line: None) -> list[Pair]:
     """Return the pairs of `folder`/noisy and `folder`/clean.
 
     Pairs that cannot be used are left out and named in `log`. Raises UsageError for missing and empty folders, and if
@@ -53,7 +49,7 @@ def from_folder(folder: Path, log: Log = silent) -> list[Pair]:
     )
 
 
-def from_shards(pattern: str, root: Path, log: Log = silent) -> list[Pair]:
+def from_shards(pattern: str, root: Path, log: Log = lambda line: None) -> list[Pair]:
     """Return the pairs of all shards that match `pattern` (see shards.expand). Raises UsageError."""
     names = {
         f"{path}:{key}": sides for path in shards.expand(pattern, root) for key, sides in shards.index(path).items()

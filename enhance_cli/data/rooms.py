@@ -1,9 +1,9 @@
 """Simulate rooms: image-source impulse responses (pyroomacoustics), each with its early part as the target's room.
 
-The direct sound lies at sample 0 of both, so convolving never shifts the target. Early means the direct path and the
-reflections of the next 50 ms, which fuse with it in hearing. Image sources of a low order end after about a tenth of a
-second. With `tails` the rest of the decay is noise that falls off as the room's reverberation time says, faster at high
-frequencies, as in diffuse-field models of late reverberation.
+The direct sound is at sample 0 of both, so a convolution never shifts the target. The early part is the direct sound and the
+reflections of the next 50 ms, which the ear fuses with it. Image sources of a low order end after about a tenth of a second.
+With `tails` the rest is noise that decays with the reverberation time of the room, faster at high frequencies, as in
+diffuse-field models of late reverberation.
 """
 
 from pathlib import Path

@@ -1,9 +1,9 @@
 """Collect the losses and the distances, one file each.
 
 A training loss is loss(estimate, process, x0, y, noise, distance, ...) -> scalar, a distance is distance(estimate,
-target, frontend) -> scalar. PAIRINGS lists the processes whose formulas each loss fits: score matching needs noise at
-every time, data prediction a state that is around y at t = 1, flow matching straight paths, a single call none at all.
-SPECTRAL distances compare compressed spectrograms, the others waveforms.
+target, frontend) -> scalar. PAIRINGS lists the processes for which the formulas of each loss hold: score matching needs noise
+at every time, data prediction a state around y at t = 1, flow matching straight paths, and a single call no process. SPECTRAL
+distances compare compressed spectrograms, the others waveforms.
 """
 
 from enhance_cli.catalogue import Catalogue

@@ -1,11 +1,11 @@
 """Collect the measures of speech quality, one a file, loaded on use: `load("pesq")` returns its `score` function.
 
 Every `score(reference, estimate, rate)` takes two float arrays of the same length (N,) and a sample rate in Hz. It
-returns a number, or a dictionary of numbers where one measure has several parts. Higher is better in all of them but
-hf_lsd, a distance. A signal for which the measure is not defined (silence, too short) raises AudioError.
+returns a number, or a dictionary of numbers if the measure has several parts. Higher is better, except for hf_lsd, which is a
+distance. It raises AudioError for signals for which the measure is not defined, such as silence.
 
-Error rates of speaker verification (eer, min_dcf, with trials and det) judge lists of trials and are imported by name, as is
-the delay of an estimate.
+Measures with other arguments have no entry and are imported by name: error rates of speaker verification (eer, min_dcf), which
+judge lists of trials (trials, det), the delay of an estimate, and others.
 """
 
 from collections.abc import Callable

@@ -1,8 +1,8 @@
 """Compute the equal error rate of speaker verification by condition: the same recordings clean and degraded.
 
-Vectors are (utterances, conditions, D), of length one, with the names of their `conditions`, "clean" first, and the
-speaker ("corpus/speaker") of each utterance. A cosine to the clean embedding rises even if all voices move to one
-point, but the error rate does not fall then.
+Vectors (utterances, conditions, D) have length one. `conditions`: their names, "clean" first. `speakers`: the speaker
+("corpus/speaker") of each utterance. Error rates are used because the cosine to the clean embedding would also rise if all
+voices moved to one point.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
 """Measure the delay of an estimate by the peak of its cross-correlation with the reference.
 
-Models and codecs that do not compensate their look-ahead write files that are late by a constant. Every score that
-compares samples suffers from that, and nothing in the score tells why.
+Models and codecs that do not compensate their look-ahead write files that are late by a constant. That lowers every score that
+compares samples, and the score does not tell why.
 """
 
 import numpy as np

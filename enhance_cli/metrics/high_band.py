@@ -1,7 +1,4 @@
-"""Cut out the band above 8 kHz, which wide-band speech models do not know.
-
-It reaches from 8.2 to 16 kHz, or to half the sample rate where that is less.
-"""
+"""Extract the band above 8 kHz, which models at 16 kHz do not have: 8.2 to 16 kHz, or to half the sample rate if lower."""
 
 import numpy as np
 from scipy.signal import firwin, oaconvolve
@@ -24,7 +21,7 @@ def band_pass(audio: np.ndarray, rate: int, *, window: str = "hamming") -> np.nd
 
 
 def has_high_band(reference: np.ndarray, rate: int) -> bool:
-    """Say whether `reference` (N,) at `rate` Hz holds sound in the band, and not just the residue of a resampler."""
+    """Return whether `reference` (N,) at `rate` Hz has sound in the band, and not only the residue of a resampler."""
     if rate < LOWEST_RATE or not reference.any():
         return False
     energy = np.square(reference, dtype=np.float64).sum()

@@ -1,4 +1,4 @@
-"""Judge a band that was made above a frequency: log-spectral distances, level by thirds of an octave, level added in pauses.
+"""Judge a band that a model made: log-spectral distances, level by thirds of an octave, and level added in pauses.
 
 The log-spectral distance is that of the literature on bandwidth extension: frames of 2048 every 512 at 48 kHz, Hann, log10 of
 the power. Two draws of the same noise have .79, so its level-matched form and the level error say more than its last digits.
@@ -11,8 +11,8 @@ from scipy.signal.windows import hann
 from enhance_cli.errors import AudioError
 
 RATE, FRAME, HOP = 48000, 2048, 512
-POWER_FLOOR = 1e-8  # of a bin, where a full-scale tone has about 2e5
-TOP = 20000.0  # Hz: above it there is little, and nobody hears it
+POWER_FLOOR = 1e-8  # of a bin. A full-scale tone has about 2e5
+TOP = 20000.0  # Hz, the end of hearing
 QUIET_DB = 35.0  # below the active level of the reference
 MIN_QUIET = 10  # frames
 

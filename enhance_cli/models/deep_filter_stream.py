@@ -1,8 +1,8 @@
-"""Run DeepFilterNet over a stream: overlap, running means and recurrent states go from block to block.
+"""Run DeepFilterNet over a stream: overlap, running means and recurrent states are carried from block to block.
 
-A stream in blocks of any size gives the result of the whole recording, sample for sample: frames are computed in chunks
-of one fixed size, whatever the blocks are. The delay is compensated. In the native form of the published programs the
-network receives frames 0, 1, 2 ..., and its output at frame t + 2 is applied to frame t.
+Blocks of any size give the result of the whole recording, sample for sample, since frames are always computed in chunks of one
+fixed size. The delay is compensated. As in the native library, the network receives frames 0, 1, 2 ..., and its output at
+frame t + 2 is applied to frame t.
 """
 
 from typing import Any, Protocol
@@ -17,7 +17,7 @@ HISTORY = 2 * deep_filter.AHEAD  # frames before the newest that the filters nee
 
 
 class FrameNetwork(Protocol):
-    """Process frames given as NumPy arrays, in torch (networks.deepfilternet) or ONNX Runtime (models.graphs.denoiser)."""
+    """Process frames given as NumPy arrays, in torch (networks.deepfilternet) or ONNX Runtime (models.graphs.streams)."""
 
     def initial_state(self, batch: int, /) -> Any: ...
     def infer(self, erb: np.ndarray, spec: np.ndarray, state: Any, /) -> tuple[np.ndarray, np.ndarray, Any]:
@@ -49,7 +49,7 @@ class DeepFilterStream:
         frames = self._audio.shape[1] // erb.HOP - 1
         rest = 0
         if last:
-            missing = self._samples + self._late  # samples that are held back count as not given
+            missing = self._samples + self._late  # samples still to be computed, those to be dropped among them
             frames = -(-missing // erb.HOP)
             short = (frames + 1) * erb.HOP - self._audio.shape[1]
             self._audio = np.pad(self._audio, ((0, 0), (0, short)))

@@ -48,11 +48,10 @@ def pick_device(name: str = "auto") -> torch.device:
 
 
 def pick_precision(name: str, device: torch.device) -> str:
-    """Return the precision.
+    """Return the precision. "auto" is bf16 on a CUDA GPU that computes in it, else fp32.
 
-    auto is bf16 on a CUDA GPU that computes in it, else fp32. Raises UsageError for a bad pair.
-
-    With fp32 on a CUDA GPU the convolutions of this process no longer round to TF32, which has 10 bits of mantissa.
+    With fp32 on a CUDA GPU, convolutions of this process stop rounding to TF32, which has a mantissa of 10 bits. Raises
+    UsageError for a precision that the device does not have.
     """
     import torch
 
@@ -95,7 +94,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def release_memory() -> None:
-    """Give the memory that a GPU keeps for later back to it."""
+    """Free the memory that torch keeps on the GPU for later use."""
     import torch
 
     torch.cuda.empty_cache()
@@ -127,7 +126,7 @@ def threads_for(device: torch.device) -> int:
 
 
 def pool_settings(model: Any) -> tuple[int, dict[str, Any]]:
-    """Return how many threads, computing with one CPU thread each, keep a model busy, and how a pool starts them."""
+    """Return how many threads keep a model busy, and the settings of their pool. Each computes with one CPU thread."""
     if model.runtime == "onnx":
         return cpu_threads(model.threads), {}
     return threads_for(model.device), {"initializer": set_threads, "initargs": (1,)}

@@ -1,7 +1,7 @@
-"""Load speaker networks by name, which turn stretches of speech into embeddings.
+"""Load extractors: networks that turn stretches of speech into speaker embeddings.
 
-An extractor is a model file whose task is "embed-speaker". Its id names the space of its embeddings. A model that
-repairs embeddings carries the id of those it was trained on.
+An extractor is a model file with the task "embed-speaker". Only embeddings with the same extractor id can be compared, so a
+model that repairs embeddings has the id of the extractor that it was trained for.
 """
 
 from __future__ import annotations
@@ -23,10 +23,7 @@ TASK = "embed-speaker"
 
 
 class Extractor:
-    """Embed speech.
-
-    `id`: space of the embeddings. `dimension`: their length. `sample_rate`: that of the waves, in Hz.
-    """
+    """Embed speech. `id`: extractor id. `dimension`: length of an embedding. `sample_rate`: of the waves, in Hz."""
 
     runtime = "torch"
 
@@ -58,7 +55,7 @@ class Extractor:
 
 
 def mean_embedding(embeddings: np.ndarray, *, unit: bool) -> np.ndarray:
-    """Return the mean (D,) of the embeddings (B, D) of a recording, with `unit` of their directions and of length 1."""
+    """Return the mean (D,) of the embeddings (B, D) of a recording. With `unit` they and the mean have length 1."""
     return normalized(normalized(embeddings).mean(axis=0)) if unit else embeddings.mean(axis=0)
 
 
@@ -69,12 +66,12 @@ def normalized(vectors: np.ndarray) -> np.ndarray:
 
 def load_extractor(name: str | None = None, device: torch.device | None = None) -> Extractor:
     """Return the extractor by name, id or file, or the default for None. Raises ModelError."""
-    entry = find(named(name), TASK)
+    entry = find(name_of_extractor(name), TASK)
     return load_extractor_file(entry.path, device, entry.sha256)
 
 
-def named(extractor_id: str | None) -> str | None:
-    """Return the name of the model that makes embeddings of this id, or `extractor_id` itself if none is known."""
+def name_of_extractor(extractor_id: str | None) -> str | None:
+    """Return the name of the model with this extractor id, or `extractor_id` itself if none is known."""
     makers = [e.name for e in [*entries(), *published()] if e.task == TASK and e.extractor_id == extractor_id]
     return makers[0] if makers and extractor_id is not None else extractor_id
 

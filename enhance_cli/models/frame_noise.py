@@ -1,7 +1,7 @@
-"""Draw noise for stochastic samplers that belongs to a position in the file.
+"""Draw noise for stochastic samplers as a function of the position in the file.
 
-Frame k of draw d is the same in every window, batch, shard and on every device, so results do not depend on how a file
-was cut.
+The noise of frame k in draw d is the same in every window, batch and shard and on every device, so results do not depend on how
+a file was cut.
 """
 
 import hashlib
@@ -13,10 +13,14 @@ BLOCK = 64  # frames per generator
 
 
 class FrameNoise:
-    """Draw normal noise (B, 2, T, F), or (B, C, N) where a sample is a frame, for windows that start at `frames`.
+    """Draw normal noise shaped like `like`: (B, 2, T, F), or (B, C, N), where each sample counts as a frame.
 
-    A sampler calls it once per draw. `scale`: standard deviation of each part, 1, or 2^-1/2 for processes that are
-    defined on complex normal noise. `block`: number of frames from one generator.
+    A sampler calls the object once per draw.
+
+    Args:
+        frames: position of the first frame of each item in the file.
+        scale: standard deviation of each real part: 1, or 2^-1/2 for processes that are defined on complex normal noise.
+        block: number of frames from one generator.
     """
 
     def __init__(self, seed: int, frames: list[int], like: Tensor, scale: float = 1.0, block: int = BLOCK):

@@ -1,7 +1,7 @@
-"""Draw the numbers of torch's generator on CPUs with NumPy, for models that run without torch.
+"""Draw with NumPy the numbers of torch's generator on CPUs, for models that run without torch.
 
-torch.randn takes the lower 24 bits of the Mersenne twister as uniform numbers, and makes normal ones of each 16 of them by
-Box and Muller's transform: eight radii, then eight angles. Equal to it up to rounding, 5e-7.
+torch.randn takes the lower 24 bits of the Mersenne twister's words as uniform numbers, and turns each group of 16 into normal
+ones by the transform of Box and Muller: eight radii, then eight angles. The numbers here differ from its by rounding (5e-7).
 """
 
 import hashlib

@@ -1,8 +1,8 @@
-"""Compute guides, which tell a network that was trained with one something about every frame.
+"""Compute guides: a number from 0 to 1 for every frame, given to networks that were trained with it.
 
-The first two give the probability of a voice (networks.guide_attention). `gaps` tells where samples are missing.
-`vad` uses a few measurements and needs no weights (audio.levels.voice_activity). `panns` is a large published network that
-knows 527 classes of sound, of which those with a voice count, singing included (networks.cnn14).
+`vad` is the probability of a voice by a few measurements, without weights (audio.levels.voice_activity). `panns` is the same
+by a large published network that knows 527 classes of sound (networks.cnn14). Singing counts as a voice. `gaps` is the share
+of samples that are missing.
 """
 
 import math
@@ -23,7 +23,7 @@ from enhance_cli.networks import cnn14
 NONE = "none"
 PANNS = "panns"  # the model in weights.toml
 GAPS = "gaps"
-LEAST_GAP_SECONDS = 0.002  # of digital silence
+LEAST_GAP_SECONDS = 0.002  # length of digital silence that counts as a gap
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Extend bandwidth over windows by diffusion of latents (networks.latent_extender): the torch half of tasks.extend_bandwidth.
 
-All windows have one length, since normalization and attention see the whole of one. Noise belongs to a column of the latents in
-the file, and is the same for all channels, so that windows that overlap agree and a stereo image stays.
+All windows have the same length, since normalization and attention see a whole window. The noise is a function of the position
+in the file and the same for all channels, so that overlapping windows agree and the stereo image stays.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,10 +18,10 @@ from enhance_cli.models.device import autocast, send
 from enhance_cli.models.frame_noise import FrameNoise
 from enhance_cli.models.guidance import guided
 from enhance_cli.models.operations import count
-from enhance_cli.models.sampling import prepare, sampler_settings
+from enhance_cli.models.sampling import Sampling, prepare, sampler_settings
 from enhance_cli.models.spec import Spec
 
-SILENCE = 1e-4  # peak of a channel, against the level of the recording, up to which nothing is made
+SILENCE = 1e-4  # share of the level of the recording. A channel with a lower peak is left as it is
 MATCHED = (0.8, 0.95)  # of the edge, where the level of the made wave is matched
 MOST_MATCHED = 1.2  # factor, as in AudioSR
 
@@ -39,10 +39,10 @@ class LatentModel(Protocol):
 
 
 class LatentWindows:
-    """Make the band that is missing in windows at 48 kHz. One serves many files, also at the same time.
+    """Make the missing band of windows at 48 kHz. One serves many files, also at the same time.
 
-    `window`: samples of a window, `grid`: windows begin at multiples of it, `reach`: samples on either side of a place that the
-    vocoder looks at.
+    `window`: samples of a window. `grid`: windows must begin at multiples of so many samples. `reach`: receptive field of the
+    vocoder on either side, in samples.
     """
 
     rate = crossover.RATE
@@ -63,10 +63,12 @@ class LatentWindows:
         network: Any = model.network
         self.network = network
         given = {"spacing": spacing} if spacing else {}
-        self.steps, self.sampler = prepare(spec, model.process, steps=steps, sampler=None, given=given)
+        self.steps, self.sampler = prepare(spec, model.process, Sampling(steps, settings=given))
         self.guidance = spec.choose_guidance(guidance)
         self.settings = sampler_settings(spec, spec.samplers[0], given) | {"guidance": self.guidance}
-        model.process.levels(self.steps, spacing=self.settings["spacing"])  # refuses numbers that it has no times for
+        model.process.levels(
+            self.steps, spacing=self.settings["spacing"]
+        )  # raises UsageError for other numbers of steps
         multiple: int = network.multiple
         seconds = window_seconds or spec.window_seconds or 0.0
         self.window = multiple * max(1, round(seconds * self.rate / multiple))
@@ -101,7 +103,7 @@ class LatentWindows:
             heard = (peaks > SILENCE * level.min()).nonzero()[:, 0]
             result = audio.astype(np.float32)
             if len(heard):
-                # Channels that differ in their gain alone give results that do, so a source keeps its place between them.
+                # Channels that differ only in gain get results that differ only in that gain, so the stereo image stays.
                 gains = self.model.spec.level / peaks[heard, None]
                 x = pad(x[heard] * gains, (0, self.window - x.shape[1]))
                 wide = self._channels(send(x, self.model.device), start, edge).cpu() / gains
@@ -110,7 +112,7 @@ class LatentWindows:
         return made
 
     def _channels(self, audio: Tensor, start: int, edge: float) -> Tensor:
-        """Return (C, n) of (C, n) at the model's level. A CPU takes one channel at a time, since memory grows with them."""
+        """Return the wide channels (C, n) of `audio` (C, n), at the model's level. A CPU takes one at a time to save memory."""
         low, network = self.network.narrow(audio, edge), self.network
         bands = network.known_bands(edge) if network.keeps_bands else 0
         shape = (1, network.autoencoder.embed_dim, self.window // self.grid, network.filters.shape[1] // network.factor)

@@ -15,12 +15,14 @@ from enhance_cli.models import registry
 from enhance_cli.models.device import autocast
 from enhance_cli.models.latent_windows import LatentWindows
 from enhance_cli.models.prediction import Prediction
+from enhance_cli.models.sampling import Sampling
 from enhance_cli.models.spec import Spec
 from enhance_cli.models.streams import STREAMING_NETWORKS
 from enhance_cli.models.vector_repairer import VectorRepairer
 from enhance_cli.models.weights import load_network, unbuildable
 from enhance_cli.models.windowed_denoiser import WindowedDenoiser
 from enhance_cli.models.windowed_extender import WindowedExtender
+from enhance_cli.models.windowed_inpainter import WindowedInpainter
 from enhance_cli.networks import NETWORKS
 from enhance_cli.processes import PROCESSES
 
@@ -28,8 +30,8 @@ from enhance_cli.processes import PROCESSES
 class LoadedModel:
     """Hold a network with its process, front end and prediction, on a device.
 
-    `process`: None for networks that are called once. `stream_network`: network with memory that runs as a stream (the
-    model's own or that of its first stage), or None.
+    `process`: None for networks that are called once. `stream_network`: the network with memory that runs as a stream, which is
+    the model's own or that of its first stage, or None.
     """
 
     runtime = "torch"
@@ -56,15 +58,18 @@ class LoadedModel:
 
 
 class Model(LoadedModel):
-    """Sample clean spectrograms or embeddings.
+    """Sample clean spectrograms or speaker embeddings.
 
-    Bind it to an observation: compressed spectrograms (B, 2, T, F), or speaker embeddings (B, D), which have no front
-    end.
+    It is bound to an observation first: compressed spectrograms (B, 2, T, F), or embeddings (B, D), which have no front end.
     """
 
-    def windowed(self, **settings: Any) -> WindowedDenoiser:
-        """Return the model over windows of waveforms, with the settings of WindowedDenoiser."""
-        return WindowedDenoiser(self, **settings)
+    def windowed(self, sampling: Sampling, *, guide: str | None = None) -> WindowedDenoiser:
+        """Return the model over windows of waveforms. Arguments as in WindowedDenoiser."""
+        return WindowedDenoiser(self, sampling, guide=guide)
+
+    def inpainter(self, sampling: Sampling, *, rounds: int = 1) -> WindowedInpainter:
+        """Return the model over windows with gaps. Arguments as in WindowedInpainter."""
+        return WindowedInpainter(self, sampling, rounds=rounds)
 
     def extender(self, *, seed: int) -> WindowedExtender:
         """Return the model over windows of waveforms whose band it extends."""

@@ -1,8 +1,8 @@
-"""Sample a missing part around a known one, with any sampler: a wrapper of a model's `estimate(x, t)`.
+"""Fill the missing part of a signal with any sampler, by wrapping a model's `estimate(x, t)`.
 
-Before each call the known part of the state becomes the known signal as it looks at that time, and the known part of each
-clean estimate becomes the known signal itself. (Lugmayr et al., 2022, "RePaint". Liu et al., 2023, "AudioLDM", which
-leaves the estimate as it is.)
+Before each call, the known part of the state is replaced by the known signal with the noise of that time. In each clean
+estimate, the known part is replaced by the known signal itself. (Lugmayr et al., 2022, "RePaint". Liu et al., 2023, "AudioLDM",
+which leaves the estimate as it is.)
 """
 
 from collections.abc import Callable
@@ -30,11 +30,11 @@ def masked(
         estimate, process, y: of the model, as they are given to a sampler. y (B, ...) is where sampling starts.
         known: the clean signal (B, ...), where the mask says so.
         mask: bool, true where the signal is known, of a shape that broadcasts to that of y.
-        noise: gives a draw of noise like y. It is drawn once per call of `estimate`, and once more per further round.
-        rounds: number of calls per step. Before each but the first the state is drawn anew around the last estimate, so
-            that the filling has more calls to agree with the known part.
-        project: gives an estimate its known part, where more is known than the mask can say (a frame of a spectrogram may
-            be known in part). By default the mask does.
+        noise: returns a draw of noise like y. It is drawn once per call of `estimate`, and once more per further round.
+        rounds: number of calls per step. Before every call but the first, the state is drawn again around the last
+            estimate, so that the filling has more calls to agree with the known part.
+        project: replaces the known part of an estimate. It is for knowledge that a mask cannot express, such as a frame of
+            a spectrogram that is known in part. By default the mask is used.
     """
     if project is None:
         project = lambda x0: torch.where(mask, known, x0)

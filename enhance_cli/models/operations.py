@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from enhance_cli.models.device import set_threads
 
 CHANNELS, SIDE, ROUNDS = 128, 48, 3  # of the convolution that is timed
-SHARE = 0.6  # of its speed that a whole network reaches, as FlashSR did on one core
+SHARE = 0.6  # of the speed of that convolution, which a whole network reaches (FlashSR on one core)
 
 
 def count(function: Callable[..., Any], *inputs: Any) -> int:

@@ -1,4 +1,4 @@
-"""Convert a network's prediction to the clean estimate x0: the one adapter between networks and samplers.
+"""Convert the prediction of a network to the clean estimate x0, which all samplers and losses work with.
 
 With the mean a x0 + b y and the spread sigma of the process at time t, and F the network's output:
 

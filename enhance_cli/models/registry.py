@@ -19,17 +19,22 @@ from enhance_cli.toml_lines import tomllib
 PACKAGE = Path(__file__).parents[1]
 CHECKPOINTS = (".ckpt", ".pth", ".pt", ".th", ".bin")
 REPOSITORY = re.compile(r"[\w-][\w.-]*/[\w.-]+")  # on the Hub
-ALSO = {"inpaint": "denoise"}  # task: another one, whose models will do if they are named
+SUBSTITUTES = {"inpaint": "denoise"}  # a model for the second task may be named for the first
 
 
 @dataclass(frozen=True)
 class Source:
     """Locate a published checkpoint. Unknown fields are None, and are pinned on first use.
 
-    On the Hub it is `file` of `repo`, elsewhere `url`. `repo_type`: "model" or "dataset". `beside`: further files of the
-    repository that the converter reads, pinned too. `size`: bytes, exact and checked. `about`: bytes of all files, only shown.
-    `converter`: None where `package` names the package that runs it. `restriction`: text about forbidden uses in its
-    licence.
+    Args:
+        repo, file, repo_type: of a file on the Hub. The type is "model" or "dataset".
+        beside: further files of the repository that the converter reads, pinned too.
+        url: address of a file elsewhere.
+        size: exact number of bytes, which is checked.
+        about: approximate number of bytes of all files, which is only shown.
+        converter: None for models that run by the package named in `package`.
+        process: that of the model, by which its usual steps are shown before it is pulled.
+        restriction: uses that its license forbids, for the user.
     """
 
     repo: str | None = None
@@ -50,7 +55,7 @@ class Source:
     def not_known(self) -> list[str]:
         """Return the names of the unknown fields, which the first pull trusts and pins.
 
-        Files elsewhere have no revision.
+        Only files on the Hub have a revision.
         """
         names = ("revision", "sha256") if self.repo else ("sha256",)
         return [name for name in names if getattr(self, name) is None]
@@ -171,7 +176,7 @@ def unknown(name: str, known: list[Entry]) -> ModelError:
 
 
 def _suits(made_for: str, task: str | None) -> bool:
-    return task in (None, made_for) or ALSO.get(str(task)) == made_for
+    return task in (None, made_for) or SUBSTITUTES.get(str(task)) == made_for
 
 
 def _own(name: str, path: Path, task: str | None) -> Entry:

@@ -59,7 +59,7 @@ def runtime_of(path: Path, wanted: str, *, device: str, precision: str, obstacle
 
 
 def takes_gpu() -> bool:
-    """Tell whether `--device auto` is a GPU. Without any sign of one torch is not asked."""
+    """Return whether `--device auto` is a GPU. torch is only imported if there are signs of one."""
     if not may_have_gpu():
         return False
     try:
@@ -69,7 +69,7 @@ def takes_gpu() -> bool:
 
 
 def may_have_gpu() -> bool:
-    """Tell whether there are signs of a GPU that the installed torch could use."""
+    """Return whether there are signs of a GPU that the installed torch could use."""
     if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1") and sys.platform != "darwin":
         return False
     return _has_driver() and _torch_takes_gpus()
@@ -88,7 +88,7 @@ def _has_driver() -> bool:
 
 
 def _torch_takes_gpus() -> bool:
-    """Tell whether torch is installed, and not as its build for CPUs. Slow to import, so asked last."""
+    """Return whether torch is installed in a build for GPUs. importlib.metadata is slow, so this is asked last."""
     from importlib import metadata
 
     try:

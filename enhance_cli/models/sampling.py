@@ -1,6 +1,7 @@
-"""Prepare a sampler: the model's own settings under the user's, and how much of the path from the noisy end it goes."""
+"""Prepare a sampler: join the user's settings with the model's, and find the time at which sampling starts."""
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import partial
 from inspect import Parameter, signature
 from math import ceil, inf, nextafter
@@ -10,49 +11,67 @@ from enhance_cli.errors import UsageError
 from enhance_cli.models.spec import Spec
 from enhance_cli.samplers import PAIRINGS, SAMPLERS
 
-FLAGS = {"start": "--sampler-start", "strength": "--sdedit"}
+FLAGS = {"start": "--sampler-start", "strength": "--sdedit"}  # how a setting is spelled on the command line
 
 
-def prepare(
-    spec: Spec, process: Process, *, steps: int | None, sampler: str | None, given: dict, flags: dict[str, str] = FLAGS
-) -> tuple[int, Callable]:
-    """Return the number of steps, and a sampler with its settings bound (contracts.Sampler).
+@dataclass(frozen=True)
+class Sampling:
+    """Choose how a model samples.
 
     Args:
-        spec, process: of the model.
-        steps, sampler: as the user wants them, None for the model's own.
-        given: settings of the sampler by their names, and for any sampler `strength` (0 to 1), the share of the path that is
-            sampled: the state begins at y with the noise of that place and not at the end of the path. With 0 there is
-            nothing to sample, and the number of steps is 0. (Meng et al., 2022, "SDEdit: guided image synthesis and editing
-            with stochastic differential equations".)
-        flags: how a setting is spelled on the command line where that is not its name.
-
-    Raises UsageError for steps, sampler or settings that the model does not allow.
+        steps, sampler: None for the model's own default.
+        settings: settings of the sampler by name, and `strength` (0 to 1), which every sampler has: the share of the path
+            that is sampled. The state begins at y with the noise of that time, and not at the end of the path. With 0
+            nothing is sampled. (Meng et al., 2022, "SDEdit: guided image synthesis and editing with stochastic differential
+            equations".)
+        seed: of the noise.
     """
-    steps, name = spec.choose(steps, sampler)
-    given = dict(given)
+
+    steps: int | None = None
+    sampler: str | None = None
+    settings: dict = field(default_factory=dict)
+    seed: int = 0
+
+
+def prepare(spec: Spec, process: Process, sampling: Sampling) -> tuple[int, Callable]:
+    """Return the number of steps, and a sampler with its settings bound (contracts.Sampler).
+
+    The number of steps is 0 for a `strength` of 0. Raises UsageError for steps, a sampler or settings that the model does
+    not allow.
+    """
+    steps, name = spec.choose(sampling.steps, sampling.sampler)
+    given = dict(sampling.settings)
     strength = given.pop("strength", 1.0)
-    if not 0 <= strength <= 1:
-        raise UsageError(f"{flags['strength']} {strength:g}: must be from 0 to 1", "0 is the input, 1 the whole path")
-    if strength < 1 and "start" in given:
-        raise UsageError(f"{flags['strength']} and {flags['start']} both say where sampling starts", "give one of them")
-    if strength < 1 and spec.first_stage:
-        hint = "use --strength, or a model without a first stage"
-        raise UsageError(f"{flags['strength']}: {spec.name} samples from the estimate of its first stage", hint)
-    settings = sampler_settings(spec, name, given, flags)
+    check_strength(spec, strength, given)
+    settings = sampler_settings(spec, name, given)
     grid = {"spacing": settings["spacing"]} if "spacing" in settings else {}
     if strength < 1:
         times = process.levels(steps, settings.get("start"), **grid)
         steps, settings["start"] = shortened(times, strength, lowest=process.t_eps)
     if steps and "start" in settings:
-        process.levels(steps, settings["start"], **grid)  # refuses a time where sampling cannot start
+        process.levels(steps, settings["start"], **grid)  # raises UsageError for a start outside of the process
     return steps, partial(SAMPLERS[name], **settings)
 
 
-def shortened(times: list[float], strength: float, *, lowest: float = 0.0) -> tuple[int, float]:
-    """Return the number of steps on the last part of a grid of `times`, and the time where it begins.
+def check_strength(spec: Spec, strength: float, settings: dict) -> None:
+    """Raise UsageError for a strength outside of 0 to 1, or one that contradicts the model or the other `settings`."""
+    flag, start = FLAGS["strength"], FLAGS["start"]
+    if not 0 <= strength <= 1:
+        raise UsageError(f"{flag} {strength:g}: must be from 0 to 1", "0 is the input, 1 the whole path")
+    if strength < 1 and "start" in settings:
+        raise UsageError(f"{flag} and {start} both say where sampling starts", "give one of them")
+    if strength < 1 and spec.first_stage:
+        hint = "use --strength, or a model without a first stage"
+        raise UsageError(f"{flag}: {spec.name} samples from the estimate of its first stage", hint)
 
-    `strength` is its share of the steps. A part of a step counts as one. It begins above `lowest`, the `t_eps` of a process.
+
+def shortened(times: list[float], strength: float, *, lowest: float = 0.0) -> tuple[int, float]:
+    """Return the number of steps on the last part of a grid of `times`, and the time at which that part begins.
+
+    Args:
+        times: from the noisy end to the clean one.
+        strength: share of the steps that are taken. A part of a step counts as one.
+        lowest: the `t_eps` of the process. Sampling begins above it.
     """
     position = (1 - strength) * (len(times) - 1)
     before = min(int(position), len(times) - 2)
@@ -61,10 +80,10 @@ def shortened(times: list[float], strength: float, *, lowest: float = 0.0) -> tu
 
 
 def sampler_settings(spec: Spec, sampler: str, given: dict, flags: dict[str, str] = FLAGS) -> dict:
-    """Return the settings of `sampler`: those of the model, replaced by those `given` by the user.
+    """Return the settings of `sampler`: those of the model's header, replaced by those `given` by the user.
 
-    `flags` says how a setting is spelled on the command line where that is not its name. Raises UsageError for a process
-    that the sampler does not hold for, and for settings that it does not have.
+    `flags`: how a setting is spelled on the command line, if that is not its name. Raises UsageError for a sampler whose
+    formulas do not hold for the model's process, and for settings that the sampler does not have.
     """
     if spec.process not in PAIRINGS[sampler]:
         fitting = [name for name, processes in PAIRINGS.items() if spec.process in processes]

@@ -1,7 +1,7 @@
 """Read and write the JSON header of a .safetensors model file, without loading any weight.
 
-The header holds everything needed to run the model, so a file alone is enough. A stranger's file can only name members
-of our catalogues.
+The header holds everything needed to run the model. Names in it are looked up in our catalogues, so a file from a stranger
+cannot import other code.
 """
 
 import hashlib
@@ -19,49 +19,57 @@ if TYPE_CHECKING:
     import numpy as np
 
 HEADER_KEY = "enhance"
-FIRST_STAGE_RATE = 48000
-REQUIRED_FIELDS = (
-    "task",
-    "sample_rate",
-    "level",
-    "network_args",
-    "process_args",
-    "frontend",
-)  # defaults are for recipes
+FIRST_STAGE_RATE = 48000  # Hz, of every first stage
+# A header must state these. Their defaults below are for recipes.
+REQUIRED_FIELDS = ("task", "sample_rate", "level", "network_args", "process_args", "frontend")
 
 
 @dataclass(frozen=True)
 class Spec:
     """Describe a model, as the header of its file.
 
-    `max_steps`: largest allowed number of steps. `samplers`: allowed ones, default first. `sampler_args`: their
-    settings where they differ from the sampler's own. `prediction`: quantity that the network predicts
-    (models.prediction). `guidance`: weight of the condition (models.guidance) by default, None for models that are not
-    guided. `normalise`: "level" (active level at `level`), "peak" (the file divided by max|y|) or "window-peak" (each channel
-    of a window, less its mean, has its peak at `level`).
-    `frames_multiple`: frames are padded to a multiple of it, with zeros or by reflection. `window_seconds`: for
-    networks without a finite receptive field, whose windows fade into each other. `guides`: those that the network was
-    trained with (models.guide), default first. `first_stage`: name of the shipped model whose estimate sampling starts
-    from (at the time that the sampler's setting `start` gives), while the network sees the noisy signal besides. The
-    first stage runs at its own rate, and its output above this model's band is kept. `refinement` 0..1: weight of this
-    model's estimate, the rest is that of the first stage.
+    Args:
+        network, network_args: member of networks.NETWORKS, and its arguments.
+        process, process_args: member of processes.PROCESSES, and its fields. "" for networks that are called once.
+        task: "denoise", "inpaint", "extend-bandwidth", "extract-stem", "enhance-embedding", "embed-speaker" or "guide".
+        frontend: fields of audio.spectra.stft.Frontend. None for models of waveforms or embeddings.
+        sample_rate: in Hz.
+        normalise: how a recording is brought to the level that the network was trained with.
+            "level": its active level becomes `level`.
+            "peak": it is divided by its largest magnitude.
+            "window-peak": each channel of a window, less its mean, gets a peak of `level`.
+            "deviation": it is divided by the standard deviation of the mean of its channels (stems).
+            "raise": a quiet recording is raised to an RMS of `level` (speaker networks).
+            "unit-rms": an embedding gets the length sqrt(D) (repair of embeddings).
+            "none": it stays as it is.
+        default_steps, min_steps, max_steps: number of sampler steps. A `min_steps` of 0 allows the extractor of a stem
+            model alone, and a `max_steps` of 0 means that there is no refiner.
+        samplers: the allowed ones, the default first.
+        sampler_args: for each sampler, the settings that differ from its own defaults.
+        prediction: the quantity that the network predicts, as fields of models.prediction.Prediction.
+        guidance: default weight of the condition (models.guidance), None for models that are not guided.
+        frames_multiple, frame_padding: the frames of a spectrogram (the samples of a window of waveforms) are padded to a
+            multiple of this number, with zeros ("zero") or by reflection ("reflect").
+        window_seconds: length of a window, for networks without a finite receptive field. None for the task's own.
+        overlap: for models whose overlapping windows are averaged, the arguments of tasks.overlap.OverlapPlan.of_model.
+        guides: the guides that the network was trained with (models.guide), the default first.
+        first_stage: name of a shipped model. Sampling starts from its estimate, at the time that the sampler's setting
+            `start` gives, and the network sees the noisy signal besides. The first stage runs at its own rate. Above the band
+            of this model its estimate is kept.
+        refinement: 0 to 1, weight of this model's estimate beside that of its first stage.
+        extractor: "id" and "dimension" of the speaker embeddings that the model makes or repairs.
+        default_time: process time from which a repair in a single step starts.
+        ensemble: default weight of an embedding as it came, beside the repaired one.
+        stems: names of the stems in the order of the network's one-hot vector.
+        channels: number of channels of a file that a stem network takes at once.
+        complete: whether the stems together are the whole mix.
+        start_sigma: noise level at which a refinement of stems starts, by the number of steps as text. Numbers between two
+            keys take that of the lower one.
+        licence: of the weights.
+        training: facts about the training, or about the file that a converter has read.
 
-    Of speaker embeddings (tasks "embed-speaker" and "enhance-embedding", without `frontend`): `extractor`: "id" and
-    "dimension" of the embeddings that the model makes or repairs. `default_time`: process time of a single step.
-    `ensemble`: default weight of the embedding as it was. `normalise`: for a repair "unit-rms" (embeddings of length
-    sqrt(D) go in) or "none", for an extractor "raise" (it is sensitive to
-    loudness, and its authors raise recordings to an RMS of `level`) or "none".
-
-    Of stems (task "extract-stem", states are waveforms (B, C, N), without `frontend`): one file holds both networks
-    (networks.stem_pair), the extractor and the refiner. `stems`: labels in the order of the network's one-hot vector.
-    `channels`: number of a file's channels that the network takes at once. `complete`: whether the stems together are
-    the whole mix. `window_seconds`: windows are padded with zeros to a multiple of `frames_multiple` samples.
-    `overlap`: of models whose windows are averaged where they overlap, the arguments of tasks.overlap.OverlapPlan.of_model.
-    `min_steps`: 0 allows the extractor alone. `max_steps`: 0 without a refiner. `process`: "edm", whose time is the
-    noise level sigma, with the preconditioning in `prediction`. `start_sigma`: sigma at which a refinement starts, by
-    the number of steps as text (steps between two keys take the lower one's). `normalise`: "level" (the whole file's
-    active level at `level`, one factor for all channels), "deviation" (the file divided by the standard deviation of the
-    mean of its channels) or "none".
+    A stem model is one file with two networks (networks.stem_pair): an extractor and perhaps a refiner, whose process is
+    "edm" with the noise level as its time.
     """
 
     name: str

@@ -1,8 +1,7 @@
 """Run a network with memory over a stream: spectra in, clean spectra out, frame by frame.
 
-Such a network has `n_fft`, `hop`, `window` and `end` (audio.spectra.centered_frames), `delay` (frames by which its output is
-late, compensated here), and `infer(spectra (B, T, F), state) -> (clean spectra, state)`. A stream in blocks of any
-size gives the result of the whole recording, sample for sample: frames are computed in chunks of one fixed size.
+Blocks of any size give the result of the whole recording, sample for sample, since frames are always computed in chunks of one
+fixed size. The delay of the network is compensated.
 """
 
 from typing import Any, Protocol
@@ -15,7 +14,11 @@ CHUNK = 30720  # samples whose frames are computed at a time: 0.64 s at 48 kHz, 
 
 
 class SpectralNetwork(Protocol):
-    """Map the spectra of frames to clean ones, with a state."""
+    """Map the spectra of frames to clean ones, with a state.
+
+    `n_fft`, `hop`, `window`, `end`: settings of the transform (audio.spectra.centered_frames). `delay`: frames by which the
+    output is late.
+    """
 
     n_fft: int
     hop: int
@@ -52,8 +55,8 @@ class SpectralStream:
     def _rest(self) -> list[np.ndarray]:
         """Return the samples up to the end of the signal.
 
-        A transform of the whole signal has a frame for every hop that is full. Behind the last of them one more frame
-        completes the samples that those programs drop, and only these.
+        A transform of the whole signal has a frame for every full hop. Published programs drop the samples behind the last
+        of them. Here one more frame computes these samples, and no others.
         """
         samples, hop = self._analysis.samples, self._network.hop
         frames = 1 + -(-samples // hop) + self._network.delay - self._frames

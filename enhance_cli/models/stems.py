@@ -1,7 +1,7 @@
 """Run stem models: an extractor and, in one or more steps, a refiner, from a mix to the stems asked for.
 
-The refiner's samplers start at the extractor's estimate with some noise on it, and its feature maps are inputs of every
-call. The extractor runs once per stem. (Karchkhadze et al., 2024, "Improving source extraction with diffusion and
+Sampling starts at the extractor's estimate with some noise added, and the extractor's feature maps are inputs of every call of
+the refiner. The extractor runs once per stem. (Karchkhadze et al., 2024, "Improving source extraction with diffusion and
 consistency models".)
 """
 

@@ -11,16 +11,16 @@ class Stream(Protocol):
     """Clean C channels at the rate of a network, each by itself."""
 
     def push(self, block: np.ndarray, last: bool = False) -> np.ndarray:
-        """Take the next samples (C, n), and return those that are ready, (1 or 2, C, m), with `last` all the rest.
+        """Take the next samples (C, n). Returns those that are ready, (1 or 2, C, m), with `last` all the rest.
 
-        First the cleaned signal, then the gain of the top band if the stream knows it.
+        The first part is the cleaned signal, the second the gain of the top band, if the stream reports it.
         """
 
 
 def maps_spectra(network: Any) -> bool:
-    """Return whether a network maps spectra to spectra, and says how they are made (models.spectral_stream).
+    """Return whether a network maps spectra to spectra (models.spectral_stream).
 
-    Others are DeepFilterNet, whose streams know the gain of the top band besides.
+    The other kind is DeepFilterNet, whose streams report the gain of the top band as well.
     """
     return hasattr(network, "n_fft")
 

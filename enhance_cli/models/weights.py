@@ -37,17 +37,17 @@ def load_network(path: Path, sha256: str | None = None, fold: bool = True) -> tu
     return spec, network
 
 
-def begin_from(network: torch.nn.Module, other: torch.nn.Module, name: str, may_lack: tuple[str, ...] = ()) -> None:
-    """Give `network` the weights of `other`, that of the model called `name`.
+def begin_from(network: torch.nn.Module, other: torch.nn.Module, name: str, optional: tuple[str, ...] = ()) -> None:
+    """Copy the weights of `other`, the network of the model called `name`, to `network`.
 
-    It may lack weights whose names begin with one of `may_lack`. Raises ModelError if they do not fit.
+    `optional`: beginnings of the names of weights that `other` need not have. Raises ModelError if the weights do not fit.
     """
     hint = "start from a model of the same kind"
     try:
         missing, unknown = network.load_state_dict(other.state_dict(), strict=False)
     except RuntimeError as error:
         raise ModelError(f"{name} is a network of other sizes", hint) from error
-    if wrong := [key for key in missing if not key.startswith(may_lack)] + unknown:
+    if wrong := [key for key in missing if not key.startswith(optional)] + unknown:
         raise ModelError(f"{name} is another network ({wrong[0]})", hint)
     begin_guides: Callable[[], None] | None = getattr(network, "begin_guides", None)
     if missing and begin_guides is not None:
@@ -88,8 +88,8 @@ def save_model(path: Path, spec: Spec, network: torch.nn.Module) -> None:
 
 
 def _rounded(matrix: Tensor) -> Tensor:
-    """Return a matrix in half precision with four zeros as its last bits, so that the package is a fifth smaller.
+    """Return a matrix in half precision whose last four bits are zero, which makes the package a fifth smaller.
 
-    Numbers are off by at most a 128th of themselves, which changes the sound by less than -40 dB of it.
+    Numbers change by at most a 128th of themselves. The difference in the sound is more than 40 dB below it.
     """
     return ((matrix.half().contiguous().view(torch.int16) + 8) & ~15).view(torch.half)

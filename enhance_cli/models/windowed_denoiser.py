@@ -10,7 +10,7 @@ from torch import Tensor
 from enhance_cli.models.device import send
 from enhance_cli.models.frame_noise import FrameNoise
 from enhance_cli.models.guide import load_guide
-from enhance_cli.models.sampling import prepare
+from enhance_cli.models.sampling import Sampling, prepare
 from enhance_cli.models.spec import Spec
 
 
@@ -30,28 +30,19 @@ class SpectralModel(Protocol):
 class WindowedDenoiser:
     """Compute the change that a model makes to windows. One serves many files, also at the same time.
 
-    `rate` in Hz. Windows must begin at multiples of `grid` samples. `reach`: receptive field on either side in samples, None
-    for networks that have none. `guide_reach`: the samples that a guide adds to it. `fills_up`: whether windows may be made
-    longer with silence, which published models do not allow whose transform mirrors the signal at its end.
+    `rate` in Hz. `grid`: windows must begin at multiples of so many samples. `reach`: receptive field on either side in
+    samples, None if it is not finite. `guide_reach`: samples that a guide adds to it. `fills_up`: whether windows may be
+    padded with silence. It is False for published models whose transform mirrors the signal at its end.
     """
 
-    def __init__(
-        self,
-        model: SpectralModel,
-        *,
-        steps: int | None,
-        sampler: str | None,
-        sampler_args: dict,
-        guide: str | None,
-        seed: int,
-    ):
-        """Prepare the sampler.
+    def __init__(self, model: SpectralModel, sampling: Sampling, *, guide: str | None = None):
+        """Prepare the sampler, and load the `guide` (None: the model's own).
 
-        Raises UsageError for steps, sampler, settings or guide that the model does not allow.
+        Raises UsageError for steps, a sampler, settings or a guide that the model does not allow.
         """
         spec, hop = model.spec, model.frontend.hop
-        self.model, self.seed, self.rate, self.hop = model, seed, spec.sample_rate, hop
-        self.steps, self.sample = prepare(spec, model.process, steps=steps, sampler=sampler, given=sampler_args)
+        self.model, self.seed, self.rate, self.hop = model, sampling.seed, spec.sample_rate, hop
+        self.steps, self.sample = prepare(spec, model.process, sampling)
         self.guide = load_guide(spec.choose_guide(guide), spec.sample_rate, hop, model.device)
         self.grid: int = self.guide.grid if self.guide else hop
         self.guide_reach = self.guide.margin if self.guide else 0
@@ -66,7 +57,7 @@ class WindowedDenoiser:
         Args:
             windows: (C, n) each, as they are in the file.
             starts: position of each in the file, in samples.
-            scales: (C, n) or (C, 1) for each, where C may be 1, the factors that its samples are multiplied by for the model.
+            scales: factors on the samples of each for the model, (C, n) or (C, 1), where C may be 1.
 
         Returns:
             for each window (2C, n): the change, and the window itself.
@@ -114,7 +105,7 @@ class WindowedDenoiser:
     def _estimate(self, y: Tensor, frames: list[int], **conditions: Tensor) -> Tensor:
         """Return the clean estimate of spectrograms (B, 2, T, F), with the frames that pad them to `frames_multiple`.
 
-        `frames` (B) are the positions of the first frames in the file.
+        `frames`: position of each item's first frame in the file.
         """
         padded = {}
         y, guide = self.model.pad_frames(y, conditions.get("guide"))

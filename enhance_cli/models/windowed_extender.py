@@ -15,7 +15,7 @@ from enhance_cli.models.frame_noise import FrameNoise
 from enhance_cli.models.graphs.extender import LEVEL_NETWORKS, NOISE_BLOCK
 from enhance_cli.models.spec import Spec
 
-LEAST_OF_BAND = 0.8  # of the band that a network was trained to continue
+LEAST_OF_BAND = 0.8  # share of the band that a network was trained to continue, which the input must have
 
 
 class WideningModel(Protocol):
@@ -28,9 +28,9 @@ class WideningModel(Protocol):
 
 
 class WindowedExtender:
-    """Make the band that is missing in windows at 48 kHz. One serves many files, also at the same time.
+    """Make the missing band of windows at 48 kHz. One serves many files, also at the same time.
 
-    Windows must begin at multiples of `grid` samples. `reach` is how many samples around a sample its result depends on.
+    `grid`: windows must begin at multiples of so many samples. `reach`: receptive field on either side in samples.
     """
 
     rate = fine_bands.RATE
@@ -38,10 +38,8 @@ class WindowedExtender:
     def __init__(self, model: WideningModel, *, seed: int):
         self.model, self.seed = model, seed
         network: Any = model.network
-        self.network = network  # each has its own abilities (networks.__init__)
-        self.makes_levels = (
-            model.spec.network in LEVEL_NETWORKS
-        )  # of bands, which are filled here; the others make waves
+        self.network = network
+        self.makes_levels = model.spec.network in LEVEL_NETWORKS  # the other networks make waves
         self.grid = fine_bands.HOP if self.makes_levels else math.lcm(fine_bands.HOP, network.hop)
         reach: int = network.receptive_field
         self.reach: int = (reach + 2) * fine_bands.HOP if self.makes_levels else reach
@@ -77,13 +75,13 @@ class WindowedExtender:
         return list(made.numpy())
 
     def _waves(self, audio: Tensor, starts: Sequence[int], edges: Sequence[float]) -> Tensor:
-        """Return (W, C, n), each channel by itself."""
+        """Return wide waves (W, C, n), each channel computed by itself."""
         network, flat = self.network, audio.flatten(0, 1)
         with autocast(self.model.device, self.model.precision):
             return network(network.narrow(flat)).unflatten(0, audio.shape[:2])
 
     def _fill_bands(self, audio: Tensor, starts: Sequence[int], edges: Sequence[float]) -> Tensor:
-        """Return (W, C, n) by levels of the mean power of the channels, which are filled in all of them alike."""
+        """Return wide waves (W, C, n). The levels come from the mean power of the channels, and are the same for all."""
         samples = audio.shape[-1]
         spectra = fine_bands.analyze(torch.nn.functional.pad(audio, (0, -samples % fine_bands.HOP)))
         power = spectra.abs().square().mean(dim=1)

@@ -1,54 +1,60 @@
 """Fill gaps in windows given as NumPy arrays by a generative speech model, with the known samples as hints."""
 
 from collections.abc import Sequence
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from enhance_cli.contracts import Estimate
 from enhance_cli.errors import UsageError
 from enhance_cli.models.device import send
 from enhance_cli.models.frame_noise import FrameNoise
 from enhance_cli.models.guide import GAPS, missing_share
-from enhance_cli.models.load import Model
 from enhance_cli.models.masked import masked
-from enhance_cli.models.sampling import prepare
+from enhance_cli.models.sampling import Sampling, prepare
+from enhance_cli.models.spec import Spec
+
+
+class SpectralModel(Protocol):
+    """State the members of models.load.Model that are needed here."""
+
+    spec: Spec
+    device: torch.device
+    process: Any
+    frontend: Any
+
+    def pad_frames(self, y: Tensor, guide: Tensor | None = None) -> tuple[Tensor, Tensor | None]: ...
+    def bind(self, noisy: Tensor, *, guide: Tensor | None = None) -> tuple[Tensor, Estimate]: ...
 
 
 class WindowedInpainter:
     """Fill gaps in windows. One serves many files, also at the same time.
 
-    Any denoising model that samples will do: `WindowedInpainter(load_file(entry.path, device), seed=0)`. `rate` in Hz.
-    Windows must begin at multiples of `grid` samples.
+    It works with any denoising model that samples spectrograms. `rate` in Hz. Windows must begin at multiples of `grid`
+    samples.
     """
 
-    def __init__(
-        self,
-        model: Model,
-        *,
-        steps: int | None = None,
-        sampler: str | None = None,
-        sampler_args: dict | None = None,
-        rounds: int = 1,
-        seed: int = 0,
-    ):
+    def __init__(self, model: SpectralModel, sampling: Sampling = Sampling(), *, rounds: int = 1):
         """Prepare the sampler.
 
-        `sampler_args` are settings of the sampler, also `strength` (models.sampling.prepare): below 1 sampling begins at the
-        windows with less noise, so that a first filling in the gaps is only changed in part. `rounds` are calls per step
-        (models.masked).
+        Args:
+            model: a denoising model.
+            sampling: with a `strength` below 1, sampling begins at the windows with less noise, so the first filling in the
+                gaps is only changed in part.
+            rounds: network calls per step (models.masked).
 
-        Raises UsageError for a model that does not sample, and for steps, sampler or settings that it does not allow.
+        Raises UsageError for a model that does not sample, and for steps, a sampler or settings that it does not allow.
         """
         spec = model.spec
         if model.process is None or model.frontend is None or spec.first_stage:
             raise UsageError(f"{spec.name} cannot fill gaps", "use a model that samples spectrograms of its own")
-        self.model, self.spec, self.seed, self.rounds = model, spec, seed, rounds
+        self.model, self.spec, self.seed, self.rounds = model, spec, sampling.seed, rounds
         self.rate, self.grid = spec.sample_rate, model.frontend.hop
-        given = sampler_args or {}
-        self.steps, self.sample = prepare(spec, model.process, steps=steps, sampler=sampler, given=given)
+        self.steps, self.sample = prepare(spec, model.process, sampling)
         self.guided = GAPS in spec.guides
-        self.silenced = self.guided and given.get("strength", 1.0) == 1
+        self.silenced = self.guided and sampling.settings.get("strength", 1.0) == 1
 
     @torch.inference_mode()
     def filled(

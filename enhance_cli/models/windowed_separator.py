@@ -19,7 +19,7 @@ NOISE_BLOCK = 1 << 16  # samples per generator
 
 
 class SeparationModel(Protocol):
-    """State the members of models.stems.StemModel and models.demucs_package.DemucsModel that are needed here."""
+    """State the members of models.stems.StemModel and models.demucs_model.DemucsModel that are needed here."""
 
     spec: Spec
     device: torch.device
@@ -34,9 +34,8 @@ class SeparationModel(Protocol):
 class WindowedSeparator:
     """Extract stems from windows. One serves many files, also at the same time.
 
-    `rate` in Hz. Windows of `grid` samples or a multiple are not padded. `reach` is how many samples around a sample its
-    result depends on, None for networks where that has no end. `sigma` is the noise level that the refinement starts
-    at, None without one.
+    `rate` in Hz. `grid`: windows are padded to a multiple of so many samples. `reach`: receptive field on either side in
+    samples, None if it is not finite. `sigma`: noise level at which the refinement starts, None without one.
     """
 
     def __init__(

@@ -35,10 +35,10 @@ class FiLM(nn.Module):
         self.scales = scales
 
     def forward(self, x: Tensor, vector: Tensor) -> Tensor:
-        told = self.get_submodule("1")(F.silu(vector)).unflatten(1, (-1, *[1] * (x.dim() - 2)))
+        projected = self.get_submodule("1")(F.silu(vector)).unflatten(1, (-1, *[1] * (x.dim() - 2)))
         if not self.scales:
-            return x + told
-        scale, shift = told.chunk(2, dim=1)
+            return x + projected
+        scale, shift = projected.chunk(2, dim=1)
         return x * (scale + 1) + shift
 
 

@@ -16,7 +16,7 @@ from enhance_cli.networks.mel import triangles
 
 RATE, N_FFT, HOP, MELS, LOWEST_HZ = 48000, 2048, 480, 256, 20.0
 LOG_FLOOR = 1e-5  # magnitude
-NOTHING = -11.4981  # value of all cells of the latent condition of a network that is told nothing
+NO_CONDITION = -11.4981  # value of all latents of the condition for a network that runs without one
 WIDTH = 0.05  # of the edge that a narrow wave ends at
 
 
@@ -69,7 +69,7 @@ class LatentExtender(nn.Module):
 
     def no_condition(self, condition: Tensor) -> Tensor:
         """Return the condition that stands for none, shaped like `condition`."""
-        return torch.full_like(condition, self.scale * NOTHING)
+        return torch.full_like(condition, self.scale * NO_CONDITION)
 
     def forward(self, x: Tensor, condition: Tensor, t: Tensor) -> Tensor:
         """Return the U-Net's prediction for the state x (B, Z, T, F), under a condition of its shape, at times t (B,)."""

@@ -30,10 +30,10 @@ class Block(nn.Module):
     def forward(self, h: Tensor, embedded: Tensor) -> Tensor:
         linear: Any
         norm, activation, linear = self.in_layers
-        told = self.emb_layers(embedded)
-        if len(told) > 1:
-            return h + self.out_layers(linear(activation(norm(h))) + told)
-        bias = linear.bias + told[0]  # one time for all rows
+        shift = self.emb_layers(embedded)
+        if len(shift) > 1:
+            return h + self.out_layers(linear(activation(norm(h))) + shift)
+        bias = linear.bias + shift[0]  # one time for all rows
         return h + self.out_layers(F.linear(activation(norm(h)), linear.weight, bias))
 
 

@@ -1,8 +1,8 @@
 """Define DDPM: noise grows in whole steps while the signal shrinks, x_t = sqrt(p_t) x0 + sqrt(1 - p_t) z.
 
 p_t = prod (1 - beta_i). t counts the steps from 0 to 999 (real numbers are rounded), 0 already has a little noise, and
--1 is clean. Sampling starts from y with the noise of its time: a degraded embedding, which is hard to tell from a clean one
-under enough noise, or zeros for models that start in pure noise. (Ho et al., 2020. Nam et al., 2025, "SEED". Nichol and
+-1 is clean. Sampling starts from y with the noise of its time. y is a degraded embedding, which under enough noise is hard to
+tell from a clean one, or zero for models that start from pure noise. (Ho et al., 2020. Nam et al., 2025, "SEED". Nichol and
 Dhariwal, 2021, "Improved denoising diffusion probabilistic models", for the cosine.)
 """
 

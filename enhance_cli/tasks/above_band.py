@@ -1,4 +1,8 @@
-"""Continue the change that a denoising model makes in its own band above that band."""
+"""Continue the change that a denoising model makes in its own band into the band above it.
+
+Each function takes pairs: a block (C, n) of the input, and the parts (P, C, n) that tasks.band_changes computed for it. It
+yields pairs of the block and the whole change (C, n).
+"""
 
 from collections.abc import Iterable, Iterator
 
@@ -9,28 +13,25 @@ from enhance_cli.tasks.stream import Pair, Waiting
 
 
 def keep(pairs: Iterable[Pair]) -> Iterator[Pair]:
-    """Yield the input (C, n) and its change, for pairs of the input and the parts that tasks.band_changes made for it.
-
-    The signal above the band stays as it is.
-    """
+    """Leave the signal above the band as it is."""
     for x, (change, *_) in pairs:
         yield x, change
 
 
 def cut(pairs: Iterable[Pair]) -> Iterator[Pair]:
-    """Yield the input (C, n) and its whole change (see `keep`). The signal above the band is taken away."""
+    """Remove the signal above the band."""
     for x, (change, band, *_) in pairs:
         yield x, change - (x - band)
 
 
 def follow_gain(pairs: Iterable[Pair]) -> Iterator[Pair]:
-    """Yield the input (C, n) and its whole change (see `keep`). The signal above the band has the gain just below its end."""
+    """Apply the gain just below the end of the band to the signal above it."""
     for x, (change, band, rise) in pairs:
         yield x, change + rise * (x - band)
 
 
 def suppress_noise(pairs: Iterable[Pair], upper: UpperBand) -> Iterator[Pair]:
-    """Yield the input (C, n) and its whole change (see `keep`). Noise above the band is suppressed by `upper`."""
+    """Suppress noise above the band by `upper`, which has a delay."""
     inputs, changes = Waiting(), Waiting()
     for x, (change, band) in pairs:
         inputs.add(x)

@@ -1,11 +1,11 @@
 """Compute the change that a denoising model makes to a stream in its own band, at the rate of the model.
 
 `WindowChanges` is for networks with a finite context, which run in windows, `StreamChanges` for networks with memory,
-which run as a stream with their state. `RefinedChanges` is for models with a first stage: that one runs as a stream, and
-the model's own network refines its estimate in windows, in the band below its own Nyquist frequency.
+which run as a stream with their state. `RefinedChanges` is for models with a first stage: it runs as a stream, and the
+model's own network refines its estimate in windows, in the band below that network's Nyquist frequency.
 
-Each yields arrays (P, C, m) of the first P `parts` for C channels: the change (the clean estimate less the band), the band
-itself, and, if the network tells it, the gain just below the end of the band, less one.
+All yield arrays (P, C, m) with the first P of these parts for each of C channels: the change (the clean estimate minus the
+signal in the band), the signal in the band, and for networks that report it, the gain just below the end of the band minus 1.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from enhance_cli.models.load import Model
     from enhance_cli.models.windowed_denoiser import WindowedDenoiser
 
-WINDOW_SECONDS = 5.0  # longer ones are a little faster and take more memory, above all when several run at a time
-UNBOUNDED_WINDOW_SECONDS = 10.0  # for networks whose context has no end
-FADE_SECONDS = 0.5  # on either side of a border, for networks whose context has no end
+WINDOW_SECONDS = 5.0  # longer ones are a little faster, but several at a time take much more memory
+UNBOUNDED_WINDOW_SECONDS = 10.0  # for networks without a finite receptive field
+FADE_SECONDS = 0.5  # on either side of a border, for networks without a finite receptive field
 
 
 class WindowChanges:
@@ -74,7 +74,7 @@ class StreamChanges:
     def of(
         self, blocks: Iterable[np.ndarray], channels: int, scale: Scale, *, top: float, parts: int
     ) -> Iterator[np.ndarray]:
-        """Yield the first `parts` of the change, the band, and the gain if the network tells it, (P, C, m).
+        """Yield the first `parts` of the change, the band, and the gain if the network reports it, (P, C, m).
 
         `blocks` (C, n) are at `rate`. `top`: frequency in Hz where the signal ends.
         """
@@ -102,7 +102,7 @@ class StreamChanges:
             yield (factors * block).astype(np.float32)
 
     def _estimates(self, blocks: Iterable[np.ndarray], channels: int, top: float) -> Iterator[np.ndarray]:
-        """Yield the noisy signal, the clean estimate, and the gain if the network tells it, (2 or 3, C, m)."""
+        """Yield the noisy signal, the clean estimate, and the gain if the network reports it, (2 or 3, C, m)."""
         stream, waiting = open_stream(self._network, channels, top), Waiting()
         pieces = ((block, False) for block in waiting.pass_through(blocks))
         for block, last in chain(pieces, [(np.zeros((channels, 0), np.float32), True)]):
@@ -153,7 +153,10 @@ class RefinedChanges(StreamChanges):
 def plan_windows(
     model: Model | GraphDenoiserModel, windowed: WindowedDenoiser | GraphDenoiser, options: DenoiseOptions
 ) -> WindowPlan:
-    """Return how a stream is cut into windows, whose results, joined, are those of the whole stream where that can be."""
+    """Return how a stream is cut into windows.
+
+    For networks with a finite receptive field, the joined results are those of the whole stream. Others fade.
+    """
     usual = UNBOUNDED_WINDOW_SECONDS if windowed.reach is None else WINDOW_SECONDS
     window = int((options.window_seconds or model.spec.window_seconds or usual) * windowed.rate)
     if windowed.reach is not None:

@@ -16,6 +16,7 @@ from enhance_cli.audio.levels.level import Meter
 from enhance_cli.audio.resample import Resampler
 from enhance_cli.audio.spectra.upper_band import UpperBand
 from enhance_cli.errors import UsageError
+from enhance_cli.models.sampling import Sampling
 from enhance_cli.tasks import above_band
 from enhance_cli.tasks.band_changes import RefinedChanges, StreamChanges, WindowChanges
 from enhance_cli.tasks.engine import engine_for
@@ -23,7 +24,8 @@ from enhance_cli.tasks.options import DenoiseOptions
 from enhance_cli.tasks.scale import Scale
 from enhance_cli.tasks.stream import Pair, Waiting, measured, paired, resampled
 
-SETTLED_SECONDS = 0.06  # of shorter clips a share is changed: networks take speech of 20 ms for noise, up to 20 dB
+# A shorter clip gets only a share of the change: networks take 20 ms of speech for noise, and lower it by up to 20 dB.
+SETTLED_SECONDS = 0.06
 
 if TYPE_CHECKING:
     from enhance_cli.models.graphs.denoiser import GraphDenoiserModel
@@ -47,10 +49,15 @@ class Denoiser:
         """Return the number of files at a time that keep the device busy."""
         return self.band.engine.lanes
 
+    def run(self, audio: np.ndarray, rate: int) -> np.ndarray:
+        """Clean a whole recording (C, N) at `rate`. Returns (C, N)."""
+        level = measured(audio, rate)
+        return np.concatenate(list(self.process(iter([audio]), rate, audio.shape[0], level)), axis=1)
+
     def process(self, blocks: Iterable[np.ndarray], rate: int, channels: int, level: Meter) -> Iterator[np.ndarray]:
         """Clean blocks (C, n) at `rate`. Yields as many samples, in blocks of other sizes. `level` measured the file.
 
-        With the option `residual` each block (2 C, m) has the part that was taken away behind the result.
+        With the option `residual` each block (2 C, m) has the result first, then the part that was taken away.
         """
         if not self.options.residual:
             yield from self._result(blocks, rate, channels, level)
@@ -106,10 +113,9 @@ class Denoiser:
         return above_band.keep(pairs)
 
     def _scale(self, level: Meter) -> Scale:
-        """Return the factors on the file for the model.
+        """Return the factors that bring the file to the level of the model.
 
-        By active level each channel is followed by itself, so that a source keeps its place between them. By peak the
-        whole file has one factor.
+        With "level" each channel has factors of its own, which follow its active level. With "peak" the whole file has one.
         """
         if self.spec.normalise == "level":
             return Scale(self.spec.level, level.track)
@@ -119,19 +125,17 @@ class Denoiser:
 
 
 def changes_of(model: Model | GraphDenoiserModel, options: DenoiseOptions) -> WindowChanges | StreamChanges:
-    """Return the object that computes the changes of `model`, as the networks that it has need it.
+    """Return the object that computes the changes of `model`: in windows, as a stream, or as a stream refined in windows.
 
-    Raises UsageError for steps, sampler, settings or guide that it does not allow.
+    Raises UsageError for steps, a sampler, settings or a guide that the model does not allow.
     """
     if model.process is None:
         model.spec.choose(options.steps, options.sampler)
         if options.sampler_args:
             raise UsageError(f"{model.spec.name} does not sample: it has no such settings", "leave them out")
         return StreamChanges(model, engine_for(model, None, options.batch_size, 0, options.threads))
-    windowed = model.windowed(
-        steps=options.steps, sampler=options.sampler, sampler_args=options.sampler_args,
-        guide=options.guide, seed=options.seed,
-    )  # fmt: skip
+    sampling = Sampling(options.steps, options.sampler, options.sampler_args, options.seed)
+    windowed = model.windowed(sampling, guide=options.guide)
     if model.stream_network is not None:
         return RefinedChanges(model, windowed, options)
     return WindowChanges(model, windowed, options)
@@ -141,6 +145,4 @@ def run(
     audio: np.ndarray, rate: int, model: Model | GraphDenoiserModel, options: DenoiseOptions = DenoiseOptions()
 ) -> np.ndarray:
     """Clean (C, N) at `rate`. Returns (C, N), the same as the command gives for a file with these samples."""
-    level = measured(audio, rate)
-    denoiser = Denoiser(model, options)
-    return np.concatenate(list(denoiser.process(iter([audio]), rate, audio.shape[0], level)), axis=1)
+    return Denoiser(model, options).run(audio, rate)

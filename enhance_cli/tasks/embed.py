@@ -1,7 +1,7 @@
 """Turn a recording into one speaker embedding: mono, at the network's rate, in overlapping segments that are averaged.
 
-Silence is removed if wanted. Segments are embedded some at a time, with one CPU thread, and so are those of other
-recordings beside them: neither other recordings nor the number of threads change a bit of the result.
+Silence can be left out. Each batch of segments is computed by one CPU thread, so a result is the same to the bit whatever the
+number of threads, and whatever other recordings are embedded at the same time.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -19,10 +19,10 @@ from enhance_cli.models.graphs.speakers import GraphExtractor
 from enhance_cli.tasks.options import EmbedOptions
 
 MIN_SECONDS = 0.5  # seconds of sound, or of speech with `vad`
-MAX_SECONDS = 20.0  # seconds at once, for networks that would take any length
-LEVEL = 0.14  # active level (-17 dBFS, an RMS of about -22) given to networks that hear loudness
+MAX_SECONDS = 20.0  # length of a segment, for networks that take any length
+LEVEL = 0.14  # active level (-17 dBFS, an RMS of about -22) given to networks that are sensitive to loudness
 SILENT = 1e-4  # RMS, -80 dBFS
-BATCH_SECONDS = 40.0
+BATCH_SECONDS = 40.0  # of segments that are embedded at a time
 SPARE_LANES = 2  # recordings that are read while others are embedded
 
 
@@ -47,15 +47,15 @@ class Embedder:
         rows = max(1, int(BATCH_SECONDS * self.extractor.sample_rate) // length)
         starts = self.starts(len(wave))
         groups = [starts[first : first + rows] for first in range(0, len(starts), rows)]
-        together = lambda group: self.extractor.embed_segments(np.stack([wave[s : s + length] for s in group]))
-        found = np.concatenate(list(self._threads.map(together, groups)))
+        embed_group = lambda group: self.extractor.embed_segments(np.stack([wave[s : s + length] for s in group]))
+        found = np.concatenate(list(self._threads.map(embed_group, groups)))
         return mean_embedding(found, unit=self.options.normalize)
 
     def prepare(self, audio: np.ndarray, rate: int) -> np.ndarray:
-        """Return (n,) mono at the network's rate for (C, N) at `rate`, without silence if wanted.
+        """Return (n,) mono at the network's rate for (C, N) at `rate`, without silence if the option `vad` is set.
 
-        A network that hears loudness is given all recordings at one level. Its authors' program only raises quiet ones,
-        and a recording that is 18 dB louder would then be another voice. Raises AudioError.
+        Networks that are sensitive to loudness get all recordings at one level. Their authors' program only raises quiet
+        recordings, so that the same voice 18 dB louder would get a different embedding. Raises AudioError.
         """
         own = self.extractor.sample_rate
         wave = resample(to_mono([audio])[None], rate, own)[0]
@@ -82,7 +82,7 @@ class Embedder:
     def starts(self, samples: int) -> list[int]:
         """Return the starts of the segments, evenly spread from the first sample to the last.
 
-        Each overlaps the next by at least half. One, if there is no more than a segment.
+        Neighbors overlap by at least half. A recording that is no longer than a segment has one.
         """
         if samples <= self.segment:
             return [0]

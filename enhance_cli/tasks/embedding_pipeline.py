@@ -17,7 +17,7 @@ from enhance_cli.errors import AudioError, EnhanceError, ModelError, VectorError
 from enhance_cli.models import registry
 from enhance_cli.models.device import set_threads
 from enhance_cli.models.extractor import TASK as EXTRACTOR_TASK
-from enhance_cli.models.extractor import Extractor, load_extractor, named
+from enhance_cli.models.extractor import Extractor, load_extractor, name_of_extractor
 from enhance_cli.models.graphs.packaged import extractor_obstacle, load_extractor_graph
 from enhance_cli.models.graphs.speakers import GraphExtractor, GraphRepairModel
 from enhance_cli.models.spec import read_spec
@@ -33,11 +33,11 @@ CANCELLED = "the channels cancel each other: the first was taken (--channel N ta
 
 
 class EmbeddingPipeline:
-    """Hold a repair model and its speaker network, for recordings and for stored embeddings, from several threads at once.
+    """Repair recordings and stored embeddings, from several threads at once.
 
-    `extractor`: name, id or file of the speaker network, also of stored embeddings. None is the one that the model was
-    trained for. The network itself is loaded with the first recording, or by `load_extractor`. Raises ModelError if it
-    does not match the model.
+    `extractor`: name, id or file of the speaker network, which stored embeddings must come from as well. None is the one
+    that the model was trained for. The network itself is loaded with the first recording, or by `load_extractor`. Raises
+    ModelError if it does not match the model.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class EmbeddingPipeline:
             raise VectorError(f"{source}: {error.message}", error.hint) from error
 
     def repair_recorded(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Repair embeddings (K, D) of the speaker network loaded here. A row has the same bits in any company."""
+        """Repair embeddings (K, D) of the speaker network loaded here. The result for a row does not depend on the others."""
         return self.repairer.run(rows, RECORDING_ROWS)
 
 
@@ -122,15 +122,15 @@ def extractor_id(name: str) -> str:
 def extractor_for(repairer: Repairer, name: str | None) -> Extractor | GraphExtractor:
     """Return the extractor called `name`, or the one that the model was trained for. Raises ModelError.
 
-    It runs by ONNX Runtime if the model does and it can.
+    It runs by ONNX Runtime if the repair model does, and if it has a graph.
     """
     wanted = repairer.extractor_id
-    if name is None and named(wanted) == wanted:
+    if name is None and name_of_extractor(wanted) == wanted:
         raise ModelError(
             f"{repairer.model.spec.name} needs the extractor {wanted}, which has no name here",
             "give its file with --extractor, or use stored embeddings",
         )
-    model, entry = repairer.model, registry.find(named(name or wanted), EXTRACTOR_TASK)
+    model, entry = repairer.model, registry.find(name_of_extractor(name or wanted), EXTRACTOR_TASK)
     if model.runtime != "onnx" and entry.path.suffix != ".onnx":
         device: Any = model.device  # of torch, as the model is
         return load_extractor(name or wanted, device)

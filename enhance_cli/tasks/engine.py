@@ -1,9 +1,9 @@
 """Compute windows of many files on one device: callers hand in windows and receive the results in order.
 
-A few threads take waiting windows, up to `together` of one shape at a time, whatever file they belong to. On a GPU two
-threads fill batches in turn, so that one is in transfer while the other is computed, and windows are padded with
-silence to few lengths, so that short files share them. On a CPU several threads take a window each and torch computes
-each with one thread, so that neither other windows nor the number of threads change a bit of a result.
+Windows of all files wait in one queue. On a GPU two threads take batches of windows of one shape in turn, so that one batch is
+transferred while the other is computed. Windows are padded with silence to a few lengths, so that those of short files can
+share a batch. On a CPU each of several threads takes one window, and torch computes it with one thread, so a result is the same
+to the bit whatever the number of threads and the other windows.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from enhance_cli.tasks.windows import Window
 
 @runtime_checkable
 class GraphModel(Protocol):
-    """Compute by ONNX Runtime, whose sessions have the threads of a single window."""
+    """Describe a model that runs by ONNX Runtime, in sessions that have the threads of a single window."""
 
     @property
     def device(self) -> Any: ...
@@ -38,7 +38,7 @@ class GraphModel(Protocol):
 
 
 class TorchModel(Protocol):
-    """Compute by torch, on a device and with parameters that may be counted."""
+    """Describe a model that runs by torch."""
 
     @property
     def device(self) -> Any: ...
@@ -48,7 +48,7 @@ class TorchModel(Protocol):
 
 @dataclass(frozen=True)
 class Order:
-    """Hold a window to compute, and the facts about the file that its task needs (`given`)."""
+    """Ask for the result of a window. `given`: facts about its file that the task's `run` needs."""
 
     window: Window
     given: Any
@@ -58,14 +58,7 @@ MAX_SPARE_LANES = 15
 
 
 class Engine:
-    """Run `run(orders) -> results` for lists of orders with windows of one shape, in `threads` threads.
-
-    Without `run` it is for `call` alone.
-
-    `together` counts windows times their channels. `torch_threads` is how many threads each of ours may compute with
-    (None: as torch has it). Windows shorter than `longest` are filled up (see `pad_window`). `lanes` files worked on at
-    a time keep it busy, while some are read or written.
-    """
+    """Run a function on windows, in threads of its own. `lanes`: number of files at a time that keep it busy."""
 
     def __init__(
         self,
@@ -75,8 +68,18 @@ class Engine:
         torch_threads: int | None = None,
         longest: int = 0,
     ):
+        """Start the threads.
+
+        Args:
+            run: takes orders whose windows have one shape, and returns their results. None for an engine that is only
+                used through `call`.
+            threads: number of threads.
+            together: largest size of a batch, in windows times their channels.
+            torch_threads: CPU threads that torch may use in each of them, None for torch's own number.
+            longest: samples of a whole window. Shorter ones are padded (see `pad_window`).
+        """
         self._run, self._together, self._ahead, self._longest = run, together, threads * together, longest
-        spare = max(together, 2, threads // 4)  # files that are being read or written meanwhile, or fill up a batch
+        spare = max(together, 2, threads // 4)  # files that are read or written meanwhile, or fill up a batch
         self.lanes = threads + min(spare, MAX_SPARE_LANES)
         self._waiting: deque[tuple[Order, Future]] = deque()
         self._lock = threading.Lock()

@@ -1,4 +1,4 @@
-"""Tell how long models will take that are made for a GPU, where they run on a CPU."""
+"""Estimate how long a model that is made for a GPU will take on a CPU."""
 
 from collections.abc import Mapping, Sequence
 from math import ceil
@@ -19,14 +19,14 @@ def on_cpu(
     duration: float | None = None,
     channels: int | None = None,
 ) -> list[str]:
-    """Return the expected time in words, for the line before a run, or nothing for quick models and GPUs.
+    """Return the expected time in words, to be told before a run. The list is empty for quick models and for GPUs.
 
     Args:
         spec, options: the model and its settings.
-        sources: the inputs. For files that can be opened the whole time is told.
+        sources: the inputs. If all are files that can be opened, the time for all of them is told.
         facts: fields of all records, with the device.
-        duration: most seconds that are taken of each.
-        channels: number of channels that are taken of each, None for all.
+        duration: largest number of seconds of each input that are processed, None for all.
+        channels: number of channels of each input that are processed, None for all.
     """
     from enhance_cli.tasks.extend_bandwidth import LATENT_NETWORK
 
@@ -41,7 +41,7 @@ def on_cpu(
 
 
 def seconds_of_window(spec: Spec, options: ExtendOptions) -> tuple[float, float]:
-    """Return how many seconds this CPU needs for a channel of a window, about, and the seconds that a window is worth."""
+    """Return about how many seconds this CPU needs for one channel of a window, and how many seconds a window advances."""
     from enhance_cli.models.load import without_weights
     from enhance_cli.models.operations import speed
     from enhance_cli.tasks.extend_bandwidth import windows_of
@@ -60,9 +60,9 @@ def in_words(seconds: float) -> str:
 
 
 def _windows(source: Any, window: float, duration: float | None, channels: int | None) -> int | None:
-    """Return the number of windows of all channels of a file, or None where only reading it can tell.
+    """Return the number of windows of all channels of a file, or None if the file would have to be read to know it.
 
-    `window`: seconds that a window is worth.
+    `window`: seconds by which a window advances.
     """
     from enhance_cli.audio.read import open_audio
 
@@ -72,7 +72,7 @@ def _windows(source: Any, window: float, duration: float | None, channels: int |
         with open_audio(source) as audio:
             info = audio.info
     except (EnhanceError, OSError):
-        return 0  # which says so in its turn
+        return 0  # the run itself will report the error
     if info.frames is None:
         return None
     seconds = info.frames / info.rate

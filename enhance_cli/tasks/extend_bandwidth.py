@@ -1,4 +1,4 @@
-"""Extend the bandwidth of a stream: out = x + the band above the frequency that x ends at, made by a model.
+"""Extend the bandwidth of a stream: out = x + a band, made by a model, above the frequency at which x ends.
 
 Everything happens at 48 kHz, or at the rate of the file if that is higher. The made band is added to the untouched input
 through a linear-phase crossover (audio.spectra.crossover), so the band of the input stays as it was, to the sample.
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from enhance_cli.models.graphs.extender import GraphExtenderModel
     from enhance_cli.models.load import Model
 
-WINDOW_SECONDS = 2.0  # with longer ones the memory of the C library falls to pieces
+WINDOW_SECONDS = 2.0  # longer windows fragment the memory of the C library
 LATENT_NETWORK = "latent_extender"
-FADE = 15360  # samples on either side of a border, 0.64 s together
+FADE = 15360  # samples on either side of a border between windows, 0.64 s in all
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class BandwidthExtender:
         """Prepare the model. Raises UsageError for steps and settings that it does not have."""
         self.spec, self.options = model.spec, options
         self.windowed, self.plan = windows_of(model, options)
-        self.engine = engine_for(model, self._make, options.batch_size, self.plan.whole, options.threads)
+        self.engine = engine_for(model, self._run, options.batch_size, self.plan.whole, options.threads)
 
     @property
     def lanes(self) -> int:
@@ -61,8 +61,8 @@ class BandwidthExtender:
     def process(self, blocks: Iterable[np.ndarray], rate: int, channels: int, level: Meter) -> Iterator[np.ndarray]:
         """Extend blocks (C, n) at `rate`. Yields as many samples, in blocks of other sizes.
 
-        `level` measured the file, its band too, and is told the level of the made band. A full band and silence pass through.
-        Raises UsageError for a band that the model cannot continue.
+        `level` measured the file and the end of its band, and receives the level of the made band. Files with a full band and
+        silence pass through. Raises UsageError for a band that the model cannot continue.
         """
         band = level.extra
         edge = band.edge if isinstance(band, BandMeter) else None
@@ -91,7 +91,7 @@ class BandwidthExtender:
             yield up.push(made)
         yield up.push(np.zeros((channels, 0), np.float32), last=True)
 
-    def _make(self, orders: list[Order]) -> list[np.ndarray]:
+    def _run(self, orders: list[Order]) -> list[np.ndarray]:
         windows, given = [order.window for order in orders], [order.given for order in orders]
         audio = [window.audio for window in windows]
         starts, edges = [w.start for w in windows], [r.edge for r in given]
@@ -101,7 +101,7 @@ class BandwidthExtender:
 
 
 def windows_of(model: Model | GraphExtenderModel, options: ExtendOptions) -> tuple[Any, WindowPlan]:
-    """Return the object that computes windows, and how they are cut: joined exactly, or of one length and faded.
+    """Return the object that computes windows, and the plan by which they are cut and joined.
 
     Raises UsageError for steps and settings that the model does not have.
     """

@@ -1,9 +1,9 @@
-"""Extract stems from a stream: each stem's rows (K C, n) for blocks (C, n) of the mix, of the same length in all.
+"""Extract K stems from a stream: blocks (C, n) of the mix in, blocks (K C, m) of the stems out, as many samples in all.
 
 The mix is brought to the model's rate and separated in windows. The estimates are brought back to the file's rate. The
-content above the model's band is distributed by the energies that the stems have in the upper half of it. Where all
-stems of a model that knows the whole mix are asked for, the rest is distributed too (audio.spectra.mixture_consistency), and
-they sum to the mix, unless the residual, the mix less the stems, is wanted for itself.
+content above the model's band is distributed by the energies of the stems in the upper half of that band. If all stems of a
+model that knows the whole mix are asked for, the rest of the mix is distributed as well (audio.spectra.mixture_consistency),
+and the stems sum to the mix. With a residual (the mix minus the stems) the rest stays there.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 RESIDUAL = "residual"
 WINDOW_SECONDS = 10.0
-CANCELLED = 0.05  # share of the active level: a mean of the channels below that is of opposite polarities
-MARGIN_SECONDS = 1.0  # on either side of a window, for networks whose context has no end
+CANCELLED = 0.05  # share of the active level. A mean of the channels below it means that they have opposite polarities
+MARGIN_SECONDS = 1.0  # on either side of a window, for networks without a finite receptive field
 
 
 class StemExtractor:
@@ -68,6 +68,13 @@ class StemExtractor:
         """Return the number of files at a time that keep the device busy."""
         return self.engine.lanes
 
+    def run(self, audio: np.ndarray, rate: int) -> dict[str, np.ndarray]:
+        """Return each part (C, N) by name for a whole recording (C, N) at `rate`."""
+        level = measured(audio, rate)
+        rows = np.concatenate(list(self.process(iter([audio]), rate, audio.shape[0], level)), axis=1)
+        rows = rows.astype(np.result_type(audio.dtype, np.float32), copy=False)
+        return dict(zip(self.parts, rows.reshape(len(self.parts), *audio.shape)))
+
     def process(self, blocks: Iterable[np.ndarray], rate: int, channels: int, level: Meter) -> Iterator[np.ndarray]:
         """Yield (parts C, m) for blocks (C, n) at `rate`, each part's channels together, as many samples in all.
 
@@ -101,7 +108,7 @@ class StemExtractor:
         return stems.reshape(-1, x.shape[1])
 
     def _scale(self, level: Meter) -> Scale:
-        """Return the factors on the file for the model, the same for all channels, so that sources keep their places."""
+        """Return the factors that bring the file to the level of the model, the same for all channels: panning stays."""
         spec, track = self.spec, level.music_track
         active = float(track.overall[0])
         if spec.normalise == "level" and level.active_levels.any():
@@ -134,8 +141,4 @@ def run(
     audio: np.ndarray, rate: int, model: StemModel | DemucsModel | GraphStemModel, options: StemOptions = StemOptions()
 ) -> dict[str, np.ndarray]:
     """Return each part's (C, N) by name for (C, N) at `rate`, the same as the command gives for a file with these samples."""
-    level = measured(audio, rate)
-    extractor = StemExtractor(model, options)
-    rows = np.concatenate(list(extractor.process(iter([audio]), rate, audio.shape[0], level)), axis=1)
-    rows = rows.astype(np.result_type(audio.dtype, np.float32), copy=False)
-    return dict(zip(extractor.parts, rows.reshape(len(extractor.parts), *audio.shape)))
+    return StemExtractor(model, options).run(audio, rate)

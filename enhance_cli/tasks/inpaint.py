@@ -22,18 +22,18 @@ from enhance_cli.tasks.options import InpaintOptions
 from enhance_cli.tasks.stream import measured
 
 LINEAR = "linear-prediction"
-LONGEST_MADE_SECONDS = 0.5  # of a gap that a model fills
-FADE_SECONDS = 0.05  # of a longer one that it fills on either side
-MADE = " (of speech --model inpaint-s fills it)"
-SHOWN = 5  # gaps that a note names
-SILENCE_SECONDS = 1.0  # pieces of silence in the middle, so that memory does not grow with the gap
+LONGEST_MADE_SECONDS = 0.5  # length of the longest gap that a model fills
+FADE_SECONDS = 0.05  # at either end of a longer gap, which is filled
+MODEL_HINT = " (of speech --model inpaint-s fills it)"
+MAX_GAPS_IN_NOTE = 5
+SILENCE_SECONDS = 1.0  # length of the pieces of silence in the middle, so that memory does not grow with the gap
 
 
 @dataclass(frozen=True, order=True)
 class Piece:
-    """Hold the samples [start, end) of a gap that are filled at once, and whether their neighbors on either side are known.
+    """Hold the samples [start, end) of a gap that are filled at once, in a `channel` or in all of them (-1).
 
-    `made`: by a model.
+    `before`, `behind`: whether the sound on that side is used. `made`: whether a model fills the piece.
     """
 
     start: int
@@ -72,7 +72,7 @@ class Inpainter:
         meter.filled = [(gap, method(gap, rate, predicted, model.name if model else "")) for gap in gaps]
         meter.notes = notes(meter, gaps, longest, rate)
         reach = int((gap_model.CONTEXT_SECONDS if any(piece.made for piece in pieces) else CONTEXT_SECONDS) * rate)
-        # a filling that is louder than the recording would lower all of it
+        # a filling that is louder than the recording would make the writer lower the whole file
         filling = _Filling(pieces, reach, rate, level.peak, model, level.common_track)
         yield from filling.filled(blocks)
 
@@ -86,18 +86,19 @@ def method(gap: Gap, rate: int, predicted: float, model: str) -> str:
 
 
 def notes(meter: GapMeter, gaps: Sequence[Gap], longest: float, rate: int) -> list[str]:
-    """Return the notes for a user: that there is nothing to fill, and which gaps are silent in their middle.
+    """Return the notes for a user: which gaps were filled, and which are silent in their middle.
 
-    Those are longer than `longest` seconds.
+    The latter are longer than `longest` seconds.
     """
     if not gaps:
         return [*meter.doubts, "left as it is: no gap was found"]
-    told = [f"filled {meter.text(gaps[:SHOWN])}" + (f" and {len(gaps) - SHOWN} more" if len(gaps) > SHOWN else "")]
+    more = len(gaps) - MAX_GAPS_IN_NOTE
+    told = [f"filled {meter.text(gaps[:MAX_GAPS_IN_NOTE])}" + (f" and {more} more" if more > 0 else "")]
     for gap in (gap for gap in gaps if (gap.end - gap.start) / rate > longest):
         could_be_made = (gap.end - gap.start) / rate <= LONGEST_MADE_SECONDS
         told.append(
             f"{meter.text([gap])} s is longer than {1000 * longest:.0f} ms, which cannot be predicted:"
-            f" it fades out and in, with silence between{MADE if could_be_made else ''}"
+            f" it fades out and in, with silence between{MODEL_HINT if could_be_made else ''}"
         )
     return [*meter.doubts, *told]
 
@@ -124,9 +125,15 @@ def split(gap: Gap, rate: int, predicted: float, makes: bool) -> Iterator[Piece]
 
 @dataclass(frozen=True)
 class _Filling:
-    """Fill the pieces of a stream. `reach`: known samples on either side that a piece is filled from. `limit`: largest value.
+    """Fill the pieces of a stream.
 
-    `model` fills the pieces that are to be made. For it the recording is multiplied by a factor for its `level` there.
+    Args:
+        pieces: in the order of their positions.
+        reach: number of known samples on either side from which a piece is filled.
+        rate: in Hz.
+        limit: largest magnitude of a filling.
+        model: fills the pieces with `made`. None if there is none.
+        level: level of the recording at each position, by which it is scaled for the model.
     """
 
     pieces: Sequence[Piece]

@@ -1,7 +1,8 @@
-"""Load the object that does a task, for `enhance` and its worker processes. torch is imported when one is loaded.
+"""Load the object that does a task, for commands, their worker processes and the Python API.
 
-Each function returns the object and the fields that it adds to records. Raises ModelError for a model that is missing or
-damaged, UsageError for a device, a precision or options that are not possible.
+The functions for commands return that object and the fields that it adds to records. Their `resources` are the fields of
+options.Resources. All functions raise ModelError for a model that is missing or damaged, and UsageError for a device, a
+precision or options that are not possible. torch is only imported for models that run by it.
 """
 
 from __future__ import annotations
@@ -9,7 +10,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from enhance_cli.tasks.options import DenoiseOptions, ExtendOptions, InpaintOptions, PipelineOptions, StemOptions
+from enhance_cli.tasks.options import (
+    DenoiseOptions,
+    ExtendOptions,
+    InpaintOptions,
+    PipelineOptions,
+    Resources,
+    StemOptions,
+)
 
 if TYPE_CHECKING:
     from enhance_cli.models.demucs_model import DemucsModel
@@ -27,157 +35,96 @@ if TYPE_CHECKING:
     from enhance_cli.tasks.inpaint import Inpainter
 
 
-def load_denoiser(
-    entry: Entry,
-    options: DenoiseOptions,
-    *,
-    device: str,
-    precision: str,
-    threads: int | None,
-    runtime: str = "auto",
-) -> tuple[Denoiser, dict[str, Any]]:
+def load_denoiser(entry: Entry, options: DenoiseOptions, **resources: Any) -> tuple[Denoiser, dict[str, Any]]:
     """Return the Denoiser of the model `entry`."""
     from enhance_cli.models import registry
     from enhance_cli.tasks.denoise import Denoiser
 
-    model = load_denoiser_model(
-        entry, options.sampler, options.guide, device=device, precision=precision, threads=threads, runtime=runtime
-    )
-    denoiser = Denoiser(model, replace(options, threads=threads))
+    chosen = Resources(**resources)
+    model = load_denoiser_model(entry, options.sampler, options.guide, chosen)
     facts = {"revision": entry.sha256, **facts_of(model)}
-    if model.spec.first_stage and entry.path.suffix != ".onnx":  # which holds both
+    if model.spec.first_stage and entry.path.suffix != ".onnx":  # such a file holds both stages
         first = registry.find(model.spec.first_stage, model.spec.task)
         facts["first_stage"] = f"{model.spec.first_stage}@{first.sha256}"
-    return denoiser, facts
+    return Denoiser(model, replace(options, threads=chosen.threads)), facts
 
 
 def load_denoiser_model(
-    entry: Entry,
-    sampler: str | None,
-    guide: str | None,
-    *,
-    device: str,
-    precision: str,
-    threads: int | None,
-    runtime: str,
+    entry: Entry, sampler: str | None, guide: str | None, resources: Resources
 ) -> Model | GraphDenoiserModel:
-    """Return the model `entry` in the runtime that `runtime` ("auto", "onnx" or "torch") and the settings allow."""
+    """Return the denoising model `entry`. `sampler` and `guide` decide whether ONNX Runtime can run it."""
     from enhance_cli.models.graphs.packaged import denoiser_obstacle, load_denoiser_graphs, sampling_obstacle
-    from enhance_cli.models.runtime import runtime_of
     from enhance_cli.models.spec import read_spec
 
     spec = read_spec(entry.path)
     find_obstacle = sampling_obstacle if entry.path.suffix == ".onnx" else denoiser_obstacle
-    obstacle = find_obstacle(spec, sampler, guide)
-    if runtime_of(entry.path, runtime, device=device, precision=precision, obstacle=obstacle) == "onnx":
-        return load_denoiser_graphs(entry, threads)
-    from enhance_cli.models.device import pick_device, pick_precision
-
-    chosen = pick_device(device)  # says so if torch is missing
-    from enhance_cli.models.load import load_file
+    if _runs_by_onnx(entry, resources, find_obstacle(spec, sampler, guide)):
+        return load_denoiser_graphs(entry, resources.threads)
     from enhance_cli.models.streams import STREAMING_NETWORKS
 
-    precision = pick_precision(precision, chosen)
-    if spec.network in STREAMING_NETWORKS:  # a few frames at a time, where a GPU would mostly wait
-        chosen, precision = pick_device("cpu"), "fp32"
-    return load_file(entry.path, chosen, precision, entry.sha256)
-
-
-def facts_of(model: Any) -> dict[str, Any]:
-    """Return the fields of records about the runtime."""
-    return {"runtime": model.runtime, "device": str(model.device), "precision": model.precision}
+    # A stream is computed a few frames at a time, and a GPU would spend its time waiting.
+    return _load_by_torch(entry, resources, on_cpu=spec.network in STREAMING_NETWORKS)
 
 
 def load_bandwidth_extender(
-    entry: Entry, options: ExtendOptions, *, device: str, precision: str, threads: int | None, runtime: str = "auto"
+    entry: Entry, options: ExtendOptions, **resources: Any
 ) -> tuple[BandwidthExtender, dict[str, Any]]:
     """Return the BandwidthExtender of the model `entry`."""
     from enhance_cli.tasks.extend_bandwidth import BandwidthExtender
 
-    model = load_extender_model(entry, device=device, precision=precision, threads=threads, runtime=runtime)
-    extender = BandwidthExtender(model, replace(options, threads=threads))
+    chosen = Resources(**resources)
+    model = load_extender_model(entry, chosen)
+    extender = BandwidthExtender(model, replace(options, threads=chosen.threads))
     facts = {"revision": entry.sha256, **facts_of(model)}
     if model.spec.samplers:
         facts |= {"sampler": model.spec.samplers[0], "sampler_args": extender.windowed.settings}
     return extender, facts
 
 
-def load_extender_model(
-    entry: Entry, *, device: str, precision: str, threads: int | None, runtime: str
-) -> Model | GraphExtenderModel:
-    """Return the model for bandwidth `entry` in the runtime that `runtime` ("auto", "onnx" or "torch") allows."""
+def load_extender_model(entry: Entry, resources: Resources) -> Model | GraphExtenderModel:
+    """Return the model for bandwidth `entry`."""
     from enhance_cli.models.graphs.packaged import extender_obstacle, load_extender_graph
-    from enhance_cli.models.runtime import runtime_of
 
-    obstacle = extender_obstacle(entry)
-    if runtime_of(entry.path, runtime, device=device, precision=precision, obstacle=obstacle) == "onnx":
-        return load_extender_graph(entry, threads)
-    from enhance_cli.models.device import pick_device, pick_precision
-
-    chosen = pick_device(device)
-    from enhance_cli.models.load import load_file
-
-    return load_file(entry.path, chosen, pick_precision(precision, chosen), entry.sha256)
+    if _runs_by_onnx(entry, resources, extender_obstacle(entry)):
+        return load_extender_graph(entry, resources.threads)
+    return _load_by_torch(entry, resources)
 
 
-def load_inpainter(
-    entry: Entry | None,
-    options: InpaintOptions,
-    *,
-    device: str,
-    precision: str,
-    threads: int | None,
-    runtime: str = "auto",
-) -> tuple[Inpainter, dict[str, Any]]:
-    """Return the Inpainter, with the model `entry` for long gaps. Without one it needs nothing but a CPU."""
+def load_inpainter(entry: Entry | None, options: InpaintOptions, **resources: Any) -> tuple[Inpainter, dict[str, Any]]:
+    """Return the Inpainter, with the model `entry` for long gaps. Without one, only NumPy on a CPU is needed."""
     from enhance_cli.tasks.inpaint import Inpainter
 
-    options = replace(options, threads=threads)
+    chosen = Resources(**resources)
+    options = replace(options, threads=chosen.threads)
     if entry is None:
         return Inpainter(options), {"runtime": "numpy", "device": "cpu", "precision": "fp64"}
     from enhance_cli.tasks.gap_model import GapModel
 
-    model = load_gap_model(
-        entry, options.sampler, options.strength, device=device, precision=precision, threads=threads, runtime=runtime
-    )
+    model = load_gap_model(entry, options.sampler, options.strength, chosen)
     return Inpainter(options, GapModel.of(model, options)), {"revision": entry.sha256, **facts_of(model)}
 
 
 def load_gap_model(
-    entry: Entry,
-    sampler: str | None,
-    strength: float,
-    *,
-    device: str,
-    precision: str,
-    threads: int | None,
-    runtime: str,
+    entry: Entry, sampler: str | None, strength: float, resources: Resources
 ) -> Model | GraphDenoiserModel:
-    """Return the model for gaps `entry` in the runtime that `runtime` ("auto", "onnx" or "torch") and the settings allow."""
+    """Return the model for gaps `entry`. `sampler` and `strength` decide whether ONNX Runtime can run it."""
     from enhance_cli.models.graphs.packaged import inpainter_obstacle, load_denoiser_graphs
-    from enhance_cli.models.runtime import runtime_of
     from enhance_cli.models.spec import read_spec
 
-    obstacle = inpainter_obstacle(read_spec(entry.path), entry.path, sampler, strength)
-    if runtime_of(entry.path, runtime, device=device, precision=precision, obstacle=obstacle) == "onnx":
-        return load_denoiser_graphs(entry, threads)
-    from enhance_cli.models.device import pick_device, pick_precision, set_threads
-
-    chosen = pick_device(device)
-    set_threads(threads)
-    from enhance_cli.models.load import load_file
-
-    return load_file(entry.path, chosen, pick_precision(precision, chosen), entry.sha256)
+    if _runs_by_onnx(entry, resources, inpainter_obstacle(read_spec(entry.path), entry.path, sampler, strength)):
+        return load_denoiser_graphs(entry, resources.threads)
+    model = _load_by_torch(entry, resources)
+    _set_torch_threads(resources)
+    return model
 
 
-def load_stem_extractor(
-    entry: Entry, options: StemOptions, *, device: str, precision: str, threads: int | None, runtime: str = "auto"
-) -> tuple[StemExtractor, dict[str, Any]]:
+def load_stem_extractor(entry: Entry, options: StemOptions, **resources: Any) -> tuple[StemExtractor, dict[str, Any]]:
     """Return the StemExtractor of the model `entry`."""
     from enhance_cli.tasks.extract_stem import StemExtractor
 
-    model = load_stem_model(entry, options.steps, device=device, precision=precision, threads=threads, runtime=runtime)
-    extractor = StemExtractor(model, replace(options, threads=threads))
+    chosen = Resources(**resources)
+    model = load_stem_model(entry, options.steps, chosen)
+    extractor = StemExtractor(model, replace(options, threads=chosen.threads))
     facts = {"revision": entry.sha256, **facts_of(model)}
     windowed = extractor.windowed
     if windowed.steps:
@@ -185,35 +132,27 @@ def load_stem_extractor(
     return extractor, facts
 
 
-def load_stem_model(
-    entry: Entry, steps: int | None, *, device: str, precision: str, threads: int | None, runtime: str
-) -> StemModel | DemucsModel | GraphStemModel:
-    """Return the stem model `entry` in the runtime that `runtime` ("auto", "onnx" or "torch") and the steps allow."""
+def load_stem_model(entry: Entry, steps: int | None, resources: Resources) -> StemModel | DemucsModel | GraphStemModel:
+    """Return the stem model `entry`. `steps` decides whether ONNX Runtime can run it."""
     from enhance_cli.models.demucs import spec_of
     from enhance_cli.models.graphs.packaged import load_stem_graph, stem_obstacle
-    from enhance_cli.models.runtime import runtime_of
 
-    spec = spec_of(entry)
-    obstacle = None if entry.path.suffix == ".onnx" else stem_obstacle(spec, steps)
-    if runtime_of(entry.path, runtime, device=device, precision=precision, obstacle=obstacle) == "onnx":
-        return load_stem_graph(entry, threads)
-    from enhance_cli.models.device import pick_device, pick_precision
-
-    chosen = pick_device(device)
+    obstacle = None if entry.path.suffix == ".onnx" else stem_obstacle(spec_of(entry), steps)
+    if _runs_by_onnx(entry, resources, obstacle):
+        return load_stem_graph(entry, resources.threads)
+    device, precision = _torch_device(resources)
     from enhance_cli.models.stems import load_stems
 
-    return load_stems(entry, chosen, pick_precision(precision, chosen))
+    return load_stems(entry, device, precision)
 
 
 def load_embedding_pipeline(
-    entry: Entry, options: PipelineOptions, *, device: str, precision: str, threads: int | None, runtime: str = "auto"
+    entry: Entry, options: PipelineOptions, **resources: Any
 ) -> tuple[EmbeddingPipeline, dict[str, Any]]:
     """Return the EmbeddingPipeline of the repair model `entry`."""
     from enhance_cli.tasks.embedding_pipeline import EmbeddingPipeline
 
-    model = load_repair_model(
-        entry, options.repair.draws, device=device, precision=precision, threads=threads, runtime=runtime
-    )
+    model = load_repair_model(entry, options.repair.draws, Resources(**resources))
     pipeline = EmbeddingPipeline(model, options.repair, options.extractor, options.embed)
     if options.recordings:
         pipeline.load_extractor()
@@ -222,20 +161,49 @@ def load_embedding_pipeline(
     return pipeline, facts | {"sampler": model.spec.samplers[0]}
 
 
-def load_repair_model(
-    entry: Entry, draws: int, *, device: str, precision: str, threads: int | None, runtime: str
-) -> Model | GraphRepairModel:
-    """Return the repair model `entry` in the runtime that `runtime` ("auto", "onnx" or "torch") and the draws allow."""
+def load_repair_model(entry: Entry, draws: int, resources: Resources) -> Model | GraphRepairModel:
+    """Return the repair model `entry`. `draws` decides whether ONNX Runtime can run it."""
     from enhance_cli.models.graphs.packaged import load_repair_graph, repair_obstacle
+
+    if _runs_by_onnx(entry, resources, repair_obstacle(entry, draws)):
+        return load_repair_graph(entry, resources.threads)
+    model = _load_by_torch(entry, resources)
+    _set_torch_threads(resources)
+    return model
+
+
+def facts_of(model: Any) -> dict[str, Any]:
+    """Return the fields of records about the runtime."""
+    return {"runtime": model.runtime, "device": str(model.device), "precision": model.precision}
+
+
+def _runs_by_onnx(entry: Entry, resources: Resources, obstacle: str | None) -> bool:
+    """Return whether ONNX Runtime runs the model. `obstacle`: reason why it cannot, or None."""
     from enhance_cli.models.runtime import runtime_of
 
-    obstacle = repair_obstacle(entry, draws)
-    if runtime_of(entry.path, runtime, device=device, precision=precision, obstacle=obstacle) == "onnx":
-        return load_repair_graph(entry, threads)
-    from enhance_cli.models.device import pick_device, pick_precision, set_threads
+    device, precision = resources.device, resources.precision
+    return runtime_of(entry.path, resources.runtime, device=device, precision=precision, obstacle=obstacle) == "onnx"
 
-    chosen = pick_device(device)
-    set_threads(threads)
+
+def _load_by_torch(entry: Entry, resources: Resources, *, on_cpu: bool = False) -> Model:
+    """Return the model in the chosen precision on the chosen device, or in fp32 `on_cpu`."""
+    device, precision = _torch_device(resources)
+    if on_cpu:
+        device, precision = _torch_device(Resources(device="cpu", precision="fp32"))
     from enhance_cli.models.load import load_file
 
-    return load_file(entry.path, chosen, pick_precision(precision, chosen), entry.sha256)
+    return load_file(entry.path, device, precision, entry.sha256)
+
+
+def _torch_device(resources: Resources) -> tuple[Any, str]:
+    """Return the torch.device and the precision. Raises ModelError, with the remedy, if torch cannot be imported."""
+    from enhance_cli.models.device import pick_device, pick_precision
+
+    device = pick_device(resources.device)
+    return device, pick_precision(resources.precision, device)
+
+
+def _set_torch_threads(resources: Resources) -> None:
+    from enhance_cli.models.device import set_threads
+
+    set_threads(resources.threads)

@@ -1,8 +1,8 @@
 """Cut a stream of audio into overlapping windows and average their results, as programs that separate music do.
 
-A window starts every `step` samples. The signal may be continued at both ends, by its mirror image or by silence, so that as
-many windows lie over its first and last samples as over any other. Each result counts by weights that rise and fall over
-`fade` samples at the ends of its window, and the sum is divided by the sum of the weights. Memory holds a few windows.
+A window starts every `step` samples. The signal is extended at both ends, by its mirror image or by silence, so that as many
+windows cover its first and last samples as any other. Results are averaged with weights that rise and fall over `fade` samples
+at the ends of a window. Memory holds a few windows.
 """
 
 from collections.abc import Iterable, Iterator
@@ -16,10 +16,9 @@ from enhance_cli.tasks.windows import Window
 
 @dataclass(frozen=True)
 class OverlappingWindow(Window):
-    """Hold a window whose core is all of it that lies in the file.
+    """Hold a window whose core is the part of it that lies in the file.
 
-    `first` and `last`: the window begins before, or ends behind, everything that is there, so its weights do not rise or
-    fall.
+    `first`: it begins before the extended signal, and its weights do not rise. `last`: it ends behind, and they do not fall.
     """
 
     first: bool
@@ -28,10 +27,14 @@ class OverlappingWindow(Window):
 
 @dataclass(frozen=True)
 class OverlapPlan:
-    """Describe overlapping windows, in samples. `whole`: length of a window.
+    """Describe overlapping windows, in samples.
 
-    `mirrored`: continue signals that are longer than twice the overlap by their mirror image, and fill up the window that
-    the signal ends in by it, if more than half of the window is there. Otherwise all signals are continued by silence.
+    Args:
+        whole: length of a window.
+        step: distance between the starts of two windows.
+        fade: samples over which weights rise and fall.
+        mirrored: extend signals that are longer than twice the overlap by their mirror image, and likewise pad the last
+            window if more than half of it is there. Otherwise signals are extended and padded by silence.
     """
 
     whole: int
@@ -41,7 +44,7 @@ class OverlapPlan:
 
     @classmethod
     def of_model(cls, window: int, *, windows: int, fade: float, mirrored: bool) -> "OverlapPlan":
-        """Plan `windows` over each sample. `window`: samples of one. `fade`: share of a window."""
+        """Plan windows of `window` samples, of which `windows` cover each sample. `fade`: share of a window."""
         return cls(window, window // windows, int(window * fade), mirrored)
 
     def cut(self, blocks: Iterable[np.ndarray]) -> Iterator[OverlappingWindow]:
@@ -110,7 +113,7 @@ class OverlapPlan:
         rise = np.linspace(0, 1, self.fade, dtype=np.float32)
         if not window.first:
             weights[: self.fade] = rise
-        if not window.last or window.first:  # one alone falls, as in the published programs
+        if not window.last or window.first:  # a single window falls, as in the published programs
             weights[self.whole - self.fade :] = rise[::-1]
         return weights
 

@@ -1,9 +1,8 @@
 """Repair speaker embeddings (K, D): return embeddings of the same speakers with the effect of the recording removed.
 
-Every vector is brought to the length sqrt(D), noise is added as the diffusion process has it at the chosen time, and
-the network estimates the clean vector, in one step or in several of DDIM. The same noise serves all vectors, and blocks
-of a fixed size are computed with one thread each, so the result for a vector depends neither on those beside it nor on
-the number of threads.
+Every vector is brought to the length sqrt(D), the diffusion process adds its noise of the chosen time, and the network
+estimates the clean vector, in one step or in several steps of DDIM. All vectors get the same noise, and blocks of a fixed size
+are computed with one thread each, so the result for a vector depends neither on the other vectors nor on the number of threads.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ import numpy as np
 
 from enhance_cli.errors import ModelError, UsageError
 from enhance_cli.models.device import pool_settings
-from enhance_cli.models.extractor import named
+from enhance_cli.models.extractor import name_of_extractor
 from enhance_cli.models.graphs.speakers import GraphRepairModel
 from enhance_cli.tasks.options import RepairOptions
 
@@ -23,8 +22,8 @@ if TYPE_CHECKING:
     from enhance_cli.models.load import Model
 
 TASK = "enhance-embedding"
-ROWS = 512  # at once; the last block is filled up, so that all are computed alike
-RECORDING_ROWS = 16  # the same for embeddings of recordings, which mostly come one by one
+ROWS = 512  # of a block. The last block is padded, so that all are computed alike
+RECORDING_ROWS = 16  # of a block of embeddings of recordings, which mostly come one by one
 
 
 class Repairer:
@@ -56,7 +55,7 @@ class Repairer:
         if extractor_id != self.extractor_id:
             raise ModelError(
                 f"{self.model.spec.name} repairs embeddings of {self.extractor_id}, not of {extractor_id}",
-                f"embed with {named(self.extractor_id)}, or train a model for {extractor_id}: see `enhance train`",
+                f"embed with {name_of_extractor(self.extractor_id)}, or train a model for {extractor_id}: see `enhance train`",
             )
 
     def repair(self, vectors: np.ndarray) -> np.ndarray:
@@ -69,9 +68,9 @@ class Repairer:
     def run(self, vectors: np.ndarray, together: int = ROWS) -> tuple[np.ndarray, np.ndarray]:
         """Return (repaired (K, D) float32, unusable (K,) bool) for vectors (K, D).
 
-        Unusable rows have a number that is not finite, or a length that is zero or beyond single precision, and are
-        left as they were. `together` rows are computed at once. For another number the last bits may differ. Raises
-        ModelError for another D.
+        Unusable rows have a number that is not finite, or a length that is zero or beyond single precision. They are
+        returned unchanged. `together`: rows of a block. The last bits of a result may depend on it. Raises ModelError for
+        another D.
         """
         if vectors.ndim != 2 or vectors.shape[1] != self.dimension:
             raise ModelError(

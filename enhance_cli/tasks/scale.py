@@ -9,7 +9,7 @@ from enhance_cli.audio.levels.level_track import LevelTrack
 
 @dataclass(frozen=True)
 class Scale:
-    """Hold the factors on a file for the model: `level` divided by the level of the file, `level` itself without one."""
+    """Hold the factors that bring a file to the level of a model: `level` / `track`, or `level` itself without a track."""
 
     level: float
     track: LevelTrack | None = None

@@ -1,4 +1,4 @@
-"""Share the parts of tasks on streams of audio: the input that waits for its result, and resampling."""
+"""Share the parts of all tasks on streams: measuring, resampling, and keeping the input until its result is there."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -36,7 +36,7 @@ def resampled(blocks: Iterable[np.ndarray], resampler: Resampler, channels: int)
 
 
 class Waiting:
-    """Hold the blocks (..., n) that have been read but whose result is not there yet."""
+    """Keep the blocks (..., n) of the input until their result is there. `samples`: number of samples that wait."""
 
     def __init__(self) -> None:
         self.held: deque[np.ndarray] = deque()

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-PIECE = 16384  # samples of a result that are handed on at a time, so that resampling and writing need memory for these alone
+PIECE = 16384  # samples of a result that are yielded at a time, so that resampling and writing hold no more of them in memory
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class WindowPlan:
 
     @classmethod
     def exact(cls, window: int, reach: int, *, grid: int) -> "WindowPlan":
-        """Plan windows that, joined, are the result of the whole stream, for results that depend on `reach` samples around.
+        """Plan windows whose joined results are those of the whole stream. `reach`: receptive field on either side.
 
         Cores and margins are multiples of `grid`.
         """
@@ -52,7 +52,7 @@ class WindowPlan:
 
     @classmethod
     def faded(cls, window: int, fade: int, *, around: int = 0, grid: int) -> "WindowPlan":
-        """Plan windows that fade into each other, for results that depend on everything. `around`: more margin."""
+        """Plan windows that fade into each other, without a finite receptive field. `around`: further samples of margin."""
         return cls(max(1, window // grid) * grid, -(-(fade + around) // grid) * grid, fade)
 
     def cut(self, blocks: Iterable[np.ndarray]) -> Iterator[Window]:
@@ -110,7 +110,7 @@ def _joined(blocks: list[np.ndarray]) -> np.ndarray:
 
 
 def _power(ramp: np.ndarray, old: np.ndarray, new: np.ndarray) -> np.ndarray:
-    """Return how loud a fade along `ramp` (n,) between signals (R, n) is that are equally loud: 1 if they are the same."""
+    """Return the level of a fade along `ramp` (n,) between two equally loud signals (R, n): 1 if they are the same."""
     energies = [float(np.vdot(a, b)) for a, b in ((old, new), (old, old), (new, new))]
     alike = max(energies[0], 0.0) / max((energies[1] * energies[2]) ** 0.5, 1e-20) if energies[1] * energies[2] else 1.0
     return np.sqrt((1 - ramp) ** 2 + ramp**2 + 2 * min(alike, 1.0) * ramp * (1 - ramp)).astype(old.dtype)

@@ -1,6 +1,6 @@
-"""Check the names and arguments that a recipe passes to networks, processes, samplers and losses, before loading data.
+"""Check the names and arguments that a recipe gives to networks, processes, samplers and losses, before data is loaded.
 
-Unknown names are reported with their line and the closest known name. Incompatible choices are reported too.
+Errors name the line, and for an unknown name the closest known one. Choices that do not fit each other are errors as well.
 """
 
 from collections.abc import Callable
@@ -32,19 +32,23 @@ def check(recipe: TaskRecipe, origins: Origins) -> None:
     model, task = recipe.model, TASKS[recipe.model.task]
     network = _known(NETWORKS, model.network, origins, ("model", "network"))
     _check_settings(network, model.network_args, origins, NETWORK_ARGS)
-    if not task.of_waveforms:  # these have samplers for the refiner alone, which not all have
-        _model(model, origins)
+    if not task.of_waveforms:  # models of waveforms may have no sampler: only a refiner needs one
+        _check_model(model, origins)
     for number, stage in enumerate(recipe.stage):
         path = ("stage", number)
         try:
-            (_stage if task.losses is LOSSES else _own_loss)(stage, model, task, origins, path)
+            if task.losses is LOSSES:
+                _shared_loss(stage, model, origins, path)
+            else:
+                _own_loss(stage, model, task, origins, path)
             for key in ("distance", "full_band_distance"):
                 _distances(getattr(stage, key, {}), not task.of_waveforms, origins, (*path, key))
         except OutOfRange as error:
             raise out_of_range(error, origins, path) from error
 
 
-def _model(model: Spec, origins: Origins) -> None:
+def _check_model(model: Spec, origins: Origins) -> None:
+    """Check the process, the front end and the samplers of a model of spectrograms or embeddings."""
     at = lambda key: ("model", key)
     if model.network == TRAINED_AS_STREAM:
         return
@@ -67,7 +71,8 @@ def _model(model: Spec, origins: Origins) -> None:
         raise out_of_range(error, origins, ("model",)) from error
 
 
-def _stage(stage: Stage, model: Spec, _task: type[Task], origins: Origins, path: tuple) -> None:
+def _shared_loss(stage: Stage, model: Spec, origins: Origins, path: tuple) -> None:
+    """Check the loss of a stage that is one of losses.LOSSES."""
     loss = _known(LOSSES, stage.loss, origins, (*path, "loss"))
     if model.process not in LOSS_PAIRINGS[stage.loss]:
         raise OutOfRange("loss", f"the formulas of {stage.loss} do not hold for the process {model.process}")
@@ -82,7 +87,7 @@ def _stage(stage: Stage, model: Spec, _task: type[Task], origins: Origins, path:
 
 
 def _own_loss(stage: Stage, model: Spec, task: type[Task], origins: Origins, path: tuple) -> None:
-    """Check a stage of a task with losses of its own."""
+    """Check the loss of a stage of a task that defines its own losses."""
     if stage.loss not in task.losses:
         known = ", ".join(task.losses)
         raise OutOfRange("loss", f"{stage.loss!r} is not a loss for {model.task}; choose from {known}")

@@ -1,8 +1,8 @@
-"""Run the training loop for models of every task: batches in, loss down, the best moving average exported.
+"""Run the training loop for models of every task: train on batches, validate, and export the best moving average.
 
-A run folder holds `state.pt` (resume), `metrics.jsonl` (one line per validation) and `NAME.safetensors` with its card
-`NAME.md` (the best so far by validation). A task may add to it. Run the same command again to continue where it
-stopped. A finished run does nothing. With several ranks the first one writes and reports (training.parallel).
+A run folder holds `state.pt` (to resume), `metrics.jsonl` (one line per validation) and `NAME.safetensors` with its card
+`NAME.md` (the best model so far). A task may add files. The same command continues a run where it stopped, and does nothing if
+the run is finished. With several ranks, the first one writes and reports (training.parallel).
 """
 
 import time
@@ -98,7 +98,7 @@ class Trainer:
                 state.save(self.run / "state.pt", progress, task, self.train_step)
                 saved = time.monotonic()
         if main and not self.path.exists():
-            raise EnhanceError(f"no model was kept: {task.kept_nothing()}", "train longer, or on more")
+            raise EnhanceError(f"no model was kept: {task.reason_for_no_model()}", "train longer, or on more")
         return self.path
 
     def advice(self, stage: int) -> str:
@@ -131,7 +131,7 @@ class Trainer:
             losses.clear()
             return
         if step == max(1, every // 10):
-            self.task.early(step)
+            self.task.early_samples(step)
         if step % REPORT_STEPS == 0:
             last = losses[-REPORT_STEPS:]
             line = {"step": step, "loss": sum(last) / len(last), "lr": lr} | eta
@@ -141,9 +141,9 @@ class Trainer:
     def export_if_best(self, progress: state.Progress, scores: dict[str, float]) -> None:
         """Write the averaged model if it is better than the best so far."""
         value = self.task.quality(scores)
-        if not value > progress.best:  # also if it is not a number
+        if not value > progress.best:  # also if the value is not a number
             return
-        progress.best = float(value)  # which a state file may hold, unlike the numbers of numpy
+        progress.best = float(value)  # torch.load(weights_only=True) refuses NumPy's numbers
         facts = {"steps": progress.step, "data": self.describe(), "validation": scores}
         facts |= self.audio_hours(progress.step) | {"processes": self.ranks.count} | self.task.facts()
         export.write(self.path, self.task, facts)

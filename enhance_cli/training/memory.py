@@ -8,11 +8,7 @@ import torch
 from enhance_cli.errors import EnhanceError
 from enhance_cli.training.stage import TrainPart
 
-OUT_OF_MEMORY_MESSAGES = (
-    "out of memory",
-    "can't allocate memory",
-    "not enough memory",
-)  # of torch's allocators, where they raise
+OUT_OF_MEMORY_MESSAGES = ("out of memory", "can't allocate memory", "not enough memory")  # of torch's allocators
 COPIES = 5  # weights, gradients, two moments of the optimizer, moving average
 
 
@@ -41,9 +37,9 @@ def explained(train: TrainPart, seconds: float | None, step: int) -> Iterator[No
 def estimate(network: torch.nn.Module, loss: Callable, size: int) -> dict[str, float]:
     """Return the gigabytes that training takes: `weights` with all copies, `batch` for the backward pass, `total`.
 
-    `loss(size)` computes the loss of a batch of that size. Batches of one and two are tried and the rest follows in
-    proportion. The backward pass's own working memory comes on top, by which training took 1.1 (score-ouve) to 1.5
-    times as much (denoise-s) when measured on a CPU. So do torch itself and packed audio.
+    `loss(size)` computes the loss of a batch of that size. Batches of one and two items are tried, and larger ones are
+    extrapolated. The estimate leaves out torch itself, packed audio, and the working memory of the backward pass. Measured
+    on a CPU, training took 1.1 (score-ouve) to 1.5 times as much (denoise-s).
     """
     weights = COPIES * sum(p.numel() * p.element_size() for p in network.state_dict().values())
     one, two = (_kept(network, lambda n=n: loss(n)) for n in (1, 2))

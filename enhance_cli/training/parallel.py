@@ -2,9 +2,9 @@
 
 `torchrun` (or `accelerate launch --multi_gpu`) starts the ranks. Without it a run is one process and needs neither.
 
-Gradients are averaged after the backward pass as one vector, not while it runs: losses here call the network several
-times for one step, and the small networks make that transfer short. Batch normalization takes its statistics from each
-rank's own batch. Its running statistics are averaged, so all ranks hold the same network after every step.
+Gradients are averaged as one vector after the backward pass, not while it runs: losses here may call the network several
+times per step, and the networks are small, so the transfer is short. Batch normalization uses the statistics of each rank's own
+batch. Its running statistics are averaged, so all ranks have the same network after every step.
 """
 
 import os
@@ -19,7 +19,9 @@ from torch import Tensor
 
 from enhance_cli.errors import UsageError
 
-TIMEOUT = timedelta(days=1)  # the others wait while the first prepares the data or validates; NCCL's own is ten minutes
+TIMEOUT = timedelta(
+    days=1
+)  # other ranks wait while the first prepares data or validates. NCCL's default is ten minutes
 
 
 def local_device(device: torch.device) -> torch.device:
@@ -71,7 +73,7 @@ class Ranks:
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """Provide a context that no rank leaves before the others are through. The connection is closed after it."""
+        """Provide a context that no rank leaves before all have reached its end. Then the connection is closed."""
         yield
         if self.state:
             self.state.wait_for_everyone()

@@ -1,8 +1,7 @@
 """Choose the precision of training: bf16 where the device is fast at it, fp32 for layers that fail in bf16.
 
-oneDNN, which computes convolutions on a CPU, gives wrong gradients of the weights of dilated ones in bf16 (not a
-number, if the memory it takes held such) on processors that have AVX-512 but not AMX, seen with torch 2.11. Those
-layers stay in fp32.
+On processors with AVX-512 but without AMX, oneDNN computes wrong weight gradients of dilated convolutions in bf16 (seen with
+torch 2.11). They may even be NaN, if its working memory held NaN before. Those layers stay in fp32.
 """
 
 import torch
@@ -12,11 +11,9 @@ from enhance_cli.models.device import pick_precision
 
 
 def set_precision(network: nn.Module, name: str, device: torch.device) -> str:
-    """Return the precision to train `network` with on `device`.
+    """Return the precision to train `network` with on `device`. "auto" is bf16 on GPUs and processors that compute in it.
 
-    `auto` is bf16 on GPUs and processors that compute in it.
-
-    Layers that would get wrong gradients are made to compute in fp32, whatever the precision around them.
+    Layers of `network` that would get wrong gradients in bf16 are changed to compute in fp32.
     """
     if device.type != "cpu":
         return pick_precision(name, device)
@@ -32,10 +29,7 @@ def set_precision(network: nn.Module, name: str, device: torch.device) -> str:
 
 
 class SinglePrecisionConv2d(nn.Conv2d):
-    """Convolve in fp32 in spite of autocast.
-
-    Layers change their class in place, which leaves names and copies alone.
-    """
+    """Convolve in fp32 in spite of autocast. A layer is given this class in place, so the names of its weights stay."""
 
     def forward(self, x: Tensor) -> Tensor:
         with torch.autocast(x.device.type, enabled=False):

@@ -24,13 +24,14 @@ RECIPES = Path(__file__).with_name("recipes")
 
 
 def load(name: str, overrides: Sequence[str] = (), model: dict | None = None) -> Any:
-    """Return a recipe, of the task's `recipe_class`, by file path or by the name of a shipped one.
+    """Return a recipe, of the task's `recipe_class`.
 
-    `overrides` are of the form `section.key=value`, with TOML values.
+    Args:
+        name: path of a file, or name of a shipped recipe.
+        overrides: settings of the form `section.key=value`, with TOML values.
+        model: defaults for the recipe's model section. A student gets those of its teacher.
 
-    `model`: values for the recipe's model section where it has none, as a student's is its teacher's. Pairs or shards
-    replace all data of the recipe's base, and the reverse.
-
+    Pairs or shards, in the recipe or in `overrides`, replace all data of the recipe's base. Mixtures replace pairs and shards.
     Raises UsageError naming the line, the key, the closest known key, or the shipped recipes.
     """
     tables, texts = _tables(name)
@@ -62,7 +63,7 @@ def _recipe_class(tables: dict, origins: Origins) -> type:
 
 
 def _replaces_data(keys: list[str], under: dict) -> bool:
-    """Return whether these keys of data bring pairs where there is mixing, or mixing where there are pairs."""
+    """Return whether these keys of the data section ask for pairs where `under` has mixtures, or the reverse."""
     sources = ({"pairs", "shards"}, {"speech", "noise"})
     return any(one & set(keys) and other & set(under.get("data", {})) for one, other in (sources, sources[::-1]))
 

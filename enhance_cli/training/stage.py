@@ -1,6 +1,6 @@
 """Define the parts that recipes of every task share: the stages of training, their schedule, the settings of the loop.
 
-A task whose recipe has more settings derives its own Stage or TrainPart from these.
+Tasks with further settings derive their own Stage or TrainPart.
 """
 
 import math
@@ -16,13 +16,16 @@ from enhance_cli.models.spec import Spec
 
 @dataclass(frozen=True)
 class Stage:
-    """Set one phase of training: `loss` by name with its arguments, for `steps` steps.
+    """Set one phase of training.
 
-    lr falls by a cosine to lr_end.
-
-    `ema`: decay of the moving average that is exported. Its memory of 1 / (1 - ema) steps should be short against the
-    stage. `fixed_statistics`: keep batch normalization as at inference. A rollout visits one time per call, and its
-    batches would pull the statistics, which serve all times, off.
+    Args:
+        loss, loss_args: name of the loss, and its settings.
+        steps: number of steps.
+        lr, lr_end, warmup: the learning rate rises to `lr` in `warmup` steps, and falls by a cosine to `lr_end`.
+        ema: decay of the moving average that is exported. The stage should be much longer than its memory of
+            1 / (1 - ema) steps.
+        fixed_statistics: use the running statistics of batch normalization, as at inference, and do not update them. A
+            rollout calls the network at one time for a whole batch, whose statistics would not suit other times.
     """
 
     loss: str
@@ -40,11 +43,19 @@ class Stage:
 
 @dataclass(frozen=True)
 class TrainPart:
-    """Set how the network is trained. Every step learns from `accumulate` batches of `batch_size` on every rank.
+    """Set how the network is trained.
 
-    `start`: model whose weights the network starts from, if given. `start_share`: share 0..1 of them in the weights that
-    are validated and exported. `workers`: processes that make batches (0: this one
-    makes them between steps). `validate_every`: number of steps between two validations of the moving average.
+    Args:
+        batch_size, accumulate: every step learns from `accumulate` batches of `batch_size` items on every rank.
+        weight_decay: of AdamW.
+        clip_norm: largest norm of the gradient.
+        precision: "auto", "fp32", "bf16" or "fp16".
+        seed: of the first weights, of the data, and of all draws.
+        start: model whose weights the network starts from, "" for none.
+        start_share: 0 to 1, share of those weights in the weights that are validated and exported.
+        workers: number of processes that make batches. With 0 this process makes them between steps.
+        validate_every: number of steps between two validations of the moving average.
+        tensorboard: whether to write figures for TensorBoard.
     """
 
     batch_size: int = 16
@@ -70,7 +81,7 @@ class TrainPart:
 
 
 class TaskRecipe(Protocol):
-    """Have the parts that the recipes of all tasks share. Each is a dataclass, with parts of its own."""
+    """Describe the parts that the recipes of all tasks share. Each recipe is a dataclass, which may have further parts."""
 
     @property
     def name(self) -> str: ...

@@ -35,11 +35,9 @@ def run(
     dry_run: bool = False,
     teacher: LoadedModel | None = None,
 ) -> str | None:
-    """Train, or only check everything with `dry_run`. The recipe's folders are relative to `data`.
+    """Train, or with `dry_run` only check everything. The recipe's folders are relative to `data`.
 
-    Returns the checkpoint's path, or the dry run's report as JSON.
-
-    It returns None on all ranks of a run but the first.
+    Returns the path of the checkpoint, or the report of the dry run as JSON. On all ranks but the first it returns None.
     """
     folder = folder or Path("runs") / recipe.model.name
     ranks = Ranks(device)
@@ -61,8 +59,8 @@ def load_teacher(entry: registry.Entry, device: torch.device) -> LoadedModel:
 
     Raises ModelError, and UsageError for a model of a task that is not trained here.
     """
-    wraps = TASKS[read_spec(entry.path).task].wraps
-    return load_as(wraps, entry.path, device, sha256=entry.sha256, fold=False)
+    model_class = TASKS[read_spec(entry.path).task].model_class
+    return load_as(model_class, entry.path, device, sha256=entry.sha256, fold=False)
 
 
 def make_trainer(
@@ -80,9 +78,9 @@ def make_trainer(
     """Return a trainer for the recipe with its data, ready to train in `folder`. Arguments as in `run`."""
     ranks = ranks or Ranks(device)
     torch.manual_seed(recipe.train.seed)  # of the network's first weights
-    torch.set_flush_denormal(True)  # layers that begin at zero make numbers that tiny, and those are slow
+    torch.set_flush_denormal(True)  # layers that are initialized with zeros make denormal numbers, which are slow
     task = TASKS[recipe.model.task](recipe, device, teacher)
     trainer = Trainer(task, folder, ranks, report, log)
-    with ranks.main_first():  # it may take long, so a recipe that cannot be trained was refused before
+    with ranks.main_first():  # this may take long, and a recipe that cannot be trained has been refused by now
         task.load_data(data, cache or folder / "cache", trainer.log)
     return trainer

@@ -1,6 +1,6 @@
 """Save and restore the state of a run: weights, moving average, optimizer and gradient scaler, in one atomic file.
 
-Random numbers are not in it: the draws of a step depend on its number (training.step).
+The states of random generators need not be saved, since the draws of a step depend on its number (training.step).
 """
 
 import json
@@ -14,7 +14,7 @@ from enhance_cli.atomic import replace_file
 from enhance_cli.errors import UsageError
 from enhance_cli.models.load import LoadedModel
 
-# Settings that may change when a run goes on: of its display, and those that help when it ran away or out of memory.
+# Settings that may change when a run goes on: names, display, and remedies for a run that diverged or ran out of memory.
 CHANGEABLE = (
     "name", "settings", "train.samples", "train.tensorboard", "train.validate_every", "train.workers", "train.batch_size",
     "train.accumulate",
@@ -24,9 +24,9 @@ CHANGEABLE = (
 class MovingAverage:
     """Keep an exponential moving average of all parameters and buffers, with a warm-up so that early steps count.
 
-    It is stored in `averaged`, a copy of the network before it is trained. With `start_share` it is the average of
-    networks between that one and the one that is trained: it keeps more of the first one's knowledge of other
-    recordings (Wortsman et al., 2022, "Robust fine-tuning of zero-shot models").
+    It is stored in `averaged`, a copy of the network before training. With a `start_share` the weights that are averaged are
+    interpolated between those before training and the trained ones, which keeps more of the first network's robustness to
+    other recordings (Wortsman et al., 2022, "Robust fine-tuning of zero-shot models").
     """
 
     def __init__(self, averaged: torch.nn.Module, start_share: float = 0.0):
@@ -58,7 +58,7 @@ class Progress:
 
 
 class Trained(Protocol):
-    """Have the state of the network, as a task has (training.task.Task)."""
+    """Provide the network's part of the state, as training.task.Task does."""
 
     @property
     def model(self) -> LoadedModel: ...
@@ -69,7 +69,7 @@ class Trained(Protocol):
 
 
 class Optimizing(Protocol):
-    """Have the state of the optimizer, as a step of training has (training.step.TrainStep)."""
+    """Provide the optimizer's part of the state, as training.step.TrainStep does."""
 
     @property
     def optimizer(self) -> torch.optim.Optimizer: ...
@@ -97,7 +97,7 @@ def restore(path: Path, task: Trained, train_step: Optimizing) -> Progress:
     hint = "name another folder with --run"
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # it can break the reader in any way
+    except Exception as error:  # a damaged file can raise anything
         raise UsageError(f"{path}: damaged, it cannot be read", f"delete it, or {hint}") from error
     if "recipe" in state:  # older states do not know it
         _refuse_other_settings(path, _completed(state["recipe"], task.recipe), _plain(task.recipe))
@@ -107,7 +107,7 @@ def restore(path: Path, task: Trained, train_step: Optimizing) -> Progress:
             task.average.values[key].copy_(value)
         task.average.updates = state["updates"]
         train_step.optimizer.load_state_dict(state["optimiser"])
-        if scaler := state.get("scaler"):  # empty unless it is in use; and older states have none
+        if scaler := state.get("scaler"):  # empty unless in use. Older states have none
             train_step.scaler.load_state_dict(scaler)
         return Progress(**state["progress"])
     except (RuntimeError, KeyError, ValueError, TypeError) as error:

@@ -1,7 +1,7 @@
-"""Make one step of training: mean gradient over the batches of all ranks, clipped, then weights and moving average.
+"""Make one step of training: average the gradient over the batches of all ranks, clip it, update weights and moving average.
 
-All random draws depend on (seed, step, rank) alone, so a stopped run continues as if it had not been stopped, also on a
-GPU, whose random numbers no state file holds.
+All random draws of a step are functions of (seed, step, rank), on a GPU too, so a stopped run continues as if it had not been
+stopped.
 """
 
 import random

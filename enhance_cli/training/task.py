@@ -1,6 +1,6 @@
-"""Define a task of training: data, loss of a batch, scores of a validation, header and card of the exported model.
+"""Define the base class of training tasks: data, loss of a batch, scores of a validation, header and card of the model.
 
-The loop (training.loop) does the rest for all tasks.
+The loop (training.loop) is the same for all tasks.
 """
 
 import json
@@ -34,18 +34,19 @@ ModelT = TypeVar("ModelT", bound=LoadedModel)
 
 
 class Task(ABC, Generic[RecipeT, StageT, ModelT]):
-    """Train one recipe. The network is built first, and `load_data` reads the data, which may take long.
+    """Train one recipe.
 
-    So a recipe that cannot be trained is refused early. `model`: being trained. `averaged`: holds its moving average.
-    The arrays of a batch of `source` go to `loss` as tensors on the device. `seconds`:
-    length of an item of audio, None for other items.
+    The network is built first, so that a recipe that cannot be trained is refused before `load_data`, which may take long.
+    `model`: the model that is trained. `averaged`: the same model with the moving average of its weights. `source`: makes
+    batches, whose arrays are given to `loss` as tensors on the device. `seconds`: length of an item of audio, None for items
+    that are not audio.
     """
 
     recipe_class: type  # the dataclass of its recipes
     losses: Mapping[str, Callable] | Catalogue = LOSSES  # by name, their settings are keyword-only parameters
     of_waveforms = False  # whether distances compare waveforms rather than spectrograms
-    wraps: type[ModelT]  # the class of its models
-    may_lack: tuple[str, ...] = ()  # beginnings of the names of weights that the model a run starts from may lack
+    model_class: type[ModelT]  # the class of its models
+    optional_weights: tuple[str, ...] = ()  # beginnings of names. The model that a run starts from need not have them
     best_of_all_stages = False  # else a later stage supersedes the models of those before it
     source: BatchSource  # since `load_data`
     seconds: float | None = None
@@ -61,11 +62,11 @@ class Task(ABC, Generic[RecipeT, StageT, ModelT]):
         if train.start:
             entry = registry.find(train.start, spec.task)
             known, other = load_network(entry.path, entry.sha256, fold=False)
-            begin_from(network, other, known.name, self.may_lack)
-        elif teacher and self.begins_as(teacher):
-            begin_from(network, teacher.network, teacher.spec.name, self.may_lack)
+            begin_from(network, other, known.name, self.optional_weights)
+        elif teacher and self.starts_from(teacher):
+            begin_from(network, teacher.network, teacher.spec.name, self.optional_weights)
         precision = set_precision(network, train.precision, device)
-        wrap = lambda network: self.wraps(spec, network, device, precision)
+        wrap = lambda network: self.model_class(spec, network, device, precision)
         self.model, self.averaged = wrap(network), wrap(deepcopy(network).eval().requires_grad_(False))
         self.average = MovingAverage(self.averaged.network, train.start_share)
 
@@ -74,8 +75,8 @@ class Task(ABC, Generic[RecipeT, StageT, ModelT]):
         """Return the network, or the part of it that learns."""
         return self.model.network
 
-    def begins_as(self, teacher: ModelT) -> bool:
-        """Return whether the network starts from the weights of the teacher: if it is the same network."""
+    def starts_from(self, teacher: ModelT) -> bool:
+        """Return whether the network starts from the weights of the teacher, which it does if both are the same network."""
         plain = [json.dumps([s.network, s.network_args], sort_keys=True) for s in (teacher.spec, self.recipe.model)]
         return plain[0] == plain[1]
 
@@ -99,7 +100,7 @@ class Task(ABC, Generic[RecipeT, StageT, ModelT]):
         return {}
 
     def example(self, size: int) -> Sequence[np.ndarray]:
-        """Return a batch by whose shape the memory is estimated."""
+        """Return a batch of the usual shape, by which the memory of training is estimated."""
         return self.source.batch(0, size)
 
     @abstractmethod
@@ -112,14 +113,14 @@ class Task(ABC, Generic[RecipeT, StageT, ModelT]):
 
     @abstractmethod
     def quality(self, scores: dict[str, float]) -> float:
-        """Return one number to compare moving averages, higher is better, -inf for one that must not be kept."""
+        """Return one number by which moving averages are compared. Higher is better, and -inf is never kept."""
 
     def headline(self, scores: dict[str, float]) -> dict[str, float]:
-        """Return those of the scores that are reported to a person during training."""
+        """Return the scores that are shown during training."""
         return scores
 
-    def early(self, step: int) -> None:  # noqa: B027 - most have nothing to show
-        """Write samples before the first validation."""
+    def early_samples(self, step: int) -> None:  # noqa: B027 - most tasks have nothing to show
+        """Write samples to the run folder before the first validation."""
 
     @abstractmethod
     def facts(self) -> dict:
@@ -129,8 +130,8 @@ class Task(ABC, Generic[RecipeT, StageT, ModelT]):
     def card(self, spec: Spec) -> str:
         """Return the card in Markdown, from nothing but the model's own header."""
 
-    def kept_nothing(self) -> str:
-        """Return the reason why no moving average was worth keeping."""
+    def reason_for_no_model(self) -> str:
+        """Return why no moving average was worth keeping."""
         return "there were no scores to tell the better from the worse"
 
 

@@ -30,7 +30,7 @@ from enhance_cli.models.spec import Spec, read_spec
 from enhance_cli.networks import NETWORKS
 from enhance_cli.tasks.denoise import run
 from enhance_cli.tasks.loading import load_denoiser_model
-from enhance_cli.tasks.options import DenoiseOptions
+from enhance_cli.tasks.options import DenoiseOptions, Resources
 from tests.benchmarks.tables import put_rows
 
 FASTENHANCER = {  # convolutions, blocks, width, bands at 16 and 48 kHz, hop at 16 kHz
@@ -102,8 +102,7 @@ def models(names: list[str]) -> Iterator[tuple[Any, int]]:
     """Yield every asked model, ready to run, and the number of its parameters, one at a time."""
     for entry in registry.entries():
         if entry.task == "denoise" and (not names or entry.name in names):
-            settings = {"device": "cpu", "precision": "auto", "threads": 1, "runtime": "auto"}
-            yield load_denoiser_model(entry, None, None, **settings), parameters_of(entry)
+            yield load_denoiser_model(entry, None, None, Resources("cpu", threads=1)), parameters_of(entry)
     for spec in published():
         if not names or spec.name in names:
             torch.manual_seed(0)

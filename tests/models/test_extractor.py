@@ -5,7 +5,7 @@ import soundfile
 import torch
 
 from enhance_cli.errors import ModelError
-from enhance_cli.models.extractor import load_extractor, named
+from enhance_cli.models.extractor import load_extractor, name_of_extractor
 from enhance_cli.models.registry import find
 from tests.golden_numbers import FOLDER, load, wave
 
@@ -24,7 +24,10 @@ def test_it_is_found_by_name_and_id_and_path():
     assert {load_extractor(name).id for name in (None, "ge2e", "ge2e-resemblyzer", str(find("ge2e", None).path))} == {
         "ge2e-resemblyzer"
     }
-    assert named("speechbrain-ecapa-voxceleb") == "ecapa-voxceleb" and named("strange") == "strange"
+    assert (
+        name_of_extractor("speechbrain-ecapa-voxceleb") == "ecapa-voxceleb"
+        and name_of_extractor("strange") == "strange"
+    )
 
 
 def test_a_card_with_its_origin_lies_beside_it():

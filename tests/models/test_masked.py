@@ -8,6 +8,7 @@ from enhance_cli.errors import UsageError
 from enhance_cli.models.load import load_file
 from enhance_cli.models.masked import masked
 from enhance_cli.models.registry import find
+from enhance_cli.models.sampling import Sampling
 from enhance_cli.models.windowed_inpainter import WindowedInpainter
 from enhance_cli.processes import PROCESSES
 from enhance_cli.samplers import SAMPLERS
@@ -67,7 +68,7 @@ def gap():
 
 
 def fill(path, voice, gap, **settings):
-    inpainter = WindowedInpainter(load_file(path, torch.device("cpu")), **settings)
+    inpainter = WindowedInpainter(load_file(path, torch.device("cpu")), Sampling(**settings))
     return inpainter.filled([voice, -voice], [gap, gap], [0, 4096], [2.0, 2.0])
 
 
@@ -94,7 +95,7 @@ def test_the_network_is_led_by_the_known_frames_and_makes_the_others(tiny_model,
     model = load_file(tiny_model, torch.device("cpu"))
     model.network = Silencer()
     sound = np.random.default_rng(0).standard_normal((1, len(gap))).astype(np.float32)
-    WindowedInpainter(model, steps=3, sampler="bridge_sde").filled([sound], [gap], [0], [1.0])
+    WindowedInpainter(model, Sampling(3, "bridge_sde")).filled([sound], [gap], [0], [1.0])
     whole = model.frontend.analyze(torch.from_numpy(sound))
     seen = lambda frames: float((model.network.seen * whole)[:, :, frames].sum() / whole[:, :, frames].square().sum())
     assert seen(slice(5, 22)) == pytest.approx(1, abs=0.1) == seen(slice(30, 60))
@@ -109,7 +110,7 @@ def test_the_seed_and_the_place_decide_the_filling(tiny_model, voice, gap):
     run = lambda **more: fill(tiny_model, voice, gap, steps=3, sampler="bridge_sde", **more)
     assert np.array_equal(run(seed=1)[0], run(seed=1)[0])
     assert not np.array_equal(run(seed=1)[0], run(seed=2)[0])
-    inpainter = WindowedInpainter(load_file(tiny_model, torch.device("cpu")), steps=3, sampler="bridge_sde", seed=1)
+    inpainter = WindowedInpainter(load_file(tiny_model, torch.device("cpu")), Sampling(3, "bridge_sde", seed=1))
     alone = inpainter.filled([voice], [gap], [0], [2.0])[0]
     assert np.allclose(alone, run(seed=1)[0], atol=1e-6)
 

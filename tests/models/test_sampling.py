@@ -4,7 +4,7 @@ import pytest
 
 from enhance_cli.errors import UsageError
 from enhance_cli.models.registry import find
-from enhance_cli.models.sampling import prepare, shortened
+from enhance_cli.models.sampling import Sampling, prepare, shortened
 from enhance_cli.models.spec import Spec, read_spec
 from enhance_cli.processes import PROCESSES
 
@@ -28,7 +28,7 @@ def test_the_ends_and_a_part_of_a_step():
 
 
 def prepared(spec, steps=None, **given):
-    return prepare(spec, PROCESSES[spec.process](), steps=steps, sampler=None, given=given)
+    return prepare(spec, PROCESSES[spec.process](), Sampling(steps, settings=given))
 
 
 def test_the_model_s_own_start_is_the_whole_path():

@@ -10,7 +10,7 @@ from enhance_cli.models.guidance import guided
 from enhance_cli.models.load import times_like
 from enhance_cli.models.masked import masked
 from enhance_cli.models.prediction import Prediction
-from enhance_cli.models.sampling import prepare
+from enhance_cli.models.sampling import Sampling, prepare
 from enhance_cli.models.spec import Spec
 from enhance_cli.processes import PROCESSES
 from enhance_cli.samplers import SAMPLERS
@@ -86,7 +86,7 @@ def test_sdedit(strength):
     estimate = toy(NOISE, LINEAR, 0.0, about["guidance"], times)
     settings = {"ddim": {"spacing": "uniform", "eta": 1.0}}
     spec = Spec("edit", "latent_unet", "ddpm", samplers=("ddim",), sampler_args=settings, max_steps=10)
-    steps, sample = prepare(spec, LINEAR, steps=about["S"], sampler=None, given={"strength": float(strength)})
+    steps, sample = prepare(spec, LINEAR, Sampling(about["S"], settings={"strength": float(strength)}))
     out = sample(estimate, LINEAR, given, steps, draws())
     assert rel_l2(out, golden[f"matched_{strength}"]) < about["tolerance"]["rel_l2"]
     assert sorted(times) == sorted(golden[f"calls_{strength}"].tolist())

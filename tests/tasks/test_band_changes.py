@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from enhance_cli.errors import UsageError
+from enhance_cli.models.sampling import Sampling
 from enhance_cli.tasks import above_band, band_changes
 from enhance_cli.tasks.band_changes import plan_windows
 from enhance_cli.tasks.denoise import Denoiser, run
@@ -129,16 +130,15 @@ def test_a_stream_has_no_steps_and_no_settings_of_a_sampler(monkeypatch):
 
 
 def test_a_sampled_model_is_told_every_choice_of_the_user():
-    told = {}
+    told = []
 
     class Told(Silencer):
-        def windowed(self, **settings):
-            told.update(settings)
+        def windowed(self, sampling, *, guide):
+            told.extend([sampling, guide])
             return self
 
-    choices = dict(steps=2, sampler="bridge_sde", sampler_args={"start": 0.5}, guide="other", seed=3)
-    Denoiser(Told(), DenoiseOptions(**choices))
-    assert told == choices
+    Denoiser(Told(), DenoiseOptions(steps=2, sampler="bridge_sde", sampler_args={"start": 0.5}, guide="other", seed=3))
+    assert told == [Sampling(2, "bridge_sde", {"start": 0.5}, seed=3), "other"]
 
 
 @pytest.mark.parametrize(

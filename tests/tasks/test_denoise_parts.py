@@ -25,7 +25,7 @@ class Silencer:
         )
         self.scales = []
 
-    def windowed(self, **settings):
+    def windowed(self, sampling, **settings):
         return self
 
     def windows_at_once(self, threads):

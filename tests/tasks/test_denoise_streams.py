@@ -14,7 +14,7 @@ from enhance_cli.tasks import band_changes
 from enhance_cli.tasks.denoise import Denoiser, run
 from enhance_cli.tasks.engine import Engine
 from enhance_cli.tasks.loading import load_denoiser_model
-from enhance_cli.tasks.options import DenoiseOptions
+from enhance_cli.tasks.options import DenoiseOptions, Resources
 from enhance_cli.tasks.stream import measured
 from tests.golden_numbers import load, voice_in_noise
 
@@ -196,7 +196,6 @@ def test_a_network_with_memory_stays_on_the_cpu_where_there_is_a_gpu(monkeypatch
         device, "pick_device", lambda name="auto": torch.device("meta") if name == "auto" else pick(name)
     )
     entry = registry.find("deepfilternet3", "denoise")
-    settings = {"device": "auto", "precision": "auto", "threads": 1, "runtime": "torch"}
-    model = load_denoiser_model(entry, None, None, **settings)
+    model = load_denoiser_model(entry, None, None, Resources(threads=1, runtime="torch"))
     assert (model.device.type, model.precision) == ("cpu", "fp32")
     assert np.isfinite(run(noisy_speech(RATE, 0.2), RATE, model)).all()

@@ -132,12 +132,12 @@ def by_model(tiny_model):
     import torch
 
     from enhance_cli.models.load import load_file
-    from enhance_cli.models.windowed_inpainter import WindowedInpainter
+    from enhance_cli.models.sampling import Sampling
     from enhance_cli.tasks.gap_model import GapModel
 
     def make(**settings) -> Inpainter:
         model = load_file(tiny_model, torch.device("cpu"))
-        return Inpainter(model=GapModel(WindowedInpainter(model, steps=3, sampler="bridge_sde", **settings)))
+        return Inpainter(model=GapModel(model.inpainter(Sampling(3, "bridge_sde", **settings))))
 
     return make
 
@@ -165,12 +165,9 @@ def test_blocks_of_any_size_get_the_same_filling_by_a_model(tones, by_model):
 
 def test_strength_zero_is_the_first_filling_and_the_seed_decides_the_rest(tones, by_model):
     gaps = [(1.0, 1.3)]
-    assert np.allclose(
-        run(tones, RATE, gaps, by_model(sampler_args={"strength": 0.0})), run(tones, RATE, gaps), atol=1e-7
-    )
+    assert np.allclose(run(tones, RATE, gaps, by_model(settings={"strength": 0.0})), run(tones, RATE, gaps), atol=1e-7)
     first, half, other = (
-        run(tones, RATE, gaps, by_model(**settings))
-        for settings in ({}, {"sampler_args": {"strength": 0.5}}, {"seed": 1})
+        run(tones, RATE, gaps, by_model(**settings)) for settings in ({}, {"settings": {"strength": 0.5}}, {"seed": 1})
     )
     assert not np.array_equal(first, half) and not np.array_equal(first, other)
 

@@ -11,6 +11,8 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from enhance_cli.audio.spectra.frontend_settings import FrontendSettings
+
 WINDOWS, TRANSFORMS, PAD_MODES = ("sqrthann", "hann"), ("exponent", "log"), ("constant", "reflect")
 
 
@@ -22,16 +24,8 @@ def make_window(name: str, n_fft: int, device: torch.device) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Frontend:
-    """Set an STFT with the same window both ways, and magnitude compression. `pad_mode`: signal beyond the ends."""
-
-    n_fft: int = 512
-    hop: int = 256
-    exponent: float = 0.5
-    scale: float = 0.6
-    window: str = "sqrthann"
-    transform: str = "exponent"
-    pad_mode: str = "constant"
+class Frontend(FrontendSettings):
+    """Compute compressed spectrograms and their waveforms, with gradients."""
 
     def __post_init__(self) -> None:
         for value, known in ((self.window, WINDOWS), (self.transform, TRANSFORMS), (self.pad_mode, PAD_MODES)):

@@ -5,6 +5,8 @@ from functools import cache
 
 import numpy as np
 
+from enhance_cli.audio.spectra.frontend_settings import FrontendSettings
+
 FLOOR = np.float32(1e-12)  # of |S|^2, as audio.spectra.stft.power has it
 
 
@@ -16,16 +18,8 @@ def make_window(name: str, n_fft: int) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class NumpyFrontend:
-    """Set an STFT with the same window both ways, and magnitude compression. Fields as in audio.spectra.stft.Frontend."""
-
-    n_fft: int = 512
-    hop: int = 256
-    exponent: float = 0.5
-    scale: float = 0.6
-    window: str = "sqrthann"
-    transform: str = "exponent"
-    pad_mode: str = "constant"
+class NumpyFrontend(FrontendSettings):
+    """Compute the spectrograms of audio.spectra.stft.Frontend and their waveforms, on a CPU and without gradients."""
 
     def analyze(self, wave: np.ndarray) -> np.ndarray:
         """Return the compressed spectrogram (B, 2, T, F) of `wave` (B, N), float32."""

@@ -1,4 +1,4 @@
-"""Play a stem by a soundfont with FluidSynth or TiMidity++, by recorded notes, or by modeled strings."""
+"""Play a stem with a soundfont (by FluidSynth or TiMidity++), with recorded notes, or with modeled strings."""
 
 import shutil
 import subprocess
@@ -17,12 +17,12 @@ from enhance_cli.errors import EnhanceError, UsageError
 if TYPE_CHECKING:
     import mido
 
-KITS, NOTES = 0.4, 0.4  # how often a stem is played by them where there are some
+KITS, NOTES = 0.4, 0.4  # probability that a stem is played by a drum kit, or by recorded notes, if there are any
 SYNTH_RATE = 44100
 
 
 class Instruments:
-    """Hold the installed ones of the instruments in a recipe (arguments as in data.music.rendering.Rendering)."""
+    """Hold the instruments of a recipe that are installed (arguments as in data.music.rendering.Rendering)."""
 
     def __init__(
         self,

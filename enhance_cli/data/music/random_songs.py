@@ -11,17 +11,10 @@ import numpy as np
 
 BEAT = 480  # ticks
 SCALES = {"major": (0, 2, 4, 5, 7, 9, 11), "minor": (0, 2, 3, 5, 7, 8, 10), "dorian": (0, 2, 3, 5, 7, 9, 10)}
-PROGRESSIONS = (
-    (0, 4, 5, 3),
-    (0, 5, 3, 4),
-    (5, 3, 0, 4),
-    (0, 3, 4, 4),
-    (1, 4, 0, 0),
-    (0, 6, 5, 4),
-    (0, 0, 3, 0, 4, 3, 0, 4),
-    (0, 2, 3, 4),
-    (0, 3),
-)
+PROGRESSIONS = (  # degrees of the scale, one a bar
+    (0, 4, 5, 3), (0, 5, 3, 4), (5, 3, 0, 4), (0, 3, 4, 4), (1, 4, 0, 0), (0, 6, 5, 4), (0, 0, 3, 0, 4, 3, 0, 4),
+    (0, 2, 3, 4), (0, 3),
+)  # fmt: skip
 CHANNELS = {"bass": 0, "guitar": 1, "guitar2": 2, "piano": 3, "piano2": 4, "pad": 5, "lead": 6, "drums": 9}
 PROGRAMS = {
     "bass": (32, 33, 33, 33, 34, 34, 35, 36, 37, 38, 39),
@@ -30,30 +23,12 @@ PROGRAMS = {
     "pad": (16, 18, 19, 48, 49, 50, 52, 61, 89, 90, 92),
     "lead": (11, 22, 40, 42, 56, 57, 60, 65, 66, 71, 73, 75, 80, 81, 84),
 }
-CHANCES = {
-    "drums": 0.95,
-    "bass": 0.95,
-    "guitar": 0.93,
-    "guitar2": 0.35,
-    "piano": 0.93,
-    "piano2": 0.15,
-    "pad": 0.5,
-    "lead": 0.4,
-}
+CHANCES = {  # probability that an instrument plays
+    "drums": 0.95, "bass": 0.95, "guitar": 0.93, "guitar2": 0.35, "piano": 0.93, "piano2": 0.15, "pad": 0.5, "lead": 0.4,
+}  # fmt: skip
 KITS = (0, 0, 0, 8, 16, 24, 25, 32, 40)
-KICK, SNARE, RIM, CLAP, CLOSED, PEDAL, OPEN, CRASH, RIDE, TAMBOURINE, COWBELL = (
-    36,
-    38,
-    37,
-    39,
-    42,
-    44,
-    46,
-    49,
-    51,
-    54,
-    56,
-)
+KICK, RIM, SNARE, CLAP = 36, 37, 38, 39  # notes of the drums of General MIDI
+CLOSED, PEDAL, OPEN, CRASH, RIDE, TAMBOURINE, COWBELL = 42, 44, 46, 49, 51, 54, 56
 TOMS = (41, 43, 45, 47, 48, 50)
 
 
@@ -174,11 +149,8 @@ def strummed(song: Song, part: str, low: int, size: int = 3) -> None:
     """Add chords in a rhythm of their own, with the notes of a chord one after the other as by a plectrum or a hand."""
     rng = song.rng
     times = [s for s in range(song.sixteenths) if s == 0 or rng.random() < (0.5 if s % 2 == 0 else 0.18)]
-    power, shorter, spread = (
-        part.startswith("guitar") and rng.random() < 0.4,
-        rng.uniform(0.3, 1.0),
-        rng.uniform(0, 0.15),
-    )
+    power = part.startswith("guitar") and rng.random() < 0.4  # chords of root and fifth
+    shorter, spread = rng.uniform(0.3, 1.0), rng.uniform(0, 0.15)
     for bar in song.bars:
         notes = song.chord(bar.degree, low, size)
         if power:

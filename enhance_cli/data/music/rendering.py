@@ -1,9 +1,10 @@
-"""Render multi-track music from MIDI files and random songs, every stem by itself.
+"""Render music from MIDI files and random songs, every stem by itself.
 
-Instruments are drawn for every stem (data.music.instruments), and studio effects applied (data.music.effects). One song
-becomes one array, int16 (stems, N) in the order of STEMS, in `train` or `valid` of the cache. Reverb and chorus of the
-synthesizers are off, so that stems add up to the mix. Needs the program `fluidsynth` (Debian fluidsynth) and soundfonts
-(fluid-soundfont-gm, musescore-general-soundfont, timgm6mb-soundfont and others). The same recipe gives the same songs.
+An instrument is drawn for every stem (data.music.instruments), and studio effects are applied (data.music.effects). One song
+becomes one array, int16 (stems, N) in the order of STEMS, in the folder `train` or `valid` of the cache. Reverb and chorus of
+the synthesizers are off, so that the stems add up to the mix. The program `fluidsynth` (Debian fluidsynth) and soundfonts
+(fluid-soundfont-gm, musescore-general-soundfont, timgm6mb-soundfont and others) must be installed. The same recipe gives the
+same songs.
 """
 
 import hashlib
@@ -68,11 +69,9 @@ class MidiScore:
 
 
 def load(recipe: Rendering, root: Path, rate: int, cache: Path, log: Log = print) -> dict[str, list[Path]]:
-    """Return {"train": files, "valid": files}, rendered where they are not in `cache` yet.
+    """Return {"train": files, "valid": files}, which `np.load` reads. Songs that are not in `cache` yet are rendered.
 
-    An array is `np.load(file)`.
-
-    Songs in which fewer than two stems play are left out. Raises UsageError for missing folders, program or soundfonts.
+    Songs in which fewer than two stems play are left out. Raises UsageError for missing folders, programs or soundfonts.
     """
     _midi_modules()
     scores = list_scores(recipe, root)

@@ -1,8 +1,8 @@
 """Read recorded or exported stems for training: a folder for every song, with bass.wav, drums.flac and so on.
 
 They are converted to the arrays of data.music.rendering: int16 (stems, N) at the model's rate, mono, every stem at the
-same level. Files named after no stem (vocals, strings) become part of "other". Mixes are left out, since they are the
-sum.
+same level. Files that are not named after a stem (vocals, strings) are added to "other". Mixes are left out, since they are the
+sum of the stems.
 """
 
 import hashlib

@@ -15,12 +15,18 @@ from enhance_cli.data.mixing import active_level, equalize, fast_length, stretch
 
 @dataclass(frozen=True)
 class StemMix:
-    """Set chances and ranges of the mixing. Gains are in dB.
+    """Set how stems are mixed. Probabilities are 0 to 1, ranges are (lowest, highest).
 
-    `coherent`: share of mixes whose stems are of one song. `drop`: chance that a stem is left out. `other`: chance that
-    stems that are not sought are added. `gain`: standard deviation of a stem's gain around its value in `balance`.
-    `speed`: range of a factor on pitch and tempo. `equaliser`: chance of random tone. `level`: range around the level
-    for which the model is made.
+    Args:
+        seconds: length of a mix.
+        coherent: probability that all stems of a mix are of one song.
+        drop: probability that a stem is left out.
+        other: probability that a stem that the model does not extract is added.
+        gain: standard deviation in dB of a stem's gain around its value in `balance`.
+        balance: mean gain of each stem in dB.
+        speed: factor on pitch and tempo.
+        equaliser: probability of a random frequency response.
+        level: level of the mix in dB, around that of the model.
     """
 
     seconds: float = 4.0

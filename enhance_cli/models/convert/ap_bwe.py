@@ -44,7 +44,7 @@ def convert(source: Path) -> tuple[dict[str, Tensor], Spec]:
 
 
 def rates(source: Path) -> tuple[int, int]:
-    """Return the low and the high rate in Hz. Raises ModelError where neither name nor config.json tells."""
+    """Return the low and the high rate in Hz. Raises ModelError if neither the name nor config.json has them."""
     if named := re.search(r"(\d+)kto(\d+)k", source.name):
         return 1000 * int(named[1]), 1000 * int(named[2])
     try:

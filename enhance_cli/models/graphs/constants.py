@@ -1,7 +1,7 @@
-"""Compute the constant parts of a graph once, when it is made, where every start would compute them again.
+"""Fold the constant parts of a graph when it is made, so that they are not computed again whenever it is opened.
 
-The exporter writes shapes and indices as chains of small operators. Weights are none of their inputs: those of a graph in the
-package are given when it is opened.
+The exporter writes shapes and indices as chains of small operators. Chains that depend on weights stay, since graphs in the
+package get their weights only when they are opened.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -1,4 +1,7 @@
-"""Extend bandwidth by ONNX Runtime and NumPy, as models.windowed_extender does in torch, for networks that make levels."""
+"""Extend bandwidth by ONNX Runtime and NumPy, as models.windowed_extender does in torch.
+
+Only networks that predict the levels of bands run here.
+"""
 
 from collections.abc import Sequence
 

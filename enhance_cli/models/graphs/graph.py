@@ -1,7 +1,7 @@
 """Open a network as an ONNX graph in ONNX Runtime: NumPy arrays in and out.
 
 The graphs of shipped networks hold no weights. They are given those of a .safetensors file when they are opened, so
-graph and file cannot disagree. Sessions compute with as many threads as they are told. With one thread they compute in
+graph and file cannot disagree. Sessions compute with the given number of threads. With one thread they compute in
 the thread that calls them, and several may call at once.
 """
 
@@ -19,8 +19,8 @@ from safetensors import SafetensorError, safe_open
 from enhance_cli.errors import ModelError
 
 FACTS_KEY = "enhance.graph"  # JSON of Graph.facts in the metadata of a graph
-OLDEST = 1, 20  # version of ONNX Runtime: earlier ones read weights that lie anywhere
-NO_FOLDER = os.devnull  # where weights outside a graph are looked for: nowhere
+OLDEST = 1, 20  # version of ONNX Runtime. Earlier ones let a graph read weights from any path
+NO_FOLDER = os.devnull  # folder from which a graph may read weights: none
 POOL = {
     "arena_extend_strategy": 0,  # each piece twice as large as the one before, which leaves fewer gaps than exact ones
     "initial_chunk_size_bytes": 1 << 20,
@@ -52,7 +52,7 @@ class Graph:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
         options.log_severity_level = 4  # errors come as exceptions
-        options.enable_mem_pattern = False  # a plan for each length of window takes twice the memory, and no less time
+        options.enable_mem_pattern = False  # a plan for each length of window takes twice the memory and saves no time
         options.add_session_config_entry("session.model_external_initializers_file_folder_path", NO_FOLDER)
         options.add_session_config_entry("session.use_env_allocators", "1")
         try:
@@ -71,7 +71,7 @@ class Graph:
     def run(self, outputs: Sequence[str], inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         """Return the arrays of the named outputs.
 
-        A file with two networks has the inputs of both. Those of the other one are given a single frame of zeros.
+        A file with two networks has the inputs of both. Inputs that are not given receive a single frame of zeros.
         """
         others = {name: _one_frame(shape) for name, shape in self.inputs.items() if name not in inputs}
         return self._session.run(outputs, {**others, **inputs})

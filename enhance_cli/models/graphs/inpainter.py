@@ -1,45 +1,33 @@
 """Fill gaps by ONNX Runtime and NumPy, as models.windowed_inpainter and models.masked do in torch.
 
-The noise that hints are drawn with is that of torch's generator (models.frame_noise_numpy), so both runtimes fill alike.
+The known samples are hinted at with the noise of torch's generator (models.frame_noise_numpy), so both runtimes give the same
+filling up to rounding.
 """
 
 from collections.abc import Callable, Sequence
 from math import sqrt
-from typing import Any
 
 import numpy as np
 
-from enhance_cli.audio.spectra.stft_numpy import NumpyFrontend
 from enhance_cli.models.frame_noise_numpy import FrameNoise
-from enhance_cli.models.graphs.graph import Graph
-from enhance_cli.models.sampling import prepare
-from enhance_cli.models.spec import Spec
+from enhance_cli.models.graphs.model import Estimate, SpectrogramModel
+from enhance_cli.models.sampling import Sampling, prepare
 from enhance_cli.processes.process import Bridge
-
-GUIDE = "guide"  # input of the graph: the share of missing samples around every frame
 
 
 class GraphInpainter:
     """Fill gaps in windows, as models.windowed_inpainter.WindowedInpainter."""
 
-    def __init__(
-        self,
-        spec: Spec,
-        graph: Graph,
-        process: Any,
-        frontend: NumpyFrontend,
-        *,
-        steps: int | None,
-        sampler: str | None,
-        rounds: int = 1,
-        seed: int = 0,
-    ):
-        """Take the settings of WindowedInpainter. Raises UsageError for steps and a sampler that the model does not allow."""
-        self.spec, self.graph, self.process, self.frontend = spec, graph, process, frontend
-        self.seed, self.rounds = seed, rounds
-        self.rate, self.grid = spec.sample_rate, frontend.hop
-        self.steps, self.sample = prepare(spec, process, steps=steps, sampler=sampler, given={})
-        self.guided = GUIDE in graph.inputs
+    def __init__(self, model: SpectrogramModel, sampling: Sampling, *, rounds: int = 1):
+        """Prepare the sampler. `rounds`: network calls per step (models.masked).
+
+        Raises UsageError for steps and a sampler that the model does not allow.
+        """
+        self.model, self.spec, self.frontend = model, model.spec, model.frontend
+        self.seed, self.rounds = sampling.seed, rounds
+        self.rate, self.grid = model.spec.sample_rate, self.frontend.hop
+        self.steps, self.sample = prepare(model.spec, model.process, sampling)
+        self.guided = model.graph is not None and "guide" in model.graph.inputs
 
     def filled(
         self,
@@ -71,23 +59,21 @@ class GraphInpainter:
         known = self.frontend.analyze(wave[None])
         hidden = np.abs(self.frontend.analyze(gaps[None].astype(np.float32)))
         untouched = hidden.max(axis=(1, 3), keepdims=True) == 0  # frames (1, 1, T, 1)
-        noise = FrameNoise(self.seed, first_frame, known.shape[1:], self.process.noise_scale)
-        guide = {GUIDE: missing_share(gaps, self.grid)[None, None]} if self.guided else {}
+        process = self.model.process
+        noise = FrameNoise(self.seed, first_frame, known.shape[1:], process.noise_scale)
+        guide = missing_share(gaps, self.grid)[None, None] if self.guided else None
 
         def project(x0: np.ndarray) -> np.ndarray:
             filled = np.where(gaps, self.frontend.synthesize(x0, samples), wave)
             return self.frontend.analyze(filled.astype(np.float32))
 
-        def estimate(x: np.ndarray, t: float) -> np.ndarray:
-            inputs = {"x": x.astype(np.float32, copy=False), "y": known, "t": np.full(1, t, np.float32), **guide}
-            return self.graph.run(["estimate"], inputs)[0]
-
-        hinted = masked(estimate, self.process, known, untouched, noise, rounds=self.rounds, project=project)
-        return self.sample(hinted, self.process, known, self.steps, noise)
+        start, estimate = self.model.bind(known, guide=guide)
+        hinted = masked(estimate, process, known, untouched, noise, rounds=self.rounds, project=project)
+        return self.sample(hinted, process, start, self.steps, noise)
 
 
 def masked(
-    estimate: Callable[[np.ndarray, float], np.ndarray],
+    estimate: Estimate,
     process: Bridge,
     known: np.ndarray,
     mask: np.ndarray,
@@ -95,7 +81,7 @@ def masked(
     *,
     rounds: int,
     project: Callable[[np.ndarray], np.ndarray],
-) -> Callable[[np.ndarray, float], np.ndarray]:
+) -> Estimate:
     """Return an `estimate(x, t)` that leaves the known part alone, as models.masked.masked for sampling from `known`."""
 
     def hinted(x: np.ndarray, t: float) -> np.ndarray:

@@ -1,4 +1,7 @@
-"""Find the graphs of shipped networks, which lie in the package without weights: one for each network and its arguments."""
+"""Find the graphs of shipped networks, and tell why a model needs torch.
+
+The package has a graph without weights for each network with its arguments.
+"""
 
 import hashlib
 import json
@@ -17,7 +20,7 @@ from enhance_cli.models.spec import Spec, check_sha256, read_spec
 from enhance_cli.models.streams import STREAMING_NETWORKS
 
 SAMPLER = "bridge_ode"  # draws no noise
-PLAIN = {"kind": "data", "input_scaling": "1", "output_scaling": "1", "skip": "0", "out": "1", "time": "t"}
+PLAIN_PREDICTION = {"kind": "data", "input_scaling": "1", "output_scaling": "1", "skip": "0", "out": "1", "time": "t"}
 
 
 def folder() -> Path:
@@ -25,7 +28,7 @@ def folder() -> Path:
 
 
 def graph_path(spec: Spec) -> Path:
-    """Return where the graph of the model's network lies, if it is there."""
+    """Return the path of the graph of the model's network, which may not exist."""
     described = json.dumps([spec.network, spec.network_args], sort_keys=True)
     return folder() / f"{spec.network}-{hashlib.sha256(described.encode()).hexdigest()[:8]}.onnx"
 
@@ -45,7 +48,7 @@ def sampling_obstacle(spec: Spec, sampler: str | None, guide: str | None) -> str
         return f"{spec.name} takes a guide"
     if spec.process and spec.choose(None, sampler)[1] != SAMPLER:
         return f"the sampler {spec.choose(None, sampler)[1]} draws noise"
-    if spec.process and any(spec.prediction.get(name, value) != value for name, value in PLAIN.items()):
+    if spec.process and any(spec.prediction.get(name, value) != value for name, value in PLAIN_PREDICTION.items()):
         return f"{spec.name} does not predict the clean signal itself"
     return None
 

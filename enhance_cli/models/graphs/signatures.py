@@ -1,7 +1,6 @@
-"""Describe the graphs of networks: wrappers with tensors alone in and out, examples of them, and the dimensions that vary.
+"""Describe the graphs of networks: a wrapper that maps tensors to tensors, examples of inputs, and varying dimensions.
 
-A network without an entry in SIGNATURES has a transform of its own inside, which ONNX has no inverse of in this opset, or runs
-in a loop of its own.
+Networks without an entry in SIGNATURES cannot be exported. REASONS tells why.
 """
 
 from collections.abc import Callable

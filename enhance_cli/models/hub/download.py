@@ -92,7 +92,7 @@ def hub_file(repo: str, file: str, revision: str | None, name: str, repo_type: s
             raise _unreachable(name) from error
         raise ModelError(f"{name}: no such file in {repo}", "check its name") from error
     except Exception as error:
-        # a network that stalls raises an error of the HTTP client, which is another one by the version of huggingface_hub
+        # A stalled network raises an error of the HTTP client, whose class depends on the version of huggingface_hub.
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         from enhance_cli.models.hub import https
 

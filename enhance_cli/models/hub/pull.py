@@ -52,7 +52,14 @@ def pull(
     delete_original: bool = False,
     half: bool = False,
 ) -> Path:
-    """Return the path of the model, ready to use. A model that is here undamaged is not fetched again.
+    """Return the path of the model, ready to use. An undamaged model that is here is not fetched again.
+
+    Args:
+        name: of the model in weights.toml.
+        tell: takes lines for the user.
+        progress: takes the bytes that have come, and the whole number if it is known.
+        delete_original: delete the fetched files after the conversion.
+        half: store half precision.
 
     Raises ModelError, leaving nothing half done.
     """
@@ -78,35 +85,12 @@ def pull(
     original = _fetch(entry, expected, progress)
     digest = _compare(entry, original, expected)
     revision = expected.revision or download.hub_revision(original)
-    beside = [download.hub_file(source.repo or "", f, revision, name, source.repo_type) for f in source.beside]
-    known = pin.get("beside") or {}
-    digests = {
-        path.name: _compare(entry, path, Expected(revision, known.get(path.name), None, pin.get("date")))
-        for path in beside
-    }
+    beside = _fetch_beside(entry, revision, pin)
     tell(f"{name}: converting {original.name}")
-
-    from enhance_cli.models.convert.file import convert_file
-
-    origin = {"origin": source.location, "revision": revision, "restriction": source.restriction}
-    origin = {key: value for key, value in origin.items() if value}
-    convert_file(
-        original,
-        name,
-        entry.path,
-        converter=source.converter or "auto",
-        licence=entry.licence,
-        origin=origin,
-        half=half,
-        extractor_id=entry.extractor_id,
-    )
-    new: dict[str, Any] = {
-        "location": source.location,
-        "revision": revision,
-        "sha256": digest,
-        "size": original.stat().st_size,
-    }
-    new |= {"beside": digests} if digests else {}
+    _convert(entry, original, revision, half=half)
+    size = original.stat().st_size
+    new: dict[str, Any] = {"location": source.location, "revision": revision, "sha256": digest, "size": size}
+    new |= {"beside": {path.name: found for path, found in beside.items()}} if beside else {}
     new |= {"date": pin.get("date") or date.today().isoformat(), "model_sha256": file_sha256(entry.path)}
     where = folders.write_pin(name, new)
     if expected.sha256 is None:
@@ -119,8 +103,34 @@ def pull(
     return entry.path
 
 
+def _fetch_beside(entry: registry.Entry, revision: str | None, pin: dict) -> dict[Path, str]:
+    """Return the further files that the converter reads, each with its SHA-256. Raises ModelError as `_compare`."""
+    source, known = _source(entry), pin.get("beside") or {}
+    paths = [download.hub_file(source.repo or "", f, revision, entry.name, source.repo_type) for f in source.beside]
+    expected = {path: Expected(revision, known.get(path.name), None, pin.get("date")) for path in paths}
+    return {path: _compare(entry, path, expected[path]) for path in paths}
+
+
+def _convert(entry: registry.Entry, original: Path, revision: str | None, *, half: bool) -> None:
+    """Write the model file of `entry` from the fetched file. Raises ModelError if it cannot be converted."""
+    from enhance_cli.models.convert.file import convert_file
+
+    source = _source(entry)
+    origin = {"origin": source.location, "revision": revision, "restriction": source.restriction}
+    convert_file(
+        original,
+        entry.name,
+        entry.path,
+        converter=source.converter or "auto",
+        licence=entry.licence,
+        origin={key: value for key, value in origin.items() if value},
+        half=half,
+        extractor_id=entry.extractor_id,
+    )
+
+
 def _tell_terms(entry: registry.Entry, tell: Tell) -> None:
-    """Tell the size and the license of a model, and the restriction of its use, before it is fetched."""
+    """Tell the size and the license of a model, and forbidden uses, before it is fetched."""
     source = _source(entry)
     size = source.size or source.about
     about = "" if source.size else "about "

@@ -1,7 +1,7 @@
-"""Compare the levels of bands that a network makes with those of the recording: frame by frame, and of the whole crop.
+"""Compare the levels of bands that a network predicts with those of the recording, in dB: per frame, and of a whole crop.
 
-All in dB. The median of all that may be there is best for frames, and the total keeps loud moments, which are few, at
-their level.
+The distance per frame is smallest for the median of the likely levels, which is too quiet for loud moments, since these are
+rare. The level of the whole crop corrects that.
 """
 
 import torch
@@ -10,8 +10,8 @@ from torch import Tensor
 from enhance_cli.audio.spectra import fine_bands
 from enhance_cli.models.load import Model
 
-AUDIBLE_DB = -80.0  # below it all levels are alike
-TILT_DB = 3.0  # an octave, by which recordings are made brighter or darker at most
+AUDIBLE_DB = -80.0  # lower levels count as this one
+TILT_DB = 3.0  # per octave: recordings are made brighter or darker by at most this slope
 
 
 def level_distance(
@@ -53,7 +53,7 @@ def distances(
 
 
 def _bands_below(frequencies: Tensor) -> Tensor:
-    """Return how many bands lie below each of the frequencies (B,) in Hz as a whole."""
+    """Return the number of bands that lie wholly below each of the frequencies (B,) in Hz."""
     ends = torch.tensor(fine_bands.band_starts()[1:], device=frequencies.device) * fine_bands.BIN_HZ
     return torch.searchsorted(ends.float(), frequencies, right=True)
 

@@ -1,4 +1,4 @@
-"""Train a network that knows the levels of missing bands from those that are there."""
+"""Train a network that predicts the levels of missing bands from the levels of the bands that are there."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ class BandwidthExtension(Task[BandRecipe, Stage, Model]):
     """Train bandwidth extension. Scores are distances in dB on held-out recordings."""
 
     recipe_class = BandRecipe
-    wraps = Model
+    model_class = Model
     losses = BAND_LOSSES
     of_waveforms = True
     best_of_all_stages = True

@@ -1,4 +1,4 @@
-"""Add the estimates of a model's first stage to mixtures, made as for users' recordings, to train the refining network."""
+"""Add the first stage's estimate to each mixture, computed as for users' recordings, to train the refining network."""
 
 from typing import Any, ClassVar
 
@@ -13,13 +13,13 @@ from enhance_cli.models.spec import Spec
 from enhance_cli.models.weights import load_network
 
 Batch = tuple[np.ndarray, np.ndarray, np.ndarray]  # noisy, clean, first
-BATCHES_AT_ONCE = 4  # recurrent layers cost little more for many rows than for few
+BATCHES_AT_ONCE = 4  # recurrent layers take little longer for many rows than for few
 
 
 class FirstStage:
-    """Give `batch(number, size)` -> (noisy, clean, first), each float32 (size, N) at the model's rate.
+    """Make batches `batch(number, size)` -> (noisy, clean, first), each float32 (size, N) at the model's rate.
 
-    Of a mixture the first `mix.lead_in` seconds are only for the first stage to settle on.
+    The first `mix.lead_in` seconds of a mixture only let the first stage settle, and are cut off.
     """
 
     RATE: ClassVar[int] = RATE  # of the mixtures

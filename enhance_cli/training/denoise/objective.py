@@ -1,4 +1,4 @@
-"""Compute the loss of a stage on a batch of waveforms: make spectrograms, and give the loss its further arguments."""
+"""Compute the loss of a stage on a batch of waveforms: make spectrograms, bind the model, and call the loss."""
 
 import random
 from functools import partial
@@ -29,14 +29,17 @@ class Objective:
             raise UsageError("consistency distillation needs a teacher", "run `enhance distill --teacher MODEL`")
 
     def at_level(self, noisy: Tensor, clean: Tensor) -> tuple[Tensor, Tensor]:
-        """Return pairs (B, N) at the level of inference. The data has about the right level already."""
+        """Return pairs (B, N) at the level of inference. For most models the data has about the right level already."""
         if self.model.spec.normalise != "peak":
             return noisy, clean
         peak = noisy.abs().amax(dim=1, keepdim=True).clamp_min(1e-4)
         return noisy / peak, clean / peak
 
     def guide(self, noisy: Tensor, unguided: float) -> Tensor | None:
-        """Return one of the model's guides (B, 1, T), with NaN for a share `unguided` of the items, or None without guides."""
+        """Return a guide (B, 1, T), NaN for a share `unguided` of the items. None for models without guides.
+
+        One of the model's guides is drawn for the whole batch.
+        """
         if not self.guides:
             return None
         guide = random.choice(self.guides)(noisy)

@@ -9,7 +9,7 @@ from enhance_cli.data.ranges import OutOfRange, in_range
 from enhance_cli.models.spec import Spec
 from enhance_cli.training.stage import Stage, TrainPart
 
-DISTANCE = {"hybrid_spectral": 1.0}  # where a recipe says nothing
+DISTANCE = {"hybrid_spectral": 1.0}  # default of a stage
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,9 @@ class DataPart:
 class DenoiseStage(Stage):
     """Set a stage.
 
-    `distance`: weights of the distances between estimate and target that are added up. `unguided`: share of the items
-    that a guided network gets without the guide. A network that runs at 48 kHz is compared by `distance` at 16 kHz, and by
-    `full_band_distance` at 48 kHz.
+    `distance`: for each distance between estimate and target, its weight in the sum. For networks that run at 48 kHz it is
+    computed at 16 kHz, and `full_band_distance` at 48 kHz. `unguided`: share of the items that a guided network gets without
+    the guide.
     """
 
     unguided: float = 0.15

@@ -12,7 +12,7 @@ from enhance_cli.training.denoise.recipe import DenoiseStage
 
 BELOW_8K = Frontend(512, 256)  # at 16 kHz
 WHOLE_BAND = Frontend(1024, 512)  # at 48 kHz
-FULL_BAND = 10 ** (-65 / 20)  # RMS above 8 kHz from which a target counts as one of the full band
+FULL_BAND = 10 ** (-65 / 20)  # RMS above 8 kHz from which a target counts as one with the full band
 
 
 class StreamObjective:
@@ -29,7 +29,7 @@ class StreamObjective:
             DISTANCES[name]
 
     def at_level(self, noisy: Tensor, clean: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the pairs (B, N) unchanged: the network hears recordings at their own level."""
+        """Return the pairs (B, N) unchanged: this network gets recordings at their own level."""
         return noisy, clean
 
     def loss(self, stage: DenoiseStage, noisy: Tensor, clean: Tensor) -> Tensor:
@@ -40,8 +40,8 @@ class StreamObjective:
     def _distance(self, stage: DenoiseStage) -> Distance:
         """Return the distance of waveforms.
 
-        It is `stage.distance` at 16 kHz, and `stage.full_band_distance` at 48 kHz of the items whose target goes
-        beyond 8 kHz. From the others one could only learn that voices have no such band.
+        It is `stage.distance` at 16 kHz plus `stage.full_band_distance` at 48 kHz, the latter of the items whose target
+        goes beyond 8 kHz. From the other items the network would learn that voices have nothing there.
         """
 
         def distance(estimate: Tensor, target: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Train a denoiser: noisy and clean waveforms, the losses of diffusion models, SI-SDR, ESTOI and PESQ."""
+"""Train a denoiser on noisy and clean waveforms. Scores are SI-SDR, ESTOI and PESQ."""
 
 from pathlib import Path
 
@@ -18,11 +18,11 @@ from enhance_cli.training.task import Task
 
 
 class Denoising(Task[Recipe, DenoiseStage, Model]):
-    """Train a denoiser. A network that equals the `teacher`'s starts from its weights."""
+    """Train a denoiser. A network with the architecture of the `teacher`'s starts from its weights."""
 
     recipe_class = Recipe
-    wraps = Model
-    may_lack = ("guides.", "state_head.")
+    model_class = Model
+    optional_weights = ("guides.", "state_head.")
 
     def __init__(self, recipe: Recipe, device: torch.device, teacher: Model | None = None):
         super().__init__(recipe, device, teacher)
@@ -70,7 +70,7 @@ class Denoising(Task[Recipe, DenoiseStage, Model]):
         """Return PESQ plus a tenth of the SI-SDR in dB (0.1 PESQ weighs as much as 1 dB)."""
         return scores.get("pesq", 0.0) + 0.1 * scores["si_sdr"]
 
-    def early(self, step: int) -> None:
+    def early_samples(self, step: int) -> None:
         self.validation.early_samples(step)
 
     def facts(self) -> dict:

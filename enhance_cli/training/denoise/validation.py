@@ -12,12 +12,16 @@ from enhance_cli.audio.resample import resample
 from enhance_cli.errors import AudioError, EnhanceError, UsageError
 from enhance_cli.models.deep_filter_stream import DeepFilterStream
 from enhance_cli.models.load import Model
+from enhance_cli.models.sampling import Sampling
 from enhance_cli.training.denoise import samples
 
 SCORED_RATE = 16000  # Hz
 MEASURES = ("si_sdr", "estoi", "pesq")
 BATCH = 8  # mixtures denoised at a time
-SI_SDR_RANGE_DB = (-30.0, 50.0)  # or one silent estimate, or one mixture without noise, would decide the mean
+SI_SDR_RANGE_DB = (
+    -30.0,
+    50.0,
+)  # limits. A silent estimate or a mixture without noise would dominate the mean otherwise
 
 
 class Validation:
@@ -64,7 +68,7 @@ class Validation:
         return score_pairs(clean, scored, SCORED_RATE)
 
     def early_samples(self, step: int) -> None:
-        """Write samples to hear before the first validation."""
+        """Write samples to listen to before the first validation."""
         if self.shown > 0:
             first = None if self.first is None else self.first[: self.shown]
             self._show(step, enhance(self.model, self.noisy[: self.shown], first))
@@ -77,15 +81,15 @@ class Validation:
 
 @torch.inference_mode()
 def enhance(model: Model, noisy: np.ndarray, first: np.ndarray | None = None) -> np.ndarray:
-    """Denoise mixtures (K, N), given the first stage's estimates of them where there is one, in the model's default steps.
+    """Return mixtures (K, N) denoised in the model's default steps. `first`: estimates (K, N) of a first stage, if any.
 
-    Returns (K, N), by the object that denoises files (models.windowed_denoiser). The noise is the same every time.
+    They are computed by the object that denoises files (models.windowed_denoiser), with the same noise every time.
     """
     is_stream = model.stream_network is model.network
     if is_stream:
         return DeepFilterStream(model.network, len(noisy)).push(noisy, last=True)[0]
-    windowed = model.windowed(steps=None, sampler=None, sampler_args={}, guide=None, seed=0)
-    span = -(-noisy.shape[1] // windowed.grid) * windowed.grid  # positions differ, and so does the noise
+    windowed = model.windowed(Sampling())
+    span = -(-noisy.shape[1] // windowed.grid) * windowed.grid  # mixtures at different positions get different noise
     enhanced: list[np.ndarray] = []
     for begin in range(0, len(noisy), BATCH):
         batch = noisy[begin : begin + BATCH]

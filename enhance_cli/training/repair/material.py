@@ -1,6 +1,6 @@
 """Embed the corpora: crops of training voices in every condition, and trials of held-out voices.
 
-Embeddings are cached in several files, so an interrupted run continues, and the next run starts at once.
+Embeddings are cached in files of a few crops each, so an interrupted run continues, and the next run starts at once.
 """
 
 import hashlib
@@ -21,8 +21,8 @@ from enhance_cli.models.device import autocast
 from enhance_cli.models.extractor import Extractor
 from enhance_cli.training.repair.recipe import RepairRecipe
 
-CROPS_PER_FILE = 128  # crops in a file of the cache
-MAX_UTTERANCES = 12  # at most, of a held-out speaker
+CROPS_PER_FILE = 128  # of the cache
+MAX_UTTERANCES = 12  # of a held-out speaker
 
 
 class Material:
@@ -87,7 +87,7 @@ class Material:
         return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True), speakers
 
     def _held_out(self) -> tuple[list[str], list[np.ndarray]]:
-        """Return utterances of held-out voices with known speakers: of several files, or else pieces of the only one."""
+        """Return the speakers and utterances of held-out voices: one utterance per file, or pieces of a single file."""
         samples = int(self.recipe.views.seconds * self.rate)
         voices: dict[str, list] = {}
         for clip in self.speech.valid:

@@ -1,6 +1,6 @@
 """Train an embedding repair on batches of stored vectors, validated by error rates of held-out voices.
 
-A moving average is kept if it passes `harmless`. A run without any ends with an error and leaves no model.
+A moving average is only kept if it passes `harmless`. If none does, the run ends with an error and without a model.
 """
 
 import json
@@ -32,7 +32,7 @@ class Repair(Task[RepairRecipe, Stage, Model]):
     """Train a repair. Scores are equal error rates in percent (metrics.condition_eer)."""
 
     recipe_class = RepairRecipe
-    wraps = Model
+    model_class = Model
     best_of_all_stages = True
 
     def __init__(self, recipe: RepairRecipe, device: torch.device, teacher: Model | None = None):
@@ -93,7 +93,7 @@ class Repair(Task[RepairRecipe, Stage, Model]):
     def card(self, spec: Spec) -> str:
         return card.render(spec)
 
-    def kept_nothing(self) -> str:
+    def reason_for_no_model(self) -> str:
         return (
             "none lowered the error rate of degraded speech without raising that of clean speech by more than 2 % "
             f"(before: {self.raw['degraded']:.2f} and {self.raw['clean']:.2f} %)"

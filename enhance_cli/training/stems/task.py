@@ -34,8 +34,8 @@ class StemExtraction(Task[StemRecipe, StemStage, StemModel]):
     recipe_class = StemRecipe
     losses = STEM_LOSSES
     of_waveforms = True
-    wraps = StemModel
-    may_lack = ("refiner.",)
+    model_class = StemModel
+    optional_weights = ("refiner.",)
     best_of_all_stages = True
     source: StemMixer
 
@@ -59,8 +59,8 @@ class StemExtraction(Task[StemRecipe, StemStage, StemModel]):
         network = self.model.network
         return network.refiner if self.refines and network.refiner is not None else network.extractor
 
-    def begins_as(self, teacher: StemModel) -> bool:
-        """Return True, since a student that is another network has nothing to refine."""
+    def starts_from(self, teacher: StemModel) -> bool:
+        """Return True, since the refiner needs the teacher's extractor."""
         return True
 
     def load_data(self, root: Path, cache: Path, log: Log) -> None:

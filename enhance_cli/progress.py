@@ -53,6 +53,8 @@ class Display(Protocol):
 
     def stop(self) -> None: ...
 
+    def end(self, state: ProgressState) -> None: ...
+
 
 class Progress:
     """Count the files of a batch. Methods may be called from several threads.
@@ -77,7 +79,7 @@ class Progress:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.display.stop()
+        self.display.end(self._state())
 
     def advance(self, seconds: float | None = None, *, status: str | None = "done") -> None:
         """Count one more finished file. `seconds`: length of its audio."""
@@ -138,6 +140,9 @@ class NoDisplay:
 
     def stop(self) -> None: ...
 
+    def end(self, state: ProgressState) -> None:
+        self.stop()
+
 
 class Bar(NoDisplay):
     """Show a progress bar."""
@@ -177,7 +182,7 @@ class Lines(NoDisplay):
 
 
 class JsonLines(NoDisplay):
-    """Print one JSON object per line: at the start, at most every SECONDS, and when all files have ended.
+    """Print one JSON object per line: at the start, at most every SECONDS, and at the end, also that of a run cut short.
 
     While a folder is watched, a line is printed for every finished file.
     """
@@ -194,6 +199,10 @@ class JsonLines(NoDisplay):
     def update(self, state: ProgressState) -> None:
         ended = state.complete or state.files_total is None and state.files != self.files
         if ended or time.monotonic() - self.said >= self.SECONDS:
+            self._print(state)
+
+    def end(self, state: ProgressState) -> None:
+        if state.files != self.files:
             self._print(state)
 
     def _print(self, state: ProgressState) -> None:

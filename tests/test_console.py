@@ -1,5 +1,6 @@
 """Progress: a bar on a terminal, lines elsewhere or JSON, right under several threads; stdout is always parseable."""
 
+import contextlib
 import json
 import os
 import re
@@ -125,6 +126,15 @@ def test_json_lines_come_at_most_once_a_second_and_at_the_end(monkeypatch, capfd
             progress.advance(1.0)
     told = [json.loads(line)["files"] for line in capfd.readouterr().err.splitlines()]
     assert told[0] == 0 and told[-1] == 100 and len(told) <= 3
+
+
+def test_json_lines_tell_how_far_a_run_came_that_was_interrupted(monkeypatch, capfd):
+    monkeypatch.setattr(JsonLines, "SECONDS", 1000.0)
+    with contextlib.suppress(KeyboardInterrupt), Progress(100, display_for("json", quiet=True)) as progress:
+        for _ in range(7):
+            progress.advance(1.0)
+        raise KeyboardInterrupt
+    assert [json.loads(line)["files"] for line in capfd.readouterr().err.splitlines()] == [0, 7]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")

@@ -29,7 +29,8 @@ FOREIGN_VIDEO_SUFFIXES = frozenset(  # can be read but not written
 )
 # In folders, only files with these suffixes are found. Files that the user names may have any suffix.
 AUDIO_SUFFIXES = frozenset(f".{extension}" for extension in CONTAINERS) | {
-    ".aac", ".mka", ".mp2", ".wma", ".amr", ".ac3", ".eac3", ".ape", ".wv", ".tta", ".sph", ".nist", ".g722"
+    ".aac", ".mka", ".mp2", ".wma", ".amr", ".ac3", ".eac3", ".ape", ".wv", ".tta", ".sph", ".nist", ".g722",
+    ".spx", ".dts", ".voc", ".dss", ".3ga", ".mpga",
 }  # fmt: skip
 _EXTENSIONS = {"OPUS": ".opus", "AIFF": ".aiff", "WAVEX": ".wav", "RF64": ".wav"}
 _WAVE = ("WAV", "WAVEX", "RF64")

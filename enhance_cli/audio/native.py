@@ -118,6 +118,10 @@ class _Reader:
             raise CountError(0, 0)
         if sound.format in ("WAV", "WAVEX") and sound.subtype.startswith("MPEG"):
             raise soundfile.SoundFileError("MP3 in a WAV header, whose length libsndfile only guesses")
+        if sound.format == "SVX" and sound.channels > 1:
+            raise soundfile.SoundFileError(
+                "8SVX has one channel behind the other, which libsndfile takes for interleaved"
+            )
         check_samples(path, section, sound)
         guessed = sound.format == "MP3" and _length_is_guessed(path, section)
         if frames is None or (held := self._count_readable(sound)) == frames:

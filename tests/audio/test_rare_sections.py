@@ -1,6 +1,7 @@
 """Recordings of rare formats joined end to end or cut off, streams cut within a frame, frames without a header."""
 
 import io
+import struct
 from fractions import Fraction
 from types import SimpleNamespace
 
@@ -12,6 +13,7 @@ import soundfile
 from enhance_cli.audio.containers import frame_walks, old_headers
 from enhance_cli.audio.ffmpeg import avi_index
 from enhance_cli.audio.ffmpeg.time_stamps import Clock
+from enhance_cli.audio.read import open_audio
 from tests import audio_zoo as zoo
 from tests.audio.test_sections import RATE, pitches, read, tone
 
@@ -201,3 +203,16 @@ def test_empty_chunks_in_front_of_the_first_make_the_sound_late():
     clock = Clock(container, stream, 1000, empty=[(0, 2), (1, 1)])
     assert [clock.place(SimpleNamespace(samples=100, pts=None)) for _ in range(3)] == [(200, 0), (100, 0), (0, 0)]
     assert list(clock.notes()) == ["1 gaps in the time stamps, 0.100 s in all, were filled with silence"]
+
+
+def test_the_channels_of_an_8svx_lie_one_behind_the_other(tmp_path):
+    """libsndfile takes them for interleaved, and mixes them up."""
+    time = np.arange(RATE) / RATE
+    left, right = (np.round(60 * np.sin(2 * np.pi * pitch * time)).astype(np.int8) for pitch in (300, 500))
+    header = struct.pack(">IIIHBBI", RATE, 0, 0, RATE, 1, 0, 1 << 16)
+    parts = [(b"VHDR", header), (b"CHAN", struct.pack(">I", 6)), (b"BODY", left.tobytes() + right.tobytes())]
+    body = b"8SVX" + b"".join(name + struct.pack(">I", len(data)) + data for name, data in parts)
+    (tmp_path / "a.8svx").write_bytes(b"FORM" + struct.pack(">I", len(body)) + body)
+    with open_audio(tmp_path / "a.8svx") as file:
+        audio = np.concatenate(list(file.blocks()), axis=1)
+    np.testing.assert_allclose(128 * audio, [left, right], atol=0.01)

@@ -321,3 +321,10 @@ def test_a_film_is_not_searched_for_another_beyond_what_its_header_counts(tmp_pa
     assert [(s.start, s.end) for s in find_sections(path)] == [(0, len(raw))]
     joined.write_bytes(path.read_bytes() + raw)
     assert [(s.start, s.end) for s in find_sections(joined)] == [(0, len(raw)), (len(raw), 2 * len(raw))]
+
+
+def test_text_behind_the_samples_is_not_heard(tmp_path):
+    path = zoo.save(tmp_path / "a.wav", tone(400), RATE)
+    path.write_bytes(path.read_bytes() + b"\r\nrecorded by a program that appends notes" * 20)
+    audio, file = read(path)
+    assert audio.shape == (1, RATE) and "840 bytes are neither sound" in " ".join(file.notes)

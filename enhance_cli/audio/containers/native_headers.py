@@ -16,6 +16,7 @@ from enhance_cli.audio.info import FLOATS, AudioInfo, depth
 _MASK = b"WAVEFORMATEXTENSIBLE_CHANNEL_MASK="
 _BURSTS = (b"\x72\xf8\x1f\x4e", b"\xfe\x7f\x01\x80", b"\xff\x1f\x00\xe8", b"\x7f\xfe\x80\x01", b"\x1f\xff\xe8\x00")
 _BURST_SEARCHED = 1 << 16  # bytes of samples
+_GSM_BYTES = 65  # of two frames, a block of GSM 6.10 in WAV
 _LARGEST_BLOCK = 8192  # samples, where the header does not tell
 
 
@@ -62,9 +63,13 @@ def counted_by_fact(path: Path, section: Section, frames: int) -> int:
         (stated,) = struct.unpack(form.order + "I", read_payload(window, fact)[:4])
         described = form.find(b"fmt ")
         head = read_payload(window, described)[:20] if described else b""
-    channels, block = struct.unpack_from(form.order + "2x H 14x H", head) if len(head) == 20 else (1, _LARGEST_BLOCK)
+    channels, size, block = (
+        struct.unpack_from(form.order + "2x H 8x H 4x H", head) if len(head) == 20 else (1, 0, _LARGEST_BLOCK)
+    )
     halved = channels > 1 and stated * channels == frames
-    return stated if 0 < frames - stated < block and not halved else frames
+    # libsndfile takes the padding of an odd number of GSM blocks for another block, or writes one
+    surplus = block if size == _GSM_BYTES else block - 1
+    return stated if 0 < frames - stated <= surplus and not halved else frames
 
 
 def as_in_header(path: Path, section: Section, raw: Raw, info: AudioInfo) -> AudioInfo:

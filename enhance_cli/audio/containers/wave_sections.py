@@ -18,6 +18,7 @@ _ENDINGS = (b"TAG", b"APETAGEX", b"3DI", b"LYRICSBEGIN")
 _AU = {1: "ULAW", 2: "PCM_S8", 3: "PCM_16", 4: "PCM_24", 5: "PCM_32", 6: "FLOAT", 7: "DOUBLE", 27: "ALAW"}
 _LAST = re.compile(rb"LIST|bext|iXML|id3 |ID3 |cue |_PMX|fact|JUNK|smpl|PEAK")  # chunks after the samples
 _LAST_CHUNKS = 1 << 22  # bytes at the end that are searched for these chunks
+_TEXT = bytes(range(32, 127)) + b"\t\r\n\0"
 _GARBAGE = 1 << 16  # fewer bytes before another file are garbage and not samples that the header does not count
 
 
@@ -48,6 +49,8 @@ def wave_section(file: BinaryIO, start: int, size: int, form: Form) -> Section:
     behind = window.read(min(rest, 1 << 20))
     if behind.startswith(_ENDINGS) or len(behind) == rest and not behind.strip(b"\0"):
         return Section(start, start + end)
+    if len(behind) == rest and not behind.translate(None, _TEXT):  # of a program that appends notes
+        return Section(start, start + end, left=rest)
     if start + end < size and rest < min(_GARBAGE, form.end - audio.start):
         return Section(start, start + end, left=rest)
     return _uncounted(file, start, start + end, form)

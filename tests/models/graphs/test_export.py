@@ -93,6 +93,18 @@ def test_the_program_in_the_documentation_cleans_as_enhance_does(tmp_path, monke
     assert si_sdr(mine - audio, other - audio, rate) > 15  # of what was taken out
 
 
+def test_the_numbers_of_the_program_for_browsers_are_those_of_the_file(exported):
+    page = (Path(__file__).parents[3] / "docs" / "export.md").read_text()
+    (program,) = re.findall(r"```js\n(.*?)```", page, re.DOTALL)
+    graph = onnx.load(exported("denoise-s")[0], load_external_data=False)
+    metadata = {item.key: json.loads(item.value) for item in graph.metadata_props}
+    ((time, last),) = metadata["enhance.sampler"]["1"]
+    bins, margin = (int(re.search(rf"{name} = (\d+)", program)[1]) for name in ("BINS", "MARGIN"))
+    assert bins == metadata["enhance.frontend"]["n_fft"] // 2 + 1
+    assert margin == metadata["enhance.graph"]["receptive_field"]
+    assert time == 1 and last is None and f'Tensor("float32", [{time:g}], [1])' in program
+
+
 def refusal(path):
     with pytest.raises(ModelError) as caught:
         enhance_cli.Denoiser(str(path), device="cpu")

@@ -110,7 +110,7 @@ def test_sound_that_starts_late_and_holes_are_silence_of_the_same_length(tmp_pat
 
 def test_tracks_are_told_and_taken_by_number_and_by_language(tmp_path):
     path = film(tmp_path / "film.mkv", [("eng", [(0, 400, 1)]), ("deu", [(0, 700, 1)])])
-    assert "of 2 sound tracks number 1 was taken" in read(path)[1].notes[0]
+    assert "of 2 sound tracks number 1 was taken (--track chooses another)" in read(path)[1].notes[0]
     found = [pitch(read(path, track)[0][0]) for track in ("1", "2", "de", "eng")]
     assert found == [400, 700, 700, 400]
     for track, said in (("3", "no sound track 3, only 2"), ("fra", "no sound track in the language fra")):

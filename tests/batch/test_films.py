@@ -692,7 +692,8 @@ def test_names_of_tracks_stay_and_are_told(tmp_path, name):
         "-c:v", "libx264", "-c:a", "aac", "-metadata:s:a:0", "title=lavalier", "-metadata:s:a:1", "title=boom", tmp_path / name,
     )  # fmt: skip
     fields = clean(tmp_path / name, tmp_path / f"b_{name}", track="2")
-    assert "1 (lavalier, aac, mono), 2 (boom, aac, mono)" in fields["notes"][0].replace("und, ", "")
+    told = "of 2 sound tracks number 2 was taken: 1 (lavalier, aac, mono), 2 (boom, aac, mono)"
+    assert told in fields["notes"][0].replace("und, ", "")
     with av.open(str(tmp_path / f"b_{name}")) as film:
         assert [stream.metadata["name"] for stream in film.streams.audio] == ["lavalier", "boom"]
 

@@ -55,7 +55,7 @@ def open_foreign(
                 facts = json.loads(bytes(data))
             elif kind == b"F":
                 _fail_not_audio(path, bytes(data).decode("utf-8", "replace"))
-    info, findings = _described(path, facts), Findings()
+    info, findings = _described(path, facts, asked=track), Findings()
     dtype = np.float64 if facts["double"] else np.float32
 
     def decoded() -> Iterator[np.ndarray]:
@@ -112,12 +112,13 @@ def _fail_not_audio(path: Path, reason: str) -> None:
     )
 
 
-def _described(path: Path, facts: dict) -> AudioInfo:
+def _described(path: Path, facts: dict, *, asked: str | None) -> AudioInfo:
     channels, tracks = facts["channels"], tuple(Track(*track) for track in facts["tracks"])
     notes: tuple[str, ...] = ()
     if len(tracks) > 1:
         others = ", ".join(str(track) for track in tracks)
-        notes = (f"of {len(tracks)} sound tracks number {facts['track']} was taken (--track says otherwise): {others}",)
+        hint = "" if asked else " (--track chooses another)"
+        notes = (f"of {len(tracks)} sound tracks number {facts['track']} was taken{hint}: {others}",)
     return AudioInfo(
         path, _container(facts), _subtype(facts), facts["rate"], channels, None, "ffmpeg", facts["bitrate"],
         layout=from_names(facts["speakers"]) if channels > 2 else None, tracks=tracks, track=facts["track"],

@@ -111,7 +111,7 @@ def test_memory_does_not_grow_with_length(run_python, tmp_path):
         assert result.code == 0 and soundfile.info(tmp_path / f"{seconds}_extended.wav").frames == 48000 * seconds
         return int(result.stderr.split()[-1])
 
-    short, long = peak(60), peak(300)
+    short, long = peak(40), peak(200)
     assert long < 1.1 * short
 
 

@@ -114,6 +114,7 @@ finally:
 """
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_length(run_python, tiny_model, tmp_path):
     def peak(seconds: int) -> int:
         with soundfile.SoundFile(tmp_path / f"{seconds}.wav", "w", 8000, 1, "PCM_16") as file:
@@ -128,6 +129,7 @@ def test_memory_does_not_grow_with_length(run_python, tiny_model, tmp_path):
     assert long < 1.1 * short
 
 
+@pytest.mark.slow
 def test_memory_of_the_default_model_hardly_grows_with_length(run_python, tmp_path):
     """By ONNX Runtime: a window of a long file is larger than a short file, and nothing is kept but for the next window."""
 

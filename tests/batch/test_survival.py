@@ -60,9 +60,9 @@ def voices(folder):
 @pytest.mark.parametrize(
     ("command", "model", "make", "kills"),
     [
-        ("denoise", "tiny_model", recordings, 30),
-        ("extract-stem", "stem_model", songs, 12),
-        ("enhance-embedding", "repair_model", voices, 12),
+        ("denoise", "tiny_model", recordings, 18),
+        ("extract-stem", "stem_model", songs, 9),
+        ("enhance-embedding", "repair_model", voices, 9),
     ],
 )
 def test_killed_at_any_moment_a_rerun_gives_what_an_undisturbed_run_gives(

@@ -53,7 +53,7 @@ def in_blocks(denoiser: Denoiser, audio: np.ndarray, rate: int, seed: int) -> np
 
 @pytest.mark.parametrize("rate", [8000, 44100, 48000, 96000])
 def test_neither_blocks_nor_windows_change_the_result(model, rate):
-    audio = noisy_speech(rate, channels=2)
+    audio = noisy_speech(rate, 1.2, channels=2)
     whole = run(audio, rate, model)
     windows = Denoiser(model, DenoiseOptions(window_seconds=0.5))
     assert np.array_equal(in_blocks(Denoiser(model), audio, rate, 1), in_blocks(Denoiser(model), audio, rate, 2))
@@ -61,9 +61,9 @@ def test_neither_blocks_nor_windows_change_the_result(model, rate):
 
 
 @pytest.mark.slow
-def test_three_minutes_in_random_blocks_equal_the_whole_sample_for_sample(models):
-    audio = np.tile(noisy_speech(RATE, 3.0), 60)
-    for name, seconds in (("deepfilternet3", 180), ("denoise-48k", 60)):
+def test_half_a_minute_in_random_blocks_equals_the_whole_sample_for_sample(models):
+    audio = np.tile(noisy_speech(RATE, 3.0), 10)
+    for name, seconds in (("deepfilternet3", 30), ("denoise-48k", 16)):
         part = audio[:, : seconds * RATE]
         denoiser = Denoiser(models[name])
         assert np.array_equal(in_blocks(denoiser, part, RATE, 4), run(part, RATE, models[name])), name
@@ -84,7 +84,10 @@ def test_a_limit_of_the_attenuation_is_that_of_the_published_library(models):
     assert np.abs(ours[first : len(native)] - native[first:]).max() < about["tolerance"]["max_abs"]
 
 
-@pytest.mark.parametrize("rate", [8000, 11025, 16000, 22050, 44100, 48000, 96000, 192000])
+OTHER_RATES = [8000, 11025, 22050, 44100, 96000, 192000]
+
+
+@pytest.mark.parametrize("rate", [16000, 48000, *(pytest.param(rate, marks=pytest.mark.slow) for rate in OTHER_RATES)])
 def test_noise_falls_and_speech_stays_at_every_rate(model, rate):
     pairs = (
         (PAIRS / side) / sorted(p.name for p in (PAIRS / "clean").glob("*.flac"))[0] for side in ("clean", "noisy")
@@ -138,13 +141,13 @@ def test_odd_input_gives_finite_output_of_the_same_length_and_no_more_level(mode
 
 def test_silence_stays_silent_and_speech_after_it_is_kept(model):
     speech = noisy_speech(RATE, 2.5)
-    audio = np.concatenate([np.zeros((1, 10 * RATE), np.float32), speech], axis=1)
+    audio = np.concatenate([np.zeros((1, 5 * RATE), np.float32), speech], axis=1)
     out = run(audio, RATE, model)
-    assert not out[:, : 9 * RATE].any()
+    assert not out[:, : 4 * RATE].any()
     alone = run(speech, RATE, model)
     later = slice(RATE, None)  # running means settle in a second
     level = lambda x: 20 * np.log10(np.sqrt(np.square(x).mean()))  # noqa: E731
-    assert abs(level(out[:, 10 * RATE :][:, later]) - level(alone[:, later])) < 1.0
+    assert abs(level(out[:, 5 * RATE :][:, later]) - level(alone[:, later])) < 1.0
 
 
 @pytest.mark.parametrize("steps", [1, 2, 5])
@@ -155,6 +158,7 @@ def test_a_strength_of_nothing_gives_the_input_back_and_steps_are_taken(models, 
     assert np.isfinite(run(audio, RATE, models["denoise-48k"], DenoiseOptions(steps=steps))).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["denoise-s", "denoise-48k"])
 @pytest.mark.parametrize("loud", ["a clap", "a voice 25 dB louder", "a voice 40 dB louder"])
 def test_a_loud_passage_elsewhere_does_not_change_how_quiet_speech_is_cleaned(name, loud):

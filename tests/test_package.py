@@ -68,11 +68,12 @@ def test_the_installed_wheel_denoises_with_every_shipped_model(wheel, tmp_path):
     zipfile.ZipFile(wheel).extractall(site)
     for model in ("denoise-s", "denoise-48k", "deepfilternet3", "deepfilternet3-tuned"):
         command = [sys.executable, "-m", "enhance_cli", "denoise", str(NOISY), "-o", f"{model}.wav", "--model", model]
+        command += ["--duration", "2"]
         done = subprocess.run(
             command, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(site)}, capture_output=True, text=True
         )
         assert done.returncode == 0, done.stderr
-        assert (tmp_path / f"{model}.wav").stat().st_size > 100_000
+        assert (tmp_path / f"{model}.wav").stat().st_size > 50_000
     where = "import enhance_cli; print(enhance_cli.__file__)"
     env = os.environ | {"PYTHONPATH": str(site)}
     found = subprocess.run([sys.executable, "-c", where], cwd=tmp_path, env=env, capture_output=True, text=True)

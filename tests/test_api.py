@@ -98,6 +98,31 @@ def test_a_denoiser_refuses_what_its_model_does_not_allow(tiny_model):
         enhance_cli.Denoiser(str(tiny_model), step=1)
 
 
+def test_a_rate_may_be_a_float_and_one_that_no_recording_has_is_refused(tiny_model, audio):
+    denoiser = enhance_cli.Denoiser(str(tiny_model))
+    np.testing.assert_array_equal(denoiser(audio, 16000.0), denoiser(audio, 16000))
+    for rate in (0, -16000, 16000.5, float("nan"), "16000", None):
+        for function in (denoiser, enhance_cli.extend_bandwidth, enhance_cli.inpaint):
+            with pytest.raises(UsageError, match="rate .*: must be whole Hz from 1000 to 768000"):
+                function(audio, rate)
+
+
+def test_gaps_are_checked_as_those_of_the_command_and_an_empty_list_fills_none(audio):
+    audio[:, 4000:4320] = 0
+    for gaps, message in (
+        ([(0.3, 0.2)], "ends before it begins: did you mean 0.2-0.3"),
+        ([(0.2, 0.2)], "this gap is empty"),
+        ([(0.1, 0.3), (0.2, 0.4)], "overlap"),
+        ([(0.1, np.inf)], "must be finite"),
+        ("0.1-0.2", "pairs of a beginning and an end"),
+        ([0.1, 0.2], "pairs of a beginning and an end"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            enhance_cli.inpaint(audio, RATE, gaps)
+    np.testing.assert_array_equal(enhance_cli.inpaint(audio, RATE, []), audio)
+    assert enhance_cli.inpaint(audio, RATE)[:, 4000:4320].any()  # without a list they are found
+
+
 def test_a_stem_extractor_gives_what_the_function_gives(stem_model, audio):
     extractor = enhance_cli.StemExtractor(str(stem_model), stem="drums", residual=True, steps=1)
     assert extractor.names == ("drums", "residual")

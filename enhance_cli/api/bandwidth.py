@@ -48,6 +48,7 @@ def extend_bandwidth(
     from enhance_cli.tasks.extend_bandwidth import run
     from enhance_cli.tasks.loading import load_extender_model
     from enhance_cli.tasks.options import ExtendOptions, Resources
+    from enhance_cli.tasks.stream import whole_rate
 
     resources = Resources(device, precision, threads, runtime)
     loaded: Model | GraphExtenderModel = (
@@ -66,5 +67,5 @@ def extend_bandwidth(
         window_seconds=window_seconds,
     )
     audio = np.asarray(audio)
-    wide, wide_rate = run(np.atleast_2d(audio), rate, loaded, options)
+    wide, wide_rate = run(np.atleast_2d(audio), whole_rate(rate), loaded, options)
     return wide.reshape(*audio.shape[:-1], -1), wide_rate

@@ -83,8 +83,10 @@ class Denoiser:
         """Return `audio` (C, N) or (N,), full scale 1, at `rate` Hz, cleaned. Shape, rate and timing are kept."""
         import numpy as np
 
+        from enhance_cli.tasks.stream import whole_rate
+
         audio = np.asarray(audio)
-        return self._denoiser.run(np.atleast_2d(audio), rate).reshape(audio.shape)
+        return self._denoiser.run(np.atleast_2d(audio), whole_rate(rate)).reshape(audio.shape)
 
 
 def denoise(

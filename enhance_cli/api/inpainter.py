@@ -60,15 +60,18 @@ class Inpainter:
     def __call__(self, audio: np.ndarray, rate: int, gaps: Sequence[tuple[float, float]] | None = None) -> np.ndarray:
         """Return `audio` (C, N) or (N,), full scale 1, at `rate` Hz, with its gaps filled. All other samples are the same.
 
-        gaps: beginnings and ends in seconds, None to find dropouts and clicks. Raises UsageError for gaps that overlap, that
-        lie outside, and for one that is all of the recording.
+        gaps: beginnings and ends in seconds, None to find dropouts and clicks, an empty list for none. Raises UsageError for
+        gaps that end before they begin, that overlap, that lie outside, and for one that is all of the recording.
         """
         import numpy as np
 
         from enhance_cli.tasks.inpaint import run
+        from enhance_cli.tasks.stream import whole_rate
 
-        audio = np.asarray(audio)
-        return run(np.atleast_2d(audio), rate, gaps or (), self._inpainter).reshape(audio.shape)
+        audio, rate = np.asarray(audio), whole_rate(rate)
+        if gaps is not None and len(gaps) == 0:
+            return audio.copy()
+        return run(np.atleast_2d(audio), rate, () if gaps is None else gaps, self._inpainter).reshape(audio.shape)
 
 
 def inpaint(

@@ -90,7 +90,9 @@ class SpeakerRepairer:
         """
         import numpy as np
 
-        row = self._pipeline.load_extractor().embed(np.atleast_2d(audio), rate)
+        from enhance_cli.tasks.stream import whole_rate
+
+        row = self._pipeline.load_extractor().embed(np.atleast_2d(audio), whole_rate(rate))
         return self._pipeline.repair_recorded(row[None])[0][0]
 
 

@@ -75,8 +75,10 @@ class StemExtractor:
         """Return the stems of `audio` (C, N) or (N,), full scale 1, at `rate` Hz by name, each of the same shape."""
         import numpy as np
 
+        from enhance_cli.tasks.stream import whole_rate
+
         audio = np.asarray(audio)
-        stems = self._extractor.run(np.atleast_2d(audio), rate)
+        stems = self._extractor.run(np.atleast_2d(audio), whole_rate(rate))
         return {name: stem.reshape(audio.shape) for name, stem in stems.items()}
 
 

@@ -64,7 +64,8 @@ def inpaint(
     result is written beside its input (take.wav becomes take_inpainted.wav) or to the folder given with -o. Existing results
     are kept.
     """
-    from enhance_cli.audio.gaps.meter import GapMeter
+    from enhance_cli.audio.gaps.gap import GIVEN
+    from enhance_cli.audio.gaps.meter import GapMeter, in_order
     from enhance_cli.batch.file_options import FileOptions
     from enhance_cli.batch.measurements.gaps import GapMeasurement
     from enhance_cli.batch.reading import measure_file
@@ -74,7 +75,7 @@ def inpaint(
     from enhance_cli.tasks.loading import load_inpainter
     from enhance_cli.tasks.options import InpaintOptions
 
-    times = values.parse_gaps(gaps)
+    times = in_order(values.parse_gaps(gaps) or ())
     entry = registry.find(model, "inpaint") if model else None
     if entry:
         steps, sampler = read_spec(entry.path).choose(steps, sampler)
@@ -82,7 +83,7 @@ def inpaint(
         raise UsageError("--steps, --sampler, --strength and --rounds are for a model", "name one with --model")
     name = entry.name if entry else "linear-prediction"
     plan = plan_audio(files, where, watching, writing, running, suffix=SUFFIX, fields={"model": name})
-    of_task = FileOptions(measurement=GapMeasurement(times or ()))
+    of_task = FileOptions(measurement=GapMeasurement(times))
     file_options = plan.file_options("inpaint", of_task)
     facts: dict[str, Any] = {"model": name, "version": __version__}
     if entry:
@@ -99,7 +100,8 @@ def inpaint(
         gaps = meter.found(level.track)
         if not running.quiet:
             kinds = Counter(gap.kind for gap in gaps)
-            say(f"{job.source}: {', '.join(f'{count} {kind}' for kind, count in kinds.items()) or 'no gap'}")
+            counts = (f"{count} {kind}{'s' * (count > 1 and kind != GIVEN)}" for kind, count in kinds.items())
+            say(f"{job.source}: {', '.join(counts) or 'no gap'}")
         return meter.text(gaps)
 
     plan.run(worker, facts, lambda facts: name, preview=preview)

@@ -197,6 +197,6 @@ class Reporter:
         """Name the embeddings of a file that could not be repaired, up to NAMED of them."""
         for name in record.unusable[: self.NAMED]:
             why = "is zero or not finite and was left as it was"
-            say(f"error: {record.input}: {name} {why}: embed it anew, or drop it")
+            say(f"error: {record.input}: embedding {name} {why}: embed it anew, or drop it")
         if more := len(record.unusable[self.NAMED :]):
             say(f"error: {record.input}: so were {more} more: --json and --report name all")

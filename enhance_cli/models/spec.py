@@ -186,9 +186,9 @@ class Spec:
             raise UsageError("--stem names no stem", f"choose from {', '.join([*self.stems, 'all'])}")
         for stem in wanted:
             if stem not in (*self.stems, "all"):
-                raise UsageError(
-                    f"--stem {stem}: {self.name} does not extract it", f"choose from {', '.join([*self.stems, 'all'])}"
-                )
+                choice = f"choose from {', '.join([*self.stems, 'all'])}"
+                others = "see `enhance models list --task extract-stem` for models of other stems"
+                raise UsageError(f"--stem {stem}: {self.name} does not extract it", f"{choice}, or {others}")
         return tuple(stem for stem in self.stems if stem in wanted or "all" in wanted)
 
     def sigma_for(self, steps: int) -> float | None:

@@ -6,11 +6,18 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from enhance_cli.audio.levels.level import Meter
-from enhance_cli.audio.read import MOST_CHANNELS
+from enhance_cli.audio.read import HIGHEST_RATE, LOWEST_RATE, MOST_CHANNELS
 from enhance_cli.audio.resample import Resampler
 from enhance_cli.errors import AudioError, UsageError
 
 Pair = tuple[np.ndarray, np.ndarray]  # input (C, n), and the samples made for it (..., n)
+
+
+def whole_rate(rate: float) -> int:
+    """Return a sample rate in Hz, which may come as 16000.0. Raises UsageError for one that no recording has."""
+    if isinstance(rate, (int, float, np.number)) and LOWEST_RATE <= rate <= HIGHEST_RATE and rate == int(rate):
+        return int(rate)
+    raise UsageError(f"rate {rate!r}: must be whole Hz from {LOWEST_RATE} to {HIGHEST_RATE}", "as in 48000")
 
 
 def measured(audio: np.ndarray, rate: int) -> Meter:

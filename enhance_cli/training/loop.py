@@ -70,8 +70,21 @@ class Trainer:
         """Run every stage from the saved state on. Returns the exported model's path.
 
         Raises EnhanceError when the loss or its gradient is not finite, when memory runs out, and when no moving
-        average was worth keeping. The last good state and model stay in the run folder.
+        average was worth keeping. The last good state and model stay in the run folder. An interrupted run logs how it
+        is continued.
         """
+        try:
+            return self._train()
+        except KeyboardInterrupt:
+            path = self.run / "state.pt"
+            age = time.time() - path.stat().st_mtime if path.exists() else None
+            anew = "before anything was saved: the same command begins anew"
+            self.log(
+                "stopped " + (anew if age is None else f"{age:.0f} s after saving: the same command continues there")
+            )
+            raise
+
+    def _train(self) -> Path:
         self.run.mkdir(parents=True, exist_ok=True)
         task, main, settings = self.task, self.ranks.main, self.task.recipe.train
         with self.ranks.main_first():

@@ -97,7 +97,7 @@ def test_one_stem_goes_into_a_pipe_and_a_template_makes_folders(enhance, stem_mo
     "arguments, code, word",
     [
         (["-s", "cello"], 2, "--stem cello: stems does not extract it: choose from bass, drums, guitar, piano, all"),
-        (["-s", "vocals"], 2, "--stem vocals: stems does not extract it"),
+        (["-s", "vocals"], 2, "or see `enhance models list --task extract-stem` for models of other stems"),
         (["-n", "9"], 2, "--steps 9: stems takes 0 to 4 steps"),
         (["-s", ""], 2, "--stem names no stem: choose from bass, drums, guitar, piano, all"),
         (["-n", "0", "--sigma", "0.1"], 2, "--sigma 0.1: nothing is refined without steps"),

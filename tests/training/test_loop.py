@@ -92,6 +92,22 @@ def test_a_run_killed_and_resumed_has_the_same_curve(recipe_file, corpus_root, p
     assert losses(run) == losses(whole[1])
 
 
+def test_an_interrupted_run_says_how_it_is_continued(trainer, monkeypatch):
+    def stop(line: dict) -> None:
+        raise KeyboardInterrupt
+
+    for saved, message in ((False, "stopped before anything was saved: the same command begins anew"),
+                           (True, "after saving: the same command continues there")):  # fmt: skip
+        stopped, said = trainer("stopped", overrides=["train.validate_every=2"])[0], []
+        stopped.report, stopped.log = stop, said.append
+        monkeypatch.setattr(loop, "SAVE_SECONDS", 0 if saved else 1000)
+        with pytest.raises(KeyboardInterrupt):
+            if saved:
+                stopped.report = lambda line: stop(line) if line["step"] == 4 else None
+            stopped.train()
+        assert message in said[-1]
+
+
 def test_a_run_goes_on_with_more_stages_and_smaller_rates_but_not_as_another(recipe_file, trainer, tmp_path):
     trainer("grown")[0].train()
     for setting, before in (("mix.seconds=1", "mix.seconds = 0.5"), ("stage.0.steps=5", "stage.0.steps = ")):

@@ -1,7 +1,9 @@
 """Collect the gaps of a recording: those that the user has given, or those that are found in a stream of blocks."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,7 @@ BEYOND = 0.01  # seconds by which the end of a gap may exceed the end of the rec
 APART = (
     0.005  # seconds from a gap within which other finders are ignored, since the edge of a dropout looks like a click
 )
+PAIRS = "write them like [(12.3, 12.42), (57.1, 57.15)]"
 Spans = Sequence[tuple[float, float]]
 Finder = DropoutFinder | RepeatFinder | CodedDropoutFinder | ClickFinder
 
@@ -27,11 +30,11 @@ class GapMeter:
 
     `given`: (begin, end) of each gap in seconds of the file, in which the recording begins at `offset`. If it is empty, gaps
     are searched for. The task puts the gaps that it has filled into `filled`, with the name of the method, and messages
-    for the user into `notes`.
+    for the user into `notes`. Raises UsageError for the gaps that `in_order` refuses.
     """
 
     def __init__(self, rate: int, given: Spans = (), offset: float = 0.0):
-        self.rate, self.given, self.offset, self.frames = rate, given, offset, 0
+        self.rate, self.given, self.offset, self.frames = rate, in_order(given), offset, 0
         self.filled: list[tuple[Gap, str]] = []
         self.notes: list[str] = []
         self._dropouts, self._coded = DropoutFinder(rate), CodedDropoutFinder(rate)
@@ -138,6 +141,28 @@ class GapMeter:
         """Return the gaps in the format of --gaps, without duplicates."""
         spans = dict.fromkeys((gap.start / self.rate + self.offset, gap.end / self.rate + self.offset) for gap in gaps)
         return ",".join(span_text(begin, end) for begin, end in spans)
+
+
+def in_order(spans: Spans) -> list[tuple[float, float]]:
+    """Return (begin, end) of each gap in seconds, sorted. Raises UsageError for empty, reversed and overlapping gaps."""
+    try:
+        ordered = sorted((float(begin), float(end)) for begin, end in spans)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"gaps {spans!r}: must be pairs of a beginning and an end in seconds", PAIRS) from error
+    for begin, end in ordered:
+        if not (math.isfinite(begin) and math.isfinite(end)):
+            raise UsageError(f"gaps {spans!r}: must be finite", PAIRS)
+        if end == begin:
+            raise UsageError(f"--gaps {begin:g}-{end:g}: this gap is empty", "give an end after the beginning")
+        if end < begin:
+            raise UsageError(f"--gaps {begin:g}-{end:g}: ends before it begins", f"did you mean {end:g}-{begin:g}?")
+    for (begin, end), (following, last) in pairwise(ordered):
+        if following < end:
+            raise UsageError(
+                f"--gaps {begin:g}-{end:g} and {following:g}-{last:g} overlap",
+                f"join them: {begin:g}-{max(end, last):g}",
+            )
+    return ordered
 
 
 def span_text(begin: float, end: float) -> str:

@@ -52,6 +52,8 @@ def evaluate_speech(
     as_json: bool,
 ) -> bool:
     """Print the table or JSON lines. Returns whether some file could not be scored. Raises UsageError before any work."""
+    if not clean.is_dir():
+        raise _no_folder(clean)
     measures = load_measures(metrics or METRICS)
     if models and not noisy:
         raise UsageError("--model has nothing to denoise", "give the noisy files with --noisy FOLDER")
@@ -84,8 +86,12 @@ def evaluate_speech(
 
 def _files(folder: Path) -> Files:
     if not folder.is_dir():
-        raise UsageError(f"{folder} is not a folder", "evaluate compares folders of files with the same names")
+        raise _no_folder(folder)
     return audio_files(folder, recursive=True)
+
+
+def _no_folder(folder: Path) -> UsageError:
+    return UsageError(f"{folder} is not a folder", "evaluate compares folders of files with the same names")
 
 
 def _matched(originals: Files, folders: list[tuple[str, Files]]) -> tuple[list[tuple[str, Files]], bool]:

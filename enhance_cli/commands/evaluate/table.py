@@ -161,7 +161,7 @@ def print_table(title: str, columns: list[str], rows: list[dict], cells: Callabl
     from rich.table import Table
 
     speeds = [f"{row[SPEED]:.1f}x" if SPEED in row else "" for row in rows]
-    table = Table(title=title, box=SIMPLE, padding=(0, 0, 0, 1))
+    table = Table(title=title, box=SIMPLE, padding=(0, 0))  # ten columns and a name in 80 characters
     table.add_column("", overflow="fold")
     for column in [*columns, "speed"] if any(speeds) else columns:
         table.add_column(column, justify="right")

@@ -28,7 +28,7 @@ def pair(sides: list[str] | None) -> Trials:
     """Return the one trial of two names. Raises UsageError for another number of them."""
     sides = sides or []
     if len(sides) != 2:
-        raise UsageError(f"there are {len(sides)} voices to compare", "name two, or a list with --trials")
+        raise UsageError(f"two recordings are compared, and {len(sides)} given", "name two, or a list with --trials")
     return Trials(list(dict.fromkeys(sides)), [(0, len(set(sides)) - 1)], [])
 
 

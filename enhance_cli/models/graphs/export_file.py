@@ -1,12 +1,13 @@
 """Export a model as one .onnx file: its networks, the header, and the constants of front end and sampler as metadata.
 
-Metadata are text, the last three JSON:
+Metadata are JSON:
 
     enhance           the header of a model file (models.spec)
     enhance.graph     facts about the networks
     enhance.frontend  the settings of the spectrogram (audio.spectra.stft), for networks that run in windows
     enhance.sampler   for each number of steps a list of [time of the call, [weight of x, of the estimate, of y]],
                       with null for a step whose estimate is the result (samplers.bridge_ode)
+    enhance.sha256    of all other bytes of the file, so that a damaged one is refused
 
 A model with a first stage has both networks in one graph, which share no tensor. The inputs of the one that is not
 wanted are given one frame of zeros.
@@ -27,6 +28,7 @@ from enhance_cli.errors import ModelError, UsageError
 from enhance_cli.models import registry
 from enhance_cli.models.graphs.export import graph_of, import_onnx
 from enhance_cli.models.graphs.graph import FACTS_KEY, Graph
+from enhance_cli.models.graphs.header import NO_SUM, SUM_KEY, with_sum
 from enhance_cli.models.graphs.signatures import Signature, signature_of
 from enhance_cli.models.spec import Spec
 from enhance_cli.models.weights import load_network
@@ -62,8 +64,8 @@ def export_model(entry: registry.Entry, output: Path, steps: Sequence[int] = ())
         networks.append((other.network, extractor))
         graph = _beside(graph, graph_of(other.network, extractor, weights=True))
     spec, metadata = _described(spec, graph, steps)
-    import_onnx().helper.set_model_props(graph, metadata)
-    data = graph.SerializeToString(deterministic=True)
+    import_onnx().helper.set_model_props(graph, metadata | {SUM_KEY: NO_SUM})
+    data = with_sum(graph.SerializeToString(deterministic=True))
     session = Graph(data, str(output))
     difference = max(_difference(session, signature_of(name, network)) for name, network in networks)
     if not difference < MAX_DIFFERENCE:

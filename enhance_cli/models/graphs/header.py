@@ -4,6 +4,7 @@ A ModelProto has the graph in field 7, the operator sets {1: domain, 2: version}
 value} in field 14 (onnx/onnx.proto).
 """
 
+import hashlib
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
@@ -15,6 +16,8 @@ GRAPH, OPERATOR_SET, METADATA = 7, 8, 14
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5  # wire types
 DOMAINS = ("", "ai.onnx")  # of standard operators
 LONGEST = 1 << 24  # bytes of a header's entry
+SUM_KEY = "enhance.sha256"  # of all bytes of the file but its own, as JSON
+NO_SUM = f'"{"0" * 64}"'
 
 
 def read_metadata(path: Path) -> dict[str, str]:
@@ -42,6 +45,31 @@ def read_metadata(path: Path) -> dict[str, str]:
         hint = "only files of `enhance models export` can be used"
         raise ModelError(f"{path}: needs operators of {', '.join(sorted(foreign))}, which are refused", hint)
     return metadata
+
+
+def with_sum(data: bytes) -> bytes:
+    """Return the bytes of an .onnx file whose metadata have NO_SUM under SUM_KEY, with their SHA-256 in its place."""
+    start = _sum_place(data)
+    return data[:start] + _sum(data, start) + data[start + len(NO_SUM) :]
+
+
+def check_sum(data: bytes, path: Path) -> None:
+    """Raise ModelError for an .onnx file whose bytes differ from the SHA-256 in its metadata, if it has one."""
+    start = _sum_place(data)
+    if start and data[start : start + len(NO_SUM)] != _sum(data, start):
+        raise ModelError(f"{path}: damaged, or changed since it was exported", "export the model again")
+
+
+def _sum_place(data: bytes) -> int:
+    """Return where the value of SUM_KEY begins, 0 if there is none."""
+    key = SUM_KEY.encode() + bytes([2 * 8 + BYTES, len(NO_SUM)])
+    return data.rfind(key) + len(key) if key in data else 0
+
+
+def _sum(data: bytes, start: int) -> bytes:
+    found = hashlib.sha256(memoryview(data)[:start])
+    found.update(memoryview(data)[start + len(NO_SUM) :])
+    return f'"{found.hexdigest()}"'.encode()
 
 
 def _fields(file: BinaryIO, size: int) -> Iterator[tuple[int, bytes]]:

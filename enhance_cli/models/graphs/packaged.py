@@ -14,6 +14,7 @@ from enhance_cli.models.device import MAX_PARAMETERS_FOR_PARALLEL_WINDOWS, cpu_t
 from enhance_cli.models.graphs.denoiser import GraphDenoiserModel
 from enhance_cli.models.graphs.extender import GraphExtenderModel
 from enhance_cli.models.graphs.graph import Graph, read_weights
+from enhance_cli.models.graphs.header import check_sum
 from enhance_cli.models.graphs.speakers import SPEAKER_PREDICTION, GraphExtractor, GraphRepairModel
 from enhance_cli.models.graphs.stems import GraphStemModel
 from enhance_cli.models.spec import Spec, check_sha256, read_spec
@@ -145,7 +146,9 @@ def open_graph(spec: Spec, entry: registry.Entry, threads: int | None = None) ->
     check_sha256(entry.path, entry.sha256)
     if entry.path.suffix == ".onnx":
         large = entry.path.stat().st_size > 4 * MAX_PARAMETERS_FOR_PARALLEL_WINDOWS
-        return Graph(entry.path.read_bytes(), str(entry.path), threads=cpu_threads(threads) if large else 1)
+        data = entry.path.read_bytes()
+        check_sum(data, entry.path)
+        return Graph(data, str(entry.path), threads=cpu_threads(threads) if large else 1)
     weights = read_weights(entry.path)
     large = sum(array.size for array in weights.values()) > MAX_PARAMETERS_FOR_PARALLEL_WINDOWS
     path = graph_path(spec)

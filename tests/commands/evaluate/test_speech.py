@@ -72,6 +72,7 @@ def test_all_measures_fit_in_a_table_of_80_columns():
     texts = ["PESQ", "ESTOI", "SI-SDR", "OVRL", "SIG", "BAK", "P808", "4.64", "+3.50", "1.000", "+0.465", "inf"]
     for text in texts:
         assert text in result.stdout
+    assert all(name in result.stdout for name in ("noisy", "clean"))
     assert "HF" not in result.stdout  # no file has a band above 8 kHz
 
 
@@ -212,6 +213,7 @@ def test_several_models_share_a_table_and_each_does_the_steps_it_can(identity_mo
     ("arguments", "message"),
     [
         ([CLEAN], "nothing to score"),
+        ([CLEAN / "missing"], "not a folder"),
         ([CLEAN, "--model", "toy"], "--noisy"),
         ([CLEAN, NOISY, "--steps", "1"], "add --model"),
         ([CLEAN, "--noisy", NOISY, "--model", "toy", "--steps", "one"], "write it like 1,2,5"),

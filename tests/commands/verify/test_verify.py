@@ -238,7 +238,7 @@ def test_a_list_of_which_one_kind_is_left_has_no_error_rate(enhance, repair_mode
 # --- what is refused ----------------------------------------------------------------------------------------
 
 WRONG = [
-    (["a.wav"], 2, "there are 1 voices to compare"),
+    (["a.wav"], 2, "two recordings are compared, and 1 given: name two"),
     (["a.wav", "gone.wav"], 2, "gone.wav does not exist"),
     (["voices", "voices"], 2, "voices is a folder, and a voice is a file: name recordings"),
     (["--trials", "folders"], 2, "folders: voices is a folder"),

@@ -216,7 +216,7 @@ def test_rows_that_cannot_be_repaired_are_named_and_left_the_others_done(enhance
     store(tmp_path / "x.npz", rows)
     result = enhance("enhance-embedding", "x.npz", "-m", repair_model, "--report", "r.jsonl")
     assert result.code == 1 and result.lines == ["x_enhanced.npz"]
-    assert [line.split(": ")[2].split()[0] for line in result.errors] == [IDS[i] for i in bad]
+    assert [line.split(": ")[2].split()[:2] for line in result.errors] == [["embedding", IDS[i]] for i in bad]
     assert json.loads((tmp_path / "r.jsonl").read_text())["unusable"] == [IDS[i] for i in bad]
     found = read(tmp_path / "x_enhanced.npz")
     assert found.ids == IDS

@@ -105,4 +105,5 @@ def visit(chromium) -> Callable[[Path], object]:
 
     yield open_page
     complaints = [entry["message"] for entry in chromium.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")]
+    chromium.get("about:blank")  # or it would go on playing, beside all later tests
     assert not complaints

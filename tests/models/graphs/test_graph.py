@@ -15,7 +15,7 @@ WITH_GRAPHS = [entry for entry in registry.entries() if entry.path and graph_pat
 def test_a_graph_computes_the_same_when_the_arrays_of_its_weights_are_gone(entry):
     weights = read_weights(entry.path)
     graph = Graph(graph_path(read_spec(entry.path)).read_bytes(), entry.name, weights=weights)
-    sizes = {name: [size if isinstance(size, int) else 60 for size in shape] for name, shape in graph.inputs.items()}
+    sizes = {name: [size if isinstance(size, int) else 24 for size in shape] for name, shape in graph.inputs.items()}
     draw = np.random.default_rng(0)
     counts = {"known"}  # of copy-up and extend-s, the only input of integers
     inputs = {

@@ -63,6 +63,7 @@ def test_process_ends_where_it_says(name, clean, noisy):
     assert levels[0] == (750 if name == "ddpm" else process.t_max) and levels[-1] in (process.t_clean, 1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(PROCESSES))
 def test_process_sample_has_the_stated_mean_and_spread(name, clean, noisy):
     process = PROCESSES[name]()
@@ -176,6 +177,7 @@ def toy(sampler, process, steps, **settings):
     return float(result.mean()), float(result.var())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "sampler, name, process_args, settings",
     [

@@ -249,6 +249,7 @@ def calls(path: Path, names: set[str]) -> list[ast.Call]:
     return [call for call in found if ast.unparse(call.func) in names]
 
 
+@pytest.mark.slow
 def test_files_are_renamed_in_one_place():
     """enhance_cli/atomic.py knows about kills, two runs at once and systems without locks. The other is a lock file."""
     renaming = {p for p in PACKAGE.rglob("*.py") if calls(p, {"os.replace", "os.rename", "shutil.move"})}

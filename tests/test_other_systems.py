@@ -41,6 +41,7 @@ def test_text_that_we_read_and_write_is_utf8_whatever_the_system_thinks():
     assert without_encoding(ast.parse("open(x, 'rb')\np.open('wb')\np.read_text(encoding='utf-8')")) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
 def test_a_console_that_does_not_know_unicode_is_written_to_all_the_same(encoding, run_enhance, tiny_model, tmp_path):
     """As the old consoles of Windows: what they cannot show is escaped, and the names on stdout stay what they are."""

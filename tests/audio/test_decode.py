@@ -85,6 +85,7 @@ def test_a_truncated_m4a_is_an_error(share, tmp_path):
         read(path)
 
 
+@pytest.mark.slow
 def test_a_long_recording_is_decoded_in_constant_memory(tmp_path):
     """An M4A states its length, so only samples beyond that are held back."""
     frames = 60 * 48000

@@ -54,6 +54,7 @@ def pitch(x):
     return round(np.abs(np.fft.rfft(x * np.hanning(len(x)))).argmax() * RATE / len(x))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 def test_a_decoder_that_dies_costs_one_file(tmp_path):
     path = zoo.m4a(tmp_path, frames=20 * RATE)

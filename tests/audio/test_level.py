@@ -65,6 +65,7 @@ def test_noise_floor_is_the_level_of_the_pauses():
     assert meter(np.zeros((1, 48000), np.float32)).noise_floor is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1, 333, 4800, 100_000])
 def test_block_size_changes_nothing(size):
     audio = babble(22050, 2, seconds=0.5 if size == 1 else 12.3)

@@ -84,6 +84,7 @@ def test_blocks_of_any_size_join_to_the_same_whole_and_can_be_read_again(contain
     assert np.array_equal(np.concatenate(blocks, axis=1), whole)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("build", [zoo.rf64, zoo.wrong_extension, zoo.alac])
 def test_start_and_duration_cut_to_the_sample(build, tmp_path):
     path = build(tmp_path)

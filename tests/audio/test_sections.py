@@ -148,6 +148,7 @@ def samples_start(container, raw, samples, subtype):
     return b"".join(int(v).to_bytes(bits // 8, "big" if big else "little", signed=True) for v in whole)
 
 
+@pytest.mark.slow
 def test_a_size_that_is_zero_and_one_that_wrapped_at_4_gb(tmp_path):
     samples = zoo.noise(1, 3 * RATE)
     data = (samples * 32768).astype("<i2").tobytes()

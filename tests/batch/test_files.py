@@ -309,6 +309,7 @@ def python(code, *arguments, **options):
     return subprocess.run(command, env=environment, capture_output=True, check=False, **options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["a.wav", "a.flac", "a.ogg"])
 def test_pipe_in_and_pipe_out(tmp_path, name):
     soundfile.write(tmp_path / name, noise(RATE, 2), RATE)
@@ -332,6 +333,7 @@ def test_broken_pipe_input_is_called_standard_input():
     assert "standard input" in said and "enhance-" not in said
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 def test_kill_9_in_the_middle_leaves_no_output_and_no_spool(tmp_path):
     soundfile.write(tmp_path / "a.wav", noise(30 * RATE, 8), RATE)  # 15 MB as float: the spool is on disk
@@ -349,6 +351,7 @@ def test_kill_9_in_the_middle_leaves_no_output_and_no_spool(tmp_path):
     assert listing(tmp_path / "out") == ["a.wav"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX limits")
 def test_full_disk_fails_that_file_and_leaves_nothing_of_it(tmp_path):
     """A limit on the file size gives the write errors of a full disk, without needing to be root."""
@@ -368,6 +371,7 @@ def test_full_disk_fails_that_file_and_leaves_nothing_of_it(tmp_path):
     assert done.startswith("done") and listing(tmp_path / "out") == ["small.wav"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="needs getrusage")
 def test_memory_does_not_grow_with_length(tmp_path):
     code = """

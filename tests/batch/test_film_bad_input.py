@@ -35,6 +35,7 @@ def test_a_film_whose_header_the_container_refuses_is_told_in_its_words(tmp_path
     assert "Matroska cannot hold this film (The Matroska muxer does not yet support muxing rv20)" in str(refused.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
 def test_pieces_whose_sound_overlaps_stay_in_step_with_their_pictures(tmp_path, name):
     """As those of a stream on the web that were joined: AAC fills its last packet up, so each sound is longer."""

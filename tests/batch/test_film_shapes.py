@@ -35,6 +35,7 @@ def test_pictures_keep_their_shape(tmp_path, name, codec, sound, targets):
         assert films.packets(tmp_path / target)[0] == films.packets(tmp_path / name)[0]
 
 
+@pytest.mark.slow
 def test_a_shape_that_only_the_container_names_wins(tmp_path):
     source = films.simple(tmp_path / "a.mkv", "aac", 0.0, "-aspect", "4:3")
     films.ffmpeg("-i", source, "-c", "copy", "-aspect", "16:9", tmp_path / "b.mkv")

@@ -49,6 +49,7 @@ OTHERS = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name, codec", [*COMMON, *(pytest.param(*film, marks=pytest.mark.slow) for film in OTHERS)])
 @pytest.mark.parametrize("late", [0.0, 0.25])
 def test_pictures_are_copied_and_the_sound_stays_in_step(tmp_path, name, codec, late):
@@ -121,6 +122,7 @@ def film(tmp_path_factory) -> Path:
     return films.rich(folder / "film.mkv", folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("track", [None, "2", "fra"])
 def test_all_but_one_track_of_a_film_is_as_it_was(film, tmp_path, track):
     target = tmp_path / "clean.mkv"
@@ -189,6 +191,7 @@ def test_of_two_tracks_the_new_one_is_played(tmp_path):
     assert flags == [1, 0]
 
 
+@pytest.mark.slow
 def test_mp4_keeps_rotation_texts_chapters_and_is_played_while_it_loads(tmp_path):
     plain, source, target = tmp_path / "plain.mp4", tmp_path / "a.mp4", tmp_path / "b.mp4"
     films.simple(plain, "aac")
@@ -249,6 +252,7 @@ SUBTITLES = (
 )
 
 
+@pytest.mark.slow
 def test_text_subtitles_take_the_form_of_the_container(tmp_path):
     """SubRip becomes the timed text of MP4, and SubRip again. WebM takes WebVTT. Nothing is lost on the way."""
     plain = films.simple(tmp_path / "plain.mp4", "aac")
@@ -629,6 +633,7 @@ def test_films_in_a_folder_are_taken_like_recordings(tmp_path, enhance):
     assert elsewhere.code == 2 and "there is no folder for this page" in elsewhere.stderr
 
 
+@pytest.mark.slow
 def test_a_cover_stays_a_cover_in_either_container(tmp_path):
     films.ffmpeg("-f", "lavfi", "-i", "color=red:s=32x32:d=1", "-frames:v", 1, tmp_path / "c.png")
     films.ffmpeg(
@@ -651,6 +656,7 @@ def test_pictures_that_webm_does_not_know_are_never_left_out(tmp_path):
         clean(source, tmp_path / "b.webm")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("codec, name", [("ac3", "a.mkv"), ("dca", "a.mkv"), ("aac", "a.mp4"), ("libopus", "a.mkv")])
 def test_six_channels_stay_at_their_loudspeakers(tmp_path, codec, name):
     pitches = [200, 300, 400, 60, 600, 700]  # low for the low-frequency effects
@@ -709,6 +715,7 @@ def test_time_codes_stay(tmp_path, codec):
     assert films.streams(tmp_path / "b.mov")[2]["tags"]["timecode"] == "01:02:03:04"
 
 
+@pytest.mark.slow
 def test_a_killed_run_leaves_no_film_and_no_process(tmp_path):
     source, target = films.simple(tmp_path / "a.mkv", "aac"), tmp_path / "b.mkv"
     code = (

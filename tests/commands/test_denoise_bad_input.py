@@ -37,6 +37,7 @@ def assert_refused(result, code: int, *said: str) -> None:
 # --- one bad file among good ones ---------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_every_broken_file_fails_alone_with_one_line_and_the_rest_is_done(run_enhance, identity_model, tmp_path):
     folder = tmp_path / "in"
     folder.mkdir()
@@ -94,6 +95,7 @@ main()
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit")
 def test_a_full_disk_spoils_only_what_does_not_fit(run_python, tiny_model, tmp_path):
     """A limit on file size stands in for the full disk: the system refuses the write in just the same way."""

@@ -148,6 +148,7 @@ def test_a_picture_shows_the_part_and_the_channel_that_were_taken(enhance, tiny_
 # --- streams ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_pipe_on_both_sides(run_enhance, enhance, tiny_model, tmp_path):
     path = zoo.save(tmp_path / "a.wav", zoo.noise(2, 20000), subtype="PCM_24")
     enhance("denoise", "a.wav", "-m", tiny_model)
@@ -159,6 +160,7 @@ def test_a_pipe_on_both_sides(run_enhance, enhance, tiny_model, tmp_path):
     assert rate == piped_rate and made(tmp_path) == {"a.wav", "a_denoised.wav"}
 
 
+@pytest.mark.slow
 def test_results_on_stdout_talk_on_stderr_and_no_bar_or_colour_in_a_pipe(run_enhance, tiny_model, tree):
     result = run_enhance("denoise", "in", "-o", "out", "-m", tiny_model, env={"FORCE_COLOR": "1", "TERM": "xterm"})
     assert result.code == 0 and sorted(result.stdout.splitlines()) == [b"out/One.WAV", b"out/zwei.Flac"]
@@ -213,6 +215,7 @@ finally:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
 @posix
 def test_streams_that_a_daemon_has_closed_are_not_needed(closed, start_python, tmp_path):
@@ -253,6 +256,7 @@ def test_help_does_not_wait_for_torch(run_python):
         assert not {"torch", "numpy", "scipy", "soundfile", "huggingface_hub"} & set(result.stderr.split())
 
 
+@pytest.mark.slow
 def test_denoising_needs_only_what_the_package_lists(run_python, tiny_model, tree):
     """No torchaudio, no training packages, and no matplotlib or Hub client when nothing asks for them."""
     result = run_python("-c", _MODULES, "denoise", "in", "-o", "out", "-m", tiny_model)
@@ -289,6 +293,7 @@ main()
 """
 
 
+@pytest.mark.slow
 @posix
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGKILL])
 def test_a_stopped_run_leaves_nothing_half_written_and_is_taken_up_again(
@@ -337,6 +342,7 @@ main()
     assert (stopped.code, stopped.stdout, stopped.stderr) == (130, b"", "") and not (tree / "out").exists()
 
 
+@pytest.mark.slow
 @posix
 @pytest.mark.parametrize("target, workers", [("out", "1"), ("-", "1"), ("-", "2")])
 def test_a_reader_that_leaves_is_no_disaster(target, workers, start_python, tiny_model, tree):

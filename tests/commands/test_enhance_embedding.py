@@ -199,6 +199,7 @@ def test_settings_of_the_embedding_change_it(enhance, repair_model, tmp_path):
     assert 0.7 < cosines(a, vad) < 0.99999 and 0.7 < cosines(a, segment) < 0.99999
 
 
+@pytest.mark.slow
 def test_a_recording_from_a_pipe(run_enhance, repair_model, tmp_path):
     audio = (SPEECH / "clean/p232_263.flac").read_bytes()
     piped = run_enhance("enhance-embedding", "-", "-m", repair_model, "--quiet", input=audio)
@@ -374,6 +375,7 @@ main()
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 def test_killed_at_work_on_one_file_for_all_it_goes_on_and_gives_the_same(
     start_python, enhance, repair_model, tmp_path

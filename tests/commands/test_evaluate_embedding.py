@@ -57,6 +57,7 @@ def test_every_condition_is_measured_raw_repaired_and_mixed(evaluate, tmp_path):
     assert table.stdout.decode().count("of one speaker rise") == sum(row.get("cosine_only", False) for row in rows) > 0
 
 
+@pytest.mark.slow
 def test_ten_speakers_give_intervals_that_hold_their_rates(enhance, root, tmp_path):
     pytest.importorskip("pyroomacoustics")
     for speaker in range(10):

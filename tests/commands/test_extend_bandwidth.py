@@ -103,6 +103,7 @@ def test_one_sample_and_a_recording_that_is_broken(enhance, tmp_path):
     assert (tmp_path / "out/one.wav").exists()
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_length(run_python, tmp_path):
     def peak(seconds: int) -> int:
         noise = 0.1 * np.random.default_rng(0).standard_normal((1, 8000 * seconds)).astype(np.float32)

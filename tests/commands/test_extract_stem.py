@@ -147,6 +147,7 @@ def test_a_dry_run_lists_every_file_and_a_killed_run_goes_on(enhance, stem_model
     assert result.lines == [f"out/song_{name}.wav" for name in [*STEMS, "residual"]] and not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_memory_does_not_grow_with_the_file(run_python, stem_model, tmp_path):
     """Nine times the length: 100 MB of samples more, which wait on the disk and not in memory."""

@@ -92,6 +92,7 @@ def spectrum(audio: np.ndarray, low: float, high: float) -> np.ndarray:
     return found[(frequency >= low) & (frequency < high)]
 
 
+@pytest.mark.slow
 def test_terms_are_shown_before_anything_is_pulled_and_all_files_are_pinned(hub, pulled):
     _, served, _ = hub
     folder, lines = pulled

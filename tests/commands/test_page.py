@@ -94,6 +94,7 @@ def test_every_command_with_the_flag_writes_the_page():
                 )
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 def test_a_run_that_is_interrupted_has_a_page_of_what_is_done(start_python, tiny_model, tmp_path):
     (tmp_path / "in").mkdir()

@@ -73,6 +73,7 @@ def test_files_are_taken_as_they_come_and_bad_ones_are_set_aside(watch, tmp_path
     assert "watching in: Ctrl-C ends it" in log and log.endswith("interrupted: 2 done, 0 skipped, 1 failed\n")
 
 
+@pytest.mark.slow
 @posix
 def test_stems_are_taken_as_they_come_by_several_workers(watch, tmp_path):
     command = ("extract-stem", "--stem", "drums", "--residual", "--threads", "1")

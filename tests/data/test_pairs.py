@@ -164,6 +164,7 @@ def test_a_damaged_file_is_named_at_once_and_one_that_goes_away_when_it_is_due(f
         found.batch(0, 4)
 
 
+@pytest.mark.slow
 def test_m4a_is_read_hidden_files_are_not_and_antiphase_is_sound(folder, tmp_path):
     from tests import audio_zoo as zoo
 

@@ -30,6 +30,7 @@ def test_what_it_is_not_defined_for_is_refused(clean):
         score(clean, clean, 48000)
 
 
+@pytest.mark.slow
 def test_a_long_recording_has_the_mean_of_its_pieces(clean, noisy):
     """The reference code alone crashes the process at more than 50 utterances."""
     word, bad_word, pause = clean[8000:24000], noisy[8000:24000], np.zeros(8000, np.float32)

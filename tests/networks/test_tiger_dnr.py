@@ -54,6 +54,7 @@ def test_numbers_at_the_published_size():
     assert rel_l2(dialogue[0, 0, ::43], golden["dialog_sub"][2]) < about["tolerance"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("samples", [2000, 9000, 20011])
 def test_long_files_are_done_in_the_published_windows(samples):
     golden, about = load("tiger_dnr_chunks")

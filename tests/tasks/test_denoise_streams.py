@@ -51,6 +51,7 @@ def in_blocks(denoiser: Denoiser, audio: np.ndarray, rate: int, seed: int) -> np
     return np.concatenate(list(denoiser.process(iter(blocks), rate, len(audio), level)), axis=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate", [8000, 44100, 48000, 96000])
 def test_neither_blocks_nor_windows_change_the_result(model, rate):
     audio = noisy_speech(rate, 1.2, channels=2)
@@ -139,6 +140,7 @@ def test_odd_input_gives_finite_output_of_the_same_length_and_no_more_level(mode
     assert np.sqrt(np.square(out).mean()) <= 1.2 * np.sqrt(np.square(audio).mean())
 
 
+@pytest.mark.slow
 def test_silence_stays_silent_and_speech_after_it_is_kept(model):
     speech = noisy_speech(RATE, 2.5)
     audio = np.concatenate([np.zeros((1, 5 * RATE), np.float32), speech], axis=1)
@@ -180,6 +182,7 @@ def test_a_loud_passage_elsewhere_does_not_change_how_quiet_speech_is_cleaned(na
     assert rms(cleaned - alone) < 0.25 * rms(alone)
 
 
+@pytest.mark.slow
 def test_windows_that_share_a_batch_as_on_a_gpu_are_refined_as_if_alone(models, monkeypatch):
     audio, options = noisy_speech(RATE, 3.5, channels=2), DenoiseOptions(window_seconds=0.25)
     alone = run(audio, RATE, models["denoise-48k"], options)

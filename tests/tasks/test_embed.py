@@ -64,6 +64,7 @@ def test_rate_and_channels_do_not_matter(speech):
     assert float(found @ embedder().embed(resample(speech, 16000, 44100), 44100)) > 0.99
 
 
+@pytest.mark.slow
 def test_neither_threads_nor_company_change_a_bit(speech):
     """Long enough for several groups of segments."""
     parts = [np.tile(speech, (1, 4)), speech[:, 20000:], speech[:, :70000]]

@@ -16,6 +16,7 @@ def test_durations_are_told_in_few_digits(seconds, words):
     assert expected_time.in_words(seconds) == words
 
 
+@pytest.mark.slow
 def test_the_operations_are_those_that_were_counted_for_audiosr(monkeypatch):
     """6,684 GFLOP in 100 calls of the U-Net, 786 in the encoder, 1,723 in the decoder, 3,541 in the vocoder."""
     args = {"unet": {}, "autoencoder": {}, "vocoder": {"network": "hifigan"}, "scale": 0.33, "keeps_bands": True}

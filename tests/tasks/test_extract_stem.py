@@ -179,6 +179,7 @@ def test_windows_of_a_network_with_finite_reach_leave_no_trace(song):
         assert error(results[0][stem], results[1][stem]) < 1e-5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loud", ["a clap 50 dB above", "half of it 40 dB above"])
 def test_one_loud_moment_does_not_rule_the_whole_mix(loud):
     """The shipped network hears loudness: all stems of a mix that it hears 40 dB below its level are wrong."""

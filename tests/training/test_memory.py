@@ -29,6 +29,7 @@ def test_the_estimate_is_what_layers_are_known_to_keep():
     assert estimate["batch"] == pytest.approx(kept + batch.nbytes / 1e9, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_running_out_of_memory_names_the_setting(run_python, recipe_file, pairs_root, tmp_path):
     (tmp_path / "limited.py").write_text(LIMITED)
     settings = ['data.pairs="."', "mix.seconds=4", "train.batch_size=64", "train.validation_items=1"]

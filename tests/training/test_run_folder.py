@@ -34,6 +34,7 @@ def train(enhance, recipe_file, corpus_root, packed, tmp_path):
     return run
 
 
+@pytest.mark.slow
 def test_samples_are_there_early_and_cost_the_run_nothing(train, tmp_path):
     assert train("with", *SHORT, "train.samples=1").code == 0
     folder = tmp_path / "with" / "samples"
@@ -52,6 +53,7 @@ def test_samples_are_there_early_and_cost_the_run_nothing(train, tmp_path):
     assert all(torch.equal(value, states[1]["network"][name]) for name, value in states[0]["network"].items())
 
 
+@pytest.mark.slow
 def test_tensorboard_shows_what_metrics_say(train, tmp_path):
     reader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     assert train("run", *SHORT, "train.tensorboard=true").code == 0
@@ -82,6 +84,7 @@ def test_a_dry_run_tells_memory_and_data_and_leaves_no_run(train, tmp_path):
     assert not (tmp_path / "dry").exists()
 
 
+@pytest.mark.slow
 def test_pairs_in_place_of_what_a_recipe_mixes(enhance, recipe_file, pairs_root, tmp_path):
     command = ["train", recipe_file, "--data", pairs_root, "--run", tmp_path / "run", "--device", "cpu"]
     done = enhance(*command, *sets("data.pairs=.", *SHORT))

@@ -65,6 +65,7 @@ def test_means_and_differences_to_the_noisy_input(estimates):
     assert half["difference"]["pesq"] > 0.1
 
 
+@pytest.mark.slow
 def test_all_measures_fit_in_a_table_of_80_columns():
     result = run(CLEAN, CLEAN, "--noisy", NOISY)
     assert result.exit_code == 0
@@ -121,6 +122,7 @@ def test_files_without_a_partner_are_named_and_left_out_of_every_row(estimates):
     assert [row["files"] for row in lines(result)[-2:]] == [3, 3]
 
 
+@pytest.mark.slow
 def test_a_model_is_run_at_each_step_count_and_timed(identity_model):
     common = (CLEAN, "--noisy", NOISY, "--model", identity_model, "--steps", "1,3", "--metrics", "si_sdr", "-d", "cpu")
     result = run(*common, "--json")
@@ -144,6 +146,7 @@ def test_the_network_has_run_before_anything_is_timed(tiny_model):
     assert calls
 
 
+@pytest.mark.slow
 def test_at_48_khz_there_are_two_columns_of_the_band_above_8_khz():
     result = run(CLEAN_48K, CLEAN_48K, "--noisy", NOISY_48K)
     assert result.exit_code == 0
@@ -192,6 +195,7 @@ def test_late_files_get_a_hint(tmp_path):
     assert late == [pytest.approx(30.0)] * 2 and "delay_ms" not in lines(result)[-1]["mean"]
 
 
+@pytest.mark.slow
 def test_several_models_share_a_table_and_each_does_the_steps_it_can(identity_model, tmp_path):
     from safetensors.numpy import load_file, save_file
 

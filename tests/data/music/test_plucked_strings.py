@@ -23,6 +23,7 @@ def test_every_instrument_is_in_tune_and_dies_away(stem, pitch):
         assert np.square(audio[-RATE:]).sum() < np.square(audio[:RATE]).sum()
 
 
+@pytest.mark.slow
 def test_a_whole_instrument_is_the_same_for_the_same_seed_only():
     one, again, other = (plucked_strings.notes("guitar", RATE, np.random.default_rng(n)) for n in (1, 1, 2))
     assert one.keys() == set(plucked_strings.RANGES["guitar"])

@@ -102,6 +102,7 @@ def test_other_files_are_refused(tmp_path):
         dicose.convert(tmp_path / "y.ckpt")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_a_large_file_is_converted_in_little_memory(tmp_path):
     """Three quarters of this file (300 MB) are networks and optimizer state that inference does not need."""

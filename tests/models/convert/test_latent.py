@@ -89,6 +89,7 @@ def test_flashsr_without_its_other_files_is_refused(tmp_path):
         convert_file(path, "wide", target)
 
 
+@pytest.mark.slow
 def test_what_is_not_used_is_not_read(tmp_path):
     save_audiosr(tmp_path / "small.bin")
     unused = {f"clap.model.{number}": torch.zeros(1 << 24) for number in range(4)}  # 268 MB

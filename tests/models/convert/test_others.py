@@ -43,6 +43,7 @@ def test_storm_keeps_both_networks_and_runs_them(condition, inputs, tmp_path):
         assert torch.equal(network(x, 0 * first, torch.tensor([0.5]), noisy), out) == (condition == "noisy")
 
 
+@pytest.mark.slow
 def test_storm_says_which_network_differs_or_is_missing(tmp_path):
     source = storm_file(tmp_path / "x.ckpt", {"condition": "both"}, inputs=4)
     with pytest.raises(

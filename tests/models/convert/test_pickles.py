@@ -27,6 +27,7 @@ def test_a_malicious_file_is_refused_by_every_converter_and_creates_nothing(name
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MALICIOUS)
 def test_nor_in_a_process_of_its_own(name, run_enhance, tmp_path):
     shutil.copy(golden.FOLDER / name, tmp_path)

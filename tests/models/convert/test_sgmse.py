@@ -35,6 +35,7 @@ def test_weights_are_the_running_mean_also_in_a_file_saved_during_validation(ite
         assert torch.equal(weights[key], expected), key
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("item", TINY_FILES)
 @pytest.mark.parametrize("steps", [1, 3])
 def test_a_converted_model_cleans_a_file(item, steps, enhance, tmp_path):

@@ -13,6 +13,7 @@ from tests.golden_numbers import rel_l2
 from tests.models.convert.foreign import SMALL_TIGER, tiger_dnr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["model.safetensors", "model.ckpt"])
 def test_a_file_of_weights_becomes_the_network_it_was(tmp_path, name):
     (save_file if name.endswith("safetensors") else torch.save)(tiger_dnr(), tmp_path / name)
@@ -31,6 +32,7 @@ def test_a_file_of_weights_becomes_the_network_it_was(tmp_path, name):
     assert network.receptive_field(0) is None and network.extract_all(mix) is None
 
 
+@pytest.mark.slow
 def test_the_published_sizes_are_read_off_the_shapes(tmp_path):
     with torch.device("meta"):
         shapes = {name: tensor.shape for name, tensor in TigerDnR().state_dict().items()}
@@ -49,6 +51,7 @@ def refused(tmp_path, state) -> str:
     return str(error.value)
 
 
+@pytest.mark.slow
 def test_what_looks_alike_is_refused_in_a_line(tmp_path):
     usual = tiger_dnr()
     assert "no TIGER-DnR in it" in refused(tmp_path, {"weight": torch.zeros(2)})

@@ -52,6 +52,7 @@ def test_stereo_with_digital_silence_at_16_khz_is_the_same_too(name):
     assert np.abs(mine[:, 14000:22000]).max() < 1e-6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["denoise-48k", "denoise-s"])
 def test_windows_equal_the_whole_and_threads_change_no_bit(name):
     audio, rate = recording(seconds=6.0)

@@ -45,6 +45,7 @@ def exported(tmp_path_factory):
     return export
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["denoise-48k", "deepfilternet3"])
 def test_an_exported_model_gives_the_samples_of_its_origin(exported, name):
     path, _, _ = exported(name)
@@ -80,6 +81,7 @@ def test_an_exported_model_runs_by_onnx_runtime_only(exported, tiny_model, wrong
         enhance_cli.Denoiser(str(exported(tiny_model)[0]), **wrong)
 
 
+@pytest.mark.slow
 def test_the_program_in_the_documentation_cleans_as_enhance_does(tmp_path, monkeypatch, exported):
     page = (Path(__file__).parents[3] / "docs" / "export.md").read_text()
     (program,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
@@ -180,6 +182,7 @@ def test_what_cannot_be_exported_says_why(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_two_exports_at_once_leave_one_whole_file(tmp_path, tiny_model):
     command = [sys.executable, "-m", "enhance_cli", "models", "export", str(tiny_model), "-o", str(tmp_path / "x.onnx")]
     both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]

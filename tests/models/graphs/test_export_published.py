@@ -65,6 +65,7 @@ def speech():
     return np.stack([audio, 0.5 * np.roll(audio, 400)]), file.samplerate
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "kind, options", [("bridge", {"steps": 1}), ("bridge", {"steps": 3}), *((kind, {}) for kind in STREAMS)]
 )

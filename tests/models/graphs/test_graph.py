@@ -11,6 +11,7 @@ from enhance_cli.models.spec import read_spec
 WITH_GRAPHS = [entry for entry in registry.entries() if entry.path and graph_path(read_spec(entry.path)).is_file()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("entry", WITH_GRAPHS, ids=lambda entry: entry.name)
 def test_a_graph_computes_the_same_when_the_arrays_of_its_weights_are_gone(entry):
     weights = read_weights(entry.path)

@@ -30,6 +30,7 @@ def recording(name, seconds=3.0):
     return audio, rate
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name, model, settings",
     [
@@ -77,6 +78,7 @@ def test_what_needs_torch_is_refused_by_the_other_runtime():
         enhance_cli.Inpainter("inpaint-s", device="cpu", runtime="onnx", sampler="bridge_sde")
 
 
+@pytest.mark.slow
 def test_an_exported_file_fills_as_the_model_that_it_came_from(tmp_path):
     path = tmp_path / "x.onnx"
     export_model(registry.find("inpaint-s", "inpaint"), path)

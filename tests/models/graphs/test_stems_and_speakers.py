@@ -24,6 +24,7 @@ def speech():
     return soundfile.read(AUDIO / "noisy_speech.flac", dtype="float32")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{}, {"stem": ["drums", "bass"], "residual": True}, {"window_seconds": 2.5}])
 def test_both_runtimes_give_the_same_stems(options):
     audio, rate = mix()
@@ -36,6 +37,7 @@ def test_both_runtimes_give_the_same_stems(options):
         assert np.abs(stem).max() > 0.01 and np.abs(stem - torchs[name]).max() < 1e-5
 
 
+@pytest.mark.slow
 def test_stems_sum_to_the_mix_and_threads_change_no_bit():
     audio, rate = mix()
     one, two = (
@@ -76,6 +78,7 @@ def test_draws_of_noise_need_torch():
         enhance_cli.SpeakerRepairer(device="cpu", runtime="onnx", draws=2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["stems-s", "ge2e", "seed-ge2e"])
 def test_exported_they_are_models_as_well(tmp_path, name):
     path = tmp_path / "x.onnx"

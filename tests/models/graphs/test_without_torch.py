@@ -36,6 +36,7 @@ def folder(tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["denoise-48k", "denoise-s", "deepfilternet3"])
 def test_denoise(folder, name):
     done = enhance(folder, "denoise", "in.wav", "--model", name, "--report", "r.jsonl")
@@ -51,6 +52,7 @@ def test_extract_stem(folder):
     assert {path.name for path in folder.glob("in_*.wav")} == {"in_drums.wav", "in_residual.wav"}
 
 
+@pytest.mark.slow
 def test_extend_bandwidth(folder):
     with soundfile.SoundFile(AUDIO / "noisy_speech.flac") as file:
         soundfile.write(folder / "call.wav", file.read(file.samplerate), file.samplerate)
@@ -60,6 +62,7 @@ def test_extend_bandwidth(folder):
     assert soundfile.info(folder / "call_extended.wav").samplerate == 48000
 
 
+@pytest.mark.slow
 def test_inpaint_by_a_model(folder):
     with soundfile.SoundFile(AUDIO / "noisy_speech.flac") as file:
         audio, rate = file.read(2 * file.samplerate), file.samplerate
@@ -72,6 +75,7 @@ def test_inpaint_by_a_model(folder):
     assert np.abs(filled).max() > 0.01
 
 
+@pytest.mark.slow
 def test_enhance_embedding_and_verify(folder):
     done = enhance(folder, "enhance-embedding", "in.wav", "-o", "in.npz")
     assert done.returncode == 0, done.stderr

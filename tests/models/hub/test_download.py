@@ -34,6 +34,7 @@ def show(hub, tmp_path):
     return run
 
 
+@pytest.mark.slow
 def test_a_model_is_fetched_once_and_then_comes_from_the_cache_with_the_hub_gone(hub, show):
     code, out, err = show()
     assert code == 0, err
@@ -46,6 +47,7 @@ def test_a_model_is_fetched_once_and_then_comes_from_the_cache_with_the_hub_gone
     assert show()[0] == 0
 
 
+@pytest.mark.slow
 def test_a_hub_that_stalls_is_told_in_one_line(hub, show):
     hub.silent = 3
     code, _, err = show(HF_HUB_DOWNLOAD_TIMEOUT="1")
@@ -85,6 +87,7 @@ def test_what_is_not_there_is_one_line_and_exit_3(show, reference, message):
     assert message in err and err.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_gated_and_unreachable_hubs_say_what_to_do(hub, show):
     hub.gated = True
     for token in ("", "hf_known"):

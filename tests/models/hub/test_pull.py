@@ -320,6 +320,7 @@ def hub(server, run_python, tmp_path, home):
     return run
 
 
+@pytest.mark.slow
 def test_from_the_hub_pinned_to_its_commit_and_then_without_any_network(hub, server, home, tmp_path):
     done = hub("models", "pull", "theirs")
     assert done.code == 0, done.stderr
@@ -349,6 +350,7 @@ def test_from_the_hub_a_wrong_hash_leaves_nothing(hub, home, tmp_path):
     assert not [path for path in (tmp_path / "hf").rglob("*") if path.is_file() and path.stat().st_size > 1000]
 
 
+@pytest.mark.slow
 def test_from_the_hub_refusals(hub, server, home):
     server.gated = True
     gated = hub("models", "pull", "theirs")
@@ -363,6 +365,7 @@ def test_from_the_hub_refusals(hub, server, home):
     assert f"and check HF_ENDPOINT={server.url}" in down.stderr
 
 
+@pytest.mark.slow
 def test_from_the_hub_a_transfer_cut_short_is_completed(hub, server):
     server.cut = True
     first = hub("models", "pull", "theirs")

@@ -45,7 +45,7 @@ def load_model(
     return load.load_file(entry.path, chosen, precision, entry.sha256)
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=10)
 def cached_model(load: Callable[..., Any], name: str | None, task: str, *arguments: Any) -> Any:
     """Return the model called `name`, or the default for `task`, by `load(entry, *arguments)` of tasks.loading.
 

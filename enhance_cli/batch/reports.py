@@ -51,8 +51,8 @@ def read(paths: Iterable[Path]) -> ReadReports:
     for path in paths:
         usable = other = 0
         try:
-            whole = sys.stdin.fileno() if path == STDIN else path
-            with open(whole, encoding="utf-8", errors="replace", newline="\n", closefd=path != STDIN) as lines:
+            file = 0 if path == STDIN else path  # sys.stdin is None if it was closed
+            with open(file, encoding="utf-8", errors="replace", newline="\n", closefd=path != STDIN) as lines:
                 for number, line in enumerate(lines, 1):
                     record = _record(line)
                     if record is not None:

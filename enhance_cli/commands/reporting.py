@@ -106,7 +106,9 @@ def report_run(
             add(record)
             reporter.show(record)
 
-        summary = run(Listener(on_record, reporter.announce, progress.move, say))
+        summary = run(
+            Listener(on_record, reporter.announce, progress.move, say if not running.quiet else lambda line: None)
+        )
     if not running.quiet and (total is None or total > 1 or summary.interrupted):
         counts = f"{summary.done} done, {summary.skipped} skipped, {summary.failed} failed"
         say(f"interrupted: {counts}" if summary.interrupted else counts)
@@ -174,7 +176,9 @@ class Reporter:
 
     def _talk_about(self, record: "Record") -> None:
         if record.status == "skipped":
-            kind, _, _ = (record.reason or "").partition(" of ")  # "the output exists", "this is the output of a.wav"
+            kind = re.sub(
+                "(?<=is the output) of .*", "", record.reason or "", flags=re.DOTALL
+            )  # without the input's name
             self._say_of(f"skipped, {kind}", f"skipped {record.input}: {record.reason}")
             return
         notes = [*record.notes, *(f"not carried over: {tag}" for tag in record.tags_lost)]

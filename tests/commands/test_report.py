@@ -1,6 +1,8 @@
 """`enhance report` and `--retry-failed`, as a user has them after a run in which something failed."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +42,13 @@ def test_a_report_may_come_through_a_pipe(after_a_run, start_python):
     with start_python("-m", "enhance_cli", "report", "-", stdin=-1, stdout=-1, stderr=-1) as process:
         text, _ = process.communicate((after_a_run / "report.jsonl").read_bytes(), timeout=120)
     assert process.returncode == 0 and text.startswith(b"3 files: 2 done, 0 skipped, 1 failed")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a POSIX shell")
+def test_a_report_from_a_closed_standard_input_is_one_line():
+    command = f"exec '{sys.executable}' -m enhance_cli report - <&-"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2 and done.stderr.startswith("error: -") and done.stderr.count("\n") == 1
 
 
 def test_and_for_programs(enhance, after_a_run):

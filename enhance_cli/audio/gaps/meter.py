@@ -153,14 +153,16 @@ def in_order(spans: Spans) -> list[tuple[float, float]]:
         if not (math.isfinite(begin) and math.isfinite(end)):
             raise UsageError(f"gaps {spans!r}: must be finite", PAIRS)
         if end == begin:
-            raise UsageError(f"--gaps {begin:g}-{end:g}: this gap is empty", "give an end after the beginning")
+            raise UsageError(f"--gaps {span_text(begin, end)}: this gap is empty", "give an end after the beginning")
         if end < begin:
-            raise UsageError(f"--gaps {begin:g}-{end:g}: ends before it begins", f"did you mean {end:g}-{begin:g}?")
+            raise UsageError(
+                f"--gaps {span_text(begin, end)}: ends before it begins", f"did you mean {span_text(end, begin)}?"
+            )
     for (begin, end), (following, last) in pairwise(ordered):
         if following < end:
             raise UsageError(
-                f"--gaps {begin:g}-{end:g} and {following:g}-{last:g} overlap",
-                f"join them: {begin:g}-{max(end, last):g}",
+                f"--gaps {span_text(begin, end)} and {span_text(following, last)} overlap",
+                f"join them: {span_text(begin, max(end, last))}",
             )
     return ordered
 

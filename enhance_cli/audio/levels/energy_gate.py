@@ -25,8 +25,9 @@ def loud(wave: np.ndarray, rate: int) -> np.ndarray:
     rms = 10 * np.log10(np.square(wave, dtype=np.float64).mean() + 1e-12)
     meter = Meter(rate, 1, loudness=False)
     meter.push(wave[None])
-    if meter.track.slots is not None:
-        rms = 20 * np.log10(meter.track.at(0, padded.size, rate)[0, frame // 2 :: frame]) + RMS_DB
+    track = meter.track
+    if track.slots is not None:
+        rms = 20 * np.log10(track.at(0, padded.size, rate)[0, frame // 2 :: frame]) + RMS_DB
     voiced = level > np.maximum(rms - BELOW_RMS, np.minimum(np.percentile(level, 5) + ABOVE_FLOOR, rms - ABOVE_FLOOR))
     near = np.convolve(voiced, np.ones(2 * AROUND + 1), mode="same") > 0
     return np.repeat(near, frame)[: wave.size]

@@ -48,7 +48,12 @@ class LevelTrack:
 
     def of(self, channel: int, position: int, rate: int) -> float:
         """Return the linear level of a channel at the sample `position` at `rate`."""
-        return float(self.at(position, 1, rate)[channel, 0])
+        if self.slots is None:
+            return float(self.overall[channel])
+        place = position / rate / SLOT_SECONDS - 0.5
+        first = max(int(place), 0)  # of the two slots that it is between
+        near = self.slots[channel, first : first + 2] if first < self.slots.shape[1] else self.slots[channel, -1:]
+        return float(10 ** (np.interp(place - first, np.arange(near.size), near) / 20))
 
     def of_all(self, heard: np.ndarray) -> "LevelTrack":
         """Return the level of the mean power of all channels, as one row. Those that are not `heard` (C,) have none."""

@@ -64,6 +64,8 @@ def evaluate_speech(
     folders += [(str(folder), _files(folder)) for folder in estimates]
     folders, missing_any = _matched(originals, folders)
     keys = sorted(set.intersection(*(set(files) for _, files in folders)))
+    if not keys:
+        raise UsageError("no clean file has a partner in every folder", "score the folders one at a time")
     systems = [System(name, _reader(files)) for name, files in folders]
     for model in models:
         systems += _denoisers(model, counts, device, folders[0][1])

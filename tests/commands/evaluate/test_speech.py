@@ -242,6 +242,14 @@ def test_folders_with_nothing_in_common_are_refused(tmp_path):
         run(CLEAN, tmp_path)
 
 
+def test_folders_that_share_no_clean_file_are_refused(tmp_path):
+    for folder, source in zip(("a", "b"), sorted(CLEAN.iterdir())):
+        (tmp_path / folder).mkdir()
+        shutil.copy(source, tmp_path / folder)
+    with pytest.raises(UsageError, match="no clean file has a partner in every folder"):
+        run(CLEAN, tmp_path / "a", tmp_path / "b")
+
+
 def test_files_that_differ_in_their_extension_only_are_paired_by_it_or_named(estimates, tmp_path):
     """p232_263 has a copy of the clean file's extension, p257_094 two files of others."""
     shutil.copy(CLEAN / "p232_263.flac", estimates)

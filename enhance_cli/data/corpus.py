@@ -42,6 +42,7 @@ class Source:
             file is a group of its own.
         held_out: share of the groups that is kept for validation.
         optional: whether the folder may be missing.
+        include: patterns of the relative paths that are taken, none for all.
         exclude: patterns of relative paths that are left out.
         scores, at_least: path of a CSV file with a score of each file in each column, and the smallest score in each column
             that a file needs.
@@ -52,6 +53,7 @@ class Source:
     groups: str = "file"
     held_out: float = 0.0
     optional: bool = False
+    include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     scores: str = ""
     at_least: dict[str, float] = field(default_factory=dict)
@@ -126,14 +128,19 @@ def list_files(source: Source, root: Path, log: Log = lambda line: None) -> list
     files = [
         path
         for path in find_audio(folder, log)
-        if not any(fnmatch.fnmatch(path.relative_to(folder).as_posix(), pattern) for pattern in source.exclude)
+        if _is_chosen(path.relative_to(folder).as_posix(), source)
         and (wanted is None or path.relative_to((root / source.scores).parent).as_posix() in wanted)
     ]
     if not files and not source.optional:
-        chosen = source.exclude or source.scores
-        hint = "check the recipe's exclude and at_least" if chosen else "name a folder that holds recordings"
+        chosen = source.include or source.exclude or source.scores
+        hint = "check the recipe's include, exclude and at_least" if chosen else "name a folder that holds recordings"
         raise UsageError(f"{folder}: no usable audio in it", hint)
     return files
+
+
+def _is_chosen(name: str, source: Source) -> bool:
+    matches = lambda patterns: any(fnmatch.fnmatch(name, pattern) for pattern in patterns)
+    return (not source.include or matches(source.include)) and not matches(source.exclude)
 
 
 def find_audio(folder: Path, log: Log) -> list[Path]:

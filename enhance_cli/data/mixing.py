@@ -11,8 +11,11 @@ from scipy.signal import oaconvolve
 from enhance_cli.data import damage
 from enhance_cli.data.corpus import Clip, Corpus
 from enhance_cli.data.ranges import in_range
+from enhance_cli.data.sustain import sustain
 
 WIDE_BAND = 7900.0  # Hz, where a recording at 16 kHz ends
+SUSTAINED = (1.5, 6.0)  # times that sustained vowels are longer
+SUSTAINED_SPEED = (0.9, 1.5)  # of sustained speech, which is mostly higher as well
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,7 @@ class Mix:
         equaliser: probability of a random frequency response, for speech and for noise each.
         clean, noise_only: probabilities of an item without noise, and of one without speech.
         band_limit: probability that the item ends at 3.3 to 7.6 kHz.
+        sustained: probability that the vowels of an item's speech are sustained, as in calling and singing.
         clipping, codec: probabilities that the mixture is clipped, and that it passes a lossy codec.
         wide_band: probability that an item ends at 8 kHz, as recordings at 16 kHz do. For rates above 16 kHz.
         gaps: probability that an item is not to be cleaned, but has gaps to be filled.
@@ -48,6 +52,7 @@ class Mix:
     equaliser: float = 0.5
     clean: float = 0.04
     noise_only: float = 0.03
+    sustained: float = 0.0
     band_limit: float = 0.08
     clipping: float = 0.05
     codec: float = 0.06
@@ -56,7 +61,7 @@ class Mix:
 
     def __post_init__(self) -> None:
         chances = ("room", "babble", "coloured", "second_noise", "equaliser", "clean", "noise_only", "band_limit")
-        in_range(self, **dict.fromkeys((*chances, "clipping", "codec", "wide_band", "gaps"), (0, 1)))
+        in_range(self, **dict.fromkeys((*chances, "clipping", "codec", "wide_band", "gaps", "sustained"), (0, 1)))
         in_range(self, seconds=(0.1, 600), lead_in=(0, 60), snr=(-100, 100), level=(-100, 100), speed=(0.5, 2))
 
 
@@ -127,13 +132,21 @@ class Mixer:
 
     def utterance(self, rng: np.random.Generator) -> np.ndarray:
         """Return speech of the length of an item, from as many clips as needed, of any voices, with short pauses between."""
-        speech = self.speech.draw(self.samples, rng, self.mix.speed)
+        draw = self.sustained if self.mix.sustained and rng.random() < self.mix.sustained else self.spoken
+        speech = draw(rng)
         while speech.size < self.samples:
             pause = np.zeros(int(rng.uniform(0.05, 0.5) * self.rate))
-            speech = np.concatenate([speech, pause, self.speech.draw(self.samples, rng, self.mix.speed)])
+            speech = np.concatenate([speech, pause, draw(rng)])
         return (
             equalize(speech[: self.samples], rng, 3.0) if rng.random() < self.mix.equaliser else speech[: self.samples]
         )
+
+    def spoken(self, rng: np.random.Generator) -> np.ndarray:
+        return self.speech.draw(self.samples, rng, self.mix.speed)
+
+    def sustained(self, rng: np.random.Generator) -> np.ndarray:
+        speech = self.speech.draw(self.samples, rng, SUSTAINED_SPEED)
+        return sustain(speech, self.rate, factor=rng.uniform(*SUSTAINED), samples=self.samples)
 
     def level(self, audio: np.ndarray) -> float:
         return active_level(audio, self.rate // 50)

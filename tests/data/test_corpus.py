@@ -105,6 +105,11 @@ def test_scores_and_exclusions_choose_files(root):
     assert [p.name for p in corpus.list_files(scored, root)] == ["ann0.flac", "bob0.flac"]
     without = Source("speech", exclude=("ann/*", "*/broken.wav"))
     assert {p.parent.name for p in corpus.list_files(without, root)} == {"bob", "cid", "dee"}
+    only = Source("speech", include=("ann/*", "bob/*"), exclude=("*/bob1.flac", "*/broken.wav"))
+    assert {p.parent.name for p in corpus.list_files(only, root)} == {"ann", "bob"}
+    assert "bob1.flac" not in {p.name for p in corpus.list_files(only, root)}
+    with pytest.raises(UsageError, match="no usable audio in it: check the recipe's include"):
+        corpus.list_files(Source("speech", include=("nobody/*",)), root)
 
 
 def test_missing_and_empty_folders(root):

@@ -45,6 +45,12 @@ def test_a_batch_is_a_function_of_seed_and_number():
     assert first[0].shape == (3, RATE) and first[0].dtype == np.float32
 
 
+def test_sustained_speech_fills_the_item():
+    plain, always, again = (mixer(sustained=share).batch(3, 4)[1] for share in (0.0, 1.0, 1.0))
+    assert np.array_equal(always, again) and not np.array_equal(plain, always)
+    assert always.reshape(-1, RATE // 4).std(axis=1).min() > 0.02
+
+
 @pytest.mark.parametrize("snr", [-5, 0, 15])
 def test_the_signal_to_noise_ratio_is_the_one_asked_for(snr):
     noisy, clean = mixer(snr=(snr, snr), level=(0, 0)).batch(0, 8)

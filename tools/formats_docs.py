@@ -25,7 +25,7 @@ FOOT = """
 * **Positions** are adjusted to the output: time codes, cue points, chapters and timers follow `--start` and `--sample-rate`.
   Cue points of WAV and markers of AIFF become chapters in other formats.
 * **Outputs** contain a mark, so that a later run that writes beside its inputs leaves them out.
-* **Time stamps:** if sound begins late, or packets of MP4, Matroska and others are missing, silence of the same length is
+* **Time stamps:** if sound begins late, or packets of MP4, Matroska, Ogg and others are missing, silence of the same length is
   inserted, and a note says so.
 * **A file that crashes FFmpeg** does not affect others: FFmpeg runs in a separate process. Only the first file of a run has to
   wait for its start, for a third of a second.
@@ -58,7 +58,7 @@ track begin between two of them, pictures and sound are delayed together, by les
 * **Not kept:** data streams that the container cannot hold, with a note. A film is always processed completely: `--start` and
   `--duration` are refused.
 * **Pieces** of a longer recording with its original time stamps begin at zero in the output, and a note states the time.
-* **Folders** and watched folders: videos in them are processed like recordings.
+* **Folders** and watched folders: videos in them, also other videos, are processed like recordings.
 * **Overlapping sound** according to its time stamps, as in joined pieces of a web stream, is cut, so that it stays in step with
   the picture (a note says so). Gaps are filled with silence.
 * **Broken pictures** are copied as they are, since pictures are not decoded. Pixels that are not square keep their shape, even

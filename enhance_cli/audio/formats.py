@@ -25,12 +25,13 @@ CONTAINERS = {
 FILMS = {"mkv": "MKV", "webm": "WEBM", "mp4": "MP4", "m4v": "MP4", "mov": "MOV", "avi": "AVI"}
 VIDEO_SUFFIXES = frozenset(f".{extension}" for extension in FILMS)
 FOREIGN_VIDEO_SUFFIXES = frozenset(  # can be read but not written
-    (".flv", ".f4v", ".ts", ".m2ts", ".mts", ".wmv", ".asf", ".mpg", ".mpeg", ".vob", ".3gp", ".ogv", ".mxf")
+    (".flv", ".f4v", ".ts", ".m2ts", ".mts", ".wmv", ".asf", ".mpg", ".mpeg", ".vob", ".3gp", ".ogv", ".mxf", ".nut")
 )
 # In folders, only files with these suffixes are found. Files that the user names may have any suffix.
 AUDIO_SUFFIXES = frozenset(f".{extension}" for extension in CONTAINERS) | {
     ".aac", ".mka", ".mp2", ".wma", ".amr", ".ac3", ".eac3", ".ape", ".wv", ".tta", ".sph", ".nist", ".g722",
-    ".spx", ".dts", ".voc", ".dss", ".3ga", ".mpga",
+    ".spx", ".dts", ".voc", ".dss", ".3ga", ".mpga", ".weba", ".thd", ".mlp", ".latm", ".loas", ".adts", ".mp1", ".awb",
+    ".paf", ".sf", ".ircam", ".8svx", ".svx", ".pvf", ".avr", ".sds", ".gsm", ".tak", ".mpc", ".ra",
 }  # fmt: skip
 _EXTENSIONS = {"OPUS": ".opus", "AIFF": ".aiff", "WAVEX": ".wav", "RF64": ".wav"}
 _WAVE = ("WAV", "WAVEX", "RF64")
@@ -166,8 +167,11 @@ def _losses(info: AudioInfo, container: str, subtype: str) -> list[str]:
     own = {"WAVEX": "WAV", "RF64": "WAV"}.get(info.container, info.container)
     own = "M4A" if own == "MP4" and new == "M4A" else own
     codec = info.subtype.partition("_")[0]
-    if own in FILMS.values():
+    if own in FILMS.values() and info.film:
         notes.append(f"the sound alone is written, as {new}")
+    elif own in FILMS.values():
+        if info.path.suffix.lower() not in VIDEO_SUFFIXES:  # such as .mka
+            notes.append(f"{info.path.suffix[1:].upper() or own} cannot be written: the result is {new}")
     elif own not in CONTAINERS.values():
         notes.append(f"{info.container} cannot be written: the result is {new}")
     elif own != new and info.subtype in _UNWRITTEN:

@@ -54,8 +54,8 @@ class AudioInfo:
     the file states it. `mask`: channel mask of a WAVE_FORMAT_EXTENSIBLE header, or of the comment in FLAC with that name.
     `bits`: used bits of an integer sample, if they are fewer than the subtype has. `codec`: FFmpeg's name of the codec, if
     FFmpeg reads the file. `late`: samples of silence before sound that begins after the picture. `tags`: texts of
-    containers that only FFmpeg reads. `notes`: deviations from the header. `recordings`: (start, end) in bytes of each
-    recording, if several were joined.
+    containers that only FFmpeg reads. `film`: there are pictures, other than a cover.
+    `notes`: deviations from the header. `recordings`: (start, end) in bytes of each recording, if several were joined.
     """
 
     path: Path
@@ -76,6 +76,7 @@ class AudioInfo:
     late: int = 0
     chapters: tuple[Chapter, ...] = ()
     tags: Mapping[str, str] = field(default_factory=dict)
+    film: bool = False
     notes: tuple[str, ...] = ()
     recordings: tuple[tuple[int, int], ...] = ()
 

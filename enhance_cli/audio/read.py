@@ -186,7 +186,7 @@ def _patched(path: Path, section: Section) -> Section | None:
 
 
 def _open_foreign(path: Path, section: Section, track: str | None) -> AudioFile:
-    info, pieces, findings = decode.open_foreign(path, section.start, section.end, track)
+    info, pieces, findings = decode.open_foreign(path, section.start, section.end, track, timed=section.timed)
     return AudioFile(info, lambda first, size: decode.regroup(pieces(), first, size), findings)
 
 
@@ -215,7 +215,8 @@ def _notes(section: Section) -> Iterator[str]:
         yield f"damaged in {len(section.patches)} {places}: silence was put there, and the sound after it keeps its time"
     if section.holes:
         places = "place" if section.holes == 1 else "places"
-        yield f"parts of the recording are missing or damaged in {section.holes} {places}: the sound behind comes early"
+        early = "" if section.timed else ": the sound behind comes early"
+        yield f"parts of the recording are missing or damaged in {section.holes} {places}{early}"
 
 
 def _joined(path: Path, files: list[AudioFile]) -> AudioFile:

@@ -94,7 +94,8 @@ def enhance_file(job: LocalJob, transform: Transform, options: FileOptions = Fil
             draw(job, source, target, options, fmt.film)
     notes = [
         *(audio.notes if fmt.film is None else (*info.notes, *audio.findings.notes)), *fmt.notes, *level_notes,
-        *notes_on_pictures(job, fmt), *unnamed, *measurement.notes(before, result.extra, result.written_extra), *codec_notes,
+        *notes_on_pictures(job, fmt, info), *unnamed,
+        *measurement.notes(before, result.extra, result.written_extra), *codec_notes,
     ]  # fmt: skip
     fields: dict[str, Any] = {"rate": info.rate, "channels": info.channels, "notes": notes, "tags_lost": tags_lost}
     fields["seconds_audio"] = round(before.frames / info.rate, 3)

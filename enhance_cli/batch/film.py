@@ -32,10 +32,10 @@ def format_of(job: Job, source: Path, audio: AudioFile, options: FileOptions) ->
     return checked(Path(job.target), chosen, film, info.channels)
 
 
-def notes_on_pictures(job: LocalJob, fmt: OutputFormat) -> list[str]:
+def notes_on_pictures(job: LocalJob, fmt: OutputFormat, info: AudioInfo) -> list[str]:
     """Return a note if only the sound of a video is written, because its format cannot be written."""
     suffix = job.source.suffix.lower()
-    if fmt.film is not None or not job.beside or suffix not in FOREIGN_VIDEO_SUFFIXES:
+    if not info.film or fmt.film is not None or not job.beside or suffix not in FOREIGN_VIDEO_SUFFIXES:
         return []
     kept = job.source.with_suffix(_INSTEAD.get(suffix, ".mkv")).name
     return [f"only the sound of this {suffix} is written: -o {kept} makes a video of it"]

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import Protocol, TypeVar
 
-from enhance_cli.audio.formats import AUDIO_SUFFIXES, CONTAINERS, VIDEO_SUFFIXES
+from enhance_cli.audio.formats import AUDIO_SUFFIXES, CONTAINERS, FOREIGN_VIDEO_SUFFIXES, VIDEO_SUFFIXES
 from enhance_cli.audio.read import open_audio
 from enhance_cli.audio.search import find_files, walk_folders
 from enhance_cli.batch.storage import StoredFile, files_below, files_like, is_url, locate
@@ -24,7 +24,8 @@ STDIN = Path("-")
 PAGE_MARK = ".enhance-page"  # file that marks the folder with the sounds and pictures of a page
 
 # Suffixes of the files that commands which also write videos look for in a folder
-SOUND_SUFFIXES = AUDIO_SUFFIXES | VIDEO_SUFFIXES
+SOUND_SUFFIXES = AUDIO_SUFFIXES | VIDEO_SUFFIXES | FOREIGN_VIDEO_SUFFIXES
+_ALSO_SCRIPTS = (".ts", ".mts")  # suffixes of MPEG transport streams that TypeScript has as well
 # Suffixes that an output keeps. Whatever else comes in goes out as WAV
 WRITABLE_SUFFIXES = frozenset(f".{extension}" for extension in CONTAINERS) | VIDEO_SUFFIXES
 
@@ -188,8 +189,9 @@ def _expand_folder(
 ) -> Iterator[Input]:
     closed: list[OSError] = []
     is_page = lambda below: os.path.exists(below / PAGE_MARK)  # a folder with sounds of a page of an earlier run
-    looked_at = searched | VIDEO_SUFFIXES
+    looked_at = searched | VIDEO_SUFFIXES | FOREIGN_VIDEO_SUFFIXES
     seen = find_files(folder, looked_at, recursive=recursive, leaves_out=is_page, on_error=closed.append)
+    seen = [path for path in seen if _suffix(path.name) not in _ALSO_SCRIPTS or _is_transport_stream(path)]
     files = [path for path in seen if _suffix(path.name) in searched]
     videos = len(seen) > len(files)
     for error in closed:
@@ -204,6 +206,15 @@ def _expand_folder(
         raise UsageError(f"{folder}: there are no {noun} in this folder", hint)
     for path in files:
         yield Input(path, path.relative_to(folder), named=False)
+
+
+def _is_transport_stream(path: Path) -> bool:
+    """Return whether a file begins like MPEG-TS, or cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            return b"\x47" in file.read(5)[::4]  # .m2ts and .mts have a time stamp of four bytes in front
+    except OSError:
+        return True
 
 
 def _expand_glob(pattern: str) -> Iterator[Input]:

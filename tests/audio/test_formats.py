@@ -57,6 +57,19 @@ def test_another_extension_takes_the_nearest_the_format_has(source, extension, e
     assert choose(source, extension)[:3] == expected
 
 
+@pytest.mark.parametrize(
+    ("name", "film", "said"),
+    [
+        ("a.mka", False, ("MKA cannot be written: the result is WAV",)),
+        ("a.mkv", False, ()),
+        ("a.mkv", True, ("the sound alone is written, as WAV",)),
+    ],
+)
+def test_sound_without_pictures_is_not_called_the_sound_alone(name, film, said):
+    source = AudioInfo(Path(name), "MKV", "PCM_16", 48000, 2, 1000, "ffmpeg", film=film)
+    assert output_format(source, ".wav").notes == said
+
+
 def test_a_rate_that_the_format_does_not_have_is_told_where_treble_is_lost():
     lost = "96000 Hz are not kept: the result has 48000"
     assert lost in output_format(info(rate=96000), ".mp3").notes

@@ -7,7 +7,7 @@ from pathlib import Path, PurePath
 
 import pytest
 
-from enhance_cli.batch.inputs import Input, expand, shard
+from enhance_cli.batch.inputs import SOUND_SUFFIXES, Input, expand, shard
 from enhance_cli.errors import UsageError
 
 
@@ -35,6 +35,16 @@ def relatives(inputs):
 
 def test_folder_gives_its_audio_in_any_case_sorted_without_hidden_files(tree):
     assert relatives(expand([str(tree)])) == ["a.flac", "b.WAV"]
+
+
+def test_a_folder_gives_the_rare_recordings_and_videos_that_are_read_when_named(tmp_path):
+    rare = ["a.thd", "b.paf", "c.sf", "d.8svx", "e.latm", "f.nut", "g.m2ts", "h.flv", "i.wmv"]
+    for name in rare:
+        (tmp_path / name).write_bytes(b"\0\0\0\0\x47")
+    (tmp_path / "broadcast.ts").write_bytes(b"\x47\x40\0\x10")
+    (tmp_path / "index.ts").write_text("export const GAIN = 1;")
+    found = expand([str(tmp_path)], searched=SOUND_SUFFIXES)
+    assert sorted(item.path.name for item in found) == sorted([*rare, "broadcast.ts"])
 
 
 def test_recursive_keeps_the_path_below_the_folder(tree):

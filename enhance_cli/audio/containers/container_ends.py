@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from enhance_cli.audio.containers.beginnings import begins, find_beginning
+from enhance_cli.audio.containers.granules import Granules
 from enhance_cli.audio.containers.matroska import segment_of
 from enhance_cli.audio.containers.section import Section
 
 FIRST, LAST = 2, 4  # flags of an Ogg page: the first or the last one of its stream
+_PACKET_HEAD = 80  # bytes at the beginning of a page's first packet
 _ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 
 
@@ -19,42 +21,56 @@ def ogg_section(file: BinaryIO, start: int, size: int) -> Section:
     """Return the section of the streams that begin together at `start`. It ends where another stream begins after them.
 
     Pages of each stream are numbered, and the last page is marked. Its end position (granule position) should be after
-    that of the page before it. If it is not, libsndfile stops there, while FFmpeg only leaves the last page out.
+    that of the page before it. If it is not, libsndfile stops there, while FFmpeg only leaves the last page out. It is
+    also read by FFmpeg if pages are missing or positions jump.
     """
     inside, holes, early = False, 0, False
+    granules: dict[int, Granules] = {}
     numbers: dict[int, int] = {}  # by stream
     positions: dict[int, int] = {}
     open_streams: set[int] = set()
     expected = start
-    for at, end, flags, position, stream, number in _pages(file, start, size):
+    stop = size
+    for at, end, flags, position, stream, number, lacing, body in _pages(file, start, size):
         if flags & FIRST and inside:
-            cut = bool(open_streams)
-            return Section(start, at, cut=cut, holes=holes + early, mixed=len(numbers) > 1, foreign=early)
+            stop = expected = at
+            break
         inside = inside or not flags & FIRST
         holes += at != expected or number not in (numbers.get(stream, number - 1) + 1, 0xFFFFFFFF)
         expected = end
         numbers[stream] = number
         early = early or bool(flags & LAST) and 0 <= position < positions.get(stream, 0)
         positions[stream] = position
+        if flags & FIRST:
+            granules[stream] = Granules(body)
+        elif stream in granules:
+            granules[stream].push(flags, position, lacing, body)
         (open_streams.discard if flags & LAST else open_streams.add)(stream)
-    cut = bool(open_streams) or expected > size
-    return Section(start, size, cut=cut, holes=holes + early, mixed=len(numbers) > 1, foreign=early)
+    jump = holes > 0 or any(stream.jump for stream in granules.values())
+    timed = jump and all(stream.timed for stream in granules.values())
+    return Section(
+        start, stop, cut=bool(open_streams) or expected > size, holes=holes + early, mixed=len(numbers) > 1,
+        foreign=early or jump, timed=timed,
+    )  # fmt: skip
 
 
-def _pages(file: BinaryIO, start: int, size: int) -> Iterator[tuple[int, int, int, int, int, int]]:
-    """Yield begin, end, flags, granule position, stream and number of each page of an Ogg file."""
+def _pages(file: BinaryIO, start: int, size: int) -> Iterator[tuple[int, int, int, int, int, int, bytes, bytes]]:
+    """Yield begin, end, flags, granule position, stream, number, segment table and first bytes of each page of an Ogg."""
     at = start
     while at + 27 <= size:
         file.seek(at)
-        head = file.read(27 + 255)
+        head = file.read(27 + 255 + _PACKET_HEAD)
         if head[:4] != b"OggS":
             if at > start and begins(file, at):
-                yield at, at, FIRST, 0, 0, 0
+                yield at, at, FIRST, 0, 0, 0, b"", b""
                 return
             at = _resynchronize(file, at + 1, size)
             continue
-        end = at + 27 + head[26] + sum(head[27 : 27 + head[26]])
-        yield at, end, head[5], *struct.unpack_from("<qII", head, 6)
+        body = 27 + head[26]
+        lacing = head[27:body]
+        end = at + body + sum(lacing)
+        position, stream, number = struct.unpack_from("<qII", head, 6)
+        yield at, end, head[5], position, stream, number, lacing, head[body : min(body + _PACKET_HEAD, end - at)]
         at = end
 
 

@@ -51,6 +51,7 @@ class Section:
         holes: number of places inside the recording where parts are missing.
         mixed: several streams were recorded at the same time.
         foreign: only FFmpeg reads all of it.
+        timed: silence belongs where the time stamps of an Ogg jump.
         following: position of the next recording, if it is not `end`.
         empty: a header without sound.
         patches: silence in place of damaged parts, counted from `start`.
@@ -65,6 +66,7 @@ class Section:
     holes: int = 0
     mixed: bool = False
     foreign: bool = False
+    timed: bool = False
     following: int | None = None
     empty: bool = False
     patches: tuple[Patch, ...] = ()

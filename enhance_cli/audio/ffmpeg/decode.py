@@ -38,15 +38,16 @@ Pieces = Callable[[], Iterator[np.ndarray]]
 
 
 def open_foreign(
-    path: Path, start: int = 0, end: int | None = None, track: str | None = None
+    path: Path, start: int = 0, end: int | None = None, track: str | None = None, *, timed: bool = False
 ) -> tuple[AudioInfo, Pieces, Findings]:
     """Open bytes `start` to `end` of a file. Returns its description, a function that decodes it, and its findings.
 
-    `track`: number (from 1) or language of a sound track. Raises AudioError if the file cannot be read as audio.
+    `track`: number (from 1) or language of a sound track. `timed`: put silence where the time stamps of an Ogg jump. Raises
+    AudioError if the file cannot be read as audio.
     """
     request = {
         "path": os.fsencode(os.path.abspath(path)).hex(), "start": start, "end": path.stat().st_size if end is None else end,
-        "track": track, "format": _RAW.get(path.suffix.lower()),
+        "track": track, "timed": timed, "format": _RAW.get(path.suffix.lower()),
     }  # fmt: skip
     facts: dict = {}
     with contextlib.closing(_messages(path, {**request, "samples": False})) as messages:
@@ -123,7 +124,8 @@ def _described(path: Path, facts: dict, *, asked: str | None) -> AudioInfo:
         path, _container(facts), _subtype(facts), facts["rate"], channels, None, "ffmpeg", facts["bitrate"],
         layout=from_names(facts["speakers"]) if channels > 2 else None, tracks=tracks, track=facts["track"],
         codec=facts["codec"], late=facts["late"],
-        chapters=tuple(Chapter(*chapter) for chapter in facts["chapters"]), tags=facts["tags"], notes=notes,
+        chapters=tuple(Chapter(*chapter) for chapter in facts["chapters"]), tags=facts["tags"], film=facts["film"],
+        notes=notes,
     )  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 
 import av
 
-from enhance_cli.audio.ffmpeg.avi_index import Runs, empty_chunks
+from enhance_cli.audio.ffmpeg.avi_index import empty_chunks
 from enhance_cli.audio.ffmpeg.process import Source, described, path_of, restart_watch, send, start
 from enhance_cli.audio.ffmpeg.stream_facts import choose, describe, expected_seconds, settle_layouts
 from enhance_cli.audio.ffmpeg.time_stamps import Clock
@@ -74,7 +74,8 @@ def _serve(request: dict, out: BinaryIO) -> None:
             )  # fmt: skip
             send(out, b"H", json.dumps(facts).encode())
             if request["samples"]:
-                _decode(container, stream, first, frames, facts, empty, out)
+                clock = Clock(container, stream, facts["rate"], empty=empty, from_first=request.get("timed", False))
+                _decode(container, stream, first, frames, facts, clock, out)
                 if counter.incomplete:
                     send(out, b"N", counter.note.encode())
                 if counter.bitrate:
@@ -114,11 +115,12 @@ class Counter:
         return round(8 * self._bytes / (self._units * self._time_base)) if self._units and self._time_base else 0
 
 
-def _decode(container: Any, stream: Any, first: Any, frames: Iterator, facts: dict, empty: Runs, out: BinaryIO) -> None:
+def _decode(
+    container: Any, stream: Any, first: Any, frames: Iterator, facts: dict, clock: Clock, out: BinaryIO
+) -> None:
     rate, channels = facts["rate"], facts["channels"]
     width = 8 if facts["double"] else 4
     packed = av.AudioResampler(format="dbl" if facts["double"] else "flt", layout=first.layout, rate=rate)
-    clock = Clock(container, stream, rate, empty=empty)
     frame = first
     while frame is not None:
         if frame.sample_rate != rate or frame.layout.nb_channels != channels:

@@ -32,11 +32,18 @@ def origin(container: Any) -> float | None:
 class Clock:
     """Place frames by their time stamps: find the silence before each, and samples that must be left out."""
 
-    def __init__(self, container: Any, stream: Any, rate: int, *, empty: Sequence[tuple[int, int]] = ()):
-        """Start before the first frame. `empty`: runs of empty chunks in an AVI (avi_index), which have no time stamps."""
+    def __init__(
+        self, container: Any, stream: Any, rate: int, *, empty: Sequence[tuple[int, int]] = (), from_first: bool = False
+    ):
+        """Start before the first frame.
+
+        `empty`: runs of empty chunks in an AVI (avi_index), which have no time stamps. `from_first`: the recording begins
+        with the first frame if the container does not tell when.
+        """
         self.position = 0  # samples since the beginning
         self._rate, self._time_base = rate, stream.time_base
         self._origin = origin(container)
+        self._from_first = self._origin is None and from_first
         exact = container.format.name.split(",")[0] in SAMPLE_ACCURATE
         self._tolerance = (0.005 if exact else 0.03) + 2 * float(stream.time_base or 0)
         self._rounding = 0 if exact else 1.5 * float(stream.time_base or 0)  # seconds: Matroska counts milliseconds
@@ -55,6 +62,8 @@ class Clock:
     def place(self, frame: Any) -> tuple[int, int]:
         """Return the samples of silence before a frame, and the number of samples at its start to leave out."""
         silence, skip = self._of_empty(frame.samples), 0
+        if self._from_first and frame.pts is not None:
+            self._origin, self._from_first = float(frame.pts * (frame.time_base or self._time_base)), False
         if self._origin is not None and frame.pts is not None:
             seconds = frame.pts * (frame.time_base or self._time_base) - self._origin
             due = round(seconds * self._rate) + self._shift

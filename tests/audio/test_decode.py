@@ -53,6 +53,24 @@ def test_raw_g722_of_a_telephone_system_is_known_by_its_name(tmp_path):
     assert audio[0, 1000:31000].std() == pytest.approx(8000 / 32768 / 2**0.5, rel=0.05)
 
 
+def test_a_wavpack_that_names_fewer_loudspeakers_than_it_has_channels_is_read(tmp_path):
+    import av
+
+    path, samples = tmp_path / "x.wv", (zoo.noise(4, 48000) * 32767).astype(np.int16)
+    with av.open(str(path), "w") as file:
+        stream = file.add_stream("wavpack", rate=48000, layout="quad", format="s16p")
+        frame = av.AudioFrame.from_ndarray(samples, format="s16p", layout="quad")
+        frame.sample_rate, frame.pts = 48000, 0
+        file.mux([*stream.encode(frame), *stream.encode(None)])
+    raw = path.read_bytes()
+    quad, pair = b"\x4d\x03\x04\x33", b"\x4d\x03\x04\x03"
+    assert quad in raw
+    path.write_bytes(raw.replace(quad, pair))
+    audio, info = read(path)
+    assert info.subtype == "WAVPACK_16" and info.layout is None
+    assert np.array_equal(audio, samples / np.float32(32768))
+
+
 @pytest.mark.parametrize("frames", [9600, 48000])
 def test_a_valid_opus_that_libsndfile_refuses_is_read(frames, tmp_path):
     path = zoo.refused_opus(tmp_path, frames)

@@ -20,6 +20,7 @@ from enhance_cli.audio.ffmpeg.avi_index import empty_chunks
 from enhance_cli.audio.ffmpeg.process import Source, described, path_of, restart_watch, send, start
 from enhance_cli.audio.ffmpeg.stream_facts import choose, describe, expected_seconds, settle_layouts
 from enhance_cli.audio.ffmpeg.time_stamps import Clock
+from enhance_cli.audio.ffmpeg.wavpack_masks import fitted, is_unnamed
 from enhance_cli.audio.ffmpeg.wma_priming import frames_before_sound
 
 SLACK = 0.5  # seconds by which the stated length may exceed the true one
@@ -58,6 +59,8 @@ def _serve(request: dict, out: BinaryIO) -> None:
             stream.codec_context.thread_count = 1
             counter = Counter(stream)
             packets = map(counter.count, container.demux(stream))
+            if stream.codec_context.name == "wavpack":
+                packets = map(fitted, packets)
             head = next(packets)
             if head.has_sidedata("encryption_info"):
                 raise ValueError("its sound is encrypted")
@@ -72,6 +75,8 @@ def _serve(request: dict, out: BinaryIO) -> None:
                 container, stream, first, bytes(head)[24:28],
                 speakers=speakers.get(stream.index), counted=counted, empty=empty,
             )  # fmt: skip
+            if stream.codec_context.name == "wavpack" and is_unnamed(head):
+                facts["speakers"] = []  # FFmpeg makes them up
             send(out, b"H", json.dumps(facts).encode())
             if request["samples"]:
                 clock = Clock(container, stream, facts["rate"], empty=empty, from_first=request.get("timed", False))

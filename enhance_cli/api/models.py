@@ -34,10 +34,12 @@ def load_model(
 
     Raises ModelError if it is unknown, missing or damaged, UsageError for a device or precision that does not exist.
     """
-    from enhance_cli.models import device as devices
-    from enhance_cli.models import load, registry, stems
+    from enhance_cli.models import registry
 
-    entry = registry.find(name, task)
+    entry = registry.find(name, task)  # a mistyped name is refused before torch is imported, which takes seconds
+    from enhance_cli.models import device as devices
+    from enhance_cli.models import load, stems
+
     chosen = devices.pick_device(device)
     precision = devices.pick_precision(precision, chosen)
     if task == stems.TASK:

@@ -22,6 +22,10 @@ def distill(
     The student has the teacher's network and starts from its weights, unless the recipe names another network.
     """
     from enhance_cli.models import registry
+    from enhance_cli.training.recipe_files import read
+
+    read(recipe, training.settings or [])  # mistyped names are refused before torch is imported, which takes seconds
+    entry = registry.find(teacher, None)
     from enhance_cli.models.device import pick_device, set_threads
     from enhance_cli.training import start
     from enhance_cli.training.parallel import local_device
@@ -29,7 +33,7 @@ def distill(
 
     set_threads(training.threads)
     device = local_device(pick_device(training.device))
-    model = start.load_teacher(registry.find(teacher, None), device)
+    model = start.load_teacher(entry, device)
     student = asdict(model.spec) | {"name": f"{model.spec.name}-{Path(recipe).stem}", "training": {}}
     loaded = load(recipe, training.settings or [], model=student)
     checkpoint = start.run(

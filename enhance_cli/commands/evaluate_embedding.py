@@ -63,8 +63,12 @@ def evaluate_embedding(
     """
     _refuse_missing(SPEECH=speech, **{"--noise": noise, "--music": music or []})
     kept = _folder_for(cache)
-    from enhance_cli.data.repair_test_set import RATE, RepairTestSet
     from enhance_cli.models import registry
+
+    entry = registry.find(model, "enhance-embedding")  # before torch is imported, which takes seconds
+    if denoiser:
+        registry.find(denoiser, "denoise")
+    from enhance_cli.data.repair_test_set import RATE, RepairTestSet
     from enhance_cli.models.device import pick_device, set_threads
     from enhance_cli.models.load import load_file
     from enhance_cli.tasks.embed import Embedder
@@ -73,7 +77,6 @@ def evaluate_embedding(
 
     set_threads(threads)
     chosen = pick_device(device)
-    entry = registry.find(model, "enhance-embedding")
     loaded = load_file(entry.path, chosen, sha256=entry.sha256)
     repairer, both = (Repairer(loaded, RepairOptions(ensemble=share)) for share in (0.0, ensemble))
     network = extractor_for(repairer, extractor)

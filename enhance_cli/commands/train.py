@@ -8,6 +8,9 @@ from enhance_cli.flags.training import Recipe, TrainingFlags
 @grouped
 def train(recipe: Recipe, training: TrainingFlags = TrainingFlags()) -> None:
     """Train a model from a recipe. Prints the path of the checkpoint."""
+    from enhance_cli.training.recipe_files import read
+
+    read(recipe, training.settings or [])  # a mistyped name is refused before torch is imported, which takes seconds
     from enhance_cli.models.device import pick_device, set_threads
     from enhance_cli.training import start
     from enhance_cli.training.parallel import local_device

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from enhance_cli.networks import NETWORKS
-from enhance_cli.training.recipe import load, shipped
+from enhance_cli.training.recipe import load
+from enhance_cli.training.recipe_files import shipped
 
 
 def spectrum(frames: int, batch: int = 1, seed: int = 0) -> torch.Tensor:

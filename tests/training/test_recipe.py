@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from enhance_cli.errors import UsageError
-from enhance_cli.training.recipe import load, shipped
+from enhance_cli.training.recipe import load
+from enhance_cli.training.recipe_files import shipped
 from enhance_cli.training.task import build_network
 
 

@@ -204,10 +204,9 @@ def _reader(folder: Path) -> Callable:
 
 def _extractors(name: str, counts: list[int] | None, device: str) -> list[System]:
     from enhance_cli import load_model
-    from enhance_cli.models.stems import TASK
     from enhance_cli.tasks.extract_stem import StemOptions, run
 
-    model = load_model(name, TASK, device)
+    model = load_model(name, "extract-stem", device)
 
     def extract(mix: "np.ndarray", rate: int, steps: int | None) -> Stems:
         return run(mix, rate, model, StemOptions(steps=steps))

@@ -102,6 +102,27 @@ def test_what_needs_torch_says_so_in_one_line(folder):
 
 
 @pytest.mark.parametrize(
+    "words, code, message",
+    [
+        ("train denoise-x", 2, "denoise-x: no such recipe: did you mean denoise-s?"),
+        ("train denoise-s --set batch_size=8", 2, "--set batch_size=8: not of the form section.key=value"),
+        ("distill consistensy --teacher denoise-s", 2, "consistensy: no such recipe: did you mean consistency?"),
+        ("distill consistency --teacher denoise-x", 3, "unknown model 'denoise-x': did you mean denoise-s?"),
+        ("evaluate . --noisy . --model denoise-x", 3, "unknown model 'denoise-x': did you mean denoise-s?"),
+        ("evaluate . --task stems --model stems-x", 3, "unknown model 'stems-x': did you mean stems-s?"),
+        ("evaluate . --task extend-bandwidth --model copy", 3, "unknown model 'copy': did you mean copy-up?"),
+        ("evaluate . --task inpaint --model inpaint-x", 3, "unknown model 'inpaint-x': did you mean inpaint-s?"),
+        ("evaluate-embedding . --noise . --model seed-x", 3, "unknown model 'seed-x': "),
+    ],
+)
+def test_a_mistyped_name_is_refused_before_torch_is_imported(folder, words, code, message):
+    (folder / "song").mkdir()
+    (folder / "song" / "mixture.wav").write_bytes((folder / "in.wav").read_bytes())
+    done = enhance(folder, *words.split())
+    assert done.returncode == code and done.stderr.startswith(f"error: {message}"), done.stderr
+
+
+@pytest.mark.parametrize(
     "words",
     [["denoise", "in.wav"], ["extract-stem", "in.wav"], ["verify", "in.wav", "in.wav"], ["extend-bandwidth", "in.wav"]],
     ids=" ".join,

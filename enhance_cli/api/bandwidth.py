@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from enhance_cli.api.models import cached_model
+from enhance_cli.api.models import ready_model
 
 if TYPE_CHECKING:
     import numpy as np
@@ -51,11 +51,7 @@ def extend_bandwidth(
     from enhance_cli.tasks.stream import whole_rate
 
     resources = Resources(device, precision, threads, runtime)
-    loaded: Model | GraphExtenderModel = (
-        cached_model(load_extender_model, model, "extend-bandwidth", resources)
-        if model is None or isinstance(model, str)
-        else model
-    )
+    loaded: Model | GraphExtenderModel = ready_model(load_extender_model, model, "extend-bandwidth", resources)
     options = ExtendOptions(
         cutoff=cutoff,
         steps=steps,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from enhance_cli.api.models import cached_model
+from enhance_cli.api.models import ready_model
 
 if TYPE_CHECKING:
     import numpy as np
@@ -72,10 +72,8 @@ class Denoiser:
             window_seconds=window_seconds,
         )
         resources = Resources(device, precision, threads, runtime)
-        self.model: Model | GraphDenoiserModel = (
-            cached_model(load_denoiser_model, model, "denoise", sampler, guide, resources)
-            if model is None or isinstance(model, str)
-            else model
+        self.model: Model | GraphDenoiserModel = ready_model(
+            load_denoiser_model, model, "denoise", sampler, guide, resources
         )
         self._denoiser = Denoiser(self.model, options)
 

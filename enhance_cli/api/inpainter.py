@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from enhance_cli.api.models import cached_model
+from enhance_cli.api.models import ready_model
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,10 +50,8 @@ class Inpainter:
             from enhance_cli.tasks.loading import load_gap_model
 
             resources = Resources(device, precision, runtime=runtime)
-            loaded: Model | GraphDenoiserModel = (
-                cached_model(load_gap_model, model, "inpaint", sampler, strength, resources)
-                if isinstance(model, str)
-                else model
+            loaded: Model | GraphDenoiserModel = ready_model(
+                load_gap_model, model, "inpaint", sampler, strength, resources
             )
             self._inpainter = Inpainter(options, GapModel.of(loaded, options))
 

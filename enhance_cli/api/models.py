@@ -47,12 +47,17 @@ def load_model(
     return load.load_file(entry.path, chosen, precision, entry.sha256)
 
 
-@lru_cache(maxsize=10)
-def cached_model(load: Callable[..., Any], name: str | None, task: str, *arguments: Any) -> Any:
-    """Return the model called `name`, or the default for `task`, by `load(entry, *arguments)` of tasks.loading.
+def ready_model(load: Callable[..., Any], model: Any, task: str, *arguments: Any) -> Any:
+    """Return `model` itself if it is loaded, else the one called so, or the default for `task`.
 
-    The models used last stay in memory, so that calling a function for each of many recordings loads its model once.
+    It is loaded by `load(entry, *arguments)` of tasks.loading. The models used last stay in memory, so that calling a
+    function for each of many recordings loads its model once.
     """
+    return _by_name(load, model, task, *arguments) if model is None or isinstance(model, str) else model
+
+
+@lru_cache(maxsize=10)
+def _by_name(load: Callable[..., Any], name: str | None, task: str, *arguments: Any) -> Any:
     from enhance_cli.models import registry
 
     return load(registry.find(name, task), *arguments)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from enhance_cli.api.models import cached_model
+from enhance_cli.api.models import ready_model
 
 if TYPE_CHECKING:
     import numpy as np
@@ -56,10 +56,8 @@ class SpeakerRepairer:
         options = RepairOptions(time, steps, draws, seed, ensemble, normalize)
         embedding = EmbedOptions(segment, vad, normalize == "unit")
         resources = Resources(device, precision, runtime=runtime)
-        self.model: Model | GraphRepairModel = (
-            cached_model(load_repair_model, model, "enhance-embedding", draws, resources)
-            if model is None or isinstance(model, str)
-            else model
+        self.model: Model | GraphRepairModel = ready_model(
+            load_repair_model, model, "enhance-embedding", draws, resources
         )
         self._pipeline = EmbeddingPipeline(self.model, options, extractor, embedding)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from enhance_cli.api.models import cached_model
+from enhance_cli.api.models import ready_model
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,10 +63,8 @@ class StemExtractor:
             window_seconds=window_seconds,
         )
         resources = Resources(device, precision, threads, runtime)
-        self.model: StemModel | DemucsModel | GraphStemModel = (
-            cached_model(load_stem_model, model, "extract-stem", steps, resources)
-            if model is None or isinstance(model, str)
-            else model
+        self.model: StemModel | DemucsModel | GraphStemModel = ready_model(
+            load_stem_model, model, "extract-stem", steps, resources
         )
         self._extractor = StemExtractor(self.model, options)
         self.names: tuple[str, ...] = self._extractor.parts

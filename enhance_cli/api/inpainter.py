@@ -66,10 +66,8 @@ class Inpainter:
         from enhance_cli.tasks.inpaint import run
         from enhance_cli.tasks.stream import whole_rate
 
-        audio, rate = np.asarray(audio), whole_rate(rate)
-        if gaps is not None and len(gaps) == 0:
-            return audio.copy()
-        return run(np.atleast_2d(audio), rate, () if gaps is None else gaps, self._inpainter).reshape(audio.shape)
+        audio = np.asarray(audio)
+        return run(np.atleast_2d(audio), whole_rate(rate), gaps, self._inpainter).reshape(audio.shape)
 
 
 def inpaint(

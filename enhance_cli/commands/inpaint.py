@@ -75,7 +75,9 @@ def inpaint(
     from enhance_cli.tasks.loading import load_inpainter
     from enhance_cli.tasks.options import InpaintOptions
 
-    times = in_order(values.parse_gaps(gaps) or ())
+    times = values.parse_gaps(gaps)
+    if times:
+        times = in_order(times)  # refuses overlaps before anything is read
     entry = registry.find(model, "inpaint") if model else None
     if entry:
         steps, sampler = read_spec(entry.path).choose(steps, sampler)

@@ -202,8 +202,8 @@ class _Filling:
         return np.iinfo(np.int64).max
 
 
-def run(audio: np.ndarray, rate: int, gaps: Spans, inpainter: "Inpainter | None" = None) -> np.ndarray:
-    """Fill `gaps`, in seconds (none: they are found), of (C, N) at `rate`. Returns (C, N), the same as the command gives.
+def run(audio: np.ndarray, rate: int, gaps: Spans | None, inpainter: "Inpainter | None" = None) -> np.ndarray:
+    """Fill `gaps`, in seconds (None: they are found), of (C, N) at `rate`. Returns (C, N), the same as the command gives.
 
     Raises UsageError for gaps that the recording cannot have.
     """

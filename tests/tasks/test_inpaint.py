@@ -98,7 +98,7 @@ def test_a_filling_is_no_louder_than_the_recording():
 def test_found_dropouts_are_filled_channel_by_channel(tones):
     broken = tones.copy()
     broken[0, 10000:10200] = 0
-    made = run(broken, RATE, [])
+    made = run(broken, RATE, None)
     assert np.array_equal(made[1], tones[1]) and np.square(made[0] - tones[0])[10000:10200].mean() < 4e-4
 
 
@@ -282,7 +282,7 @@ def test_a_clap_hides_no_dropout():
     for start in (0.764, 1.716, 2.43):
         wave[round(start * RATE) :][:320] = 0
     clap = 6 * np.random.default_rng(1).standard_normal(800)
-    made = [run(audio[None].astype(np.float32), RATE, ()) for audio in (wave, np.concatenate([wave, clap]))]
+    made = [run(audio[None].astype(np.float32), RATE, None) for audio in (wave, np.concatenate([wave, clap]))]
     alone, beside = (audio[0, : 3 * RATE] for audio in made)
     filled = alone != wave[: 3 * RATE].astype(np.float32)
     assert filled.sum() > 800 and np.array_equal(beside != wave[: 3 * RATE].astype(np.float32), filled)

@@ -28,13 +28,14 @@ Finder = DropoutFinder | RepeatFinder | CodedDropoutFinder | ClickFinder
 class GapMeter:
     """Find the gaps of a recording at `rate` Hz, after all of its (C, n) blocks have been pushed.
 
-    `given`: (begin, end) of each gap in seconds of the file, in which the recording begins at `offset`. If it is empty, gaps
-    are searched for. The task puts the gaps that it has filled into `filled`, with the name of the method, and messages
+    `given`: (begin, end) of each gap in seconds of the file, in which the recording begins at `offset`. With None, gaps are
+    searched for. The task puts the gaps that it has filled into `filled`, with the name of the method, and messages
     for the user into `notes`. Raises UsageError for the gaps that `in_order` refuses.
     """
 
-    def __init__(self, rate: int, given: Spans = (), offset: float = 0.0):
-        self.rate, self.given, self.offset, self.frames = rate, in_order(given), offset, 0
+    def __init__(self, rate: int, given: Spans | None = None, offset: float = 0.0):
+        self.rate, self.offset, self.frames = rate, offset, 0
+        self.given = None if given is None else in_order(given)
         self.filled: list[tuple[Gap, str]] = []
         self.notes: list[str] = []
         self._dropouts, self._coded = DropoutFinder(rate), CodedDropoutFinder(rate)
@@ -45,7 +46,7 @@ class GapMeter:
     def push(self, block: np.ndarray) -> None:
         """Take the next (C, n) samples."""
         self.frames += block.shape[1]
-        if not self.given:
+        if self.given is None:
             for finder in self._finders:
                 finder.push(block)
 
@@ -60,12 +61,12 @@ class GapMeter:
         Raises UsageError for a given gap outside of the recording, and for one that covers it completely.
         """
         if self._gaps is None:
-            self._gaps = self._all_given() if self.given else self._all_found(levels)
+            self._gaps = self._all_found(levels) if self.given is None else self._all_given(self.given)
         return self._gaps
 
-    def _all_given(self) -> list[Gap]:
+    def _all_given(self, spans: Spans) -> list[Gap]:
         gaps: list[Gap] = []
-        for span in self.given:
+        for span in spans:
             gap = self._given(*span)
             if gaps and gap.start <= gaps[-1].end:  # they touch once they are rounded to samples
                 gap = Gap(gaps.pop().start, gap.end)

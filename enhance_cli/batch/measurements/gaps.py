@@ -12,11 +12,11 @@ from enhance_cli.batch.measurements.measurement import Measurement
 
 @dataclass(frozen=True)
 class GapMeasurement(Measurement):
-    """Find the gaps, or use the `given` ones, (begin, end) each in seconds of the file."""
+    """Use the `given` gaps, (begin, end) each in seconds of the file, or find them."""
 
     fields: ClassVar[Mapping[str, Any]] = {"gaps": []}
 
-    given: Spans = ()
+    given: Spans | None = None
 
     def input_meter(self, info: AudioInfo, *, start: float, sample_rate: int | None) -> GapMeter:
         return GapMeter(info.rate, self.given, start)

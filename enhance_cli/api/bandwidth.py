@@ -45,9 +45,10 @@ def extend_bandwidth(
     """
     import numpy as np
 
+    from enhance_cli.resources import Resources
     from enhance_cli.tasks.extend_bandwidth import run
     from enhance_cli.tasks.loading import load_extender_model
-    from enhance_cli.tasks.options import ExtendOptions, Resources
+    from enhance_cli.tasks.options import ExtendOptions
     from enhance_cli.tasks.stream import whole_rate
 
     resources = Resources(device, precision, threads, runtime)

@@ -54,9 +54,10 @@ class Denoiser:
         threads: int | None = None,
         window_seconds: float | None = None,
     ):
+        from enhance_cli.resources import Resources
         from enhance_cli.tasks.denoise import Denoiser
         from enhance_cli.tasks.loading import load_denoiser_model
-        from enhance_cli.tasks.options import DenoiseOptions, Resources
+        from enhance_cli.tasks.options import DenoiseOptions
 
         options = DenoiseOptions(
             steps=steps,

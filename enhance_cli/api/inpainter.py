@@ -40,8 +40,9 @@ class Inpainter:
         rounds: int = 1,
         runtime: str = "auto",
     ):
+        from enhance_cli.resources import Resources
         from enhance_cli.tasks.inpaint import Inpainter
-        from enhance_cli.tasks.options import InpaintOptions, Resources
+        from enhance_cli.tasks.options import InpaintOptions
 
         options = InpaintOptions(steps=steps, sampler=sampler, seed=seed, strength=strength, rounds=rounds)
         self._inpainter = Inpainter(options)

@@ -49,9 +49,10 @@ class SpeakerRepairer:
         segment: float | None = None,
         vad: bool = False,
     ):
+        from enhance_cli.resources import Resources
         from enhance_cli.tasks.embedding_pipeline import EmbeddingPipeline
         from enhance_cli.tasks.loading import load_repair_model
-        from enhance_cli.tasks.options import EmbedOptions, RepairOptions, Resources
+        from enhance_cli.tasks.options import EmbedOptions, RepairOptions
 
         options = RepairOptions(time, steps, draws, seed, ensemble, normalize)
         embedding = EmbedOptions(segment, vad, normalize == "unit")

@@ -46,9 +46,10 @@ class StemExtractor:
         threads: int | None = None,
         window_seconds: float | None = None,
     ):
+        from enhance_cli.resources import Resources
         from enhance_cli.tasks.extract_stem import StemExtractor
         from enhance_cli.tasks.loading import load_stem_model
-        from enhance_cli.tasks.options import Resources, StemOptions
+        from enhance_cli.tasks.options import StemOptions
 
         options = StemOptions(
             stems=(stem,) if isinstance(stem, str) else tuple(stem),

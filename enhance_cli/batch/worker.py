@@ -1,7 +1,7 @@
 """Describe the work on the files of a batch, in a form that can be sent to another process or machine."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from enhance_cli.batch.file_options import FileOptions
@@ -10,6 +10,7 @@ from enhance_cli.batch.job import Job, LocalJob
 from enhance_cli.batch.outcome import JobFunction
 from enhance_cli.batch.transfer import fetched
 from enhance_cli.errors import AudioError
+from enhance_cli.resources import Resources
 
 
 @dataclass(frozen=True)
@@ -20,32 +21,27 @@ class WorkerSpec:
     `process`, which is the transform for `enhance_file`. Otherwise it has a method `process_job` (see JobFunction).
 
     Args:
-        load: module-level function `load(entry, options, *, device, precision, threads, runtime)` that returns the worker
-            and the fields that it adds to all records.
+        load: module-level function `load(entry, options, resources)` that returns the worker and the fields that it adds
+            to all records.
         entry: names the model, whose file is at `entry.path`.
         options: options object of the task.
         file_options: settings for reading and writing audio files, None for speaker embeddings.
+        resources: device and runtime of the model.
     """
 
     load: Callable[..., tuple[Any, dict[str, Any]]]
     entry: Any
     options: Any = None
     file_options: FileOptions | None = None
-    device: str = "auto"
-    precision: str = "auto"
-    threads: int | None = None
-    runtime: str = "auto"
+    resources: Resources = Resources()
 
     def load_worker(self) -> tuple[Any, dict[str, Any]]:
         """Load the model. Returns the worker, and the fields that it adds to all records."""
-        return self.load(
-            self.entry,
-            self.options,
-            device=self.device,
-            precision=self.precision,
-            threads=self.threads,
-            runtime=self.runtime,
-        )
+        return self.load(self.entry, self.options, self.resources)
+
+    def on(self, **changed: Any) -> "WorkerSpec":
+        """Return this with `changed` fields of its resources, such as the device."""
+        return replace(self, resources=replace(self.resources, **changed))
 
     def job_function(
         self, worker: Any, watch: Callable[[Transform], Transform] = lambda transform: transform

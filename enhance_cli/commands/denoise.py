@@ -138,6 +138,6 @@ def denoise(
         "guide": guide,
         "version": __version__,
     }
-    worker = WorkerSpec(load_denoiser, entry, options, file_options, **running.resources)
+    worker = WorkerSpec(load_denoiser, entry, options, file_options, running.resources)
     describe = lambda facts: ", ".join(filter(None, (entry.name, sampler, count_of(steps, "step"))))
     plan.run(worker, facts, describe)

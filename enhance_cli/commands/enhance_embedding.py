@@ -104,7 +104,7 @@ def enhance_embedding(
         load_embedding_pipeline,
         entry,
         PipelineOptions(repair, extractor, embed, recordings),
-        **running.resources,
+        resources=running.resources,
         form=writing.format,
     )
     settings = {"time": time, "steps": steps, "draws": draws, "ensemble": ensemble}

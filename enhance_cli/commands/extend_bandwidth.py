@@ -96,7 +96,7 @@ def extend_bandwidth(
     of_task = FileOptions(measurement=BandMeasurement(cutoff))
     file_options = plan.file_options("extend-bandwidth", of_task)
     facts = {"model": entry.name, "steps": steps, "seed": seed, "version": __version__}
-    worker = WorkerSpec(load_bandwidth_extender, entry, options, file_options, **running.resources)
+    worker = WorkerSpec(load_bandwidth_extender, entry, options, file_options, running.resources)
 
     def describe(facts: Mapping[str, Any]) -> str:
         sampled = [sampler, count_of(steps, "step")] if sampler else []

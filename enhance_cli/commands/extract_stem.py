@@ -93,6 +93,6 @@ def extract_stem(
     file_options = plan.file_options("extract-stem", of_task)
     facts = {"model": entry.name, "steps": steps, "seed": seed, "version": __version__}
     refined = f", {sampler}, {count_of(steps, 'step')}" if steps else ""
-    worker = WorkerSpec(load_stem_extractor, entry, options, file_options, **running.resources)
+    worker = WorkerSpec(load_stem_extractor, entry, options, file_options, running.resources)
     describe = lambda facts: entry.name + refined
     plan.run(worker, facts, describe)

@@ -92,7 +92,7 @@ def inpaint(
         facts |= {"sampler": sampler, "steps": steps, "seed": seed}
         facts["sampler_args"] = {} if strength == 1 else {"strength": strength}
     options = InpaintOptions(steps=steps, sampler=sampler, seed=seed, strength=strength, rounds=rounds)
-    worker = WorkerSpec(load_inpainter, entry, options, file_options, **running.resources)
+    worker = WorkerSpec(load_inpainter, entry, options, file_options, running.resources)
     measured = with_remote_files(lambda local: {"level": measure_file(local, file_options)})
 
     def preview(job: "Job") -> str:

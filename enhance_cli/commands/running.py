@@ -3,7 +3,6 @@
 import os
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -160,7 +159,7 @@ def local_backend(
     from enhance_cli.batch.backends import processes
     from enhance_cli.batch.backends.backend import facts_of
 
-    share = replace(worker, threads=worker.threads or max(1, (os.cpu_count() or 1) // len(devices)))
+    share = worker.on(threads=worker.resources.threads or max(1, (os.cpu_count() or 1) // len(devices)))
     return processes.Processes(share, {**facts, **facts_of(worker)}, devices)
 
 
@@ -168,7 +167,8 @@ def _devices(worker: "WorkerSpec", workers: int | None) -> list[str]:
     """Return the device of each worker process. The GPUs are distributed among them."""
     from enhance_cli.models.runtime import may_have_gpu
 
-    device, cards = "cpu" if worker.runtime == "onnx" else worker.device, []
+    resources, cards = worker.resources, list[str]()
+    device = "cpu" if resources.runtime == "onnx" else resources.device
     if workers != 1 and (device == "cuda" or device == "auto" and may_have_gpu()):
         import torch
 

@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from enhance_cli.flags.panel import RUNNING, option
+from enhance_cli.resources import Resources
 
 
 class Runtime(str, Enum):
@@ -85,14 +86,9 @@ class Running:
     verbose: Verbose = False
 
     @property
-    def resources(self) -> dict[str, Any]:
-        """Return the arguments of a WorkerSpec that are about the device and the runtime."""
-        return {
-            "device": self.device,
-            "precision": self.precision,
-            "threads": self.threads,
-            "runtime": self.runtime.value,
-        }
+    def resources(self) -> Resources:
+        """Return where the model runs."""
+        return Resources(self.device, self.precision, self.threads, self.runtime.value)
 
     @property
     def measures(self) -> bool:

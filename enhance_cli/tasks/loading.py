@@ -1,8 +1,8 @@
 """Load the object that does a task, for commands, their worker processes and the Python API.
 
-The functions for commands return that object and the fields that it adds to records. Their `resources` are the fields of
-options.Resources. All functions raise ModelError for a model that is missing or damaged, and UsageError for a device, a
-precision or options that are not possible. torch is only imported for models that run by it.
+The functions for commands return that object and the fields that it adds to records. All functions raise ModelError for a
+model that is missing or damaged, and UsageError for a device, a precision or options that are not possible. torch is only
+imported for models that run by it.
 """
 
 from __future__ import annotations
@@ -10,14 +10,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from enhance_cli.tasks.options import (
-    DenoiseOptions,
-    ExtendOptions,
-    InpaintOptions,
-    PipelineOptions,
-    Resources,
-    StemOptions,
-)
+from enhance_cli.resources import Resources
+from enhance_cli.tasks.options import DenoiseOptions, ExtendOptions, InpaintOptions, PipelineOptions, StemOptions
 
 if TYPE_CHECKING:
     from enhance_cli.models.demucs_model import DemucsModel
@@ -35,18 +29,17 @@ if TYPE_CHECKING:
     from enhance_cli.tasks.inpaint import Inpainter
 
 
-def load_denoiser(entry: Entry, options: DenoiseOptions, **resources: Any) -> tuple[Denoiser, dict[str, Any]]:
+def load_denoiser(entry: Entry, options: DenoiseOptions, resources: Resources) -> tuple[Denoiser, dict[str, Any]]:
     """Return the Denoiser of the model `entry`."""
     from enhance_cli.models import registry
     from enhance_cli.tasks.denoise import Denoiser
 
-    chosen = Resources(**resources)
-    model = load_denoiser_model(entry, options.sampler, options.guide, chosen)
+    model = load_denoiser_model(entry, options.sampler, options.guide, resources)
     facts = {"revision": entry.sha256, **facts_of(model)}
     if model.spec.first_stage and entry.path.suffix != ".onnx":  # such a file holds both stages
         first = registry.find(model.spec.first_stage, model.spec.task)
         facts["first_stage"] = f"{model.spec.first_stage}@{first.sha256}"
-    return Denoiser(model, replace(options, threads=chosen.threads)), facts
+    return Denoiser(model, replace(options, threads=resources.threads)), facts
 
 
 def load_denoiser_model(
@@ -67,14 +60,13 @@ def load_denoiser_model(
 
 
 def load_bandwidth_extender(
-    entry: Entry, options: ExtendOptions, **resources: Any
+    entry: Entry, options: ExtendOptions, resources: Resources
 ) -> tuple[BandwidthExtender, dict[str, Any]]:
     """Return the BandwidthExtender of the model `entry`."""
     from enhance_cli.tasks.extend_bandwidth import BandwidthExtender
 
-    chosen = Resources(**resources)
-    model = load_extender_model(entry, chosen)
-    extender = BandwidthExtender(model, replace(options, threads=chosen.threads))
+    model = load_extender_model(entry, resources)
+    extender = BandwidthExtender(model, replace(options, threads=resources.threads))
     facts = {"revision": entry.sha256, **facts_of(model)}
     if model.spec.samplers:
         facts |= {"sampler": model.spec.samplers[0], "sampler_args": extender.windowed.settings}
@@ -90,17 +82,18 @@ def load_extender_model(entry: Entry, resources: Resources) -> Model | GraphExte
     return _load_by_torch(entry, resources)
 
 
-def load_inpainter(entry: Entry | None, options: InpaintOptions, **resources: Any) -> tuple[Inpainter, dict[str, Any]]:
+def load_inpainter(
+    entry: Entry | None, options: InpaintOptions, resources: Resources
+) -> tuple[Inpainter, dict[str, Any]]:
     """Return the Inpainter, with the model `entry` for long gaps. Without one, only NumPy on a CPU is needed."""
     from enhance_cli.tasks.inpaint import Inpainter
 
-    chosen = Resources(**resources)
-    options = replace(options, threads=chosen.threads)
+    options = replace(options, threads=resources.threads)
     if entry is None:
         return Inpainter(options), {"runtime": "numpy", "device": "cpu", "precision": "fp64"}
     from enhance_cli.tasks.gap_model import GapModel
 
-    model = load_gap_model(entry, options.sampler, options.strength, chosen)
+    model = load_gap_model(entry, options.sampler, options.strength, resources)
     return Inpainter(options, GapModel.of(model, options)), {"revision": entry.sha256, **facts_of(model)}
 
 
@@ -118,13 +111,14 @@ def load_gap_model(
     return model
 
 
-def load_stem_extractor(entry: Entry, options: StemOptions, **resources: Any) -> tuple[StemExtractor, dict[str, Any]]:
+def load_stem_extractor(
+    entry: Entry, options: StemOptions, resources: Resources
+) -> tuple[StemExtractor, dict[str, Any]]:
     """Return the StemExtractor of the model `entry`."""
     from enhance_cli.tasks.extract_stem import StemExtractor
 
-    chosen = Resources(**resources)
-    model = load_stem_model(entry, options.steps, chosen)
-    extractor = StemExtractor(model, replace(options, threads=chosen.threads))
+    model = load_stem_model(entry, options.steps, resources)
+    extractor = StemExtractor(model, replace(options, threads=resources.threads))
     facts = {"revision": entry.sha256, **facts_of(model)}
     windowed = extractor.windowed
     if windowed.steps:
@@ -147,12 +141,12 @@ def load_stem_model(entry: Entry, steps: int | None, resources: Resources) -> St
 
 
 def load_embedding_pipeline(
-    entry: Entry, options: PipelineOptions, **resources: Any
+    entry: Entry, options: PipelineOptions, resources: Resources
 ) -> tuple[EmbeddingPipeline, dict[str, Any]]:
     """Return the EmbeddingPipeline of the repair model `entry`."""
     from enhance_cli.tasks.embedding_pipeline import EmbeddingPipeline
 
-    model = load_repair_model(entry, options.repair.draws, Resources(**resources))
+    model = load_repair_model(entry, options.repair.draws, resources)
     pipeline = EmbeddingPipeline(model, options.repair, options.extractor, options.embed)
     if options.recordings:
         pipeline.load_extractor()

@@ -4,23 +4,6 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
-class Resources:
-    """Choose where a model runs.
-
-    Args:
-        device: "auto", "cpu", "cuda", "cuda:N" or "mps".
-        precision: "auto", "fp32", "bf16" or "fp16".
-        threads: CPU threads, None for as many as the runtime takes itself.
-        runtime: "auto", "onnx" or "torch".
-    """
-
-    device: str = "auto"
-    precision: str = "auto"
-    threads: int | None = None
-    runtime: str = "auto"
-
-
-@dataclass(frozen=True)
 class DenoiseOptions:
     """Set the options of tasks.denoise.
 

@@ -28,9 +28,10 @@ from enhance_cli.models.convert.sgmse import front_end
 from enhance_cli.models.load import Model
 from enhance_cli.models.spec import Spec, read_spec
 from enhance_cli.networks import NETWORKS
+from enhance_cli.resources import Resources
 from enhance_cli.tasks.denoise import run
 from enhance_cli.tasks.loading import load_denoiser_model
-from enhance_cli.tasks.options import DenoiseOptions, Resources
+from enhance_cli.tasks.options import DenoiseOptions
 from tests.benchmarks.tables import put_rows
 
 FASTENHANCER = {  # convolutions, blocks, width, bands at 16 and 48 kHz, hop at 16 kHz

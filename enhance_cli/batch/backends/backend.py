@@ -1,7 +1,7 @@
 """Define the interface of all back ends, which process the jobs of a batch: in threads, in processes, or on a cluster."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from enhance_cli.audio.levels.level import Meter
@@ -75,5 +75,5 @@ def facts_of(spec: WorkerSpec) -> dict[str, Any]:
     Workers load the model themselves. It is also loaded here, on the CPU, so that wrong settings are refused before any
     worker starts.
     """
-    _, facts = replace(spec, device="cpu", precision="auto", threads=1).load_worker()
+    _, facts = spec.on(device="cpu", precision="auto", threads=1).load_worker()
     return {name: fact for name, fact in facts.items() if name not in ("device", "precision", "runtime")}

@@ -190,7 +190,7 @@ class _Crew:
     def _start(self, device: str) -> None:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
-        spec = replace(self.spec, device=device)
+        spec = self.spec.on(device=device)
         process = context.Process(target=serve, args=(theirs, spec, self.facts), daemon=True)
         process.start()
         theirs.close()  # otherwise the end of the process would not close the pipe

@@ -56,8 +56,9 @@ class RayCluster:
         todo = [job for job in jobs if job.action == "run"]
         if any(path in (STDIN, STDOUT) for job in todo for path in (job.source, job.target)):
             raise UsageError("--engine ray cannot use standard input or output", "name files")
-        if self.spec.device not in ("auto", "cpu", "cuda"):
-            raise UsageError(f"--device {self.spec.device}: Ray chooses the GPU", "use --device auto, cuda or cpu")
+        device = self.spec.resources.device
+        if device not in ("auto", "cpu", "cuda"):
+            raise UsageError(f"--device {device}: Ray chooses the GPU", "use --device auto, cuda or cpu")
         summary = run_skips(jobs, self.facts, listener.on_record)
         if not todo or summary.interrupted:
             return summary
@@ -170,12 +171,12 @@ class _Cluster:
 
     def _resources(self, spec: WorkerSpec) -> tuple[WorkerSpec, dict[str, float], int]:
         """Return the spec for the workers, the resources that each needs, and the number of files it processes at a time."""
-        if spec.device == "auto":
-            spec = replace(spec, device="cuda" if self.ray.cluster_resources().get("GPU") else "cpu")
-        threads = spec.threads or 1
-        if spec.device == "cuda":
+        if spec.resources.device == "auto":
+            spec = spec.on(device="cuda" if self.ray.cluster_resources().get("GPU") else "cpu")
+        threads = spec.resources.threads or 1
+        if spec.resources.device == "cuda":
             return spec, {"num_gpus": 1, "num_cpus": threads}, LANES_ON_GPU
-        return replace(spec, threads=threads), {"num_cpus": threads}, threads
+        return spec.on(threads=threads), {"num_cpus": threads}, threads
 
     def _slots(self, needs: Mapping[str, float]) -> int:
         names = {"num_cpus": "CPU", "num_gpus": "GPU"}

@@ -94,6 +94,7 @@ def verify(
     from enhance_cli.commands.verify.trials import listed, pair
     from enhance_cli.models import registry
     from enhance_cli.models.spec import read_spec
+    from enhance_cli.resources import Resources
     from enhance_cli.tasks.loading import load_embedding_pipeline
     from enhance_cli.tasks.options import EmbedOptions, PipelineOptions, RepairOptions
 
@@ -115,9 +116,7 @@ def verify(
         paths = files_named(wanted.names, root, trials)
     repair = RepairOptions(time, steps, draws, seed, ensemble)
     options = PipelineOptions(repair, extractor, EmbedOptions(segment, vad, channel=parse_channel(channel)))
-    pipeline, _ = load_embedding_pipeline(
-        entry, options, device=device, precision=precision, threads=threads, runtime=runtime.value
-    )
+    pipeline, _ = load_embedding_pipeline(entry, options, Resources(device, precision, threads, runtime.value))
     if not vectors:
         found = in_files(paths, pipeline)
     raw, repaired, missing = found.repaired(pipeline, wanted.names)

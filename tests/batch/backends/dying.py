@@ -24,13 +24,13 @@ class Copier:
             yield block
 
 
-def load(entry, refuse, *, device, precision, threads, runtime):
+def load(entry, refuse, resources):
     if refuse:
         raise ModelError("this model is not for workers", "take another")
-    return Copier(), {"device": device, "precision": "fp32"}
+    return Copier(), {"device": resources.device, "precision": "fp32"}
 
 
-def load_slowly(entry, options, *, device, precision, threads, runtime):
+def load_slowly(entry, options, resources):
     Path("loading.part").write_text(str(os.getpid()))
     Path("loading.part").rename("loading")
     while not Path("go on").exists():
@@ -38,5 +38,5 @@ def load_slowly(entry, options, *, device, precision, threads, runtime):
     return Copier(), {}
 
 
-def load_and_die(entry, options, *, device, precision, threads, runtime):
+def load_and_die(entry, options, resources):
     os._exit(7)

@@ -26,10 +26,10 @@ def copy(blocks, rate, channels, level):
         yield block
 
 
-def load(entry, accident, *, device, precision, threads, runtime):
+def load(entry, accident, resources):
     if accident == "refuse":
         raise ModelError(f"{entry.name}: this model is refused", "choose another")
-    return SimpleNamespace(process=copy), {"device": device}
+    return SimpleNamespace(process=copy), {"device": resources.device}
 
 
 def main(address: str, accident: str, *words: str) -> None:

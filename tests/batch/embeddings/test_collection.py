@@ -66,7 +66,7 @@ def embed_all(folder):
         refuse_lost_archives([job], existing)
         records = []
         facts = {"device": "cpu", "precision": "fp32"}
-        backend = CollectionBackend(WorkerSpec(lambda entry, options, **_: (worker, facts), None), BASE)
+        backend = CollectionBackend(WorkerSpec(lambda *_: (worker, facts), None), BASE)
         summary = backend.run(plan_into_one_file(found, job), Listener(records.append, on_wait=on_wait))
         return summary, {record.relative: record for record in records}, embedded
 

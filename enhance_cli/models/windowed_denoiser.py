@@ -1,7 +1,7 @@
 """Run a denoising model over windows of waveforms given as NumPy arrays: the torch half of tasks.denoise."""
 
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,20 +11,7 @@ from enhance_cli.models.device import send
 from enhance_cli.models.frame_noise import FrameNoise
 from enhance_cli.models.guide import load_guide
 from enhance_cli.models.sampling import Sampling, prepare
-from enhance_cli.models.spec import Spec
-
-
-class SpectralModel(Protocol):
-    """State the members of models.load.Model that are needed here."""
-
-    spec: Spec
-    device: torch.device
-    network: torch.nn.Module
-    process: Any
-    frontend: Any
-
-    def pad_frames(self, y: Tensor, guide: Tensor | None = None) -> tuple[Tensor, Tensor | None]: ...
-    def sample(self, sampler: Callable, noisy: Tensor, steps: int, noise: Callable, **conditions: Tensor) -> Tensor: ...
+from enhance_cli.models.spectral_model import SpectralModel
 
 
 class WindowedDenoiser:

@@ -1,32 +1,18 @@
 """Fill gaps in windows given as NumPy arrays by a generative speech model, with the known samples as hints."""
 
 from collections.abc import Sequence
-from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from enhance_cli.contracts import Estimate
 from enhance_cli.errors import UsageError
 from enhance_cli.models.device import send
 from enhance_cli.models.frame_noise import FrameNoise
 from enhance_cli.models.guide import GAPS, missing_share
 from enhance_cli.models.masked import masked
 from enhance_cli.models.sampling import Sampling, prepare
-from enhance_cli.models.spec import Spec
-
-
-class SpectralModel(Protocol):
-    """State the members of models.load.Model that are needed here."""
-
-    spec: Spec
-    device: torch.device
-    process: Any
-    frontend: Any
-
-    def pad_frames(self, y: Tensor, guide: Tensor | None = None) -> tuple[Tensor, Tensor | None]: ...
-    def bind(self, noisy: Tensor, *, guide: Tensor | None = None) -> tuple[Tensor, Estimate]: ...
+from enhance_cli.models.spectral_model import SpectralModel
 
 
 class WindowedInpainter:

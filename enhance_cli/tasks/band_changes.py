@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from enhance_cli.audio.resample import Resampler
+from enhance_cli.audio.resample import resample_blocks
 from enhance_cli.models.streams import maps_spectra, open_stream
 from enhance_cli.tasks.engine import Engine, Order, engine_for
 from enhance_cli.tasks.options import DenoiseOptions
 from enhance_cli.tasks.scale import Scale
-from enhance_cli.tasks.stream import Waiting, resampled
+from enhance_cli.tasks.stream import Waiting
 from enhance_cli.tasks.windows import WindowPlan
 
 if TYPE_CHECKING:
@@ -125,17 +125,15 @@ class RefinedChanges(StreamChanges):
         self, blocks: Iterable[np.ndarray], channels: int, scale: Scale, *, top: float, parts: int
     ) -> Iterator[np.ndarray]:
         waiting, position = Waiting(), 0
-        down = Resampler(self.rate, self._own_rate, 2 * channels)
-        up = Resampler(self._own_rate, self.rate, channels)
 
         def pairs() -> Iterator[np.ndarray]:
             for pair, changes in self._streamed(blocks, channels, scale, top=top, parts=parts):
                 waiting.add(changes)
                 yield pair.reshape(2 * channels, -1)
 
-        windows = self.plan.cut(resampled(pairs(), down, 2 * channels))
+        windows = self.plan.cut(resample_blocks(pairs(), self.rate, self._own_rate, 2 * channels))
         refinements = self.plan.join(self.engine.map(Order(window, None) for window in windows))
-        for refinement in resampled(refinements, up, channels):
+        for refinement in resample_blocks(refinements, self._own_rate, self.rate, channels):
             count = min(refinement.shape[1], waiting.samples)
             if count:
                 changes = waiting.take(count)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from enhance_cli.audio.levels.level import Meter
-from enhance_cli.audio.resample import Resampler
+from enhance_cli.audio.resample import resample_blocks
 from enhance_cli.audio.spectra.upper_band import UpperBand
 from enhance_cli.errors import UsageError
 from enhance_cli.models.sampling import Sampling
@@ -22,7 +22,7 @@ from enhance_cli.tasks.band_changes import RefinedChanges, StreamChanges, Window
 from enhance_cli.tasks.engine import engine_for
 from enhance_cli.tasks.options import DenoiseOptions
 from enhance_cli.tasks.scale import Scale
-from enhance_cli.tasks.stream import Pair, Waiting, measured, paired, resampled
+from enhance_cli.tasks.stream import Pair, Waiting, measured, paired, single
 
 # A shorter clip gets only a share of the change: networks take 20 ms of speech for noise, and lower it by up to 20 dB.
 SETTLED_SECONDS = 0.06
@@ -92,11 +92,11 @@ class Denoiser:
     def _changes(self, blocks: Iterable[np.ndarray], rate: int, channels: int, scale: Scale) -> Iterator[np.ndarray]:
         """Yield the change in the model's band and the other parts of tasks.band_changes, (P, C, m), at the file's rate."""
         parts = 1 if rate == self.band.rate else self.band.parts  # nothing lies above
-        down = Resampler(rate, self.band.rate, channels)
-        up = Resampler(self.band.rate, rate, parts * channels)
         top = min(rate, self.band.rate) / 2
-        changes = self.band.of(resampled(blocks, down, channels), channels, scale, top=top, parts=parts)
-        for rows in resampled((made.reshape(up.channels, -1) for made in changes), up, up.channels):
+        in_band = resample_blocks(single(blocks), rate, self.band.rate, channels)
+        changes = self.band.of(in_band, channels, scale, top=top, parts=parts)
+        rows_made = (made.reshape(parts * channels, -1) for made in changes)
+        for rows in resample_blocks(rows_made, self.band.rate, rate, parts * channels):
             yield rows.reshape(parts, channels, -1)
 
     def _with_change_above(self, pairs: Iterator[Pair], rate: int, channels: int) -> Iterator[Pair]:

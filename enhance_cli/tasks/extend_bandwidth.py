@@ -14,13 +14,13 @@ import numpy as np
 
 from enhance_cli.audio.levels.level import Meter
 from enhance_cli.audio.levels.level_track import LevelTrack
-from enhance_cli.audio.resample import Resampler, resample
+from enhance_cli.audio.resample import resample, resample_blocks
 from enhance_cli.audio.spectra import crossover
 from enhance_cli.audio.spectra.band_edge import BandMeter
 from enhance_cli.errors import UsageError
 from enhance_cli.tasks.engine import Order, engine_for
 from enhance_cli.tasks.options import ExtendOptions
-from enhance_cli.tasks.stream import Waiting, measured, paired, resampled
+from enhance_cli.tasks.stream import Waiting, measured, paired, single
 from enhance_cli.tasks.windows import WindowPlan
 
 if TYPE_CHECKING:
@@ -84,12 +84,9 @@ class BandwidthExtender:
     ) -> Iterator[np.ndarray]:
         """Yield the made band (C, m) at the file's rate."""
         own_rate = self.windowed.rate
-        down, up = Resampler(rate, own_rate, channels), Resampler(own_rate, rate, channels)
-        windows = self.plan.cut(resampled(blocks, down, channels))
+        windows = self.plan.cut(resample_blocks(single(blocks), rate, own_rate, channels))
         done = self.engine.map(Order(window, recording) for window in windows)
-        for made in self.plan.join(done, keep_power=True):
-            yield up.push(made)
-        yield up.push(np.zeros((channels, 0), np.float32), last=True)
+        yield from resample_blocks(self.plan.join(done, keep_power=True), own_rate, rate, channels)
 
     def _run(self, orders: list[Order]) -> list[np.ndarray]:
         windows, given = [order.window for order in orders], [order.given for order in orders]

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from enhance_cli.audio.levels.level import Meter
-from enhance_cli.audio.resample import Resampler
+from enhance_cli.audio.resample import resample_blocks
 from enhance_cli.tasks.engine import Order, engine_for
 from enhance_cli.tasks.options import StemOptions
 from enhance_cli.tasks.overlap import OverlapPlan
 from enhance_cli.tasks.scale import Scale
-from enhance_cli.tasks.stream import Waiting, measured, paired, resampled
+from enhance_cli.tasks.stream import Waiting, measured, paired, single
 from enhance_cli.tasks.windows import WindowPlan
 
 if TYPE_CHECKING:
@@ -122,10 +122,9 @@ class StemExtractor:
     def _estimates(self, blocks: Iterable[np.ndarray], rate: int, channels: int, scale: Scale) -> Iterator[np.ndarray]:
         """Yield (2K + 1, C, m) at the file's rate: K stems, their K shares of the content above the band, the mix in it."""
         own_rate, parts = self.spec.sample_rate, 2 * len(self.stems) + 1
-        down, up = Resampler(rate, own_rate, channels), Resampler(own_rate, rate, parts * channels)
-        windows = self.plan.cut(resampled(blocks, down, channels))
+        windows = self.plan.cut(resample_blocks(single(blocks), rate, own_rate, channels))
         separated = self.plan.join(self.engine.map(Order(window, scale) for window in windows))
-        for rows in resampled(separated, up, up.channels):
+        for rows in resample_blocks(separated, own_rate, rate, parts * channels):
             yield rows.reshape(parts, channels, -1)
 
     def _run(self, orders: list[Order]) -> list[np.ndarray]:

@@ -1,4 +1,4 @@
-"""Share the parts of all tasks on streams: measuring, resampling, and keeping the input until its result is there."""
+"""Share the parts of all tasks on streams: measuring, and keeping the input until its result is there."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -7,7 +7,6 @@ import numpy as np
 
 from enhance_cli.audio.levels.level import Meter
 from enhance_cli.audio.read import HIGHEST_RATE, LOWEST_RATE, MOST_CHANNELS
-from enhance_cli.audio.resample import Resampler
 from enhance_cli.errors import AudioError, UsageError
 
 Pair = tuple[np.ndarray, np.ndarray]  # input (C, n), and the samples made for it (..., n)
@@ -35,11 +34,9 @@ def measured(audio: np.ndarray, rate: int) -> Meter:
     return level
 
 
-def resampled(blocks: Iterable[np.ndarray], resampler: Resampler, channels: int) -> Iterator[np.ndarray]:
-    """Yield a stream of (C, n) blocks through `resampler`, to its end, as float32."""
-    for block in blocks:
-        yield resampler.push(block.astype(np.float32, copy=False))
-    yield resampler.push(np.zeros((channels, 0), np.float32), last=True)
+def single(blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """Yield blocks as float32, in which models compute. Files with more digits come as float64."""
+    return (block.astype(np.float32, copy=False) for block in blocks)
 
 
 class Waiting:

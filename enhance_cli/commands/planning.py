@@ -111,7 +111,7 @@ def refuse_formats(jobs: "Sequence[Job]", where: AudioFileFlags, writing: AudioO
 def chosen_format(jobs: "Sequence[Job]", container: str | None) -> str | None:
     """Return the format to write, or None for that of the names of the outputs.
 
-    `container`: the value of --format. A remembered one gives way to other names, and then is no setting of this run.
+    `container`: the value of --format. A remembered one gives way to other names.
     """
     from enhance_cli.audio.formats import may_hold
     from enhance_cli.settings import COMMAND_LINE, GIVEN
@@ -121,5 +121,4 @@ def chosen_format(jobs: "Sequence[Job]", container: str | None) -> str | None:
     remembered = "format" in given and given["format"].origin != COMMAND_LINE
     if not (container and remembered and suffixes) or any(not end or may_hold(end, container) for end in suffixes):
         return container
-    GIVEN.set({name: setting for name, setting in given.items() if name != "format"})
     return None

@@ -21,13 +21,23 @@ if TYPE_CHECKING:
     from enhance_cli.batch.record import Record
     from enhance_cli.batch.worker import WorkerSpec
     from enhance_cli.progress import Progress
+    from enhance_cli.settings import Setting
 
 
-def say_settings() -> None:
-    """Print the settings that differ from the built-in defaults, and where they come from."""
+def settings_of(worker: "WorkerSpec") -> "Mapping[str, Setting]":
+    """Return the settings of a run that differ from the built-in defaults.
+
+    A remembered format that gave way to the names of the outputs (planning.chosen_format) is none of them.
+    """
     from enhance_cli.settings import GIVEN
 
-    for name, setting in GIVEN.get().items():
+    gave_way = worker.file_options is not None and worker.file_options.container is None
+    return {name: setting for name, setting in GIVEN.get().items() if not (gave_way and name == "format")}
+
+
+def say_settings(worker: "WorkerSpec") -> None:
+    """Print the settings of a run that differ from the built-in defaults, and where they come from."""
+    for name, setting in settings_of(worker).items():
         say(f"{name} {setting}")
 
 
@@ -36,9 +46,7 @@ def common_facts(facts: Mapping[str, Any], worker: "WorkerSpec") -> dict[str, An
 
     These are the working folder, the settings, and the start, channel and track that are taken of every input.
     """
-    from enhance_cli.settings import GIVEN
-
-    origins = {name: {"value": setting.value, "from": setting.origin} for name, setting in GIVEN.get().items()}
+    origins = {name: {"value": setting.value, "from": setting.origin} for name, setting in settings_of(worker).items()}
     common = {**facts, "folder": os.getcwd(), "settings": origins}
     options = worker.file_options
     if options is None:

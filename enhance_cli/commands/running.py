@@ -54,7 +54,7 @@ def run_batch(
         say(f"{describe(backend.facts)}, {backend.where}")
     if running.dry_run:  # by now, the model, its settings and the device have been checked
         if not running.quiet:
-            say_settings()
+            say_settings(worker)
         _list_jobs(jobs, running.quiet, preview)
     else:
         if writing.plot:

@@ -27,7 +27,7 @@ def loud(wave: np.ndarray, rate: int) -> np.ndarray:
     meter.push(wave[None])
     track = meter.track
     if track.slots is not None:
-        rms = 20 * np.log10(track.at(0, padded.size, rate)[0, frame // 2 :: frame]) + RMS_DB
+        rms = 20 * np.log10(track.at(frame // 2, len(padded), rate, step=frame)[0]) + RMS_DB
     voiced = level > np.maximum(rms - BELOW_RMS, np.minimum(np.percentile(level, 5) + ABOVE_FLOOR, rms - ABOVE_FLOOR))
     near = np.convolve(voiced, np.ones(2 * AROUND + 1), mode="same") > 0
     return np.repeat(near, frame)[: wave.size]

@@ -39,11 +39,14 @@ class LevelTrack:
     overall: np.ndarray
     slots: np.ndarray | None = None
 
-    def at(self, start: int, samples: int, rate: int) -> np.ndarray:
-        """Return the linear level (C, samples) from the sample `start` on at `rate`, or (C, 1) if it is constant."""
+    def at(self, start: int, samples: int, rate: int, *, step: int = 1) -> np.ndarray:
+        """Return the linear level (C, samples) from the sample `start` on at `rate`, or (C, 1) if it is constant.
+
+        `step`: distance between two of the samples.
+        """
         if self.slots is None:
             return self.overall[:, None]
-        position = ((start + np.arange(samples)) / rate) / SLOT_SECONDS - 0.5
+        position = ((start + step * np.arange(samples)) / rate) / SLOT_SECONDS - 0.5
         return np.stack([10 ** (np.interp(position, np.arange(row.size), row) / 20) for row in self.slots])
 
     def of(self, channel: int, position: int, rate: int) -> float:

@@ -13,6 +13,7 @@ from mutagen import aiff, asf, flac, id3, mp3, mp4
 from enhance_cli.audio.containers.matroska import attachments
 
 OGG_KEY = "metadata_block_picture"
+FRONT_COVER, BACK_COVER = 3, 4  # kinds of pictures in ID3v2
 _MP4_FORMATS = {"image/jpeg": mp4.MP4Cover.FORMAT_JPEG, "image/png": mp4.MP4Cover.FORMAT_PNG}
 
 
@@ -24,12 +25,13 @@ def read_pictures(file: Any) -> list[flac.Picture]:
     if not tags:
         return []
     if isinstance(tags, id3.ID3):
-        return [_picture(frame.data, frame.mime, frame.type, frame.desc) for frame in tags.getall("APIC")]
+        return [
+            picture_of(frame.data, frame.type, mime=frame.mime, description=frame.desc) for frame in tags.getall("APIC")
+        ]
     if isinstance(file, mp4.MP4):
         kinds = {format_: mime for mime, format_ in _MP4_FORMATS.items()}
-        return [
-            _picture(bytes(cover), kinds.get(cover.imageformat, "image/jpeg"), 3, "") for cover in tags.get("covr", [])
-        ]
+        covers = tags.get("covr", [])
+        return [picture_of(bytes(c), FRONT_COVER, mime=kinds.get(c.imageformat, "image/jpeg")) for c in covers]
     return [flac.Picture(base64.b64decode(text)) for text in tags.get(OGG_KEY, [])]
 
 
@@ -64,12 +66,6 @@ def tags_of(file: mutagen.FileType) -> Any:
     return file.tags
 
 
-def _picture(data: bytes, mime: str, kind: int, desc: str) -> flac.Picture:
-    picture = flac.Picture()
-    picture.data, picture.mime, picture.type, picture.desc = data, mime, kind, desc
-    return picture
-
-
 def pictures_of_asf(path: Path) -> list[flac.Picture]:
     """Return the pictures of a WMA. A WM/Picture has kind, size, type and description in UTF-16, and data.
 
@@ -94,17 +90,16 @@ def pictures_of_matroska(path: Path) -> tuple[list[flac.Picture], list[str]]:
     with open(path, "rb") as file:
         for attached in attachments(file, 0, path.stat().st_size):
             if attached.mime.startswith("image/") and attached.data:
-                picture = picture_of(attached.data, 3)
-                picture.mime, picture.desc = attached.mime, attached.description or attached.name
-                pictures.append(picture)
+                text = attached.description or attached.name
+                pictures.append(picture_of(attached.data, FRONT_COVER, mime=attached.mime, description=text))
             else:
                 others.append(f"attachment {attached.name}")
     return pictures, others
 
 
-def picture_of(data: bytes, kind: int) -> flac.Picture:
-    """Return a picture of this kind (as in ID3v2, 3 is the front cover). Its type is recognized by its first bytes."""
+def picture_of(data: bytes, kind: int, *, mime: str | None = None, description: str = "") -> flac.Picture:
+    """Return a picture of this kind, as numbered in ID3v2. With `mime` None, its first bytes tell PNG from JPEG."""
     picture = flac.Picture()
-    picture.data, picture.type = data, kind
-    picture.mime = "image/png" if data.startswith(b"\x89PNG") else "image/jpeg"
+    picture.data, picture.type, picture.desc = data, kind, description
+    picture.mime = mime if mime is not None else "image/png" if data.startswith(b"\x89PNG") else "image/jpeg"
     return picture

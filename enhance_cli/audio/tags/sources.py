@@ -21,7 +21,7 @@ from enhance_cli.audio.containers.chunks import Form, read_payload
 from enhance_cli.audio.info import AudioInfo
 from enhance_cli.audio.tags import riff_tags
 from enhance_cli.audio.tags.chapters import COMMENT
-from enhance_cli.audio.tags.pictures import OGG_KEY, picture_of
+from enhance_cli.audio.tags.pictures import BACK_COVER, FRONT_COVER, OGG_KEY, picture_of
 from enhance_cli.audio.tags.wave_facts import describes_level
 
 Fields = tuple[dict[str, list[str]], list[str]]
@@ -208,7 +208,8 @@ def from_ape(
     for key, value in items:
         name = _OTHER_NAMES.get(key.lower(), key.lower())
         if key.lower().startswith("cover art") and b"\0" in bytes(value.value):
-            pictures.append(picture_of(bytes(value.value).partition(b"\0")[2], 4 if "back" in key.lower() else 3))
+            kind = BACK_COVER if "back" in key.lower() else FRONT_COVER
+            pictures.append(picture_of(bytes(value.value).partition(b"\0")[2], kind))
         elif name in FIELDS and isinstance(value, apev2.APETextValue):
             if not any(frame.startswith(FIELDS[name][0]) for frame in known):
                 fields[name] = list(value)

@@ -51,7 +51,7 @@ def plan_into_one_file(found: Sequence[Input], plan: Job) -> list[Job]:
         raise UsageError(f"the id {spaced[0]!r} cannot be used in a Kaldi file", "write .npz or .parquet instead")
     there: set[str] = set()
     if plan.action == "skip":
-        there = _ids_in(target, ids)
+        there, _ = _contents(target, ids)
     missing = replace(plan, action="run")
     if plan.action == "skip":
         missing = replace(missing, reason=ADDED, keeps_existing=False)  # the output exists
@@ -61,9 +61,15 @@ def plan_into_one_file(found: Sequence[Input], plan: Job) -> list[Job]:
     ]
 
 
-def _ids_in(target: Path, wanted: Sequence[str]) -> set[str]:
-    """Return the ids in `target`. An .npy has none, so that nobody could tell which it lacks: all `wanted` ones count."""
-    return set(wanted if form_of(target) == "npy" else read(target).ids)
+def _contents(target: Path, wanted: Sequence[str]) -> tuple[set[str], Vectors | None]:
+    """Return the ids in `target`, and all that it holds.
+
+    An .npy has no ids, so that nobody could tell which it lacks: all `wanted` ones count, and nothing is read.
+    """
+    if form_of(target) == "npy":
+        return set(wanted), None
+    vectors = read(target)
+    return set(vectors.ids), vectors
 
 
 def _adds(job: Job) -> bool:
@@ -95,12 +101,12 @@ class CollectionBackend:
         target, adds = local_job(jobs[0]).target, any(_adds(job) for job in jobs)
         on_wait = listener.on_wait if adds else None
         with EmbeddingCheckpoint(target, self.worker.pipeline.embedded_by, on_wait=on_wait) as checkpoint:
-            if (
-                adds and target != STDOUT and target.is_file()
-            ):  # perhaps another run has written it since the jobs were planned
-                there = _ids_in(target, [job.relative.as_posix() for job in jobs])
-                jobs = [_planned_again(job, there) if _adds(job) else job for job in jobs]
-            return self._run(jobs, Collection(jobs, self.worker, checkpoint), listener)
+            there = None
+            if any(job.reason == ADDED for job in jobs) or (adds and target != STDOUT and target.is_file()):
+                # perhaps another run has written it since the jobs were planned
+                ids, there = _contents(target, [job.relative.as_posix() for job in jobs])
+                jobs = [_planned_again(job, ids) if _adds(job) else job for job in jobs]
+            return self._run(jobs, Collection(jobs, self.worker, checkpoint, there), listener)
 
     def _run(self, jobs: Sequence[Job], collection: "Collection", listener: Listener) -> Summary:
         embedded: list[Record] = []
@@ -133,13 +139,18 @@ class CollectionBackend:
 
 
 class Collection:
-    """Hold the rows of one file, made by several threads."""
+    """Hold the rows of one file, made by several threads. `there`: the rows that the file holds already.
 
-    def __init__(self, jobs: Sequence[Job], worker: EmbeddingWorker, checkpoint: EmbeddingCheckpoint):
+    Raises VectorError if nothing can be added to that.
+    """
+
+    def __init__(
+        self, jobs: Sequence[Job], worker: EmbeddingWorker, checkpoint: EmbeddingCheckpoint, there: Vectors | None
+    ):
         self.jobs, self.worker, self.checkpoint = jobs, worker, checkpoint
         self.target = local_job(jobs[0]).target
         self.rows: dict[str, np.ndarray] = {}
-        self.there = read(self.target) if any(job.reason == ADDED for job in jobs) else None
+        self.there = there if any(job.reason == ADDED for job in jobs) else None
         if self.there and self.there.extractor not in (None, worker.pipeline.extractor_id):
             self._refuse(f"holds embeddings of {self.there.extractor}, not of {worker.pipeline.extractor_id}")
         if self.there and getattr(self.there.layout, "holds_more", False):

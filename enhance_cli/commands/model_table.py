@@ -63,7 +63,7 @@ def _total(widths: dict[str, int]) -> int:
 
 def _facts(row: dict) -> dict[str, str]:
     """Return the text of every column but the use."""
-    megabytes = row["bytes"] / 1e6
+    megabytes = (row["bytes"] or 0) / 1e6
     return {
         "model": f"{row['name']} (default)" if row["default"] else row["name"],
         "task": row["task"],

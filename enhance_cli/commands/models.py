@@ -70,12 +70,12 @@ def list_models(
 
 
 def _describe(entry: "Entry") -> dict:
-    """Return one row of the list. The size is that of the model here, or of the original elsewhere."""
+    """Return one row of the list. The size is that of the model here, or of the original elsewhere, None if unknown."""
     from enhance_cli.models.convert import STEPS
     from enhance_cli.models.spec import read_spec
 
     source, here = entry.source, entry.path.is_file()
-    size = entry.path.stat().st_size if here else source and (source.size or source.about) or 0
+    size = entry.path.stat().st_size if here else source and (source.size or source.about)
     steps = ""
     if here:
         try:
@@ -115,7 +115,7 @@ def _describe(entry: "Entry") -> dict:
 
 @models.command()
 def show(name: Name) -> None:
-    """Print the whole header of a model as JSON: network, steps, samplers, training data, metrics, provenance.
+    """Print the whole header of a model as JSON: network, steps, samplers, training data, metrics, provenance, and its size.
 
     Of a published model that is not here yet, it prints the known facts, and the unknown ones that the first pull will
     pin.
@@ -133,7 +133,8 @@ def show(name: Name) -> None:
                 known["not_known"] = entry.source.not_known
             result_json(known, indent=2)
             return
-    result_json(asdict(read_spec(registry.find(name, None).path)), indent=2)
+    here = registry.find(name, None).path
+    result_json({**asdict(read_spec(here)), "bytes": here.stat().st_size}, indent=2)
 
 
 @models.command()

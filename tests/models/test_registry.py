@@ -72,6 +72,16 @@ def test_what_is_not_known_of_a_published_file_is_said(enhance):
         assert not set(unknown) & set(said)
 
 
+def test_the_size_of_a_model_here_is_that_of_its_file_and_one_that_nobody_knows_is_not_zero(enhance):
+    listed = {
+        row["name"]: row["bytes"] for row in map(json.loads, enhance("models", "list", "--json").stdout.splitlines())
+    }
+    shown = lambda name: json.loads(enhance("models", "show", name).stdout)["bytes"]
+    size = registry.find("copy-up", None).path.stat().st_size
+    assert shown("copy-up") == listed["copy-up"] == size
+    assert shown("sgmse-m1") is listed["sgmse-m1"] is None and shown("sgmse-voicebank") == 1_310_000_000
+
+
 def test_every_denoiser_says_how_quick_it_is_and_every_small_one_what_it_is_for():
     for entry in [*registry.entries(), *registry.published()]:
         if entry.task == "denoise":

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from enhance_cli.errors import UsageError
+from enhance_cli.errors import ModelError
 from enhance_cli.models.device import send
 from enhance_cli.models.frame_noise import FrameNoise
 from enhance_cli.models.guide import GAPS, missing_share
@@ -31,11 +31,12 @@ class WindowedInpainter:
                 gaps is only changed in part.
             rounds: network calls per step (models.masked).
 
-        Raises UsageError for a model that does not sample, and for steps, a sampler or settings that it does not allow.
+        Raises ModelError for a model that does not sample, UsageError for steps, a sampler or settings that it does not allow.
         """
         spec = model.spec
         if model.process is None or model.frontend is None or spec.first_stage:
-            raise UsageError(f"{spec.name} cannot fill gaps", "use a model that samples spectrograms of its own")
+            hint = "use one that samples spectrograms of its own, such as inpaint-s"
+            raise ModelError(f"{spec.name}: a model for {spec.task}, not for inpaint", hint)
         self.model, self.spec, self.seed, self.rounds = model, spec, sampling.seed, rounds
         self.rate, self.grid = spec.sample_rate, model.frontend.hop
         self.steps, self.sample = prepare(spec, model.process, sampling)

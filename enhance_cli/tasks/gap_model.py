@@ -32,7 +32,7 @@ class GapModel:
 
     @classmethod
     def of(cls, model: Model | GraphDenoiserModel, options: InpaintOptions) -> GapModel:
-        """Return the GapModel of a loaded model. Raises UsageError for one that cannot, and for options it does not allow."""
+        """Return the GapModel of a loaded model. Raises ModelError for one that cannot, UsageError for options."""
         strength = 1.0 if model.runtime == "onnx" else options.strength  # a graph always samples the whole path
         settings = {} if strength == 1 else {"strength": strength}
         sampling = Sampling(options.steps, options.sampler, settings, options.seed)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from enhance_cli.errors import UsageError
+from enhance_cli.errors import ModelError
 from enhance_cli.models.load import load_file
 from enhance_cli.models.masked import masked
 from enhance_cli.models.registry import find
@@ -117,5 +117,5 @@ def test_the_seed_and_the_place_decide_the_filling(tiny_model, voice, gap):
 
 def test_models_that_do_not_sample_are_refused():
     model = load_file(find("deepfilternet3", "denoise").path, torch.device("cpu"))
-    with pytest.raises(UsageError, match="deepfilternet3 cannot fill gaps"):
+    with pytest.raises(ModelError, match="deepfilternet3: a model for denoise, not for inpaint"):
         WindowedInpainter(model)

@@ -150,6 +150,6 @@ class TrainingReporter:
     def report(self, line: dict) -> None:
         if {"si_sdr", "si_sdri", "degraded"} & line.keys() or time.monotonic() - self.last > self.SECONDS:
             self.last = time.monotonic()
-            left = span(line["eta"])
+            left = f"  left {span(line['eta'])}" if "eta" in line else ""
             values = "  ".join(f"{k} {v:.4g}" for k, v in line.items() if k not in ("step", "eta"))
-            self.log(f"step {line['step']}  {values}  left {left}")
+            self.log(f"step {line['step']}  {values}{left}")

@@ -60,8 +60,10 @@ class Progress:
     """Count the files of a batch. Methods may be called from several threads.
 
     `total`: number of files, None for a batch without an end (--watch). `skips`: files among them that will be skipped,
-    which the estimate of the remaining time leaves out.
+    which the estimate of the remaining time leaves out. There is none in the first SETTLED_SECONDS, when a model warms up.
     """
+
+    SETTLED_SECONDS = 3.0
 
     def __init__(self, total: int | None, display: Display, *, skips: int = 0):
         self.total, self.display = total, display
@@ -117,7 +119,7 @@ class Progress:
         most = self.finished + begun if self.total is None else self.total
         self.reached = min(max(self.reached, self.finished + begun), most)
         seconds, worked = self.seconds + sum(seconds for _, seconds in hand), self.processed + begun
-        left = self.to_do - worked
+        left, settled = self.to_do - worked, passed >= self.SETTLED_SECONDS
         return ProgressState(
             files=self.finished,
             files_total=self.total,
@@ -125,7 +127,7 @@ class Progress:
             failed=self.failed,
             seconds_audio=seconds,
             seconds_passed=passed,
-            seconds_left=passed * left / worked if worked and left > 0 else None,
+            seconds_left=passed * left / worked if settled and worked and left > 0 else None,
             speed=seconds / max(passed, 1e-3) if seconds and self.total is not None else None,
             reached=self.reached,
         )

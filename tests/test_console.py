@@ -58,7 +58,8 @@ def test_a_terminal_gets_one_bar_with_files_audio_speed_and_time_left(start_pyth
 
     ours, theirs = pty.openpty()
     environment = {"TERM": "xterm", "COLUMNS": "150", "NO_COLOR": "1", "CI": ""}
-    with start_python("-c", RUN, "--json", stdout=-1, stderr=theirs, env=environment) as process:
+    told_at_once = RUN.replace("choice", "Progress.SETTLED_SECONDS = 0\nchoice", 1)
+    with start_python("-c", told_at_once, "--json", stdout=-1, stderr=theirs, env=environment) as process:
         os.close(theirs)
         shown = b""
         while process.poll() is None or shown[-1:] not in (b"\n", b"l", b"h"):
@@ -80,6 +81,7 @@ def test_a_terminal_gets_one_bar_with_files_audio_speed_and_time_left(start_pyth
 
 def test_without_a_terminal_a_line_now_and_then(monkeypatch, capfd):
     monkeypatch.setattr(Lines, "SECONDS", 0)
+    monkeypatch.setattr(Progress, "SETTLED_SECONDS", 0)
     monkeypatch.setattr(console, "talk", console.talk.__wrapped__)  # a console of this test's stderr
     monkeypatch.setattr(sys, "argv", ["enhance"])
     exec(compile(RUN, "run", "exec"), {})
@@ -102,6 +104,7 @@ def test_by_default_a_short_run_says_nothing_of_its_progress_and_a_quiet_one_nev
 
 def test_json_lines_tell_a_script_how_far_a_batch_has_come(monkeypatch, capfd):
     monkeypatch.setattr(JsonLines, "SECONDS", 0.0)
+    monkeypatch.setattr(Progress, "SETTLED_SECONDS", 0)
     monkeypatch.setattr(sys, "argv", ["enhance", "--progress", "--quiet"])
     exec(compile(RUN, "run", "exec"), {})
     *lines, last_error = capfd.readouterr().err.splitlines()
@@ -118,6 +121,25 @@ def test_json_lines_tell_a_script_how_far_a_batch_has_come(monkeypatch, capfd):
     }  # fmt: skip
     times = [line["seconds_passed"] for line in told]
     assert times == sorted(times)
+
+
+def test_the_time_left_is_told_once_the_speed_is_known(monkeypatch, capfd):
+    """The first window of a model takes many times as long as the others, and would promise hours."""
+    monkeypatch.setattr(JsonLines, "SECONDS", 0.0)
+    monkeypatch.setattr(Progress, "SETTLED_SECONDS", 1e4)
+    with Progress(100, display_for("json", quiet=True)) as progress:
+        progress.advance(1.0)
+        progress.started -= 1e4
+        progress.advance(1.0)
+    first, soon, later = (json.loads(line)["seconds_left"] for line in capfd.readouterr().err.splitlines())
+    assert first is soon is None and later == pytest.approx(98 / 2 * 1e4, rel=0.01)
+
+
+def test_training_tells_the_time_left_once_it_is_known(capfd):
+    reporter = console.TrainingReporter(quiet=False)
+    reporter.report({"step": 1, "loss": 2.0, "si_sdr": 3.0})
+    reporter.report({"step": 50, "loss": 1.0, "si_sdr": 4.0, "eta": 7200})
+    assert capfd.readouterr().err.splitlines() == ["step 1  loss 2  si_sdr 3", "step 50  loss 1  si_sdr 4  left 2.0 h"]
 
 
 def test_json_lines_come_at_most_once_a_second_and_at_the_end(monkeypatch, capfd):
@@ -142,7 +164,10 @@ def test_no_bar_moves_in_the_log_of_a_ci_with_a_terminal(start_python):
     import pty
 
     ours, theirs = pty.openpty()
-    with start_python("-c", RUN, "--json", stdout=-1, stderr=theirs, env={"TERM": "xterm", "CI": "true"}) as process:
+    told_at_once = RUN.replace("choice", "Progress.SETTLED_SECONDS = 0\nchoice", 1)
+    with start_python(
+        "-c", told_at_once, "--json", stdout=-1, stderr=theirs, env={"TERM": "xterm", "CI": "true"}
+    ) as process:
         os.close(theirs)
         shown = b""
         while True:

@@ -23,6 +23,7 @@ from enhance_cli.training.task import Task
 
 SAVE_SECONDS = 120
 REPORT_STEPS = 50
+SETTLED_SECONDS = 10.0  # of training after which its speed tells the time that is left
 
 
 class Trainer:
@@ -134,7 +135,8 @@ class Trainer:
     def report_progress(self, progress: state.Progress, lr: float, metrics: MetricsFile) -> None:
         """Report progress, and every `validate_every` steps validate, export and write a line to `metrics`."""
         step, losses, every = progress.step, progress.losses, self.task.recipe.train.validate_every
-        eta = {"eta": round(progress.seconds / step * (self.total - step))}
+        settled = progress.seconds >= SETTLED_SECONDS
+        eta = {"eta": round(progress.seconds / step * (self.total - step))} if settled else {}
         if step % every == 0 or step == self.total:
             scores = self.task.scores(step)
             self.export_if_best(progress, scores)

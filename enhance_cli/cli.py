@@ -140,7 +140,15 @@ def _as_usage_error(error: Any) -> UsageError:
     message = " ".join(error.format_message().split()).rstrip(".")
     message = message.replace("Value error, ", "")  # Typer puts this before the allowed choices
     command = error.ctx.command_path if error.ctx else "enhance"
-    usage = UsageError(message[:1].lower() + message[1:], f"{command} --help lists all options")
+    hint = f"{command} --help lists all options"
+    if name := getattr(error, "option_name", None):  # the parser's own guesses are less alike, and one line is enough
+        from enhance_cli.meant_options import meant
+
+        message = f"no such option: {name}"
+        parameters = error.ctx.command.get_params(error.ctx) if error.ctx else []
+        found = meant(name, [word for parameter in parameters for word in (*parameter.opts, *parameter.secondary_opts)])
+        hint = f"did you mean {' or '.join(found)}? {hint}" if found else hint
+    usage = UsageError(message[:1].lower() + message[1:], hint)
     usage.__cause__ = error
     return usage
 

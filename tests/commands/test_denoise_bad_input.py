@@ -166,7 +166,13 @@ def test_a_dry_run_checks_the_model_and_the_device_too(arguments, enhance, tiny_
         ([], "there are no input files"),
         (["a.wav", "--strength", "2"], "'--strength': Input should be less than or equal to 1"),
         (["a.wav", "--steps", "few"], "invalid value for '--steps' / '-n'"),
-        (["a.wav", "--stepps", "2"], "no such option: --stepps (Possible options: --steps): enhance denoise --help"),
+        (["a.wav", "--stepps", "2"], "no such option: --stepps: did you mean --steps? enhance denoise --help"),
+        (["a.wav", "--end", "2"], "no such option: --end: did you mean --duration? enhance denoise --help"),
+        (
+            ["a.wav", "--overwrite"],
+            "no such option: --overwrite: did you mean --existing overwrite? enhance denoise --",
+        ),
+        (["a.wav", "--unlike-all"], "no such option: --unlike-all: enhance denoise --help lists all options"),
         (["a.wav", "--start", "-1"], "--start"),
     ],
 )

@@ -10,7 +10,7 @@ import hashlib
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
 from typing import Protocol, TypeVar
 
@@ -70,36 +70,109 @@ def expand(
     which fails later without stopping the batch. Raises UsageError if all arguments are like that, or there are none.
     """
     found: dict[str, Input] = {}
-    refusals: list[UsageError] = []
+    expansion = _Expansion(recursive, searched, noun)
     for argument in arguments:
-        is_list = argument.startswith("@") and not os.path.lexists(argument)
-        for item in _or_problem(
-            _expand_list if is_list else _expand_one, argument, recursive, searched, noun, refusals
-        ):
+        for item in expansion.of(argument):
             key = "-" if item.path == STDIN else os.path.abspath(item.path)
             found.setdefault(f"{key}\0problem" if item.problem else key, item)
-    if refusals and all(item.problem for item in found.values()):
-        raise refusals[0]
+    if expansion.refusals and all(item.problem for item in found.values()):
+        raise expansion.refusals[0]
     if not found:
         raise UsageError("there are no input files", "name at least one file or folder")
     return list(found.values())
 
 
-def _or_problem(
-    expand_this: Callable,
-    argument: str,
-    recursive: bool,
-    searched: frozenset[str],
-    noun: str,
-    refusals: list[UsageError],
-) -> Iterator[Input]:
-    """Yield the files for one argument. If there are none, yield an Input with a problem, and add it to `refusals`."""
-    try:
-        yield from expand_this(argument, recursive, searched, noun, refusals)
-    except UsageError as refusal:
-        refusals.append(refusal)
-        path = Path(argument or ".")
-        yield Input(path, PurePath(path.name), problem=str(refusal))
+@dataclass(frozen=True)
+class _Expansion:
+    """Expand arguments. For the first three fields see `expand`. `refusals`: errors about the arguments without a file."""
+
+    recursive: bool
+    searched: frozenset[str]
+    noun: str
+    refusals: list[UsageError] = field(default_factory=list)
+
+    def of(self, argument: str) -> Iterator[Input]:
+        """Yield the files for one argument. If there are none, yield an Input with a problem, and add it to `refusals`."""
+        is_list = argument.startswith("@") and not os.path.lexists(argument)
+        return self._or_problem(self._list if is_list else self._one, argument)
+
+    def _or_problem(self, expand_this: Callable[[str], Iterator[Input]], argument: str) -> Iterator[Input]:
+        try:
+            yield from expand_this(argument)
+        except UsageError as refusal:
+            self.refusals.append(refusal)
+            path = Path(argument or ".")
+            yield Input(path, PurePath(path.name), problem=str(refusal))
+
+    def _list(self, argument: str) -> Iterator[Input]:
+        listing = argument[1:]
+        try:
+            raw = sys.stdin.buffer.read() if listing == "-" else Path(listing).read_bytes()
+        except OSError as error:
+            raise UsageError(f"{listing}: this list cannot be read ({error.strerror})", "check its name") from error
+        text = raw.decode("utf-8-sig", "surrogateescape")
+        if "\0" in text:  # the output of `find -print0`, in which names may contain any other character
+            lines = [line for line in text.split("\0") if line]
+        else:  # splitlines() would also split at characters that file names may contain
+            lines = [line.rstrip("\r") for line in text.split("\n")]
+            lines = [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
+        for line in lines:
+            yield from self._or_problem(self._one, line)
+
+    def _one(self, argument: str) -> Iterator[Input]:
+        if not argument:
+            raise UsageError("an input has an empty name", "check the variables in your command")
+        path = locate(argument)
+        if isinstance(path, StoredFile):
+            yield from self._stored(path)
+            return
+        argument = str(path) if is_url(argument) else argument
+        if argument == "-":
+            yield Input(STDIN, PurePath("stdin.wav"))
+        elif os.path.isdir(path):  # unlike Path.is_dir it never raises, whatever the name
+            yield from self._folder(path)
+        elif glob.has_magic(argument) and not os.path.lexists(path):  # a file may really be called "take[1].wav"
+            yield from _expand_glob(argument)
+        else:
+            yield Input(path, PurePath(path.name))
+
+    def _folder(self, folder: Path) -> Iterator[Input]:
+        closed: list[OSError] = []
+        is_page = lambda below: os.path.exists(below / PAGE_MARK)  # a folder with sounds of a page of an earlier run
+        looked_at = self.searched | VIDEO_SUFFIXES | FOREIGN_VIDEO_SUFFIXES
+        seen = find_files(folder, looked_at, recursive=self.recursive, leaves_out=is_page, on_error=closed.append)
+        seen = [path for path in seen if _suffix(path.name) not in _ALSO_SCRIPTS or _is_transport_stream(path)]
+        files = [path for path in seen if _suffix(path.name) in self.searched]
+        videos = len(seen) > len(files)
+        for error in closed:
+            message = f"{error.filename}: this folder cannot be read ({error.strerror})"
+            self.refusals.append(UsageError(message, "check its permissions"))
+            path = Path(error.filename)
+            yield Input(path, PurePath(path.name), problem=str(self.refusals[-1]))
+        if not files and not closed:
+            hint = "name another folder" if self.recursive else "add --recursive to look into its sub-folders"
+            if videos:
+                hint = f"its videos are left out unless they are named, as by '{folder / '*.mp4'}'"
+            raise UsageError(f"{folder}: there are no {self.noun} in this folder", hint)
+        for path in files:
+            yield Input(path, path.relative_to(folder), named=False)
+
+    def _stored(self, stored: StoredFile) -> Iterator[Input]:
+        if glob.has_magic(stored.url):
+            found = files_like(stored)
+            if not found:
+                raise UsageError(f"{stored}: no file matches this pattern", "check it, and keep it in quotes")
+        elif _suffix(stored.name) in self.searched:
+            yield Input(stored, PurePath(stored.name))
+            return
+        else:
+            below = files_below(stored, self.recursive)
+            found = [(file, relative) for file, relative in below if _suffix(relative.name) in self.searched]
+            if not found:
+                hint = "name another folder" if self.recursive else "add --recursive to look into its sub-folders"
+                raise UsageError(f"{stored}: there are no {self.noun} in this folder", hint)
+        for file, relative in found:
+            yield Input(file, relative, named=False)
 
 
 def by_track(found: Sequence[Input]) -> list[Input]:
@@ -146,68 +219,6 @@ def _hash(relative: PurePath) -> int:
     return int.from_bytes(hashlib.blake2b(name, digest_size=8).digest(), "big")
 
 
-def _expand_list(
-    argument: str, recursive: bool, searched: frozenset[str], noun: str, refusals: list[UsageError]
-) -> Iterator[Input]:
-    listing = argument[1:]
-    try:
-        raw = sys.stdin.buffer.read() if listing == "-" else Path(listing).read_bytes()
-    except OSError as error:
-        raise UsageError(f"{listing}: this list cannot be read ({error.strerror})", "check its name") from error
-    text = raw.decode("utf-8-sig", "surrogateescape")
-    if "\0" in text:  # the output of `find -print0`, in which names may contain any other character
-        lines = [line for line in text.split("\0") if line]
-    else:  # splitlines() would also split at characters that file names may contain
-        lines = [line.rstrip("\r") for line in text.split("\n")]
-        lines = [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
-    for line in lines:
-        yield from _or_problem(_expand_one, line, recursive, searched, noun, refusals)
-
-
-def _expand_one(
-    argument: str, recursive: bool, searched: frozenset[str], noun: str, refusals: list[UsageError]
-) -> Iterator[Input]:
-    if not argument:
-        raise UsageError("an input has an empty name", "check the variables in your command")
-    path = locate(argument)
-    if isinstance(path, StoredFile):
-        yield from _expand_stored(path, recursive, searched, noun)
-        return
-    argument = str(path) if is_url(argument) else argument
-    if argument == "-":
-        yield Input(STDIN, PurePath("stdin.wav"))
-    elif os.path.isdir(path):  # unlike Path.is_dir it never raises, whatever the name
-        yield from _expand_folder(path, recursive, searched, noun, refusals)
-    elif glob.has_magic(argument) and not os.path.lexists(path):  # a file may really be called "take[1].wav"
-        yield from _expand_glob(argument)
-    else:
-        yield Input(path, PurePath(path.name))
-
-
-def _expand_folder(
-    folder: Path, recursive: bool, searched: frozenset[str], noun: str, refusals: list[UsageError]
-) -> Iterator[Input]:
-    closed: list[OSError] = []
-    is_page = lambda below: os.path.exists(below / PAGE_MARK)  # a folder with sounds of a page of an earlier run
-    looked_at = searched | VIDEO_SUFFIXES | FOREIGN_VIDEO_SUFFIXES
-    seen = find_files(folder, looked_at, recursive=recursive, leaves_out=is_page, on_error=closed.append)
-    seen = [path for path in seen if _suffix(path.name) not in _ALSO_SCRIPTS or _is_transport_stream(path)]
-    files = [path for path in seen if _suffix(path.name) in searched]
-    videos = len(seen) > len(files)
-    for error in closed:
-        message = f"{error.filename}: this folder cannot be read ({error.strerror})"
-        refusals.append(UsageError(message, "check its permissions"))
-        path = Path(error.filename)
-        yield Input(path, PurePath(path.name), problem=str(refusals[-1]))
-    if not files and not closed:
-        hint = "name another folder" if recursive else "add --recursive to look into its sub-folders"
-        if videos:
-            hint = f"its videos are left out unless they are named, as by '{folder / '*.mp4'}'"
-        raise UsageError(f"{folder}: there are no {noun} in this folder", hint)
-    for path in files:
-        yield Input(path, path.relative_to(folder), named=False)
-
-
 def _is_transport_stream(path: Path) -> bool:
     """Return whether a file begins like MPEG-TS, or cannot be read."""
     try:
@@ -238,23 +249,6 @@ def _matching(root: Path, parts: list[str]) -> Iterator[Path]:
     for start in _matching(root, parts[:at]) if at else [root]:
         for folder, _ in walk_folders(start):
             yield from _matching(folder, rest)
-
-
-def _expand_stored(stored: StoredFile, recursive: bool, searched: frozenset[str], noun: str) -> Iterator[Input]:
-    if glob.has_magic(stored.url):
-        found = files_like(stored)
-        if not found:
-            raise UsageError(f"{stored}: no file matches this pattern", "check it, and keep it in quotes")
-    elif _suffix(stored.name) in searched:
-        yield Input(stored, PurePath(stored.name))
-        return
-    else:
-        found = [(file, below) for file, below in files_below(stored, recursive) if _suffix(below.name) in searched]
-        if not found:
-            hint = "name another folder" if recursive else "add --recursive to look into its sub-folders"
-            raise UsageError(f"{stored}: there are no {noun} in this folder", hint)
-    for file, below in found:
-        yield Input(file, below, named=False)
 
 
 def _suffix(name: str) -> str:

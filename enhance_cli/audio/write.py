@@ -135,12 +135,9 @@ class AudioWriter:
             self._fail(f"it holds {held} of {self.written} samples")
 
     def _fail(self, reason: object) -> None:
-        reason = (
-            getattr(reason, "error_string", None) or getattr(reason, "strerror", None) or str(reason) or "short write"
-        )
-        raise OutputError(
-            f"{self.path} could not be written ({reason.rstrip('.')})", "is the disk full or write-protected?"
-        )
+        known = getattr(reason, "error_string", None) or getattr(reason, "strerror", None) or str(reason)
+        message = f"{self.path} could not be written ({(known or 'short write').rstrip('.')})"
+        raise OutputError(message, "is the disk full or write-protected?")
 
     def __enter__(self) -> AudioWriter:
         return self

@@ -184,9 +184,8 @@ class Reporter:
 
     def _talk_about(self, record: "Record") -> None:
         if record.status == "skipped":
-            kind = re.sub(
-                "(?<=is the output) of .*", "", record.reason or "", flags=re.DOTALL
-            )  # without the input's name
+            # without the input's name
+            kind = re.sub("(?<=is the output) of .*", "", record.reason or "", flags=re.DOTALL)
             self._say_of(f"skipped, {kind}", f"skipped {record.input}: {record.reason}")
             return
         notes = [*record.notes, *(f"not carried over: {tag}" for tag in record.tags_lost)]

@@ -14,17 +14,8 @@ from enhance_cli.data.corpus import Clip, Corpus
 from enhance_cli.data.ranges import in_range
 
 MEASURED_SECONDS = 60
-USUAL_EDGES = (
-    3400.0,
-    3750.0,
-    3900.0,
-    5400.0,
-    7500.0,
-    7800.0,
-    10700.0,
-    11600.0,
-    15600.0,
-)  # Hz, of rates and codecs in use
+# Hz, of rates and codecs in use
+USUAL_EDGES = (3400.0, 3750.0, 3900.0, 5400.0, 7500.0, 7800.0, 10700.0, 11600.0, 15600.0)
 QUIETEST = 1e-4  # recordings with a lower active level are left out
 
 

@@ -14,7 +14,7 @@ QUIET = 1e-3  # energy relative to the mean, below which a frame is a pause
 
 
 def sustain(speech: np.ndarray, rate: int, *, factor: float, samples: int) -> np.ndarray:
-    """Return at most `samples` samples of `speech` (n,), in which voiced sounds last `factor` times as long, at the same pitch."""
+    """Return at most `samples` samples of `speech` (n,), in which voiced sounds last `factor` times as long, at equal pitch."""
     hop, reach = int(FRAME * rate) // 2, int(SEARCH * rate)
     frame, window = 2 * hop, np.hanning(2 * hop + 1)[:-1]
     made = np.zeros(samples + 2 * frame)

@@ -66,9 +66,8 @@ class LatentWindows:
         self.steps, self.sampler = prepare(spec, model.process, Sampling(steps, settings=given))
         self.guidance = spec.choose_guidance(guidance)
         self.settings = sampler_settings(spec, spec.samplers[0], given) | {"guidance": self.guidance}
-        model.process.levels(
-            self.steps, spacing=self.settings["spacing"]
-        )  # raises UsageError for other numbers of steps
+        # Raises UsageError for other numbers of steps
+        model.process.levels(self.steps, spacing=self.settings["spacing"])
         multiple: int = network.multiple
         seconds = window_seconds or spec.window_seconds or 0.0
         self.window = multiple * max(1, round(seconds * self.rate / multiple))

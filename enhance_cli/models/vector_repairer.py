@@ -55,9 +55,8 @@ class VectorRepairer:
         self.dimension = spec.embedding_dimension
         self.steps, sampler = spec.choose(steps, None)
         start = time if time is not None or self.steps > 1 else spec.default_time
-        model.process.levels(
-            self.steps, start
-        )  # raises UsageError for a time or a number of steps that it does not have
+        # Raises UsageError for a time or a number of steps that it does not have
+        model.process.levels(self.steps, start)
         self.sample: Callable = partial(SAMPLERS[sampler], **spec.sampler_args.get(sampler, {}) | {"start": start})
 
     @torch.inference_mode()

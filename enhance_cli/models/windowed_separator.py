@@ -85,9 +85,8 @@ class WindowedSeparator:
         spec, device = self.model.spec, self.model.device
         mix = send(torch.from_numpy(np.stack(windows).astype(np.float32)), device)  # (W, C, n)
         length = max(len(scale) for scale in scales)
-        scale = mix.new_tensor(np.stack([np.broadcast_to(scale, length) for scale in scales]))[
-            :, None
-        ]  # (W, 1, 1 or n)
+        factors = np.stack([np.broadcast_to(scale, length) for scale in scales])
+        scale = mix.new_tensor(factors)[:, None]  # (W, 1, 1 or n)
         padded = torch.nn.functional.pad(mix * scale, (0, -mix.shape[2] % self.grid))
         whole = spec.channels == mix.shape[1]
         taken = padded if whole else padded.flatten(0, 1)[:, None].expand(-1, spec.channels, -1)

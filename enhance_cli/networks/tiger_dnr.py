@@ -21,9 +21,8 @@ KEPT = {"dialogue": ("dialog", 2), "music": ("music", 0), "effects": ("effect", 
 """By stem, in the order of the labels: name of its network, number of the source that is kept."""
 WIDTHS = ((50, 20), (100, 10), (250, 8), (500, 8), (1000, 8), (2000, 2))
 """(Hz, number of bands). One more band holds the bins that are left."""
-CACHE_NUMBERS = (
-    1 << 20
-)  # of a tensor in a U-net on a CPU: 4 MB, larger ones leave the cache and smaller ones take more calls
+# Of a tensor in a U-net on a CPU: 4 MB, larger ones leave the cache and smaller ones take more calls
+CACHE_NUMBERS = 1 << 20
 LAYER_EPS, ROW_EPS, BAND_EPS = 1e-5, 1e-8, 2.0**-23
 
 
@@ -105,9 +104,8 @@ class Tiger(nn.Module):
     def forward(self, mix: Tensor, source: int | None = None) -> Tensor:
         """Return one source (B, N) of mix (B, N), or all of them (B, K, N) for None."""
         samples = mix.shape[-1]
-        padded = F.pad(
-            mix.float(), (0, max(0, self.n_fft - samples))
-        )  # the ends are mirrored, which takes half a window
+        # The ends are mirrored, which takes half a window
+        padded = F.pad(mix.float(), (0, max(0, self.n_fft - samples)))
         spectrum = torch.stft(padded, self.n_fft, self.hop, window=self.window, return_complex=True)  # (B, F, T)
         bands = spectrum.split(self.widths, dim=1)
         features = [layer(torch.cat([band.real, band.imag], dim=1)) for layer, band in zip(self.BN, bands)]

@@ -27,6 +27,8 @@ from enhance_cli.models.device import (
 )
 from enhance_cli.tasks.windows import Window
 
+MAX_SPARE_LANES = 15  # files that are read or written while the device computes
+
 
 @runtime_checkable
 class GraphModel(Protocol):
@@ -52,9 +54,6 @@ class Order:
 
     window: Window
     given: Any
-
-
-MAX_SPARE_LANES = 15
 
 
 class Engine:

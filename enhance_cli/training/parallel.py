@@ -19,9 +19,8 @@ from torch import Tensor
 
 from enhance_cli.errors import UsageError
 
-TIMEOUT = timedelta(
-    days=1
-)  # other ranks wait while the first prepares data or validates. NCCL's default is ten minutes
+# Other ranks wait while the first prepares data or validates. NCCL's default is ten minutes
+TIMEOUT = timedelta(days=1)
 
 
 def local_device(device: torch.device) -> torch.device:

@@ -16,10 +16,8 @@ from enhance_cli.errors import VectorError
 from enhance_cli.vectors.table import Vectors
 
 BINARY = b"\0B"
-PLAIN: dict[bytes, np.dtype] = {
-    b"\0BFV \4": np.dtype("<f4"),
-    b"\0BDV \4": np.dtype("<f8"),
-}  # the first bytes of a vector, which its length follows
+# The first bytes of a vector, which its length follows
+PLAIN: dict[bytes, np.dtype] = {b"\0BFV \4": np.dtype("<f4"), b"\0BDV \4": np.dtype("<f8")}
 HEAD = 10  # bytes, with the length
 LONGEST_ID = 4096
 BUFFER = 1 << 20  # bytes, for archives

@@ -169,11 +169,8 @@ def _as_av(number: int, chapter: Chapter) -> dict:
     }  # fmt: skip
 
 
-_LAME_SCALES = (
-    (176, 0.95),
-    (208, 0.97),
-    (240, 0.98),
-)  # (kb/s, factor): below this bit rate, LAME scales by this factor
+# (kb/s, factor): below this bit rate, LAME scales by this factor
+_LAME_SCALES = ((176, 0.95), (208, 0.97), (240, 0.98))
 
 
 def _lame_gain(fmt: OutputFormat) -> float:

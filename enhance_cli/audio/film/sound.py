@@ -17,9 +17,8 @@ from enhance_cli.audio.ffmpeg.process import restart_watch
 
 # Samples that FFmpeg's encoders put before the sound
 DELAYS = {"libmp3lame": 1105, "mp2": 481, "ac3": 256, "eac3": 256, "aac": 1024}
-QUIET = (
-    0.1  # of full scale: a beginning below this level may be decoded without the packet before it, which fades it in
-)
+# Of full scale: a beginning below this level may be decoded without the packet before it, which fades it in
+QUIET = 0.1
 
 
 class Sound:

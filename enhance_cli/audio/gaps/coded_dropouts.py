@@ -48,9 +48,8 @@ class CodedDropoutFinder:
         self.holes: list[Hole] = []
         self._rest: np.ndarray | None = None
         self._peaks = self._powers = self._means = np.zeros((0, 0))  # the first two without the means
-        self._start = self._next = (
-            0  # number of the first frame in memory, and of the first frame at which a core may end
-        )
+        # Number of the first frame in memory, and of the first frame at which a core may end
+        self._start = self._next = 0
         self._step = np.inf
 
     def push(self, block: np.ndarray) -> None:

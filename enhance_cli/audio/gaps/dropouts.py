@@ -16,9 +16,8 @@ SHORTEST_ZEROS, SHORTEST_HELD, LONGEST = 0.001, 0.0025, 1.0  # seconds
 AROUND = 0.005  # seconds on either side that must be sound
 QUIETEST = 10 ** (-30 / 20)  # least level of the sound, relative to the level around it
 FAINTEST = 10 ** (-60 / 20)  # least level of the sound, relative to full scale
-FEWEST_STEPS = (
-    12  # least level of the sound in steps of the sample format, since faint sound with few bits may not change
-)
+# Least level of the sound in steps of the sample format, since faint sound with few bits may not change
+FEWEST_STEPS = 12
 CREST = 0.9  # highest constant value of a dropout, relative to the range of the sound around it
 PACKETS = (0.02, 0.01)  # seconds: a lost packet has a multiple of one of these lengths
 RECURRING, WITHIN, SHORT = 3, 0.05, 0.008  # more than 3 runs within 50 ms, each below 8 ms, belong to a waveform
@@ -45,9 +44,8 @@ class DropoutFinder:
         self.keep = int(LONGEST * rate) + 2 * self.around
         self.runs: list[Run] = []
         self._held: np.ndarray | None = None
-        self._start = self._next = (
-            0  # number of the first sample in memory, and of the first one that was not searched yet
-        )
+        # Number of the first sample in memory, and of the first one that was not searched yet
+        self._start = self._next = 0
         self._step = np.inf
 
     def push(self, block: np.ndarray) -> None:

@@ -17,9 +17,8 @@ from enhance_cli.audio.levels.level_track import LevelTrack
 from enhance_cli.errors import UsageError
 
 BEYOND = 0.01  # seconds by which the end of a gap may exceed the end of the recording, since players round times
-APART = (
-    0.005  # seconds from a gap within which other finders are ignored, since the edge of a dropout looks like a click
-)
+# Seconds from a gap within which other finders are ignored, since the edge of a dropout looks like a click
+APART = 0.005
 PAIRS = "write them like [(12.3, 12.42), (57.1, 57.15)]"
 Spans = Sequence[tuple[float, float]]
 Finder = DropoutFinder | RepeatFinder | CodedDropoutFinder | ClickFinder

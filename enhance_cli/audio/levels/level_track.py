@@ -16,9 +16,8 @@ import numpy as np
 SLOT_SECONDS = 0.1
 PASSAGE, TURN = 25, 15  # slots of a passage, and of a shorter one
 LOW, MIDDLE, HIGH = 15, 65, 85  # percentiles of a passage: pauses, typical level, level of the passage
-SPEECH_RANGE_DB = (
-    2.5  # least difference of MIDDLE and LOW in speech. Steady noise varies less, even with the end of a word
-)
+# Least difference of MIDDLE and LOW in speech. Steady noise varies less, even with the end of a word
+SPEECH_RANGE_DB = 2.5
 TURN_RANGE_DB = 6.0  # the same for shorter passages
 TURN_BELOW_DB = 30.0  # a shorter passage counts if it is so far below the loudest slot around
 OFFSET_DB = 2.0  # from the percentile HIGH to the active level of speech

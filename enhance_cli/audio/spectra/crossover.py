@@ -12,10 +12,8 @@ import numpy as np
 RATE, HOP = 48000, 480
 WIDTH = 0.05  # of the crossover, relative to the edge
 ATTENUATION = 75.0  # dB, of the filter outside of its band
-QUIET_DB, LOUD_DB = (
-    -33.0,
-    -25.0,
-)  # the lower band is quiet below, and loud above, these levels relative to its active level
+# The lower band is quiet below, and loud above, these levels relative to its active level
+QUIET_DB, LOUD_DB = -33.0, -25.0
 ADDED_DB, ABOVE_DB = -20.0, 20.0  # highest level of the new band relative to the lower one, where that is quiet or loud
 AROUND = 2  # frames on either side whose lowest gain a frame gets
 LONGEST_TAPS = 2401

@@ -35,9 +35,8 @@ class Frontend(FrontendSettings):
     def analyze(self, wave: Tensor) -> Tensor:
         """Return the compressed spectrogram (B, 2, T, F) of `wave` (B, N)."""
         window = make_window(self.window, self.n_fft, wave.device)
-        pad_mode = (
-            self.pad_mode if wave.shape[-1] > self.n_fft // 2 else "constant"
-        )  # shorter signals have no mirror image
+        # Shorter signals have no mirror image
+        pad_mode = self.pad_mode if wave.shape[-1] > self.n_fft // 2 else "constant"
         spectrum = torch.stft(wave, self.n_fft, self.hop, window=window, pad_mode=pad_mode, return_complex=True)
         return self.compress(torch.view_as_real(spectrum).permute(0, 3, 2, 1))
 

@@ -30,9 +30,8 @@ from enhance_cli.errors import EnhanceError, UsageError
 
 MAX_TRIES = 1, 3  # of a job whose worker dies: together with other jobs, then alone in a worker
 LANES_ON_GPU = 8  # files that a worker processes at a time, so that the GPU does not wait for reading and writing
-MAX_BLOCKS = (
-    20_000  # above this number, jobs are sent in bundles, each of which costs Ray's scheduler some milliseconds
-)
+# Above this number, jobs are sent in bundles, each of which costs Ray's scheduler some milliseconds
+MAX_BLOCKS = 20_000
 
 
 class RayCluster:

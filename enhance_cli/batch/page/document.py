@@ -46,9 +46,8 @@ def document(entries: Sequence[dict[str, Any]]) -> str:
         "data": json.dumps(data, ensure_ascii=False, allow_nan=False).replace("<", "\\u003c"),
     }
     page = source.joinpath("page.html").read_text(encoding="utf-8")
-    return re.sub(
-        r"\{\{(\w+)\}\}", lambda found: values[found[1]], page
-    )  # in one pass, since the data may contain {{...}}
+    # In one pass, since the data may contain {{...}}
+    return re.sub(r"\{\{(\w+)\}\}", lambda found: values[found[1]], page)
 
 
 def address(path: Path, page: Path) -> str:

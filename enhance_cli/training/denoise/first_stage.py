@@ -14,6 +14,7 @@ from enhance_cli.models.weights import load_network
 
 Batch = tuple[np.ndarray, np.ndarray, np.ndarray]  # noisy, clean, first
 BATCHES_AT_ONCE = 4  # recurrent layers take little longer for many rows than for few
+MANY_ROWS = 32  # in a single batch, which then is made alone
 
 
 class FirstStage:
@@ -35,7 +36,7 @@ class FirstStage:
         """Return the batch `number`. Those around it are made and kept with it."""
         if (number, size) not in self._made:
             numbers = range(number - number % BATCHES_AT_ONCE, number - number % BATCHES_AT_ONCE + BATCHES_AT_ONCE)
-            batches = self._make(numbers if size < 32 else range(number, number + 1), size)
+            batches = self._make(numbers if size < MANY_ROWS else range(number, number + 1), size)
             self._made = {(n, size): batch for n, batch in batches}
         return self._made[number, size]
 

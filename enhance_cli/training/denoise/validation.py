@@ -18,10 +18,8 @@ from enhance_cli.training.denoise import samples
 SCORED_RATE = 16000  # Hz
 MEASURES = ("si_sdr", "estoi", "pesq")
 BATCH = 8  # mixtures denoised at a time
-SI_SDR_RANGE_DB = (
-    -30.0,
-    50.0,
-)  # limits. A silent estimate or a mixture without noise would dominate the mean otherwise
+# Limits: a silent estimate or a mixture without noise would dominate the mean otherwise
+SI_SDR_RANGE_DB = (-30.0, 50.0)
 
 
 class Validation:

@@ -8,7 +8,7 @@ import numpy as np
 
 from enhance_cli.audio.read import open_audio
 from enhance_cli.data.corpus import Clip, Corpus, Source, list_files
-from enhance_cli.data.mixing import active_level
+from enhance_cli.data.mixing import active_level, rms
 from enhance_cli.data.pairs import Pair, read_excerpt
 from enhance_cli.errors import AudioError
 
@@ -39,7 +39,7 @@ def _of_source(corpus: Corpus, number: int, source: Source, root: Path, rate: in
 def of_pairs(pairs: list[Pair]) -> dict:
     """Return one table for noisy and clean pairs. The signal-to-noise ratio counts their difference as noise."""
     noisy, clean = zip(*(read_excerpt(pair, 0, min(pair.frames, MAX_SECONDS * pair.rate)) for pair in _some(pairs)))
-    ratios = [20 * np.log10(max(_rms(c), 1e-6) / max(_rms(n - c), 1e-6)) for n, c in zip(noisy, clean)]
+    ratios = [20 * np.log10(max(rms(c), 1e-6) / max(rms(n - c), 1e-6)) for n, c in zip(noisy, clean)]
     return {
         "clips": len(pairs),
         "hours": round(sum(pair.frames / pair.rate for pair in pairs) / 3600, 2),
@@ -78,10 +78,6 @@ def _hours(clips: list[Clip], rate: int) -> float:
 def _some(items: list) -> list:
     """Return at most MAX_CLIPS of `items`, spread evenly."""
     return items[:: max(1, -(-len(items) // MAX_CLIPS))]
-
-
-def _rms(audio: np.ndarray) -> float:
-    return float(np.sqrt(np.mean(np.square(audio)))) if audio.size else 0.0
 
 
 def _spread(values: list[float]) -> dict[str, float]:

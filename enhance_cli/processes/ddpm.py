@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-
 SPACINGS = ("leading", "trailing", "uniform")
+COSINE_OFFSET = 0.008  # so that the first steps are not too small
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,6 @@ def cosine(beta_min: float, beta_max: float, count: int) -> Tensor:
 
 
 BETAS = {"scaled_linear": scaled_linear, "cosine": cosine}
-COSINE_OFFSET = 0.008  # so that the first steps are not too small
 
 
 @lru_cache(maxsize=8)

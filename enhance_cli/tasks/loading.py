@@ -75,9 +75,9 @@ def load_bandwidth_extender(
 
 def load_extender_model(entry: Entry, resources: Resources) -> Model | GraphExtenderModel:
     """Return the model for bandwidth `entry`."""
-    from enhance_cli.models.graphs.packaged import extender_obstacle, load_extender_graph
+    from enhance_cli.models.graphs.packaged import graph_obstacle, load_extender_graph
 
-    if _runs_by_onnx(entry, resources, extender_obstacle(entry)):
+    if _runs_by_onnx(entry, resources, graph_obstacle(entry)):
         return load_extender_graph(entry, resources.threads)
     return _load_by_torch(entry, resources)
 

@@ -12,6 +12,7 @@ from enhance_cli.models.spec import Spec
 from enhance_cli.networks import NETWORKS
 
 COUNTERS = ("num_batches_tracked",)
+_HINT = "choose another --from, or none"
 
 
 def extractor_spec(source: Path, network: str, extractor_id: str, dimension: int, **fields: Any) -> Spec:
@@ -45,6 +46,3 @@ def fitting(
         if name not in wanted and not name.startswith(ignored or ("\0",)) and not name.endswith(COUNTERS):
             raise ModelError(f"{source}: not the weights of {network}: {name} is not part of it", _HINT)
     return {name: state[name] for name in wanted}
-
-
-_HINT = "choose another --from, or none"

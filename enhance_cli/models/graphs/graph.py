@@ -27,6 +27,7 @@ POOL = {
     "max_dead_bytes_per_chunk": 1 << 16,  # of a free piece that is larger, the rest is for others
     "max_mem": 0,
 }
+REMEDY = "update onnxruntime and enhance-cli, or export the model again"
 
 
 class Graph:
@@ -81,9 +82,6 @@ class Graph:
         if missing := (set(inputs) - set(self.inputs)) | (set(outputs) - set(self.outputs)):
             reason = f"no {', '.join(sorted(missing))}"
             raise ModelError(f"{self.name}: the graph is not the one that its header describes ({reason})", REMEDY)
-
-
-REMEDY = "update onnxruntime and enhance-cli, or export the model again"
 
 
 def import_onnxruntime() -> ModuleType:

@@ -95,8 +95,8 @@ def load_stem_graph(entry: registry.Entry, threads: int | None = None) -> GraphS
     return GraphStemModel(spec, open_graph(spec, entry, threads))
 
 
-def extractor_obstacle(entry: registry.Entry) -> str | None:
-    """Return why a speaker network needs torch, or None if it does not."""
+def graph_obstacle(entry: registry.Entry) -> str | None:
+    """Return why a speaker network or a model for bandwidth needs torch, or None if it does not."""
     return None if has_graph(read_spec(entry.path), entry.path) else f"{entry.name} has no graph"
 
 
@@ -121,11 +121,6 @@ def load_repair_graph(entry: registry.Entry, threads: int | None = None) -> Grap
     """Return the repair model of an entry for which there is no obstacle. Raises as `load_denoiser_graphs`."""
     spec = read_spec(entry.path)
     return GraphRepairModel(spec, open_graph(spec, entry), threads)
-
-
-def extender_obstacle(entry: registry.Entry) -> str | None:
-    """Return why a model for bandwidth needs torch, or None if it does not."""
-    return None if has_graph(read_spec(entry.path), entry.path) else f"{entry.name} has no graph"
 
 
 def load_extender_graph(entry: registry.Entry, threads: int | None = None) -> GraphExtenderModel:

@@ -12,6 +12,7 @@ from scipy.signal import oaconvolve
 from enhance_cli.data import damage
 from enhance_cli.data.corpus import Clip, Corpus
 from enhance_cli.data.mixing import Drawer, active_level, colored_noise, equalize, rms
+from enhance_cli.data.ranges import in_range
 
 CONDITIONS = ("clean", "noise", "music", "reverb", "codec", "mixed")
 
@@ -36,6 +37,10 @@ class Views:
     babble: tuple[float, float] = (6.0, 20.0)
     as_babble: float = 0.5
     voiced: float = 0.5
+
+    def __post_init__(self) -> None:
+        in_range(self, **dict.fromkeys(("noise", "music", "babble"), (-100, 100)), as_babble=(0, 1), voiced=(0, 1))
+        in_range(self, seconds=(0.1, 600), speed=(0.5, 2), level=(-100, 0), target_level=(-100, 0))
 
 
 class Degrader:

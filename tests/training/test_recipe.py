@@ -101,6 +101,20 @@ def test_mistakes_are_named_with_the_line_they_stand_on(recipe_file, old, new, s
             load(str(recipe))
 
 
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ("views.as_babble=2", "views.as_babble: 2.0 is not 0 to 1"),
+        ("views.noise=[18.0, 0.0]", "views.noise: [18.0, 0.0] is not from the lower to the higher"),
+        ("embedding.crops=0", "embedding.crops: 0 is not 1 or more"),
+        ("pairing.clean=-1.0", "pairing.clean: -1.0 is not 0 to 1"),
+    ],
+)
+def test_settings_of_a_repair_that_mean_nothing_are_refused(change, message):
+    with pytest.raises(UsageError, match=re.escape(message)):
+        load("seed-ge2e", [change])
+
+
 def test_pairs_and_shards_take_the_place_of_a_bases_data(tmp_path, recipe_file):
     other = tmp_path / "other.toml"
     other.write_text(f'base = "{recipe_file}"\n[data.shards]\ntrain = "a-*.tar"\nvalid = "b.tar"\n')

@@ -1,10 +1,11 @@
 """Define recipes for the repair of speaker embeddings, which `training.recipe.load` reads like any other."""
 
 from dataclasses import dataclass, field
+from math import inf
 
 from enhance_cli.data.corpus import Source
 from enhance_cli.data.degraded import CONDITIONS, Views
-from enhance_cli.data.ranges import OutOfRange
+from enhance_cli.data.ranges import OutOfRange, in_range
 from enhance_cli.models.spec import Spec
 from enhance_cli.training.stage import Stage, TrainPart
 
@@ -37,6 +38,7 @@ class Pairing:
     target: str = "recording"
 
     def __post_init__(self) -> None:
+        in_range(self, clean=(0, 1))
         if unknown := set(self.conditions) - set(CONDITIONS):
             raise OutOfRange("conditions", f"{', '.join(sorted(unknown))} not among {', '.join(CONDITIONS)}")
         if self.target not in ("crop", "recording"):
@@ -56,6 +58,7 @@ class Embedding:
     precision: str = "fp32"
 
     def __post_init__(self) -> None:
+        in_range(self, crops=(1, inf), segment=(0.1, inf))
         if self.precision not in ("fp32", "bf16"):
             raise OutOfRange("precision", "choose fp32 or bf16")
 

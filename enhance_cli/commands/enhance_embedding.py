@@ -15,19 +15,10 @@ from enhance_cli.commands.running import run_batch
 from enhance_cli.console import count_of
 from enhance_cli.errors import UsageError
 from enhance_cli.flags import values
-from enhance_cli.flags.embedding import (
-    Draws,
-    Ensemble,
-    Extractor,
-    RepairSteps,
-    Segment,
-    Time,
-    VoiceActivity,
-    VoiceChannel,
-)
+from enhance_cli.flags.embedding import EmbeddingFlags, RepairFlags
 from enhance_cli.flags.files import FileFlags
 from enhance_cli.flags.group import grouped
-from enhance_cli.flags.model import ModelName, Seed
+from enhance_cli.flags.model import ModelName
 from enhance_cli.flags.output import VectorOutputFlags
 from enhance_cli.flags.panel import MODEL, option
 from enhance_cli.flags.running import Engine, Running
@@ -59,16 +50,9 @@ def enhance_embedding(
     where: FileFlags = FileFlags(),
     writing: VectorOutputFlags = VectorOutputFlags(),
     model: ModelName = None,
-    steps: RepairSteps = None,
-    time: Time = None,
-    draws: Draws = 0,
-    seed: Seed = 0,
-    ensemble: Ensemble = None,
+    repairing: RepairFlags = RepairFlags(),
     normalize: Normalize = Length.unit,
-    extractor: Extractor = None,
-    vad: VoiceActivity = False,
-    segment: Segment = None,
-    channel: VoiceChannel = None,
+    embedding: EmbeddingFlags = EmbeddingFlags(),
     running: Running = Running(),
 ) -> None:
     """Repair speaker embeddings from bad recordings.
@@ -97,22 +81,23 @@ def enhance_embedding(
         raise UsageError("shards and several processes make a file for every recording", "give a folder with -o")
     jobs = in_shard(jobs, where)
 
-    repair = RepairOptions(time, steps, draws, seed, ensemble, normalize.value)
-    embed = EmbedOptions(segment, vad, normalize=normalize is Length.unit, channel=values.parse_channel(channel))
+    settings = {name: getattr(repairing, name) for name in ("time", "steps", "draws", "ensemble")}
+    repair = RepairOptions(**settings, seed=repairing.seed, normalize=normalize.value)
+    heard = values.parse_channel(embedding.channel)
+    embed = EmbedOptions(embedding.segment, embedding.vad, normalize=normalize is Length.unit, channel=heard)
     recordings = any(form_of(job.source) is None for job in jobs)
     worker = EmbeddingWorkerSpec(
         load_embedding_pipeline,
         entry,
-        PipelineOptions(repair, extractor, embed, recordings),
+        PipelineOptions(repair, embedding.extractor, embed, recordings),
         resources=running.resources,
         form=writing.format,
     )
-    settings = {"time": time, "steps": steps, "draws": draws, "ensemble": ensemble}
     given = {name: value for name, value in settings.items() if value is not None}
     run_batch(
         jobs,
         worker,
-        {"model": entry.name, "version": __version__, "seed": seed, "sampler_args": given},
+        {"model": entry.name, "version": __version__, "seed": repairing.seed, "sampler_args": given},
         lambda facts: f"{entry.name}, {count_of(facts['steps'], 'step')}, for {facts['extractor']}",
         running,
         retry_failed=where.retry_failed,

@@ -9,21 +9,14 @@ from typing import Annotated
 import typer
 
 from enhance_cli.errors import ExitCode, UsageError
-from enhance_cli.flags.embedding import (
-    Draws,
-    Ensemble,
-    Extractor,
-    RepairSteps,
-    Segment,
-    Time,
-    VoiceActivity,
-    VoiceChannel,
-)
-from enhance_cli.flags.model import ModelName, Seed
+from enhance_cli.flags.embedding import EmbeddingFlags, RepairFlags
+from enhance_cli.flags.group import grouped
+from enhance_cli.flags.model import ModelName
 from enhance_cli.flags.running import Device, Precision, Runtime, RuntimeChoice, Threads, Verbose
 from enhance_cli.flags.values import parse_channel
 
 
+@grouped
 def verify(
     sides: Annotated[
         list[str] | None,
@@ -59,16 +52,9 @@ def verify(
     ] = None,
     bootstrap: Annotated[int, typer.Option(min=0, help="With --trials: draws of speakers for the intervals.")] = 1000,
     plot: Annotated[Path | None, typer.Option(metavar="FILE.png", help="With --trials: draw the DET curves.")] = None,
-    steps: RepairSteps = None,
-    time: Time = None,
-    draws: Draws = 0,
-    seed: Seed = 0,
-    ensemble: Ensemble = None,
+    repairing: RepairFlags = RepairFlags(),
     model: ModelName = None,
-    extractor: Extractor = None,
-    vad: VoiceActivity = False,
-    segment: Segment = None,
-    channel: VoiceChannel = None,
+    embedding: EmbeddingFlags = EmbeddingFlags(),
     device: Device = "auto",
     precision: Precision = "auto",
     runtime: RuntimeChoice = Runtime.auto,
@@ -98,14 +84,7 @@ def verify(
     from enhance_cli.tasks.loading import load_embedding_pipeline
     from enhance_cli.tasks.options import EmbedOptions, PipelineOptions, RepairOptions
 
-    if trials and sides:
-        raise UsageError("--trials and a pair cannot be given together", "leave one of them out")
-    if trials and (threshold is not None or uncertain):
-        raise UsageError("--threshold and --uncertain decide a pair, and --trials finds them", "leave them out")
-    if plot and not trials:
-        raise UsageError("--plot draws the curves of a list", "give one with --trials")
-    if plot and plot.suffix.lower() != ".png":
-        raise UsageError(f"--plot {plot}: pictures are PNG", f"write {plot.with_suffix('.png')}")
+    _refuse_misuse(trials, sides, plot, decides=threshold is not None or uncertain is not None)
     wanted = listed(trials) if trials else pair(sides)
     entry = registry.find(model, "enhance-embedding")
     spec = read_spec(entry.path)
@@ -114,8 +93,9 @@ def verify(
         found = in_store(vectors, wanted.names, trials)
     else:
         paths = files_named(wanted.names, root, trials)
-    repair = RepairOptions(time, steps, draws, seed, ensemble)
-    options = PipelineOptions(repair, extractor, EmbedOptions(segment, vad, channel=parse_channel(channel)))
+    repair = RepairOptions(repairing.time, repairing.steps, repairing.draws, repairing.seed, repairing.ensemble)
+    embed = EmbedOptions(embedding.segment, embedding.vad, channel=parse_channel(embedding.channel))
+    options = PipelineOptions(repair, embedding.extractor, embed)
     pipeline, _ = load_embedding_pipeline(entry, options, Resources(device, precision, threads, runtime.value))
     if not vectors:
         found = in_files(paths, pipeline)
@@ -125,6 +105,18 @@ def verify(
             raise typer.Exit(ExitCode.SOME_FAILED)
         decide(wanted, raw, repaired, by, model=spec.name, json=json)
         return
-    report_error_rates(wanted, raw, repaired, missing, draws=bootstrap, seed=seed, plot=plot, json=json)
+    report_error_rates(wanted, raw, repaired, missing, draws=bootstrap, seed=repairing.seed, plot=plot, json=json)
     if missing:
         raise typer.Exit(ExitCode.SOME_FAILED)
+
+
+def _refuse_misuse(trials: Path | None, sides: list[str] | None, plot: Path | None, *, decides: bool) -> None:
+    """Raise UsageError for flags that exclude each other. `decides`: whether some about the decision are given."""
+    if trials and sides:
+        raise UsageError("--trials and a pair cannot be given together", "leave one of them out")
+    if trials and decides:
+        raise UsageError("--threshold and --uncertain decide a pair, and --trials finds them", "leave them out")
+    if plot and not trials:
+        raise UsageError("--plot draws the curves of a list", "give one with --trials")
+    if plot and plot.suffix.lower() != ".png":
+        raise UsageError(f"--plot {plot}: pictures are PNG", f"write {plot.with_suffix('.png')}")

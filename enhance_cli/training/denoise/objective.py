@@ -22,9 +22,6 @@ class Objective:
 
     def check(self, stage: DenoiseStage) -> None:
         """Check a stage. Raises UsageError if it cannot be trained."""
-        LOSSES[stage.loss]
-        for name in stage.distance:
-            DISTANCES[name]
         if stage.loss == "consistency" and self.teacher is None:
             raise UsageError("consistency distillation needs a teacher", "run `enhance distill --teacher MODEL`")
 

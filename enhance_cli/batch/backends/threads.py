@@ -42,7 +42,8 @@ def run(
                 for job in jobs:
                     count(run_job(job, function, base))
             else:
-                _run_in_lanes(jobs, lambda job: run_job(job, function, base), count, lanes, stop or threading.Event())
+                do = lambda job: run_job(job, function, base)
+                _Lanes(jobs, do, lanes, stop or threading.Event()).run(count)
         except KeyboardInterrupt:
             summary.interrupted = True
     return summary
@@ -91,61 +92,57 @@ class SkipsOnly:
         return run_skips(jobs, self.facts, listener.on_record)
 
 
-def _run_in_lanes(
-    jobs: Iterable[Job],
-    record_of: Callable[[Job], Record],
-    count: Callable[[Record], None],
-    lanes: int,
-    stop: threading.Event,
-) -> None:
-    """Start `lanes` threads, each of which takes the next job when it has finished one.
+class _Lanes:
+    """Do jobs in several threads, each of which takes the next job when it has finished one."""
 
-    When this function returns or raises, all threads have ended and their records have been counted.
-    """
-    waiting, lock = iter(jobs), threading.Lock()
-    ended: queue.SimpleQueue[Record | BaseException | None] = queue.SimpleQueue()
+    def __init__(self, jobs: Iterable[Job], record_of: Callable[[Job], Record], lanes: int, stop: threading.Event):
+        self.waiting, self.record_of, self.running, self.stop = iter(jobs), record_of, lanes, stop
+        self.lock = threading.Lock()  # of `waiting`
+        self.ended: queue.SimpleQueue[Record | BaseException | None] = queue.SimpleQueue()  # None: a thread has ended
+        self.threads = [threading.Thread(target=self._lane, name=f"lane {n}", daemon=True) for n in range(lanes)]
 
-    def lane() -> None:
+    def run(self, count: Callable[[Record], None]) -> None:
+        """Do the jobs, and call `count` for each record in this thread.
+
+        When this returns or raises, all threads have ended. After Ctrl-C their records have been counted as well.
+        """
+        for thread in self.threads:
+            thread.start()
         try:
-            while not stop.is_set():
-                with lock:
-                    job = next(waiting, None)
+            while self.running:
+                self._receive(count)
+        except KeyboardInterrupt:
+            self.stop.set()
+            while self.running:
+                self._receive(count)
+            raise
+        except BaseException:
+            self.stop.set()
+            for thread in self.threads:
+                thread.join()
+            raise
+
+    def _lane(self) -> None:
+        try:
+            while not self.stop.is_set():
+                with self.lock:
+                    job = next(self.waiting, None)
                 if job is None:
                     break
-                ended.put(record_of(job))
+                self.ended.put(self.record_of(job))
         except KeyboardInterrupt:
             pass
         except BaseException as error:  # noqa: BLE001 - raised in the main thread instead
-            ended.put(error)
+            self.ended.put(error)
         finally:
-            ended.put(None)
+            self.ended.put(None)
 
-    threads = [threading.Thread(target=lane, name=f"lane {n}", daemon=True) for n in range(lanes)]
-    for thread in threads:
-        thread.start()
-    running = lanes
-
-    def next_ended() -> None:
-        nonlocal running
+    def _receive(self, count: Callable[[Record], None]) -> None:
         with contextlib.suppress(queue.Empty):  # on Windows nothing interrupts a wait without an end
-            item = ended.get(timeout=0.5)
+            item = self.ended.get(timeout=0.5)
             if item is None:
-                running -= 1
+                self.running -= 1
             elif isinstance(item, BaseException):
                 raise item
             else:
                 count(item)
-
-    try:
-        while running:
-            next_ended()
-    except KeyboardInterrupt:
-        stop.set()
-        while running:
-            next_ended()
-        raise
-    except BaseException:
-        stop.set()
-        for thread in threads:
-            thread.join()
-        raise

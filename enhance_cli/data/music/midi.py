@@ -31,11 +31,7 @@ def split(midi: mido.MidiFile, rng: np.random.Generator, seconds: float) -> dict
 
     A third of the instruments are exchanged for others of their family.
     """
-    events: dict[str, list[Event]] = {stem: [] for stem in STEMS}
-    now, tempo, counts, tick = 0.0, 500000, dict.fromkeys(STEMS, 0), 0
-    programs, exchanged = [0] * 16, {}
-    sounding: dict[tuple[int, int], str] = {}  # stem by (channel, pitch)
-    targets: Sequence[str]
+    splitter, now, tempo, tick = _Splitter(rng), 0.0, 500000, 0
     for message in mido.merge_tracks(midi.tracks):
         tick += message.time
         now += mido.tick2second(message.time, midi.ticks_per_beat, tempo)
@@ -43,35 +39,66 @@ def split(midi: mido.MidiFile, rng: np.random.Generator, seconds: float) -> dict
             break
         if message.type == "set_tempo":
             tempo = message.tempo
+        splitter.add(tick, message)
+    splitter.end(tick)
+    playing = [stem for stem in STEMS if splitter.notes[stem] >= MIN_NOTES]
+    return {stem: _file(splitter.events[stem], midi.ticks_per_beat) for stem in playing}
+
+
+class _Splitter:
+    """Distribute the messages of a song over its stems. `notes`: their number in each stem."""
+
+    def __init__(self, rng: np.random.Generator):
+        self.rng = rng
+        self.events: dict[str, list[Event]] = {stem: [] for stem in STEMS}
+        self.notes = dict.fromkeys(STEMS, 0)
+        self.programs = [0] * 16  # by channel
+        self.exchanged: dict[tuple[int, int], int] = {}  # the program to play, by (channel, program)
+        self.sounding: dict[tuple[int, int], str] = {}  # stem by (channel, pitch)
+
+    def add(self, tick: int, message: mido.Message) -> None:
+        """Add a message to the stems that it is for."""
+        targets: Sequence[str]
         if message.is_meta:
             targets = STEMS if message.type == "set_tempo" else ()
         elif not hasattr(message, "channel"):
-            continue
+            return
         elif message.type == "program_change":
-            programs[message.channel] = message.program
-            stem = stem_of(message.channel, message.program)
-            key = (message.channel, message.program)
-            if key not in exchanged:
-                other = int(rng.choice(PROGRAMS[stem])) if stem in PROGRAMS else message.program
-                exchanged[key] = other if rng.random() < 1 / 3 else message.program
-            message, targets = message.copy(program=exchanged[key]), (stem,)
+            message, targets = self._exchanged(message), (stem_of(message.channel, message.program),)
         elif message.type in ("note_on", "note_off"):
-            key = (message.channel, message.note)
-            begins = message.type == "note_on" and message.velocity > 0
-            stem = stem_of(message.channel, programs[message.channel])
-            targets = (stem if begins else sounding.pop(key, stem),)
-            if begins:
-                sounding[key] = stem
-                counts[stem] += 1
+            targets = (self._stem_of_note(message),)
         elif message.type == "control_change" and message.control in (91, 93):  # sends to reverb and chorus
-            continue
+            return
         else:
             targets = STEMS
         for stem in targets:
-            events[stem].append((tick, message))
-    for channel, note in sounding:
-        events[sounding[channel, note]].append((tick, mido.Message("note_off", channel=channel, note=note)))
-    return {stem: _file(events[stem], midi.ticks_per_beat) for stem in STEMS if counts[stem] >= MIN_NOTES}
+            self.events[stem].append((tick, message))
+
+    def end(self, tick: int) -> None:
+        """Let go the notes that still sound."""
+        for (channel, note), stem in self.sounding.items():
+            self.events[stem].append((tick, mido.Message("note_off", channel=channel, note=note)))
+
+    def _exchanged(self, message: mido.Message) -> mido.Message:
+        """Return the change of program, perhaps to another of the same stem."""
+        self.programs[message.channel] = message.program
+        stem = stem_of(message.channel, message.program)
+        key = (message.channel, message.program)
+        if key not in self.exchanged:
+            other = int(self.rng.choice(PROGRAMS[stem])) if stem in PROGRAMS else message.program
+            self.exchanged[key] = other if self.rng.random() < 1 / 3 else message.program
+        return message.copy(program=self.exchanged[key])
+
+    def _stem_of_note(self, message: mido.Message) -> str:
+        """Return the stem of a note. It ends in the one that it began in."""
+        key = (message.channel, message.note)
+        begins = message.type == "note_on" and message.velocity > 0
+        stem = stem_of(message.channel, self.programs[message.channel])
+        if not begins:
+            return self.sounding.pop(key, stem)
+        self.sounding[key] = stem
+        self.notes[stem] += 1
+        return stem
 
 
 def _file(events: list[Event], ticks_per_beat: int) -> mido.MidiFile:

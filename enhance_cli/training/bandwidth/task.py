@@ -19,6 +19,8 @@ from enhance_cli.training.bandwidth.recipe import BandRecipe
 from enhance_cli.training.stage import Stage
 from enhance_cli.training.task import Task
 
+CROPS_AT_ONCE = 16  # in a validation, which bounds its memory
+
 
 class BandwidthExtension(Task[BandRecipe, Stage, Model]):
     """Train bandwidth extension. Scores are distances in dB on held-out recordings."""
@@ -56,7 +58,8 @@ class BandwidthExtension(Task[BandRecipe, Stage, Model]):
 
     @torch.no_grad()
     def scores(self, step: int) -> dict[str, float]:
-        parts = [distances(self.averaged, *batch) for batch in zip(*(part.split(16) for part in self.crops))]
+        batches = zip(*(part.split(CROPS_AT_ONCE) for part in self.crops))
+        parts = [distances(self.averaged, *batch) for batch in batches]
         return {name: round(float(np.mean([float(part[name]) for part in parts])), 3) for name in parts[0]}
 
     def quality(self, scores: dict[str, float]) -> float:

@@ -23,6 +23,7 @@ from enhance_cli.training.repair.recipe import RepairRecipe
 
 CROPS_PER_FILE = 128  # of the cache
 MAX_UTTERANCES = 12  # of a held-out speaker
+CROPS_AT_ONCE = 8  # through the extractor, which bounds its memory
 
 
 class Material:
@@ -113,8 +114,8 @@ class Material:
         spec, device = self.extractor.spec, self.extractor.device
         length = int(self.recipe.embedding.segment * self.rate)
         found = []
-        for group in range(0, len(waves), 8):
-            batch = torch.from_numpy(np.stack(waves[group : group + 8]))
+        for first in range(0, len(waves), CROPS_AT_ONCE):
+            batch = torch.from_numpy(np.stack(waves[first : first + CROPS_AT_ONCE]))
             if spec.normalise == "raise":  # as its authors do it
                 batch = batch * (spec.level / batch.square().mean(-1, keepdim=True).sqrt().clamp_min(1e-6)).clamp_min(1)
             segments = batch.unfold(-1, length, length)

@@ -24,6 +24,8 @@ from enhance_cli.training.stems.recipe import StemRecipe, StemStage
 from enhance_cli.training.stems.validation import score
 from enhance_cli.training.task import Task
 
+MIXES_AT_ONCE = 4  # in a validation, which bounds its memory
+
 
 class StemExtraction(Task[StemRecipe, StemStage, StemModel]):
     """Train stems.
@@ -98,7 +100,7 @@ class StemExtraction(Task[StemRecipe, StemStage, StemModel]):
             given = {"start": spec.sigma_for(steps)} if spec.start_sigma else {}
             sampler = partial(SAMPLERS[name], **(spec.sampler_args.get(name, {}) | given))
         found = []
-        for part in torch.from_numpy(self.mixes).to(self.device).split(4):
+        for part in torch.from_numpy(self.mixes).to(self.device).split(MIXES_AT_ONCE):
             generator = torch.Generator().manual_seed(0)
             noise = lambda: lambda: torch.randn(part.shape, generator=generator).to(self.device)  # noqa: B023 - used up
             found.append(model.separate(part, spec.stems, sampler, steps, noise)[:, :, 0].transpose(0, 1))

@@ -108,11 +108,14 @@ def test_mistakes_are_named_with_the_line_they_stand_on(recipe_file, old, new, s
         ("views.noise=[18.0, 0.0]", "views.noise: [18.0, 0.0] is not from the lower to the higher"),
         ("embedding.crops=0", "embedding.crops: 0 is not 1 or more"),
         ("pairing.clean=-1.0", "pairing.clean: -1.0 is not 0 to 1"),
+        ("mix.drop=2", "mix.drop: 2.0 is not 0 to 1"),
+        ("data.rendered.seconds=1", "data.rendered.seconds: 1.0 is not 10 or more"),
     ],
 )
-def test_settings_of_a_repair_that_mean_nothing_are_refused(change, message):
+def test_settings_of_other_tasks_that_mean_nothing_are_refused(change, message):
+    stems = change.startswith(("mix", "data"))
     with pytest.raises(UsageError, match=re.escape(message)):
-        load("seed-ge2e", [change])
+        load("stems-s" if stems else "seed-ge2e", [change])
 
 
 def test_pairs_and_shards_take_the_place_of_a_bases_data(tmp_path, recipe_file):

@@ -13,6 +13,7 @@ import os
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
+from math import inf
 from pathlib import Path
 from types import ModuleType
 
@@ -24,6 +25,7 @@ from enhance_cli.data import STEMS
 from enhance_cli.data.mixing import active_level
 from enhance_cli.data.music.effects import color
 from enhance_cli.data.music.instruments import Instruments
+from enhance_cli.data.ranges import in_range
 from enhance_cli.errors import UsageError
 
 LEVEL = 0.05  # RMS of a stem's loud parts in the cache
@@ -52,6 +54,10 @@ class Rendering:
     held_out: float = 0.05
     other: float = 0.4
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        in_range(self, **dict.fromkeys(("modelled", "held_out", "other"), (0, 1)))
+        in_range(self, songs=(0, inf), seconds=(MIN_SECONDS, inf))
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import numpy as np
 
 from enhance_cli.data import STEMS
 from enhance_cli.data.mixing import active_level, equalize, fast_length, stretch
+from enhance_cli.data.ranges import in_range
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,10 @@ class StemMix:
     speed: tuple[float, float] = (0.92, 1.09)
     equaliser: float = 0.3
     level: tuple[float, float] = (-6.0, 6.0)
+
+    def __post_init__(self) -> None:
+        in_range(self, **dict.fromkeys(("coherent", "drop", "other", "equaliser"), (0, 1)))
+        in_range(self, seconds=(0.1, 600), gain=(0, 100), speed=(0.5, 2), level=(-100, 100))
 
 
 class StemMixer:

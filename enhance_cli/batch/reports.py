@@ -11,7 +11,7 @@ import statistics
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path, PurePath
 from typing import Any
@@ -222,33 +222,44 @@ def failed_jobs(
         raise UsageError("--retry-failed takes inputs and outputs from the report", hint)
     records = read([path]).records
     inputs_of = Counter(real_path(record.get("output") or "-", record.get("folder")) for record in records)
-    jobs, refusals = [], []
-    for record in records:
-        folder = record.get("folder")
-        parts_of_job = tuple((name, real_path(path, folder)) for name, path in (record.get("outputs") or {}).items())
-        target = parts_of_job[0][1] if parts_of_job else real_path(record.get("output") or "-", folder)
-        source = real_path(record["input"], folder)
-        if record["status"] == "failed" and STDIN not in (source, target):
-            problem = ""
-            if not parts_of_job and inputs_of[target] > 1:
-                hint = "run the command that wrote it again, which does the missing ones"
-                refusals.append(UsageError(f"{path}: {target} is made of several inputs at once", hint))
-                problem = str(refusals[-1])
-            if Path(target).suffix.lower() not in writable:
-                raise UsageError(f"{path}: this command does not make {target}", "use the one that wrote the report")
-            relative = PurePath(record.get("relative") or source)
-            jobs.append(Job(source, relative, target, parts=parts_of_job, track=record.get("track"), problem=problem))
-            wanted = [name for name, _ in parts_of_job]
-            if bool(parts) != bool(wanted) or not set(wanted) <= set(parts):
-                results = ", ".join(wanted) or "one file"
-                hint = "use the command that wrote the report, with its --stem and --residual"
-                raise UsageError(f"{path}: {source} was to become {results}, which this command does not make", hint)
+    failed = [record for record in records if record["status"] == "failed"]
+    jobs: list[Job] = []
+    refusals: list[UsageError] = []
+    for job in map(_job_of, failed):
+        if STDIN in (job.source, job.target):
+            continue
+        if not job.parts and inputs_of[job.target] > 1:
+            hint = "run the command that wrote it again, which does the missing ones"
+            refusals.append(UsageError(f"{path}: {job.target} is made of several inputs at once", hint))
+            job = replace(job, problem=str(refusals[-1]))
+        _refuse_foreign(path, job, parts, writable)
+        jobs.append(job)
     if refusals and len(refusals) == len(jobs):
         raise refusals[0]
-    if not jobs and any(record["status"] == "failed" for record in records):
+    if failed and not jobs:
         message = f"{path}: the failed ones came from standard input or went to standard output"
         raise UsageError(message, "run its command again")
     return check(jobs, [Input(job.source, job.relative) for job in jobs], existing)
+
+
+def _job_of(record: Mapping[str, Any]) -> Job:
+    """Return the job of a record, with its original outputs."""
+    folder = record.get("folder")
+    parts = tuple((name, real_path(path, folder)) for name, path in (record.get("outputs") or {}).items())
+    target = parts[0][1] if parts else real_path(record.get("output") or "-", folder)
+    source = real_path(record["input"], folder)
+    return Job(source, PurePath(record.get("relative") or source), target, parts=parts, track=record.get("track"))
+
+
+def _refuse_foreign(path: Path, job: Job, parts: Sequence[str], writable: frozenset[str]) -> None:
+    """Raise UsageError for a job of the report `path` whose outputs this command does not make (see failed_jobs)."""
+    if Path(job.target).suffix.lower() not in writable:
+        raise UsageError(f"{path}: this command does not make {job.target}", "use the one that wrote the report")
+    wanted = [name for name, _ in job.parts]
+    if bool(parts) != bool(wanted) or not set(wanted) <= set(parts):
+        results = ", ".join(wanted) or "one file"
+        hint = "use the command that wrote the report, with its --stem and --residual"
+        raise UsageError(f"{path}: {job.source} was to become {results}, which this command does not make", hint)
 
 
 def other_settings(path: Path, base: Mapping[str, Any]) -> list[str]:

@@ -205,8 +205,8 @@ class Spec:
         """Return the header in a file's metadata. Raises ModelError for a file that is not one of ours."""
         try:
             fields = json.loads((metadata or {})[HEADER_KEY])
-            for name in REQUIRED_FIELDS:
-                fields[name]
+            if missing := [name for name in REQUIRED_FIELDS if name not in fields]:
+                raise KeyError(*missing)
             return cls(**fields | {name: tuple(fields.get(name, ())) for name in ("samplers", "guides", "stems")})
         except (KeyError, TypeError, ValueError) as error:
             raise ModelError(

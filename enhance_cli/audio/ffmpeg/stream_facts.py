@@ -91,16 +91,7 @@ def describe(
     rate = frame.sample_rate
     begin_of_all = origin(container)
     earlier = begin_of_all or 0.0
-    claimed = None
-    name = container.format.name.split(",")[0]
-    if not counted or name == "asf" and len(container.streams) > 1:
-        pass  # the stated length is that of the film. containers/sections.py detects missing bytes
-    elif stream.duration is not None and name not in _GUESSED:
-        timed = stream.start_time and begin_of_all is not None and name != "asf"
-        begin = stream.start_time * stream.time_base if timed else 0
-        claimed = round((stream.duration * stream.time_base + begin - earlier) * rate)
-    elif container.format.name == "avi" and stream.frames and stream.time_base:
-        claimed = round(stream.frames * stream.time_base * rate)
+    claimed = _claimed(container, stream, rate, begin_of_all) if counted else None
     streams = container.streams.audio
     return {
         "container": container.format.name, "brand": container.metadata.get("major_brand", ""), "codec": codec.name,
@@ -121,6 +112,23 @@ def describe(
             for c in container.chapters()
         ],
     }  # fmt: skip
+
+
+def _claimed(container: Any, stream: Any, rate: int, begin_of_all: float | None) -> int | None:
+    """Return the number of samples that the header states, or None if it states the length of something else.
+
+    `begin_of_all`: time of the first stream's begin in seconds, if it is known.
+    """
+    name = container.format.name.split(",")[0]
+    if name == "asf" and len(container.streams) > 1:
+        return None  # the stated length is that of the film. containers/sections.py detects missing bytes
+    if stream.duration is not None and name not in _GUESSED:
+        timed = stream.start_time and begin_of_all is not None and name != "asf"
+        begin = stream.start_time * stream.time_base if timed else 0
+        return round((stream.duration * stream.time_base + begin - (begin_of_all or 0.0)) * rate)
+    if container.format.name == "avi" and stream.frames and stream.time_base:
+        return round(stream.frames * stream.time_base * rate)
+    return None
 
 
 def _title(stream: Any) -> str:

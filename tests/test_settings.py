@@ -63,8 +63,16 @@ def test_a_flag_wins_over_a_preset_and_a_preset_over_the_file(run, tmp_path):
 def test_a_preset_may_be_the_default_of_a_command(run, tmp_path):
     (tmp_path / "d.toml").write_text('[denoise]\nloudness = -20\npreset = ["podcast, gentle"]\n')
     for flags, expected in [
-        ((), {"loudness": "d.toml, line 2", "true-peak": "preset podcast", "max-attenuation": "preset gentle"}),
-        (("--preset", "broadcast"), {"loudness": "preset broadcast", "true-peak": "preset broadcast"}),
+        (
+            (),
+            {
+                "loudness": "d.toml, line 2",
+                "true-peak": "preset podcast",
+                "limiter": "preset podcast",
+                "max-attenuation": "preset gentle",
+            },
+        ),
+        (("--preset", "broadcast"), dict.fromkeys(("loudness", "true-peak", "limiter"), "preset broadcast")),
         (("--preset", ""), {"loudness": "d.toml, line 2"}),
     ]:
         _, record = run(*flags, config="d.toml")

@@ -15,6 +15,7 @@ class FileOptions:
         sample_rate: in Hz.
         loudness: integrated loudness of the result in LUFS.
         true_peak: limit in dBTP for the gain towards `loudness`. -1 is the limit of EBU R 128 and of streaming services.
+        limiter: dB by which peaks may be lowered to reach `loudness`. With 0, the gain towards it ends at `true_peak`.
         plot: draw input and output.
         measure: put the loudness of input and output into the record. Short files take less time without it.
         parts: names of the results of the transform, if it gives several.
@@ -35,6 +36,7 @@ class FileOptions:
     sample_rate: int | None = None
     loudness: float | None = None
     true_peak: float = -1.0
+    limiter: float = 0.0
     plot: bool = False
     measure: bool = True
     parts: tuple[str, ...] = ()

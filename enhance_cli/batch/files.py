@@ -30,6 +30,7 @@ from enhance_cli.batch.file_options import FileOptions
 from enhance_cli.batch.film import format_of, notes_on_pictures, open_output
 from enhance_cli.batch.gain import choose_gain
 from enhance_cli.batch.job import LocalJob
+from enhance_cli.batch.limiting import Limiting
 from enhance_cli.batch.plots import draw
 from enhance_cli.batch.reading import Blocks, errors_in_the_users_names, measured, open_input, regular_file
 from enhance_cli.batch.result import Result, level_fields
@@ -80,9 +81,14 @@ def enhance_file(job: LocalJob, transform: Transform, options: FileOptions = Fil
             blocks = transform(resample_blocks(blocks, info.rate, rate, info.channels), rate, info.channels, before)
             blocks = _checked(blocks, job.source, rate, resampled_length(before.frames, info.rate, rate))
             result.fill(resample_blocks(blocks, rate, fmt.rate, len(result.names) * info.channels))
-            meters = list(result.levels.values())
-            gain, level_notes = choose_gain(before, meters, fmt, options.loudness, options.true_peak)
-            gain, loudness = result.write(unfinished, gain)
+            limiting = Limiting(before, result, options) if options.limiter and options.loudness is not None else None
+            if limiting:
+                gain, loudness = limiting.write(unfinished)
+                level_notes = limiting.notes()
+            else:
+                meters = list(result.levels.values())
+                gain, level_notes = choose_gain(before, meters, fmt, options.loudness, options.true_peak)
+                gain, loudness = result.write(unfinished, gain)
             codec_notes = _notes_on_codec(result, unfinished, gain) if options.parts else []
         tags_lost: list[str] = []
         for (name, path), target in zip(unfinished.items(), job.targets):
@@ -102,6 +108,7 @@ def enhance_file(job: LocalJob, transform: Transform, options: FileOptions = Fil
     if fmt.film is not None:
         fields["new_track"] = new_track(fmt.film)
     fields |= measurement.values(before, result.written_extra, gain)
+    fields |= limiting.fields() if limiting else {}
     return fields | _levels(before, result, list(unfinished), gain, loudness)
 
 

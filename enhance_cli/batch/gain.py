@@ -36,4 +36,6 @@ def _to_loudness(measured: Meter, after: list[Meter], loudness: float, true_peak
     if wanted <= limit:
         return wanted, []
     reached = measured.loudness + decibels(limit)
-    return limit, [f"loudness limited to {reached:.2f} LUFS, so that peaks stay below {true_peak:g} dBTP"]
+    return limit, [
+        f"loudness limited to {reached:.2f} LUFS, so that peaks stay below {true_peak:g} dBTP, unless --limiter lowers them"
+    ]

@@ -37,6 +37,8 @@ class Record:
         unusable: ids of embeddings that could not be repaired.
         measured: fields of the measurements of tasks, which appear among the others in the JSON.
         gain: applied to the whole file after the model, with the reasons in `notes`.
+        limited_by: dB by which a limiter lowered the highest peak.
+        limited_share: share of the time in which it lowered peaks, from 0 to 1.
         settings: value and origin, by name, of the settings that differ from the built-in defaults.
         error: exception behind a failure, not in the JSON.
     """
@@ -79,6 +81,8 @@ class Record:
     noise_floor_after: float | None = None
     measured: dict[str, Any] = field(default_factory=dict)
     gain: float | None = None
+    limited_by: float | None = None
+    limited_share: float | None = None
     parts: dict[str, dict[str, float | None]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     tags_lost: list[str] = field(default_factory=list)

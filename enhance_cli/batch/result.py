@@ -2,14 +2,16 @@
 
 import contextlib
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from enhance_cli.audio.formats import Film, OutputFormat
+from enhance_cli.audio.formats import OutputFormat
 from enhance_cli.audio.info import LOSSY, AudioInfo, depth
 from enhance_cli.audio.levels.level import Meter, SampleMeter
+from enhance_cli.audio.levels.limiter import Limiter
+from enhance_cli.audio.levels.true_peaks import CONTEXT, TruePeaks
 from enhance_cli.audio.tags.wave_facts import Change
 from enhance_cli.audio.write import AudioWriter, as_read
 from enhance_cli.batch.decibels import decibels, rounded
@@ -24,19 +26,24 @@ MAX_CORRECTIONS = 2  # of the gain
 class Result:
     """Hold the transformed signal of a file, (K C, n) for K parts of C channels each, and the level of every part.
 
-    The samples are kept in `spool`. `info`: describes the input. `fmt`: format of the outputs.
+    The samples are kept in `spool`. `info`: describes the input. `fmt`: format of the outputs. `limiter`: the one of
+    the last pass over the samples, if any.
     """
 
     def __init__(self, spool: Spool, info: AudioInfo, fmt: OutputFormat, options: FileOptions):
         self.names = options.parts or ("",)
         self.extra = self.written_extra = options.measurement.result_meter(fmt.rate)
-        to_loudness = options.loudness is not None
-        measure = options.measure or to_loudness
-        self.levels = {
-            name: Meter(fmt.rate, info.channels, measure, true_peak=to_loudness, layout=info.layout, extra=self.extra)
+        self.format, self._spool, self._info, self._options = fmt, spool, info, options
+        self.levels = self._meters(true_peak=options.loudness is not None, extra=self.extra)
+        self.limiter: Limiter | None = None
+        self._threshold: float | None = None
+
+    def _meters(self, *, true_peak: bool = False, extra: SampleMeter | None = None) -> dict[str, Meter]:
+        rate, info, loudness = self.format.rate, self._info, self._options.measure or self._options.loudness is not None
+        return {
+            name: Meter(rate, info.channels, loudness, true_peak=true_peak, layout=info.layout, extra=extra)
             for name in self.names
         }
-        self.format, self._spool, self._info, self._options = fmt, spool, info, options
 
     @property
     def frames(self) -> int:
@@ -46,9 +53,27 @@ class Result:
     def fill(self, blocks: Iterator[np.ndarray]) -> None:
         """Take the whole signal, in blocks (K C, n)."""
         for block in blocks:
-            for meter, rows in zip(self.levels.values(), np.split(block, len(self.names))):
-                meter.push(rows)
+            self._measure(block)
             self._spool.write(block)
+
+    def _measure(self, block: np.ndarray) -> None:
+        for meter, rows in zip(self.levels.values(), np.split(block, len(self.names))):
+            meter.push(rows)
+
+    def limit(self, threshold: float) -> None:
+        """Lower peaks above this `threshold` (linear, before the gain) in all outputs, and measure their levels anew."""
+        self._threshold = threshold
+        self.levels = self._meters()
+        for block in self._blocks():
+            self._measure(block)
+
+    def _blocks(self) -> Iterator[np.ndarray]:
+        """Yield the signal as it is written, before the gain."""
+        blocks: Iterable[np.ndarray] = self._spool.blocks()
+        if self._threshold is not None:
+            self.limiter = Limiter(self.format.rate, len(self.names) * self._info.channels, self._threshold)
+            blocks = self.limiter.run(blocks)
+        yield from blocks
 
     def write(self, unfinished: Mapping[str, Path], gain: float) -> tuple[float, dict[str, float | None]]:
         """Write the parts in `unfinished` with this `gain`.
@@ -57,39 +82,64 @@ class Result:
         again with a corrected gain if necessary. The task's measurement reads them back too, if it needs to. Returns the
         final gain, and the loudness of each file in LUFS (empty if they were not read back).
         """
-        self._write(unfinished, gain)
-        if self._options.measurement.reads_back and self.format.subtype in LOSSY:
-            self.written_extra = self._measured_again(*unfinished.values())
+        self.write_once(unfinished, gain)
+        self.measure_written(unfinished)
         if self._options.loudness is None or self.format.subtype not in LOSSY:
             return gain, {}
-        known = self._loudness_of_sum(list(unfinished))
+        known = self.loudness_of_sum(list(unfinished))
         if known is None:
             return gain, {}
         aim = known + decibels(gain)
-        found, each = _loudness_of(unfinished, self.format.film)
+        found, each, _ = self.levels_of_written(unfinished)
         for _ in range(MAX_CORRECTIONS):
             if found is None or abs(found - aim) <= LOUDNESS_TOLERANCE:
                 break
             gain *= 10 ** ((aim - found) / 20)
-            self._write(unfinished, gain)
-            found, each = _loudness_of(unfinished, self.format.film)
+            self.write_once(unfinished, gain)
+            found, each, _ = self.levels_of_written(unfinished)
         return gain, each
 
-    def _measured_again(self, path: Path) -> SampleMeter | None:
-        """Return the task's measurement of a finished file, in a video of its new track."""
+    def measure_written(self, unfinished: Mapping[str, Path]) -> None:
+        """Read files of a lossy codec for the task's measurement (in videos: their new track), if it wants that."""
+        measurement = self._options.measurement
+        if not (measurement.reads_back and self.format.subtype in LOSSY):
+            return
+        (path,) = unfinished.values()
         with open_output(path, self.format.film) as audio:
-            meter = self._options.measurement.result_meter(audio.info.rate)
-            if meter:
+            self.written_extra = measurement.result_meter(audio.info.rate)
+            if self.written_extra:
                 for block in audio.blocks(BLOCK):
-                    meter.push(block)
-        return meter
+                    self.written_extra.push(block)
 
-    def _loudness_of_sum(self, names: list[str]) -> float | None:
+    def levels_of_written(
+        self, files: Mapping[str, Path], *, peaks: bool = False
+    ) -> tuple[float | None, dict[str, float | None], float]:
+        """Return the integrated loudness in LUFS of the sum of finished files (in videos: of their new tracks), and of each.
+
+        The third value is the highest true peak of all, linear, if `peaks` are wanted, else 0.
+        """
+        with contextlib.ExitStack() as stack:
+            opened = [stack.enter_context(open_output(path, self.format.film)) for path in files.values()]
+            info = opened[0].info
+            total, *meters = (Meter(info.rate, info.channels, layout=info.layout) for _ in range(1 + len(opened)))
+            highest, found = 0.0, TruePeaks(info.channels * len(opened)) if peaks else None
+            for blocks in zip(*(audio.blocks(BLOCK) for audio in opened)):
+                samples = min(block.shape[1] for block in blocks)
+                total.push(np.sum([block[:, :samples] for block in blocks], axis=0))
+                for meter, block in zip(meters, blocks):
+                    meter.push(block)
+                if found and samples:
+                    highest = max(highest, found.push(np.concatenate([block[:, :samples] for block in blocks])).max())
+            if found:
+                highest = max(highest, found.push(np.zeros((info.channels * len(opened), CONTEXT))).max())
+            return total.loudness, {name: meter.loudness for name, meter in zip(files, meters)}, float(highest)
+
+    def loudness_of_sum(self, names: Sequence[str]) -> float | None:
         """Return the loudness in LUFS of the sum of the parts `names`, before any gain."""
         if len(names) == 1:
             return self.levels[names[0]].loudness
         meter = Meter(self.format.rate, self._info.channels, layout=self._info.layout)
-        for block in self._spool.blocks():
+        for block in self._blocks():
             parts = dict(zip(self.names, np.split(block, len(self.names))))
             meter.push(np.sum([parts[name] for name in names], axis=0))
         return meter.loudness
@@ -103,7 +153,7 @@ class Result:
         order = np.argsort(self.format.order) if self.format.order else slice(None)
         with contextlib.ExitStack() as stack:
             files = [stack.enter_context(open_output(path, self.format.film)) for path in written.values()]
-            for block, *read in zip(self._spool.blocks(), *(file.blocks(BLOCK) for file in files)):
+            for block, *read in zip(self._blocks(), *(file.blocks(BLOCK) for file in files)):
                 parts = dict(zip(self.names, np.split(block.astype(np.float64) * gain, len(self.names))))
                 meant = np.sum([parts[name] for name in written], axis=0)
                 found = np.stack(read).sum(axis=0, dtype=np.float64)[order]
@@ -124,7 +174,8 @@ class Result:
             channel=self._options.channels,
         )
 
-    def _write(self, unfinished: Mapping[str, Path], gain: float) -> None:
+    def write_once(self, unfinished: Mapping[str, Path], gain: float) -> None:
+        """Write the parts in `unfinished` with this `gain`, without correction."""
         channels = self._info.channels
         with contextlib.ExitStack() as stack:
             writers = {
@@ -133,7 +184,7 @@ class Result:
                 )
                 for name, path in unfinished.items()
             }
-            for block in self._spool.blocks():
+            for block in self._blocks():
                 block = block if gain == 1.0 else block * block.dtype.type(gain)
                 pieces = dict(zip(self.names, np.split(block, len(self.names))))
                 if self._options.last_part_absorbs_rounding:
@@ -142,20 +193,6 @@ class Result:
                     pieces[self.names[-1]] = total - others
                 for name, writer in writers.items():
                     writer.write(pieces[name])
-
-
-def _loudness_of(files: Mapping[str, Path], film: Film | None) -> tuple[float | None, dict[str, float | None]]:
-    """Return the integrated loudness in LUFS of the sum of finished files (in videos: of their new tracks), and of each."""
-    with contextlib.ExitStack() as stack:
-        opened = [stack.enter_context(open_output(path, film)) for path in files.values()]
-        info = opened[0].info
-        total, *meters = (Meter(info.rate, info.channels, layout=info.layout) for _ in range(1 + len(opened)))
-        for blocks in zip(*(audio.blocks(BLOCK) for audio in opened)):
-            samples = min(block.shape[1] for block in blocks)
-            total.push(np.sum([block[:, :samples] for block in blocks], axis=0))
-            for meter, block in zip(meters, blocks):
-                meter.push(block)
-        return total.loudness, {name: meter.loudness for name, meter in zip(files, meters)}
 
 
 def level_fields(meter: Meter, gain: float = 1.0) -> dict[str, float | None]:

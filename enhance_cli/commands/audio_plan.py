@@ -54,6 +54,7 @@ class AudioPlan:
             sample_rate=writing.sample_rate,
             loudness=loudness,
             true_peak=writing.true_peak,
+            limiter=writing.limiter,
             plot=writing.plot,
             measure=self.running.measures or writing.page is not None,
             track=None if where.track == "all" else where.track,

@@ -85,6 +85,12 @@ class AudioOutputFlags(OutputFlags):
     true_peak: Annotated[
         float, option(OUTPUT, min=-20, max=0, metavar="DBTP", help="With --loudness: highest true peak.")
     ] = -1.0
+    limiter: Annotated[
+        float,
+        option(
+            OUTPUT, min=0, max=40, metavar="DB", help="With --loudness: lower peaks by up to DB where it needs that."
+        ),
+    ] = 0.0
     keep_original: Annotated[
         bool,
         option(

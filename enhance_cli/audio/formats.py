@@ -52,7 +52,7 @@ class Film:
 
     `track`: number of the sound track to replace, from 1. `late`: seconds from the start of the picture to the start of
     this track. `keep_original`: also keep this track, after the new one. `title`: title of the new track, None for that of
-    the old one. `mark`: command that makes the file. `tags`: copy codec tags, instead of letting the container choose them.
+    the old one. `mark`: mark of the output. `tags`: copy codec tags, instead of letting the container choose them.
     `data`: copy data streams.
     """
 

@@ -24,6 +24,7 @@ from enhance_cli.audio.read import AudioFile
 from enhance_cli.audio.resample import resample_blocks, resampled_length
 from enhance_cli.audio.tags.carry import chapters_of, copy_tags
 from enhance_cli.audio.tags.mark import MARK, read_mark, write_mark
+from enhance_cli.audio.tags.provenance import command_in, mark_text
 from enhance_cli.audio.tags.wave_facts import Change
 from enhance_cli.batch.decibels import decibels, rounded
 from enhance_cli.batch.file_options import FileOptions
@@ -65,7 +66,7 @@ def enhance_file(job: LocalJob, transform: Transform, options: FileOptions = Fil
         contextlib.ExitStack() as stack,
     ):
         info, measurement = audio.info, options.measurement
-        if own_mark and info.tags.get(MARK) == own_mark:
+        if own_mark and command_in(info.tags.get(MARK)) == own_mark:
             raise NothingToDo(*OWN_RESULT)
         fmt = None if measurement.changes_rate else format_of(job, source, audio, options)  # refused before any work
         # Temporary files go to the disk of the target, since the system's temporary folder may be small or in memory.
@@ -168,7 +169,7 @@ def _add_tags(
     if fmt.film is None:  # in videos, tags are copied while the file is written
         lost = copy_tags(source, path, options.start, info=info, change=change)
     if options.command and fmt.container not in FILMS_MARKED_BEFORE:
-        write_mark(path, options.command)
+        write_mark(path, mark_text(options.command, source))
     return lost
 
 

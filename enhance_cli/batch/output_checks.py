@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Literal
 
 from enhance_cli.atomic import NAME_MAX
+from enhance_cli.audio.tags.provenance import is_made_from_another
 from enhance_cli.batch.inputs import STDIN, Input
 from enhance_cli.batch.job import Job
 from enhance_cli.batch.safety.names import refused_by_windows
 from enhance_cli.batch.storage import Listings, StoredFile
 from enhance_cli.errors import UsageError
 
+MOST_READ = 1000  # existing outputs of a batch, to learn from which files they were made
 ON_WINDOWS = sys.platform == "win32"
 Existing = Literal["skip", "overwrite", "newer", "error"]
 
@@ -30,6 +32,8 @@ def checked(jobs: list[Job], inputs: Sequence[Input], *, beside: bool, existing:
     sound = _set_earlier_outputs_aside(sound, inputs, beside=beside, existing=existing)
     sound = _set_collisions_aside(sound, inputs)
     there = Listings()
+    if existing in ("skip", "newer"):
+        sound = _set_outputs_of_others_aside(sound, there)
     sound = [_settle_existing(job, existing, there) for job in sound]
     sound = _set_long_names_aside(sound, inputs)
     _refuse_unwritable(sound)
@@ -137,8 +141,31 @@ def _are_told_apart(one: Path | StoredFile, other: Path | StoredFile) -> bool:
         return False
 
 
+def _set_outputs_of_others_aside(jobs: list[Job], there: Listings) -> list[Job]:
+    """Mark files as failing whose outputs an earlier run has made from other files, as of the same name in another folder.
+
+    Of many existing outputs, some are read. If none of these is of another file, nor are the others.
+    """
+    done = [job for job in jobs if job.action == "run" and not job.problem and there.has(job.target)]
+    problems = {job: output_of_another(job) for job in done[:: len(done) // MOST_READ + 1]}
+    if any(problems.values()):
+        problems = {job: output_of_another(job) for job in done}
+    return [replace(job, problem=problems.get(job) or job.problem) for job in jobs]
+
+
+def output_of_another(job: Job) -> str:
+    """Return why a job must not be skipped though its outputs exist: one was made from another file. Empty if none was."""
+    for target in job.targets:
+        if isinstance(target, Path) and isinstance(job.source, Path) and is_made_from_another(target, job.source):
+            return (
+                f"{job.source}: the output {target} exists, and was made from another file: choose another folder with -o,"
+                " or a name template with {parent}"
+            )
+    return ""
+
+
 def _settle_existing(job: Job, existing: str, there: Listings) -> Job:
-    if job.action == "skip" or not there.has(job.target):
+    if job.action == "skip" or job.problem or not there.has(job.target):
         return job
     if os.path.isdir(job.target):
         raise UsageError(f"{job.target}: the output of {job.source} is a folder", "choose another name with -o")

@@ -125,7 +125,8 @@ def check(jobs: Sequence[Job], inputs: Sequence[Input], existing: Existing) -> l
 def _together(jobs: Sequence[Job]) -> Job:
     """Return one job for an input from the jobs for its parts."""
     wanted = [job for job in jobs if job.action == "run"] or jobs
-    return replace(wanted[0], parts=tuple(part for job in wanted for part in job.parts))
+    problem = next((job.problem for job in jobs if job.problem), "")
+    return replace(wanted[0], problem=problem, parts=tuple(part for job in wanted for part in job.parts))
 
 
 def _to_stdout(inputs: Sequence[Input]) -> list[Job]:

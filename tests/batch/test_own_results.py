@@ -13,11 +13,13 @@ import soundfile
 
 from enhance_cli.audio.read import open_audio
 from enhance_cli.audio.tags.mark import read_mark
+from enhance_cli.batch import output_checks
 from enhance_cli.batch.backends.threads import run
 from enhance_cli.batch.files import FileOptions, enhance_file
 from enhance_cli.batch.inputs import expand
 from enhance_cli.batch.job import Job
 from enhance_cli.batch.outputs import plan
+from enhance_cli.batch.worker import with_remote_files
 from enhance_cli.errors import UsageError
 from tests import audio_zoo as zoo
 
@@ -26,7 +28,7 @@ def go(arguments, output=None, command="denoise", existing="skip", extension=Non
     records = []
     jobs = plan(expand(arguments), output, existing=existing, extension=extension)
     options = FileOptions(command=command)
-    run(jobs, lambda job: enhance_file(job, lambda blocks, *_: blocks, options), {}, records.append)
+    run(jobs, with_remote_files(lambda job: enhance_file(job, lambda blocks, *_: blocks, options)), {}, records.append)
     return records
 
 
@@ -50,6 +52,48 @@ def test_a_command_takes_the_outputs_of_another(tmp_path, monkeypatch):
     zoo.save(Path("a.wav"), zoo.noise())
     go(["a.wav"])
     assert go(["a_denoised.wav"], command="extract-stem")[0].status == "done"
+
+
+@pytest.mark.parametrize("suffix", [".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a", ".aiff", ".caf", ".w64", ".au"])
+def test_files_of_one_name_in_runs_of_their_own_are_not_taken_for_each_other(suffix, tmp_path, monkeypatch):
+    """As by a loop of a shell over the folders of a recorder: for f in */take.wav; do enhance denoise "$f" -o out; done."""
+    monkeypatch.chdir(tmp_path)
+    for number in (1, 2):
+        os.mkdir(f"card{number}")
+        zoo.save(Path(f"card{number}/take.wav"), zoo.noise(1, 48000, seed=number), 48000)
+        os.utime(f"card{number}/take.wav", (10**9, 10**9))
+    first, second = (go([f"card{number}/take.wav"], "out/", extension=suffix)[0] for number in (1, 2))
+    assert (first.status, second.status) == ("done", "failed")
+    assert f"out/take{suffix} exists, and was made from another file" in second.reason and "{parent}" in second.reason
+    made = Path(f"out/take{suffix}").read_bytes()
+    assert go(["card2/take.wav"], "out/", extension=suffix, existing="newer")[0].status == "failed"
+    os.rename("card1", "moved")
+    assert go(["moved/take.wav"], "out/", extension=suffix)[0].reason == "the output exists"
+    assert Path(f"out/take{suffix}").read_bytes() == made
+    assert go(["card2/take.wav"], "out/", extension=suffix, existing="overwrite")[0].status == "done"
+
+
+def test_a_source_that_was_edited_is_newer_and_not_another(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    zoo.save(Path("a.wav"), zoo.noise())
+    assert go(["a.wav"], "out/")[0].status == "done"
+    zoo.save(Path("a.wav"), zoo.noise(seed=5))
+    os.utime("a.wav", (time.time() + 5, time.time() + 5))
+    assert "its input is newer" in go(["a.wav"], "out/")[0].reason
+    assert go(["a.wav"], "out/", existing="newer")[0].status == "done"
+
+
+def test_all_outputs_of_a_large_batch_are_compared_once_one_is_of_another_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(output_checks, "MOST_READ", 2)
+    monkeypatch.chdir(tmp_path)
+    for card in (1, 2):
+        os.mkdir(f"card{card}")
+        for number in range(6):
+            zoo.save(Path(f"card{card}/{number}.wav"), zoo.noise(seed=10 * card + number))
+            os.utime(f"card{card}/{number}.wav", (10**9, 10**9))
+    assert [record.status for record in go(["card1"], "out/")] == ["done"] * 6
+    assert [record.status for record in go(["card1"], "out/")] == ["skipped"] * 6
+    assert [record.status for record in go(["card2"], "out/")] == ["failed"] * 6
 
 
 def test_an_input_that_is_newer_than_its_output_is_told_and_done_when_asked(tmp_path, monkeypatch):

@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from enhance_cli.audio.channels import cancelled, mean_energies
 from enhance_cli.audio.containers import chunks
 from enhance_cli.audio.containers.mpeg_repair import find_patches
 from enhance_cli.audio.containers.section import Section, Window
@@ -27,8 +26,6 @@ from enhance_cli.audio.native import CountError, Decode, fail_truncated, open_na
 from enhance_cli.errors import AudioError
 
 LOWEST_RATE, HIGHEST_RATE, MOST_CHANNELS = 1000, 768_000, 64
-CALL_RATE = 8000  # Hz: stereo at this rate or below comes from telephone systems
-CANCELED = "the channels cancel each other in their mean: --channel 1 takes the first"
 SHORTEST_DELAY = 0.03  # seconds: a longer delay of the sound is reported
 
 
@@ -58,7 +55,7 @@ class AudioFile:
 
     def __init__(self, info: AudioInfo, decode: Decode, findings: Findings | None = None):
         self.info = info
-        self._decode = decode
+        self.decode = decode  # `decode(first, size)` yields all samples from the number `first` on
         self.findings = findings or Findings()
         self._running: list[Generator[np.ndarray, None, None]] = []
 
@@ -88,7 +85,7 @@ class AudioFile:
 
     def _cut(self, first: int, wanted: int | None, frames: int) -> Generator[np.ndarray, None, None]:
         done = 0
-        for block in self._decode(first, frames):
+        for block in self.decode(first, frames):
             if wanted is not None:
                 block = block[:, : wanted - done]
             if not np.isfinite(block).all():
@@ -121,37 +118,6 @@ class AudioFile:
         self.close()
 
 
-def notes_on_calls(info: AudioInfo) -> tuple[str, ...]:
-    """Return a note on stereo at a telephone rate, whose channels may be the two sides of a call."""
-    if info.channels != 2 or info.rate > CALL_RATE:
-        return ()
-    return ("two channels, perhaps the two sides of a call: --channel N takes one of them, --channel mix their mean",)
-
-
-def only_channels(audio: AudioFile, wanted: str) -> AudioFile:
-    """Return one channel of a file (`wanted` is its number, from 1) or their mean ("mix") as a file of one channel.
-
-    Raises AudioError for a channel that the file does not have.
-    """
-    count = audio.info.channels
-    if wanted != "mix" and not (wanted.isdigit() and 1 <= int(wanted) <= count):
-        raise AudioError(f"{audio.info.path} has {count} channels, not a channel {wanted}", "choose another --channel")
-
-    def decode(first: int, size: int) -> Iterator[np.ndarray]:
-        if wanted != "mix":
-            yield from (block[int(wanted) - 1 :][:1] for block in audio._decode(first, size))
-            return
-        energies = np.zeros(2)
-        for block in audio._decode(first, size):
-            energies += mean_energies(block)
-            yield block.mean(axis=0, keepdims=True)
-        if cancelled(energies) and CANCELED not in audio.findings.notes:
-            audio.findings.notes.append(CANCELED)
-
-    info = replace(audio.info, channels=1, layout=None, mask=None, ambisonic=False)
-    return AudioFile(info, decode, audio.findings)
-
-
 def _open_section(path: Path, section: Section, track: str | None) -> tuple[AudioFile, Section]:
     """Open one recording by libsndfile, or by FFmpeg if libsndfile refuses it or does not find all samples.
 
@@ -175,7 +141,7 @@ def _open_section(path: Path, section: Section, track: str | None) -> tuple[Audi
         reason = getattr(refusal, "error_string", str(refusal)).strip(". ")
         file = _open_foreign(path, section, None)
         note = (f"{reason}: all of them were read",) if section.understated else ()
-        return AudioFile(replace(file.info, notes=(*file.info.notes, *note)), file._decode, file.findings), section
+        return AudioFile(replace(file.info, notes=(*file.info.notes, *note)), file.decode, file.findings), section
 
 
 def _patched(path: Path, section: Section) -> Section | None:
@@ -239,7 +205,7 @@ def _joined(path: Path, files: list[AudioFile]) -> AudioFile:
 
     def pieces() -> Iterator[np.ndarray]:
         for file in files:
-            yield from file._decode(0, 65536)
+            yield from file.decode(0, 65536)
 
     findings = Findings()
     for file in files:

@@ -11,7 +11,8 @@ import numpy as np
 
 from enhance_cli.atomic import unfinished_path
 from enhance_cli.audio.levels.level import Meter
-from enhance_cli.audio.read import AudioFile, notes_on_calls, only_channels, open_audio
+from enhance_cli.audio.one_channel import notes_on_calls, only_channels
+from enhance_cli.audio.read import AudioFile, open_audio
 from enhance_cli.batch.file_options import FileOptions
 from enhance_cli.batch.inputs import STDIN
 from enhance_cli.batch.job import LocalJob

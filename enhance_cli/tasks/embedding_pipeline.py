@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from enhance_cli.audio.channels import mono_and_cancelled
-from enhance_cli.audio.read import notes_on_calls, only_channels, open_audio
+from enhance_cli.audio.one_channel import notes_on_calls, only_channels
+from enhance_cli.audio.read import open_audio
 from enhance_cli.errors import AudioError, EnhanceError, ModelError, VectorError
 from enhance_cli.models import registry
 from enhance_cli.models.device import set_threads

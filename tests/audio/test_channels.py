@@ -253,7 +253,8 @@ def test_orders():
 
 
 def test_a_mean_that_cancels_its_channels_is_told_and_one_that_does_not_is_not(tmp_path):
-    from enhance_cli.audio.read import CANCELED, only_channels, open_audio
+    from enhance_cli.audio.one_channel import CANCELED, only_channels
+    from enhance_cli.audio.read import open_audio
 
     left = zoo.noise(1)
     for other, notes in ((-left, [CANCELED]), (left, [])):

@@ -9,7 +9,8 @@ import numpy as np
 
 from enhance_cli.audio.drawing.overview import Overview, overview
 from enhance_cli.audio.drawing.overview_pictures import RANGE
-from enhance_cli.audio.read import only_channels, open_audio
+from enhance_cli.audio.one_channel import only_channels
+from enhance_cli.audio.read import open_audio
 
 
 def spectrograms(

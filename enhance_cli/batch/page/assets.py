@@ -18,7 +18,8 @@ from enhance_cli.atomic import replace_file
 from enhance_cli.audio.drawing.browser_copy import browsers_play, copy_suffix, write_browser_copy
 from enhance_cli.audio.drawing.overview import Overview, overview, spectral_change
 from enhance_cli.audio.drawing.overview_pictures import COLORS, draw_spectrogram, draw_waveform
-from enhance_cli.audio.read import AudioFile, only_channels, open_audio
+from enhance_cli.audio.one_channel import only_channels
+from enhance_cli.audio.read import AudioFile, open_audio
 from enhance_cli.batch.page.entry import LEVELS, Recording
 from enhance_cli.errors import EnhanceError
 

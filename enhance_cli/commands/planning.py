@@ -65,7 +65,7 @@ def planner_for(
 
 def jobs_to_retry(report: Path, files: Sequence[str] | None, writing: OutputFlags, **more: Any) -> "list[Job]":
     """Return the failed jobs of the `report` given with --retry-failed. Raises UsageError."""
-    from enhance_cli.batch.reports import failed_jobs
+    from enhance_cli.batch.retry import failed_jobs
 
     given = (files, writing.output, writing.name)
     return failed_jobs(report, writing.existing.value, given=given, **more)

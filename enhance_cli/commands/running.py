@@ -105,7 +105,7 @@ def _refuse_misuse(jobs: "list[Job]", running: Running) -> None:
 
 def _say_what_is_retried(jobs: "list[Job]", report: Path, facts: Mapping[str, Any]) -> None:
     """Tell the user if there is nothing to retry, and which settings of the failed run differ from those of this run."""
-    from enhance_cli.batch.reports import other_settings
+    from enhance_cli.batch.retry import other_settings
 
     if not jobs:
         say(f"{report}: no file in it has failed, there is nothing to do")

@@ -14,7 +14,8 @@ from enhance_cli.batch.files import FileOptions, enhance_file
 from enhance_cli.batch.inputs import expand
 from enhance_cli.batch.outputs import plan, plan_parts
 from enhance_cli.batch.record import Record, ReportWriter
-from enhance_cli.batch.reports import failed_jobs, other_settings, read, summary
+from enhance_cli.batch.reports import read, summary
+from enhance_cli.batch.retry import failed_jobs, other_settings
 from enhance_cli.errors import UsageError
 from tests import audio_zoo as zoo
 

@@ -1,6 +1,7 @@
 """Run `enhance inpaint`: recordings with gaps in, with filled ones out, by the same plan and rules as `denoise`."""
 
 from collections import Counter
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
 from enhance_cli import __version__
@@ -16,6 +17,7 @@ from enhance_cli.flags.panel import EXPERT, MODEL, option
 from enhance_cli.flags.running import Running
 
 if TYPE_CHECKING:
+    from enhance_cli.batch.file_options import FileOptions
     from enhance_cli.batch.job import Job
 
 SUFFIX = "inpainted"
@@ -64,12 +66,10 @@ def inpaint(
     result is written beside its input (take.wav becomes take_inpainted.wav) or to the folder given with -o. Existing results
     are kept.
     """
-    from enhance_cli.audio.gaps.gap import GIVEN
-    from enhance_cli.audio.gaps.meter import GapMeter, in_order
+    from enhance_cli.audio.gaps.meter import in_order
     from enhance_cli.batch.file_options import FileOptions
     from enhance_cli.batch.measurements.gaps import GapMeasurement
-    from enhance_cli.batch.reading import measure_file
-    from enhance_cli.batch.worker import WorkerSpec, with_remote_files
+    from enhance_cli.batch.worker import WorkerSpec
     from enhance_cli.models import registry
     from enhance_cli.models.spec import read_spec
     from enhance_cli.tasks.loading import load_inpainter
@@ -93,17 +93,27 @@ def inpaint(
         facts["sampler_args"] = {} if strength == 1 else {"strength": strength}
     options = InpaintOptions(steps=steps, sampler=sampler, seed=seed, strength=strength, rounds=rounds)
     worker = WorkerSpec(load_inpainter, entry, options, file_options, running.resources)
-    measured = with_remote_files(lambda local: {"level": measure_file(local, file_options)})
+    plan.run(worker, facts, lambda facts: name, preview=_preview(file_options, quiet=running.quiet))
+
+
+def _preview(options: "FileOptions", *, quiet: bool) -> "Callable[[Job], str]":
+    """Return a function that returns the gaps of a job's input as text, and tells how many of each kind there are."""
+    from enhance_cli.audio.gaps.gap import GIVEN
+    from enhance_cli.audio.gaps.meter import GapMeter
+    from enhance_cli.batch.reading import measure_file
+    from enhance_cli.batch.worker import with_remote_files
+
+    measured = with_remote_files(lambda local: {"level": measure_file(local, options)})
 
     def preview(job: "Job") -> str:
         level = measured(job)["level"]
         meter = level.extra
         assert isinstance(meter, GapMeter)
         gaps = meter.found(level.track)
-        if not running.quiet:
+        if not quiet:
             kinds = Counter(gap.kind for gap in gaps)
             counts = (f"{count} {kind}{'s' * (count > 1 and kind != GIVEN)}" for kind, count in kinds.items())
             say(f"{job.source}: {', '.join(counts) or 'no gap'}")
         return meter.text(gaps)
 
-    plan.run(worker, facts, lambda facts: name, preview=preview)
+    return preview

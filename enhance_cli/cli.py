@@ -36,9 +36,28 @@ from enhance_cli.plain_values import PlainGroup
 # The error that the parser raises for a wrong command line. Typer does not export it, and older versions use the one of click
 WrongCall: Any = typer.BadParameter.__base__
 
+
+class CommandTable(PlainGroup):
+    """Refuse a command that does not exist, and tell which one was meant."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args and self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
+            from enhance_cli.meant_names import OTHER_COMMANDS, meant
+
+            found = meant(args[0], self.list_commands(ctx), OTHER_COMMANDS)
+            raise UsageError(
+                f"no such command {args[0]!r}", _hint(found, f"{ctx.command_path} --help lists all commands")
+            )
+        return super().resolve_command(ctx, args)
+
+
+def _hint(meant: list[str], other: str) -> str:
+    return f"did you mean {' or '.join(meant)}? {other}" if meant else other
+
+
 app = typer.Typer(
     name="enhance",
-    cls=PlainGroup,
+    cls=CommandTable,
     help="Clean recordings with few-step diffusion models.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -56,8 +75,8 @@ for command in (
     *(train, distill, evaluate, evaluate_embedding),
 ):
     app.command(cls=ConfiguredCommand, help=_unwrapped(command))(with_settings(command))
-app.add_typer(models, name="models", cls=PlainGroup)
-app.add_typer(config, name="config", cls=PlainGroup)
+app.add_typer(models, name="models", cls=CommandTable)
+app.add_typer(config, name="config", cls=CommandTable)
 for command in (report, info):
     app.command(help=_unwrapped(command))(command)
 
@@ -142,12 +161,12 @@ def _as_usage_error(error: Any) -> UsageError:
     command = error.ctx.command_path if error.ctx else "enhance"
     hint = f"{command} --help lists all options"
     if name := getattr(error, "option_name", None):  # the parser's own guesses are less alike, and one line is enough
-        from enhance_cli.meant_options import meant
+        from enhance_cli.meant_names import OTHER_OPTIONS, meant
 
         message = f"no such option: {name}"
         parameters = error.ctx.command.get_params(error.ctx) if error.ctx else []
-        found = meant(name, [word for parameter in parameters for word in (*parameter.opts, *parameter.secondary_opts)])
-        hint = f"did you mean {' or '.join(found)}? {hint}" if found else hint
+        known = [word for parameter in parameters for word in (*parameter.opts, *parameter.secondary_opts)]
+        hint = _hint(meant(name, known, OTHER_OPTIONS), hint)
     usage = UsageError(message[:1].lower() + message[1:], hint)
     usage.__cause__ = error
     return usage

@@ -42,10 +42,10 @@ MAY_IMPORT = {
     "__init__.py": {"api"},
     "api": {"models", "tasks"},
     "__main__.py": {"cli", "errors"},
-    "cli.py": {"commands", "configured", "console", "errors", "meant_options", "plain_values", ""},  # "" is the version
+    "cli.py": {"commands", "configured", "console", "errors", "meant_names", "plain_values", ""},  # "" is the version
     "configured.py": {"flags", "settings", "errors"},
     "plain_values.py": set(),
-    "meant_options.py": set(),
+    "meant_names.py": set(),
     "settings.py": {"errors", "toml_lines"},
     "flags": {"errors"},
     "console.py": {"errors"},

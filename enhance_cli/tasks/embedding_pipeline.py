@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from enhance_cli.models.load import Model
 
 
-CANCELLED = "the channels cancel each other: the first was taken (--channel N takes another)"
+FIRST_TAKEN = "the channels cancel each other: the first was taken (--channel N takes another)"
 
 
 class EmbeddingPipeline:
@@ -80,7 +80,7 @@ class EmbeddingPipeline:
             audio = opened if wanted is None or opened.info.channels == 1 else only_channels(opened, wanted)
             rate = audio.info.rate
             wave, cancelled = mono_and_cancelled(audio.blocks())
-            notes = [*audio.notes, *notes_on_calls(audio.info), *([CANCELLED] if cancelled else [])]
+            notes = [*audio.notes, *notes_on_calls(audio.info), *([FIRST_TAKEN] if cancelled else [])]
         try:
             return self.load_extractor().embed(wave[None], rate), len(wave) / rate, notes
         except AudioError as error:

@@ -139,6 +139,7 @@ class TrainingReporter:
     """Print at most one plain line of progress every SECONDS, and every line with scores."""
 
     SECONDS = 10
+    OF_ALL_LINES = frozenset(("step", "loss", "lr", "eta"))  # the others are scores, which each task names itself
 
     def __init__(self, quiet: bool):
         self.quiet, self.last = quiet, 0.0
@@ -148,7 +149,7 @@ class TrainingReporter:
             say(line)
 
     def report(self, line: dict) -> None:
-        if {"si_sdr", "si_sdri", "degraded"} & line.keys() or time.monotonic() - self.last > self.SECONDS:
+        if line.keys() - self.OF_ALL_LINES or time.monotonic() - self.last > self.SECONDS:
             self.last = time.monotonic()
             left = f"  left {span(line['eta'])}" if "eta" in line else ""
             values = "  ".join(f"{k} {v:.4g}" for k, v in line.items() if k not in ("step", "eta"))

@@ -135,11 +135,13 @@ def test_the_time_left_is_told_once_the_speed_is_known(monkeypatch, capfd):
     assert first is soon is None and later == pytest.approx(98 / 2 * 1e4, rel=0.01)
 
 
-def test_training_tells_the_time_left_once_it_is_known(capfd):
+def test_training_tells_the_time_left_once_it_is_known(monkeypatch, capfd):
+    monkeypatch.setattr(console.TrainingReporter, "SECONDS", 1e9)
     reporter = console.TrainingReporter(quiet=False)
     reporter.report({"step": 1, "loss": 2.0, "si_sdr": 3.0})
-    reporter.report({"step": 50, "loss": 1.0, "si_sdr": 4.0, "eta": 7200})
-    assert capfd.readouterr().err.splitlines() == ["step 1  loss 2  si_sdr 3", "step 50  loss 1  si_sdr 4  left 2.0 h"]
+    reporter.report({"step": 49, "loss": 1.5, "lr": 0.1})  # so soon after the last one, it is not told
+    reporter.report({"step": 50, "loss": 1.0, "frames": 4.0, "eta": 7200})  # a score of bandwidth extension
+    assert capfd.readouterr().err.splitlines() == ["step 1  loss 2  si_sdr 3", "step 50  loss 1  frames 4  left 2.0 h"]
 
 
 def test_json_lines_come_at_most_once_a_second_and_at_the_end(monkeypatch, capfd):

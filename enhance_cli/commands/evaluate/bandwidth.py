@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Final
 from enhance_cli.commands.evaluate.table import (
     System,
     audio_files,
-    means,
     print_table,
     read_whole,
     report_rows,
+    rows_of,
     say_json,
     score_all,
 )
@@ -65,7 +65,7 @@ def evaluate_bandwidth(folder: Path, cutoffs: str | None, *, models: list[str], 
     files = audio_files(folder, recursive=True)
     runs = {name: _extend(name, device) for name in models or [registry.find(None, TASK).name]}
     rows: list[dict] = []
-    seconds, failed = 0.0, False
+    total, failed = 0.0, False
     for cutoff in frequencies:
         systems = [System(f"cut at {cutoff / 1000:g} kHz", lambda clean: (clean.low, 0.0))]
         systems += [System(name, run) for name, run in runs.items()]
@@ -77,13 +77,9 @@ def evaluate_bandwidth(folder: Path, cutoffs: str | None, *, models: list[str], 
         read_at = lambda key: read(files[key], cutoff)  # noqa: B023, E731 - used up
         measure = lambda clean, made: score(clean.whole, made, clean.low, clean.cutoff)  # noqa: E731
         seconds, some = score_all(systems, sorted(files), read_at, measure, show)
-        failed = failed or some
-        rows += [
-            {"system": s.name, "cutoff": cutoff, "files": len(s.scores), "mean": means(s.scores, TITLES)}
-            | s.speed(seconds)
-            for s in (systems if seconds else [])
-        ]
-    report_rows(rows, lambda: _print_table(rows, seconds), as_json=as_json)
+        total, failed = max(total, seconds), failed or some
+        rows += rows_of(systems, seconds, TITLES, cutoff=cutoff)
+    report_rows(rows, lambda: _print_table(rows, total), as_json=as_json)
     return failed
 
 

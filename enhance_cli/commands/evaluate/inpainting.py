@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 from enhance_cli.commands.evaluate.table import (
     System,
     audio_files,
-    means,
     print_table,
     read_whole,
     report_rows,
+    rows_of,
     say_json,
     score_all,
 )
@@ -86,11 +86,7 @@ def evaluate_inpainting(
         read_at = lambda key: read(files[key], length)  # noqa: B023, E731 - used up
         seconds, some = score_all(systems, sorted(files), read_at, measure, show)
         total, failed = max(total, seconds), failed or some
-        rows += [
-            {"system": s.name, "gap": length, "files": len(s.scores), "mean": means(s.scores, TITLES)}
-            | s.speed(seconds)
-            for s in (systems if seconds else [])
-        ]
+        rows += rows_of(systems, seconds, TITLES, gap=length)
     report_rows(rows, lambda: _print_table(rows, total), as_json=as_json)
     return failed
 

@@ -176,6 +176,17 @@ def means(scores: list[dict[str, float]], names: Iterable[str]) -> dict[str, flo
     return {name: sum(values) / len(values) for name, values in found.items() if values}
 
 
+def rows_of(systems: list[System], seconds: float, names: Iterable[str], **facts: object) -> list[dict]:
+    """Return a row of means for each system, with the speed of those that compute, or none if no `seconds` were scored.
+
+    `names`: the measures. `facts`: fields that all of these rows share.
+    """
+    return [
+        {"system": s.name, **facts, "files": len(s.scores), "mean": means(s.scores, names)} | s.speed(seconds)
+        for s in (systems if seconds else [])
+    ]
+
+
 def report_rows(rows: list[dict], print_rows: Callable[[], None], *, as_json: bool) -> None:
     """Print the rows as JSON lines, or call `print_rows`, which prints them as a table, if there are any."""
     if as_json:

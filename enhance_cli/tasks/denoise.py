@@ -22,7 +22,7 @@ from enhance_cli.tasks.band_changes import RefinedChanges, StreamChanges, Window
 from enhance_cli.tasks.engine import engine_for
 from enhance_cli.tasks.options import DenoiseOptions
 from enhance_cli.tasks.scale import Scale
-from enhance_cli.tasks.stream import Pair, Waiting, measured, paired, single
+from enhance_cli.tasks.stream import Pair, Waiting, as_float32, measured, paired
 
 # A shorter clip gets only a share of the change: networks take 20 ms of speech for noise, and lower it by up to 20 dB.
 SETTLED_SECONDS = 0.06
@@ -93,7 +93,7 @@ class Denoiser:
         """Yield the change in the model's band and the other parts of tasks.band_changes, (P, C, m), at the file's rate."""
         parts = 1 if rate == self.band.rate else self.band.parts  # nothing lies above
         top = min(rate, self.band.rate) / 2
-        in_band = resample_blocks(single(blocks), rate, self.band.rate, channels)
+        in_band = resample_blocks(as_float32(blocks), rate, self.band.rate, channels)
         changes = self.band.of(in_band, channels, scale, top=top, parts=parts)
         rows_made = (made.reshape(parts * channels, -1) for made in changes)
         for rows in resample_blocks(rows_made, self.band.rate, rate, parts * channels):

@@ -20,7 +20,7 @@ from enhance_cli.audio.spectra.band_edge import BandMeter
 from enhance_cli.errors import UsageError
 from enhance_cli.tasks.engine import Order, engine_for
 from enhance_cli.tasks.options import ExtendOptions
-from enhance_cli.tasks.stream import Waiting, measured, paired, single
+from enhance_cli.tasks.stream import Waiting, as_float32, measured, paired
 from enhance_cli.tasks.windows import WindowPlan
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class BandwidthExtender:
     ) -> Iterator[np.ndarray]:
         """Yield the made band (C, m) at the file's rate."""
         own_rate = self.windowed.rate
-        windows = self.plan.cut(resample_blocks(single(blocks), rate, own_rate, channels))
+        windows = self.plan.cut(resample_blocks(as_float32(blocks), rate, own_rate, channels))
         done = self.engine.map(Order(window, recording) for window in windows)
         yield from resample_blocks(self.plan.join(done, keep_power=True), own_rate, rate, channels)
 

@@ -19,7 +19,7 @@ from enhance_cli.tasks.engine import Order, engine_for
 from enhance_cli.tasks.options import StemOptions
 from enhance_cli.tasks.overlap import OverlapPlan
 from enhance_cli.tasks.scale import Scale
-from enhance_cli.tasks.stream import Waiting, measured, paired, single
+from enhance_cli.tasks.stream import Waiting, as_float32, measured, paired
 from enhance_cli.tasks.windows import WindowPlan
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ class StemExtractor:
     def _estimates(self, blocks: Iterable[np.ndarray], rate: int, channels: int, scale: Scale) -> Iterator[np.ndarray]:
         """Yield (2K + 1, C, m) at the file's rate: K stems, their K shares of the content above the band, the mix in it."""
         own_rate, parts = self.spec.sample_rate, 2 * len(self.stems) + 1
-        windows = self.plan.cut(resample_blocks(single(blocks), rate, own_rate, channels))
+        windows = self.plan.cut(resample_blocks(as_float32(blocks), rate, own_rate, channels))
         separated = self.plan.join(self.engine.map(Order(window, scale) for window in windows))
         for rows in resample_blocks(separated, own_rate, rate, parts * channels):
             yield rows.reshape(parts, channels, -1)

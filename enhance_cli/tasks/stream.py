@@ -34,7 +34,7 @@ def measured(audio: np.ndarray, rate: int) -> Meter:
     return level
 
 
-def single(blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+def as_float32(blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
     """Yield blocks as float32, in which models compute. Files with more digits come as float64."""
     return (block.astype(np.float32, copy=False) for block in blocks)
 

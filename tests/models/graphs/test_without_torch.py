@@ -106,7 +106,7 @@ def test_what_needs_torch_says_so_in_one_line(folder):
     [
         ("train denoise-x", 2, "denoise-x: no such recipe: did you mean denoise-s?"),
         ("train denoise-s --set batch_size=8", 2, "--set batch_size=8: not of the form section.key=value"),
-        ("distill consistensy --teacher denoise-s", 2, "consistensy: no such recipe: did you mean consistency?"),
+        ("distill consistency-x --teacher denoise-s", 2, "consistency-x: no such recipe: did you mean consistency?"),
         ("distill consistency --teacher denoise-x", 3, "unknown model 'denoise-x': did you mean denoise-s?"),
         ("evaluate . --noisy . --model denoise-x", 3, "unknown model 'denoise-x': did you mean denoise-s?"),
         ("evaluate . --task stems --model stems-x", 3, "unknown model 'stems-x': did you mean stems-s?"),

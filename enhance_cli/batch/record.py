@@ -4,6 +4,7 @@ A record is one line of JSON with the same keys whether the file was done, skipp
 """
 
 import dataclasses
+import io
 import json
 import math
 import os
@@ -129,12 +130,16 @@ def _plain(value: Any) -> Any:
 class ReportWriter:
     """Append records to a file, one JSON line each. With the path None it does nothing.
 
+    A skipped file whose last record in the file is the same line gets no other one, so that resuming a batch of many files
+    does not lengthen its report each time.
+
     Raises UsageError when the file cannot be opened, and AudioError when a record cannot be written.
     """
 
     def __init__(self, path: Path | str | None):
         self.path = path
         self._file: IO[bytes] | None = None
+        self._skipped: dict[int, int] = {}  # hash of the line by that of its input
 
     def __enter__(self) -> "ReportWriter":
         if self.path is not None:
@@ -144,6 +149,7 @@ class ReportWriter:
                 self._file = open(self.path, "ab" if is_pipe else "ab+", buffering=0)
                 if not is_pipe:
                     _end_broken_line(self._file)
+                    self._skipped = _last_skips(self._file)
             except OSError as error:
                 raise UsageError(*self._failure(error)) from error
         return self
@@ -156,6 +162,8 @@ class ReportWriter:
         """Append one record."""
         if self._file is not None:
             line = record.to_json().encode() + b"\n"
+            if record.status == "skipped" and self._skipped.get(_input_of(line)) == hash(line):
+                return
             try:
                 if self._file.write(line) != len(line):
                     raise OSError(0, "no space left")
@@ -164,6 +172,23 @@ class ReportWriter:
 
     def _failure(self, error: OSError) -> tuple[str, str]:
         return f"{self.path}: the report cannot be written ({error.strerror})", "choose another --report"
+
+
+def _last_skips(file: IO[bytes]) -> dict[int, int]:
+    """Return the hash of the last record of each input whose last record says that it was skipped, by that of the input."""
+    found: dict[int, int] = {}
+    file.seek(0)
+    for line in io.BufferedReader(io.FileIO(file.fileno(), closefd=False), 1 << 16):
+        if b', "status": "skipped", ' in line:
+            found[_input_of(line)] = hash(line)
+        else:
+            found.pop(_input_of(line), None)
+    return found
+
+
+def _input_of(line: bytes) -> int:
+    """Return the hash of the first fields of a record, its input and folder."""
+    return hash(line.partition(b', "track": ')[0])
 
 
 def _end_broken_line(file: IO[bytes]) -> None:

@@ -53,6 +53,18 @@ def test_report_appends_and_repairs_a_line_cut_by_a_crash(tmp_path):
     assert strict(lines[0])["input"] == "first" and strict(lines[-1])["input"] == "second" and len(lines) == 3
 
 
+def test_a_file_that_is_skipped_in_every_run_has_one_record_of_that(tmp_path):
+    path = tmp_path / "report.jsonl"
+    skipped = Record(input="a.wav", status="skipped", reason="the output exists")
+    runs = [Record(input="a.wav", status="done"), skipped, skipped, Record(input="b.wav", status="skipped"), skipped]
+    for record in [*runs, Record(input="a.wav", status="failed"), skipped]:
+        with ReportWriter(path) as report:
+            report.write(record)
+    found = [(r["input"], r["status"]) for r in map(json.loads, path.read_text().splitlines())]
+    a, b = "a.wav", "b.wav"
+    assert found == [(a, "done"), (a, "skipped"), (b, "skipped"), (a, "failed"), (a, "skipped")]
+
+
 def test_records_written_before_a_kill_are_kept(tmp_path):
     script = (
         "import os, signal, sys\n"

@@ -99,6 +99,8 @@ def _keep(found: dict[frozenset[str], dict[str, Any]], outputs: frozenset[str], 
     ]
     if record["status"] == "skipped" and any(found[other]["status"] == "done" for other in same):
         return
+    if record.get("ended") and any((found[other].get("ended") or "") > record["ended"] for other in same):
+        return  # reports are not always named in the order of their runs
     for other in same:
         del found[other]
     found[outputs] = record

@@ -10,7 +10,7 @@ import numpy as np
 
 from enhance_cli.audio.channels import to_mono
 from enhance_cli.audio.levels.energy_gate import loud
-from enhance_cli.audio.levels.level import leveled
+from enhance_cli.audio.levels.level import leveled, without_offset
 from enhance_cli.audio.resample import resample
 from enhance_cli.errors import AudioError
 from enhance_cli.models.device import pool_settings
@@ -65,6 +65,7 @@ class Embedder:
             raise AudioError(
                 f"only {wave.size / own:.2f} s long, too short for a speaker", f"use at least {MIN_SECONDS:g} s"
             )
+        wave = without_offset(wave, own)
         rms = float(np.sqrt(np.mean(np.square(wave, dtype=np.float64))))
         if rms < SILENT:
             raise AudioError("silent", "check the recording")

@@ -150,6 +150,16 @@ def test_a_line_that_a_crash_broke_off_is_left_out_and_named(rest):
     assert (inputs([path]), read([path]).broken) == (["a.wav", "c.wav"], ["r.jsonl line 2"])
 
 
+def test_the_report_of_a_repetition_may_be_named_before_that_of_the_first_run(tmp_path):
+    at = "2026-11-30T10:{}:00.000+00:00"
+    first = Record(input="a.wav", output="b.wav", folder="/x", status="failed", ended=at.format("01"))
+    again = Record(input="a.wav", output="b.wav", folder="/x", status="done", ended=at.format("02"))
+    paths = [tmp_path / "again.jsonl", tmp_path / "first.jsonl"]
+    for path, record in zip(paths, (again, first)):
+        path.write_text(record.to_json() + "\n")
+    assert [[r["status"] for r in read(order).records] for order in (paths, paths[::-1])] == [["done"], ["done"]]
+
+
 def test_texts_that_all_records_have_are_kept_once():
     """Or a report of a million files would take 9 GB."""
     settings = {"model": {"value": "denoise-s", "from": "command line"}}

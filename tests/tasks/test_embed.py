@@ -53,6 +53,13 @@ def test_one_loud_moment_does_not_make_another_voice(speech):
     assert float(before @ embedder().embed(away, 16000)) > 0.97
 
 
+def test_the_offset_of_a_cheap_sound_card_does_not_make_another_voice(speech):
+    plain = embedder().embed(speech, 16000)
+    assert plain @ embedder().embed((0.1 * speech + 0.4).astype(np.float32), 16000) > 0.99
+    with pytest.raises(AudioError, match="silent"):
+        embedder().embed(np.full((1, 16000), 0.4, np.float32), 16000)
+
+
 def test_channels_of_opposite_polarity_are_a_voice(speech):
     found = embedder().embed(np.concatenate([speech, -speech]), 16000)
     assert float(found @ embedder().embed(speech, 16000)) > 0.99999

@@ -168,6 +168,13 @@ def leveled(wave: np.ndarray, rate: int, level: float) -> np.ndarray:
     return (wave * (level / meter.track.at(0, wave.size, rate)[0])).astype(np.float32)
 
 
+def without_offset(wave: np.ndarray, rate: int) -> np.ndarray:
+    """Return a wave (n,) without its DC offset, the same array if that is small compared with the sound."""
+    meter = Meter(rate, 1, loudness=False)
+    meter.push(wave[None])
+    return (wave - meter.offsets[0]).astype(wave.dtype) if meter.offsets.any() else wave
+
+
 class _Loudness:
     """Measure integrated loudness over a histogram of 400 ms windows that begin every 100 ms."""
 

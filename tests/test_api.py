@@ -121,6 +121,8 @@ def test_gaps_are_checked_as_those_of_the_command_and_an_empty_list_fills_none(a
             enhance_cli.inpaint(audio, RATE, gaps)
     np.testing.assert_array_equal(enhance_cli.inpaint(audio, RATE, []), audio)
     assert enhance_cli.inpaint(audio, RATE)[:, 4000:4320].any()  # without a list they are found
+    for gaps in (None, []):
+        assert enhance_cli.inpaint(audio[:, :0], RATE, gaps).shape == (len(audio), 0)
 
 
 def test_a_stem_extractor_gives_what_the_function_gives(stem_model, audio):

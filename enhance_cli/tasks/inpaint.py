@@ -211,4 +211,4 @@ def run(audio: np.ndarray, rate: int, gaps: Spans | None, inpainter: "Inpainter 
     level.extra = GapMeter(rate, gaps)
     level.extra.push(audio)
     inpainter = inpainter or Inpainter()
-    return np.concatenate(list(inpainter.process(iter([audio]), rate, audio.shape[0], level)), axis=1)
+    return np.concatenate([audio[:, :0], *inpainter.process(iter([audio]), rate, audio.shape[0], level)], axis=1)

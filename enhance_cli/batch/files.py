@@ -8,7 +8,7 @@ blocks are (C, n) arrays, full scale is 1.
 
 import contextlib
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -82,25 +82,18 @@ def enhance_file(job: LocalJob, transform: Transform, options: FileOptions = Fil
             blocks = transform(resample_blocks(blocks, info.rate, rate, info.channels), rate, info.channels, before)
             blocks = _checked(blocks, job.source, rate, resampled_length(before.frames, info.rate, rate))
             result.fill(resample_blocks(blocks, rate, fmt.rate, len(result.names) * info.channels))
-            limiting = Limiting(before, result, options) if options.limiter and options.loudness is not None else None
-            if limiting:
-                gain, loudness = limiting.write(unfinished)
-                level_notes = limiting.notes()
-            else:
-                meters = list(result.levels.values())
-                gain, level_notes = choose_gain(before, meters, fmt, options.loudness, options.true_peak)
-                gain, loudness = result.write(unfinished, gain)
-            codec_notes = _notes_on_codec(result, unfinished, gain) if options.parts else []
+            written = _write(result, unfinished, before, options)
+            codec_notes = _notes_on_codec(result, unfinished, written.gain) if options.parts else []
         tags_lost: list[str] = []
         for (name, path), target in zip(unfinished.items(), job.targets):
-            tags_lost = _add_tags(path, source, info, fmt, options, result.change(name, gain))
+            tags_lost = _add_tags(path, source, info, fmt, options, result.change(name, written.gain))
             unnamed = _check_written(path, target, fmt, result.frames)
         check_unchanged(source, before_reading)
     if options.plot:
         for target in job.targets:
             draw(job, source, target, options, fmt.film)
     notes = [
-        *(audio.notes if fmt.film is None else (*info.notes, *audio.findings.notes)), *fmt.notes, *level_notes,
+        *(audio.notes if fmt.film is None else (*info.notes, *audio.findings.notes)), *fmt.notes, *written.notes,
         *notes_on_pictures(job, fmt, info), *unnamed,
         *measurement.notes(before, result.extra, result.written_extra), *codec_notes,
     ]  # fmt: skip
@@ -108,9 +101,33 @@ def enhance_file(job: LocalJob, transform: Transform, options: FileOptions = Fil
     fields["seconds_audio"] = round(before.frames / info.rate, 3)
     if fmt.film is not None:
         fields["new_track"] = new_track(fmt.film)
-    fields |= measurement.values(before, result.written_extra, gain)
-    fields |= limiting.fields() if limiting else {}
-    return fields | _levels(before, result, list(unfinished), gain, loudness)
+    fields |= measurement.values(before, result.written_extra, written.gain)
+    return fields | written.fields | _levels(before, result, list(unfinished), written)
+
+
+@dataclass(frozen=True)
+class _Written:
+    """Tell how the level of a result was set: its gain, notes for the user, and further fields of the record.
+
+    `loudness`: of the written files in LUFS, if they were read back.
+    """
+
+    gain: float
+    loudness: Mapping[str, float | None]
+    notes: list[str]
+    fields: dict[str, Any]
+
+
+def _write(result: Result, unfinished: Mapping[str, Path], before: Meter, options: FileOptions) -> _Written:
+    """Write the parts in `unfinished` with the gain, and the limiter, that the options ask for."""
+    if options.limiter and options.loudness is not None:
+        limiting = Limiting(before, result, options)
+        gain, loudness = limiting.write(unfinished)
+        return _Written(gain, loudness, limiting.notes(), limiting.fields())
+    meters = list(result.levels.values())
+    gain, notes = choose_gain(before, meters, result.format, options.loudness, options.true_peak)
+    gain, loudness = result.write(unfinished, gain)
+    return _Written(gain, loudness, notes, {})
 
 
 def _measured_format(
@@ -134,17 +151,12 @@ def _notes_on_codec(result: Result, written: Mapping[str, Path], gain: float) ->
     return [f"{codec} is lossy: the error of its codec in {outputs} is {-error:.1f} dB below the sound"]
 
 
-def _levels(
-    before: Meter, result: Result, written: list[str], gain: float, loudness: Mapping[str, float | None]
-) -> dict[str, Any]:
-    """Return the fields of a record about the levels of the input and of the `written` parts.
-
-    `loudness`: loudness of the written files in LUFS, if they were read back.
-    """
-    levels = {name: level_fields(result.levels[name], gain) for name in written}
-    for name, value in loudness.items():
+def _levels(before: Meter, result: Result, names: list[str], written: _Written) -> dict[str, Any]:
+    """Return the fields of a record about the levels of the input and of the parts `names`, which were written."""
+    levels = {name: level_fields(result.levels[name], written.gain) for name in names}
+    for name, value in written.loudness.items():
         levels[name]["loudness"] = rounded(value)
-    fields: dict[str, Any] = {"gain": rounded(decibels(gain))}
+    fields: dict[str, Any] = {"gain": rounded(decibels(written.gain))}
     fields |= {f"{name}_before": value for name, value in level_fields(before).items()}
     if result.names == ("",):
         return fields | {f"{name}_after": value for name, value in levels[""].items()}

@@ -8,7 +8,7 @@ import enhance_cli
 
 PACKAGE = Path(enhance_cli.__file__).parent
 DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
-VERBS = re.compile("Answer|Apply|Bring|Compress|Embed|Enter|Feed|Filter|Need|Offer|Pass|Process|Render|Suppress")
+VERBS = re.compile("Answer|Apply|Bring|Compress|Embed|Enter|Feed|Filter|Lower|Need|Offer|Pass|Process|Render|Suppress")
 OTHER_FORMS = re.compile(r"\w+(s|ing|ed|er|ion|ly)")
 OTHER_WORDS = re.compile(
     "A|All|An|And|As|At|By|Each|Every|For|From|How|If|In|It|No|Not|Of|On|One|The|This|To|When|With"

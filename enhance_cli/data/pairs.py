@@ -1,8 +1,8 @@
 """Read noisy and clean recordings in pairs, from folders `noisy/` and `clean/` with the same names, or from shards.
 
-Nothing is copied or packed: headers are read and compared once, and every batch reads its excerpts. Each pair is used once
-before any is used again. A batch is a function of (seed, number), and does not depend on how items are grouped: batch 0 of four
-items has the items of batches 0 and 1 of two.
+Nothing is copied or packed: headers are read and compared once (files of floats are read whole, since a sample may be no
+number), and every batch reads its excerpts. Each pair is used once before any is used again. A batch is a function of (seed,
+number), and does not depend on how items are grouped: batch 0 of four items has the items of batches 0 and 1 of two.
 """
 
 from collections import Counter
@@ -14,6 +14,7 @@ import numpy as np
 import soundfile
 
 from enhance_cli.audio.channels import cancels
+from enhance_cli.audio.info import FLOATS
 from enhance_cli.audio.read import open_audio
 from enhance_cli.audio.resample import resample
 from enhance_cli.contracts import Log
@@ -169,10 +170,10 @@ def _matched(names: dict[str, dict[str, Location]], where: str, hint: str, log: 
 
 
 def _header(location: Location) -> tuple[int, int]:
-    """Return the rate in Hz and the samples of one channel. Raises AudioError."""
+    """Return the rate in Hz and the samples of one channel. Raises AudioError, also if a sample is not finite."""
     if location.size is None:
         with open_audio(location.path) as file:
-            frames = file.info.frames
+            frames = None if file.info.subtype in FLOATS else file.info.frames  # floats may not be finite
             return file.info.rate, sum(b.shape[1] for b in file.blocks()) if frames is None else frames
     try:
         found = soundfile.info(location.open())

@@ -164,6 +164,19 @@ def test_a_damaged_file_is_named_at_once_and_one_that_goes_away_when_it_is_due(f
         found.batch(0, 4)
 
 
+def test_a_pair_with_a_sample_that_is_no_number_is_left_out_and_named(folder):
+    path = folder / "clean" / "sub" / "1.wav"
+    samples = soundfile.read(path, dtype="float32")[0]
+    samples[-1] = np.nan
+    soundfile.write(path, samples, RATE, subtype="FLOAT")
+    said: list[str] = []
+    found = pairs.from_folder(folder, said.append)
+    assert (
+        len(found) == 3 and "1 of 4 recordings cannot be read" in said[0] and "clean/sub/1.wav has a sample" in said[0]
+    )
+    Pairs(found, mix=FLAT, rate=RATE, seed=0).batch(0, 4)
+
+
 @pytest.mark.slow
 def test_m4a_is_read_hidden_files_are_not_and_antiphase_is_sound(folder, tmp_path):
     from tests import audio_zoo as zoo

@@ -158,6 +158,8 @@ def _leave_at_once(code: int) -> None:
 def _as_usage_error(error: Any) -> UsageError:
     message = " ".join(error.format_message().split()).rstrip(".")
     message = message.replace("Value error, ", "")  # Typer puts this before the allowed choices
+    for found in getattr(error.__cause__, "errors", list)()[:1]:  # of its validators, which do not name the value
+        message = message.partition(", unable to parse")[0].replace("Input should", f"{found['input']!r} must")
     command = error.ctx.command_path if error.ctx else "enhance"
     hint = f"{command} --help lists all options"
     if name := getattr(error, "option_name", None):  # the parser's own guesses are less alike, and one line is enough

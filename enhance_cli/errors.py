@@ -60,6 +60,11 @@ class ModelError(EnhanceError):
     exit_code = ExitCode.MODEL_REFUSED
 
 
+NO_ROOM = (
+    "if its disk is full, free some space, else choose another place with -o"  # hint of outputs that a disk refused
+)
+
+
 def reader_has_gone(error: BaseException) -> bool:
     """Tell whether a write failed because the reader of the pipe is gone. On Windows this has no errno of its own."""
     if sys.platform == "win32" and isinstance(error, OSError) and error.errno == errno.EINVAL:

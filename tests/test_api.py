@@ -98,6 +98,22 @@ def test_a_denoiser_refuses_what_its_model_does_not_allow(tiny_model):
         enhance_cli.Denoiser(str(tiny_model), step=1)
 
 
+@pytest.mark.parametrize(
+    ("function", "wrong"),
+    [
+        (enhance_cli.denoise, {"strength": 2}), (enhance_cli.denoise, {"strength": float("nan")}),
+        (enhance_cli.denoise, {"max_attenuation": -6}), (enhance_cli.denoise, {"threads": 0}),
+        (enhance_cli.denoise, {"window_seconds": 0}), (enhance_cli.denoise, {"batch_size": 0}),
+        (enhance_cli.extract_stem, {"sigma": -1}), (enhance_cli.extend_bandwidth, {"guidance": -1}),
+        (enhance_cli.inpaint, {"rounds": 0}), (enhance_cli.inpaint, {"strength": 2}),
+    ],
+)  # fmt: skip
+def test_numbers_that_the_command_would_refuse_are_refused_in_python_too(function, wrong, audio):
+    (name,) = wrong
+    with pytest.raises(UsageError, match=rf"^{name} \S+: must be .*: change it, or leave it out$"):
+        function(audio, RATE, **wrong)
+
+
 def test_a_rate_may_be_a_float_and_one_that_no_recording_has_is_refused(tiny_model, audio):
     denoiser = enhance_cli.Denoiser(str(tiny_model))
     np.testing.assert_array_equal(denoiser(audio, 16000.0), denoiser(audio, 16000))

@@ -251,6 +251,12 @@ def test_many_inputs_of_one_output_move_the_bar_once_each_and_name_output_or_fai
     assert printed.out == "all.npz\n" and printed.err == "error: all.npz: there is no room\n"
 
 
+def test_standard_input_is_named_in_notes(capfd):
+    with Reporter(Progress(1, NoDisplay()), json=False, quiet=False, verbose=False) as reporter:
+        reporter.show(Record(input="-", output="-", status="done", notes=["left as it is: no gap was found"]))
+    assert capfd.readouterr().err == "standard input: left as it is: no gap was found\n"
+
+
 def test_what_is_counted_shows_nothing_before_its_first_call(monkeypatch):
     """Until then another bar may be on the terminal, and rich refuses two."""
     from rich.progress import Progress as Bar

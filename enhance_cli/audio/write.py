@@ -27,7 +27,7 @@ from enhance_cli.audio.formats import OutputFormat
 from enhance_cli.audio.info import FLOATS, LOSSY, depth
 from enhance_cli.audio.integers import quantize
 from enhance_cli.audio.tags import riff_tags
-from enhance_cli.errors import AudioError, OutputError
+from enhance_cli.errors import NO_ROOM, AudioError, OutputError
 
 _LARGEST = 2**32 - 2**24  # bytes of audio in a file with 32-bit lengths, with room for the header, tags and pictures
 _TAKE_FLOATS = (*FLOATS, "VORBIS", "OPUS", "MPEG_LAYER_III")  # the others get integers from `quantize`
@@ -137,7 +137,7 @@ class AudioWriter:
     def _fail(self, reason: object) -> None:
         known = getattr(reason, "error_string", None) or getattr(reason, "strerror", None) or str(reason)
         message = f"{self.path} could not be written ({(known or 'short write').rstrip('.')})"
-        raise OutputError(message, "is the disk full or write-protected?")
+        raise OutputError(message, NO_ROOM)
 
     def __enter__(self) -> AudioWriter:
         return self

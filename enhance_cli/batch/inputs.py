@@ -150,7 +150,7 @@ class _Expansion:
             path = Path(error.filename)
             yield Input(path, PurePath(path.name), problem=str(self.refusals[-1]))
         if not files and not closed:
-            hint = "name another folder" if self.recursive else "add --recursive to look into its sub-folders"
+            hint = "name another folder" if self.recursive else "add --recursive to look into its subfolders"
             if videos:
                 hint = f"its videos are left out unless they are named, as by '{folder / '*.mp4'}'"
             raise UsageError(f"{folder}: there are no {self.noun} in this folder", hint)
@@ -169,7 +169,7 @@ class _Expansion:
             below = files_below(stored, self.recursive)
             found = [(file, relative) for file, relative in below if _suffix(relative.name) in self.searched]
             if not found:
-                hint = "name another folder" if self.recursive else "add --recursive to look into its sub-folders"
+                hint = "name another folder" if self.recursive else "add --recursive to look into its subfolders"
                 raise UsageError(f"{stored}: there are no {self.noun} in this folder", hint)
         for file, relative in found:
             yield Input(file, relative, named=False)

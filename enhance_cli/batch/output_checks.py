@@ -19,6 +19,7 @@ from enhance_cli.errors import UsageError
 
 MOST_READ = 1000  # existing outputs of a batch, to learn from which files they were made
 ON_WINDOWS = sys.platform == "win32"
+OUTPUT_EXISTS = "the output exists"  # reason of files that are skipped
 Existing = Literal["skip", "overwrite", "newer", "error"]
 
 
@@ -175,7 +176,7 @@ def _settle_existing(job: Job, existing: str, there: Listings) -> Job:
     if existing == "overwrite" or existing == "newer" and older:
         return job
     newer = ", but its input is newer: --existing newer does it again" if older else ""
-    return replace(job, action="skip", reason=f"the output exists{newer}")
+    return replace(job, action="skip", reason=f"{OUTPUT_EXISTS}{newer}")
 
 
 def _older(target: Path | StoredFile, source: Path | StoredFile) -> bool:

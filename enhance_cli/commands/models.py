@@ -63,7 +63,9 @@ def list_models(
 
     for line in table(rows, shutil.get_terminal_size().columns if sys.stdout.isatty() else None):
         result(line)
-    say("(!) restricted: `enhance models show NAME` says how. The number of steps in brackets is the default")
+    if any(row["restriction"] for row in rows):
+        say("(!) restricted: `enhance models show NAME` says how")
+    say("steps: the default is in brackets")
     say(
         "CPU: quick is 10 times real time or more on one core, fair real time, slow a tenth of it, GPU less, - not measured"
     )
@@ -181,7 +183,9 @@ def convert(
     file: Annotated[Path, typer.Argument(help="A checkpoint of another program.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The .safetensors file to write.")],
     source: Format = "auto",
-    licence: Annotated[str, typer.Option(help="Licence of the weights, for the header.")] = "unknown",
+    licence: Annotated[
+        str, typer.Option("--license", "--licence", help="License of the weights, for the header.")
+    ] = "unknown",
     half: Half = False,
     extractor: Annotated[
         str | None,

@@ -118,7 +118,7 @@ def report_run(
             Listener(on_record, reporter.announce, progress.move, say if not running.quiet else lambda line: None)
         )
     if not running.quiet and (total is None or total > 1 or summary.interrupted):
-        counts = f"{summary.done} done, {summary.skipped} skipped, {summary.failed} failed"
+        counts = f"{summary.done:,} done, {summary.skipped:,} skipped, {summary.failed:,} failed"
         say(f"interrupted: {counts}" if summary.interrupted else counts)
     raise typer.Exit(summary.exit_code)
 
@@ -168,7 +168,7 @@ class Reporter:
                 say(f"error: {record.reason}")
             self.failed_last = record.reason
             for note in record.notes if not self.quiet else ():
-                say(f"{record.input}: {note}")
+                say(f"{_named(record)}: {note}")
         elif not self.quiet:
             self._talk_about(record)
         self._name_unusable(record)
@@ -184,19 +184,22 @@ class Reporter:
 
     def _talk_about(self, record: "Record") -> None:
         if record.status == "skipped":
+            from enhance_cli.batch.output_checks import OUTPUT_EXISTS
+
             # without the input's name
             kind = re.sub("(?<=is the output) of .*", "", record.reason or "", flags=re.DOTALL)
-            self._say_of(f"skipped, {kind}", f"skipped {record.input}: {record.reason}")
+            hint = " (--existing overwrite replaces it)" if record.reason == OUTPUT_EXISTS else ""
+            self._say_of(f"skipped, {kind}", f"skipped {_named(record)}: {record.reason}{hint}")
             return
         notes = [*record.notes, *(f"not carried over: {tag}" for tag in record.tags_lost)]
         if self.verbose and record.seconds_audio is not None:
-            say(f"{record.input}: {record.seconds_audio:.1f} s of audio in {record.seconds_work:.1f} s")
+            say(f"{_named(record)}: {record.seconds_audio:.1f} s of audio in {record.seconds_work:.1f} s")
             for quantity, unit in (("loudness", "LUFS"), ("peak", "dBFS"), ("noise_floor", "dBFS")):
                 before, after = getattr(record, f"{quantity}_before"), getattr(record, f"{quantity}_after")
                 if before is not None and after is not None:
                     say(f"  {quantity.replace('_', ' ')} {before:.1f} -> {after:.1f} {unit}")
         for note in notes:
-            self._say_of(re.sub(r"\d+([.,]\d+)*", "N", note), f"{record.input}: {note}")
+            self._say_of(re.sub(r"\d+([.,]\d+)*", "N", note), f"{_named(record)}: {note}")
 
     def _say_of(self, kind: str, line: str) -> None:
         """Print a line about a file, unless enough of the same `kind` have been. Those left out are counted."""
@@ -211,3 +214,8 @@ class Reporter:
             say(f"error: {record.input}: embedding {name} {why}: embed it anew, or drop it")
         if more := len(record.unusable[self.NAMED :]):
             say(f"error: {record.input}: so were {more} more: --json and --report name all")
+
+
+def _named(record: "Record") -> str | None:
+    """Return the name of the input for people."""
+    return "standard input" if record.input == "-" else record.input

@@ -91,7 +91,8 @@ class Corpus:
         for side, name in (self.train, "train on"), (self.valid, "validate on"):
             if not side:
                 raise UsageError(
-                    f"{', '.join(s.folder for s in sources)}: nothing to {name}", "change held_out in the recipe"
+                    f"{', '.join(s.folder for s in sources)}: nothing to {name}",
+                    "set held_out in the recipe, the share to validate on, or add files",
                 )
 
     def hours(self, clips: list[Clip], rate: int) -> float:

@@ -19,7 +19,12 @@ class TrainingFlags:
     run: Annotated[Path | None, typer.Option("--run", "-o", help="Run folder.", show_default="runs/MODEL")] = None
     cache: Annotated[Path | None, typer.Option(help="Folder for packed audio.", show_default="RUN/cache")] = None
     settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Change a setting of the recipe.")
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="SECTION.KEY=VALUE",
+            help="Change a setting of the recipe, such as train.batch_size=8 or stage.0.steps=500. May be given several times.",
+        ),
     ] = None
     device: Device = "auto"
     threads: Threads = None

@@ -1,6 +1,24 @@
 """Define the choices of a user for each task. None is the model's own default. Nothing heavy is imported here."""
 
 from dataclasses import dataclass, field
+from math import inf
+
+from enhance_cli.errors import UsageError
+
+# The limits that the options of tasks with windows share
+_WINDOWS: dict[str, tuple[float, float]] = {"batch_size": (1, inf), "threads": (1, inf), "window_seconds": (1e-3, inf)}
+
+
+def _in_range(options: object, **limits: tuple[float, float]) -> None:
+    """Check that each field of `options` is None or within its (lowest, highest). Raises UsageError.
+
+    The command line has checked its flags before: these are the values of Python programs.
+    """
+    for name, (low, high) in limits.items():
+        value = getattr(options, name)
+        if value is not None and not low <= value <= high:  # NaN is refused too
+            allowed = f"{low:g} or more" if high == inf else f"from {low:g} to {high:g}"
+            raise UsageError(f"{name} {value}: must be {allowed}", "change it, or leave it out")
 
 
 @dataclass(frozen=True)
@@ -26,6 +44,9 @@ class DenoiseOptions:
     threads: int | None = None
     window_seconds: float | None = None
     residual: bool = False
+
+    def __post_init__(self) -> None:
+        _in_range(self, strength=(0, 1), max_attenuation=(0, inf), seed=(0, inf), **_WINDOWS)
 
     @property
     def wet(self) -> float:
@@ -55,6 +76,9 @@ class StemOptions:
     threads: int | None = None
     window_seconds: float | None = None
 
+    def __post_init__(self) -> None:
+        _in_range(self, sigma=(0, inf), seed=(0, inf), **_WINDOWS)
+
 
 @dataclass(frozen=True)
 class ExtendOptions:
@@ -74,6 +98,9 @@ class ExtendOptions:
     threads: int | None = None
     window_seconds: float | None = None
 
+    def __post_init__(self) -> None:
+        _in_range(self, guidance=(0, inf), seed=(0, inf), **_WINDOWS)
+
 
 @dataclass(frozen=True)
 class InpaintOptions:
@@ -91,6 +118,9 @@ class InpaintOptions:
     seed: int = 0
     strength: float = 1.0
     rounds: int = 1
+
+    def __post_init__(self) -> None:
+        _in_range(self, threads=(1, inf), strength=(0, 1), rounds=(1, 100), seed=(0, inf))
 
 
 @dataclass(frozen=True)

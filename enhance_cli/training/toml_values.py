@@ -78,11 +78,11 @@ def _convert(expected: Any, value: Any, origins: Origins, path: tuple) -> Any:
         return float(value)
     if isinstance(expected, type) and isinstance(value, expected) and (expected is bool or not isinstance(value, bool)):
         return value
-    said, wanted = (
-        json.dumps(value, default=str),
-        expected.__name__ if isinstance(expected, type) and not origin else expected,
-    )
-    raise UsageError(f"{origins.of(path)}: {_dotted(path)}: {said} is not of type {wanted}", "fix the value")
+    said, hint = json.dumps(value, default=str), "fix the value"
+    wanted = expected.__name__ if isinstance(expected, type) and not origin else expected
+    if origin is list and is_dataclass(item := get_args(expected)[0]):
+        wanted, hint = "list of tables", f"write [{{ {fields(item)[0].name} = {said} }}]"
+    raise UsageError(f"{origins.of(path)}: {_dotted(path)}: {said} is not of type {wanted}", hint)
 
 
 def _dotted(path: tuple) -> str:

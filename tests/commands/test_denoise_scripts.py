@@ -74,6 +74,7 @@ def test_of_many_files_that_are_skipped_a_few_are_named_and_the_rest_counted(enh
     arguments = ["denoise", "in", "-o", "out", "-m", tiny_model, "--report", "r.jsonl"]
     again = enhance(*arguments)
     assert again.stderr.count("skipped in/") == 5
+    assert again.stderr.count("the output exists (--existing overwrite replaces it)") == 5
     assert "7 more files: skipped, the output exists" in again.stderr and "0 done, 12 skipped" in again.stderr
     assert len((tmp_path / "r.jsonl").read_text().splitlines()) == 12
     assert enhance(*arguments, "--verbose").stderr.count("skipped in/") == 12

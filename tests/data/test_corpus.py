@@ -120,7 +120,7 @@ def test_missing_and_empty_folders(root):
         load(root, Source("empty"))
     both = load(root, Source("speech", held_out=0.25), Source("nothing", optional=True))
     assert both.train
-    with pytest.raises(UsageError, match="nothing to validate on: change held_out"):
+    with pytest.raises(UsageError, match="nothing to validate on: set held_out"):
         load(root, Source("speech"))
 
 

@@ -64,6 +64,7 @@ def test_overrides_reach_nested_values(recipe_file):
         ('train.batch_size="many"', "batch_size.*not of type int"),
         ("train.batch_size=true", "batch_size.*not of type int"),
         ("nonsense", "not of the form section.key=value"),
+        ("data.noise=n", r'data.noise: "n" is not of type list of tables: write \[\{ folder = "n" \}\]'),
         ("model.color=1", "unknown key 'color'.*known keys are"),
     ],
 )

@@ -19,7 +19,7 @@ from enhance_cli.audio.containers import mpeg
 from enhance_cli.audio.formats import OutputFormat
 from enhance_cli.audio.info import Chapter, depth
 from enhance_cli.audio.integers import quantize
-from enhance_cli.errors import OutputError
+from enhance_cli.errors import NO_ROOM, OutputError
 
 _BY_COUNT = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1", 7: "6.1(back)", 8: "7.1"}
 _MUXERS = {"M4A": "ipod", "MP3": "mp3", "OGG": "ogg", "CAF": "caf"}
@@ -90,9 +90,7 @@ class Encoder:
 
     def _fail(self, error: Exception) -> None:
         reason = getattr(error, "strerror", None) or error
-        raise OutputError(
-            f"{self._path} could not be written ({reason})", "is the disk full or write-protected?"
-        ) from None
+        raise OutputError(f"{self._path} could not be written ({reason})", NO_ROOM) from None
 
 
 class _Sink:

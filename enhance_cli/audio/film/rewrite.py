@@ -20,7 +20,7 @@ from enhance_cli.audio.ffmpeg.encode import layout_name
 from enhance_cli.audio.formats import Film, OutputFormat, is_film
 from enhance_cli.audio.info import depth
 from enhance_cli.audio.integers import quantize
-from enhance_cli.errors import AudioError, OutputError
+from enhance_cli.errors import NO_ROOM, AudioError, OutputError
 
 _MUXERS = {"MKV": "matroska", "WEBM": "webm", "MP4": "mp4", "MOV": "mov", "AVI": "avi"}
 
@@ -104,7 +104,7 @@ class _Process:
                 better = "choose .avi"
             raise AudioError(f"{self._path} cannot be written: {text}", f"{better}, or write the sound alone, to .wav")
         if kind == b"D":
-            raise OutputError(f"{self._path} could not be written ({text})", "is the disk full or write-protected?")
+            raise OutputError(f"{self._path} could not be written ({text})", NO_ROOM)
         if kind == b"F":
             raise AudioError(
                 f"{self._source} could not be copied to {self._path} ({text})",

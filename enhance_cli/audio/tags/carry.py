@@ -10,7 +10,7 @@ from enhance_cli.audio.containers.section import Window
 from enhance_cli.audio.info import AudioInfo, Chapter
 from enhance_cli.audio.tags import riff_tags
 from enhance_cli.audio.tags.wave_facts import Change
-from enhance_cli.errors import AudioError
+from enhance_cli.errors import NO_ROOM, AudioError
 
 
 def copy_tags(
@@ -35,7 +35,7 @@ def copy_tags(
             lost = copy_fields(source, target, (before, after), rate, info=info, change=change)
         return lost + (_of_other_recordings(source, info) if info else [])
     except OSError as error:
-        raise AudioError(f"{target} could not be tagged ({error.strerror})", "is the disk full?") from None
+        raise AudioError(f"{target} could not be tagged ({error.strerror})", NO_ROOM) from None
 
 
 def _of_other_recordings(source: Path, info: AudioInfo) -> list[str]:

@@ -158,7 +158,7 @@ def _leave_out(found: Found, index: int, error: EnhanceError) -> None:
 
 
 def _missing(names: list[str], listing: Path | None, why: str) -> UsageError:
-    more = f", as {len(names) - 1} more" if len(names) > 1 else ""
+    more = f" (and {len(names) - 1} more)" if len(names) > 1 else ""
     where = f"{listing}: " if listing else ""
     return UsageError(f"{where}{names[0]} {why}{more}", "check the names, or --root and --vectors")
 

@@ -231,7 +231,7 @@ def test_bbed_and_its_second_stage(tmp_path):
 
 def test_the_command_converts(enhance, tmp_path):
     shutil.copy(golden.FOLDER / "sgmse_tiny_classic.ckpt", tmp_path / "a.ckpt")
-    done = enhance("models", "convert", "a.ckpt", "-o", "b.safetensors", "--licence", "MIT")
+    done = enhance("models", "convert", "a.ckpt", "-o", "b.safetensors", "--license", "MIT")
     assert done.code == 0 and done.lines == ["b.safetensors"]
     assert enhance("models", "show", "b.safetensors").code == 0
     assert enhance("models", "convert", "a.ckpt", "-o", "b.pt").code == 2

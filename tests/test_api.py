@@ -103,7 +103,7 @@ def test_a_denoiser_refuses_what_its_model_does_not_allow(tiny_model):
     [
         (enhance_cli.denoise, {"strength": 2}), (enhance_cli.denoise, {"strength": float("nan")}),
         (enhance_cli.denoise, {"max_attenuation": -6}), (enhance_cli.denoise, {"threads": 0}),
-        (enhance_cli.denoise, {"window_seconds": 0}), (enhance_cli.denoise, {"batch_size": 0}),
+        (enhance_cli.denoise, {"window_seconds": -1}), (enhance_cli.denoise, {"batch_size": 0}),
         (enhance_cli.extract_stem, {"sigma": -1}), (enhance_cli.extend_bandwidth, {"guidance": -1}),
         (enhance_cli.inpaint, {"rounds": 0}), (enhance_cli.inpaint, {"strength": 2}),
     ],

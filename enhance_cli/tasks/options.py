@@ -6,7 +6,7 @@ from math import inf
 from enhance_cli.errors import UsageError
 
 # The limits that the options of tasks with windows share
-_WINDOWS: dict[str, tuple[float, float]] = {"batch_size": (1, inf), "threads": (1, inf), "window_seconds": (1e-3, inf)}
+_WINDOWS: dict[str, tuple[float, float]] = {"batch_size": (1, inf), "threads": (1, inf), "window_seconds": (0, inf)}
 
 
 def _in_range(options: object, **limits: tuple[float, float]) -> None:

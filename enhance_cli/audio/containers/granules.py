@@ -45,7 +45,7 @@ class Granules:
 def _most_samples(head: bytes) -> int:
     """Return the most samples of each channel that a packet can hold, 0 if unknown."""
     if head.startswith(b"\x01vorbis") and len(head) > 28:
-        return 1 << (head[28] >> 4) - 1  # half of a long block
+        return (1 << (head[28] >> 4)) // 2  # half of a long block
     if head.startswith(b"\x7fFLAC") and len(head) >= 21:
         return int.from_bytes(head[19:21], "big")
     if head.startswith(b"Speex   ") and len(head) >= 68:

@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 
 import av
 
+from enhance_cli.audio.ffmpeg import edit_lists
 from enhance_cli.audio.ffmpeg.avi_index import empty_chunks
 from enhance_cli.audio.ffmpeg.process import Source, described, path_of, restart_watch, send, start
 from enhance_cli.audio.ffmpeg.stream_facts import choose, describe, expected_seconds, settle_layouts
@@ -45,6 +46,7 @@ def _serve(request: dict, out: BinaryIO) -> None:
         source = Source(file, request["start"], request["end"])
         file_head = source.read(8)
         empty_of_tracks = empty_chunks(source)
+        pauses_of_tracks = edit_lists.pauses(source) if file_head[4:] in edit_lists.BEGINNINGS else {}
         source.seek(0)
         with av.open(source, format=request.get("format"), metadata_errors="replace") as opened:
             container: Any = opened
@@ -79,7 +81,10 @@ def _serve(request: dict, out: BinaryIO) -> None:
                 facts["speakers"] = []  # FFmpeg makes them up
             send(out, b"H", json.dumps(facts).encode())
             if request["samples"]:
-                clock = Clock(container, stream, facts["rate"], empty=empty, from_first=request.get("timed", False))
+                clock = Clock(
+                    container, stream, facts["rate"], empty=empty, pauses=pauses_of_tracks.get(stream.index, ()),
+                    from_first=request.get("timed", False),
+                )  # fmt: skip
                 _decode(container, stream, first, frames, facts, clock, out)
                 if counter.incomplete:
                     send(out, b"N", counter.note.encode())
@@ -140,8 +145,11 @@ def _decode(
             silence -= piece
         frame.pts = None
         for converted in packed.resample(frame):
-            data = memoryview(converted.planes[0])[: converted.samples * channels * width]
-            send(out, b"S", data[skip * channels * width :])
+            data = memoryview(converted.planes[0])[skip * channels * width : converted.samples * channels * width]
+            for begin, end in clock.paused(converted.samples - skip):
+                data = memoryview(bytearray(data))
+                data[begin * channels * width : end * channels * width] = bytes((end - begin) * channels * width)
+            send(out, b"S", data)
             skip = 0
         frame = next(frames, None)
     for note in clock.notes():

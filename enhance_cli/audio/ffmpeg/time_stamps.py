@@ -5,6 +5,8 @@ from typing import Any
 
 from av.stream import Disposition
 
+from enhance_cli.audio.ffmpeg.edit_lists import Pauses
+
 MAX_GAP = 3600  # seconds: a longer gap is an error in the time stamps, not silence
 MAX_OVERLAP = 1  # second: if the stamps go back further, another recording follows
 SLIP = 0.015  # seconds by which sound may be late against the picture, as happens with uneven time stamps
@@ -33,12 +35,20 @@ class Clock:
     """Place frames by their time stamps: find the silence before each, and samples that must be left out."""
 
     def __init__(
-        self, container: Any, stream: Any, rate: int, *, empty: Sequence[tuple[int, int]] = (), from_first: bool = False
+        self,
+        container: Any,
+        stream: Any,
+        rate: int,
+        *,
+        empty: Sequence[tuple[int, int]] = (),
+        pauses: Pauses = (),
+        from_first: bool = False,
     ):
         """Start before the first frame.
 
-        `empty`: runs of empty chunks in an AVI (avi_index), which have no time stamps. `from_first`: the recording begins
-        with the first frame if the container does not tell when.
+        `empty`: runs of empty chunks in an AVI (avi_index), which have no time stamps. `pauses`: those in the edit list of an
+        MP4 (edit_lists), in whose place FFmpeg gives other sound. `from_first`: the recording begins with the first frame if
+        the container does not tell when.
         """
         self.position = 0  # samples since the beginning
         self._rate, self._time_base = rate, stream.time_base
@@ -57,6 +67,7 @@ class Clock:
         chunk = float(stream.time_base or 0) * rate  # samples
         self._of_chunks = 0  # samples of silence for empty ones
         self._empty = [(round(before * chunk), round(count * chunk)) for before, count in empty]
+        self._pauses = [(round(begin * rate), round(end * rate)) for begin, end in pauses]
         self._shift = 0  # samples by which later frames are placed after their time stamps
 
     def place(self, frame: Any) -> tuple[int, int]:
@@ -84,13 +95,23 @@ class Clock:
             elif self.position == 0 and gap > self._tolerance * self._rate:
                 self._shift -= gap  # the delay of an encoder, by which all later frames are shifted as well
             elif gap < -self._tolerance * self._rate:
-                if self._has_pictures and -gap <= MAX_OVERLAP * self._rate:
+                if self._has_pictures and not self._pauses and -gap <= MAX_OVERLAP * self._rate:
                     skip = self._overlap(-gap, frame.samples)
                 else:
-                    self._back = self._back or self.position / self._rate
+                    self._back = self._back or (0.0 if self._pauses else self.position / self._rate)
                     self._shift -= gap
         self.position += silence + frame.samples - skip
         return silence, skip
+
+    def paused(self, samples: int) -> Iterator[tuple[int, int]]:
+        """Yield begin and end of the parts of the last `samples` samples that are pauses."""
+        first = self.position - samples
+        for begin, end in self._pauses:
+            begin, end = max(begin - first, 0), min(end - first, samples)
+            if begin < end:
+                self._holes += first + begin in (pause for pause, _ in self._pauses)
+                self._filled += end - begin
+                yield begin, end
 
     def _overlap(self, samples: int, length: int) -> int:
         """Return how many samples to cut from a frame of `length` samples that overlaps the last one by `samples`."""

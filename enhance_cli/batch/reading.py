@@ -22,6 +22,7 @@ from enhance_cli.batch.spool import BLOCK, IN_MEMORY, Spool
 from enhance_cli.errors import EnhanceError
 
 Blocks = Iterator[np.ndarray]
+STEP = 16384  # samples of a long recording that are transformed at a time: a transform holds several copies of them
 
 
 def measure_file(job: LocalJob, options: FileOptions) -> Meter:
@@ -51,8 +52,8 @@ def open_input(source: Path, job: LocalJob, options: FileOptions) -> AudioFile:
     return audio
 
 
-def _blocks(audio: AudioFile, options: FileOptions) -> Blocks:
-    return audio.blocks(BLOCK, start=options.start, duration=options.duration)
+def _blocks(audio: AudioFile, options: FileOptions, size: int) -> Blocks:
+    return audio.blocks(size, start=options.start, duration=options.duration)
 
 
 def measured(audio: AudioFile, options: FileOptions, copy: Spool | None) -> tuple[Meter, Blocks]:
@@ -69,7 +70,7 @@ def measured(audio: AudioFile, options: FileOptions, copy: Spool | None) -> tupl
     limit = max(IN_MEMORY, info.path.stat().st_size) if copy else IN_MEMORY
     kept: list[np.ndarray] = []
     size = 0
-    for block in _blocks(audio, options):
+    for block in _blocks(audio, options, BLOCK):
         meter.push(block)
         size += block.nbytes
         if size > limit:
@@ -79,7 +80,7 @@ def measured(audio: AudioFile, options: FileOptions, copy: Spool | None) -> tupl
         else:
             kept.append(block)
     if size > limit:
-        return meter, _blocks(audio, options)
+        return meter, _blocks(audio, options, STEP)
     return meter, copy.blocks() if copy else iter(kept)
 
 

@@ -26,7 +26,7 @@ def window() -> np.ndarray:
 def analyze(signal: np.ndarray) -> np.ndarray:
     """Return the spectra (C, T, 481) of a signal (C, 480 (T + 1)), complex64."""
     frames = np.lib.stride_tricks.sliding_window_view(signal, FRAME, axis=-1)[:, ::HOP]
-    return fft.rfft(frames * window(), axis=-1).astype(np.complex64) * np.float32(1 / FRAME)
+    return fft.rfft(frames * window(), axis=-1).astype(np.complex64, copy=False) * np.float32(1 / FRAME)
 
 
 def synthesize(spectra: np.ndarray, tail: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -35,7 +35,7 @@ def synthesize(spectra: np.ndarray, tail: np.ndarray) -> tuple[np.ndarray, np.nd
     tail: second half of the frame before, (C, 480), zeros at the start. Returns the signal (C, 480 T), from the first
     sample of the first frame on, and the new tail.
     """
-    frames = fft.irfft(spectra, FRAME, axis=-1).astype(np.float32) * (FRAME * window())
+    frames = fft.irfft(spectra, FRAME, axis=-1).astype(np.float32, copy=False) * (FRAME * window())
     first, second = frames[..., :HOP], frames[..., HOP:]
     before = np.concatenate([tail[:, None], second[:, :-1]], axis=1)
     return (first + before).reshape(len(spectra), -1), second[:, -1]

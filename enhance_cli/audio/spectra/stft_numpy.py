@@ -1,5 +1,6 @@
 """Compute the spectrograms of audio.spectra.stft with NumPy, for models that run without torch. The shapes are the same."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
@@ -7,6 +8,7 @@ import numpy as np
 
 from enhance_cli.audio.spectra.frontend_settings import FrontendSettings
 
+FRAMES = 64  # of a long spectrogram that are computed at a time
 FLOOR = np.float32(1e-12)  # of |S|^2, as audio.spectra.stft.power has it
 
 
@@ -24,14 +26,22 @@ class NumpyFrontend(FrontendSettings):
     def analyze(self, wave: np.ndarray) -> np.ndarray:
         """Return the compressed spectrogram (B, 2, T, F) of `wave` (B, N), float32."""
         reflect = self.pad_mode == "reflect" and wave.shape[-1] > self.n_fft // 2  # else too short for a mirror image
-        spectrum = stft(wave, make_window(self.window, self.n_fft), self.hop, reflect=reflect)
-        return self.compress(np.stack([spectrum.real, spectrum.imag], axis=1))
+        window = make_window(self.window, self.n_fft)
+        frames = _frames(wave, self.n_fft, self.hop, reflect=reflect)
+        made = np.empty((len(wave), 2, frames.shape[1], self.n_fft // 2 + 1), np.float32)
+        for part in _parts(frames.shape[1]):
+            spectrum = _spectra(frames[:, part], window)
+            made[:, :, part] = self.compress(np.stack([spectrum.real, spectrum.imag], axis=1))
+        return made
 
     def synthesize(self, compressed: np.ndarray, samples: int) -> np.ndarray:
         """Return the waveform (B, samples) of a compressed spectrogram (B, 2, T, F), float32."""
-        parts = self.expand(compressed)
-        spectrum = parts[:, 0] + np.complex64(1j) * parts[:, 1]
-        return istft(spectrum, make_window(self.window, self.n_fft), self.hop, samples)
+        window = make_window(self.window, self.n_fft)
+        frames = np.empty((len(compressed), compressed.shape[2], self.n_fft), np.float32)
+        for part in _parts(compressed.shape[2]):
+            real, imaginary = np.moveaxis(self.expand(compressed[:, :, part]), 1, 0)
+            frames[:, part] = _waves(real + np.complex64(1j) * imaginary, window)
+        return _joined(frames, window, self.hop, samples)
 
     def compress(self, spectrum: np.ndarray) -> np.ndarray:
         if self.transform == "log":
@@ -52,16 +62,39 @@ def stft(wave: np.ndarray, window: np.ndarray, hop: int, *, reflect: bool = Fals
 
     Outside, the signal is zero, or mirrored with `reflect`.
     """
-    border = [(0, 0)] * (wave.ndim - 1) + [(len(window) // 2, len(window) // 2)]
-    padded = np.pad(wave, border, mode="reflect" if reflect else "constant")
-    frames = np.lib.stride_tricks.sliding_window_view(padded, len(window), axis=-1)[..., ::hop, :]
-    return np.fft.rfft(frames * window, axis=-1).astype(np.complex64)
+    return _spectra(_frames(wave, len(window), hop, reflect=reflect), window)
 
 
 def istft(spectrum: np.ndarray, window: np.ndarray, hop: int, samples: int) -> np.ndarray:
     """Return the waves (..., samples), float32, whose `stft` (..., T, F) is closest to `spectrum`."""
-    frames = np.fft.irfft(spectrum, len(window), axis=-1).astype(np.float32)
-    wave = overlapped(frames * window, hop)
+    return _joined(_waves(spectrum, window), window, hop, samples)
+
+
+def _parts(count: int) -> Iterator[slice]:
+    """Return the slices of `count` frames that are computed at a time: all of them at once take three times the memory."""
+    return (slice(begin, begin + FRAMES) for begin in range(0, count, FRAMES))
+
+
+def _frames(wave: np.ndarray, size: int, hop: int, *, reflect: bool) -> np.ndarray:
+    """Return frames (..., T, size) of `wave` (..., N), a view, as `stft` says."""
+    border = [(0, 0)] * (wave.ndim - 1) + [(size // 2, size // 2)]
+    padded = np.pad(wave, border, mode="reflect" if reflect else "constant")
+    return np.lib.stride_tricks.sliding_window_view(padded, size, axis=-1)[..., ::hop, :]
+
+
+def _spectra(frames: np.ndarray, window: np.ndarray) -> np.ndarray:
+    return np.fft.rfft(frames * window, axis=-1).astype(np.complex64, copy=False)
+
+
+def _waves(spectrum: np.ndarray, window: np.ndarray) -> np.ndarray:
+    frames = np.fft.irfft(spectrum, len(window), axis=-1).astype(np.float32, copy=False)
+    frames *= window
+    return frames
+
+
+def _joined(frames: np.ndarray, window: np.ndarray, hop: int, samples: int) -> np.ndarray:
+    """Return the waves (..., samples) of frames (..., T, n) that `window` was applied to twice."""
+    wave = overlapped(frames, hop)
     weight = overlapped(np.broadcast_to(window * window, frames.shape[-2:]), hop)
     half = len(window) // 2
     kept = slice(half, half + min(samples, wave.shape[-1] - half))

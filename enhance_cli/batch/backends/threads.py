@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from enhance_cli.batch import heap
 from enhance_cli.batch.backends.backend import Listener, where_of, with_progress
 from enhance_cli.batch.job import Job
 from enhance_cli.batch.outcome import JobFunction, Summary, run_job
@@ -64,6 +65,7 @@ class Threads:
     def __init__(self, spec: WorkerSpec, facts: Mapping[str, Any]):
         self.spec = spec
         self.worker, found = spec.load_worker()
+        heap.release()
         self.facts = {**facts, **found}
         self.where = where_of(found)
 

@@ -56,7 +56,7 @@ class GraphDenoiser:
         """Denoise windows of one shape. Arguments and result as in WindowedDenoiser."""
         made = []
         for window, scale in zip(windows, scales):
-            audio = window.astype(np.float32)
+            audio = window.astype(np.float32, copy=False)
             factors = np.broadcast_to(scale.astype(np.float32), (len(audio), scale.shape[1]))
             made.append(np.concatenate([*map(self._change, audio[:, None], factors[:, None]), audio]))
         return made
@@ -69,7 +69,7 @@ class GraphDenoiser:
 
     def refinements(self, windows: Sequence[np.ndarray], starts: Sequence[int]) -> list[np.ndarray]:
         """Refine the estimates of a first stage. Arguments and result as in WindowedDenoiser."""
-        sides = (np.split(window.astype(np.float32), 2) for window in windows)
+        sides = (np.split(window.astype(np.float32, copy=False), 2) for window in windows)
         return [np.concatenate([*map(self._refinement, noisy[:, None], first[:, None])]) for noisy, first in sides]
 
     def _refinement(self, noisy_wave: np.ndarray, first_wave: np.ndarray) -> np.ndarray:

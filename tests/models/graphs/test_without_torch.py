@@ -124,7 +124,13 @@ def test_a_mistyped_name_is_refused_before_torch_is_imported(folder, words, code
 
 @pytest.mark.parametrize(
     "words",
-    [["denoise", "in.wav"], ["extract-stem", "in.wav"], ["verify", "in.wav", "in.wav"], ["extend-bandwidth", "in.wav"]],
+    [
+        ["denoise", "in.wav"],
+        ["extract-stem", "in.wav"],
+        ["enhance-embedding", "in.wav", "-o", "in.npz"],
+        ["verify", "in.wav", "in.wav"],
+        ["extend-bandwidth", "in.wav"],
+    ],
     ids=" ".join,
 )
 def test_a_call_imports_nothing_heavy(folder, words):

@@ -71,8 +71,9 @@ def test_one_file_a_glob_and_results_beside_their_input(enhance, s3, identity_mo
     s3.put_file(str(noisy / "a.wav"), "take/one/y1.wav")
     assert enhance("denoise", "s3://take/one/x?.wav", "-m", identity_model).lines == ["s3://take/one/x1_denoised.wav"]
     assert enhance("denoise", "s3://take/one/y1.wav", "-m", identity_model, "-o", "here.wav").lines == ["here.wav"]
-    assert enhance("denoise", "here.wav", "-m", identity_model, "-o", "s3://take/one/z.wav").code == 0
-    assert s3.cat_file("take/one/z.wav") == Path("here.wav").read_bytes()
+    for output in ("s3://take/one/z.wav", "z.wav"):
+        assert enhance("denoise", "here.wav", "-m", identity_model, "-o", output).code == 0
+    assert s3.cat_file("take/one/z.wav") == Path("z.wav").read_bytes()
 
 
 def test_what_is_missing_or_broken_fails_alone_and_by_its_own_name(enhance, s3, identity_model, noisy, room):

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Sequence
-from typing import BinaryIO
+
+from enhance_cli.audio.containers.bounded import Readable
 
 Pauses = Sequence[tuple[float, float]]  # begin and end in seconds, from the beginning of the film
 BEGINNINGS = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")  # of such files, at byte 4
 
 
-def pauses(source: BinaryIO) -> dict[int, Pauses]:
+def pauses(source: Readable) -> dict[int, Pauses]:
     """Return the pauses after the first sound of each track, by the index of its stream. Tracks without pauses are left out."""
     size = source.seek(0, 2)
     found: dict[int, Pauses] = {}
@@ -30,7 +31,7 @@ def pauses(source: BinaryIO) -> dict[int, Pauses]:
     return found
 
 
-def _pauses_of_track(source: BinaryIO, begin: int, end: int, unit: int) -> Iterator[tuple[float, float]]:
+def _pauses_of_track(source: Readable, begin: int, end: int, unit: int) -> Iterator[tuple[float, float]]:
     for name, at, stop in _boxes(source, begin, end):
         if name == b"edts":
             for inner, first, last in _boxes(source, at, stop):
@@ -48,7 +49,7 @@ def _between(edits: list[tuple[int, int]], unit: int) -> Iterator[tuple[float, f
         now += duration
 
 
-def _edits(source: BinaryIO, begin: int, end: int) -> list[tuple[int, int]]:
+def _edits(source: Readable, begin: int, end: int) -> list[tuple[int, int]]:
     """Return the duration and the media time of each edit."""
     source.seek(begin)
     data = source.read(end - begin)
@@ -58,7 +59,7 @@ def _edits(source: BinaryIO, begin: int, end: int) -> list[tuple[int, int]]:
     return [struct.unpack_from(layout, data, 8 + size * number) for number in range(count)]
 
 
-def _time_unit(source: BinaryIO, begin: int) -> int:
+def _time_unit(source: Readable, begin: int) -> int:
     """Return how many units a second has in the header of a film."""
     source.seek(begin)
     data = source.read(24)
@@ -66,7 +67,7 @@ def _time_unit(source: BinaryIO, begin: int) -> int:
     return int.from_bytes(data[at : at + 4], "big")
 
 
-def _boxes(source: BinaryIO, begin: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+def _boxes(source: Readable, begin: int, end: int) -> Iterator[tuple[bytes, int, int]]:
     """Yield the name of each box, and where its content begins and ends."""
     at = begin
     while at + 8 <= end:

@@ -110,7 +110,7 @@ def test_a_denoiser_refuses_what_its_model_does_not_allow(tiny_model):
 )  # fmt: skip
 def test_numbers_that_the_command_would_refuse_are_refused_in_python_too(function, wrong, audio):
     (name,) = wrong
-    with pytest.raises(UsageError, match=rf"^{name} \S+: must be .*: change it, or leave it out$"):
+    with pytest.raises(UsageError, match=rf"^{name}: \S+ is not [0-9.]+ (to|or) .*: change it, or leave it out$"):
         function(audio, RATE, **wrong)
 
 

@@ -27,7 +27,15 @@ from enhance_cli.training.tasks import TASKS
 from enhance_cli.vectors import READERS, WRITERS
 
 PACKAGE = Path(__import__("enhance_cli").__file__).parent
-LEAVES = {"errors", "catalogue", "contracts", "atomic", "resources", "toml_lines"}  # all folders may import these
+LEAVES = {
+    "errors",
+    "catalogue",
+    "contracts",
+    "atomic",
+    "ranges",
+    "resources",
+    "toml_lines",
+}  # all folders may import these
 SHARED = {  # files that hold what the others of their folder share
     "commands": {"audio_plan", "model_table", "planning", "reporting", "running"},
     "metrics": {"trials", "eer", "projection", "high_band"},
@@ -54,6 +62,7 @@ MAY_IMPORT = {
     "toml_lines.py": set(),
     "contracts.py": set(),
     "atomic.py": {"errors"},
+    "ranges.py": set(),
     "resources.py": set(),
     "errors.py": set(),
     "audio": set(),

@@ -11,7 +11,7 @@ import numpy as np
 from enhance_cli.audio.levels.level import Meter
 from enhance_cli.audio.spectra.band_edge import FULL_BAND, WIDE_RATE, BandMeter
 from enhance_cli.data.corpus import Clip, Corpus
-from enhance_cli.data.ranges import in_range
+from enhance_cli.ranges import in_range
 
 MEASURED_SECONDS = 60
 # Hz, of rates and codecs in use

@@ -23,8 +23,8 @@ from enhance_cli.audio.read import open_audio
 from enhance_cli.audio.resample import resample
 from enhance_cli.audio.search import find_files
 from enhance_cli.contracts import Log
-from enhance_cli.data.ranges import OutOfRange, in_range
 from enhance_cli.errors import AudioError, EnhanceError, UsageError
+from enhance_cli.ranges import OutOfRange, in_range
 
 GROUPS = ("file", "folder")
 SUFFIXES = AUDIO_SUFFIXES

@@ -12,7 +12,7 @@ from scipy.signal import oaconvolve
 from enhance_cli.data import damage
 from enhance_cli.data.corpus import Clip, Corpus
 from enhance_cli.data.mixing import Drawer, active_level, colored_noise, equalize, rms
-from enhance_cli.data.ranges import in_range
+from enhance_cli.ranges import in_range
 
 CONDITIONS = ("clean", "noise", "music", "reverb", "codec", "mixed")
 

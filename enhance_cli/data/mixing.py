@@ -10,8 +10,8 @@ from scipy.signal import oaconvolve
 
 from enhance_cli.data import damage
 from enhance_cli.data.corpus import Clip, Corpus
-from enhance_cli.data.ranges import in_range
 from enhance_cli.data.sustain import sustain
+from enhance_cli.ranges import in_range
 
 WIDE_BAND = 7900.0  # Hz, where a recording at 16 kHz ends
 SUSTAINED = (1.5, 6.0)  # times that sustained vowels are longer

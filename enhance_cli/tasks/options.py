@@ -4,21 +4,21 @@ from dataclasses import dataclass, field
 from math import inf
 
 from enhance_cli.errors import UsageError
+from enhance_cli.ranges import OutOfRange, in_range
 
 # The limits that the options of tasks with windows share
 _WINDOWS: dict[str, tuple[float, float]] = {"batch_size": (1, inf), "threads": (1, inf), "window_seconds": (0, inf)}
 
 
 def _in_range(options: object, **limits: tuple[float, float]) -> None:
-    """Check that each field of `options` is None or within its (lowest, highest). Raises UsageError.
+    """Check fields of `options` as `in_range` does. Raises UsageError.
 
     The command line has checked its flags before: these are the values of Python programs.
     """
-    for name, (low, high) in limits.items():
-        value = getattr(options, name)
-        if value is not None and not low <= value <= high:  # NaN is refused too
-            allowed = f"{low:g} or more" if high == inf else f"from {low:g} to {high:g}"
-            raise UsageError(f"{name} {value}: must be {allowed}", "change it, or leave it out")
+    try:
+        in_range(options, **limits)
+    except OutOfRange as error:
+        raise UsageError(f"{error.key}: {error}", "change it, or leave it out") from error
 
 
 @dataclass(frozen=True)

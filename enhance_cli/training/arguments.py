@@ -9,13 +9,13 @@ from typing import Any
 
 from enhance_cli.audio.spectra.stft import Frontend
 from enhance_cli.catalogue import Catalogue
-from enhance_cli.data.ranges import OutOfRange
 from enhance_cli.errors import UsageError
 from enhance_cli.losses import DISTANCES, LOSSES, SPECTRAL
 from enhance_cli.losses import PAIRINGS as LOSS_PAIRINGS
 from enhance_cli.models.spec import Spec
 from enhance_cli.networks import NETWORKS
 from enhance_cli.processes import PROCESSES
+from enhance_cli.ranges import OutOfRange
 from enhance_cli.samplers import PAIRINGS, SAMPLERS, calls
 from enhance_cli.training.denoise.recipe import DISTANCE
 from enhance_cli.training.stage import Stage, TaskRecipe

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from enhance_cli.data.ranges import OutOfRange
 from enhance_cli.errors import UsageError
+from enhance_cli.ranges import OutOfRange
 from enhance_cli.training import arguments
 from enhance_cli.training.recipe_files import read
 from enhance_cli.training.tasks import TASKS

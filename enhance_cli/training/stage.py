@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Protocol
 
-from enhance_cli.data.ranges import OutOfRange, in_range
 from enhance_cli.models.device import PRECISIONS
 from enhance_cli.models.spec import Spec
+from enhance_cli.ranges import OutOfRange, in_range
 
 
 @dataclass(frozen=True)

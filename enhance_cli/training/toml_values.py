@@ -5,8 +5,8 @@ from dataclasses import fields, is_dataclass
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
-from enhance_cli.data.ranges import OutOfRange
 from enhance_cli.errors import UsageError
+from enhance_cli.ranges import OutOfRange
 from enhance_cli.toml_lines import line_of, nearest
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from enhance_cli.data.ranges import OutOfRange
+from enhance_cli.ranges import OutOfRange
 from enhance_cli.training.stage import Stage, TrainPart, schedule
 
 FIRST = Stage("data_prediction", steps=100, lr=1e-2, lr_end=1e-4, warmup=10)

@@ -25,8 +25,8 @@ from enhance_cli.data import STEMS
 from enhance_cli.data.mixing import active_level
 from enhance_cli.data.music.effects import color
 from enhance_cli.data.music.instruments import Instruments
-from enhance_cli.data.ranges import in_range
 from enhance_cli.errors import UsageError
+from enhance_cli.ranges import in_range
 
 LEVEL = 0.05  # RMS of a stem's loud parts in the cache
 MIN_SECONDS = 10.0

@@ -11,7 +11,7 @@ import numpy as np
 
 from enhance_cli.data import STEMS
 from enhance_cli.data.mixing import active_level, equalize, fast_length, stretch
-from enhance_cli.data.ranges import in_range
+from enhance_cli.ranges import in_range
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from math import inf
 
 from enhance_cli.data.corpus import Source
 from enhance_cli.data.degraded import CONDITIONS, Views
-from enhance_cli.data.ranges import OutOfRange, in_range
 from enhance_cli.models.spec import Spec
+from enhance_cli.ranges import OutOfRange, in_range
 from enhance_cli.training.stage import Stage, TrainPart
 
 

@@ -6,8 +6,8 @@ from math import inf
 from enhance_cli.data import STEMS
 from enhance_cli.data.music.rendering import Rendering
 from enhance_cli.data.music.stem_mixing import StemMix
-from enhance_cli.data.ranges import OutOfRange, in_range
 from enhance_cli.models.spec import Spec
+from enhance_cli.ranges import OutOfRange, in_range
 from enhance_cli.training.stage import Stage, TrainPart
 
 

@@ -1,4 +1,4 @@
-"""Check values of a recipe that have the right type but no meaning, such as a share of two."""
+"""Check values of recipes and options that have the right type but no meaning, such as a share of two."""
 
 from math import inf
 
@@ -12,12 +12,14 @@ class OutOfRange(ValueError):
 
 
 def in_range(values: object, **limits: tuple[float, float]) -> None:
-    """Check that each field of the dataclass `values` lies in its (low, high), both included.
+    """Check that each field of the dataclass `values` is None or lies in its (low, high), both included.
 
     All numbers of a tuple must, in ascending order. Raises OutOfRange.
     """
     for name, (low, high) in limits.items():
         value = getattr(values, name)
+        if value is None:
+            continue
         numbers = value if isinstance(value, tuple) else (value,)
         for number in numbers:
             if not low <= number <= high:  # neither does one that is not a number

@@ -7,6 +7,7 @@ the run is finished. With several ranks, the first one writes and reports (train
 
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from math import inf
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from enhance_cli.contracts import Log
 from enhance_cli.errors import EnhanceError
 from enhance_cli.training import batches, export, memory, state
 from enhance_cli.training.logs import MetricsFile
+from enhance_cli.training.only_run import only_run
 from enhance_cli.training.parallel import Ranks
 from enhance_cli.training.stage import schedule
 from enhance_cli.training.step import NotFiniteError, TrainStep
@@ -70,12 +72,14 @@ class Trainer:
     def train(self) -> Path:
         """Run every stage from the saved state on. Returns the exported model's path.
 
-        Raises EnhanceError when the loss or its gradient is not finite, when memory runs out, and when no moving
-        average was worth keeping. The last good state and model stay in the run folder. An interrupted run logs how it
-        is continued.
+        Raises UsageError while another process trains in this folder, and EnhanceError when the loss or its gradient is not
+        finite, when memory runs out, and when no moving average was worth keeping. The last good state and model stay in the
+        run folder. An interrupted run logs how it is continued.
         """
+        self.run.mkdir(parents=True, exist_ok=True)
         try:
-            return self._train()
+            with only_run(self.run) if self.ranks.main else nullcontext():
+                return self._train()
         except KeyboardInterrupt:
             path = self.run / "state.pt"
             age = time.time() - path.stat().st_mtime if path.exists() else None
@@ -86,7 +90,6 @@ class Trainer:
             raise
 
     def _train(self) -> Path:
-        self.run.mkdir(parents=True, exist_ok=True)
         task, main, settings = self.task, self.ranks.main, self.task.recipe.train
         with self.ranks.main_first():
             task.prepare_run(self.run, self.log)

@@ -1,6 +1,8 @@
 """What a run leaves to look at and to listen to: metrics, TensorBoard's files, samples with pictures, and a dry run."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ import soundfile
 import torch
 
 from enhance_cli.training.logs import MetricsFile
+from enhance_cli.training.only_run import only_run
 
 SHORT = ["stage.0.steps=12", "stage.1.steps=2", "train.validate_every=10"]
 
@@ -93,3 +96,22 @@ def test_pairs_in_place_of_what_a_recipe_mixes(enhance, recipe_file, pairs_root,
     assert "4 pairs of noisy and clean recordings" in card and "not stated" in card and "CC BY" not in card
     done = enhance(*command, *sets("data.pairs=elsewhere"))
     assert done.code == 2 and "elsewhere/train/noisy: no such folder" in done.errors[0]
+
+
+def test_a_second_run_in_the_same_folder_is_refused_until_the_first_has_ended(train, tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    hold = "import sys; from pathlib import Path; from enhance_cli.training.only_run import only_run\n"
+    hold += "with only_run(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
+    with subprocess.Popen(
+        [sys.executable, "-c", hold, folder], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as first:
+        assert first.stdout.readline() == "held\n"
+        result = train("run", *SHORT)
+        assert result.code == 2 and result.stderr.strip().endswith(
+            f"{folder}: another run is training in this folder: name another one with --run"
+        )
+        first.kill()
+    with only_run(folder):
+        pass
+    assert not list(folder.iterdir())

@@ -1,6 +1,7 @@
 """The Python interface: its names, objects that give what the functions give, and explicit arguments."""
 
 import inspect
+import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -112,6 +113,27 @@ def test_numbers_that_the_command_would_refuse_are_refused_in_python_too(functio
     (name,) = wrong
     with pytest.raises(UsageError, match=rf"^{name}: \S+ is not [0-9.]+ (to|or) .*: change it, or leave it out$"):
         function(audio, RATE, **wrong)
+
+
+@pytest.mark.parametrize(
+    ("function", "wrong", "message"),
+    [
+        (enhance_cli.denoise, {"strength": "1"}, "strength: '1' is not a number"),
+        (enhance_cli.denoise, {"steps": 1.5}, "steps: 1.5 is not a whole number"),
+        (enhance_cli.denoise, {"seed": None}, "seed: None is not a whole number"),
+        (enhance_cli.denoise, {"sampler": 3}, "sampler: 3 is not a text"),
+        (enhance_cli.denoise, {"sampler_args": [1]}, "sampler_args: [1] is not a dictionary"),
+        (enhance_cli.denoise, {"sampler_args": {"strength": "a"}}, "--sdedit: 'a' is not a number"),
+        (enhance_cli.extract_stem, {"sigma": "x"}, "sigma: 'x' is not a number"),
+        (enhance_cli.extend_bandwidth, {"cutoff": [1]}, "cutoff: [1] is not a number"),
+        (enhance_cli.inpaint, {"rounds": True}, "rounds: True is not a whole number"),
+        (enhance_cli.SpeakerRepairer, {"time": "3"}, "time: '3' is not a number"),
+    ],
+)  # fmt: skip
+def test_a_value_of_another_type_is_refused_in_one_line(function, wrong, message, audio):
+    given = () if function is enhance_cli.SpeakerRepairer else (audio, RATE)
+    with pytest.raises(UsageError, match=f"^{re.escape(message)}: change it, or leave it out$"):
+        function(*given, **wrong)
 
 
 def test_a_rate_may_be_a_float_and_one_that_no_recording_has_is_refused(tiny_model, audio):

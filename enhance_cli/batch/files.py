@@ -26,12 +26,12 @@ from enhance_cli.audio.tags.carry import chapters_of, copy_tags
 from enhance_cli.audio.tags.mark import MARK, read_mark, write_mark
 from enhance_cli.audio.tags.provenance import command_in, mark_text
 from enhance_cli.audio.tags.wave_facts import Change
+from enhance_cli.batch.clipping import gain_without_clipping
 from enhance_cli.batch.decibels import decibels, rounded
 from enhance_cli.batch.file_options import FileOptions
 from enhance_cli.batch.film import format_of, notes_on_pictures, open_output
-from enhance_cli.batch.gain import choose_gain
 from enhance_cli.batch.job import LocalJob
-from enhance_cli.batch.limiting import Limiting
+from enhance_cli.batch.loudness import LoudnessNormalization
 from enhance_cli.batch.plots import draw
 from enhance_cli.batch.reading import Blocks, errors_in_the_users_names, measured, open_input, regular_file
 from enhance_cli.batch.result import Result, level_fields
@@ -83,6 +83,7 @@ def enhance_file(job: LocalJob, transform: Transform, options: FileOptions = Fil
             blocks = _checked(blocks, job.source, rate, resampled_length(before.frames, info.rate, rate))
             result.fill(resample_blocks(blocks, rate, fmt.rate, len(result.names) * info.channels))
             written = _write(result, unfinished, before, options)
+            result.measure_written(unfinished)
             codec_notes = _notes_on_codec(result, unfinished, written.gain) if options.parts else []
         tags_lost: list[str] = []
         for (name, path), target in zip(unfinished.items(), job.targets):
@@ -120,14 +121,13 @@ class _Written:
 
 def _write(result: Result, unfinished: Mapping[str, Path], before: Meter, options: FileOptions) -> _Written:
     """Write the parts in `unfinished` with the gain, and the limiter, that the options ask for."""
-    if options.limiter and options.loudness is not None:
-        limiting = Limiting(before, result, options)
-        gain, loudness = limiting.write(unfinished)
-        return _Written(gain, loudness, limiting.notes(), limiting.fields())
-    meters = list(result.levels.values())
-    gain, notes = choose_gain(before, meters, result.format, options.loudness, options.true_peak)
-    gain, loudness = result.write(unfinished, gain)
-    return _Written(gain, loudness, notes, {})
+    if options.loudness is None:
+        gain, notes = gain_without_clipping(before, result.levels.values(), result.format)
+        result.write(unfinished, gain)
+        return _Written(gain, {}, notes, {})
+    normalization = LoudnessNormalization(before, result, options)
+    gain, loudness = normalization.write(unfinished)
+    return _Written(gain, loudness, normalization.notes(), normalization.fields())
 
 
 def _measured_format(

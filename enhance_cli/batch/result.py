@@ -11,16 +11,12 @@ from enhance_cli.audio.formats import OutputFormat
 from enhance_cli.audio.info import LOSSY, AudioInfo, depth
 from enhance_cli.audio.levels.level import Meter, SampleMeter
 from enhance_cli.audio.levels.limiter import Limiter
-from enhance_cli.audio.levels.true_peaks import CONTEXT, TruePeaks
 from enhance_cli.audio.tags.wave_facts import Change
 from enhance_cli.audio.write import AudioWriter, as_read
 from enhance_cli.batch.decibels import decibels, rounded
 from enhance_cli.batch.file_options import FileOptions
 from enhance_cli.batch.film import open_output, titled
 from enhance_cli.batch.spool import BLOCK, Spool
-
-LOUDNESS_TOLERANCE = 0.05  # LU by which a file of a lossy codec may miss the requested loudness
-MAX_CORRECTIONS = 2  # of the gain
 
 
 class Result:
@@ -75,29 +71,25 @@ class Result:
             blocks = self.limiter.run(blocks)
         yield from blocks
 
-    def write(self, unfinished: Mapping[str, Path], gain: float) -> tuple[float, dict[str, float | None]]:
-        """Write the parts in `unfinished` with this `gain`.
-
-        A lossy codec may change the loudness. If a loudness was requested, files of such a codec are read back, and written
-        again with a corrected gain if necessary. The task's measurement reads them back too, if it needs to. Returns the
-        final gain, and the loudness of each file in LUFS (empty if they were not read back).
-        """
-        self.write_once(unfinished, gain)
-        self.measure_written(unfinished)
-        if self._options.loudness is None or self.format.subtype not in LOSSY:
-            return gain, {}
-        known = self.loudness_of_sum(list(unfinished))
-        if known is None:
-            return gain, {}
-        aim = known + decibels(gain)
-        found, each, _ = self.levels_of_written(unfinished)
-        for _ in range(MAX_CORRECTIONS):
-            if found is None or abs(found - aim) <= LOUDNESS_TOLERANCE:
-                break
-            gain *= 10 ** ((aim - found) / 20)
-            self.write_once(unfinished, gain)
-            found, each, _ = self.levels_of_written(unfinished)
-        return gain, each
+    def write(self, unfinished: Mapping[str, Path], gain: float) -> None:
+        """Write the parts in `unfinished` with this `gain`."""
+        channels = self._info.channels
+        with contextlib.ExitStack() as stack:
+            writers = {
+                name: stack.enter_context(
+                    AudioWriter(path, titled(self.format, self._info, name), channels, self.frames)
+                )
+                for name, path in unfinished.items()
+            }
+            for block in self._blocks():
+                block = block if gain == 1.0 else block * block.dtype.type(gain)
+                pieces = dict(zip(self.names, np.split(block, len(self.names))))
+                if self._options.last_part_absorbs_rounding:
+                    total = block.reshape(len(self.names), channels, -1).sum(axis=0, dtype=np.float64)
+                    others = sum(as_read(pieces[name], self.format) for name in self.names[:-1])
+                    pieces[self.names[-1]] = total - others
+                for name, writer in writers.items():
+                    writer.write(pieces[name])
 
     def measure_written(self, unfinished: Mapping[str, Path]) -> None:
         """Read files of a lossy codec for the task's measurement (in videos: their new track), if it wants that."""
@@ -111,28 +103,23 @@ class Result:
                 for block in audio.blocks(BLOCK):
                     self.written_extra.push(block)
 
-    def levels_of_written(
-        self, files: Mapping[str, Path], *, peaks: bool = False
-    ) -> tuple[float | None, dict[str, float | None], float]:
+    def levels_of_written(self, files: Mapping[str, Path]) -> tuple[float | None, dict[str, float | None], float]:
         """Return the integrated loudness in LUFS of the sum of finished files (in videos: of their new tracks), and of each.
 
-        The third value is the highest true peak of all, linear, if `peaks` are wanted, else 0.
+        The third value is the highest true peak of all, linear.
         """
         with contextlib.ExitStack() as stack:
             opened = [stack.enter_context(open_output(path, self.format.film)) for path in files.values()]
             info = opened[0].info
-            total, *meters = (Meter(info.rate, info.channels, layout=info.layout) for _ in range(1 + len(opened)))
-            highest, found = 0.0, TruePeaks(info.channels * len(opened)) if peaks else None
+            total = Meter(info.rate, info.channels, layout=info.layout)
+            meters = [Meter(info.rate, info.channels, true_peak=True, layout=info.layout) for _ in opened]
             for blocks in zip(*(audio.blocks(BLOCK) for audio in opened)):
                 samples = min(block.shape[1] for block in blocks)
                 total.push(np.sum([block[:, :samples] for block in blocks], axis=0))
                 for meter, block in zip(meters, blocks):
                     meter.push(block)
-                if found and samples:
-                    highest = max(highest, found.push(np.concatenate([block[:, :samples] for block in blocks])).max())
-            if found:
-                highest = max(highest, found.push(np.zeros((info.channels * len(opened), CONTEXT))).max())
-            return total.loudness, {name: meter.loudness for name, meter in zip(files, meters)}, float(highest)
+        each = {name: meter.loudness for name, meter in zip(files, meters)}
+        return total.loudness, each, max(meter.true_peak for meter in meters)
 
     def loudness_of_sum(self, names: Sequence[str]) -> float | None:
         """Return the loudness in LUFS of the sum of the parts `names`, before any gain."""
@@ -173,26 +160,6 @@ class Result:
             loudness=None if loudness is None else loudness + decibels(gain),
             channel=self._options.channels,
         )
-
-    def write_once(self, unfinished: Mapping[str, Path], gain: float) -> None:
-        """Write the parts in `unfinished` with this `gain`, without correction."""
-        channels = self._info.channels
-        with contextlib.ExitStack() as stack:
-            writers = {
-                name: stack.enter_context(
-                    AudioWriter(path, titled(self.format, self._info, name), channels, self.frames)
-                )
-                for name, path in unfinished.items()
-            }
-            for block in self._blocks():
-                block = block if gain == 1.0 else block * block.dtype.type(gain)
-                pieces = dict(zip(self.names, np.split(block, len(self.names))))
-                if self._options.last_part_absorbs_rounding:
-                    total = block.reshape(len(self.names), channels, -1).sum(axis=0, dtype=np.float64)
-                    others = sum(as_read(pieces[name], self.format) for name in self.names[:-1])
-                    pieces[self.names[-1]] = total - others
-                for name, writer in writers.items():
-                    writer.write(pieces[name])
 
 
 def level_fields(meter: Meter, gain: float = 1.0) -> dict[str, float | None]:

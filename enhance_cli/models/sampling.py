@@ -9,6 +9,7 @@ from math import ceil, inf, nextafter
 from enhance_cli.contracts import Process
 from enhance_cli.errors import UsageError
 from enhance_cli.models.spec import Spec
+from enhance_cli.ranges import OutOfRange, of_type
 from enhance_cli.samplers import PAIRINGS, SAMPLERS
 
 FLAGS = {"start": "--sampler-start", "strength": "--sdedit"}  # how a setting is spelled on the command line
@@ -54,8 +55,9 @@ def prepare(spec: Spec, process: Process, sampling: Sampling) -> tuple[int, Call
 
 
 def check_strength(spec: Spec, strength: float, settings: dict) -> None:
-    """Raise UsageError for a strength outside of 0 to 1, or one that contradicts the model or the other `settings`."""
+    """Raise UsageError for a strength that is not 0 to 1, or that contradicts the model or the other `settings`."""
     flag, start = FLAGS["strength"], FLAGS["start"]
+    _check_type(flag, strength, float)
     if not 0 <= strength <= 1:
         raise UsageError(f"{flag} {strength:g}: must be from 0 to 1", "0 is the input, 1 the whole path")
     if strength < 1 and "start" in settings:
@@ -83,7 +85,7 @@ def sampler_settings(spec: Spec, sampler: str, given: dict, flags: dict[str, str
     """Return the settings of `sampler`: those of the model's header, replaced by those `given` by the user.
 
     `flags`: how a setting is spelled on the command line, if that is not its name. Raises UsageError for a sampler whose
-    formulas do not hold for the model's process, and for settings that the sampler does not have.
+    formulas do not hold for the model's process, and for settings that the sampler does not have or that are of another type.
     """
     if spec.process not in PAIRINGS[sampler]:
         fitting = [name for name, processes in PAIRINGS.items() if spec.process in processes]
@@ -91,10 +93,18 @@ def sampler_settings(spec: Spec, sampler: str, given: dict, flags: dict[str, str
             f"--sampler {sampler}: its formulas do not hold for the process {spec.process}",
             f"choose from {', '.join(fitting)}",
         )
-    parameters = signature(SAMPLERS[sampler]).parameters.values()
-    known = [parameter.name for parameter in parameters if parameter.kind == Parameter.KEYWORD_ONLY]
-    for name in given:
-        if name not in known:
-            flag = flags.get(name, "--" + name.replace("_", "-"))
+    parameters = signature(SAMPLERS[sampler]).parameters
+    for name, value in given.items():
+        flag = flags.get(name, "--" + name.replace("_", "-"))
+        if name not in parameters or parameters[name].kind != Parameter.KEYWORD_ONLY:
             raise UsageError(f"{flag}: the sampler {sampler} has no such setting", "leave it out")
+        _check_type(flag, value, parameters[name].annotation)
     return spec.sampler_args.get(sampler, {}) | given
+
+
+def _check_type(flag: str, value: object, declared: object) -> None:
+    """Raise UsageError unless a value from Python has the type that is `declared`. Flags are converted by the command line."""
+    try:
+        of_type(flag, value, declared)
+    except OutOfRange as error:
+        raise UsageError(f"{flag}: {error}", "change it, or leave it out") from error

@@ -8,8 +8,6 @@ bridges beat diffusion models on text-to-speech synthesis".)
 States may be tensors or NumPy arrays: torch is not imported here.
 """
 
-from __future__ import annotations
-
 from math import sqrt
 from typing import TYPE_CHECKING
 
@@ -23,14 +21,14 @@ if TYPE_CHECKING:
 def sample(
     estimate: Estimate,
     process: Bridge,
-    y: Tensor,
+    y: "Tensor",
     steps: int,
     noise: Draw,
     *,
     call_at: str = "earlier",
     eps: float = 0.0,
     start: float | None = None,
-) -> Tensor:
+) -> "Tensor":
     """Return the clean estimate after exactly `steps` calls of `estimate(x, t)`. `noise` is not used.
 
     `call_at`: "earlier" calls the network at the time where a step begins, "later" where it ends, as the published

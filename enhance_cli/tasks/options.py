@@ -4,18 +4,19 @@ from dataclasses import dataclass, field
 from math import inf
 
 from enhance_cli.errors import UsageError
-from enhance_cli.ranges import OutOfRange, in_range
+from enhance_cli.ranges import OutOfRange, in_range, of_declared_types
 
 # The limits that the options of tasks with windows share
 _WINDOWS: dict[str, tuple[float, float]] = {"batch_size": (1, inf), "threads": (1, inf), "window_seconds": (0, inf)}
 
 
-def _in_range(options: object, **limits: tuple[float, float]) -> None:
-    """Check fields of `options` as `in_range` does. Raises UsageError.
+def _check(options: object, **limits: tuple[float, float]) -> None:
+    """Check the types of all fields of `options`, and the ranges of some. Raises UsageError.
 
     The command line has checked its flags before: these are the values of Python programs.
     """
     try:
+        of_declared_types(options)
         in_range(options, **limits)
     except OutOfRange as error:
         raise UsageError(f"{error.key}: {error}", "change it, or leave it out") from error
@@ -46,7 +47,7 @@ class DenoiseOptions:
     residual: bool = False
 
     def __post_init__(self) -> None:
-        _in_range(self, strength=(0, 1), max_attenuation=(0, inf), seed=(0, inf), **_WINDOWS)
+        _check(self, strength=(0, 1), max_attenuation=(0, inf), seed=(0, inf), **_WINDOWS)
 
     @property
     def wet(self) -> float:
@@ -77,7 +78,7 @@ class StemOptions:
     window_seconds: float | None = None
 
     def __post_init__(self) -> None:
-        _in_range(self, sigma=(0, inf), seed=(0, inf), **_WINDOWS)
+        _check(self, sigma=(0, inf), seed=(0, inf), **_WINDOWS)
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ class ExtendOptions:
     window_seconds: float | None = None
 
     def __post_init__(self) -> None:
-        _in_range(self, guidance=(0, inf), seed=(0, inf), **_WINDOWS)
+        _check(self, guidance=(0, inf), seed=(0, inf), **_WINDOWS)
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ class InpaintOptions:
     rounds: int = 1
 
     def __post_init__(self) -> None:
-        _in_range(self, threads=(1, inf), strength=(0, 1), rounds=(1, 100), seed=(0, inf))
+        _check(self, threads=(1, inf), strength=(0, 1), rounds=(1, 100), seed=(0, inf))
 
 
 @dataclass(frozen=True)
@@ -140,6 +141,9 @@ class RepairOptions:
     ensemble: float | None = None
     normalize: str = "unit"
 
+    def __post_init__(self) -> None:
+        _check(self)
+
 
 @dataclass(frozen=True)
 class EmbedOptions:
@@ -154,6 +158,9 @@ class EmbedOptions:
     vad: bool = False
     normalize: bool = True
     channel: str | None = None
+
+    def __post_init__(self) -> None:
+        _check(self, segment=(0, inf))
 
 
 @dataclass(frozen=True)

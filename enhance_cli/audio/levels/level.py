@@ -1,8 +1,7 @@
 """Measure the level of a streaming signal in fixed memory: peak, true peak, integrated loudness, active level.
 
 Loudness follows ITU-R BS.1770-4 (K-weighting, 400 ms windows, absolute and relative gate) with the filters of
-pyloudnorm. The windows are kept as a fine histogram instead of a list. True peak is the peak of the signal oversampled
-four times.
+pyloudnorm. The windows are kept as a fine histogram instead of a list.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ import numpy as np
 
 from enhance_cli.audio.channels import Layout, loudness_weights
 from enhance_cli.audio.levels.level_track import LevelTrack, follow, follow_music
+from enhance_cli.audio.levels.true_peaks import TruePeak
 
 _PIECE = 1 << 16  # samples at a time, so that a whole file in one push needs no more memory than a stream
 _SLOT_FRAMES = 5  # frames of 20 ms in a slot of level_track
@@ -53,7 +53,7 @@ class Meter:
         self._levels = np.zeros(560 + 2, dtype=np.int64)
         # sums over all frames (power p, mean m) of p, p^2, m, m^2 and p m
         self._sums = np.zeros((5, channels))
-        self._true_peak = _TruePeak(channels) if true_peak else None
+        self._true_peak = TruePeak(channels) if true_peak else None
         self._slot_frames = np.zeros((2 * channels, 0))  # powers and means of the frames of the incomplete slot
         self._slots: list[np.ndarray] = []
         self._counted = 0  # frames
@@ -102,7 +102,7 @@ class Meter:
         """Return the peak of the oversampled signal, linear and at least `peak`. Needs Meter(..., true_peak=True)."""
         if self._true_peak is None:
             raise ValueError("Meter(..., true_peak=True) measures true peak")
-        return max(self.peak, self._true_peak.value())
+        return max(self.peak, self._true_peak.value)
 
     @property
     def loudness(self) -> float | None:
@@ -241,32 +241,6 @@ class _Slices:
         sums[0] += self._sum
         self._sum, self._done = sums[-1], self._done + len(edges)
         return sums[:-1]
-
-
-class _TruePeak:
-    """Measure the peak of the signal at four times its rate, by a 48-tap low pass (12 samples of context)."""
-
-    _CONTEXT = 12
-
-    def __init__(self, channels: int):
-        from scipy.signal import firwin, upfirdn
-
-        self._taps = (firwin(4 * self._CONTEXT, 1 / 4, window=("kaiser", 7.0)) * 4).astype(np.float32)
-        self._oversample = upfirdn
-        self._tail = np.zeros((channels, self._CONTEXT - 1), np.float32)
-        self._peak = 0.0
-
-    def _peak_of(self, x: np.ndarray) -> float:
-        dense = self._oversample(self._taps, x, up=4, axis=-1)
-        return float(np.abs(dense[:, 4 * (self._CONTEXT - 1) : 4 * x.shape[1]]).max())
-
-    def push(self, x: np.ndarray) -> None:
-        joined = np.concatenate([self._tail, x.astype(np.float32)], axis=1)
-        self._peak = max(self._peak, self._peak_of(joined))
-        self._tail = joined[:, -(self._CONTEXT - 1) :].copy()
-
-    def value(self) -> float:
-        return max(self._peak, self._peak_of(np.concatenate([self._tail, np.zeros_like(self._tail)], axis=1)))
 
 
 def _energy(loudness: float) -> float:

@@ -1,8 +1,10 @@
-"""Find the true peak around every sample of a streaming signal, by oversampling four times.
+"""Find the true peaks of a streaming signal, by oversampling four times.
 
-On speech at 16 and 48 kHz the peaks are those of FFmpeg, or up to 0.06 dB lower. The peaks of level.Meter may be lower by
-half a decibel, because of sound near the end of the band. Where no value can exceed a given level, nothing is computed.
+On speech at 16 and 48 kHz they are those of FFmpeg, or up to 0.06 dB lower. Where no value can exceed a level that is known
+already, nothing is computed.
 """
+
+from copy import copy
 
 import numpy as np
 
@@ -12,12 +14,15 @@ _PIECE = 1024  # samples, of which each is oversampled or not
 
 
 class TruePeaks:
-    """Find the peaks of (C, n) blocks that are pushed. `above`: level, linear, up to which they need not be known."""
+    """Find the peak around every sample of (C, n) blocks that are pushed.
+
+    `above`: level, linear, up to which peaks need not be known.
+    """
 
     def __init__(self, channels: int, *, above: float = 0.0):
         from scipy.signal import firwin, upfirdn
 
-        self._oversample, self._above = upfirdn, above
+        self._oversample, self.above = upfirdn, above
         self._taps = (firwin(2 * _UP * CONTEXT + 1, 1 / _UP, window=("kaiser", 5.0)) * _UP).astype(np.float32)
         # by which a value between samples may exceed the largest sample
         self._bound = max(np.abs(self._taps[phase::_UP]).sum() for phase in range(_UP))
@@ -40,7 +45,23 @@ class TruePeaks:
     def _from_sample(self, x: np.ndarray) -> np.ndarray:
         """Return the peak (n,) from each sample to the next, of (C, n + 2 CONTEXT) without the context."""
         count = x.shape[1] - 2 * CONTEXT
-        if np.abs(x).max() * self._bound <= self._above:
+        if np.abs(x).max() * self._bound <= self.above:
             return np.zeros(count)
         dense = self._oversample(self._taps, x, up=_UP, axis=-1)[:, 2 * _UP * CONTEXT :][:, : _UP * count]
         return np.abs(dense).max(axis=0).reshape(count, _UP).max(axis=1).astype(np.float64)
+
+
+class TruePeak:
+    """Measure the highest of all these peaks."""
+
+    def __init__(self, channels: int):
+        self._peaks, self._silence, self._highest = TruePeaks(channels), np.zeros((channels, CONTEXT)), 0.0
+
+    def push(self, block: np.ndarray) -> None:
+        """Take the next (C, n) samples, at least one."""
+        self._highest = self._peaks.above = max(self._highest, float(self._peaks.push(block).max()))
+
+    @property
+    def value(self) -> float:
+        """Return the highest peak, linear, as if silence followed."""
+        return max(self._highest, float(copy(self._peaks).push(self._silence).max()))

@@ -60,10 +60,11 @@ def _data(training: dict) -> str:
 def _first_stage(spec: Spec) -> str:
     if not spec.first_stage:
         return ""
-    rate = spec.sample_rate
+    rate, share = spec.sample_rate, spec.refinement
     return (
         f"It refines, below {rate // 2} Hz and at {rate} Hz, the estimate of `{spec.first_stage}`, which ships as a model of"
-        f" its own.\nAbove that band the first stage's estimate is kept, below it with a weight of {1 - spec.refinement:.2g}.\n"
+        f" its own.\nAbove that band the result is the first stage's estimate. Below, it is {1 - share:.2g} times that estimate"
+        f" plus {share:.2g} times\nthe refined one.\n"
     )
 
 

@@ -6,6 +6,7 @@ import copy
 import errno
 import inspect
 import io
+import itertools
 import os
 import sys
 import traceback
@@ -123,6 +124,7 @@ def _main() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):  # consoles without Unicode, such as old ones of Windows, get escapes
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
+        _refuse_files_like_flags(sys.argv[1:])
         code = _table_for(sys.argv[1:])(prog_name="enhance", standalone_mode=False)
         sys.stdout.flush()
     except EnhanceError as error:
@@ -145,6 +147,13 @@ def _main() -> None:
     if code == ExitCode.INTERRUPTED:
         _leave_at_once(ExitCode.INTERRUPTED)
     sys.exit(code)
+
+
+def _refuse_files_like_flags(words: list[str]) -> None:
+    """Raise UsageError for the name of a file that would be taken for short flags, as `-dash.wav` for --device ash.wav."""
+    for word in itertools.takewhile(lambda word: word != "--", words):
+        if word.startswith("-") and not word.startswith("--") and len(word) > 2 and os.path.lexists(word):
+            raise UsageError(f"{word}: a file whose name begins with a dash is taken for a flag", f"write ./{word}")
 
 
 def _leave_at_once(code: int) -> None:

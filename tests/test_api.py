@@ -145,6 +145,14 @@ def test_a_rate_may_be_a_float_and_one_that_no_recording_has_is_refused(tiny_mod
                 function(audio, rate)
 
 
+def test_a_batch_of_recordings_is_refused_with_another_remedy_than_a_transposed_one(tiny_model):
+    denoiser = enhance_cli.Denoiser(str(tiny_model))
+    with pytest.raises(UsageError, match=r"soundfile gives the transpose, audio\.T"):
+        denoiser(np.zeros((800, 2)), 16000)
+    with pytest.raises(UsageError, match="pass one recording .* at a time"):
+        denoiser(np.zeros((4, 1, 800)), 16000)
+
+
 def test_gaps_are_checked_as_those_of_the_command_and_an_empty_list_fills_none(audio):
     audio[:, 4000:4320] = 0
     for gaps, message in (

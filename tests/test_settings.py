@@ -121,7 +121,7 @@ def test_verbose_that_is_remembered_gives_tracebacks_of_early_errors_as_the_flag
 
 def test_a_dry_run_says_what_comes_from_where(run):
     done, _ = run("--preset", "mine", "--dry-run")
-    assert done.lines == ["out.wav"]
+    assert [json.loads(line)["output"] for line in done.lines] == ["out.wav"]
     said = done.stderr.splitlines()
     assert "loudness -18.5, from preset mine (c.toml, line 10)" in said
     assert "plot True, from c.toml, line 4" in said and "existing overwrite, from command line" in said

@@ -83,7 +83,9 @@ def plan_parts(
     if to_stdout or (output is not None and _is_one_file(output, inputs, WRITABLE_SUFFIXES)):
         if len(parts) > 1:
             where = "to standard output" if to_stdout else f"into one file, {output}"
-            raise UsageError(f"{len(parts)} parts of a file cannot go {where}", "ask for one, or give a folder with -o")
+            stem = "{stem}" if to_stdout else Path(str(output)).stem
+            hint = f"ask for one, give a folder with -o, or names instead: --name '{stem}_{{part}}{{ext}}'"
+            raise UsageError(f"{len(parts)} parts of a file cannot go {where}", hint)
         jobs = plan(
             inputs,
             output,

@@ -31,6 +31,7 @@ class Record:
         start: position in the input where reading started.
         channel: the channel that was processed, or mix.
         outputs: several outputs of one input by name. Their levels are in `parts`.
+        status: how the file ended. "planned": it is only listed (--dry-run).
         ended: date and time (ISO 8601, UTC).
         revision: SHA-256 of the model.
         first_stage: name and SHA-256 of the model whose estimate this model refines.
@@ -53,7 +54,7 @@ class Record:
     channel: str | None = None
     output: str | None = None
     outputs: dict[str, str] = field(default_factory=dict)
-    status: Literal["done", "skipped", "failed"] | None = None
+    status: Literal["done", "skipped", "failed", "planned"] | None = None
     reason: str | None = None
     seconds_audio: float | None = None
     seconds_work: float | None = None

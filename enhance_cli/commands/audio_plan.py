@@ -69,7 +69,7 @@ class AudioPlan:
         worker: "WorkerSpec",
         facts: Mapping[str, Any],
         describe: Callable[[Mapping[str, Any]], str],
-        preview: "Callable[[Job], str] | None" = None,
+        preview: "Callable[[Job], tuple[str, Mapping[str, Any]]] | None" = None,
     ) -> None:
         """Do the jobs and exit. Jobs of an inbox are done until Ctrl-C or SIGTERM. For the arguments see running.run_batch."""
         if self.inbox is not None:

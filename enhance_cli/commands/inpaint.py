@@ -96,8 +96,11 @@ def inpaint(
     plan.run(worker, facts, lambda facts: name, preview=_preview(file_options, quiet=running.quiet))
 
 
-def _preview(options: "FileOptions", *, quiet: bool) -> "Callable[[Job], str]":
-    """Return a function that returns the gaps of a job's input as text, and tells how many of each kind there are."""
+def _preview(options: "FileOptions", *, quiet: bool) -> "Callable[[Job], tuple[str, dict[str, Any]]]":
+    """Return a function that returns the gaps of a job's input as text and as fields of a record.
+
+    It tells how many of each kind there are.
+    """
     from enhance_cli.audio.gaps.gap import GIVEN
     from enhance_cli.audio.gaps.meter import GapMeter
     from enhance_cli.batch.reading import measure_file
@@ -105,7 +108,7 @@ def _preview(options: "FileOptions", *, quiet: bool) -> "Callable[[Job], str]":
 
     measured = with_remote_files(lambda local: {"level": measure_file(local, options)})
 
-    def preview(job: "Job") -> str:
+    def preview(job: "Job") -> tuple[str, dict[str, Any]]:
         level = measured(job)["level"]
         meter = level.extra
         assert isinstance(meter, GapMeter)
@@ -114,6 +117,7 @@ def _preview(options: "FileOptions", *, quiet: bool) -> "Callable[[Job], str]":
             kinds = Counter(gap.kind for gap in gaps)
             counts = (f"{count} {kind}{'s' * (count > 1 and kind != GIVEN)}" for kind, count in kinds.items())
             say(f"{job.source}: {', '.join(counts) or 'no gap'}")
-        return meter.text(gaps)
+        meter.filled = [(gap, None) for gap in gaps]
+        return meter.text(gaps), {"gaps": meter.record()}
 
     return preview

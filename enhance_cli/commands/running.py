@@ -1,6 +1,7 @@
 """Run a command on many files: check the flags, choose the back end, and do the jobs."""
 
 import os
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from enhance_cli.batch import heap
-from enhance_cli.commands.reporting import common_facts, refuse_page, report_run, say_settings
+from enhance_cli.commands.reporting import Reporter, common_facts, refuse_page, report_run, say_settings
 from enhance_cli.console import result, say
 from enhance_cli.errors import EnhanceError, ExitCode, UsageError
 from enhance_cli.flags.output import AudioOutputFlags
@@ -19,7 +20,11 @@ if TYPE_CHECKING:
     from enhance_cli.batch.backends.backend import Backend
     from enhance_cli.batch.file_options import FileOptions
     from enhance_cli.batch.job import Job
+    from enhance_cli.batch.record import Record
+    from enhance_cli.batch.storage import Listings
     from enhance_cli.batch.worker import WorkerSpec
+
+    Preview = tuple[str, Mapping[str, Any]]
 
 
 def run_batch(
@@ -32,13 +37,14 @@ def run_batch(
     retry_failed: Path | None = None,
     into_one_file: bool = False,
     writing: AudioOutputFlags = AudioOutputFlags(),
-    preview: "Callable[[Job], str] | None" = None,
+    preview: "Callable[[Job], Preview] | None" = None,
 ) -> None:
     """Do the jobs, then exit with the code of the summary. With --dry-run, only list the outputs.
 
     `facts`: fields that all records share. `describe(facts)`: returns the text that names the model once it is loaded.
     `into_one_file`: all jobs write to the same output. `writing`: flags of the page and the pictures. `preview(job)`:
-    returns the text that --dry-run prints after the outputs of a job. Raises UsageError for flags that exclude each other.
+    returns the text that --dry-run prints after the outputs of a job, and fields of its record. Raises UsageError for flags
+    that exclude each other.
     """
     heap.share()
     _refuse_misuse(jobs, running)
@@ -52,7 +58,7 @@ def run_batch(
     if running.dry_run:  # by now, the model, its settings and the device have been checked
         if not running.quiet:
             say_settings(worker)
-        _list_jobs(jobs, running.quiet, preview)
+        _list_jobs(jobs, backend.facts, running, preview)
     else:
         if writing.plot:
             assert worker.file_options is not None
@@ -161,35 +167,56 @@ def _devices(worker: "WorkerSpec", workers: int | None) -> list[str]:
     return [cards[n % len(cards)] if cards else device for n in range(workers or len(cards) or 1)]
 
 
-def _list_jobs(jobs: "list[Job]", quiet: bool, preview: "Callable[[Job], str] | None") -> None:
+def _list_jobs(
+    jobs: "list[Job]", facts: Mapping[str, Any], running: Running, preview: "Callable[[Job], Preview] | None"
+) -> None:
     """Print each output once on stdout, everything else on stderr, then exit. If an input is missing, the exit code is 1.
 
-    The text of `preview` follows after a tab.
+    The text of `preview` follows after a tab. With --json, print the record of every job instead.
     """
-    from enhance_cli.batch.inputs import STDIN
-    from enhance_cli.batch.outcome import explain
+    from enhance_cli.batch.outcome import record_of
     from enhance_cli.batch.storage import Listings
 
-    there, missing = Listings(), 0
-    targets: dict[str, None] = {}  # each once, in order
+    there, counts, few = Listings(), Counter[str](), Reporter.SAME_NOTES
+    lines: dict[str, None] = {}  # each once, in order
     for job in jobs:
-        if job.action == "skip":
-            if not quiet:
-                say(f"skip {job.source}: {job.reason}")
-        elif job.problem:
-            missing += 1
-            say(f"error: {job.problem}")
-        elif job.source == STDIN or there.has(job.source):
-            try:
-                more = preview(job) if preview and job.source != STDIN else ""
-            except EnhanceError as error:
-                missing += 1
-                say(f"error: {explain(error, job)}")
-                continue
-            targets |= dict.fromkeys(f"{target}\t{more}" if more else str(target) for target in job.targets)
-        else:
-            missing += 1
-            say(f"error: {job.source} does not exist: check the name")
-    for target in targets:
-        result(target)
-    raise typer.Exit(ExitCode.SOME_FAILED if missing else ExitCode.DONE)
+        record = record_of(job, facts)
+        text = _plan_into(record, job, there, preview)
+        counts[str(record.status)] += 1
+        if record.status == "failed":
+            say(f"error: {record.reason}")
+        elif record.status == "skipped" and not running.quiet and (running.verbose or counts["skipped"] <= few):
+            say(f"skip {job.source}: {job.reason}")
+        if running.json:
+            result(record.to_json())
+        elif record.status == "planned":
+            lines |= dict.fromkeys(f"{target}\t{text}" if text else str(target) for target in job.targets)
+    for line in lines:
+        result(line)
+    if len(jobs) > 1 and not running.quiet:
+        more = " (--verbose names all)" if counts["skipped"] > few and not running.verbose else ""
+        say(f"{counts['planned']:,} planned, {counts['skipped']:,} skipped{more}, {counts['failed']:,} failed")
+    raise typer.Exit(ExitCode.SOME_FAILED if counts["failed"] else ExitCode.DONE)
+
+
+def _plan_into(record: "Record", job: "Job", there: "Listings", preview: "Callable[[Job], Preview] | None") -> str:
+    """Set the status of the record of a job that is only planned, and its reason. Return the text of `preview`."""
+    from enhance_cli.batch.inputs import STDIN
+    from enhance_cli.batch.outcome import explain
+
+    record.status, text = "failed", ""
+    if job.action == "skip":
+        record.status, record.reason = "skipped", job.reason
+    elif job.problem:
+        record.reason = job.problem
+    elif job.source != STDIN and not there.has(job.source):
+        record.reason = f"{job.source} does not exist: check the name"
+    else:
+        try:
+            if preview and job.source != STDIN:
+                text, fields = preview(job)
+                record.update(fields)
+            record.status = "planned"
+        except EnhanceError as error:
+            record.reason = explain(error, job)
+    return text

@@ -26,6 +26,8 @@ def measured(audio: np.ndarray, rate: int) -> Meter:
     """
     if audio.ndim != 2 or audio.shape[0] > MOST_CHANNELS:
         hint = "pass (channels, samples): soundfile gives the transpose, audio.T"
+        if audio.ndim > 2:
+            hint = "pass one recording (channels, samples) at a time"
         raise UsageError(f"audio of shape {audio.shape} is not a recording of at most {MOST_CHANNELS} channels", hint)
     if not np.isfinite(audio).all():
         raise AudioError("the audio holds samples that are not finite", "repair it first")

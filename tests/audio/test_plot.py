@@ -1,5 +1,9 @@
 """The picture: there, readable, and of both files on one scale."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -22,6 +26,15 @@ def test_a_cleaner_file_gives_a_darker_lower_half(tmp_path):
         picture[3 * height // 4, width // 4 : width // 2],
     )
     assert upper.mean() > lower.mean() + 0.1
+
+
+def test_a_home_that_cannot_be_written_says_nothing_on_stderr(tmp_path):
+    """A cron job with --quiet would send mail, as of `building the font cache`."""
+    (tmp_path / "home").touch()
+    code = "import enhance_cli.audio.drawing.plot, matplotlib; print(matplotlib.get_cachedir())"
+    given = os.environ | {"MPLCONFIGDIR": str(tmp_path / "home" / "x"), "TMPDIR": str(tmp_path)}
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=given)
+    assert result.stdout.startswith(str(tmp_path)) and result.stderr == ""
 
 
 def drawn(picture):

@@ -55,7 +55,7 @@ def test_names_and_places(inside):
 @pytest.mark.parametrize(
     "output, template, word",
     [
-        ("x.wav", None, "2 parts of a file cannot go into one file, x.wav: ask for one"),
+        ("x.wav", None, "2 parts of a file cannot go into one file, x.wav: ask for one, .* --name 'x_{part}{ext}'"),
         ("-", None, "cannot go to standard output"),
         (None, "{stem}_x{ext}", "all parts of a file would get this name: use {part}"),
         (None, "a{part}{ext}", "would both be written to alow.wav"),

@@ -158,6 +158,16 @@ def test_wrong_use_is_refused_before_any_work(arguments, said, enhance, tiny_mod
     assert names(tmp_path) == {"a.wav", "other", "empty"} and (tmp_path / "a.wav").read_bytes() == sound
 
 
+def test_a_file_whose_name_begins_with_a_dash_is_not_taken_for_flags(enhance, tiny_model, tmp_path):
+    """`enhance denoise *.wav` would write the result of b.wav to the file `ut.wav` here."""
+    zoo.save(tmp_path / "b.wav", zoo.noise())
+    (tmp_path / "-out.wav").write_bytes((tmp_path / "b.wav").read_bytes())
+    given = ("-m", tiny_model, "--dry-run")
+    assert_refused(enhance("denoise", "-out.wav", "b.wav", *given), 2, "write ./-out.wav")
+    assert enhance("denoise", "./-out.wav", "b.wav", *given).lines == ["-out_denoised.wav", "b_denoised.wav"]
+    assert enhance("denoise", *given, "--", "-out.wav").lines == ["-out_denoised.wav"]
+
+
 @pytest.mark.parametrize("arguments", [["--steps", "9"], ["--device", NO_CUDA], ["--sampler", "euler"]])
 def test_a_dry_run_checks_the_model_and_the_device_too(arguments, enhance, tiny_model, tmp_path):
     zoo.save(tmp_path / "a.wav", zoo.noise())

@@ -102,6 +102,35 @@ def test_a_dry_run_lists_and_writes_nothing(enhance, tiny_model, tree):
     assert made(tree) == before
 
 
+def test_a_dry_run_prints_the_planned_records_for_jq(enhance, tiny_model, tree):
+    """A name may hold a line end, so lists of paths for scripts are JSON, as in the run itself."""
+    (tree / "in" / "new\nline.wav").write_bytes((tree / "in" / "One.WAV").read_bytes())
+    (tree / "out").mkdir()
+    (tree / "out" / "One.WAV").touch()
+    given = ("denoise", "in", "nope.wav", "-o", "out", "-m", tiny_model, "--json")
+    result = enhance(*given, "--dry-run")
+    found = {record["input"]: record for record in map(json.loads, result.lines)}
+    assert result.code == 1 and {name: record["status"] for name, record in found.items()} == {
+        "in/One.WAV": "skipped", "in/new\nline.wav": "planned", "in/zwei.Flac": "planned", "nope.wav": "failed"
+    }  # fmt: skip
+    assert (
+        found["in/new\nline.wav"]["output"] == "out/new\nline.wav" and "does not exist" in found["nope.wav"]["reason"]
+    )
+    assert "2 planned, 1 skipped, 1 failed" in result.stderr
+    assert set(found["in/zwei.Flac"]) == set(json.loads(enhance(*given).lines[0]))
+
+
+def test_a_dry_run_names_a_few_of_many_skipped_files(enhance, tiny_model, tree):
+    names = [f"in/{n}.wav" for n in range(8)]
+    for name in names:
+        (tree / name).touch()
+        (tree / f"{name[:-4]}_denoised.wav").touch()
+    given = ("denoise", *names, "-m", tiny_model, "--dry-run")
+    assert enhance(*given).stderr.count("skip in/") == 5
+    assert "0 planned, 8 skipped (--verbose names all), 0 failed" in enhance(*given).stderr
+    assert enhance(*given, "--verbose").stderr.count("skip in/") == 8
+
+
 def test_results_in_another_format_are_known_as_such(enhance, tiny_model, tree):
     assert enhance("denoise", "in/One.WAV", "-m", tiny_model, "--format", "flac").lines == ["in/One_denoised.flac"]
     result = enhance("denoise", "in", "-m", tiny_model)

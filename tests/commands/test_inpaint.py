@@ -103,6 +103,11 @@ def test_a_dry_run_lists_the_gaps_in_the_form_of_the_flag(enhance, folder):
     assert result.code == 0 and not (folder / "out").exists()
     assert result.lines == ["out/broken.wav\t0.5-0.5505,1.25-1.25625", "out/one.flac\t1.875-1.895", "out/whole.wav"]
     assert "in/broken.wav: 2 dropout" in result.stderr and "in/whole.wav: no gap" in result.stderr
+    planned = records(enhance("inpaint", "in", "-o", "out", "--dry-run", "--json"))["broken.wav"]
+    assert planned["status"] == "planned" and [(gap["start"], gap["by"]) for gap in planned["gaps"]] == [
+        (0.5, None),
+        (1.25, None),
+    ]
     gaps = result.lines[0].partition("\t")[2]
     for name, options in (("a", ["--gaps", gaps]), ("b", [])):
         assert enhance("inpaint", "in/broken.wav", "-o", f"{name}.wav", *options).code == 0

@@ -35,7 +35,7 @@ class GapMeter:
     def __init__(self, rate: int, given: Spans | None = None, offset: float = 0.0):
         self.rate, self.offset, self.frames = rate, offset, 0
         self.given = None if given is None else in_order(given)
-        self.filled: list[tuple[Gap, str]] = []
+        self.filled: list[tuple[Gap, str | None]] = []
         self.notes: list[str] = []
         self._dropouts, self._coded = DropoutFinder(rate), CodedDropoutFinder(rate)
         self._clicks, self._repeats = ClickFinder(rate), RepeatFinder(rate)

@@ -5,6 +5,7 @@ fixed size. The delay is compensated. As in the native library, the network rece
 frame t + 2 is applied to frame t.
 """
 
+import copy
 from typing import Any, Protocol
 
 import numpy as np
@@ -63,6 +64,10 @@ class DeepFilterStream:
             cleaned = cleaned[..., : self._samples]
         self._samples -= cleaned.shape[-1]
         return cleaned
+
+    def fork(self) -> "DeepFilterStream":
+        """Return a copy that goes on from here by itself, with the same network."""
+        return copy.deepcopy(self, {id(self._network): self._network})
 
     def _chunk(self, frames: int) -> np.ndarray:
         """Compute the next `frames` frames: (2, C, 480 frames)."""

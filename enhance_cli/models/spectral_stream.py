@@ -4,6 +4,7 @@ Blocks of any size give the result of the whole recording, sample for sample, si
 fixed size. The delay of the network is compensated.
 """
 
+import copy
 from typing import Any, Protocol
 
 import numpy as np
@@ -51,6 +52,10 @@ class SpectralStream:
         if last and self._analysis.samples:
             done += self._rest()
         return np.concatenate(done, axis=1)[None] if done else np.zeros((1, len(block), 0), np.float32)
+
+    def fork(self) -> "SpectralStream":
+        """Return a copy that goes on from here by itself, with the same network."""
+        return copy.deepcopy(self, {id(self._network): self._network})
 
     def _rest(self) -> list[np.ndarray]:
         """Return the samples up to the end of the signal.

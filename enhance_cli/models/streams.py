@@ -16,6 +16,9 @@ class Stream(Protocol):
         The first part is the cleaned signal, the second the gain of the top band, if the stream reports it.
         """
 
+    def fork(self) -> "Stream":
+        """Return a copy that goes on from here by itself, with the same network."""
+
 
 def maps_spectra(network: Any) -> bool:
     """Return whether a network maps spectra to spectra (models.spectral_stream).

@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from enhance_cli.audio.resample import resample_blocks
-from enhance_cli.models.streams import maps_spectra, open_stream
+from enhance_cli.models.streams import Stream, maps_spectra, open_stream
 from enhance_cli.tasks.engine import Engine, Order, engine_for
 from enhance_cli.tasks.options import DenoiseOptions
+from enhance_cli.tasks.quiet_passages import QuietPassages
 from enhance_cli.tasks.scale import Scale
 from enhance_cli.tasks.stream import Waiting
 from enhance_cli.tasks.windows import WindowPlan
@@ -84,27 +85,23 @@ class StreamChanges:
     def _streamed(
         self, blocks: Iterable[np.ndarray], channels: int, scale: Scale, *, top: float, parts: int
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield the scaled signal with its estimate, (2, C, m), and the parts of `of`."""
-        position = 0
-        for estimates in self._estimates(self._scaled(blocks, scale), channels, top):
+        """Yield the signal at the overall level with its estimate, (2, C, m), and the parts of `of`."""
+        for estimates in self._estimates(blocks, channels, scale, top):
             noisy, clean, *gains = estimates
-            factors = scale.at(position, noisy.shape[1], self.rate)
-            position += noisy.shape[1]
             rises = [gain - 1 for gain in gains]  # a resampler keeps zeros as they are, but not ones
-            changes = [(clean - noisy) / factors, noisy / factors, *rises]
+            changes = [(clean - noisy) / scale.overall, noisy / scale.overall, *rises]
             yield estimates[:2], np.stack(changes[:parts], dtype=np.float32)
 
-    def _scaled(self, blocks: Iterable[np.ndarray], scale: Scale) -> Iterator[np.ndarray]:
-        position = 0
-        for block in blocks:
-            factors = scale.at(position, block.shape[1], self.rate)
-            position += block.shape[1]
-            yield (factors * block).astype(np.float32)
-
-    def _estimates(self, blocks: Iterable[np.ndarray], channels: int, top: float) -> Iterator[np.ndarray]:
+    def _estimates(self, blocks: Iterable[np.ndarray], channels: int, scale: Scale, top: float) -> Iterator[np.ndarray]:
         """Yield the noisy signal, the clean estimate, and the gain if the network reports it, (2 or 3, C, m)."""
-        stream, waiting = open_stream(self._network, channels, top), Waiting()
-        pieces = ((block, False) for block in waiting.pass_through(blocks))
+        track, waiting = scale.track, Waiting()
+        stream: Stream | QuietPassages
+        if track and track.slots is not None:
+            stream = QuietPassages(lambda: open_stream(self._network, 1, top), track, self.rate)
+        else:
+            stream = open_stream(self._network, channels, top)
+        scaled = ((scale.overall * block).astype(np.float32) for block in blocks)
+        pieces = ((block, False) for block in waiting.pass_through(scaled))
         for block, last in chain(pieces, [(np.zeros((channels, 0), np.float32), True)]):
             parts = self.engine.call(stream.push, block, last)
             if parts.shape[-1]:
@@ -127,9 +124,12 @@ class RefinedChanges(StreamChanges):
         waiting, position = Waiting(), 0
 
         def pairs() -> Iterator[np.ndarray]:
+            start = 0
             for pair, changes in self._streamed(blocks, channels, scale, top=top, parts=parts):
                 waiting.add(changes)
-                yield pair.reshape(2 * channels, -1)
+                followed = scale.at(start, pair.shape[2], self.rate) / scale.overall
+                start += pair.shape[2]
+                yield (pair * followed).astype(np.float32).reshape(2 * channels, -1)
 
         windows = self.plan.cut(resample_blocks(pairs(), self.rate, self._own_rate, 2 * channels))
         refinements = self.plan.join(self.engine.map(Order(window, None) for window in windows))

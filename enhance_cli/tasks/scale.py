@@ -22,3 +22,8 @@ class Scale:
         if self.track is None:
             return np.array([[self.level]])
         return self.level / self.track.at(start, samples, rate)
+
+    @property
+    def overall(self) -> np.ndarray:
+        """Return the factors (C or 1, 1) that bring the overall level of the file to that of a model."""
+        return np.array([[self.level]]) if self.track is None else self.level / self.track.overall[:, None]

@@ -146,6 +146,8 @@ def test_a_stream_in_any_blocks_is_the_whole_sample_for_sample(samples):
         size = int(rng.integers(0, 9000))
         pieces.append(stream.push(signal[:, position : position + size]))
         position += size
+        stream, other = stream.fork(), stream
+        other.push(np.ones((2, 9000), np.float32))  # which the copy does not hear
     pieces.append(stream.push(signal[:, :0], last=True))
     assert whole.shape == (1, *signal.shape)
     assert np.array_equal(np.concatenate(pieces, axis=-1), whole)

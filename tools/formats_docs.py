@@ -26,7 +26,8 @@ FOOT = """
   Cue points of WAV and markers of AIFF become chapters in other formats.
 * **Outputs** contain a mark, so that a later run that writes beside its inputs leaves them out.
 * **Time stamps:** if sound begins late, or packets of MP4, Matroska, Ogg and others are missing, silence of the same length is
-  inserted, and a note says so.
+  inserted, and a note says so. If the edit list of an MP4 or MOV has several pieces, they are played in its order, exact to the
+  sample.
 * **A file that crashes FFmpeg** does not affect others: FFmpeg runs in a separate process. Only the first file of a run has to
   wait for its start, for a third of a second.
 

@@ -24,8 +24,9 @@ from enhance_cli.audio.read import AudioFile
 from enhance_cli.audio.resample import resample_blocks, resampled_length
 from enhance_cli.audio.tags.carry import chapters_of, copy_tags
 from enhance_cli.audio.tags.mark import MARK, read_mark, write_mark
-from enhance_cli.audio.tags.provenance import command_in, mark_text
+from enhance_cli.audio.tags.provenance import command_in
 from enhance_cli.audio.tags.wave_facts import Change
+from enhance_cli.batch.claims import claimed, mark_of
 from enhance_cli.batch.clipping import gain_without_clipping
 from enhance_cli.batch.decibels import decibels, rounded
 from enhance_cli.batch.file_options import FileOptions
@@ -35,7 +36,7 @@ from enhance_cli.batch.loudness import LoudnessNormalization
 from enhance_cli.batch.plots import draw
 from enhance_cli.batch.reading import Blocks, errors_in_the_users_names, measured, open_input, regular_file
 from enhance_cli.batch.result import Result, level_fields
-from enhance_cli.batch.safety.atomic import STDOUT, atomic
+from enhance_cli.batch.safety.atomic import STDOUT
 from enhance_cli.batch.safety.changes import check_unchanged, folders_watched, state
 from enhance_cli.batch.spool import Spool
 from enhance_cli.errors import AudioError, NothingToDo
@@ -75,7 +76,10 @@ def enhance_file(job: LocalJob, transform: Transform, options: FileOptions = Fil
         before, blocks = measured(audio, options, copy)
         rate = measurement.rate_of_result(before, info.rate)  # at which the transform works
         fmt = _completed(fmt or _measured_format(job, source, audio, options, before), audio, options)
-        unfinished = {name: stack.enter_context(atomic(path)) for name, path in job.parts or [("", job.target)]}
+        unfinished = {
+            name: stack.enter_context(claimed(job, source, path, options.command))
+            for name, path in job.parts or [("", job.target)]
+        }
         stack.enter_context(folders_watched(job.targets))
         with Spool(folder) as spool:
             result = Result(spool, info, fmt, options)
@@ -87,7 +91,8 @@ def enhance_file(job: LocalJob, transform: Transform, options: FileOptions = Fil
             codec_notes = _notes_on_codec(result, unfinished, written.gain) if options.parts else []
         tags_lost: list[str] = []
         for (name, path), target in zip(unfinished.items(), job.targets):
-            tags_lost = _add_tags(path, source, info, fmt, options, result.change(name, written.gain))
+            mark = mark_of(job, source, target, options.command)
+            tags_lost = _add_tags(path, source, info, fmt, options, result.change(name, written.gain), mark)
             unnamed = _check_written(path, target, fmt, result.frames)
         check_unchanged(source, before_reading)
     if options.plot:
@@ -174,14 +179,14 @@ def _completed(fmt: OutputFormat, audio: AudioFile, options: FileOptions) -> Out
 
 
 def _add_tags(
-    path: Path, source: Path, info: AudioInfo, fmt: OutputFormat, options: FileOptions, change: Change
+    path: Path, source: Path, info: AudioInfo, fmt: OutputFormat, options: FileOptions, change: Change, mark: str
 ) -> list[str]:
     """Copy the tags of the input to a finished file, and mark it. Returns the tags that are lost."""
     lost: list[str] = []
     if fmt.film is None:  # in videos, tags are copied while the file is written
         lost = copy_tags(source, path, options.start, info=info, change=change)
-    if options.command and fmt.container not in FILMS_MARKED_BEFORE:
-        write_mark(path, mark_text(options.command, source))
+    if mark and fmt.container not in FILMS_MARKED_BEFORE:
+        write_mark(path, mark)
     return lost
 
 

@@ -8,16 +8,16 @@ from enhance_cli.audio.film.rewrite import checked, new_track
 from enhance_cli.audio.formats import FOREIGN_VIDEO_SUFFIXES, Film, OutputFormat, is_film, output_format
 from enhance_cli.audio.info import AudioInfo
 from enhance_cli.audio.read import AudioFile, open_audio
-from enhance_cli.audio.tags.provenance import mark_text
+from enhance_cli.batch.claims import mark_of
 from enhance_cli.batch.file_options import FileOptions
-from enhance_cli.batch.job import Job, LocalJob
+from enhance_cli.batch.job import LocalJob
 from enhance_cli.batch.safety.atomic import STDOUT
 
 # Containers for the videos that MKV may not hold
 _INSTEAD = {".3gp": ".mp4", ".f4v": ".mp4", ".wmv": ".avi", ".asf": ".avi"}
 
 
-def format_of(job: Job, source: Path, audio: AudioFile, options: FileOptions) -> OutputFormat:
+def format_of(job: LocalJob, source: Path, audio: AudioFile, options: FileOptions) -> OutputFormat:
     """Return the format of the outputs of a job, whose input is read from `source`.
 
     Raises UsageError and AudioError for a format that cannot be written.
@@ -28,7 +28,7 @@ def format_of(job: Job, source: Path, audio: AudioFile, options: FileOptions) ->
         return output_format(audio.info, extension, options.container, options.bit_depth, options.sample_rate)
     refuse_for_film(asked, options.container, options.start, options.duration)
     info = audio.info
-    mark = mark_text(options.command, source) if options.command else ""
+    mark = mark_of(job, source, job.target, options.command)
     film = Film(source, info.track, info.late / info.rate, options.keep_original, mark=mark)
     chosen = film_format(info, asked, film, bit_depth=options.bit_depth, rate=options.sample_rate)
     return checked(Path(job.target), chosen, film, info.channels)

@@ -15,7 +15,8 @@ class Job:
     If an input has several outputs, `parts` are the (name, path) of those to write, and `target` is the first of them.
     `track`: number of the sound track to process, if it is one of several. `problem`: reason why the job cannot be done.
     `beside`: results are written beside their inputs, under names that the program chose. `keeps_existing`: skip the job
-    if another run has made the output in the meantime, or is writing it.
+    if another run has made the output in the meantime, or is writing it. `is_copy`: the files are local copies of
+    those in object storage.
     """
 
     source: Path | StoredFile
@@ -28,6 +29,7 @@ class Job:
     problem: str = ""
     beside: bool = False
     keeps_existing: bool = False
+    is_copy: bool = False
 
     @property
     def targets(self) -> tuple[Path | StoredFile, ...]:
@@ -55,5 +57,5 @@ def local_job(job: Job, copies: Mapping[StoredFile, Path] | None = None) -> Loca
         return (copies or {})[file] if isinstance(file, StoredFile) else file
 
     values = {field.name: getattr(job, field.name) for field in fields(job)}
-    values |= {"source": here(job.source), "target": here(job.target)}
+    values |= {"source": here(job.source), "target": here(job.target), "is_copy": bool(copies)}
     return LocalJob(**values | {"parts": tuple((name, here(file)) for name, file in job.parts)})

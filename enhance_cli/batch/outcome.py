@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from enhance_cli.atomic import Busy
+from enhance_cli.batch.claims import refuse_made_meanwhile
 from enhance_cli.batch.job import Job
-from enhance_cli.batch.output_checks import output_of_another
 from enhance_cli.batch.record import Record
 from enhance_cli.batch.safety.atomic import STDOUT, discard_unfinished
 from enhance_cli.batch.safety.interrupts import uninterrupted
-from enhance_cli.errors import AudioError, EnhanceError, ExitCode, NothingToDo, OutputError, UsageError, reader_has_gone
+from enhance_cli.errors import EnhanceError, ExitCode, NothingToDo, OutputError, UsageError, reader_has_gone
 
 NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -77,10 +77,7 @@ def run_job(job: Job, function: JobFunction, base: Mapping[str, Any]) -> Record:
     started = time.perf_counter()
     fields: Mapping[str, Any] = {}
     try:
-        if job.keeps_existing and all(isinstance(path, Path) and path.is_file() for path in job.targets):
-            if problem := output_of_another(job):
-                raise AudioError(problem)
-            raise NothingToDo("another run has made the output in the meantime")
+        refuse_made_meanwhile(job)
         fields = function(job)
         record.status = "done"
     except NothingToDo as reason:

@@ -20,6 +20,7 @@ from enhance_cli.errors import UsageError
 MOST_READ = 1000  # existing outputs of a batch, to learn from which files they were made
 ON_WINDOWS = sys.platform == "win32"
 OUTPUT_EXISTS = "the output exists"  # reason of files that are skipped
+ANOTHER_PLACE = "choose another folder with -o, or a name template with {parent}"
 Existing = Literal["skip", "overwrite", "newer", "error"]
 
 
@@ -158,10 +159,7 @@ def output_of_another(job: Job) -> str:
     """Return why a job must not be skipped though its outputs exist: one was made from another file. Empty if none was."""
     for target in job.targets:
         if isinstance(target, Path) and isinstance(job.source, Path) and is_made_from_another(target, job.source):
-            return (
-                f"{job.source}: the output {target} exists, and was made from another file: choose another folder with -o,"
-                " or a name template with {parent}"
-            )
+            return f"{job.source}: the output {target} exists, and was made from another file: {ANOTHER_PLACE}"
     return ""
 
 

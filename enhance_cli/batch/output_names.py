@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePath
 from typing import Any
 
-from enhance_cli.batch.inputs import Input
+from enhance_cli.batch.inputs import STDIN, Input
 from enhance_cli.batch.storage import StoredFile, locate
 from enhance_cli.errors import UsageError
 
@@ -32,7 +32,7 @@ def output_path(
         **fields,
         "stem": item.relative.stem,
         "ext": ext,
-        "suffix": own.lstrip("."),
+        "suffix": (own if item.path == STDIN else item.path.suffix).lstrip("."),  # of a track: that of its video
         "parent": Path(os.path.abspath(item.path)).parent.name,
     }
     name = PurePath(_render(template, known))

@@ -126,22 +126,25 @@ def test_a_cover_picture_does_not_make_a_song_a_film(tmp_path):
     assert read(path)[1].container == "M4A"
 
 
+@pytest.mark.parametrize("tracks", [1, 2])
 @pytest.mark.parametrize(("rate", "codec"), [(16000, "wmav1"), (44100, "wmav2")])
-def test_wma_begins_with_its_first_sample_and_not_with_the_delay_of_its_encoder(rate, codec, tmp_path):
+def test_wma_begins_with_its_first_sample_and_not_with_the_delay_of_its_encoder(rate, codec, tracks, tmp_path):
     import av
 
     noise, path = zoo.noise(1, 2 * rate), tmp_path / "x.wma"
     with av.open(str(path), "w", format="asf") as new:
-        stream = new.add_stream(codec, rate=rate, layout="mono")
-        stream.bit_rate = 96_000
-        frame = av.AudioFrame.from_ndarray(noise, format="fltp", layout="mono")
-        frame.sample_rate, fifo = rate, av.AudioFifo()
-        fifo.write(frame)
-        while piece := fifo.read(stream.codec_context.frame_size, partial=True):
-            new.mux(stream.encode(piece))
-        new.mux(stream.encode(None))
-    with open_audio(path) as audio:
-        read = np.concatenate(list(audio.blocks()), axis=1)[0]
-    assert 2 * rate <= read.size < 2 * rate + 4096 and audio.info.late == 0 and not audio.notes
+        streams = [new.add_stream(codec, rate=rate, layout="mono") for _ in range(tracks)]
+        for stream in streams:
+            stream.bit_rate = 96_000
+        for stream in streams:
+            frame = av.AudioFrame.from_ndarray(noise, format="fltp", layout="mono")
+            frame.sample_rate, fifo = rate, av.AudioFifo()
+            fifo.write(frame)
+            while piece := fifo.read(stream.codec_context.frame_size, partial=True):
+                new.mux(stream.encode(piece))
+            new.mux(stream.encode(None))
+    with open_audio(path, str(tracks)) as audio:
+        read, notes = np.concatenate(list(audio.blocks()), axis=1)[0], audio.notes
+    assert 2 * rate <= read.size < 2 * rate + 4096 and audio.info.late == 0 and len(notes) == tracks - 1
     error = read[: 2 * rate] - noise[0]
     assert np.sqrt(np.mean(error**2)) < 0.6 * noise.std()

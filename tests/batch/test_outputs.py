@@ -2,11 +2,11 @@
 
 import os
 import sys
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import pytest
 
-from enhance_cli.batch.inputs import expand, shard
+from enhance_cli.batch.inputs import Input, expand, shard
 from enhance_cli.batch.outputs import plan
 from enhance_cli.errors import UsageError
 
@@ -53,6 +53,16 @@ def test_output_folder_repeats_the_tree():
     make("rec/day1/x.wav", "rec/day2/x.wav")
     jobs = plan(expand(["rec"], recursive=True), "clean")
     assert targets(jobs) == ["clean/day1/x.wav", "clean/day2/x.wav"]
+
+
+def test_tracks_of_videos_of_one_name_are_refused_and_told_apart_by_the_suffix_of_their_video():
+    videos = [
+        Input(Path(f"x.{end}"), PurePath(f"x_track{n}.wav"), track=str(n)) for end in ("avi", "mov") for n in (1, 2)
+    ]
+    with pytest.raises(UsageError, match=r"x.avi and x.mov would both be .*--name, as in '\{stem\}_\{suffix\}\{ext\}'"):
+        plan(videos, "out")
+    told_apart = targets(plan(videos, "out", template="{stem}_{suffix}{ext}"))
+    assert told_apart == [f"out/x_track{n}_{end}.wav" for end in ("avi", "mov") for n in (1, 2)]
 
 
 def test_template_names_the_model_and_may_make_folders():

@@ -83,6 +83,29 @@ def test_a_source_that_was_edited_is_newer_and_not_another(tmp_path, monkeypatch
     assert go(["a.wav"], "out/", existing="newer")[0].status == "done"
 
 
+@pytest.mark.parametrize("existing", ["skip", "newer"])
+def test_a_newer_file_of_the_same_name_is_not_taken_for_an_edited_one(existing, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for number in (1, 2):
+        os.mkdir(f"card{number}")
+        zoo.save(Path(f"card{number}/take.wav"), zoo.noise(seed=number))
+    assert go(["card1/take.wav"], "out/")[0].status == "done"
+    os.utime("card2/take.wav", (time.time() + 9, time.time() + 9))
+    (second,) = go(["card2/take.wav"], "out/", existing=existing)
+    assert second.status == "failed" and "out/take.wav exists, and was made from another file" in second.reason
+    made = Path("out/take.wav").read_bytes()
+    os.mkdir("elsewhere")
+    for folder in ("card1", "out"):
+        os.rename(folder, f"elsewhere/{folder}")
+    zoo.save(Path("elsewhere/card1/take.wav"), zoo.noise(seed=3))
+    os.utime("elsewhere/card1/take.wav", (time.time() + 9, time.time() + 9))
+    monkeypatch.chdir("elsewhere")
+    assert "its input is newer" in go(["card1/take.wav"], "out/")[0].reason, "a source that was moved with its output"
+    zoo.save(Path("card1/take.wav"), zoo.noise(seed=1))
+    assert go(["card1/take.wav"], "again/")[0].status == "done"
+    assert Path("again/take.wav").read_bytes() == made, "the mark is the same in every folder"
+
+
 def test_all_outputs_of_a_large_batch_are_compared_once_one_is_of_another_file(tmp_path, monkeypatch):
     monkeypatch.setattr(output_checks, "MOST_READ", 2)
     monkeypatch.chdir(tmp_path)

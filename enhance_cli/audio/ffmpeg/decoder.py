@@ -46,12 +46,12 @@ def _serve(request: dict, out: BinaryIO) -> None:
         source = Source(file, request["start"], request["end"])
         file_head = source.read(8)
         empty_of_tracks = empty_chunks(source)
-        pauses_of_tracks = edit_lists.pauses(source) if file_head[4:] in edit_lists.BEGINNINGS else {}
-        source.seek(0)
-        with av.open(source, format=request.get("format"), metadata_errors="replace") as opened:
-            container: Any = opened
-            speakers = settle_layouts(container)
-            stream = choose(container, request.get("track"))
+        edits_of_tracks = edit_lists.pieces(source) if file_head[4:] in edit_lists.BEGINNINGS else {}
+        with contextlib.ExitStack() as stack:
+            container, stream, speakers = _opened(source, request, stack)
+            edits = edits_of_tracks.get(stream.index)
+            if edits:
+                container, stream, speakers = _opened(source, request, stack, edit_lists.IGNORED)
             if stream.codec_context is None:
                 raise ValueError("its codec is unknown")
             for other in container.streams:
@@ -79,18 +79,31 @@ def _serve(request: dict, out: BinaryIO) -> None:
             )  # fmt: skip
             if stream.codec_context.name == "wavpack" and is_unnamed(head):
                 facts["speakers"] = []  # FFmpeg makes them up
+            edited = edit_lists.EditedFrames(container, stream, facts["rate"], edits) if edits else None
+            if edited:
+                facts |= {"late": edited.late, "claimed": edited.frames}
             send(out, b"H", json.dumps(facts).encode())
             if request["samples"]:
-                clock = Clock(
-                    container, stream, facts["rate"], empty=empty, pauses=pauses_of_tracks.get(stream.index, ()),
-                    from_first=request.get("timed", False),
-                )  # fmt: skip
+                clock = edited or Clock(
+                    container, stream, facts["rate"], empty=empty, from_first=request.get("timed", False)
+                )
                 _decode(container, stream, first, frames, facts, clock, out)
                 if counter.incomplete:
                     send(out, b"N", counter.note.encode())
                 if counter.bitrate:
                     send(out, b"R", str(counter.bitrate).encode())
     send(out, b"E", b"")
+
+
+def _opened(
+    source: Source, request: dict, stack: contextlib.ExitStack, options: dict[str, str] | None = None
+) -> tuple[Any, Any, dict[int, list[str]]]:
+    """Open the file. Returns its container, the stream to decode, and the loudspeakers of tracks with a custom layout."""
+    source.seek(0)
+    opened = av.open(source, format=request.get("format"), options=options, metadata_errors="replace")
+    container: Any = stack.enter_context(opened)
+    speakers = settle_layouts(container)
+    return container, choose(container, request.get("track")), speakers
 
 
 class Counter:
@@ -126,32 +139,33 @@ class Counter:
 
 
 def _decode(
-    container: Any, stream: Any, first: Any, frames: Iterator, facts: dict, clock: Clock, out: BinaryIO
+    container: Any,
+    stream: Any,
+    first: Any,
+    more: Iterator,
+    facts: dict,
+    clock: Clock | edit_lists.EditedFrames,
+    out: BinaryIO,
 ) -> None:
     rate, channels = facts["rate"], facts["channels"]
     width = 8 if facts["double"] else 4
     packed = av.AudioResampler(format="dbl" if facts["double"] else "flt", layout=first.layout, rate=rate)
-    frame = first
-    while frame is not None:
+    sent = 0  # samples
+    for silence, frame, skip, end in clock.placed(first, more):
         if frame.sample_rate != rate or frame.layout.nb_channels != channels:
-            where = clock.position / rate
             raise ValueError(
-                f"at {where:.2f} s it changes to {frame.sample_rate} Hz and {frame.layout.nb_channels} channels"
+                f"at {sent / rate:.2f} s it changes to {frame.sample_rate} Hz and {frame.layout.nb_channels} channels"
             )
-        silence, skip = clock.place(frame)
+        sent += silence + end - skip
         while silence > 0:
             piece = min(silence, 65536)
             send(out, b"S", bytes(piece * channels * width))
             silence -= piece
+        if skip == end:
+            continue
         frame.pts = None
         for converted in packed.resample(frame):
-            data = memoryview(converted.planes[0])[skip * channels * width : converted.samples * channels * width]
-            for begin, end in clock.paused(converted.samples - skip):
-                data = memoryview(bytearray(data))
-                data[begin * channels * width : end * channels * width] = bytes((end - begin) * channels * width)
-            send(out, b"S", data)
-            skip = 0
-        frame = next(frames, None)
+            send(out, b"S", memoryview(converted.planes[0])[skip * channels * width : end * channels * width])
     for note in clock.notes():
         send(out, b"N", note.encode())
     held, expected = clock.position / rate, expected_seconds(container, stream)

@@ -1,11 +1,12 @@
 """Place decoded frames according to the time stamps of their container, with silence where sound is missing."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from av.stream import Disposition
 
-from enhance_cli.audio.ffmpeg.edit_lists import Pauses
+from enhance_cli.audio.ffmpeg.wma_priming import frames_before_sound
 
 MAX_GAP = 3600  # seconds: a longer gap is an error in the time stamps, not silence
 MAX_OVERLAP = 1  # second: if the stamps go back further, another recording follows
@@ -15,6 +16,14 @@ TIMED = ("mov", "matroska", "mpegts", "mpeg", "asf", "flv", "mxf", "nut")  # con
 PRIMING = 0.03  # seconds: in a file without pictures, a later beginning than this is not just the delay of an encoder
 PRIMING_OF_WMA = 0.3  # seconds, the same for WMA
 SAMPLE_ACCURATE = ("mov", "mxf", "nut")
+
+Placed = tuple[int, Any, int, int]
+"""Samples of silence before a frame, the frame, and the first and the end of its samples to take."""
+
+
+def note_on_gaps(gaps: int, seconds: float) -> str:
+    """Return a note on silence in the place of missing sound."""
+    return f"{gaps} gaps in the time stamps, {seconds:.3f} s in all, were filled with silence"
 
 
 def origin(container: Any) -> float | None:
@@ -41,14 +50,12 @@ class Clock:
         rate: int,
         *,
         empty: Sequence[tuple[int, int]] = (),
-        pauses: Pauses = (),
         from_first: bool = False,
     ):
         """Start before the first frame.
 
-        `empty`: runs of empty chunks in an AVI (avi_index), which have no time stamps. `pauses`: those in the edit list of an
-        MP4 (edit_lists), in whose place FFmpeg gives other sound. `from_first`: the recording begins with the first frame if
-        the container does not tell when.
+        `empty`: runs of empty chunks in an AVI (avi_index), which have no time stamps. `from_first`: the recording begins
+        with the first frame if the container does not tell when.
         """
         self.position = 0  # samples since the beginning
         self._rate, self._time_base = rate, stream.time_base
@@ -67,12 +74,21 @@ class Clock:
         chunk = float(stream.time_base or 0) * rate  # samples
         self._of_chunks = 0  # samples of silence for empty ones
         self._empty = [(round(before * chunk), round(count * chunk)) for before, count in empty]
-        self._pauses = [(round(begin * rate), round(end * rate)) for begin, end in pauses]
         self._shift = 0  # samples by which later frames are placed after their time stamps
+        # In WMA with several tracks, all are stamped later by the frames before their sound
+        self._frames_before = 0 if alone or container.streams.video else frames_before_sound(container, stream)
+
+    def placed(self, first: Any, more: Iterator[Any]) -> Iterator[Placed]:
+        """Yield the frames `first` and `more`."""
+        for frame in itertools.chain([first], more):
+            silence, skip = self.place(frame)
+            yield silence, frame, skip, frame.samples
 
     def place(self, frame: Any) -> tuple[int, int]:
         """Return the samples of silence before a frame, and the number of samples at its start to leave out."""
         silence, skip = self._of_empty(frame.samples), 0
+        self._shift -= self._frames_before * frame.samples
+        self._frames_before = 0
         if self._from_first and frame.pts is not None:
             self._origin, self._from_first = float(frame.pts * (frame.time_base or self._time_base)), False
         if self._origin is not None and frame.pts is not None:
@@ -95,23 +111,13 @@ class Clock:
             elif self.position == 0 and gap > self._tolerance * self._rate:
                 self._shift -= gap  # the delay of an encoder, by which all later frames are shifted as well
             elif gap < -self._tolerance * self._rate:
-                if self._has_pictures and not self._pauses and -gap <= MAX_OVERLAP * self._rate:
+                if self._has_pictures and -gap <= MAX_OVERLAP * self._rate:
                     skip = self._overlap(-gap, frame.samples)
                 else:
-                    self._back = self._back or (0.0 if self._pauses else self.position / self._rate)
+                    self._back = self._back or self.position / self._rate
                     self._shift -= gap
         self.position += silence + frame.samples - skip
         return silence, skip
-
-    def paused(self, samples: int) -> Iterator[tuple[int, int]]:
-        """Yield begin and end of the parts of the last `samples` samples that are pauses."""
-        first = self.position - samples
-        for begin, end in self._pauses:
-            begin, end = max(begin - first, 0), min(end - first, samples)
-            if begin < end:
-                self._holes += first + begin in (pause for pause, _ in self._pauses)
-                self._filled += end - begin
-                yield begin, end
 
     def _overlap(self, samples: int, length: int) -> int:
         """Return how many samples to cut from a frame of `length` samples that overlaps the last one by `samples`."""
@@ -136,7 +142,7 @@ class Clock:
     def notes(self) -> Iterator[str]:
         """Yield notes on corrections of time stamps."""
         if self._holes:
-            yield f"{self._holes} gaps in the time stamps, {self._filled / self._rate:.3f} s in all, were filled with silence"
+            yield note_on_gaps(self._holes, self._filled / self._rate)
         if self._overlaps:
             yield (
                 f"{self._overlaps} overlaps in the time stamps, {self._cut / self._rate:.3f} s in all, were cut, to stay in"

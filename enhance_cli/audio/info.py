@@ -83,10 +83,14 @@ class AudioInfo:
 
 @dataclass
 class Findings:
-    """Collect facts that are known only after reading a file to its end: notes, and the bit rate of the sound alone."""
+    """Collect facts that are known only after reading a file to its end: notes, and the bit rate of the sound alone.
+
+    `left_out`: samples that the header counts, but that are only a jump of the time stamps.
+    """
 
     notes: list[str] = field(default_factory=list)
     bitrate: int | None = None
+    left_out: int = 0
 
 
 def is_lossless(subtype: str) -> bool:

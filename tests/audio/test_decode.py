@@ -148,3 +148,24 @@ def test_wma_begins_with_its_first_sample_and_not_with_the_delay_of_its_encoder(
     assert 2 * rate <= read.size < 2 * rate + 4096 and audio.info.late == 0 and len(notes) == tracks - 1
     error = read[: 2 * rate] - noise[0]
     assert np.sqrt(np.mean(error**2)) < 0.6 * noise.std()
+
+
+@pytest.mark.parametrize("name", ["x.mp4", "x.mka"])
+def test_time_stamps_that_jump_by_hours_are_named_and_no_file_is_called_truncated(name, tmp_path):
+    import av
+
+    rate, packet = 48000, 4096
+    sound = zoo.noise(1, 6 * packet)
+    with av.open(str(tmp_path / name), "w") as new:
+        stream = new.add_stream("alac" if name == "x.mp4" else "pcm_s16le", rate=rate, layout="mono")
+        for number, piece in enumerate(np.split(np.round(sound * 32767).astype(np.int16), 6, axis=1)):
+            frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(piece), format="s16", layout="mono")
+            frame.sample_rate, frame.pts = rate, number * packet + (2 * 3600 * rate if number >= 3 else 0)
+            for plain in av.AudioResampler(format=stream.format, frame_size=0).resample(frame):
+                plain.pts = frame.pts
+                new.mux(stream.encode(plain))
+        new.mux(stream.encode(None))
+    with open_audio(tmp_path / name) as audio:
+        found, notes = np.concatenate(list(audio.blocks()), axis=1), audio.notes
+    assert np.allclose(found, sound, atol=1e-4) and found.shape == sound.shape
+    assert notes == ["the time stamps jump by 7200 s at 0.26 s: no silence was put there"]

@@ -70,6 +70,8 @@ def open_foreign(
                 note = bytes(data).decode()
                 if note not in findings.notes:
                     findings.notes.append(note)
+            elif kind == b"J":
+                findings.left_out = int(bytes(data))
             elif kind == b"R":
                 findings.bitrate = int(bytes(data))
             elif kind == b"F":
@@ -80,7 +82,7 @@ def open_foreign(
         if facts["claimed"] is None:
             return decoded()
         padded = info.container in ("M4A", "MP4", "MOV", "3GP")
-        return _as_claimed(path, decoded(), facts["claimed"], _PADDING if padded else 0)
+        return _as_claimed(path, decoded(), facts["claimed"], _PADDING if padded else 0, findings)
 
     return info, pieces, findings
 
@@ -157,10 +159,12 @@ def _whole_bytes(bits: int) -> int:
     return 16 if bits <= 16 else 24 if bits <= 24 else 32
 
 
-def _as_claimed(path: Path, pieces: Iterator[np.ndarray], claimed: int, padding: int) -> Iterator[np.ndarray]:
+def _as_claimed(
+    path: Path, pieces: Iterator[np.ndarray], claimed: int, padding: int, findings: Findings
+) -> Iterator[np.ndarray]:
     """Yield the pieces without the samples after `claimed`, unless there are more than `padding` of them.
 
-    Raises AudioError if many samples are missing.
+    Raises AudioError if many samples are missing, but for those that a jump of the time stamps leaves out.
     """
     done = 0
     beyond: list[np.ndarray] = []
@@ -175,6 +179,7 @@ def _as_claimed(path: Path, pieces: Iterator[np.ndarray], claimed: int, padding:
             yield from beyond
             beyond.clear()
             yield piece
+    claimed -= findings.left_out
     if done < claimed - max(0.01 * claimed, 4 * _PADDING):
         raise AudioError(f"{path} is truncated: only {done} of {claimed} samples can be read", "copy it again")
 

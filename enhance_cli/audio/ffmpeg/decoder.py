@@ -1,8 +1,9 @@
 """Decode by FFmpeg's libraries in a separate process, so that a file that crashes one of them affects no other file.
 
 This is run as a program. Requests are lines of JSON on standard input, answers are messages (process.py) on standard
-output. The types of messages are H (JSON object that describes the file), S (interleaved float samples), N (a note), R (bits
-per second of the decoded sound), F (reason of a failure) and E (end). The process ends when its input is closed.
+output. The types of messages are H (JSON object that describes the file), S (interleaved float samples), N (a note), J (samples
+that a jump of the time stamps leaves out), R (bits per second of the decoded sound), F (reason of a failure) and E (end). The
+process ends when its input is closed.
 """
 
 from __future__ import annotations
@@ -168,6 +169,9 @@ def _decode(
             send(out, b"S", memoryview(converted.planes[0])[skip * channels * width : end * channels * width])
     for note in clock.notes():
         send(out, b"N", note.encode())
+    if isinstance(clock, Clock) and clock.left_out:
+        send(out, b"J", str(clock.left_out).encode())
+        return
     held, expected = clock.position / rate, expected_seconds(container, stream)
     if held < expected - max(0.01 * expected, SLACK):
         send(out, b"N", f"{expected:.2f} s of sound are stated, and {held:.2f} s were found".encode())

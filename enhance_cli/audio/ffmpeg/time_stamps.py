@@ -74,6 +74,7 @@ class Clock:
         chunk = float(stream.time_base or 0) * rate  # samples
         self._of_chunks = 0  # samples of silence for empty ones
         self._empty = [(round(before * chunk), round(count * chunk)) for before, count in empty]
+        self.left_out, self._jumped_at = 0, 0  # samples by which the stamps jump, and where they do so first
         self._shift = 0  # samples by which later frames are placed after their time stamps
         # In WMA with several tracks, all are stamped later by the frames before their sound
         self._frames_before = 0 if alone or container.streams.video else frames_before_sound(container, stream)
@@ -104,6 +105,8 @@ class Clock:
             elif gap > (self._tolerance if self.position else self._begins_late) * self._rate:
                 if gap > MAX_GAP * self._rate:
                     self._shift -= gap
+                    self._jumped_at = self._jumped_at if self.left_out else self.position
+                    self.left_out += gap
                 else:
                     silence = gap
                     if self.position:
@@ -148,5 +151,8 @@ class Clock:
                 f"{self._overlaps} overlaps in the time stamps, {self._cut / self._rate:.3f} s in all, were cut, to stay in"
                 " step with the picture"
             )
+        if self.left_out:
+            jump, at = self.left_out / self._rate, self._jumped_at / self._rate
+            yield f"the time stamps jump by {jump:.0f} s at {at:.2f} s: no silence was put there"
         if self._back:
             yield f"the time stamps go back at {self._back:.2f} s: all sound is kept, one piece after the other"

@@ -2,24 +2,15 @@
 
 import contextlib
 import os
-import re
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 PATIENCE = 400  # seconds, for a machine under load, where it imports its packages slowly
-
-
-def without_place(path: Path) -> bytes:
-    """The bytes of a local output with the place of its source made unknown in its mark, as in object storage."""
-    content, found = re.subn(rb"( from=)[0-9a-f]{8}", rb"\g<1>00000000", path.read_bytes())
-    assert found == 1
-    return content
 
 
 @contextlib.contextmanager

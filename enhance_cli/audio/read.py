@@ -8,6 +8,7 @@ too. A damaged file is refused before any work, since libsndfile would read a tr
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Generator, Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -217,6 +218,9 @@ def _check_there(path: Path) -> None:
     try:
         if path.is_dir():
             raise AudioError(f"{path} is a folder, not a file", "name the folder on the command line to take its files")
+        mode = path.stat().st_mode
+        if stat.S_ISCHR(mode) or stat.S_ISBLK(mode) or stat.S_ISSOCK(mode):
+            raise AudioError(f"{path} is a device or a socket, not a file", "name a recording, or - for standard input")
         with open(path, "rb") as file:
             empty = not file.read(1)
     except FileNotFoundError:
@@ -224,7 +228,9 @@ def _check_there(path: Path) -> None:
     except PermissionError:
         raise AudioError(f"{path} may not be read", "change its permissions (chmod +r)") from None
     except (OSError, ValueError) as error:
-        raise AudioError(f"{path} cannot be opened ({error})", "check the name and the disk") from None
+        raise AudioError(
+            f"{path} cannot be opened ({getattr(error, 'strerror', None) or error})", "check the name and the disk"
+        ) from None
     if empty:
         raise AudioError(f"{path} is empty (zero bytes)", "copy or record it again")
 

@@ -57,7 +57,7 @@ def enhance_file(job: LocalJob, transform: Transform, options: FileOptions = Fil
     be written, NothingToDo if the input is an output of an earlier run. After an error, the target does not exist.
     """
     source = regular_file(job.source)
-    own_mark = options.command if job.beside else ""  # outputs beside their inputs must not become inputs
+    own_mark = options.command if job.leaves_own else ""
     if own_mark and read_mark(source) == own_mark:
         raise NothingToDo(*OWN_RESULT)
     before_reading = state(source)

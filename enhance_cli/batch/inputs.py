@@ -5,6 +5,7 @@ object storage. Each file keeps its path below the folder in which it was found,
 tree and `--shard` can split it.
 """
 
+import codecs
 import glob
 import hashlib
 import os
@@ -110,7 +111,10 @@ class _Expansion:
             raw = sys.stdin.buffer.read() if listing == "-" else Path(listing).read_bytes()
         except OSError as error:
             raise UsageError(f"{listing}: this list cannot be read ({error.strerror})", "check its name") from error
-        text = raw.decode("utf-8-sig", "surrogateescape")
+        if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):  # as PowerShell writes it
+            text = raw.decode("utf-16", "replace")
+        else:
+            text = raw.decode("utf-8-sig", "surrogateescape")
         if "\0" in text:  # the output of `find -print0`, in which names may contain any other character
             lines = [line for line in text.split("\0") if line]
         else:  # splitlines() would also split at characters that file names may contain

@@ -16,7 +16,7 @@ class Job:
     `track`: number of the sound track to process, if it is one of several. `problem`: reason why the job cannot be done.
     `beside`: results are written beside their inputs, under names that the program chose. `keeps_existing`: skip the job
     if another run has made the output in the meantime, or is writing it. `is_copy`: the files are local copies of
-    those in object storage.
+    those in object storage. `leaves_own`: skip a source that is an output of the same command.
     """
 
     source: Path | StoredFile
@@ -30,6 +30,7 @@ class Job:
     beside: bool = False
     keeps_existing: bool = False
     is_copy: bool = False
+    leaves_own: bool = False
 
     @property
     def targets(self) -> tuple[Path | StoredFile, ...]:

@@ -24,13 +24,26 @@ ANOTHER_PLACE = "choose another folder with -o, or a name template with {parent}
 Existing = Literal["skip", "overwrite", "newer", "error"]
 
 
-def checked(jobs: list[Job], inputs: Sequence[Input], *, beside: bool, existing: Existing) -> list[Job]:
+def checked(
+    jobs: list[Job],
+    inputs: Sequence[Input],
+    *,
+    beside: bool,
+    existing: Existing,
+    folder: Path | StoredFile | None = None,
+) -> list[Job]:
     """Return the jobs, with those that have nothing to do marked as skipped. Raises UsageError for an impossible output.
 
-    `beside`: results are written beside their inputs, under names that the program chose.
+    `beside`: results are written beside their inputs, under names that the program chose. `folder`: that of the outputs, if
+    one was given. Outputs that a search finds there, or beside their inputs, must not become inputs.
     """
     keeps = existing == "skip"
-    sound = [replace(job, beside=beside, keeps_existing=keeps) for job in jobs if not job.problem]
+    found_below = _found_below(folder, inputs) if isinstance(folder, Path) else set()
+    sound = [
+        replace(job, beside=beside, keeps_existing=keeps, leaves_own=beside or job.source in found_below)
+        for job in jobs
+        if not job.problem
+    ]
     sound = _set_earlier_outputs_aside(sound, inputs, beside=beside, existing=existing)
     sound = _set_collisions_aside(sound, inputs)
     there = Listings()
@@ -41,6 +54,13 @@ def checked(jobs: list[Job], inputs: Sequence[Input], *, beside: bool, existing:
     _refuse_unwritable(sound)
     settled = iter(sound)
     return [job if job.problem else next(settled) for job in jobs]
+
+
+def _found_below(folder: Path, inputs: Sequence[Input]) -> set[Path | StoredFile]:
+    """Return the inputs that were not named, but found in the folder of the outputs or below it."""
+    below = os.path.join(os.path.realpath(folder), "")
+    found = (item.path for item in inputs if not item.named and isinstance(item.path, Path))
+    return {path for path in found if os.path.realpath(path).startswith(below)}
 
 
 def _set_earlier_outputs_aside(jobs: list[Job], inputs: Sequence[Input], beside: bool, existing: str) -> list[Job]:

@@ -60,7 +60,8 @@ def plan(
         for item, target in zip(inputs, targets, strict=True)
     ]
 
-    return checked(jobs, inputs, beside=output is None and template is None, existing=existing)
+    folder = None if output is None else locate(output)
+    return checked(jobs, inputs, beside=output is None and template is None, existing=existing, folder=folder)
 
 
 def plan_parts(
@@ -110,7 +111,9 @@ def plan_parts(
             )
     if template and len(parts) > 1 and "{part" not in template:
         raise UsageError(f"{template}: all parts of a file would get this name", "use {part}, as in {stem}_{part}{ext}")
-    singles = checked(singles, inputs, beside=output is None and template is None, existing=existing)
+    folder = None if output is None else locate(output)
+    beside = output is None and template is None
+    singles = checked(singles, inputs, beside=beside, existing=existing, folder=folder)
     return [_together(singles[i : i + len(parts)]) for i in range(0, len(singles), len(parts))]
 
 

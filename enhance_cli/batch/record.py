@@ -3,6 +3,7 @@
 A record is one line of JSON with the same keys whether the file was done, skipped or failed.
 """
 
+import codecs
 import dataclasses
 import io
 import json
@@ -149,6 +150,7 @@ class ReportWriter:
                 is_pipe = os.path.exists(self.path) and not os.path.isfile(self.path)
                 self._file = open(self.path, "ab" if is_pipe else "ab+", buffering=0)
                 if not is_pipe:
+                    self._refuse_another_file(self._file)
                     _end_broken_line(self._file)
                     self._skipped = _last_skips(self._file)
             except OSError as error:
@@ -170,6 +172,14 @@ class ReportWriter:
                     raise OSError(0, "no space left")
             except OSError as error:
                 raise AudioError(*self._failure(error)) from error
+
+    def _refuse_another_file(self, file: IO[bytes]) -> None:
+        """Raise UsageError for a file that holds something else, such as a recording, before anything is added to it."""
+        file.seek(0)
+        if file.read(64).removeprefix(codecs.BOM_UTF8).lstrip()[:1] not in (b"{", b""):
+            raise UsageError(
+                f"{self.path}: this file is no report, so nothing is added to it", "choose another --report"
+            )
 
     def _failure(self, error: OSError) -> tuple[str, str]:
         return f"{self.path}: the report cannot be written ({error.strerror})", "choose another --report"

@@ -71,7 +71,12 @@ def locate(text: str) -> Path | StoredFile:
     if scheme == "file":
         from urllib.request import url2pathname  # imports the whole of HTTP
 
-        return Path(url2pathname(urllib.parse.urlsplit(text).path))
+        address = urllib.parse.urlsplit(text)
+        if address.netloc not in ("", "localhost") or not address.path:
+            raise UsageError(
+                f"{text}: this address names no file of this machine", "write file:///FOLDER/FILE, or a path"
+            )
+        return Path(url2pathname(address.path))
     if scheme not in PACKAGES:
         known = ", ".join(f"{name}://" for name in ("file", *PACKAGES))
         raise UsageError(f"{text}: this kind of address is not known", f"use {known} or a path")

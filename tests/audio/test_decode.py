@@ -169,3 +169,19 @@ def test_time_stamps_that_jump_by_hours_are_named_and_no_file_is_called_truncate
         found, notes = np.concatenate(list(audio.blocks()), axis=1), audio.notes
     assert np.allclose(found, sound, atol=1e-4) and found.shape == sound.shape
     assert notes == ["the time stamps jump by 7200 s at 0.26 s: no silence was put there"]
+
+
+def test_tracks_of_different_lengths_in_an_avi_are_both_whole(tmp_path):
+    """FFmpeg estimates one duration for both from the size of such a file."""
+    import av
+
+    lengths = zoo.RATE, 3 * zoo.RATE
+    with av.open(str(tmp_path / "x.avi"), "w") as new:
+        streams = [new.add_stream("pcm_s16le", rate=zoo.RATE, layout="mono") for _ in lengths]
+        for stream, length in zip(streams, lengths):
+            frame = av.AudioFrame.from_ndarray(np.ones((1, length), np.int16), format="s16", layout="mono")
+            frame.sample_rate = zoo.RATE
+            new.mux([*stream.encode(frame), *stream.encode(None)])
+    for track, length in enumerate(lengths, 1):
+        with open_audio(tmp_path / "x.avi", str(track)) as audio:
+            assert sum(block.shape[1] for block in audio.blocks()) == length

@@ -1,6 +1,8 @@
 """Reading: every sound file is read whole and exactly, every broken one says what is wrong with it."""
 
 import os
+import re
+import socket
 import sys
 
 import numpy as np
@@ -54,6 +56,22 @@ def test_lossy_formats_keep_length_and_know_their_bit_rate(container, subtype, r
     audio, info = read(zoo.save(tmp_path / "file", zoo.noise(2, frames=3 * rate + 17), rate, container, subtype))
     assert audio.shape == (2, 3 * rate + 17)
     assert 32_000 < info.bitrate < 520_000
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX files")
+def test_devices_sockets_and_links_in_a_circle_are_told_in_one_line(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # since the path of a socket must be short
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind("socket.wav")
+        os.symlink("circle.wav", "circle.wav")
+        os.symlink("/dev/zero", "zero.wav")
+        for name, said in [
+            ("socket.wav", "is a device or a socket, not a file: name a recording"),
+            ("zero.wav", "is a device or a socket, not a file: name a recording"),
+            ("circle.wav", "cannot be opened (Too many levels of symbolic links): check"),
+        ]:
+            with pytest.raises(AudioError, match=re.escape(f"{name} {said}")):
+                open_audio(name)
 
 
 def test_gsm_which_cannot_be_sought_in_is_read_whole_and_from_any_start(tmp_path):

@@ -77,6 +77,14 @@ def test_list_with_comments_blank_lines_windows_ends_and_foreign_bytes(tree, tmp
         assert paths[1].exists()
 
 
+def test_lists_of_powershell_are_utf16(tree, tmp_path):
+    wanted = [tree / "day1" / "x.wav", tree / "day2" / "x.wav"]
+    for order in ("utf-16-le", "utf-16-be"):
+        text = "\ufeff" + "".join(f"{path}\r\n" for path in wanted)
+        (tmp_path / "list.txt").write_bytes(text.encode(order))
+        assert [item.path for item in expand([f"@{tmp_path / 'list.txt'}"])] == wanted
+
+
 def test_missing_file_is_left_to_fail_as_one_of_the_batch(tree):
     assert relatives(expand(["rec/gone.wav", "rec/a.flac"])) == ["gone.wav", "a.flac"]
 

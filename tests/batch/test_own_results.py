@@ -24,9 +24,9 @@ from enhance_cli.errors import UsageError
 from tests import audio_zoo as zoo
 
 
-def go(arguments, output=None, command="denoise", existing="skip", extension=None):
+def go(arguments, output=None, command="denoise", existing="skip", recursive=False, **names):
     records = []
-    jobs = plan(expand(arguments), output, existing=existing, extension=extension)
+    jobs = plan(expand(arguments, recursive=recursive), output, existing=existing, **names)
     options = FileOptions(command=command)
     run(jobs, with_remote_files(lambda job: enhance_file(job, lambda blocks, *_: blocks, options)), {}, records.append)
     return records
@@ -45,6 +45,26 @@ def test_an_output_is_known_again_whatever_it_is_called(suffix, tmp_path, monkey
     assert go([str(renamed)], "out/")[0].status == "done", "with a folder of its own it is done once more"
     with open_audio(renamed) as audio:
         assert abs(sum(block.shape[1] for block in audio.blocks()) - 48000) <= (0 if suffix != ".opus" else 1)
+
+
+def test_outputs_that_a_search_finds_in_the_folder_of_the_outputs_are_left_out(tmp_path, monkeypatch):
+    """With another --format or --name, their names alone do not tell."""
+    monkeypatch.chdir(tmp_path)
+    os.makedirs("in/sub")
+    for name in ("in/a.wav", "in/sub/b.wav"):
+        zoo.save(Path(name), zoo.noise())
+
+    def ended(output, **named):
+        return {record.input: record.status for record in go(["in"], output, recursive=True, **named)}
+
+    assert set(ended("in/out").values()) == {"done"}
+    second = ended("in/out", extension=".flac")
+    assert second == {
+        "in/a.wav": "done", "in/sub/b.wav": "done", "in/out/a.wav": "skipped", "in/out/sub/b.wav": "skipped"
+    }  # fmt: skip
+    third = ended("in", template="{stem}_x{ext}")
+    assert {name for name, status in third.items() if status == "done"} == {"in/a.wav", "in/sub/b.wav"}
+    assert go(["in/out"], "again")[0].status == "done", "into another folder they are done once more"
 
 
 def test_a_command_takes_the_outputs_of_another(tmp_path, monkeypatch):

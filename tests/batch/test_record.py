@@ -87,6 +87,18 @@ def test_report_that_cannot_be_written_is_an_error(tmp_path):
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no such pipes")
+def test_nothing_is_added_to_a_file_that_is_no_report(tmp_path):
+    """As with --report a.wav, where -o was meant: the recording would have had text at its end."""
+    path = tmp_path / "a.wav"
+    path.write_bytes(b"RIFF\0\0\0\0WAVE")
+    with (
+        pytest.raises(UsageError, match="a.wav: this file is no report, so nothing is added to it"),
+        ReportWriter(path),
+    ):
+        pass
+    assert path.read_bytes() == b"RIFF\0\0\0\0WAVE"
+
+
 def test_a_report_may_go_into_a_pipe(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     with subprocess.Popen(["cat", tmp_path / "pipe"], stdout=subprocess.PIPE) as reader:

@@ -17,7 +17,7 @@ pytest.importorskip("s3fs")
 pytest.importorskip("moto")
 pytest.importorskip("flask")
 
-from tests.object_storage import bucket, without_place  # noqa: E402
+from tests.object_storage import bucket  # noqa: E402
 
 pytestmark = pytest.mark.cluster
 
@@ -57,7 +57,7 @@ def test_a_tree_in_a_bucket_gives_the_bytes_of_a_local_run_and_is_skipped_the_ne
     assert first.code == 0 and set(first.lines) == {"s3://take/clean/a.wav", "s3://take/clean/deep/b.flac"}
     assert s3.find("take/clean") == ["take/clean/a.wav", "take/clean/deep/b.flac"]
     for name in ("a.wav", "deep/b.flac"):
-        assert s3.cat_file(f"take/clean/{name}") == without_place(tmp_path / "local" / name)
+        assert s3.cat_file(f"take/clean/{name}") == zoo.without_place(tmp_path / "local" / name)
     again = enhance("denoise", "s3://take/tree", "-o", "s3://take/clean", *options)
     assert again.code == 0 and not again.lines and "2 skipped" in again.stderr
     records = [json.loads(line) for line in (tmp_path / "r.jsonl").read_text().splitlines()]
@@ -73,7 +73,7 @@ def test_one_file_a_glob_and_results_beside_their_input(enhance, s3, identity_mo
     assert enhance("denoise", "s3://take/one/y1.wav", "-m", identity_model, "-o", "here.wav").lines == ["here.wav"]
     for output in ("s3://take/one/z.wav", "z.wav"):
         assert enhance("denoise", "here.wav", "-m", identity_model, "-o", output).code == 0
-    assert s3.cat_file("take/one/z.wav") == without_place(Path("z.wav"))
+    assert s3.cat_file("take/one/z.wav") == zoo.without_place(Path("z.wav"))
 
 
 def test_what_is_missing_or_broken_fails_alone_and_by_its_own_name(enhance, s3, identity_model, noisy, room):
@@ -147,6 +147,10 @@ def test_file_addresses_are_paths(enhance, identity_model, noisy, tmp_path):
     result = enhance("denoise", noisy.as_uri(), "-m", identity_model, "-o", out.as_uri())
     assert result.code == 0 and result.lines == [str(out / "a.wav")]
     assert locate("file:///x/y%20z.wav") == Path("/x/y z.wav")
+    for wrong in ("file://a.wav", "file://host/a.wav", "file://"):
+        with pytest.raises(UsageError, match=f"{wrong}: this address names no file of this machine"):
+            locate(wrong)
+    assert locate("file://localhost/x/y.wav") == Path("/x/y.wav")
     for other in ("ftp", "memory", "https", "abfs"):
         with pytest.raises(
             UsageError, match=f"{other}://x/y.wav: this kind of address is not known: use file://, s3://, gs://"

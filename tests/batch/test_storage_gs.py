@@ -11,7 +11,7 @@ pytest.importorskip("fsspec")
 pytest.importorskip("gcsfs")
 pytest.importorskip("gcp_storage_emulator")
 
-from tests.object_storage import bucket, without_place  # noqa: E402
+from tests.object_storage import bucket  # noqa: E402
 
 pytestmark = pytest.mark.cluster
 
@@ -41,7 +41,7 @@ def test_a_tree_in_a_bucket_gives_the_bytes_of_a_local_run_and_is_skipped_the_ne
     first = enhance("denoise", "gs://take/tree/", "-o", "gs://take/clean", *options)
     assert first.code == 0 and set(first.lines) == {"gs://take/clean/a.wav", "gs://take/clean/deep/b.flac"}
     for name in ("a.wav", "deep/b.flac"):
-        assert gs.cat_file(f"take/clean/{name}") == without_place(tmp_path / "local" / name)
+        assert gs.cat_file(f"take/clean/{name}") == zoo.without_place(tmp_path / "local" / name)
     again = enhance("denoise", "gs://take/tree", "-o", "gs://take/clean", *options)
     assert again.code == 0 and not again.lines and "2 skipped" in again.stderr
     one = enhance("denoise", "gs://take/tr?e/a.wav", "-m", tiny_model, "-o", "gs://take/globbed/")

@@ -122,12 +122,14 @@ def _claimed(container: Any, stream: Any, rate: int, begin_of_all: float | None)
     name = container.format.name.split(",")[0]
     if name == "asf" and len(container.streams) > 1:
         return None  # the stated length is that of the film. containers/sections.py detects missing bytes
+    if (
+        name == "avi" and stream.frames and stream.time_base
+    ):  # FFmpeg may estimate the duration from the size of the file
+        return round(stream.frames * stream.time_base * rate)
     if stream.duration is not None and name not in _GUESSED:
         timed = stream.start_time and begin_of_all is not None and name != "asf"
         begin = stream.start_time * stream.time_base if timed else 0
         return round((stream.duration * stream.time_base + begin - (begin_of_all or 0.0)) * rate)
-    if container.format.name == "avi" and stream.frames and stream.time_base:
-        return round(stream.frames * stream.time_base * rate)
     return None
 
 

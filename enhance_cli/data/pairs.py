@@ -127,7 +127,12 @@ def _files(folder: Path, log: Log) -> dict[str, Location]:
     files = find_audio(folder, log)
     if not files:
         raise UsageError(f"{folder}: no audio in it", "pairs lie in train/noisy, train/clean, valid/noisy, valid/clean")
-    return {path.relative_to(folder).with_suffix("").as_posix(): Location(str(path)) for path in files}
+    found: dict[str, Location] = {}
+    for path in files:
+        first = found.setdefault(path.relative_to(folder).with_suffix("").as_posix(), Location(str(path)))
+        if first.path != str(path):
+            log(f"left out: {path}: {first.path} has the same name")
+    return found
 
 
 def _union(found: dict[str, dict]) -> list[str]:

@@ -1,6 +1,7 @@
 """Packing a corpus: what goes in, what stays out, what is held out, and what is said when nothing is left."""
 
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -159,3 +160,12 @@ def test_links_to_nothing_pipes_and_linked_folders_do_not_end_the_packing(tmp_pa
     packed = corpus.load([Source("speech")], tmp_path, RATE, tmp_path / "cache", said.append, whole=True)
     assert [clip.length for clip in packed.train] == [RATE, RATE]
     assert [line for line in said if "left out" in line and "gone.wav does not exist" in line]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere names are Unicode")
+def test_names_that_are_not_utf8_are_packed(tmp_path):
+    (tmp_path / "speech").mkdir()
+    for name in (b"caf\xe9.wav", b"th\xe9.wav"):
+        soundfile.write(os.path.join(os.fsencode(tmp_path / "speech"), name), 0.3 * np.ones(RATE), RATE)
+    corpus = load(tmp_path, Source("speech", held_out=0.5))
+    assert len(corpus.train) == len(corpus.valid) == 1

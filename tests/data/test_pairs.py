@@ -217,3 +217,14 @@ def test_pairs_whose_headers_lie_are_read_whole_and_pipes_are_not_waited_for(fol
     assert [pair.frames for pair in found] == 4 * [RATE] and "gone.wav" in said[0]
     excerpt = pairs.read_excerpt(found[0], RATE // 2, RATE // 4)
     assert np.allclose(excerpt[1], ramp(0)[RATE // 2 : RATE * 3 // 4], atol=1e-6)
+
+
+def test_of_two_files_that_differ_in_their_suffix_alone_the_one_left_out_is_named(folder):
+    for side in ("noisy", "clean"):
+        soundfile.write(folder / side / "sub" / "0.flac", ramp(7), RATE)
+    told = []
+    assert len(pairs.from_folder(folder, told.append)) == 4
+    assert told == [
+        f"left out: {folder}/{side}/sub/0.wav: {folder}/{side}/sub/0.flac has the same name"
+        for side in ("noisy", "clean")
+    ]

@@ -173,7 +173,7 @@ def _midi_modules() -> tuple[ModuleType, ModuleType]:
 
 def digest(name: str) -> int:
     """Return a hash of a song's name as its seed, so that random choices do not depend on other songs."""
-    return int(hashlib.sha256(name.encode()).hexdigest()[:8], 16)
+    return int(hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:8], 16)
 
 
 def store(path: Path, stems: np.ndarray) -> None:

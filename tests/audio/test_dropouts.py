@@ -35,6 +35,11 @@ def test_zeros_and_held_samples_are_found_in_blocks_of_any_size(noise, block):
     ]
 
 
+def test_the_level_of_a_recording_does_not_matter(noise):
+    noise[:, 5000:5320] = 0
+    assert found(0.003 * noise) == found(noise) == [Gap(5000, 5320, kind="lost packet")]  # the first one at -70 dBFS
+
+
 def test_pauses_are_no_dropouts(noise):
     fade = np.linspace(1, 0, 2000) ** 2
     for begin, end in ((8000, 12000), (20000, 21000)):  # as a gate leaves them

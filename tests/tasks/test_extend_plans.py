@@ -14,7 +14,7 @@ from enhance_cli.tasks.stream import measured
 from enhance_cli.tasks.windows import WindowPlan
 from tests.tasks.test_extend_parts import EDGE, OWN_RATE, Adding, tone
 
-CROSSOVER = 2401 + 6 * 480  # samples that the crossover depends on
+CROSSOVER = 2401 + 8 * 120  # samples that the crossover depends on
 
 
 class Told(Adding):

@@ -15,7 +15,7 @@ DROPOUT, PACKET = "dropout", "lost packet"
 SHORTEST_ZEROS, SHORTEST_HELD, LONGEST = 0.001, 0.0025, 1.0  # seconds
 AROUND = 0.005  # seconds on either side that must be sound
 QUIETEST = 10 ** (-30 / 20)  # least level of the sound, relative to the level around it
-FAINTEST = 10 ** (-60 / 20)  # least level of the sound, relative to full scale
+FAINTEST = 10 ** (-78 / 20)  # least level of the sound, relative to full scale: that of noise of 16 bits is lower
 # Least level of the sound in steps of the sample format, since faint sound with few bits may not change
 FEWEST_STEPS = 12
 CREST = 0.9  # highest constant value of a dropout, relative to the range of the sound around it

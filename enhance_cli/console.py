@@ -70,8 +70,8 @@ def printable(text: str) -> str:
 
 
 def shows_bars() -> bool:
-    """Tell whether to show progress bars: stderr is a terminal, and this is not a CI job, whose log may be one too."""
-    return sys.stderr.isatty() and not os.environ.get("CI")
+    """Tell whether to show progress bars: stderr is a terminal that can move its cursor, and not the log of a CI job."""
+    return sys.stderr.isatty() and not os.environ.get("CI") and os.environ.get("TERM") != "dumb"
 
 
 @contextmanager

@@ -162,14 +162,13 @@ def test_json_lines_tell_how_far_a_run_came_that_was_interrupted(monkeypatch, ca
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
-def test_no_bar_moves_in_the_log_of_a_ci_with_a_terminal(start_python):
+@pytest.mark.parametrize("env", [{"TERM": "xterm", "CI": "true"}, {"TERM": "dumb", "CI": ""}], ids=["ci", "dumb"])
+def test_no_bar_moves_in_the_log_of_a_ci_or_on_a_terminal_without_a_cursor(start_python, env):
     import pty
 
     ours, theirs = pty.openpty()
     told_at_once = RUN.replace("choice", "Progress.SETTLED_SECONDS = 0\nchoice", 1)
-    with start_python(
-        "-c", told_at_once, "--json", stdout=-1, stderr=theirs, env={"TERM": "xterm", "CI": "true"}
-    ) as process:
+    with start_python("-c", told_at_once, "--json", stdout=-1, stderr=theirs, env=env) as process:
         os.close(theirs)
         shown = b""
         while True:
@@ -182,6 +181,7 @@ def test_no_bar_moves_in_the_log_of_a_ci_with_a_terminal(start_python):
                 break
         process.stdout.read()
     assert b"c.wav is empty" in shown and b"of 4 files" not in shown and b"\x1b[?25l" not in shown
+    assert b"\n\r\n" not in shown, "a bar that cannot move leaves empty lines"
 
 
 def test_a_file_counts_until_its_last_result_is_taken_not_until_its_end_is_read():

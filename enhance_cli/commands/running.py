@@ -1,6 +1,7 @@
 """Run a command on many files: check the flags, choose the back end, and do the jobs."""
 
 import os
+import sys
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -85,11 +86,14 @@ def _plot_existing(jobs: "list[Job]", options: "FileOptions", quiet: bool) -> No
 
 
 def _refuse_misuse(jobs: "list[Job]", running: Running) -> None:
-    """Raise UsageError if records and results would both go to stdout, and for a report in a missing folder."""
+    """Raise UsageError if results would go to a terminal or to stdout with records, and for a report in a missing folder."""
     from enhance_cli.batch.safety.atomic import STDOUT
 
-    if running.json and any(job.target == STDOUT for job in jobs):
+    to_stdout = any(job.target == STDOUT for job in jobs)
+    if running.json and to_stdout:
         raise UsageError("--json and the results cannot both go to standard output", "use --report FILE.jsonl")
+    if to_stdout and not running.dry_run and sys.stdout.isatty():
+        raise UsageError("standard output is a terminal", "send the result to a program or a file, or name one with -o")
     if running.report and not running.report.absolute().parent.is_dir():
         raise UsageError(f"{running.report}: there is no folder for this report", "make it, or choose another --report")
 

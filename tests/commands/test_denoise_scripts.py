@@ -4,6 +4,7 @@ import io
 import json
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -87,6 +88,19 @@ def test_a_script_follows_the_progress_in_lines_of_json(enhance, tiny_model, tre
     assert {line["event"] for line in told} == {"progress"}
     assert (told[0]["files"], told[-1]["files"], told[-1]["files_total"]) == (0, 3, 3)
     assert told[-1]["seconds_audio"] > 0 and told[-1]["speed"] > 0 and told[-1]["seconds_left"] is None
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+def test_sound_is_not_printed_on_a_terminal(start_python, tiny_model, tree):
+    import pty
+
+    ours, theirs = pty.openpty()
+    given = ("-m", "enhance_cli", "denoise", "in/One.WAV", "-o", "-", "-m", tiny_model, "--duration", 0.02)
+    with start_python(*given, stdout=theirs, stderr=subprocess.PIPE) as process:
+        said = process.stderr.read().decode()
+    os.close(theirs)
+    os.close(ours)
+    assert process.returncode == 2 and said.startswith("error: standard output is a terminal: send the result to ")
 
 
 def test_a_dry_run_lists_and_writes_nothing(enhance, tiny_model, tree):

@@ -124,7 +124,7 @@ def list_files(source: Source, root: Path, log: Log = lambda line: None) -> list
     if not folder.is_dir():
         if source.optional:
             return []
-        raise UsageError(f"{folder}: no such folder", "name the corpus root with --data")
+        raise UsageError(f"{folder}: no such folder", "name the corpus root with --data, or your folders in a recipe")
     wanted = _well_scored(source, root)
     files = [
         path

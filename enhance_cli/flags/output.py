@@ -100,7 +100,7 @@ class AudioOutputFlags(OutputFlags):
         ),
     ] = False
     plot: Annotated[
-        bool, option(OUTPUT, "--plot/--no-plot", help="Also draw before and after as a spectrogram picture.")
+        bool, option(OUTPUT, "--plot/--no-plot", help="Also draw before and after as spectrograms, in OUTPUT.png.")
     ] = False
     page: Page = None
     page_embed: PageEmbed = False

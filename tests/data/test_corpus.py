@@ -114,7 +114,9 @@ def test_scores_and_exclusions_choose_files(root):
 
 
 def test_missing_and_empty_folders(root):
-    with pytest.raises(UsageError, match="no such folder: name the corpus root with --data"):
+    with pytest.raises(
+        UsageError, match="no such folder: name the corpus root with --data, or your folders in a recipe"
+    ):
         load(root, Source("nothing"))
     (root / "empty").mkdir()
     with pytest.raises(UsageError, match="no usable audio"):

@@ -23,10 +23,14 @@ class Catalogue:
 
     def __getitem__(self, name: str) -> Any:
         """Return the member. Raises UsageError listing the known names."""
-        if name not in self.members:
-            raise UsageError(f"unknown {self.kind} {name!r}", f"choose from {', '.join(self.members)}")
+        self.check(name)
         module, attribute = self.members[name].split(":")
         return getattr(import_module(f"{self.package}.{module}"), attribute)
+
+    def check(self, name: str) -> None:
+        """Raise UsageError listing the known names if `name` is none of them. Imports nothing."""
+        if name not in self.members:
+            raise UsageError(f"unknown {self.kind} {name!r}", f"choose from {', '.join(self.members)}")
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.members)

@@ -1,7 +1,6 @@
 """Extract the band above 8 kHz, which models at 16 kHz do not have: 8.2 to 16 kHz, or to half the sample rate if lower."""
 
 import numpy as np
-from scipy.signal import firwin, oaconvolve
 
 from enhance_cli.errors import AudioError
 
@@ -16,6 +15,8 @@ def band_pass(audio: np.ndarray, rate: int, *, window: str = "hamming") -> np.nd
 
     `window` shapes the taps. With the default one other bands are about 60 dB down.
     """
+    from scipy.signal import firwin, oaconvolve  # a second, which recordings without such a band need not wait for
+
     edges = [LOW, HIGH] if rate / 2 > HIGH else [LOW]
     return oaconvolve(audio.astype(np.float64), firwin(TAPS, edges, pass_zero=False, window=window, fs=rate))
 

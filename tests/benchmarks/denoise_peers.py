@@ -125,7 +125,7 @@ def race(chosen: list[System], pairs: list[Pair], place: Path, rounds: int) -> t
 def quality(pairs: list[Pair], folder: Path) -> dict[tuple[int, str], float]:
     """Return the mean of each metric over the files of each folder, by (folder, metric); warn of files that come late."""
     found, late = {}, []
-    loaded = measures.load_measures(",".join(METRICS))
+    loaded = measures.load_measures(METRICS)
     for pair in pairs:
         scores = measures.score_file(loaded, pair.original, *table.read_whole(folder / pair.source.name))
         late += [scores.pop(measures.DELAY)] if measures.DELAY in scores else []

@@ -4,8 +4,9 @@ SI-SDR and the band above 8 kHz are scored at the rate of the clean file, the ot
 are defined. All are in mono.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
@@ -33,31 +34,44 @@ class Original:
     key: PurePath
     own: Mono
     wide: Mono
-    has_high_band: bool
     cancel: bool = False
+
+    @cached_property
+    def has_high_band(self) -> bool:
+        from enhance_cli.metrics.high_band import has_high_band
+
+        return has_high_band(*self.own)
 
     @property
     def seconds(self) -> float:
         return len(self.own[0]) / self.own[1]
 
 
-def load_measures(text: str) -> dict[str, Callable]:
-    from enhance_cli.metrics import load
+def measure_names(text: str) -> list[str]:
+    """Return the names in `text`, with commas between. Raises UsageError for one that is not known. Imports no measure."""
+    from enhance_cli.metrics import METRICS
 
     names = [name.strip() for name in text.split(",") if name.strip()]
     if not names:
         raise UsageError("--metrics is empty", "give one name, or several with commas between")
+    for name in names:
+        METRICS.check(name)
+    return names
+
+
+def load_measures(names: Iterable[str]) -> dict[str, Callable]:
+    from enhance_cli.metrics import load
+
     return {name: load(name) for name in names}
 
 
 def read_original(key: PurePath, path: Path) -> Original:
     from enhance_cli.audio.channels import cancels
-    from enhance_cli.metrics.high_band import has_high_band
 
     audio, rate = read_whole(path)
     cancel = cancels(audio)
     own, wide = (_mono(audio, rate, target, cancel) for target in (rate, RATE))
-    return Original(key, own, wide, has_high_band(*own), cancel)
+    return Original(key, own, wide, cancel)
 
 
 def _mono(audio: "np.ndarray", rate: int, target: int, first: bool) -> Mono:

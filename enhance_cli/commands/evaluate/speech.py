@@ -10,7 +10,14 @@ import math
 from collections.abc import Callable, Sequence
 from pathlib import Path, PurePath
 
-from enhance_cli.commands.evaluate.measures import DELAY, HIGH_BAND, load_measures, read_original, score_file
+from enhance_cli.commands.evaluate.measures import (
+    DELAY,
+    HIGH_BAND,
+    load_measures,
+    measure_names,
+    read_original,
+    score_file,
+)
 from enhance_cli.commands.evaluate.table import (
     System,
     allowed_steps,
@@ -54,7 +61,7 @@ def evaluate_speech(
     """Print the table or JSON lines. Returns whether some file could not be scored. Raises UsageError before any work."""
     if not clean.is_dir():
         raise _no_folder(clean)
-    measures = load_measures(metrics or METRICS)
+    names = measure_names(metrics or METRICS)
     if models and not noisy:
         raise UsageError("--model has nothing to denoise", "give the noisy files with --noisy FOLDER")
     if not (estimates or noisy):
@@ -66,6 +73,7 @@ def evaluate_speech(
     keys = sorted(set.intersection(*(set(files) for _, files in folders)))
     if not keys:
         raise UsageError("no clean file has a partner in every folder", "score the folders one at a time")
+    measures = load_measures(names)  # which takes a second: the folders are looked at first
     systems = [System(name, _reader(files)) for name, files in folders]
     for model in models:
         systems += _denoisers(model, counts, device, folders[0][1])

@@ -123,6 +123,24 @@ def test_a_mistyped_name_is_refused_before_torch_is_imported(folder, words, code
 
 
 @pytest.mark.parametrize(
+    "words, code, message",
+    [
+        ("evaluate . nothing", 2, "nothing is not a folder"),
+        ("evaluate . others", 2, "no file in others is named as one of the clean files"),
+        ("evaluate . . --metrics psq", 2, "unknown metric 'psq'"),
+        ("evaluate others others --metrics si_sdr", 0, ""),
+    ],
+)
+def test_evaluate_imports_the_measures_that_it_needs_and_no_others(folder, words, code, message):
+    (folder / "others").mkdir()
+    (folder / "others" / "other.wav").write_bytes((folder / "in.wav").read_bytes())
+    libraries = {"pesq", "pystoi", "onnxruntime", "scipy.signal", "torch"}
+    done = enhance(folder, *words.split(), refuse=(), report=f"{libraries!r} & set(sys.modules)")
+    assert done.returncode == code and message in done.stderr
+    assert done.stderr.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize(
     "words",
     [
         ["denoise", "in.wav"],

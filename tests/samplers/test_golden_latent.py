@@ -6,6 +6,7 @@ from itertools import count
 import pytest
 import torch
 
+from enhance_cli.models.convert.flashsr import PROCESS
 from enhance_cli.models.guidance import guided
 from enhance_cli.models.load import times_like
 from enhance_cli.models.masked import masked
@@ -54,6 +55,17 @@ def test_ddim_with_guidance_on_v_predictions(item, eta):
     out = published(estimate, COSINE, torch.zeros(SHAPE), about["S"], draws(), eta=eta)
     assert rel_l2(out, golden["out"]) < about["tolerance"]["rel_l2"]
     assert times == golden["call_t"].tolist()
+
+
+def test_the_single_step_of_flashsr():
+    """Its program takes it by a solver of higher order, which is the same for one step."""
+    golden, about = load("flashsr_onestep")
+    times: list[float] = []
+    process = PROCESSES["ddpm"](**PROCESS)
+    estimate = toy(V, process, NULL, 1.0, times)
+    out = SAMPLERS["ddim"](estimate, process, torch.zeros(SHAPE), 1, draws(), spacing="trailing")
+    assert rel_l2(out, golden["out_1"]) < about["tolerance"]["rel_l2"]
+    assert times == golden["calls_1"].tolist()
 
 
 @pytest.mark.parametrize("name", ["time", "freq", "both"])

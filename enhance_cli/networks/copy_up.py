@@ -1,4 +1,4 @@
-"""Define spectral copy-up without any weights: the levels above a band fall by a fixed slope from that of its top octave.
+"""Define spectral copy-up without any weights: the levels above a band fall by a fixed slope from that of its end.
 
 A trained network must beat it (networks.band_levels has the same form).
 """
@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 PEAKINESS_DB = 3.0
+REFERENCE = 1 / 3  # octaves below the end of the band, whose mean power the slope begins at
 
 
 class CopyUp(nn.Module):
@@ -19,7 +20,7 @@ class CopyUp(nn.Module):
 
     receptive_field = 0
 
-    def __init__(self, frequencies: tuple[float, ...], slope: float = -4.5):
+    def __init__(self, frequencies: tuple[float, ...], slope: float = -9.0):
         super().__init__()
         octaves = torch.tensor(frequencies).clamp_min(1.0).log2()
         self.register_buffer("octaves", octaves, persistent=False)
@@ -29,7 +30,7 @@ class CopyUp(nn.Module):
         """Return levels and peakiness (B, K, T) in dB."""
         top = self.octaves[known - 1][:, None]
         distance = top - self.octaves
-        octave = ((distance >= 0) & (distance < 1)).to(levels.dtype)[..., None]
-        power = (10 ** (levels / 10) * octave).sum(dim=1, keepdim=True) / octave.sum(dim=1, keepdim=True)
-        made = 10 * power.log10() - self.slope * (distance - 0.5)[..., None]
+        end = ((distance >= 0) & (distance < REFERENCE)).to(levels.dtype)[..., None]
+        power = (10 ** (levels / 10) * end).sum(dim=1, keepdim=True) / end.sum(dim=1, keepdim=True)
+        made = 10 * power.log10() - self.slope * (distance - REFERENCE / 2)[..., None]
         return made, torch.full_like(made, PEAKINESS_DB)

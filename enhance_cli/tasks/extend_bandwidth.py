@@ -34,10 +34,11 @@ FADE = 15360  # samples on either side of a border between windows, 0.64 s in al
 
 @dataclass(frozen=True)
 class Recording:
-    """Hold the facts about a file that the model needs: the `edge` of its band in Hz, and its level."""
+    """Hold the facts about a file that the model needs: the `edge` of its band in Hz, its level, and its peak, linear."""
 
     edge: float
     level: LevelTrack
+    peak: float
 
 
 class BandwidthExtender:
@@ -70,7 +71,7 @@ class BandwidthExtender:
             yield from blocks
             return
         self.windowed.check(edge)
-        recording = Recording(edge, level.common_track)
+        recording = Recording(edge, level.common_track, level.peak)
         waiting, energy, frames = Waiting(), 0.0, 0
         for x, made in paired(waiting, self._bands(waiting.pass_through(blocks), rate, channels, recording)):
             energy, frames = energy + float(np.square(made, dtype=np.float64).mean(axis=0).sum()), frames + x.shape[1]
@@ -94,7 +95,9 @@ class BandwidthExtender:
         starts, edges = [w.start for w in windows], [r.edge for r in given]
         levels = [r.level.at(w.start, w.audio.shape[1], self.windowed.rate)[0] for w, r in zip(windows, given)]
         wide = self.windowed.wide(audio, starts, edges, levels)
-        return [crossover.joined(x, y, r.edge, level) for x, y, r, level in zip(audio, wide, given, levels)]
+        return [
+            crossover.joined(x, y, r.edge, level, peak=r.peak) for x, y, r, level in zip(audio, wide, given, levels)
+        ]
 
 
 def windows_of(model: Model | GraphExtenderModel, options: ExtendOptions) -> tuple[Any, WindowPlan]:

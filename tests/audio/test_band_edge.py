@@ -87,3 +87,19 @@ def test_a_given_edge_must_lie_within_the_band():
     for wrong in (8001.0, 500.0):
         with pytest.raises(UsageError, match="--input-cutoff"):
             BandMeter(16000, wrong)
+
+
+@pytest.mark.parametrize("cutoff, tone", [(4000, 15625), (15000, 19000)])  # of television sets, of radio stations
+@pytest.mark.parametrize("amplitude", [0.001, 0.02])
+def test_a_lone_tone_above_the_band_is_not_its_end(speech, cutoff, tone, amplitude):
+    low = sosfiltfilt(ellip(8, 0.1, 60, cutoff, fs=48000, output="sos"), speech)
+    low += amplitude * np.sin(2 * np.pi * tone * np.arange(low.shape[1]) / 48000)
+    assert 0.9 * cutoff <= edge(low.astype(np.float32), 48000) <= 1.1 * cutoff
+
+
+def test_a_sound_of_tones_ends_with_the_highest_of_them():
+    t = np.arange(96000) / 48000
+    comb = sum(np.sin(2 * np.pi * 880 * k * t) / k for k in range(1, 9)) + 1e-4 * np.random.default_rng(0).normal(
+        size=t.size
+    )
+    assert edge((0.1 * comb).astype(np.float32), 48000) == pytest.approx(7040, rel=0.05)

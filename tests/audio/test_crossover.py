@@ -46,3 +46,23 @@ def test_a_silent_channel_stays_silent():
     low[1] = 0
     joined = crossover.joined(low, wide, 8000.0, np.array([0.1]))
     assert not joined[1].any() and joined[0].any()
+
+
+def test_an_attack_after_silence_has_its_band_from_its_beginning_and_not_before():
+    low, wide = 0.1 * noise(1), 0.1 * noise(1, seed=1)
+    low[:, :24000], wide[:, :24000] = 0, 0
+    wide[:, 23040:24000] = 0.1 * noise(1)[:, :960]  # frames of a network spread an attack by 20 ms
+    made = crossover.joined(low, wide, 8000.0, np.array([0.1]))
+    power = lambda first, last: 10 * np.log10(np.square(made[:, first:last]).mean())
+    assert power(24000, 24240) == pytest.approx(power(30000, 48000), abs=1.5)
+    assert power(23040, 23760) < power(30000, 48000) - 40
+
+
+@pytest.mark.parametrize("peak", [0.95, 3.0])
+def test_the_sum_does_not_exceed_full_scale_or_the_peak_of_the_recording_by_much(peak):
+    low, wide = noise(2), 0.3 * noise(2, seed=1)
+    low *= peak / np.abs(low).max()
+    wide[:, ::480] = 1.5 * peak  # pulses that would double the peak
+    made = crossover.joined(low, wide + low, 8000.0, np.array([0.1]), peak=peak)
+    assert np.abs(low + made).max() < 1.15 * max(1, peak)
+    assert np.square(made).mean() > 0.1 * np.square(crossover.high_pass(wide, 8000.0)).mean()

@@ -3,7 +3,8 @@
 The spectrum is the mean, in dB, over the active frames, so that temporary holes count, such as those that MP3 leaves at high
 frequencies. It is smoothed over 5 bins of 23 Hz. The edge is the highest bin with a step of 10 dB: each of the 12 bins below
 it exceeds everything from 6 bins above it on. At high frequencies, the number of bins grows with the frequency. Steep filters
-cause such a step, natural spectra have none.
+cause such a step, natural spectra have none. Neither has a lone tone high above the band, such as the whistle of a television
+set or the pilot of a radio station.
 """
 
 import numpy as np
@@ -14,6 +15,8 @@ FRAME_SECONDS = 2048 / 48000
 CLASS_DB, CLASSES = 3.0, 48  # frames are grouped in classes of 3 dB by their level, from 0 dBFS down
 ACTIVE_DB = 30.0  # active frames are at most this far below the loudest class with a hundredth of the energy
 SMOOTHING, BELOW, ABOVE, STEP_DB = 5, 12, 6, 10.0  # bins of smoothing, bins below and above the step, its height
+# Most bins of a lone tone and its skirts, and distance to the sound below it, both relative to its frequency
+TONE, ALONE = 0.12, 0.15
 HOLE_DB = 85.0  # lower limit of the level of a bin, relative to the mean of its frame
 BASS_DB = 50.0  # treble that is fainter than this, relative to the bass, is not worth extending
 SLOPE_DB = 5.0  # a slope of at least this in a tenth of an octave belongs to the edge
@@ -121,11 +124,27 @@ def find_edge(spectrum: np.ndarray | None, rate: int, length: int) -> float | No
 
 def _highest_step(level: np.ndarray, lowest: int) -> int | None:
     """Return the highest bin from `lowest` on with a step, within 18 bins or within a tenth of its frequency."""
-    highest = np.maximum.accumulate(level[::-1])[::-1]  # from each bin on
+    level = level.copy()
+    while True:
+        highest = np.maximum.accumulate(level[::-1])[::-1]  # from each bin on
+        found = _step(level, highest, lowest)
+        if found is None:
+            return None
+        edge, floor = found
+        quiet = np.flatnonzero(level[:edge] <= floor)
+        first = int(quiet[-1]) + 1 if quiet.size else 0
+        below = level[round(first * (1 - ALONE)) : first]
+        if edge - first > TONE * edge or not below.size or below.max() > floor:
+            return edge
+        level[first : edge + ABOVE] = min(level[first - 1], floor - STEP_DB)  # a lone tone
+
+
+def _step(level: np.ndarray, highest: np.ndarray, lowest: int) -> tuple[int, float] | None:
+    """Return the highest bin with a step, and the level in dB that all bins just below it exceed."""
     for edge in range(level.size - ABOVE - 1, max(lowest, BELOW), -1):
         for below, above in ((BELOW, ABOVE), (max(BELOW, edge // 25), max(ABOVE, edge // 15))):
             if edge + above < level.size and level[edge - below : edge].min() > highest[edge + above] + STEP_DB:
-                return edge
+                return edge, float(highest[edge + above] + STEP_DB)
     return None
 
 

@@ -24,6 +24,7 @@ from enhance_cli.audio.spectra.fine_bands_numpy import (
     RATE,
     band_starts,
     known_bands,
+    octave_bins,
 )
 from enhance_cli.audio.spectra.stft import make_window
 
@@ -43,6 +44,7 @@ __all__ = [
     "known_bands",
     "levels",
     "moved_up",
+    "octave_bins",
     "peakiness",
     "synthesize",
     "to_bins",
@@ -112,7 +114,7 @@ def _noise_peakiness(device: torch.device) -> Tensor:
 def moved_up(spectra: Tensor, edge: float) -> Tensor:
     """Return spectra (..., F, T) in which the bins from `edge` Hz on are repeated copies of the octave below it."""
     first = int(edge / BIN_HZ)
-    patch = max(2, first // 2 // 2 * 2)
+    patch = octave_bins(first)
     bins = torch.arange(BINS, device=spectra.device)
     source = torch.where(bins < first, bins, first - patch + (bins - first) % patch)
     return spectra[..., source, :]
@@ -137,7 +139,8 @@ def fill(spectra: Tensor, edge: float, wanted: Tensor, peaks: Tensor, noise: Ten
     tonal = ((peaks - of_noise) / (peakiness(power) - of_noise).clamp_min(0.1)).clamp(0, 1)
     tonal = torch.where(carrier > FLOOR_DB + 3, tonal, torch.zeros_like(tonal))
     gain = lambda share, level: to_bins(share.sqrt() * 10 ** (torch.clamp(wanted - level, max=MOST_GAIN) / 20))  # noqa: E731
-    of_channel = (copies.abs().square().mean(dim=1, keepdim=True) / power.mean(dim=0).clamp_min(1e-20)).sqrt()
+    octave = spectra[:, first - octave_bins(first) : first].abs().square().mean(dim=1, keepdim=True)  # that is copied
+    of_channel = (octave / octave.mean(dim=0).clamp_min(1e-20)).sqrt()
     made = copies * gain(tonal, carrier) + of_channel * noise * gain(1 - tonal, levels(noise.abs().square()))
     heard = (wanted > FLOOR_DB + 3).to(made.real.dtype)
     above = torch.arange(BINS, device=spectra.device)[:, None] >= first

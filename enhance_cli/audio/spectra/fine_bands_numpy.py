@@ -35,6 +35,11 @@ def known_bands(edge: float) -> int:
     return sum(stop * BIN_HZ <= edge for stop in band_starts()[1:])
 
 
+def octave_bins(first: int) -> int:
+    """Return the even number of bins in the octave below bin `first`."""
+    return max(2, first // 2 // 2 * 2)
+
+
 def analyze(wave: np.ndarray) -> np.ndarray:
     """Return the spectra (..., 481, T + 1) of waves (..., 480 T): white noise of variance 1 has a mean power of 1."""
     spectra = stft(wave, make_window("sqrthann", FRAME), HOP) * np.float32((2 / FRAME) ** 0.5)
@@ -68,8 +73,8 @@ def fill(spectra: np.ndarray, edge: float, wanted: np.ndarray, peaks: np.ndarray
     carrier, of_noise = levels(power), _noise_peakiness()
     tonal = np.clip((peaks - of_noise) / np.maximum(peakiness(power) - of_noise, np.float32(0.1)), 0, 1)
     tonal = np.where(carrier > FLOOR_DB + 3, tonal, np.float32(0))
-    mean = np.maximum(power.mean(axis=0), np.float32(1e-20))
-    of_channel = np.sqrt(_power(copies).mean(axis=1, keepdims=True) / mean)
+    octave = _power(spectra[:, first - octave_bins(first) : first]).mean(axis=1, keepdims=True)  # that is copied
+    of_channel = np.sqrt(octave / np.maximum(octave.mean(axis=0), np.float32(1e-20)))
     made = copies * _gain(tonal, wanted - carrier)
     made += of_channel * noise * _gain(1 - tonal, wanted - levels(_power(noise)))
     made *= _to_bins((wanted > FLOOR_DB + 3).astype(np.float32))
@@ -78,7 +83,7 @@ def fill(spectra: np.ndarray, edge: float, wanted: np.ndarray, peaks: np.ndarray
 
 def _moved_up(spectra: np.ndarray, first: int) -> np.ndarray:
     """Return spectra in which the bins from `first` on are repeated copies of the octave below it."""
-    patch, bins = max(2, first // 2 // 2 * 2), np.arange(BINS)
+    patch, bins = octave_bins(first), np.arange(BINS)
     return spectra[..., np.where(bins < first, bins, first - patch + (bins - first) % patch), :]
 
 

@@ -53,7 +53,9 @@ def from_folder(folder: Path, log: Log = lambda line: None) -> list[Pair]:
 def from_shards(pattern: str, root: Path, log: Log = lambda line: None) -> list[Pair]:
     """Return the pairs of all shards that match `pattern` (see shards.expand). Raises UsageError."""
     names = {
-        f"{path}:{key}": sides for path in shards.expand(pattern, root) for key, sides in shards.index(path).items()
+        f"{path}:{key}": sides
+        for path in shards.expand(pattern, root)
+        for key, sides in shards.index(path, log).items()
     }
     return _matched(names, pattern, "every KEY.noisy.EXT needs a KEY.clean.EXT in the same shard, and the reverse", log)
 
@@ -112,7 +114,12 @@ def _read(location: Location, rate: int, start: int, frames: int) -> np.ndarray:
             sound.seek(start)
             return sound.read(frames, dtype="float32", always_2d=True).T
     except (soundfile.SoundFileError, OSError) as error:
-        raise AudioError(f"{location}: cannot be read ({error})", "mend it or take the pair out") from error
+        raise _unreadable(location, error) from error
+
+
+def _unreadable(location: Location, error: Exception) -> AudioError:
+    reason = str(error).rpartition(": ")[2].rstrip(".")  # the rest of it describes a Python object
+    return AudioError(f"{location}: cannot be read by libsndfile ({reason})", "mend it or take the pair out")
 
 
 @lru_cache(maxsize=4)
@@ -184,7 +191,7 @@ def _header(location: Location) -> tuple[int, int]:
         found = soundfile.info(location.open())
         return found.samplerate, found.frames
     except (soundfile.SoundFileError, OSError) as error:
-        raise AudioError(f"{location}: cannot be read ({error})", "mend it or take the pair out") from error
+        raise _unreadable(location, error) from error
 
 
 def _first(names: list[str]) -> str:

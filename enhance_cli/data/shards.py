@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+from enhance_cli.contracts import Log
 from enhance_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 SIDES = ("noisy", "clean")
+_MEMBER = re.compile(r"([^.].*?)\.(noisy|clean)\.", re.IGNORECASE)  # the name of a hidden file begins with a dot
 
 
 @dataclass(frozen=True)
@@ -86,21 +88,24 @@ def expand(pattern: str, root: Path) -> list[Path]:
     return found
 
 
-def index(path: Path) -> dict[str, dict[str, Location]]:
+def index(path: Path, log: Log = lambda line: None) -> dict[str, dict[str, Location]]:
     """Return {key: {"noisy": Location, "clean": Location}} of one shard.
 
-    Other members are ignored. Raises UsageError.
+    Other members are ignored. Of two members for one side of a pair the first is taken, and the other named in `log`. Raises
+    UsageError.
     """
     samples: dict[str, dict[str, Location]] = {}
     try:
         with tarfile.open(path, "r:") as tar:
             for member in tar:
                 name = PurePosixPath(member.name)
-                stem, _, field = name.name.partition(".")
-                side = field.partition(".")[0]
-                if member.isreg() and side in SIDES:
+                found = _MEMBER.match(name.name)
+                if member.isreg() and found:
                     location = Location(str(path), member.offset_data, member.size, member.name)
-                    samples.setdefault(str(name.parent / stem), {})[side] = location
+                    sides = samples.setdefault(str(name.parent / found[1]), {})
+                    first = sides.setdefault(found[2].lower(), location)
+                    if first is not location:
+                        log(f"left out: {location}: {first.member} has the same name")
     except (tarfile.TarError, OSError) as error:
         raise UsageError(f"{path}: not a plain tar file ({error})", "unpack .tar.gz to .tar first") from error
     if not samples:

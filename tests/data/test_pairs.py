@@ -228,3 +228,24 @@ def test_of_two_files_that_differ_in_their_suffix_alone_the_one_left_out_is_name
         f"left out: {folder}/{side}/sub/0.wav: {folder}/{side}/sub/0.flac has the same name"
         for side in ("noisy", "clean")
     ]
+
+
+def test_keys_with_dots_are_pairs_and_what_a_shard_cannot_use_is_named(folder, tmp_path):
+    wave = (folder / "noisy" / "sub" / "0.wav").read_bytes()
+    members = {
+        "a.b.noisy.wav": wave, "a.b.clean.wav": wave, "C.Noisy.WAV": wave, "C.Clean.WAV": wave, "C.clean.wave": wave,
+        "._C.clean.wav": b"Mac", "d.noisy.m4a": b"text", "d.clean.m4a": b"text",
+    }  # fmt: skip
+    with tarfile.open(tmp_path / "x.tar", "w") as tar:
+        for name, content in members.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    told = []
+    found = pairs.from_shards("x.tar", tmp_path, told.append)
+    assert [pair.clean.member for pair in found] == ["a.b.clean.wav", "C.Clean.WAV"]
+    assert told == [
+        f"left out: {tmp_path}/x.tar:C.clean.wave: C.Clean.WAV has the same name",
+        f"left out: x.tar: 1 of 3 recordings cannot be read ({tmp_path}/x.tar:d.noisy.m4a: cannot be read by libsndfile"
+        " (Format not recognised))",
+    ]

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from enhance_cli import __version__
 from enhance_cli.commands.audio_plan import plan_audio
 from enhance_cli.console import count_of
 from enhance_cli.flags import values
@@ -136,7 +135,6 @@ def denoise(
         "steps": steps,
         "seed": seed,
         "guide": guide,
-        "version": __version__,
     }
     worker = WorkerSpec(load_denoiser, entry, options, file_options, running.resources)
     describe = lambda facts: ", ".join(filter(None, (entry.name, sampler, count_of(steps, "step"))))

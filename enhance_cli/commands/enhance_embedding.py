@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from enhance_cli import __version__
 from enhance_cli.commands.planning import in_shard, jobs_to_retry
 from enhance_cli.commands.running import run_batch
 from enhance_cli.console import count_of
@@ -97,7 +96,7 @@ def enhance_embedding(
     run_batch(
         jobs,
         worker,
-        {"model": entry.name, "version": __version__, "seed": repairing.seed, "sampler_args": given},
+        {"model": entry.name, "seed": repairing.seed, "sampler_args": given},
         lambda facts: f"{entry.name}, {count_of(facts['steps'], 'step')}, for {facts['extractor']}",
         running,
         retry_failed=where.retry_failed,

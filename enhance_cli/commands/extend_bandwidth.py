@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Annotated, Any
 
-from enhance_cli import __version__
 from enhance_cli.commands.audio_plan import plan_audio
 from enhance_cli.console import count_of
 from enhance_cli.flags import values
@@ -95,7 +94,7 @@ def extend_bandwidth(
     plan = plan_audio(files, where, watching, writing, running, suffix=SUFFIX, fields=fields)
     of_task = FileOptions(measurement=BandMeasurement(cutoff))
     file_options = plan.file_options("extend-bandwidth", of_task)
-    facts = {"model": entry.name, "steps": steps, "seed": seed, "version": __version__}
+    facts = {"model": entry.name, "steps": steps, "seed": seed}
     worker = WorkerSpec(load_bandwidth_extender, entry, options, file_options, running.resources)
 
     def describe(facts: Mapping[str, Any]) -> str:

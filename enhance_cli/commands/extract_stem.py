@@ -2,7 +2,6 @@
 
 from typing import Annotated
 
-from enhance_cli import __version__
 from enhance_cli.commands.audio_plan import plan_audio
 from enhance_cli.console import count_of
 from enhance_cli.errors import UsageError
@@ -91,7 +90,7 @@ def extract_stem(
     plan = plan_audio(files, where, watching, writing, running, parts=parts, fields=fields)
     of_task = FileOptions(parts=parts, last_part_absorbs_rounding=residual)
     file_options = plan.file_options("extract-stem", of_task)
-    facts = {"model": entry.name, "steps": steps, "seed": seed, "version": __version__}
+    facts = {"model": entry.name, "steps": steps, "seed": seed}
     refined = f", {sampler}, {count_of(steps, 'step')}" if steps else ""
     worker = WorkerSpec(load_stem_extractor, entry, options, file_options, running.resources)
     describe = lambda facts: entry.name + refined

@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
-from enhance_cli import __version__
 from enhance_cli.commands.audio_plan import plan_audio
 from enhance_cli.console import say
 from enhance_cli.errors import UsageError
@@ -87,7 +86,7 @@ def inpaint(
     plan = plan_audio(files, where, watching, writing, running, suffix=SUFFIX, fields={"model": name})
     of_task = FileOptions(measurement=GapMeasurement(times))
     file_options = plan.file_options("inpaint", of_task)
-    facts: dict[str, Any] = {"model": name, "version": __version__}
+    facts: dict[str, Any] = {"model": name}
     if entry:
         facts |= {"sampler": sampler, "steps": steps, "seed": seed}
         facts["sampler_args"] = {} if strength == 1 else {"strength": strength}

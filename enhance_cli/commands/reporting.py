@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from enhance_cli import __version__
 from enhance_cli.console import counted, result, say
 from enhance_cli.errors import UsageError
 from enhance_cli.flags.output import AudioOutputFlags
@@ -44,10 +45,10 @@ def say_settings(worker: "WorkerSpec") -> None:
 def common_facts(facts: Mapping[str, Any], worker: "WorkerSpec") -> dict[str, Any]:
     """Return `facts` with the fields that the records of all commands share.
 
-    These are the working folder, the settings, and the start, channel and track that are taken of every input.
+    These are the version, the working folder, the settings, and the start, channel and track that are taken of every input.
     """
     origins = {name: {"value": setting.value, "from": setting.origin} for name, setting in settings_of(worker).items()}
-    common = {**facts, "folder": os.getcwd(), "settings": origins}
+    common = {**facts, "version": __version__, "folder": os.getcwd(), "settings": origins}
     options = worker.file_options
     if options is None:
         return common

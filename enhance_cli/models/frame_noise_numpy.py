@@ -5,6 +5,7 @@ ones by the transform of Box and Muller: eight radii, then eight angles. The num
 """
 
 import hashlib
+from math import prod
 
 import numpy as np
 
@@ -21,38 +22,28 @@ def normal(seed: int, count: int) -> np.ndarray:
     return np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1).reshape(-1)
 
 
-def block_of(seed: int, draw: int, number: int, count: int) -> np.ndarray:
-    """Return the `count` numbers of a block of frames in the draw of this number, as models.frame_noise draws them."""
-    digest = hashlib.blake2b(f"{seed} {draw} {number}".encode(), digest_size=7).digest()
-    return normal(int.from_bytes(digest, "big"), count)
-
-
-def stretch(seed: int, first: int, length: int, block: int) -> np.ndarray:
-    """Return the noise of a file from sample `first` on, as models.frame_noise draws it first for one channel.
-
-    `block`: number of samples from one generator, a multiple of 16.
-    """
-    numbers = range(first // block, (first + length - 1) // block + 1)
-    drawn = [block_of(seed, 0, number, block) for number in numbers]
-    skip = first - numbers[0] * block
-    return np.concatenate(drawn)[skip : skip + length]
-
-
 class FrameNoise:
     """Draw normal noise (1, P, T, F) for a window that starts at frame `first`, as models.frame_noise.FrameNoise.
 
-    `shape`: (P, T, F). `scale`: standard deviation of each part.
+    `shape`: (P, T, F), or (P, T), where each sample counts as a frame. `scale`: standard deviation of each part. `block`:
+    number of frames from one generator, with (P, T) a multiple of 16.
     """
 
-    def __init__(self, seed: int, first: int, shape: tuple[int, ...], scale: float):
+    def __init__(self, seed: int, first: int, shape: tuple[int, ...], scale: float = 1.0, block: int = BLOCK):
         self._seed, self._first, self._shape, self._scale = seed, first, shape, np.float32(scale)
-        self._draws = 0
+        self._block, self._draws = block, 0
 
     def __call__(self) -> np.ndarray:
-        parts, length, bins = self._shape
-        numbers = range(self._first // BLOCK, (self._first + length - 1) // BLOCK + 1)
-        blocks = [block_of(self._seed, self._draws, number, parts * BLOCK * bins) for number in numbers]
+        (_, length, *_), block = self._shape, self._block
+        numbers = range(self._first // block, (self._first + length - 1) // block + 1)
+        noise = np.concatenate([self._frames(number) for number in numbers], axis=1)
         self._draws += 1
-        noise = np.concatenate([block.reshape(parts, BLOCK, bins) for block in blocks], axis=1)
-        skip = self._first - numbers[0] * BLOCK
+        skip = self._first - numbers[0] * block
         return self._scale * noise[None, :, skip : skip + length]
+
+    def _frames(self, number: int) -> np.ndarray:
+        """Return the block of frames (P, block, F) with this number."""
+        digest = hashlib.blake2b(f"{self._seed} {self._draws} {number}".encode(), digest_size=7).digest()
+        parts, _, *bins = self._shape
+        shape = (parts, self._block, *bins)
+        return normal(int.from_bytes(digest, "big"), prod(shape)).reshape(shape)

@@ -19,7 +19,7 @@ from enhance_cli.models import registry
 from enhance_cli.models.device import set_threads
 from enhance_cli.models.extractor import TASK as EXTRACTOR_TASK
 from enhance_cli.models.extractor import Extractor, load_extractor, name_of_extractor
-from enhance_cli.models.graphs.packaged import graph_obstacle, load_extractor_graph
+from enhance_cli.models.graphs.packaged import graph_obstacle, load_graph
 from enhance_cli.models.graphs.speakers import GraphExtractor, GraphRepairModel
 from enhance_cli.models.spec import read_spec
 from enhance_cli.tasks.embed import LEVEL, Embedder
@@ -136,6 +136,6 @@ def extractor_for(repairer: Repairer, name: str | None) -> Extractor | GraphExtr
         device: Any = model.device  # of torch, as the model is
         return load_extractor(name or wanted, device)
     if graph_obstacle(entry) is None:
-        return load_extractor_graph(entry, getattr(model, "threads", None))
+        return load_graph(GraphExtractor, entry, getattr(model, "threads", None))
     set_threads(getattr(model, "threads", None))
     return load_extractor(name or wanted)

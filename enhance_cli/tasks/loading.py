@@ -35,7 +35,7 @@ def load_denoiser(entry: Entry, options: DenoiseOptions, resources: Resources) -
     from enhance_cli.tasks.denoise import Denoiser
 
     model = load_denoiser_model(entry, options.sampler, options.guide, resources)
-    facts = {"revision": entry.sha256, **facts_of(model)}
+    facts = facts_of(entry, model)
     if model.spec.first_stage and entry.path.suffix != ".onnx":  # such a file holds both stages
         first = registry.find(model.spec.first_stage, model.spec.task)
         facts["first_stage"] = f"{model.spec.first_stage}@{first.sha256}"
@@ -67,7 +67,7 @@ def load_bandwidth_extender(
 
     model = load_extender_model(entry, resources)
     extender = BandwidthExtender(model, replace(options, threads=resources.threads))
-    facts = {"revision": entry.sha256, **facts_of(model)}
+    facts = facts_of(entry, model)
     if model.spec.samplers:
         facts |= {"sampler": model.spec.samplers[0], "sampler_args": extender.windowed.settings}
     return extender, facts
@@ -75,10 +75,11 @@ def load_bandwidth_extender(
 
 def load_extender_model(entry: Entry, resources: Resources) -> Model | GraphExtenderModel:
     """Return the model for bandwidth `entry`."""
-    from enhance_cli.models.graphs.packaged import graph_obstacle, load_extender_graph
+    from enhance_cli.models.graphs.extender import GraphExtenderModel
+    from enhance_cli.models.graphs.packaged import graph_obstacle, load_graph
 
     if _runs_by_onnx(entry, resources, graph_obstacle(entry)):
-        return load_extender_graph(entry, resources.threads)
+        return load_graph(GraphExtenderModel, entry, resources.threads)
     return _load_by_torch(entry, resources)
 
 
@@ -94,7 +95,7 @@ def load_inpainter(
     from enhance_cli.tasks.gap_model import GapModel
 
     model = load_gap_model(entry, options.sampler, options.strength, resources)
-    return Inpainter(options, GapModel.of(model, options)), {"revision": entry.sha256, **facts_of(model)}
+    return Inpainter(options, GapModel.of(model, options)), facts_of(entry, model)
 
 
 def load_gap_model(
@@ -106,9 +107,7 @@ def load_gap_model(
 
     if _runs_by_onnx(entry, resources, inpainter_obstacle(read_spec(entry.path), entry.path, sampler, strength)):
         return load_denoiser_graphs(entry, resources.threads)
-    model = _load_by_torch(entry, resources)
-    _set_torch_threads(resources)
-    return model
+    return _load_by_torch(entry, resources, limit_threads=True)
 
 
 def load_stem_extractor(
@@ -119,7 +118,7 @@ def load_stem_extractor(
 
     model = load_stem_model(entry, options.steps, resources)
     extractor = StemExtractor(model, replace(options, threads=resources.threads))
-    facts = {"revision": entry.sha256, **facts_of(model)}
+    facts = facts_of(entry, model)
     windowed = extractor.windowed
     if windowed.steps:
         facts |= {"sampler": windowed.sampler, "sampler_args": {"sigma": windowed.sigma} if windowed.sigma else {}}
@@ -129,11 +128,12 @@ def load_stem_extractor(
 def load_stem_model(entry: Entry, steps: int | None, resources: Resources) -> StemModel | DemucsModel | GraphStemModel:
     """Return the stem model `entry`. `steps` decides whether ONNX Runtime can run it."""
     from enhance_cli.models.demucs import spec_of
-    from enhance_cli.models.graphs.packaged import load_stem_graph, stem_obstacle
+    from enhance_cli.models.graphs.packaged import load_graph, stem_obstacle
+    from enhance_cli.models.graphs.stems import GraphStemModel
 
     obstacle = None if entry.path.suffix == ".onnx" else stem_obstacle(spec_of(entry), steps)
     if _runs_by_onnx(entry, resources, obstacle):
-        return load_stem_graph(entry, resources.threads)
+        return load_graph(GraphStemModel, entry, resources.threads)
     device, precision = _torch_device(resources)
     from enhance_cli.models.stems import load_stems
 
@@ -150,25 +150,25 @@ def load_embedding_pipeline(
     pipeline = EmbeddingPipeline(model, options.repair, options.extractor, options.embed)
     if options.recordings:
         pipeline.load_extractor()
-    facts = {"revision": entry.sha256, **facts_of(model)}
+    facts = facts_of(entry, model)
     facts |= {"extractor": pipeline.extractor_id, "steps": pipeline.repairer.steps}
     return pipeline, facts | {"sampler": model.spec.samplers[0]}
 
 
 def load_repair_model(entry: Entry, draws: int, resources: Resources) -> Model | GraphRepairModel:
     """Return the repair model `entry`. `draws` decides whether ONNX Runtime can run it."""
-    from enhance_cli.models.graphs.packaged import load_repair_graph, repair_obstacle
+    from enhance_cli.models.graphs.packaged import load_graph, repair_obstacle
+    from enhance_cli.models.graphs.speakers import GraphRepairModel
 
     if _runs_by_onnx(entry, resources, repair_obstacle(entry, draws)):
-        return load_repair_graph(entry, resources.threads)
-    model = _load_by_torch(entry, resources)
-    _set_torch_threads(resources)
-    return model
+        return load_graph(GraphRepairModel, entry, resources.threads)
+    return _load_by_torch(entry, resources, limit_threads=True)
 
 
-def facts_of(model: Any) -> dict[str, Any]:
-    """Return the fields of records about the runtime."""
-    return {"runtime": model.runtime, "device": str(model.device), "precision": model.precision}
+def facts_of(entry: Entry, model: Any) -> dict[str, Any]:
+    """Return the fields of records about a loaded model."""
+    where = {"runtime": model.runtime, "device": str(model.device), "precision": model.precision}
+    return {"revision": entry.sha256, **where}
 
 
 def _runs_by_onnx(entry: Entry, resources: Resources, obstacle: str | None) -> bool:
@@ -179,14 +179,21 @@ def _runs_by_onnx(entry: Entry, resources: Resources, obstacle: str | None) -> b
     return runtime_of(entry.path, resources.runtime, device=device, precision=precision, obstacle=obstacle) == "onnx"
 
 
-def _load_by_torch(entry: Entry, resources: Resources, *, on_cpu: bool = False) -> Model:
-    """Return the model in the chosen precision on the chosen device, or in fp32 `on_cpu`."""
+def _load_by_torch(entry: Entry, resources: Resources, *, on_cpu: bool = False, limit_threads: bool = False) -> Model:
+    """Return the model in the chosen precision on the chosen device, or in fp32 `on_cpu`.
+
+    `limit_threads`: of torch in this process. Models that run in threads of their own (tasks.engine) limit them there.
+    """
     device, precision = _torch_device(resources)
     if on_cpu:
         device, precision = _torch_device(Resources(device="cpu", precision="fp32"))
+    from enhance_cli.models.device import set_threads
     from enhance_cli.models.load import load_file
 
-    return load_file(entry.path, device, precision, entry.sha256)
+    model = load_file(entry.path, device, precision, entry.sha256)
+    if limit_threads:
+        set_threads(resources.threads)
+    return model
 
 
 def _torch_device(resources: Resources) -> tuple[Any, str]:
@@ -195,9 +202,3 @@ def _torch_device(resources: Resources) -> tuple[Any, str]:
 
     device = pick_device(resources.device)
     return device, pick_precision(resources.precision, device)
-
-
-def _set_torch_threads(resources: Resources) -> None:
-    from enhance_cli.models.device import set_threads
-
-    set_threads(resources.threads)

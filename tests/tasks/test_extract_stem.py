@@ -10,7 +10,8 @@ import torch
 from enhance_cli.audio.levels.level import Meter
 from enhance_cli.errors import UsageError
 from enhance_cli.models import registry
-from enhance_cli.models.graphs.packaged import load_stem_graph
+from enhance_cli.models.graphs.packaged import load_graph
+from enhance_cli.models.graphs.stems import GraphStemModel
 from enhance_cli.models.spec import Spec
 from enhance_cli.models.stems import StemModel, load_stems
 from enhance_cli.models.weights import load_network
@@ -184,7 +185,7 @@ def test_windows_of_a_network_with_finite_reach_leave_no_trace(song):
 def test_one_loud_moment_does_not_rule_the_whole_mix(loud):
     """The shipped network hears loudness: all stems of a mix that it hears 40 dB below its level are wrong."""
     mix, rate = soundfile.read(AUDIO / "music" / "mixture.flac", dtype="float32", always_2d=True)
-    mix, model = mix.T[:, : 6 * rate], load_stem_graph(registry.find("stems-s", "extract-stem"), 1)
+    mix, model = mix.T[:, : 6 * rate], load_graph(GraphStemModel, registry.find("stems-s", "extract-stem"), 1)
     before = run(mix, rate, model)
     if loud.startswith("a clap"):
         clap = np.random.default_rng(0).standard_normal((len(mix), rate // 20)) * mix.std() * 10**2.5
@@ -200,7 +201,7 @@ def test_one_loud_moment_does_not_rule_the_whole_mix(loud):
 
 def test_opposite_polarity_gives_the_stems_of_one_channel():
     mix, rate = soundfile.read(AUDIO / "music" / "mixture.flac", dtype="float32", always_2d=True)
-    mix, model = mix.T[:1, : 3 * rate], load_stem_graph(registry.find("stems-s", "extract-stem"), 1)
+    mix, model = mix.T[:1, : 3 * rate], load_graph(GraphStemModel, registry.find("stems-s", "extract-stem"), 1)
     both = run(np.concatenate([mix, -mix]), rate, model)
     assert np.allclose(both["drums"][0], run(mix, rate, model)["drums"][0], atol=1e-4)
 
@@ -209,7 +210,9 @@ def test_both_runtimes_follow_the_level_of_the_mix():
     mix, rate = soundfile.read(AUDIO / "music" / "mixture.flac", dtype="float32", always_2d=True)
     quiet = np.concatenate([0.01 * mix.T[:, : 3 * rate], mix.T[:, : 3 * rate]], axis=1)
     entry = registry.find("stems-s", "extract-stem")
-    by_graph, by_torch = (run(quiet, rate, model) for model in (load_stem_graph(entry, 1), load_stems(entry, CPU)))
+    by_graph, by_torch = (
+        run(quiet, rate, model) for model in (load_graph(GraphStemModel, entry, 1), load_stems(entry, CPU))
+    )
     for stem in by_graph:
         assert np.allclose(by_graph[stem], by_torch[stem], atol=1e-3)
         assert np.allclose(by_graph[stem][:, :rate], by_torch[stem][:, :rate], atol=1e-5)

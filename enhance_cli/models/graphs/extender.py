@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from enhance_cli.audio.spectra import fine_bands_numpy as fine_bands
-from enhance_cli.models.frame_noise_numpy import stretch
+from enhance_cli.models.frame_noise_numpy import FrameNoise
 from enhance_cli.models.graphs.graph import Graph
 from enhance_cli.models.graphs.model import OnnxModel
 from enhance_cli.models.spec import Spec
@@ -21,11 +21,7 @@ class GraphExtenderModel(OnnxModel):
     """Hold a model for bandwidth ready to run, as models.load.Model."""
 
     graph: Graph
-
-    def __init__(self, spec: Spec, graph: Graph):
-        """Take the graph of the network. Raises ModelError if it is the graph of another one."""
-        graph.require(["levels", "known"], ["made", "peaks"])
-        self.spec, self.graph = spec, graph
+    INPUTS, OUTPUTS = ("levels", "known"), ("made", "peaks")
 
     def extender(self, *, seed: int) -> "GraphExtender":
         """Return the model over windows of waveforms."""
@@ -57,7 +53,8 @@ class GraphExtender:
         known = np.array([fine_bands.known_bands(edge)], np.int64)
         inputs = {"levels": fine_bands.levels(power)[None], "known": known}
         wanted, peaks = self.graph.run(["made", "peaks"], inputs)
-        noise = fine_bands.analyze(_whole_frames(stretch(self.seed, start, samples, NOISE_BLOCK)[None]))[0]
+        drawn = FrameNoise(self.seed, start, (1, samples), block=NOISE_BLOCK)()[0]
+        noise = fine_bands.analyze(_whole_frames(drawn))[0]
         full = fine_bands.fill(spectra, edge, wanted[0], peaks[0], noise)
         return fine_bands.synthesize(full, samples) / factor
 

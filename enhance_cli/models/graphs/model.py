@@ -24,11 +24,21 @@ class CPU:
 
 
 class OnnxModel:
-    """Hold the facts that all of these models share. `graph`: None if no network runs in windows."""
+    """Hold a graph and the header of its model. `INPUTS` and `OUTPUTS`: names of those that the graph must have."""
 
     runtime, precision = "onnx", "fp32"
     device = CPU()
-    graph: Graph | None
+    INPUTS: tuple[str, ...]
+    OUTPUTS: tuple[str, ...]
+
+    def __init__(self, spec: Spec, graph: Graph | None, threads: int | None = None):
+        """Take the graph, or None if no network runs in windows. Raises ModelError for the graph of another kind of network.
+
+        `threads`: of the CPU, None for all.
+        """
+        if graph:
+            graph.require(self.INPUTS, self.OUTPUTS)
+        self.spec, self.graph, self.threads = spec, graph, threads
 
     def windows_at_once(self, threads: int | None) -> int:
         """Return how many windows are computed side by side: one for a large network, which takes all threads itself."""
@@ -39,14 +49,10 @@ class OnnxModel:
 class SpectrogramModel(OnnxModel):
     """Hold a network that samples spectrograms, with its process and front end, as models.load.Model does in torch."""
 
-    def __init__(self, spec: Spec, graph: Graph | None):
-        """Take the graph, or None for models whose only network runs as a stream.
+    INPUTS, OUTPUTS = ("x", "y", "t"), ("estimate",)
 
-        Raises ModelError for the graph of another kind of network.
-        """
-        self.spec, self.graph = spec, graph
-        if graph:
-            graph.require(["x", "y", "t"], ["estimate"])
+    def __init__(self, spec: Spec, graph: Graph | None):
+        super().__init__(spec, graph)
         self.process: Any = PROCESSES[spec.process](**spec.process_args) if spec.process else None
         self.frontend: Any = None if spec.frontend is None else NumpyFrontend(**spec.frontend)
 

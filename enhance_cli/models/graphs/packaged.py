@@ -7,19 +7,20 @@ import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 from enhance_cli.errors import ModelError
 from enhance_cli.models import registry
 from enhance_cli.models.device import MAX_PARAMETERS_FOR_PARALLEL_WINDOWS, cpu_threads
 from enhance_cli.models.graphs.denoiser import GraphDenoiserModel
-from enhance_cli.models.graphs.extender import GraphExtenderModel
 from enhance_cli.models.graphs.graph import Graph, read_weights
 from enhance_cli.models.graphs.header import check_sum
-from enhance_cli.models.graphs.speakers import SPEAKER_PREDICTION, GraphExtractor, GraphRepairModel
-from enhance_cli.models.graphs.stems import GraphStemModel
+from enhance_cli.models.graphs.model import OnnxModel
+from enhance_cli.models.graphs.speakers import SPEAKER_PREDICTION
 from enhance_cli.models.spec import Spec, check_sha256, read_spec
 from enhance_cli.models.streams import STREAMING_NETWORKS
 
+ModelT = TypeVar("ModelT", bound=OnnxModel)
 SAMPLER = "bridge_ode"  # draws no noise
 PLAIN_PREDICTION = {"kind": "data", "input_scaling": "1", "output_scaling": "1", "skip": "0", "out": "1", "time": "t"}
 
@@ -71,6 +72,12 @@ def load_denoiser_graphs(entry: registry.Entry, threads: int | None = None) -> G
     return GraphDenoiserModel(spec, graph, None)
 
 
+def load_graph(model_class: type[ModelT], entry: registry.Entry, threads: int | None = None) -> ModelT:
+    """Return the model of an entry with a single graph, for which there is no obstacle. Raises as `load_denoiser_graphs`."""
+    spec = read_spec(entry.path)
+    return model_class(spec, open_graph(spec, entry, threads), threads)
+
+
 def inpainter_obstacle(spec: Spec, path: Path, sampler: str | None, strength: float) -> str | None:
     """Return why a model in the file `path` needs torch to fill gaps with these settings, or None if it does not."""
     if not has_graph(spec, path):
@@ -89,21 +96,9 @@ def stem_obstacle(spec: Spec, steps: int | None) -> str | None:
     return f"{spec.name} refines" if spec.choose(steps, None)[0] else None
 
 
-def load_stem_graph(entry: registry.Entry, threads: int | None = None) -> GraphStemModel:
-    """Return the stem model of an entry for which there is no obstacle. Raises as `load_denoiser_graphs`."""
-    spec = read_spec(entry.path)
-    return GraphStemModel(spec, open_graph(spec, entry, threads))
-
-
 def graph_obstacle(entry: registry.Entry) -> str | None:
     """Return why a speaker network or a model for bandwidth needs torch, or None if it does not."""
     return None if has_graph(read_spec(entry.path), entry.path) else f"{entry.name} has no graph"
-
-
-def load_extractor_graph(entry: registry.Entry, threads: int | None = None) -> GraphExtractor:
-    """Return the speaker network of an entry for which there is no obstacle. Raises as `load_denoiser_graphs`."""
-    spec = read_spec(entry.path)
-    return GraphExtractor(spec, open_graph(spec, entry), threads)
 
 
 def repair_obstacle(entry: registry.Entry, draws: int) -> str | None:
@@ -115,18 +110,6 @@ def repair_obstacle(entry: registry.Entry, draws: int) -> str | None:
         return "--draws draws noise"
     known = spec.process == "ddpm" and spec.samplers[:1] == ("ddim",) and spec.prediction == SPEAKER_PREDICTION
     return None if known else f"{entry.name} is sampled in another way"
-
-
-def load_repair_graph(entry: registry.Entry, threads: int | None = None) -> GraphRepairModel:
-    """Return the repair model of an entry for which there is no obstacle. Raises as `load_denoiser_graphs`."""
-    spec = read_spec(entry.path)
-    return GraphRepairModel(spec, open_graph(spec, entry), threads)
-
-
-def load_extender_graph(entry: registry.Entry, threads: int | None = None) -> GraphExtenderModel:
-    """Return the model for bandwidth of an entry for which there is no obstacle. Raises as `load_denoiser_graphs`."""
-    spec = read_spec(entry.path)
-    return GraphExtenderModel(spec, open_graph(spec, entry, threads))
 
 
 def has_graph(spec: Spec, path: Path) -> bool:

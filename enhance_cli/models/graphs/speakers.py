@@ -20,14 +20,13 @@ MIN_LENGTH, MAX_LENGTH = np.float32(1e-12), np.float32(1e18)  # lengths of usabl
 
 
 class GraphExtractor(OnnxModel):
-    """Embed speech, as models.extractor.Extractor. `threads`: of the CPU, None for all."""
+    """Embed speech, as models.extractor.Extractor."""
 
     graph: Graph
+    INPUTS, OUTPUTS = ("power",), ("embedding",)
 
     def __init__(self, spec: Spec, graph: Graph, threads: int | None = None):
-        """Take the graph from power spectra to embeddings. Raises ModelError if it is another."""
-        graph.require(["power"], ["embedding"])
-        self.spec, self.graph, self.threads = spec, graph, threads
+        super().__init__(spec, graph, threads)
         self.id = spec.extractor_id
         self.dimension = spec.embedding_dimension
         self.sample_rate: int = spec.sample_rate
@@ -42,14 +41,10 @@ class GraphExtractor(OnnxModel):
 
 
 class GraphRepairModel(OnnxModel):
-    """Hold a repair model ready to run. `threads`: of the CPU, None for all."""
+    """Hold a repair model ready to run."""
 
     graph: Graph
-
-    def __init__(self, spec: Spec, graph: Graph, threads: int | None = None):
-        """Take the graph of the network. Raises ModelError if it is another."""
-        graph.require(["x", "t"], ["output"])
-        self.spec, self.graph, self.threads = spec, graph, threads
+    INPUTS, OUTPUTS = ("x", "t"), ("output",)
 
     def repairer(self, **settings: Any) -> "GraphRepairer":
         """Return the model over blocks of embeddings, with the settings of GraphRepairer."""

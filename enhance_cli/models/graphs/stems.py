@@ -20,11 +20,7 @@ class GraphStemModel(OnnxModel):
     """Hold a stem model ready to run, as models.stems.StemModel."""
 
     graph: Graph
-
-    def __init__(self, spec: Spec, graph: Graph):
-        """Take the graph of the extractor. Raises ModelError if it is the graph of another network."""
-        graph.require(["spectrum"], ["masks"])
-        self.spec, self.graph = spec, graph
+    INPUTS, OUTPUTS = ("spectrum",), ("masks",)
 
     def windowed(self, stems: Sequence[str], **settings: Any) -> "GraphSeparator":
         """Return the model over windows of waveforms, with the settings of GraphSeparator."""

@@ -7,20 +7,10 @@ A recording cut at F Hz is one at the rate 2 F, as telephones and codecs make it
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from enhance_cli.commands.evaluate.table import (
-    System,
-    audio_files,
-    print_table,
-    read_whole,
-    report_rows,
-    rows_of,
-    say_json,
-    score_all,
-)
-from enhance_cli.console import count_of
+from enhance_cli.commands.evaluate.table import System, numbers, read_whole, score_made
 from enhance_cli.errors import AudioError, UsageError
 
 if TYPE_CHECKING:
@@ -59,46 +49,20 @@ def evaluate_bandwidth(folder: Path, cutoffs: str | None, *, models: list[str], 
     from enhance_cli.metrics.made_band import score
     from enhance_cli.models import registry
 
-    frequencies = parse_cutoffs(cutoffs or CUTOFFS)
+    frequencies = numbers(cutoffs or CUTOFFS, "--cutoff", int, LOWEST, HIGHEST, CUTOFFS)
     if not folder.is_dir():
         raise UsageError(f"{folder} is not a folder", "name one with clean recordings at 44.1 kHz or more")
-    files = audio_files(folder, recursive=True)
     runs = {name: _extend(name, device) for name in models or [registry.find(None, TASK).name]}
-    rows: list[dict] = []
-    total, failed = 0.0, False
-    for cutoff in frequencies:
-        systems = [System(f"cut at {cutoff / 1000:g} kHz", lambda clean: (clean.low, 0.0))]
-        systems += [System(name, run) for name, run in runs.items()]
 
-        def show(system: System, path: PurePath, scores: dict) -> None:
-            if as_json:
-                say_json({"system": system.name, "cutoff": cutoff, "file": str(path), **scores})  # noqa: B023 - used up
+    def systems_for(cutoff: int) -> list[System]:
+        cut = System(f"cut at {cutoff / 1000:g} kHz", lambda clean: (clean.low, 0.0))
+        return [cut, *(System(name, run) for name, run in runs.items())]
 
-        read_at = lambda key: read(files[key], cutoff)  # noqa: B023, E731 - used up
-        measure = lambda clean, made: score(clean.whole, made, clean.low, clean.cutoff)  # noqa: E731
-        seconds, some = score_all(systems, sorted(files), read_at, measure, show)
-        total, failed = max(total, seconds), failed or some
-        rows += rows_of(systems, seconds, TITLES, cutoff=cutoff)
-    report_rows(rows, lambda: _print_table(rows, total), as_json=as_json)
-    return failed
-
-
-def _print_table(rows: list[dict], seconds: float) -> None:
-    cells = lambda row: [f"{row['mean'][n]:.{DIGITS.get(n, 2)}f}" if n in row["mean"] else "" for n in TITLES]
-    print_table(f"Mean of {count_of(rows[0]['files'], 'file')}, {seconds:.0f} s", list(TITLES.values()), rows, cells)
-
-
-def parse_cutoffs(text: str) -> list[int]:
-    """Return the frequencies in Hz of "4000,8000". Raises UsageError."""
-    try:
-        found = [int(part) for part in text.split(",")]
-    except ValueError:
-        found = []
-    if not found or not all(LOWEST <= cutoff <= HIGHEST for cutoff in found):
-        raise UsageError(
-            f"--cutoff {text}: must be numbers from {LOWEST} to {HIGHEST}", "write it like 4000,8000,12000"
-        )
-    return found
+    measure = lambda clean, made: score(clean.whole, made, clean.low, clean.cutoff)
+    return score_made(
+        folder, frequencies, named="cutoff", systems_for=systems_for, read=read, measure=measure, titles=TITLES,
+        digits=DIGITS, as_json=as_json,
+    )  # fmt: skip
 
 
 def read(path: Path, cutoff: int) -> Clean:

@@ -8,19 +8,10 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from enhance_cli.commands.evaluate.table import (
-    System,
-    audio_files,
-    print_table,
-    read_whole,
-    report_rows,
-    rows_of,
-    say_json,
-    score_all,
-)
+from enhance_cli.commands.evaluate.table import System, numbers, read_whole, score_made
 from enhance_cli.console import count_of
 from enhance_cli.errors import AudioError, UsageError
 
@@ -63,49 +54,24 @@ def evaluate_inpainting(
     folder: Path, lengths: str | None, *, models: list[str], counts: list[int] | None, device: str, as_json: bool
 ) -> bool:
     """Print the table or JSON lines. Returns whether some file could not be scored. Raises UsageError before any work."""
-    milliseconds = parse_lengths(lengths or LENGTHS)
+    milliseconds = numbers(lengths or LENGTHS, "--gaps-ms", float, 1, LONGEST, LENGTHS)
     if not folder.is_dir():
         raise UsageError(f"{folder} is not a folder", "name one with clean recordings")
-    files = audio_files(folder, recursive=True)
     runs = {"linear prediction": _predict()}
     for name in models:
         chosen: list[int | None] = [*counts] if counts else [None]
         for steps in chosen:
             label = name if steps is None else f"{name}, {count_of(steps, 'step')}"
             runs[label] = _made(name, steps, device)
-    rows: list[dict] = []
-    total, failed = 0.0, False
-    for length in milliseconds:
-        systems = [System(f"{length:g} ms, silence", lambda broken: (broken.silenced, 0.0))]
-        systems += [System(f"{length:g} ms, {name}", run) for name, run in runs.items()]
 
-        def show(system: System, place: PurePath, scores: dict) -> None:
-            if as_json:
-                say_json({"system": system.name, "gap": length, "file": str(place), **scores})  # noqa: B023 - used up
+    def systems_for(length: float) -> list[System]:
+        silence = System(f"{length:g} ms, silence", lambda broken: (broken.silenced, 0.0))
+        return [silence, *(System(f"{length:g} ms, {name}", run) for name, run in runs.items())]
 
-        read_at = lambda key: read(files[key], length)  # noqa: B023, E731 - used up
-        seconds, some = score_all(systems, sorted(files), read_at, measure, show)
-        total, failed = max(total, seconds), failed or some
-        rows += rows_of(systems, seconds, TITLES, gap=length)
-    report_rows(rows, lambda: _print_table(rows, total), as_json=as_json)
-    return failed
-
-
-def _print_table(rows: list[dict], seconds: float) -> None:
-    digits = lambda name: 1 if name == "level" else 2
-    cells = lambda row: [f"{row['mean'][n]:.{digits(n)}f}" if n in row["mean"] else "" for n in TITLES]
-    print_table(f"Mean of {count_of(rows[0]['files'], 'file')}, {seconds:.0f} s", list(TITLES.values()), rows, cells)
-
-
-def parse_lengths(text: str) -> list[float]:
-    """Return the lengths in ms of "5,20". Raises UsageError."""
-    try:
-        found = [float(part) for part in text.split(",")]
-    except ValueError:
-        found = []
-    if not found or not all(1 <= length <= LONGEST for length in found):
-        raise UsageError(f"--gaps-ms {text}: must be numbers from 1 to {LONGEST}", f"write it like {LENGTHS}")
-    return found
+    return score_made(
+        folder, milliseconds, named="gap", systems_for=systems_for, read=read, measure=measure, titles=TITLES,
+        digits={"level": 1}, as_json=as_json,
+    )  # fmt: skip
 
 
 def read(path: Path, milliseconds: float) -> Broken:

@@ -3,10 +3,10 @@
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from enhance_cli.console import count_of, result_json, say, talk
 from enhance_cli.errors import AudioError, UsageError
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from enhance_cli.models.spec import Spec
 
 SPEED = "times_real_time"
+Condition = TypeVar("Condition", int, float)  # such as the frequency at which recordings are cut
 
 Producer = Callable[[Any], tuple[Any, float]]
 """`produce(reference)`: the estimate and the seconds of computing it, 0 for files that were there."""
@@ -185,6 +186,64 @@ def rows_of(systems: list[System], seconds: float, names: Iterable[str], **facts
         {"system": s.name, **facts, "files": len(s.scores), "mean": means(s.scores, names)} | s.speed(seconds)
         for s in (systems if seconds else [])
     ]
+
+
+def score_made(
+    folder: Path,
+    conditions: Sequence[Condition],
+    *,
+    named: str,
+    systems_for: Callable[[Condition], list[System]],
+    read: Callable[[Path, Condition], Any],
+    measure: Callable[[Any, Any], dict],
+    titles: Mapping[str, str],
+    digits: Mapping[str, int],
+    as_json: bool,
+) -> bool:
+    """Score systems on recordings that are made worse in several ways, and print the table or JSON lines.
+
+    Args:
+        folder: clean recordings.
+        conditions: of each, one row of every system. `named`: their field in JSON.
+        systems_for: returns the systems of a condition.
+        read: returns the reference made of a file under a condition (see `score_all`, as for `measure`).
+        titles: titles of the columns by measure. `digits`: numbers of their decimals, where they are not two.
+
+    Returns whether some file could not be scored.
+    """
+    files, rows, total, failed = audio_files(folder, recursive=True), list[dict](), 0.0, False
+    for condition in conditions:
+        systems = systems_for(condition)
+
+        def show(system: System, path: PurePath, scores: dict) -> None:
+            if as_json:
+                say_json({"system": system.name, named: condition, "file": str(path), **scores})  # noqa: B023 - used up
+
+        read_one = lambda key: read(files[key], condition)  # noqa: B023, E731 - used up
+        seconds, some = score_all(systems, sorted(files), read_one, measure, show)
+        total, failed = max(total, seconds), failed or some
+        rows += rows_of(systems, seconds, titles, **{named: condition})
+
+    def print_rows() -> None:
+        cells = lambda row: [f"{row['mean'][n]:.{digits.get(n, 2)}f}" if n in row["mean"] else "" for n in titles]
+        title = f"Mean of {count_of(rows[0]['files'], 'file')}, {total:.0f} s"
+        print_table(title, list(titles.values()), rows, cells)
+
+    report_rows(rows, print_rows, as_json=as_json)
+    return failed
+
+
+def numbers(
+    text: str, flag: str, kind: type[Condition], lowest: float, highest: float, example: str
+) -> list[Condition]:
+    """Return the numbers of "5,20", which are the value of a `flag`, as int or float. Raises UsageError."""
+    try:
+        found = [kind(part) for part in text.split(",")]
+    except ValueError:
+        found = []
+    if not found or not all(lowest <= number <= highest for number in found):
+        raise UsageError(f"{flag} {text}: must be numbers from {lowest} to {highest}", f"write it like {example}")
+    return found
 
 
 def report_rows(rows: list[dict], print_rows: Callable[[], None], *, as_json: bool) -> None:

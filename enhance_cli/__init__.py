@@ -14,18 +14,12 @@ import os
 # Stops ONNX Runtime from sending usage data to its maker. This must be set before it is imported.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
-from enhance_cli.api import (  # noqa: E402
-    Denoiser,
-    Inpainter,
-    SpeakerRepairer,
-    StemExtractor,
-    denoise,
-    enhance_embedding,
-    extend_bandwidth,
-    extract_stem,
-    inpaint,
-    load_model,
-)
+from enhance_cli.api.bandwidth import extend_bandwidth  # noqa: E402
+from enhance_cli.api.denoiser import Denoiser, denoise  # noqa: E402
+from enhance_cli.api.inpainter import Inpainter, inpaint  # noqa: E402
+from enhance_cli.api.models import load_model  # noqa: E402
+from enhance_cli.api.speakers import SpeakerRepairer, enhance_embedding  # noqa: E402
+from enhance_cli.api.stems import StemExtractor, extract_stem  # noqa: E402
 
 __all__ = [
     "Denoiser",

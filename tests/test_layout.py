@@ -40,7 +40,16 @@ SHARED = {  # files that hold what the others of their folder share
     "commands": {"audio_plan", "model_table", "planning", "reporting", "running"},
     "metrics": {"trials", "eer", "projection", "high_band"},
     "processes": {"process"},
-    "networks": {"conditioning", "convnext", "guide_attention", "layers", "mel", "roformer", "spatial_transformer"},
+    "networks": {
+        "conditioning",
+        "convnext",
+        "grouped",
+        "guide_attention",
+        "layers",
+        "mel",
+        "roformer",
+        "spatial_transformer",
+    },
     "vectors": {"columns", "named", "table"},
 }
 BY_IMPORT = {

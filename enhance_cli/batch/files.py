@@ -25,7 +25,6 @@ from enhance_cli.audio.resample import resample_blocks, resampled_length
 from enhance_cli.audio.tags.carry import chapters_of, copy_tags
 from enhance_cli.audio.tags.mark import MARK, read_mark, write_mark
 from enhance_cli.audio.tags.provenance import command_in
-from enhance_cli.audio.tags.wave_facts import Change
 from enhance_cli.batch.claims import claimed, mark_of
 from enhance_cli.batch.clipping import gain_without_clipping
 from enhance_cli.batch.decibels import decibels, rounded
@@ -89,26 +88,25 @@ def enhance_file(job: LocalJob, transform: Transform, options: FileOptions = Fil
             written = _write(result, unfinished, before, options)
             result.measure_written(unfinished)
             codec_notes = _notes_on_codec(result, unfinished, written.gain) if options.parts else []
-        tags_lost: list[str] = []
-        for (name, path), target in zip(unfinished.items(), job.targets):
-            mark = mark_of(job, source, target, options.command)
-            tags_lost = _add_tags(path, source, info, fmt, options, result.change(name, written.gain), mark)
-            unnamed = _check_written(path, target, fmt, result.frames)
+        tags_lost, unnamed = _finish(unfinished, job, source, info, result, written.gain, options)
         check_unchanged(source, before_reading)
     if options.plot:
         for target in job.targets:
             draw(job, source, target, options, fmt.film)
-    notes = [
-        *(audio.notes if fmt.film is None else (*info.notes, *audio.findings.notes)), *fmt.notes, *written.notes,
-        *notes_on_pictures(job, fmt, info), *unnamed,
-        *measurement.notes(before, result.extra, result.written_extra), *codec_notes,
-    ]  # fmt: skip
-    fields: dict[str, Any] = {"rate": info.rate, "channels": info.channels, "notes": notes, "tags_lost": tags_lost}
-    fields["seconds_audio"] = round(before.frames / info.rate, 3)
-    if fmt.film is not None:
-        fields["new_track"] = new_track(fmt.film)
-    fields |= measurement.values(before, result.written_extra, written.gain)
-    return fields | written.fields | _levels(before, result, list(unfinished), written)
+    read = audio.notes if fmt.film is None else (*info.notes, *audio.findings.notes)
+    made = measurement.notes(before, result.extra, result.written_extra)
+    notes = [*read, *fmt.notes, *written.notes, *notes_on_pictures(job, fmt, info), *unnamed, *made, *codec_notes]
+    return {
+        "rate": info.rate,
+        "channels": info.channels,
+        "notes": notes,
+        "tags_lost": tags_lost,
+        "seconds_audio": round(before.frames / info.rate, 3),
+        **({} if fmt.film is None else {"new_track": new_track(fmt.film)}),
+        **measurement.values(before, result.written_extra, written.gain),
+        **written.fields,
+        **_levels(before, result, list(unfinished), written),
+    }
 
 
 @dataclass(frozen=True)
@@ -178,16 +176,25 @@ def _completed(fmt: OutputFormat, audio: AudioFile, options: FileOptions) -> Out
     return fmt if fmt.film is None else with_bitrate(fmt, audio.info, audio.bitrate)
 
 
-def _add_tags(
-    path: Path, source: Path, info: AudioInfo, fmt: OutputFormat, options: FileOptions, change: Change, mark: str
-) -> list[str]:
-    """Copy the tags of the input to a finished file, and mark it. Returns the tags that are lost."""
-    lost: list[str] = []
-    if fmt.film is None:  # in videos, tags are copied while the file is written
-        lost = copy_tags(source, path, options.start, info=info, change=change)
-    if mark and fmt.container not in FILMS_MARKED_BEFORE:
-        write_mark(path, mark)
-    return lost
+def _finish(
+    unfinished: Mapping[str, Path],
+    job: LocalJob,
+    source: Path,
+    info: AudioInfo,
+    result: Result,
+    gain: float,
+    options: FileOptions,
+) -> tuple[list[str], list[str]]:
+    """Copy the tags of the input to the written files, mark and check them. Returns the tags that are lost, and notes."""
+    fmt, lost, notes = result.format, list[str](), list[str]()
+    for (name, path), target in zip(unfinished.items(), job.targets):
+        if fmt.film is None:  # in videos, tags are copied while the file is written
+            lost = copy_tags(source, path, options.start, info=info, change=result.change(name, gain))
+        mark = mark_of(job, source, target, options.command)
+        if mark and fmt.container not in FILMS_MARKED_BEFORE:
+            write_mark(path, mark)
+        notes = _check_written(path, target, fmt, result.frames)
+    return lost, notes
 
 
 def _checked(blocks: Blocks, source: Path, rate: int, expected: int) -> Blocks:

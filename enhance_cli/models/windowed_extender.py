@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from enhance_cli.audio.spectra import fine_bands
+from enhance_cli.audio.spectra.fine_bands_numpy import RATE, known_bands
 from enhance_cli.errors import UsageError
 from enhance_cli.models.device import autocast, send
 from enhance_cli.models.frame_noise import FrameNoise
@@ -33,7 +34,7 @@ class WindowedExtender:
     `grid`: windows must begin at multiples of so many samples. `reach`: receptive field on either side in samples.
     """
 
-    rate = fine_bands.RATE
+    rate = RATE
 
     def __init__(self, model: WideningModel, *, seed: int):
         self.model, self.seed = model, seed
@@ -85,7 +86,7 @@ class WindowedExtender:
         samples = audio.shape[-1]
         spectra = fine_bands.analyze(torch.nn.functional.pad(audio, (0, -samples % fine_bands.HOP)))
         power = spectra.abs().square().mean(dim=1)
-        known = torch.tensor([fine_bands.known_bands(edge) for edge in edges], device=audio.device)
+        known = torch.tensor([known_bands(edge) for edge in edges], device=audio.device)
         with autocast(self.model.device, self.model.precision):
             wanted, peaks = self.network(fine_bands.levels(power), known)
         noise = FrameNoise(

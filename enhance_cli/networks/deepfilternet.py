@@ -17,35 +17,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from enhance_cli.networks.grouped import GroupedLinear, SqueezedGRU
+
 BANDS, FILTERED_BINS, TAPS = 32, 96, 5
 CHANNELS, HIDDEN, EMBEDDING = 64, 256, 512
 
 State = dict[str, Tensor]
-
-
-class GroupedLinear(nn.Module):
-    """Map (B, T, inputs) to (B, T, outputs) by `groups` separate matrices on consecutive pieces of the features."""
-
-    def __init__(self, inputs: int, outputs: int, groups: int):
-        super().__init__()
-        self.weight = nn.Parameter(torch.zeros(groups, inputs // groups, outputs // groups))
-
-    def forward(self, h: Tensor) -> Tensor:
-        groups, width, _ = self.weight.shape
-        pieces = h.reshape(-1, groups, width).transpose(0, 1)
-        return torch.bmm(pieces, self.weight).transpose(0, 1).reshape(*h.shape[:-1], -1)
-
-
-class SqueezedGRU(nn.Module):
-    """Map (B, T, 512) to (B, T, 256): a grouped linear layer with ReLU, then `layers` recurrent ones."""
-
-    def __init__(self, layers: int, groups: int):
-        super().__init__()
-        self.linear_in = GroupedLinear(EMBEDDING, HIDDEN, groups)
-        self.gru = nn.GRU(HIDDEN, HIDDEN, layers, batch_first=True)
-
-    def forward(self, h: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        return self.gru(F.relu(self.linear_in(h)), state)
 
 
 class SeparableConv(nn.Module):
@@ -68,6 +45,8 @@ class DeepFilterNet(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
+        grouped = partial(GroupedLinear, bias=False)
+        recurrent = partial(SqueezedGRU, EMBEDDING, HIDDEN, bias=False)
         pathway = lambda: nn.Conv2d(CHANNELS, CHANNELS, 1, groups=CHANNELS)  # noqa: E731
         self.erb_conv0 = nn.Conv2d(1, CHANNELS, 3, padding=(0, 1))
         self.erb_conv1, self.erb_conv2, self.erb_conv3 = SeparableConv(2), SeparableConv(2), SeparableConv()
@@ -75,23 +54,23 @@ class DeepFilterNet(nn.Module):
             nn.Conv2d(2, CHANNELS, 3, padding=(0, 1), groups=2, bias=False), nn.Conv2d(CHANNELS, CHANNELS, 1)
         )
         self.df_conv1 = SeparableConv(2)
-        self.df_fc_emb = GroupedLinear(CHANNELS * FILTERED_BINS // 2, EMBEDDING, 32)
-        self.encoder_gru = SqueezedGRU(1, 16)
-        self.encoder_out = GroupedLinear(HIDDEN, EMBEDDING, 16)
+        self.df_fc_emb = grouped(CHANNELS * FILTERED_BINS // 2, EMBEDDING, 32)
+        self.encoder_gru = recurrent(1, 16)
+        self.encoder_out = grouped(HIDDEN, EMBEDDING, 16)
         self.lsnr = nn.Linear(EMBEDDING, 1)
 
-        self.erb_gru = SqueezedGRU(2, 16)
-        self.erb_out = GroupedLinear(HIDDEN, EMBEDDING, 16)
+        self.erb_gru = recurrent(2, 16)
+        self.erb_out = grouped(HIDDEN, EMBEDDING, 16)
         self.conv3p, self.conv2p, self.conv1p, self.conv0p = pathway(), pathway(), pathway(), pathway()
         self.convt3, self.convt2, self.convt1 = SeparableConv(), SeparableConv(2, up=True), SeparableConv(2, up=True)
         self.conv0_out = nn.Conv2d(CHANNELS, 1, (1, 3), padding=(0, 1))
 
-        self.df_gru = SqueezedGRU(2, 8)
-        self.df_skip = GroupedLinear(EMBEDDING, HIDDEN, 16)
+        self.df_gru = recurrent(2, 8)
+        self.df_skip = grouped(EMBEDDING, HIDDEN, 16)
         self.df_convp = nn.Sequential(
             nn.Conv2d(CHANNELS, 2 * TAPS, (5, 1), groups=2, bias=False), nn.Conv2d(2 * TAPS, 2 * TAPS, 1)
         )
-        self.df_out = GroupedLinear(HIDDEN, 2 * TAPS * FILTERED_BINS, 16)
+        self.df_out = grouped(HIDDEN, 2 * TAPS * FILTERED_BINS, 16)
 
     def initial_state(self, batch: int) -> State:
         """Return the state before the first frame: silence."""

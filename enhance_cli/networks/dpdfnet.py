@@ -19,38 +19,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from enhance_cli.networks.grouped import GroupedLinear, SqueezedGRU
 from enhance_cli.networks.layers import SpectralMemory
 
 TAPS, AHEAD = 5, 2  # frames that a filter spans, and that it looks ahead
 DECAY = 0.98  # of the running means, per frame
 
 State = dict[str, Tensor]
-
-
-class GroupedLinear(nn.Module):
-    """Map (..., inputs) to (..., outputs) by `groups` separate matrices on consecutive pieces of the features."""
-
-    def __init__(self, inputs: int, outputs: int, groups: int):
-        super().__init__()
-        self.weight = nn.Parameter(torch.zeros(groups, inputs // groups, outputs // groups))
-        self.bias = nn.Parameter(torch.zeros(outputs))
-
-    def forward(self, h: Tensor) -> Tensor:
-        groups, width, _ = self.weight.shape
-        pieces = h.reshape(-1, groups, width).transpose(0, 1)
-        return torch.bmm(pieces, self.weight).transpose(0, 1).reshape(*h.shape[:-1], -1) + self.bias
-
-
-class SqueezedGRU(nn.Module):
-    """Map (B, T, inputs) to (B, T, hidden): a grouped linear layer with ReLU, then `layers` recurrent ones."""
-
-    def __init__(self, inputs: int, hidden: int, layers: int, groups: int):
-        super().__init__()
-        self.linear_in = GroupedLinear(inputs, hidden, groups)
-        self.gru = nn.GRU(hidden, hidden, layers, batch_first=True)
-
-    def forward(self, h: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        return self.gru(F.relu(self.linear_in(h)), state)
 
 
 class SeparableConv(nn.Module):

@@ -3,6 +3,11 @@
 import shlex
 
 
+def rows_of_sources(sources: list[dict]) -> str:
+    """Return the rows of a table of data sources: folder, weight, share that is held out."""
+    return "\n".join(f"| {s['folder']} | {s['weight']:g} | {s['held_out']:.0%} |" for s in sources)
+
+
 def provenance(training: dict, name: str) -> str:
     """Return the beginning of a sentence about the training.
 

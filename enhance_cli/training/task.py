@@ -122,9 +122,9 @@ class Task(ABC, Generic[RecipeT, StageT, ModelT]):
     def early_samples(self, step: int) -> None:  # noqa: B027 - most tasks have nothing to show
         """Write samples to the run folder before the first validation."""
 
-    @abstractmethod
     def facts(self) -> dict:
         """Return header fields of the exported model that are specific to this task's training."""
+        return {}
 
     @abstractmethod
     def card(self, spec: Spec) -> str:

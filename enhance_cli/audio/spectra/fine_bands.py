@@ -21,34 +21,10 @@ from enhance_cli.audio.spectra.fine_bands_numpy import (
     FRAME,
     HOP,
     MOST_GAIN,
-    RATE,
     band_starts,
-    known_bands,
     octave_bins,
 )
 from enhance_cli.audio.spectra.stft import make_window
-
-__all__ = [
-    "BANDS",
-    "BINS",
-    "BIN_HZ",
-    "FLOOR_DB",
-    "FRAME",
-    "HOP",
-    "MOST_GAIN",
-    "RATE",
-    "analyze",
-    "band_means",
-    "band_starts",
-    "fill",
-    "known_bands",
-    "levels",
-    "moved_up",
-    "octave_bins",
-    "peakiness",
-    "synthesize",
-    "to_bins",
-]
 
 
 def analyze(wave: Tensor) -> Tensor:

@@ -1,14 +1,13 @@
 """Write the card of a bandwidth extender from nothing but the model's own header."""
 
 from enhance_cli.models.spec import Spec
-from enhance_cli.training.card import provenance
+from enhance_cli.training.card import provenance, rows_of_sources
 
 
 def render(spec: Spec) -> str:
     """Return the card in Markdown."""
     training = spec.training
     recipe, data, scores = training["recipe"], training["data"], training["validation"]
-    rows = "\n".join(f"| {s['folder']} | {s['weight']:g} | {s['held_out']:.0%} |" for s in recipe["data"]["sources"])
     return f"""# {spec.name}
 
 Makes the treble that a recording is missing, at {spec.sample_rate} Hz. {data["parameters"] / 1e6:.2f} M parameters.
@@ -23,7 +22,7 @@ Weights: {spec.licence}.
 
 | source | weight | held out |
 |---|---|---|
-{rows}
+{rows_of_sources(recipe["data"]["sources"])}
 
 ## Validation
 

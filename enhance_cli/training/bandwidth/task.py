@@ -65,8 +65,5 @@ class BandwidthExtension(Task[BandRecipe, Stage, Model]):
     def quality(self, scores: dict[str, float]) -> float:
         return -scores["frames"] - scores["total"]
 
-    def facts(self) -> dict:
-        return {}
-
     def card(self, spec: Spec) -> str:
         return card.render(spec)

@@ -1,7 +1,7 @@
 """Write the model card beside an exported checkpoint: its purpose, its training, its scores."""
 
 from enhance_cli.models.spec import Spec
-from enhance_cli.training.card import provenance
+from enhance_cli.training.card import provenance, rows_of_sources
 
 BABBLE = "Babble mixed from four to eight training voices counts as noise.\n"
 
@@ -49,11 +49,11 @@ def _data(training: dict) -> str:
 {BABBLE if training["recipe"]["mix"]["babble"] else ""}
 | speech | weight | held out |
 |---|---|---|
-{_rows(recipe["speech"])}
+{rows_of_sources(recipe["speech"])}
 
 | noise | weight | held out |
 |---|---|---|
-{_rows(recipe["noise"])}
+{rows_of_sources(recipe["noise"])}
 """
 
 
@@ -70,10 +70,6 @@ def _first_stage(spec: Spec) -> str:
 
 def _limits(data: dict) -> str:
     return f"\n## Limits\n\n{data['limits'].strip()}\n" if data.get("limits") else ""
-
-
-def _rows(sources: list[dict]) -> str:
-    return "\n".join(f"| {s['folder']} | {s['weight']:g} | {s['held_out']:.0%} |" for s in sources)
 
 
 def _scores(name: str, scores: dict[str, float], columns: dict) -> str:

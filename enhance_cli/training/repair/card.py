@@ -1,7 +1,7 @@
 """Write the card of an embedding repair from nothing but the model's own header."""
 
 from enhance_cli.models.spec import Spec
-from enhance_cli.training.card import provenance
+from enhance_cli.training.card import provenance, rows_of_sources
 
 
 def render(spec: Spec) -> str:
@@ -13,7 +13,6 @@ def render(spec: Spec) -> str:
         f"| {name} | {before[name]:.2f} | {after[name]:.2f} | {_change(before, after, name)} |" for name in after
     )
     sources = [*recipe["data"]["speech"], *recipe["data"]["noise"], *recipe["data"]["music"]]
-    used = "\n".join(f"| {s['folder']} | {s['weight']:g} | {s['held_out']:.0%} |" for s in sources)
     return f"""# {spec.name}
 
 Repairs embeddings of the extractor `{spec.extractor_id}` ({spec.embedding_dimension} numbers) that come from bad
@@ -30,7 +29,7 @@ process `{spec.process}`. Weights: {spec.licence}.
 
 | source | weight | held out |
 |---|---|---|
-{used}
+{rows_of_sources(sources)}
 
 ## Validation
 

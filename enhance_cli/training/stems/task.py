@@ -109,9 +109,6 @@ class StemExtraction(Task[StemRecipe, StemStage, StemModel]):
     def quality(self, scores: dict[str, float]) -> float:
         return scores["si_sdri"]
 
-    def facts(self) -> dict:
-        return {}
-
     def card(self, spec: Spec) -> str:
         return card.render(spec)
 

@@ -102,7 +102,7 @@ def locked(unfinished: Path, target: Path, *, wait: bool) -> Iterator[None]:
 
 
 def _is_open_at(file: BinaryIO, path: Path) -> bool:
-    """Tell whether the open `file` is still the one at `path`."""
+    """Return whether the open `file` is still the one at `path`."""
     try:
         return os.path.samestat(os.fstat(file.fileno()), path.stat())
     except FileNotFoundError:

@@ -70,7 +70,7 @@ def printable(text: str) -> str:
 
 
 def shows_bars() -> bool:
-    """Tell whether to show progress bars: stderr is a terminal that can move its cursor, and not the log of a CI job."""
+    """Return whether to show progress bars: stderr is a terminal that can move its cursor, and not the log of a CI job."""
     return sys.stderr.isatty() and not os.environ.get("CI") and os.environ.get("TERM") != "dumb"
 
 

@@ -66,7 +66,7 @@ NO_ROOM = (
 
 
 def reader_has_gone(error: BaseException) -> bool:
-    """Tell whether a write failed because the reader of the pipe is gone. On Windows this has no errno of its own."""
+    """Return whether a write failed because the reader of the pipe is gone. On Windows this has no errno of its own."""
     if sys.platform == "win32" and isinstance(error, OSError) and error.errno == errno.EINVAL:
         return not error.filename
     return isinstance(error, BrokenPipeError)

@@ -85,7 +85,7 @@ def _one(value: Any, kind: Any, info: Any) -> Any:
 
 
 def _is_plain_path(value: Any, info: Any) -> bool:
-    """Tell whether a path passes all checks that Typer makes."""
+    """Return whether a path passes all checks that Typer makes."""
     checked = info.exists or info.writable or info.resolve_path or not (info.file_okay and info.dir_okay)
     if checked or not isinstance(value, str | Path):
         return False

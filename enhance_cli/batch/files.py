@@ -1,9 +1,9 @@
 """Process one file from input to output in constant memory: measure, transform, set the level, write, copy the tags.
 
-The first pass over the source finds its exact length, its level and any damage. The second pass feeds the transform. It
-reads a long source again, except a video, whose sound is kept in a temporary file, since the video may be a hundred times
-as large. The result waits in another temporary file, because the gain for the whole file is known only at its end. Audio
-blocks are (C, n) arrays, full scale is 1.
+The first pass over the source determines its exact length, its level and any damage. The second pass feeds the transform. It
+reads a long source again, except for a video, whose sound is kept in a temporary file, since the video may be a hundred times
+as large. The result waits in another temporary file, because the gain of the whole file is known only at its end. Audio blocks
+are (C, n) arrays, and full scale is 1.
 """
 
 import contextlib
@@ -111,7 +111,7 @@ def enhance_file(job: LocalJob, transform: Transform, options: FileOptions = Fil
 
 @dataclass(frozen=True)
 class _Written:
-    """Tell how the level of a result was set: its gain, notes for the user, and further fields of the record.
+    """Describe how the level of a result was set: its gain, notes for the user, and further fields of the record.
 
     `loudness`: of the written files in LUFS, if they were read back.
     """

@@ -17,8 +17,8 @@ from enhance_cli.batch.result import Result
 MARGIN_DB = 0.2  # by which peaks stay below the limit, since programs differ in measuring true peaks
 PEAK_TOLERANCE = 1.005  # factor by which the peak of a lossy file may exceed that, 0.04 dB
 LOUDNESS_TOLERANCE = 0.05  # LU by which a file of a lossy codec may miss the requested loudness
-CLOSE_LU = 0.02  # a loudness that is so close is reached before encoding
-NOTED_LU = 0.1  # a loudness that is missed by more is noted
+CLOSE_LU = 0.02  # largest error of the loudness before encoding
+NOTED_LU = 0.1  # a larger error gets a note
 MAX_PASSES = 6  # over the result
 MAX_CORRECTIONS = 4  # of a lossy file
 
@@ -114,7 +114,7 @@ class LoudnessNormalization:
         return {"limited_by": rounded(most), "limited_share": round(share, 6)}
 
     def notes(self) -> list[str]:
-        """Return notes on peaks that were lowered, and on a loudness that was not reached like that."""
+        """Return notes on a loudness that could not be reached, and on peaks that were lowered."""
         if self._reached is None:
             return ["level left as it is: loudness is not defined for silence or less than 0.4 s"]
         notes, limiter, options = [], self._result.limiter, self._options

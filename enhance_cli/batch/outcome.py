@@ -47,7 +47,7 @@ class Summary:
 
     @property
     def exit_code(self) -> ExitCode:
-        """Return how the command ends. A skipped file counts as done, a flawed one as failed."""
+        """Return the exit code of the command. A skipped file counts as done, a flawed one as failed."""
         if self.interrupted:
             return ExitCode.INTERRUPTED
         return ExitCode.SOME_FAILED if self.failed + self.flawed else ExitCode.DONE

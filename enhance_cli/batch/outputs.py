@@ -16,7 +16,7 @@ from enhance_cli.batch.job import Job
 from enhance_cli.batch.output_checks import Existing, checked
 from enhance_cli.batch.output_names import output_path
 from enhance_cli.batch.safety.atomic import STDOUT
-from enhance_cli.batch.storage import locate
+from enhance_cli.batch.storage import StoredFile, locate
 from enhance_cli.errors import UsageError
 
 
@@ -24,6 +24,7 @@ def plan(
     inputs: Sequence[Input],
     output: str | None = None,
     *,
+    parts: Sequence[str] = (),
     template: str | None = None,
     suffix: str = "denoised",
     existing: Existing = "skip",
@@ -32,93 +33,57 @@ def plan(
     writable: frozenset[str] = WRITABLE_SUFFIXES,
     fallback: str = ".wav",
 ) -> list[Job]:
-    """Return one job per input, in order.
+    """Return one job per input, in order, with one output, or with a separate output for each of `parts`.
 
     Without `output` a result is written beside its input as `{stem}_{suffix}{ext}`. `output` is a file if there is one
     input and the name ends like audio, else a folder that repeats the relative paths. `template` renames within that
     folder, with the fields stem, ext, suffix (of the input, without its dot), parent (the name of the input's folder)
     and those in `fields`. `extension` (".flac") replaces the input's. Inputs that do not end in one of `writable` get
-    `fallback`. With `existing` "newer" outputs that are older than their inputs are made again. Raises UsageError if
-    two inputs share an output, an output is an input, an output cannot be written, or `existing` is "error" and one
-    exists.
-    """
-    if output == "-" or (output is None and any(item.path == STDIN for item in inputs)):
-        return _to_stdout(inputs)
-    if output is not None and _is_one_file(output, inputs, writable):
-        targets = [locate(output)]
-    else:
-        pattern = template or (f"{{stem}}_{suffix}{{ext}}" if output is None else "{stem}{ext}")
-        targets = [
-            output_path(
-                item, output, template=pattern, extension=extension, fields=fields or {}, writable=writable,
-                fallback=fallback,
-            )
-            for item in inputs
-        ]  # fmt: skip
-    jobs = [
-        Job(item.path, item.relative, target, track=item.track, problem=item.problem)
-        for item, target in zip(inputs, targets, strict=True)
-    ]
+    `fallback`. With `existing` "newer" outputs that are older than their inputs are made again.
 
-    folder = None if output is None else locate(output)
-    return checked(jobs, inputs, beside=output is None and template is None, existing=existing, folder=folder)
+    With `parts`, templates also have the field {part}, and the default name is `{stem}_{part}{ext}`. One file or standard
+    output is possible for a single part only. Existing parts are left out, and a job whose parts all exist is skipped.
 
-
-def plan_parts(
-    inputs: Sequence[Input],
-    parts: Sequence[str],
-    output: str | None = None,
-    *,
-    template: str | None = None,
-    existing: Existing = "skip",
-    extension: str | None = None,
-    fields: Mapping[str, Any] | None = None,
-) -> list[Job]:
-    """Return one job per input, in order, with a separate output for each of `parts`.
-
-    This works like `plan`. Templates have the additional field {part}, and the default name is `{stem}_{part}{ext}`. One
-    file or standard output is possible for a single part only. Existing parts are left out, and a job whose parts all
-    exist is skipped.
+    Raises UsageError if two inputs share an output, an output is an input, an output cannot be written, or `existing` is
+    "error" and one exists.
     """
     to_stdout = output == "-" or (output is None and any(item.path == STDIN for item in inputs))
-    if to_stdout or (output is not None and _is_one_file(output, inputs, WRITABLE_SUFFIXES)):
-        if len(parts) > 1:
-            where = "to standard output" if to_stdout else f"into one file, {output}"
-            stem = "{stem}" if to_stdout else Path(str(output)).stem
-            hint = f"ask for one, give a folder with -o, or names instead: --name '{stem}_{{part}}{{ext}}'"
-            raise UsageError(f"{len(parts)} parts of a file cannot go {where}", hint)
-        jobs = plan(
-            inputs,
-            output,
-            template=template,
-            suffix=parts[0],
-            existing=existing,
-            extension=extension,
-            fields=fields,
+    one_file = not to_stdout and output is not None and _is_one_file(output, inputs, writable)
+    if len(parts) > 1 and (to_stdout or one_file):
+        where = "to standard output" if to_stdout else f"into one file, {output}"
+        stem = "{stem}" if to_stdout else Path(str(output)).stem
+        hint = f"ask for one, give a folder with -o, or names instead: --name '{stem}_{{part}}{{ext}}'"
+        raise UsageError(f"{len(parts)} parts of a file cannot go {where}", hint)
+    if to_stdout:
+        return [replace(job, parts=tuple((part, STDOUT) for part in parts)) for job in _to_stdout(inputs)]
+    pattern = f"{{stem}}_{suffix}{{ext}}" if output is None else "{stem}{ext}"
+    pattern = template or ("{stem}_{part}{ext}" if parts else pattern)
+
+    def target_of(item: Input, part: str) -> Path | StoredFile:
+        if output is not None and one_file:
+            return locate(output)
+        named = {**(fields or {}), **({"part": part} if part else {})}
+        return output_path(
+            item, output, template=pattern, extension=extension, fields=named, writable=writable, fallback=fallback
         )
-        return [replace(job, parts=((parts[0], job.target),)) for job in jobs]
-    pattern = template or "{stem}_{part}{ext}"
+
     singles = []
     for item in inputs:
-        for part in parts:
-            named = {**(fields or {}), "part": part}
-            target = output_path(
-                item, output, template=pattern, extension=extension, fields=named, writable=WRITABLE_SUFFIXES,
-                fallback=".wav",
-            )  # fmt: skip
-            singles.append(
-                Job(item.path, item.relative, target, parts=((part, target),), track=item.track, problem=item.problem)
-            )
+        for part in parts or [""]:
+            target = target_of(item, part)
+            of_job = ((part, target),) if part else ()
+            singles.append(Job(item.path, item.relative, target, parts=of_job, track=item.track, problem=item.problem))
     if template and len(parts) > 1 and "{part" not in template:
         raise UsageError(f"{template}: all parts of a file would get this name", "use {part}, as in {stem}_{part}{ext}")
     folder = None if output is None else locate(output)
     beside = output is None and template is None
     singles = checked(singles, inputs, beside=beside, existing=existing, folder=folder)
-    return [_together(singles[i : i + len(parts)]) for i in range(0, len(singles), len(parts))]
+    count = len(parts) or 1
+    return [_together(singles[i : i + count]) for i in range(0, len(singles), count)]
 
 
 def check(jobs: Sequence[Job], inputs: Sequence[Input], existing: Existing) -> list[Job]:
-    """Return jobs whose outputs have been chosen before, checked like those of `plan` and `plan_parts`.
+    """Return jobs whose outputs have been chosen before, checked like those of `plan`.
 
     Raises UsageError.
     """

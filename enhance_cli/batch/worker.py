@@ -40,7 +40,7 @@ class WorkerSpec:
         return self.load(self.entry, self.options, self.resources)
 
     def on(self, **changed: Any) -> "WorkerSpec":
-        """Return this with `changed` fields of its resources, such as the device."""
+        """Return a copy with `changed` fields of its resources, such as the device."""
         return replace(self, resources=replace(self.resources, **changed))
 
     def job_function(

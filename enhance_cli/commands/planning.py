@@ -58,9 +58,7 @@ def planner_for(
         "fields": fields,
     }
     arguments |= changed
-    if parts:
-        return partial(outputs.plan_parts, parts=parts, **arguments)
-    return partial(outputs.plan, suffix=suffix, **arguments)
+    return partial(outputs.plan, suffix=suffix, parts=parts, **arguments)
 
 
 def jobs_to_retry(report: Path, files: Sequence[str] | None, writing: OutputFlags, **more: Any) -> "list[Job]":

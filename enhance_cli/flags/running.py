@@ -92,5 +92,5 @@ class Running:
 
     @property
     def measures(self) -> bool:
-        """Tell whether somebody will read the loudness of inputs and outputs."""
+        """Return whether somebody will read the loudness of inputs and outputs."""
         return bool(self.json or self.report or self.verbose)

@@ -41,7 +41,7 @@ def pick_runtime(wanted: str, *, device: str, precision: str, obstacle: str | No
 def runtime_of(path: Path, wanted: str, *, device: str, precision: str, obstacle: str | None) -> str:
     """Return the runtime of the model file `path`. Other arguments as in `pick_runtime`.
 
-    Raises UsageError where that does, and for an .onnx file that is to run by torch.
+    Raises UsageError where that does, and for an .onnx file that is to run on torch.
     """
     if path.suffix != ".onnx":
         return pick_runtime(wanted, device=device, precision=precision, obstacle=obstacle)

@@ -1,4 +1,4 @@
-"""Compute mel features for speaker and sound networks: power spectra by torch, mel filters and DCT by torchaudio.
+"""Compute mel features for speaker and sound networks: power spectra with torch, mel filters and DCT with torchaudio.
 
 Waves are (B, N), spectra (B, T, F) and features (B, T, bands). torchaudio is imported when such a network is built.
 """

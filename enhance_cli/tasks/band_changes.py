@@ -51,7 +51,7 @@ class WindowChanges:
     def of(
         self, blocks: Iterable[np.ndarray], channels: int, scale: Scale, *, top: float, parts: int
     ) -> Iterator[np.ndarray]:
-        """Yield the first `parts` of the change and the band, (P, C, m), of blocks (C, n) at `rate`. `top` is not needed."""
+        """Yield the first `parts` of the change and the band, (P, C, m), of blocks (C, n) at `rate`. `top` is not used."""
         windows = self.plan.cut(blocks)
         for rows in self.plan.join(self.engine.map(Order(window, scale) for window in windows)):
             yield rows.reshape(2, channels, -1)[:parts]

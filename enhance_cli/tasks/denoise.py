@@ -1,8 +1,8 @@
 """Denoise a stream: out = x + wet * (change in the model's band + change above that band).
 
-The signal is brought to the model's rate. The change there (tasks.band_changes) is brought back to the file's rate,
-continued above the band (tasks.above_band) and added to the untouched input. A model that changes nothing therefore
-returns the input sample for sample, at any rate and length.
+The signal is resampled to the model's rate. The change computed there (tasks.band_changes) is resampled back, continued above
+the model's band (tasks.above_band) and added to the untouched input. So a model that changes nothing returns the input sample
+for sample, at any rate and length.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 class Denoiser:
     """Clean streams of audio.
 
-    `process` has the form that batch.files.enhance_file asks for. One Denoiser serves many files, also at the same
+    `process` is a transform for batch.files.enhance_file. One Denoiser serves many files, also at the same
     time.
     """
 
@@ -57,7 +57,7 @@ class Denoiser:
     def process(self, blocks: Iterable[np.ndarray], rate: int, channels: int, level: Meter) -> Iterator[np.ndarray]:
         """Clean blocks (C, n) at `rate`. Yields as many samples, in blocks of other sizes. `level` measured the file.
 
-        With the option `residual` each block (2 C, m) has the result first, then the part that was taken away.
+        With the option `residual`, each block (2 C, m) holds the result, then the sound that was removed.
         """
         if not self.options.residual:
             yield from self._result(blocks, rate, channels, level)
@@ -113,9 +113,9 @@ class Denoiser:
         return above_band.keep(pairs)
 
     def _scale(self, level: Meter) -> Scale:
-        """Return the factors that bring the file to the level of the model.
+        """Return the factors that scale the file to the level of the model.
 
-        With "level" each channel has factors of its own, which follow its active level. With "peak" the whole file has one.
+        With "level", each channel has its own factors, which follow its active level. With "peak", the whole file has one.
         """
         if self.spec.normalise == "level":
             return Scale(self.spec.level, level.track)
@@ -144,5 +144,5 @@ def changes_of(model: Model | GraphDenoiserModel, options: DenoiseOptions) -> Wi
 def run(
     audio: np.ndarray, rate: int, model: Model | GraphDenoiserModel, options: DenoiseOptions = DenoiseOptions()
 ) -> np.ndarray:
-    """Clean (C, N) at `rate`. Returns (C, N), the same as the command gives for a file with these samples."""
+    """Clean (C, N) at `rate`. Returns (C, N), the result of the command for a file with these samples."""
     return Denoiser(model, options).run(audio, rate)

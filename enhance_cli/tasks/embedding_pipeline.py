@@ -123,7 +123,7 @@ def extractor_id(name: str) -> str:
 def extractor_for(repairer: Repairer, name: str | None) -> Extractor | GraphExtractor:
     """Return the extractor called `name`, or the one that the model was trained for. Raises ModelError.
 
-    It runs by ONNX Runtime if the repair model does, and if it has a graph.
+    It runs on ONNX Runtime if the repair model does, and if it has a graph.
     """
     wanted = repairer.extractor_id
     if name is None and name_of_extractor(wanted) == wanted:

@@ -1,9 +1,9 @@
 """Compute windows of many files on one device: callers hand in windows and receive the results in order.
 
-Windows of all files wait in one queue. On a GPU two threads take batches of windows of one shape in turn, so that one batch is
-transferred while the other is computed. Windows are padded with silence to a few lengths, so that those of short files can
-share a batch. On a CPU each of several threads takes one window, and torch computes it with one thread, so a result is the same
-to the bit whatever the number of threads and the other windows.
+Windows of all files wait in one queue. On a GPU, two threads take turns at batches of windows of one shape, so that one batch
+is transferred while the other is computed. Windows are padded with silence to a few lengths, so that those of short files can
+share a batch. On a CPU, each of several threads takes one window, and torch computes it with a single thread. So a result is
+bit-identical, whatever the number of threads and whatever windows are computed beside it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ MAX_SPARE_LANES = 15  # files that are read or written while the device computes
 
 @runtime_checkable
 class GraphModel(Protocol):
-    """Describe a model that runs by ONNX Runtime, in sessions that have the threads of a single window."""
+    """Describe a model that runs on ONNX Runtime, in sessions that have the threads of a single window."""
 
     @property
     def device(self) -> Any: ...
@@ -40,7 +40,7 @@ class GraphModel(Protocol):
 
 
 class TorchModel(Protocol):
-    """Describe a model that runs by torch."""
+    """Describe a model that runs on torch."""
 
     @property
     def device(self) -> Any: ...
@@ -50,7 +50,7 @@ class TorchModel(Protocol):
 
 @dataclass(frozen=True)
 class Order:
-    """Ask for the result of a window. `given`: facts about its file that the task's `run` needs."""
+    """Hold a window to compute. `given`: facts about its file that the task's `run` needs."""
 
     window: Window
     given: Any
@@ -86,7 +86,7 @@ class Engine:
         self._threads = ThreadPoolExecutor(threads, "windows", **setting)
 
     def map(self, orders: Iterable[Order]) -> Iterator[tuple[Window, np.ndarray]]:
-        """Yield every window with its result, in order. As many orders are taken ahead as keep the engine busy.
+        """Yield every window with its result, in order. Orders are taken ahead, as many as keep the engine busy.
 
         Raises the exceptions of `run`. May be called from several threads at once.
         """
@@ -111,7 +111,7 @@ class Engine:
         return self._threads.submit(function, *arguments).result()
 
     def _serve(self) -> None:
-        """Take the oldest waiting window and all others of the same shape, up to the batch size, and compute them.
+        """Compute the oldest waiting window and all others of the same shape, up to the batch size.
 
         One call is submitted per window, so a call may find the queue empty.
         """
@@ -151,7 +151,7 @@ class Engine:
             fits = len(orders) // 2 if is_out_of_memory(error) else None
             if fits is None and len(orders) == 1:
                 return [error]
-        # Out here the error has gone, and with it the traceback, which held all that the GPU had of these orders.
+        # The traceback of the error, which kept the data of these orders on the GPU, is gone by now.
         if fits is None:
             return [result for order in orders for result in self._results([order])]
         release_memory()

@@ -44,12 +44,12 @@ class Recording:
 class BandwidthExtender:
     """Extend streams of audio.
 
-    `process` has the form that batch.files.enhance_file asks for. One BandwidthExtender serves many files, also at the
+    `process` is a transform for batch.files.enhance_file. One BandwidthExtender serves many files, also at the
     same time.
     """
 
     def __init__(self, model: Model | GraphExtenderModel, options: ExtendOptions = ExtendOptions()):
-        """Prepare the model. Raises UsageError for steps and settings that it does not have."""
+        """Prepare the model. Raises UsageError for steps and settings that it does not support."""
         self.spec, self.options = model.spec, options
         self.windowed, self.plan = windows_of(model, options)
         self.engine = engine_for(model, self._run, options.batch_size, self.plan.whole, options.threads)
@@ -62,8 +62,8 @@ class BandwidthExtender:
     def process(self, blocks: Iterable[np.ndarray], rate: int, channels: int, level: Meter) -> Iterator[np.ndarray]:
         """Extend blocks (C, n) at `rate`. Yields as many samples, in blocks of other sizes.
 
-        `level` measured the file and the end of its band, and receives the level of the made band. Files with a full band and
-        silence pass through. Raises UsageError for a band that the model cannot continue.
+        `level` has measured the file and the end of its band, and receives the level of the made band. Files with a full band,
+        and silence, pass through. Raises UsageError for a band that the model cannot continue.
         """
         band = level.extra
         edge = band.edge if isinstance(band, BandMeter) else None
@@ -131,7 +131,7 @@ def windows_of(model: Model | GraphExtenderModel, options: ExtendOptions) -> tup
 def run(
     audio: np.ndarray, rate: int, model: Model | GraphExtenderModel, options: ExtendOptions = ExtendOptions()
 ) -> tuple[np.ndarray, int]:
-    """Extend (C, N) at `rate`. Returns (C, M) and its rate, the same as the command gives for a file with these samples.
+    """Extend (C, N) at `rate`. Returns (C, M) and its rate: the result of the command for a file with these samples.
 
     Raises UsageError for a cutoff or a band that cannot be continued.
     """

@@ -1,9 +1,9 @@
 """Extract K stems from a stream: blocks (C, n) of the mix in, blocks (K C, m) of the stems out, as many samples in all.
 
-The mix is brought to the model's rate and separated in windows. The estimates are brought back to the file's rate. The
-content above the model's band is distributed by the energies of the stems in the upper half of that band. If all stems of a
-model that knows the whole mix are asked for, the rest of the mix is distributed as well (audio.spectra.mixture_consistency),
-and the stems sum to the mix. With a residual (the mix minus the stems) the rest stays there.
+The mix is resampled to the model's rate and separated in windows, and the estimates are resampled back. The content above the
+model's band is distributed by the energies of the stems in the upper half of that band. If all stems of a model that covers the
+whole mix are requested, the rest of the mix is distributed as well (audio.spectra.mixture_consistency), so that the stems sum
+to the mix. With a residual (the mix minus the stems), the rest stays there.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ class StemExtractor:
         return stems.reshape(-1, x.shape[1])
 
     def _scale(self, level: Meter) -> Scale:
-        """Return the factors that bring the file to the level of the model, the same for all channels: panning stays."""
+        """Return the factors that scale the file for the model, the same for all channels, which keeps the panning."""
         spec, track = self.spec, level.music_track
         active = float(track.overall[0])
         if spec.normalise == "level" and level.active_levels.any():
@@ -139,5 +139,5 @@ class StemExtractor:
 def run(
     audio: np.ndarray, rate: int, model: StemModel | DemucsModel | GraphStemModel, options: StemOptions = StemOptions()
 ) -> dict[str, np.ndarray]:
-    """Return each part's (C, N) by name for (C, N) at `rate`, the same as the command gives for a file with these samples."""
+    """Return each part (C, N) by name for (C, N) at `rate`: the results of the command for a file with these samples."""
     return StemExtractor(model, options).run(audio, rate)

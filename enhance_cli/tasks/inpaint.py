@@ -47,7 +47,7 @@ class Piece:
 class Inpainter:
     """Fill the gaps of streams of audio.
 
-    `process` has the form that batch.files.enhance_file asks for. One Inpainter serves many files, also at the same
+    `process` is a transform for batch.files.enhance_file. One Inpainter serves many files, also at the same
     time.
     """
 
@@ -203,7 +203,7 @@ class _Filling:
 
 
 def run(audio: np.ndarray, rate: int, gaps: Spans | None, inpainter: "Inpainter | None" = None) -> np.ndarray:
-    """Fill `gaps`, in seconds (None: they are found), of (C, N) at `rate`. Returns (C, N), the same as the command gives.
+    """Fill `gaps`, in seconds (None: they are found), of (C, N) at `rate`. Returns (C, N), the result of the command.
 
     Raises UsageError for gaps that the recording cannot have.
     """

@@ -1,8 +1,8 @@
-"""Load the object that does a task, for commands, their worker processes and the Python API.
+"""Load the object that performs a task, for commands, their worker processes and the Python API.
 
-The functions for commands return that object and the fields that it adds to records. All functions raise ModelError for a
-model that is missing or damaged, and UsageError for a device, a precision or options that are not possible. torch is only
-imported for models that run by it.
+The functions for commands also return the fields that it adds to records. All functions raise ModelError for a model that is
+missing or damaged, and UsageError for a device, a precision or options that are not possible. torch is only imported for models
+that run on it.
 """
 
 from __future__ import annotations

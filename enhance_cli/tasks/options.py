@@ -1,4 +1,4 @@
-"""Define the choices of a user for each task. None is the model's own default. Nothing heavy is imported here."""
+"""Define the options of each task. None stands for the model's own default. Nothing heavy is imported here."""
 
 from dataclasses import dataclass, field
 from math import inf

@@ -1,4 +1,4 @@
-"""Scale recordings to the level that a model knows."""
+"""Scale recordings to the level that a model was trained at."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from enhance_cli.audio.levels.level_track import LevelTrack
 
 @dataclass(frozen=True)
 class Scale:
-    """Hold the factors that bring a file to the level of a model: `level` / `track`, or `level` itself without a track."""
+    """Hold the factors that scale a file for a model: `level` / `track`, or `level` itself without a track."""
 
     level: float
     track: LevelTrack | None = None
@@ -17,7 +17,7 @@ class Scale:
     def at(self, start: int, samples: int, rate: int) -> np.ndarray:
         """Return the factors from the sample `start` on at `rate`.
 
-        (C, samples) or (C, 1), where C is 1 if all channels have the same ones.
+        (C, samples) or (C, 1), where C is 1 if all channels share them.
         """
         if self.track is None:
             return np.array([[self.level]])

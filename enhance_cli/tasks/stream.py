@@ -1,4 +1,4 @@
-"""Share the parts of all tasks on streams: measuring, and keeping the input until its result is there."""
+"""Measure recordings, and hold back the input of a stream until its result is ready, for all tasks."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -20,7 +20,7 @@ def whole_rate(rate: float) -> int:
 
 
 def measured(audio: np.ndarray, rate: int) -> Meter:
-    """Return the level of a whole recording (C, N), full scale 1, that did not come from a file.
+    """Return the level of a whole recording (C, N) in memory, full scale 1.
 
     Raises UsageError for audio of another shape, AudioError for samples that are not finite.
     """
@@ -42,7 +42,7 @@ def as_float32(blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
 
 
 class Waiting:
-    """Keep the blocks (..., n) of the input until their result is there. `samples`: number of samples that wait."""
+    """Hold the blocks (..., n) of the input until their result is ready. `samples`: number of samples held."""
 
     def __init__(self) -> None:
         self.held: deque[np.ndarray] = deque()
@@ -58,7 +58,7 @@ class Waiting:
         self.samples += block.shape[-1]
 
     def take(self, count: int) -> np.ndarray:
-        """Return the next `count` samples (..., count), which must be there."""
+        """Return the next `count` samples (..., count), which must have arrived."""
         parts, missing = [], count
         self.samples -= count
         while missing:
@@ -72,7 +72,7 @@ class Waiting:
 
 
 def paired(waiting: Waiting, blocks: Iterable[np.ndarray]) -> Iterator[Pair]:
-    """Yield each block (..., m) behind the waiting input that it was computed from, without samples beyond its end."""
+    """Yield each block (..., m) after the waiting input that it was computed from, cut at the end of the input."""
     for made in blocks:
         count = min(made.shape[-1], waiting.samples)
         if count:

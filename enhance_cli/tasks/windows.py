@@ -1,11 +1,11 @@
 """Cut a stream of audio into windows with enough context for the model, and join their results.
 
-Every window has a core and up to `margin` samples of context on either side (less at the ends of the file). Cores tile
-the file: with a margin as large as the model's receptive field, the cores joined are the file processed whole. For a
-model without a finite receptive field, neighbors fade into each other around the border of their cores instead.
+Every window has a core and up to `margin` samples of context on either side (less at the ends of the file). The cores tile
+the file. If the margin is as large as the model's receptive field, the joined cores equal the result of the whole file. For a
+model without a finite receptive field, neighbors cross-fade around the border of their cores instead.
 
-Windows that do not fade are all of one length but the last ones: the first has a longer core, since nothing is before
-it. A runtime that has computed one window then has the memory for all of them.
+Without fades, all windows but the last ones have one length: the first has a longer core, since nothing precedes it. So a
+runtime that has computed one window has allocated the memory for all of them.
 """
 
 from collections.abc import Iterable, Iterator
@@ -44,7 +44,7 @@ class WindowPlan:
 
     @classmethod
     def exact(cls, window: int, reach: int, *, grid: int) -> "WindowPlan":
-        """Plan windows whose joined results are those of the whole stream. `reach`: receptive field on either side.
+        """Plan windows whose joined results equal that of the whole stream. `reach`: receptive field on either side.
 
         Cores and margins are multiples of `grid`.
         """
@@ -85,8 +85,7 @@ class WindowPlan:
         """Yield the results (R, n) of consecutive windows as one stream, in pieces. Each covers its window's whole `audio`.
 
         Around every border the one window's result fades linearly into the other's, over `fade` samples on either side as
-        far as the margins reach. With `keep_power` the sum is raised where the two are not alike, so that it is as loud as they
-        are.
+        far as the margins reach. With `keep_power` the sum is raised where the two differ, so that it is as loud as they are.
         """
         tail = None
         for window, result in done:

@@ -8,10 +8,10 @@ import soundfile
 
 from enhance_cli.audio.levels.level import Meter
 from enhance_cli.audio.read import open_audio
+from enhance_cli.batch import outputs
 from enhance_cli.batch.backends.threads import run
 from enhance_cli.batch.files import FileOptions, enhance_file
 from enhance_cli.batch.inputs import expand
-from enhance_cli.batch.outputs import plan_parts
 from enhance_cli.errors import UsageError
 
 RATE = 8000
@@ -43,12 +43,12 @@ def places(jobs) -> list[dict[str, str]]:
 
 
 def test_names_and_places(inside):
-    plan = lambda *files, **options: places(plan_parts(expand(files), NAMES[:2], **options))
+    plan = lambda *files, **options: places(outputs.plan(expand(files), parts=NAMES[:2], **options))
     assert plan("a.wav") == [{"low": "a_low.wav", "high": "a_high.wav"}]
     assert plan("a.wav", output="out") == [{"low": "out/a_low.wav", "high": "out/a_high.wav"}]
     named = plan("a.wav", "b.wav", output="out", template="{part}/{stem}{ext}", extension=".flac")
     assert named[1] == {"low": "out/low/b.flac", "high": "out/high/b.flac"}
-    one = plan_parts(expand(["a.wav"]), ["low"], output="x.flac")
+    one = outputs.plan(expand(["a.wav"]), parts=["low"], output="x.flac")
     assert places(one) == [{"low": "x.flac"}] and str(one[0].target) == "x.flac"
 
 
@@ -64,13 +64,13 @@ def test_names_and_places(inside):
 )
 def test_senseless_plans_are_refused(inside, output, template, word):
     with pytest.raises(UsageError, match=word):
-        plan_parts(expand(["a.wav", "b.wav"] if template else ["a.wav"]), NAMES[:2], output, template=template)
+        outputs.plan(expand(["a.wav", "b.wav"] if template else ["a.wav"]), output, parts=NAMES[:2], template=template)
 
 
 def test_only_what_is_missing_is_written_and_results_are_no_inputs(inside):
     options = FileOptions(parts=NAMES)
     work = lambda job: enhance_file(job, split(), options)
-    again = lambda: plan_parts(expand(["."]), NAMES)
+    again = lambda: outputs.plan(expand(["."]), parts=NAMES)
     assert run(again(), work, {}, lambda record: None).done == 2
     assert len(list(inside.glob("*.wav"))) == 8
     jobs = again()
@@ -87,7 +87,7 @@ def test_only_what_is_missing_is_written_and_results_are_no_inputs(inside):
 
 
 def test_a_single_part_in_a_lossy_format_has_the_loudness_that_was_asked_for(inside):
-    (job,) = plan_parts(expand(["a.wav"]), ["low"], "a.mp3")
+    (job,) = outputs.plan(expand(["a.wav"]), "a.mp3", parts=["low"])
     halve = lambda blocks, rate, channels, level: (block / 2 for block in blocks)
     fields = enhance_file(job, halve, FileOptions(parts=("low",), loudness=-20.0, bit_depth=None))
     with open_audio(job.target) as audio:
@@ -114,7 +114,7 @@ def test_parts_of_a_lossy_format_say_what_they_miss(suffix, subtype, inside):
     tones = np.stack([0.3 * np.sin(2 * np.pi * 300 * time), 0.2 * np.sin(2 * np.pi * 500 * time)], axis=1)
     soundfile.write("a.wav", tones, RATE, subtype=subtype)
     tones = soundfile.read("a.wav")[0]
-    (job,) = plan_parts(expand(["a.wav"]), NAMES, extension=suffix)
+    (job,) = outputs.plan(expand(["a.wav"]), parts=NAMES, extension=suffix)
     notes = enhance_file(job, split(), FileOptions(parts=NAMES))["notes"]
     said = re.findall(r"the error of its codec in the outputs together is ([\d.]+) dB below the sound", " ".join(notes))
     if suffix == ".flac" or subtype == "PCM_U8":
@@ -137,7 +137,7 @@ def test_all_parts_appear_or_none(inside):
 
     records = []
     run(
-        plan_parts(expand(["a.wav"]), NAMES),
+        outputs.plan(expand(["a.wav"]), parts=NAMES),
         lambda job: enhance_file(job, fails, FileOptions(parts=NAMES)),
         {},
         records.append,
@@ -151,7 +151,7 @@ def test_all_parts_appear_or_none(inside):
 @pytest.mark.parametrize("scale", [1.0, 4.0])
 def test_parts_sum_to_the_input_sample_for_sample(inside, depth, suffix, scale):
     """With a scale of four the parts clip, and all are lowered by one gain: they then sum to the input times that."""
-    job = plan_parts(expand(["a.wav"]), NAMES, "out", extension=f".{suffix}")[0]
+    job = outputs.plan(expand(["a.wav"]), "out", parts=NAMES, extension=f".{suffix}")[0]
     options = FileOptions(parts=NAMES, last_part_absorbs_rounding=True, bit_depth=depth)
     record = enhance_file(job, split(scale), options)
     read = lambda path: soundfile.read(path, dtype="float64")[0]
@@ -168,7 +168,7 @@ def test_parts_sum_to_the_input_sample_for_sample(inside, depth, suffix, scale):
 def test_several_parts_in_a_lossy_format_have_the_loudness_of_the_mix_together(suffix, inside):
     noise = np.random.default_rng(0).standard_normal((4 * 16000, 1)) * 0.05
     soundfile.write("noise.wav", noise, 16000, subtype="FLOAT")
-    job = plan_parts(expand(["noise.wav"]), NAMES, "out", extension=suffix)[0]
+    job = outputs.plan(expand(["noise.wav"]), "out", parts=NAMES, extension=suffix)[0]
     fields = enhance_file(job, split(), FileOptions(parts=NAMES, loudness=-30.0))
     total = Meter(16000, 1)
     blocks = []
@@ -185,7 +185,7 @@ def test_several_parts_in_a_lossy_format_have_the_loudness_of_the_mix_together(s
 def test_loudness_is_that_of_the_whole_mix(inside):
     import pyloudnorm
 
-    job = plan_parts(expand(["a.wav"]), NAMES, "out")[0]
+    job = outputs.plan(expand(["a.wav"]), "out", parts=NAMES)[0]
     enhance_file(job, split(), FileOptions(parts=NAMES, loudness=-23.0, bit_depth="float"))
     total = sum(soundfile.read(place)[0] for _, place in job.parts)
     assert pyloudnorm.Meter(RATE).integrated_loudness(total) == pytest.approx(-23.0, abs=0.1)

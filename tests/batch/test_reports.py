@@ -12,7 +12,7 @@ import soundfile
 from enhance_cli.batch.backends.threads import run
 from enhance_cli.batch.files import FileOptions, enhance_file
 from enhance_cli.batch.inputs import expand
-from enhance_cli.batch.outputs import plan, plan_parts
+from enhance_cli.batch.outputs import plan
 from enhance_cli.batch.record import Record, ReportWriter
 from enhance_cli.batch.reports import read, summary
 from enhance_cli.batch.retry import failed_jobs, other_settings
@@ -220,7 +220,7 @@ def test_all_parts_of_a_failed_file_are_done_again():
     zoo.save(Path("in/a.wav"), zoo.noise())
     options = FileOptions(parts=("low", "high"))
     double = lambda blocks, *facts: (np.concatenate([block / 2, block / 2]) for block in blocks)
-    jobs = plan_parts(expand(["in"]), ("low", "high"), "out")
+    jobs = plan(expand(["in"]), "out", parts=("low", "high"))
     whole = Path("in/a.wav").read_bytes()
     Path("in/a.wav").write_bytes(whole[:5000])
     assert run_with_report(jobs, options=options, process=double).failed == 1

@@ -15,7 +15,7 @@ from enhance_cli.batch.claims import claimed
 from enhance_cli.batch.files import FileOptions, enhance_file
 from enhance_cli.batch.inputs import expand
 from enhance_cli.batch.job import local_job
-from enhance_cli.batch.outputs import plan, plan_parts
+from enhance_cli.batch.outputs import plan
 from enhance_cli.batch.safety.atomic import atomic
 from enhance_cli.batch.worker import with_remote_files
 from enhance_cli.errors import AudioError
@@ -57,7 +57,7 @@ def test_an_output_that_another_run_has_made_since_is_not_made_again():
     code, ended = go(jobs)
     assert code == 0 and ended[0] == ("skipped", "another run has made the output in the meantime")
     assert Path("out/a.wav").read_bytes() == b"of the other" and ended[1:] == [("done", None)] * 2
-    stems = plan_parts(expand(["in/a.wav"]), ["bass", "residual"], "stems")
+    stems = plan(expand(["in/a.wav"]), "stems", parts=["bass", "residual"])
     Path("stems").mkdir()
     Path("stems/a_bass.wav").write_bytes(b"of the other")
     assert stems[0].keeps_existing and not all(path.exists() for path in stems[0].targets), "one is missing still"

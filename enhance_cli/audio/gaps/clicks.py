@@ -103,7 +103,7 @@ class ClickFinder:
 
     @property
     def too_many(self) -> bool:
-        """Tell whether there are so many clicks that they belong to the sound."""
+        """Return whether there are so many clicks that they belong to the sound."""
         return len(self.spikes) > MOST
 
     def found(self, levels: LevelTrack) -> list[Gap]:

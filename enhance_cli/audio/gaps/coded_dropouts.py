@@ -114,7 +114,7 @@ class CodedDropoutFinder:
 
     @property
     def too_many(self) -> bool:
-        """Tell whether there are so many holes that they belong to the sound."""
+        """Return whether there are so many holes that they belong to the sound."""
         return len(self.holes) > MOST
 
     def found(self, levels: LevelTrack) -> list[Gap]:

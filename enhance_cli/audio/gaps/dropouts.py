@@ -76,7 +76,7 @@ class DropoutFinder:
 
     @property
     def too_many(self) -> bool:
-        """Tell whether there are so many runs that they belong to the sound."""
+        """Return whether there are so many runs that they belong to the sound."""
         return len(self.runs) > MOST
 
     def found(self, levels: LevelTrack) -> list[Gap]:

@@ -149,7 +149,7 @@ class RepeatFinder:
         return np.abs(near - _gain(near[part], source[part]) * source) <= STEP_16
 
     def _is_cut(self, x: np.ndarray, lag: int, copy: int, gain: float) -> bool:
-        """Tell whether x (n,) jumps where a repetition of `copy` samples begins and ends, and not at the original samples.
+        """Return whether x (n,) jumps where a repetition of `copy` samples begins and ends, and not at the original samples.
 
         x has `history` samples, then the `lag` original samples, the repetition, and `ORDER` samples after it.
         """
@@ -165,7 +165,7 @@ class RepeatFinder:
         )
 
     def _is_synthetic(self, x: np.ndarray, lag: int) -> bool:
-        """Tell whether the last `lag` samples of x (n,) begin with an attack, or are periodic."""
+        """Return whether the last `lag` samples of x (n,) begin with an attack, or are periodic."""
         packet, size = x[-lag:], int(ATTACK_SECONDS * self.rate)
         if np.square(packet[:size]).sum() > ATTACK**2 * np.square(x[-lag - size : -lag]).sum():
             return True
@@ -175,7 +175,7 @@ class RepeatFinder:
 
     @property
     def too_many(self) -> bool:
-        """Tell whether there are so many repetitions that they belong to the sound."""
+        """Return whether there are so many repetitions that they belong to the sound."""
         return len(self.repeats) > MOST
 
     def found(self, levels: LevelTrack) -> list[Gap]:

@@ -60,7 +60,7 @@ class UpperBand:
 
     @staticmethod
     def fits(rate: int, edge: float) -> bool:
-        """Tell whether a signal at `rate` Hz has at least one band above `edge` Hz."""
+        """Return whether a signal at `rate` Hz has at least one band above `edge` Hz."""
         return rate / 2 > LOWEST * RATIO * edge
 
     def push(self, above: np.ndarray, band: np.ndarray, change: np.ndarray, last: bool = False) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Run denoising models by ONNX Runtime and NumPy, as models.windowed_denoiser does in torch.
+"""Run denoising models with ONNX Runtime and NumPy, as models.windowed_denoiser does in torch.
 
 Only the sampler bridge_ode runs here. It is deterministic. The others draw noise from torch's generators.
 """
@@ -29,7 +29,7 @@ class GraphDenoiserModel(SpectrogramModel):
             self.stream_network = GraphSpectra(stream) if "n_fft" in stream.facts else GraphFrames(stream)
 
     def windowed(self, sampling: Sampling, *, guide: str | None = None) -> "GraphDenoiser":
-        """Return the model over windows of waveforms. `guide` is not used: models with a guide run by torch."""
+        """Return the model over windows of waveforms. `guide` is not used: models with a guide run on torch."""
         return GraphDenoiser(self, sampling)
 
     def inpainter(self, sampling: Sampling, *, rounds: int = 1) -> GraphInpainter:

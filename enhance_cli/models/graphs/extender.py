@@ -1,4 +1,4 @@
-"""Extend bandwidth by ONNX Runtime and NumPy, as models.windowed_extender does in torch.
+"""Extend bandwidth with ONNX Runtime and NumPy, as models.windowed_extender does in torch.
 
 Only networks that predict the levels of bands run here.
 """

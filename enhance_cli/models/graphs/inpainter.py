@@ -1,4 +1,4 @@
-"""Fill gaps by ONNX Runtime and NumPy, as models.windowed_inpainter and models.masked do in torch.
+"""Fill gaps with ONNX Runtime and NumPy, as models.windowed_inpainter and models.masked do in torch.
 
 The known samples are hinted at with the noise of torch's generator (models.frame_noise_numpy), so both runtimes give the same
 filling up to rounding.

@@ -1,4 +1,4 @@
-"""Define the bases of models that run by ONNX Runtime."""
+"""Define the bases of models that run on ONNX Runtime."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""Embed speakers and repair embeddings by ONNX Runtime and NumPy, without draws of noise.
+"""Embed speakers and repair embeddings with ONNX Runtime and NumPy, without draws of noise.
 
 models.extractor and models.vector_repairer do the same in torch.
 """

@@ -1,4 +1,4 @@
-"""Run stem models by ONNX Runtime and NumPy, as models.stems and models.windowed_separator do in torch.
+"""Run stem models with ONNX Runtime and NumPy, as models.stems and models.windowed_separator do in torch.
 
 Only extractors that make masks for all stems in one pass are here, without refinement.
 """

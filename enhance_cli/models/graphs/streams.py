@@ -1,4 +1,4 @@
-"""Run networks with memory by ONNX Runtime: consecutive frames and a state in, results and the next state out.
+"""Run networks with memory on ONNX Runtime: consecutive frames and a state in, results and the next state out.
 
 models.spectral_stream and models.deep_filter_stream feed them with frames.
 """

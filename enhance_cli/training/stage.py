@@ -80,6 +80,20 @@ class TrainPart:
         in_range(self, **dict.fromkeys(("weight_decay", "clip_norm", "seed", "workers"), (0, inf)))
 
 
+@dataclass(frozen=True)
+class ValidatedTrain(TrainPart):
+    """Set how a network is trained that is validated on data of the recipe.
+
+    `validation_items`: number of mixtures, mixes or crops that are scored at each validation.
+    """
+
+    validation_items: int = 48
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        in_range(self, validation_items=(1, inf))
+
+
 class TaskRecipe(Protocol):
     """Describe the parts that the recipes of all tasks share. Each recipe is a dataclass, which may have further parts."""
 

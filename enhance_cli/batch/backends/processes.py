@@ -60,25 +60,25 @@ class Processes:
         if not todo or summary.interrupted:
             return summary
 
-        crew = _Crew(self.spec, self.facts, self.devices[: len(todo)], todo)
-        return self._run(crew, summary, listener)
+        pool = _WorkerPool(self.spec, self.facts, self.devices[: len(todo)], todo)
+        return self._run(pool, summary, listener)
 
     def run_arriving(self, arrivals: Callable[[threading.Event], Iterable[Job]], listener: Listener) -> Summary:
         """Do the jobs that `arrivals(stop)` yields until the event `stop` is set."""
         with _arriving(arrivals) as coming:
-            crew = _Crew(self.spec, self.facts, self.devices, {}, coming=coming)
-            return self._run(crew, Summary(), listener)
+            pool = _WorkerPool(self.spec, self.facts, self.devices, {}, coming=coming)
+            return self._run(pool, Summary(), listener)
 
-    def _run(self, crew: "_Crew", summary: Summary, listener: Listener) -> Summary:
+    def _run(self, pool: "_WorkerPool", summary: Summary, listener: Listener) -> Summary:
         count = summary.counting(listener.on_record)
         with sigterm_as_interrupt():
             try:
-                crew.work_off(count)
+                pool.run(count)
             except KeyboardInterrupt:
                 summary.interrupted = True
-                crew.stop(count)
+                pool.stop(count)
             finally:
-                crew.stop()
+                pool.stop()
         return summary
 
 
@@ -86,7 +86,7 @@ class Processes:
 def _arriving(arrivals: Callable[[threading.Event], Iterable[Job]]) -> Iterator[Connection]:
     """Yield a connection through which a thread sends the jobs of `arrivals`, or the exception that ended them.
 
-    It is a connection so that a crew can wait for it and for the pipes of its workers at the same time.
+    It is a connection so that a pool can wait for it and for the pipes of its workers at the same time.
     """
     ours, theirs = multiprocessing.Pipe(duplex=False)
     stop = threading.Event()
@@ -109,7 +109,7 @@ def _arriving(arrivals: Callable[[threading.Event], Iterable[Job]]) -> Iterator[
         thread.join()
 
 
-class _Crew:
+class _WorkerPool:
     """Hold the workers, and the jobs that are left. `coming`: connection through which more jobs arrive, if any."""
 
     def __init__(
@@ -130,10 +130,10 @@ class _Crew:
         for device in devices:
             self._start(device)
 
-    def work_off(self, count: Callable[[Record], None]) -> None:
+    def run(self, count: Callable[[Record], None]) -> None:
         while self.left or self.coming:
             for worker in self.workers:
-                self._feed(worker)
+                self._send_jobs(worker)
             ready = wait([*(worker.pipe for worker in self.workers), *([self.coming] if self.coming else [])])
             with uninterrupted():  # an interrupt in between would lose received messages
                 self._take(ready, count)
@@ -144,11 +144,11 @@ class _Crew:
             self._receive(count)
         for worker in [worker for worker in self.workers if worker.pipe in ready]:
             try:
-                said = worker.pipe.recv()
+                message, value = worker.pipe.recv()
             except (EOFError, OSError):
-                self._bury(worker, count)
+                self._replace_dead(worker, count)
             else:
-                self._hear(worker, said, count)
+                self._handle(worker, message, value, count)
 
     def _receive(self, count: Callable[[Record], None]) -> None:
         """Receive a job that has arrived, or note that no more will come."""
@@ -176,15 +176,16 @@ class _Crew:
         for worker in self.workers:
             with contextlib.suppress(EOFError, OSError):
                 while count and worker.pipe.poll(PATIENCE):
-                    self._hear(worker, worker.pipe.recv(), count)
+                    message, value = worker.pipe.recv()
+                    self._handle(worker, message, value, count)
             worker.pipe.close()
             worker.process.join(PATIENCE)
             if worker.process.is_alive():
                 worker.process.kill()
                 worker.process.join()
         self.workers = []
-        for hand in begun:
-            for job in hand.values():  # jobs that have ended in the meantime are no longer among them
+        for jobs in begun:
+            for job in jobs.values():  # jobs that have ended in the meantime are no longer among them
                 discard_outputs(job)
 
     def _start(self, device: str) -> None:
@@ -196,7 +197,7 @@ class _Crew:
         theirs.close()  # otherwise the end of the process would not close the pipe
         self.workers.append(_Worker(process, ours, device))
 
-    def _feed(self, worker: _Worker) -> None:
+    def _send_jobs(self, worker: _Worker) -> None:
         while (
             worker.lanes and not worker.careful and len(worker.jobs) < worker.lanes and (self.waiting or self.suspects)
         ):
@@ -208,8 +209,7 @@ class _Crew:
             with contextlib.suppress(OSError):  # the worker has died, which is handled when its pipe closes
                 worker.pipe.send((number, self.left[number]))
 
-    def _hear(self, worker: _Worker, said: Any, count: Callable[[Record], None]) -> None:
-        message, value = said
+    def _handle(self, worker: _Worker, message: str, value: Any, count: Callable[[Record], None]) -> None:
         if message == "refused":
             raise value
         if message == "ready":
@@ -220,7 +220,7 @@ class _Crew:
         worker.careful = False
         count(record)
 
-    def _bury(self, worker: _Worker, count: Callable[[Record], None]) -> None:
+    def _replace_dead(self, worker: _Worker, count: Callable[[Record], None]) -> None:
         """Queue the jobs of a dead worker again, to be done one at a time. A job that killed a worker before has failed."""
         worker.pipe.close()
         worker.process.join()

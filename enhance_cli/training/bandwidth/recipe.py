@@ -1,13 +1,12 @@
 """Define recipes for bandwidth extension, which `training.recipe.load` reads like any other."""
 
 from dataclasses import dataclass, field
-from math import inf
 
 from enhance_cli.data.band_limited import BandLimits
 from enhance_cli.data.corpus import Source
 from enhance_cli.models.spec import Spec
-from enhance_cli.ranges import OutOfRange, in_range
-from enhance_cli.training.stage import Stage, TrainPart
+from enhance_cli.ranges import OutOfRange
+from enhance_cli.training.stage import Stage, ValidatedTrain
 
 
 @dataclass(frozen=True)
@@ -24,14 +23,10 @@ class BandData:
 
 
 @dataclass(frozen=True)
-class BandTrain(TrainPart):
-    """Set how the network is trained. `validation_items`: number of crops scored at each validation."""
+class BandTrain(ValidatedTrain):
+    """Set how the network is trained."""
 
     validation_items: int = 64
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        in_range(self, validation_items=(1, inf))
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from enhance_cli.data.corpus import Source
 from enhance_cli.data.mixing import Mix
 from enhance_cli.models.spec import Spec
 from enhance_cli.ranges import OutOfRange, in_range
-from enhance_cli.training.stage import Stage, TrainPart
+from enhance_cli.training.stage import Stage, ValidatedTrain
 
 DISTANCE = {"hybrid_spectral": 1.0}  # default of a stage
 
@@ -63,19 +63,17 @@ class DenoiseStage(Stage):
 
 
 @dataclass(frozen=True)
-class DenoiseTrain(TrainPart):
+class DenoiseTrain(ValidatedTrain):
     """Set how the network is trained.
 
-    `validation_items`: number of mixtures. `samples`: number of them that are written to the run folder at each
-    validation, to listen to and look at.
+    `samples`: number of validation mixtures that are written to the run folder each time, to listen to and look at.
     """
 
-    validation_items: int = 48
     samples: int = 2
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        in_range(self, validation_items=(1, inf), samples=(0, inf))
+        in_range(self, samples=(0, inf))
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,13 @@
 """Define recipes for stem extraction, which `training.recipe.load` reads like any other."""
 
 from dataclasses import dataclass, field
-from math import inf
 
 from enhance_cli.data import STEMS
 from enhance_cli.data.music.rendering import Rendering
 from enhance_cli.data.music.stem_mixing import StemMix
 from enhance_cli.models.spec import Spec
-from enhance_cli.ranges import OutOfRange, in_range
-from enhance_cli.training.stage import Stage, TrainPart
+from enhance_cli.ranges import OutOfRange
+from enhance_cli.training.stage import Stage, ValidatedTrain
 
 
 @dataclass(frozen=True)
@@ -37,17 +36,6 @@ class StemStage(Stage):
 
 
 @dataclass(frozen=True)
-class StemTrain(TrainPart):
-    """Set how the network is trained. `validation_items`: number of mixes scored at each validation."""
-
-    validation_items: int = 48
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        in_range(self, validation_items=(1, inf))
-
-
-@dataclass(frozen=True)
 class StemRecipe:
     """Set a training of stems.
 
@@ -60,7 +48,7 @@ class StemRecipe:
     data: StemData
     stage: list[StemStage]
     mix: StemMix = field(default_factory=StemMix)
-    train: StemTrain = field(default_factory=StemTrain)
+    train: ValidatedTrain = field(default_factory=ValidatedTrain)
 
     def __post_init__(self) -> None:
         unknown = sorted(set(self.model.stems) - set(STEMS))

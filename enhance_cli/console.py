@@ -27,7 +27,7 @@ def talk() -> "Console":
 
 
 def say(line: str) -> None:
-    """Print one line on stderr, by rich if it has been imported, since a progress bar may be on the screen then."""
+    """Print one line on stderr, with rich if it has been imported, since a progress bar may be on the screen then."""
     if "rich.console" in sys.modules:
         talk().print(printable(line))
     else:

@@ -65,6 +65,11 @@ NO_ROOM = (
 )
 
 
+def one_line(error: BaseException) -> str:
+    """Return the message of any error on one line."""
+    return " ".join(str(error).split())
+
+
 def reader_has_gone(error: BaseException) -> bool:
     """Return whether a write failed because the reader of the pipe is gone. On Windows this has no errno of its own."""
     if sys.platform == "win32" and isinstance(error, OSError) and error.errno == errno.EINVAL:

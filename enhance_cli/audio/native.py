@@ -1,4 +1,4 @@
-"""Read files by libsndfile, whole or one section of them, with the loudspeakers of the header."""
+"""Read files with libsndfile, whole or one section of them, with the loudspeakers of the header."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class CountError(soundfile.SoundFileError):
 
 
 def open_native(path: Path, section: Section) -> tuple[AudioInfo, Decode, Findings]:
-    """Open a section of a file by libsndfile. The findings are complete when it has been read to its end.
+    """Open a section of a file with libsndfile. The findings are complete when it has been read to its end.
 
     Raises SoundFileError for formats it does not read, and CountError, one of these, where it does not find all
     samples.
@@ -54,7 +54,7 @@ def open_native(path: Path, section: Section) -> tuple[AudioInfo, Decode, Findin
 
 
 class _Reader:
-    """Read one section of a file by libsndfile. Raises as `open_native`."""
+    """Read one section of a file with libsndfile. Raises as `open_native`."""
 
     def __init__(self, path: Path, section: Section):
         self._path, self._section = path, section

@@ -1,4 +1,4 @@
-"""Open any sound file and read it in blocks, in constant memory, by libsndfile or FFmpeg (see ffmpeg/decode.py).
+"""Open any sound file and read it in blocks, in constant memory, with libsndfile or FFmpeg (see ffmpeg/decode.py).
 
 The format is determined by the content, never by the name. The bytes of a file are trusted more than its header:
 recordings that were joined end to end are read one after the other, and samples that the header does not count are read,
@@ -120,7 +120,7 @@ class AudioFile:
 
 
 def _open_section(path: Path, section: Section, track: str | None) -> tuple[AudioFile, Section]:
-    """Open one recording by libsndfile, or by FFmpeg if libsndfile refuses it or does not find all samples.
+    """Open one recording with libsndfile, or with FFmpeg if libsndfile refuses it or does not find all samples.
 
     Returns it with its section, patched if it is damaged.
     """
@@ -158,7 +158,7 @@ def _open_foreign(path: Path, section: Section, track: str | None) -> AudioFile:
 
 
 def _open_as_counted(path: Path, section: Section, unfit: CountError) -> AudioFile:
-    """Open a recording by FFmpeg, if it finds the samples that libsndfile does not find. Raises AudioError if not."""
+    """Open a recording with FFmpeg, if it finds the samples that libsndfile does not find. Raises AudioError if not."""
     try:
         file = _open_foreign(path, section, None)
         held = sum(block.shape[1] for block in file.blocks())

@@ -15,7 +15,7 @@ from enhance_cli.batch.job import Job
 from enhance_cli.batch.record import Record
 from enhance_cli.batch.safety.atomic import STDOUT, discard_unfinished
 from enhance_cli.batch.safety.interrupts import uninterrupted
-from enhance_cli.errors import EnhanceError, ExitCode, NothingToDo, OutputError, UsageError, reader_has_gone
+from enhance_cli.errors import EnhanceError, ExitCode, NothingToDo, OutputError, UsageError, one_line, reader_has_gone
 
 NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -136,5 +136,5 @@ def explain(error: Exception, job: Job) -> str:
         return f"{error.filename or job.source}: {error.strerror or error}: check the name and its permissions"
     if isinstance(error, MemoryError):
         return f"{job.source}: out of memory: close other programs or use a smaller --batch-size"
-    details = " ".join(f"{type(error).__name__}: {error}".split())
+    details = f"{type(error).__name__}: {one_line(error)}"
     return f"{job.source}: unexpected {details}: please report this, with the output of --verbose"

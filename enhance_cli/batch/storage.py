@@ -16,7 +16,7 @@ from functools import lru_cache
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
-from enhance_cli.errors import AudioError, EnhanceError, UsageError
+from enhance_cli.errors import AudioError, EnhanceError, UsageError, one_line
 
 PACKAGES = {"s3": "s3fs", "gs": "gcsfs"}  # scheme -> package that fsspec needs for it
 URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
@@ -187,7 +187,9 @@ def _asking(file: StoredFile) -> Iterator[None]:
     except FileNotFoundError as error:
         raise UsageError(f"{file}: nothing is there", ASK) from error
     except Exception as error:  # noqa: BLE001 - every storage has exceptions of its own
-        raise UsageError(f"{file}: this storage cannot be reached ({_said(error)})", ASK) from error
+        raise UsageError(
+            f"{file}: this storage cannot be reached ({type(error).__name__}: {one_line(error)[:200]})", ASK
+        ) from error
 
 
 @contextlib.contextmanager
@@ -200,8 +202,6 @@ def _moving(file: StoredFile, done: str) -> Iterator[None]:
         reason = "there is no such file" if done == "fetched" else "there is no such bucket"
         raise AudioError(f"{file}: {reason}", "check the name") from error
     except Exception as error:  # noqa: BLE001 - as above
-        raise AudioError(f"{file}: this cannot be {done} ({_said(error)})", ASK) from error
-
-
-def _said(error: Exception) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise AudioError(
+            f"{file}: this cannot be {done} ({type(error).__name__}: {one_line(error)[:200]})", ASK
+        ) from error

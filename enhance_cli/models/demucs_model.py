@@ -1,4 +1,4 @@
-"""Run Hybrid Transformer Demucs by the package demucs (extra `demucs`): its networks with our windows."""
+"""Run Hybrid Transformer Demucs with the package demucs (extra `demucs`): its networks with our windows."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any

@@ -9,7 +9,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from enhance_cli.errors import ModelError, UsageError
+from enhance_cli.errors import ModelError, UsageError, one_line
 
 if TYPE_CHECKING:
     import torch
@@ -26,7 +26,7 @@ def pick_device(name: str = "auto") -> torch.device:
     try:
         import torch
     except (ImportError, OSError) as error:
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         raise ModelError(f"torch cannot be imported ({reason})", "reinstall it; see `enhance info`") from error
     if name == "auto":
         if torch.cuda.is_available():

@@ -32,7 +32,7 @@ class Source:
         url: address of a file elsewhere.
         size: exact number of bytes, which is checked.
         about: approximate number of bytes of all files, which is only shown.
-        converter: None for models that run by the package named in `package`.
+        converter: None for models that the package `package` runs.
         process: that of the model, by which its usual steps are shown before it is pulled.
         restriction: uses that its license forbids, for the user.
     """

@@ -9,7 +9,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from enhance_cli.atomic import replace_file
-from enhance_cli.errors import ModelError
+from enhance_cli.errors import ModelError, one_line
 from enhance_cli.models.spec import Spec, check_sha256, read_spec
 from enhance_cli.networks import NETWORKS
 
@@ -70,7 +70,7 @@ def _copy_weights(network: torch.nn.Module, path: Path) -> None:
 
 def unbuildable(path: Path, error: Exception) -> ModelError:
     """Return the error for a header that this version cannot follow."""
-    reason = " ".join(str(error).split())
+    reason = one_line(error)
     return ModelError(f"{path}: this version cannot build it ({reason})", "update enhance-cli, or use another")
 
 

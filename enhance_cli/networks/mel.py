@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from enhance_cli.errors import ModelError
+from enhance_cli.errors import ModelError, one_line
 
 
 def power_spectrum(waves: Tensor, n_fft: int, hop: int, window: Tensor, pad_mode: str) -> Tensor:
@@ -59,6 +59,6 @@ def _torchaudio() -> ModuleType:
     try:
         import torchaudio
     except (ImportError, OSError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         raise ModelError(f"torchaudio cannot be loaded ({reason})", "install the release of your torch") from error
     return torchaudio

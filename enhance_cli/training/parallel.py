@@ -1,4 +1,4 @@
-"""Train one run in several processes (ranks), one for each GPU, by accelerate: own batches, averaged gradients.
+"""Train one run in several processes (ranks), one for each GPU, with accelerate: own batches, averaged gradients.
 
 `torchrun` (or `accelerate launch --multi_gpu`) starts the ranks. Without it a run is one process and needs neither.
 

@@ -8,7 +8,7 @@ from os import PathLike
 from pathlib import Path
 
 from enhance_cli.catalogue import Catalogue
-from enhance_cli.errors import EnhanceError, VectorError
+from enhance_cli.errors import EnhanceError, VectorError, one_line
 from enhance_cli.vectors.table import Vectors
 
 READERS = Catalogue(
@@ -60,10 +60,10 @@ def read(path: Path) -> Vectors:
     except FileNotFoundError as error:
         raise VectorError(f"{error.filename or path}: this file does not exist", "check its name") from error
     except OSError as error:
-        reason = error.strerror or " ".join(str(error).split())
+        reason = error.strerror or one_line(error)
         raise VectorError(f"{path}: cannot be read ({reason})", "check the file and its permissions") from error
     except Exception as error:  # whatever a damaged file makes the readers of others say
-        reason = " ".join(str(error).split())[:200]
+        reason = one_line(error)[:200]
         raise VectorError(f"{path}: not a usable .{form} file ({reason})", "write it anew") from error
     vectors.form = form
     return vectors.checked(path)

@@ -1,1 +1,1 @@
-"""Decode and encode by FFmpeg's libraries, in processes of their own."""
+"""Decode and encode with FFmpeg's libraries, in processes of their own."""

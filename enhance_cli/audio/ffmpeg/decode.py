@@ -1,4 +1,4 @@
-"""Read formats that libsndfile cannot read (m4a, AAC, video, Matroska, WavPack, ...) by FFmpeg in a separate process.
+"""Read formats that libsndfile cannot read (m4a, AAC, video, Matroska, WavPack, ...) with FFmpeg, in a separate process.
 
 Audio is decoded to float blocks (C, n) in constant memory. The length of a track is known only after decoding. An MP4
 file states where its sound ends within the last packet. FFmpeg does not cut the padding after it, so it is cut here. A

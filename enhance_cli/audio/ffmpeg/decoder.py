@@ -1,4 +1,4 @@
-"""Decode by FFmpeg's libraries in a separate process, so that a file that crashes one of them affects no other file.
+"""Decode with FFmpeg's libraries in a separate process, so that a file that crashes one of them affects no other file.
 
 This is run as a program. Requests are lines of JSON on standard input, answers are messages (process.py) on standard
 output. The types of messages are H (JSON object that describes the file), S (interleaved float samples), N (a note), J (samples

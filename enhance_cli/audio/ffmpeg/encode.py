@@ -1,4 +1,4 @@
-"""Write formats by FFmpeg's libraries that libsndfile cannot write, or not well: M4A, FLAC in Ogg, MP3, ALAC in CAF.
+"""Write formats that libsndfile cannot write, or not well, with FFmpeg's libraries: M4A, FLAC in Ogg, MP3, ALAC in CAF.
 
 Samples are passed interleaved, since PyAV miscounts the planes of 8 and more channels. The time scale of an M4A is set to
 its sample rate, so that its length can be stated to the sample. The first frame of an MP3 states how many samples the

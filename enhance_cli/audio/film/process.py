@@ -1,4 +1,4 @@
-"""Copy a film by FFmpeg's libraries with one newly encoded sound track, in a separate process.
+"""Copy a film with one newly encoded sound track, using FFmpeg's libraries, in a separate process.
 
 This is run as a program. Standard input has one line of JSON (the request of rewrite.py), then the new sound: pieces of
 interleaved samples, each preceded by its length in bytes (4 bytes, little endian), and a length of zero at the end. If

@@ -1,4 +1,4 @@
-"""Write a copy of a video with one sound track replaced, by FFmpeg in a separate process (process.py).
+"""Write a copy of a video with one sound track replaced, with FFmpeg in a separate process (process.py).
 
 Pictures, subtitles, attachments, chapters and the other sound tracks are copied packet by packet while the new sound is
 encoded. After the pass that reads the sound, this takes one more pass over the file, and constant memory.

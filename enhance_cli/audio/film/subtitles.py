@@ -1,4 +1,4 @@
-"""Convert text subtitles to the format of another container, by FFmpeg's decoders and encoders.
+"""Convert text subtitles to the format of another container, with FFmpeg's decoders and encoders.
 
 SubRip, WebVTT and the timed text of MP4 are plain text with a few marks such as italics, which are kept. Subtitles with
 positions and fonts (ASS) and those that are pictures are not converted.

@@ -26,7 +26,7 @@ from enhance_cli.batch.record import Record
 from enhance_cli.batch.safety.atomic import STDOUT
 from enhance_cli.batch.safety.interrupts import sigterm_as_interrupt
 from enhance_cli.batch.worker import WorkerSpec
-from enhance_cli.errors import EnhanceError, UsageError
+from enhance_cli.errors import EnhanceError, UsageError, one_line
 
 MAX_TRIES = 1, 3  # of a job whose worker dies: together with other jobs, then alone in a worker
 LANES_ON_GPU = 8  # files that a worker processes at a time, so that the GPU does not wait for reading and writing
@@ -120,7 +120,9 @@ class _Cluster:
             ray.init(self.address, log_to_driver=False, logging_level=logging.CRITICAL)
         except Exception as error:  # noqa: BLE001 - also plain Exception
             where = f"at {self.address}" if self.address else "here"
-            raise EnhanceError(f"Ray cannot be reached {where} ({_line(error)})", "see `ray status`") from error
+            raise EnhanceError(
+                f"Ray cannot be reached {where} ({type(error).__name__}: {one_line(error)[:300]})", "see `ray status`"
+            ) from error
         self.ours = True
 
     def records(
@@ -165,7 +167,7 @@ class _Cluster:
         except EnhanceError:
             raise
         except Exception as error:  # noqa: BLE001 - Ray wraps an error in many ways
-            message = f"Ray stopped working ({_line(error)})"
+            message = f"Ray stopped working ({type(error).__name__}: {one_line(error)[:300]})"
             raise EnhanceError(message, "run the same command again: finished files are skipped") from error
 
     def _resources(self, spec: WorkerSpec) -> tuple[WorkerSpec, dict[str, float], int]:
@@ -247,7 +249,3 @@ def _as_asked(job: Job, record: Record) -> Record:
 def _lost(job: Job, facts: Mapping[str, Any]) -> Record:
     reason = f"{job.source}: the worker died each time it had this file: look at its memory, and at the file"
     return record_of(job, {**facts, "status": "failed", "reason": reason})
-
-
-def _line(error: Exception) -> str:
-    return (" ".join(f"{type(error).__name__}: {error}".split()))[:300]

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from enhance_cli.errors import ModelError
+from enhance_cli.errors import ModelError, one_line
 
 SUFFIXES = (".yaml", ".yml")
 TUPLE = "tag:yaml.org,2002:python/tuple"
@@ -91,6 +91,6 @@ def read_settings(source: Path) -> Settings:
     try:
         found = yaml.load(path.read_text(encoding="utf-8"), Plain)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         raise ModelError(f"{path}: cannot be read as YAML ({reason})", "fetch it again, or move it away") from error
     return Settings(path, found if isinstance(found, dict) else {})

@@ -16,7 +16,7 @@ from types import ModuleType
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from enhance_cli.errors import ModelError
+from enhance_cli.errors import ModelError, one_line
 
 FACTS_KEY = "enhance.graph"  # JSON of Graph.facts in the metadata of a graph
 OLDEST = 1, 20  # version of ONNX Runtime. Earlier ones let a graph read weights from any path
@@ -65,7 +65,7 @@ class Graph:
             self.metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
             self.facts: dict = json.loads(self.metadata.get(FACTS_KEY, "{}"))
         except Exception as error:  # a stranger's file can be anything
-            raise ModelError(f"{name}: ONNX Runtime cannot open its graph ({_reason(error)})", REMEDY) from error
+            raise ModelError(f"{name}: ONNX Runtime cannot open its graph ({one_line(error)[:300]})", REMEDY) from error
         self.inputs: dict[str, list] = {item.name: item.shape for item in self._session.get_inputs()}
         self.outputs = [item.name for item in self._session.get_outputs()]
 
@@ -89,7 +89,7 @@ def import_onnxruntime() -> ModuleType:
     try:
         import onnxruntime
     except ImportError as error:
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         hint = "install onnxruntime, or use --runtime torch"
         raise ModelError(f"ONNX Runtime cannot be imported ({reason})", hint) from error
     if tuple(map(int, onnxruntime.__version__.split(".")[:2])) < OLDEST:
@@ -127,7 +127,3 @@ def read_weights(path: Path) -> dict[str, np.ndarray]:
             return {name: array.astype(np.float32) for name, array in tensors if array.dtype.kind == "f"}  # no counters
     except (SafetensorError, OSError) as error:
         raise ModelError(f"{path}: not a safetensors file ({error})", "see `enhance models list`") from error
-
-
-def _reason(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]

@@ -153,7 +153,7 @@ class _Reader:
 
 
 def fail_truncated(path: Path, held: int, promised: int, unit: str) -> NoReturn:
-    """Raise the AudioError that says how much of a file can be read."""
+    """Raise an AudioError with the part of a file that can be read."""
     raise AudioError(
         f"{path} is truncated: only {held} of {promised} {unit} can be read",
         "copy it again, or keep the part that is there: ffmpeg -i IN OUT.wav",

@@ -1,4 +1,4 @@
-"""Keep the peaks of a result within the range of its format, if no loudness is asked for."""
+"""Keep the peaks of a result within the range of its format, if no loudness is requested."""
 
 from collections.abc import Iterable
 

@@ -198,7 +198,7 @@ def _finish(
 
 
 def _checked(blocks: Blocks, source: Path, rate: int, expected: int) -> Blocks:
-    """Yield the same blocks. Raises AudioError for a value that is not finite, and unless there are `expected` samples."""
+    """Yield the same blocks. Raises AudioError for a value that is not finite, and for another number of samples."""
     frames = 0
     for block in blocks:
         finite = np.isfinite(block).all(axis=0)

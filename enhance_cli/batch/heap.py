@@ -16,7 +16,7 @@ def share() -> None:
 
 
 def release() -> None:
-    """Give the pages that are free back to the system. Opening a network leaves up to 17 MB of them."""
+    """Return free pages to the system. Opening a network leaves up to 17 MB of them."""
     if function := _of_glibc("malloc_trim"):
         function(0)
 

@@ -1,4 +1,4 @@
-"""Make jobs of the files that arrive in a folder, as soon as they have stopped growing, and set bad files aside.
+"""Turn files that arrive in a folder into jobs once they have stopped growing, and set bad files aside.
 
 The folder is polled, which also works on network disks, where changes are not announced. Nothing is remembered between
 runs: a file counts as done if its output exists and is newer.

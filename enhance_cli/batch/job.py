@@ -40,7 +40,7 @@ class Job:
 
 @dataclass(frozen=True)
 class LocalJob(Job):
-    """Describe a job whose files are all on this machine. Files in object storage are replaced by local copies."""
+    """Describe a job with all files on this machine. Files in object storage are replaced by local copies."""
 
     source: Path
     target: Path

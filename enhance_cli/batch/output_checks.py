@@ -164,7 +164,7 @@ def _are_told_apart(one: Path | StoredFile, other: Path | StoredFile) -> bool:
 
 
 def _set_outputs_of_others_aside(jobs: list[Job], there: Listings) -> list[Job]:
-    """Mark files as failing whose outputs an earlier run has made from other files, as of the same name in another folder.
+    """Mark files as failing if an earlier run has made their outputs from other files, such as namesakes in another folder.
 
     Of many existing outputs, some are read. If none of these is of another file, nor are the others.
     """

@@ -86,7 +86,7 @@ def measured(audio: AudioFile, options: FileOptions, copy: Spool | None) -> tupl
 
 @contextlib.contextmanager
 def errors_in_the_users_names(job: LocalJob, source: Path, before: tuple[int, int] | None) -> Iterator[None]:
-    """Replace the names of temporary files in errors by those that the user knows.
+    """Replace the names of temporary files in errors with those that the user knows.
 
     If the input has changed in the meantime, the error says so instead.
     """

@@ -186,7 +186,7 @@ class ReportWriter:
 
 
 def _last_skips(file: IO[bytes]) -> dict[int, int]:
-    """Return the hash of the last record of each input whose last record says that it was skipped, by that of the input."""
+    """Return the hash of the last record of each input, by the hash of the input, where that record is of a skip."""
     found: dict[int, int] = {}
     file.seek(0)
     for line in io.BufferedReader(io.FileIO(file.fileno(), closefd=False), 1 << 16):

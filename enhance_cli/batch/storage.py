@@ -111,7 +111,7 @@ class Listings:
         self._names: dict[StoredFile, frozenset[str]] = {}
 
     def has(self, file: Path | StoredFile) -> bool:
-        """Return whether the file exists. Raises UsageError if the storage cannot be asked, or has no such bucket."""
+        """Return whether the file exists. Raises UsageError if the storage does not answer, or has no such bucket."""
         if not isinstance(file, StoredFile):
             return os.path.exists(file)
         folder = file.parent

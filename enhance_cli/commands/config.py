@@ -1,4 +1,4 @@
-"""Run `enhance config`: show the remembered settings, and where they lie."""
+"""Run `enhance config`: show the remembered settings and their location."""
 
 from typing import TYPE_CHECKING, Any
 

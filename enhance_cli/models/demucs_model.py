@@ -34,7 +34,7 @@ class DemucsModel:
     def separate(
         self, mix: Tensor, stems: Sequence[str], sampler: object = None, steps: int = 0, noise: object = None
     ) -> Tensor:
-        """Return `stems` (K, B, 2, N) of mix (B, 2, N). Only models of the bag that know one of them are run."""
+        """Return `stems` (K, B, 2, N) of mix (B, 2, N). Only models of the bag that make one of them are run."""
         from demucs.apply import apply_model
 
         indices = [self.network.sources.index(stem) for stem in stems]

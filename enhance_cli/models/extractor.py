@@ -60,7 +60,7 @@ def mean_embedding(embeddings: np.ndarray, *, unit: bool) -> np.ndarray:
 
 
 def normalized(vectors: np.ndarray) -> np.ndarray:
-    """Return vectors (..., D) brought to length 1. Those of length 0 stay."""
+    """Return vectors (..., D) scaled to length 1. Those of length 0 stay."""
     return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), np.float32(1e-12))
 
 

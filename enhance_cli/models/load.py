@@ -159,7 +159,7 @@ def load_as(
 
 
 def without_weights(spec: Spec) -> Model:
-    """Return a model without weights on the device "meta", where shapes and operations are known and nothing is computed."""
+    """Return a model without weights on the device "meta", which has shapes and operations but computes nothing."""
     device = torch.device("meta")
     with device:
         return Model(spec, NETWORKS[spec.network](**spec.network_args).eval(), device)

@@ -24,7 +24,7 @@ def masked(
     rounds: int = 1,
     project: Callable[[Tensor], Tensor] | None = None,
 ) -> Estimate:
-    """Return an `estimate(x, t)` that leaves the known part alone and fills the rest to go with it.
+    """Return an `estimate(x, t)` that keeps the known part and fills the rest to match it.
 
     Args:
         estimate, process, y: of the model, as they are given to a sampler. y (B, ...) is where sampling starts.

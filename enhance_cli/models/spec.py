@@ -127,7 +127,7 @@ class Spec:
         return self.extractor["dimension"]
 
     def choose(self, steps: int | None, sampler: str | None) -> tuple[int, str]:
-        """Return steps and sampler as asked, or the model's own.
+        """Return the requested steps and sampler, or the model's own.
 
         Raises UsageError for values that the model does not allow.
         """
@@ -152,13 +152,13 @@ class Spec:
         return (self.level if self.normalise == "level" else level) / level
 
     def choose_guidance(self, weight: float | None) -> float | None:
-        """Return the weight of the condition as asked, or the model's own. Raises UsageError where there is none."""
+        """Return the requested weight of the condition, or the model's own. Raises UsageError for models without guidance."""
         if weight is not None and self.guidance is None:
             raise UsageError(f"--guidance {weight:g}: {self.name} has no guidance", "leave it out")
         return self.guidance if weight is None else weight
 
     def choose_guide(self, guide: str | None) -> str:
-        """Return the guide as asked, or the model's own, or "none".
+        """Return the requested guide, or the model's own, or "none".
 
         Raises UsageError for one it was not trained with.
         """

@@ -1,4 +1,4 @@
-"""Run stem models: an extractor and, in one or more steps, a refiner, from a mix to the stems asked for.
+"""Run stem models: an extractor and, in one or more steps, a refiner, from a mix to the requested stems.
 
 Sampling starts at the extractor's estimate with some noise added, and the extractor's feature maps are inputs of every call of
 the refiner. The extractor runs once per stem. (Karchkhadze et al., 2024, "Improving source extraction with diffusion and

@@ -19,7 +19,7 @@ class WindowedDenoiser:
 
     `rate` in Hz. `grid`: windows must begin at multiples of so many samples. `reach`: receptive field on either side in
     samples, None if it is not finite. `guide_reach`: samples that a guide adds to it. `fills_up`: whether windows may be
-    padded with silence. It is False for published models whose transform mirrors the signal at its end.
+    padded with silence. Published models whose transform mirrors the signal at its end do not allow that.
     """
 
     def __init__(self, model: SpectralModel, sampling: Sampling, *, guide: str | None = None):
@@ -68,7 +68,7 @@ class WindowedDenoiser:
         """Refine the estimates of a first stage.
 
         Args:
-            windows: (2C, n) each, the noisy channels and the estimates of them, at the level that the model knows.
+            windows: (2C, n) each, the noisy channels and their estimates, at the level of the model.
             starts: position of each in the file, in samples.
 
         Returns:

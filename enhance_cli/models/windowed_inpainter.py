@@ -51,7 +51,7 @@ class WindowedInpainter:
         starts: Sequence[int],
         scales: Sequence[float],
     ) -> list[np.ndarray]:
-        """Return windows (C, n) with their gaps filled. Known samples stay as they are, bit for bit.
+        """Return windows (C, n) with their gaps filled. Known samples are kept bit for bit.
 
         The model observes the windows with the samples that lie in the gaps: zeros, or a first filling. A model with the
         guide "gaps" was trained with zeros there, and is given these unless sampling begins late.
@@ -77,7 +77,7 @@ class WindowedInpainter:
         return [row.numpy() for row in result]
 
     def _estimate(self, wave: Tensor, gaps: Tensor, frames: list[int]) -> Tensor:
-        """Return the filled spectrograms (B, 2, T, F) of waves (B, n) at the level that the model knows."""
+        """Return the filled spectrograms (B, 2, T, F) of waves (B, n) at the level of the model."""
         frontend, samples = self.model.frontend, wave.shape[1]
         analyze = lambda audio: self.model.pad_frames(frontend.analyze(audio))[0]
         wave = wave.masked_fill(gaps, 0) if self.silenced else wave

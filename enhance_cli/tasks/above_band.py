@@ -13,7 +13,7 @@ from enhance_cli.tasks.stream import Pair, Waiting
 
 
 def keep(pairs: Iterable[Pair]) -> Iterator[Pair]:
-    """Leave the signal above the band as it is."""
+    """Keep the signal above the band unchanged."""
     for x, (change, *_) in pairs:
         yield x, change
 

@@ -1,4 +1,4 @@
-"""Compute windows of many files on one device: callers hand in windows and receive the results in order.
+"""Compute windows of many files on one device. Callers submit windows and receive the results in order.
 
 Windows of all files wait in one queue. On a GPU, two threads take turns at batches of windows of one shape, so that one batch
 is transferred while the other is computed. Windows are padded with silence to a few lengths, so that those of short files can

@@ -19,11 +19,11 @@ def on_cpu(
     duration: float | None = None,
     channels: int | None = None,
 ) -> list[str]:
-    """Return the expected time in words, to be told before a run. The list is empty for quick models and for GPUs.
+    """Return the expected time in words, for a message before a run. The list is empty for quick models and for GPUs.
 
     Args:
         spec, options: the model and its settings.
-        sources: the inputs. If all are files that can be opened, the time for all of them is told.
+        sources: the inputs. If all are files that can be opened, the text states the time for all of them.
         facts: fields of all records, with the device.
         duration: largest number of seconds of each input that are processed, None for all.
         channels: number of channels of each input that are processed, None for all.

@@ -80,7 +80,7 @@ class GapModel:
 
 
 def _fading_in_and_out(samples: int, edge: int) -> np.ndarray:
-    """Return weights (samples,) that rise from 0 to 1 over `edge` samples, at most half of them, and fall likewise."""
+    """Return weights (samples,) that rise from 0 to 1 over `edge` samples, at most half of all, and fall in the same way."""
     weight = np.ones(samples)
     edge = min(edge, samples // 2)
     rise = np.sin(np.pi / 2 * (np.arange(edge) + 0.5) / max(edge, 1)) ** 2

@@ -1,4 +1,4 @@
-"""Fill the gaps of a stream. All other samples pass through as they are, to the bit.
+"""Fill the gaps of a stream. All other samples pass through bit for bit.
 
 A gap is filled from the sound on either side of it, channel by channel, by linear prediction (audio.gaps.linear_prediction).
 Beyond a tenth of a second nothing can be predicted: a longer gap fades out on either side, and is silent in its middle, unless
@@ -181,7 +181,7 @@ class _Filling:
         return held
 
     def _made(self, piece: Piece, before: np.ndarray, behind: np.ndarray, start: int) -> np.ndarray:
-        """Return the samples (n,) of a piece between known ones, of which those before it begin at position `start`."""
+        """Return the samples (n,) of a piece, from the known ones on either side. Those before it begin at position `start`."""
         count = piece.end - piece.start
         if self.model is None or not piece.made:
             return interpolate(before, behind, count, self.rate)
@@ -195,7 +195,7 @@ class _Filling:
         return self.model.fill(*rows, rate=self.rate, start=start, scale=scale)[0]
 
     def _next_start(self, number: int, channel: int) -> int:
-        """Return the position of the next piece of this channel, before which samples are known."""
+        """Return the position of the next piece of this channel. The samples up to there are known."""
         for piece in self.pieces[number + 1 :]:
             if piece.channel in (-1, channel):
                 return piece.start

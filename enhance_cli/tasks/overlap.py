@@ -1,4 +1,4 @@
-"""Cut a stream of audio into overlapping windows and average their results, as programs that separate music do.
+"""Cut a stream of audio into overlapping windows and average their results, as music separation programs do.
 
 A window starts every `step` samples. The signal is extended at both ends, by its mirror image or by silence, so that as many
 windows cover its first and last samples as any other. Results are averaged with weights that rise and fall over `fade` samples
@@ -77,7 +77,7 @@ class OverlapPlan:
         return beside[:, ::-1] if self.mirrored else np.zeros((beside.shape[0], border), np.float32)
 
     def _window(self, audio: np.ndarray, position: int, end: int, border: int) -> OverlappingWindow:
-        """Return the window that begins at `position` with `audio`. `end`: that of the file, as far as it is known."""
+        """Return the window that begins at `position` with `audio`. `end`: end of the file, as far as it has been read."""
         audio = audio[:, : self.whole]
         mirrored = self.mirrored and audio.shape[1] > self.whole // 2 + 1
         mode: Literal["reflect", "constant"] = "reflect" if mirrored else "constant"

@@ -13,7 +13,7 @@ Pair = tuple[np.ndarray, np.ndarray]  # input (C, n), and the samples made for i
 
 
 def whole_rate(rate: float) -> int:
-    """Return a sample rate in Hz, which may come as 16000.0. Raises UsageError for one that no recording has."""
+    """Return a sample rate in Hz as an integer, also for 16000.0. Raises UsageError for an impossible rate."""
     if isinstance(rate, (int, float, np.number)) and LOWEST_RATE <= rate <= HIGHEST_RATE and rate == int(rate):
         return int(rate)
     raise UsageError(f"rate {rate!r}: must be whole Hz from {LOWEST_RATE} to {HIGHEST_RATE}", "as in 48000")
@@ -37,7 +37,7 @@ def measured(audio: np.ndarray, rate: int) -> Meter:
 
 
 def as_float32(blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """Yield blocks as float32, in which models compute. Files with more digits come as float64."""
+    """Yield blocks as float32, in which models compute. Those of files with more precision arrive as float64."""
     return (block.astype(np.float32, copy=False) for block in blocks)
 
 

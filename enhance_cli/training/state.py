@@ -48,7 +48,7 @@ class MovingAverage:
 
 @dataclass
 class Progress:
-    """Count how far a run is: batches done, stage, best validation value, seconds, losses since the last report."""
+    """Hold the progress of a run: steps done, stage, best validation value, seconds, losses since the last report."""
 
     step: int = 0
     stage: int = 0
@@ -99,7 +99,7 @@ def restore(path: Path, task: Trained, train_step: Optimizing) -> Progress:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file can raise anything
         raise UsageError(f"{path}: damaged, it cannot be read", f"delete it, or {hint}") from error
-    if "recipe" in state:  # older states do not know it
+    if "recipe" in state:  # states of early versions have none
         _refuse_other_settings(path, _completed(state["recipe"], task.recipe), _plain(task.recipe))
     try:
         task.model.network.load_state_dict(state["network"])
@@ -107,7 +107,7 @@ def restore(path: Path, task: Trained, train_step: Optimizing) -> Progress:
             task.average.values[key].copy_(value)
         task.average.updates = state["updates"]
         train_step.optimizer.load_state_dict(state["optimiser"])
-        if scaler := state.get("scaler"):  # empty unless in use. Older states have none
+        if scaler := state.get("scaler"):  # empty unless in use. States of early versions have none
             train_step.scaler.load_state_dict(scaler)
         return Progress(**state["progress"])
     except (RuntimeError, KeyError, ValueError, TypeError) as error:

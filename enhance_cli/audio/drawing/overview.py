@@ -150,7 +150,7 @@ class _Columns:
         return columns, rest
 
     def values(self) -> np.ndarray:
-        """Return all columns (K, T), the last one made of however many there are."""
+        """Return all columns (K, T). The last one may be made of fewer than the others."""
         if self._odd is not None and self._odd.shape[1]:
             missing = self.merged - self._odd.shape[1]
             last, _ = self._reduced(np.pad(self._odd, ((0, 0), (0, missing)), mode="edge"), self.merged)

@@ -27,7 +27,7 @@ def smallest_step(block: np.ndarray) -> float:
 
 
 def in_rhythm(starts: Sequence[int], rate: int) -> list[bool]:
-    """Tell for each gap whether other gaps lie at equal distances around it. `starts`: sorted, in samples.
+    """Return for each gap whether other gaps lie at equal distances around it. `starts`: sorted, in samples.
 
     Such gaps are rests in the rhythm of electronic music. Lost sound has no rhythm.
     """

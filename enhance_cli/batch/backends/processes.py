@@ -1,4 +1,4 @@
-"""Process the files in worker processes of this machine: one process for each GPU, or as many as --workers says.
+"""Process the files in worker processes of this machine: one process for each GPU, or as many as --workers sets.
 
 If a worker dies (a decoder crashes, memory runs out), the run goes on: a new worker is started, and the jobs of the dead
 one are tried again, one file at a time. A file on which a second worker dies is reported as failed.

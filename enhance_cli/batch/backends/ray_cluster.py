@@ -47,7 +47,7 @@ class RayCluster:
         self.spec, self.facts, self.address, self.workers = spec, facts, address, workers
 
     def run(self, jobs: Sequence[Job], listener: Listener) -> Summary:
-        """Record the skipped jobs in this process, then do the others on the cluster. Records come as their jobs end.
+        """Record the skipped jobs in this process, then do the others on the cluster. Each record arrives when its job ends.
 
         If the worker dies at every try, the job has failed. Raises UsageError if Ray is missing or has no slot,
         EnhanceError if the workers cannot load the model or the cluster is lost.

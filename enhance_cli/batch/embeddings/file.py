@@ -38,7 +38,7 @@ class EmbeddingPipeline(Protocol):
         """Return the embedding (D,), the seconds and notes of a recording."""
 
     def repair(self, rows: np.ndarray, found: str | None, source: str) -> tuple[np.ndarray, np.ndarray]:
-        """Return repaired rows (K, D), and which were left as they were (K,).
+        """Return repaired rows (K, D), and which of them were left unchanged (K,).
 
         `found`: id of the extractor that the file `source` names.
         """
@@ -87,7 +87,7 @@ class EmbeddingWorker:
 
 @dataclass(frozen=True)
 class EmbeddingWorkerSpec(WorkerSpec):
-    """Specify a worker whose `load` returns an EmbeddingPipeline. `form`: format asked for."""
+    """Specify a worker whose `load` returns an EmbeddingPipeline. `form`: requested format."""
 
     form: str | None = None
 
@@ -98,7 +98,7 @@ class EmbeddingWorkerSpec(WorkerSpec):
 
 
 def save(target: Path, vectors: Vectors, form: str | None = None) -> None:
-    """Write `vectors` in `form`, else as the target's name says, else as they were read."""
+    """Write `vectors` in `form`, else in the format of the target's name, else in their original one."""
     form = form_of(target) or form or vectors.form or DEFAULT_FORM
     if target == STDOUT and form == "scp":
         raise VectorError("an .scp and its .ark cannot both go to standard output", "use --format ark")

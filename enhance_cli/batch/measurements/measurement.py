@@ -1,4 +1,4 @@
-"""Define the object with which a task measures a file. This interface is all that the batch knows about it."""
+"""Define the interface through which the batch lets a task measure a file."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

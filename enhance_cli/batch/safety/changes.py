@@ -38,7 +38,7 @@ def steady(source: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def folders_watched(targets: Iterable[Path]) -> Iterator[None]:
-    """Replace errors caused by a missing output folder by an OutputError that says so."""
+    """Turn errors caused by a missing output folder into an OutputError about that folder."""
     try:
         yield
     except (EnhanceError, OSError) as error:

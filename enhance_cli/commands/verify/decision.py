@@ -30,7 +30,7 @@ class Rule:
 
 
 def rule(threshold: float | None, doubt: tuple[float, float] | None, spec: "Spec") -> Rule | None:
-    """Return the rule asked for, else that of the model's header, or None if neither has a threshold.
+    """Return the requested rule, else that of the model's header, or None if neither has a threshold.
 
     The uncertain range in a header belongs to its own threshold only. Raises UsageError for a threshold outside of its
     range.

@@ -1,6 +1,6 @@
 """Run denoising models with ONNX Runtime and NumPy, as models.windowed_denoiser does in torch.
 
-Only the sampler bridge_ode runs here. It is deterministic. The others draw noise from torch's generators.
+Only the sampler bridge_ode is supported. It is deterministic. The others draw noise from torch's generators.
 """
 
 from collections.abc import Sequence
@@ -62,7 +62,7 @@ class GraphDenoiser:
         return made
 
     def _change(self, audio: np.ndarray, factor: np.ndarray) -> np.ndarray:
-        """Return the change to one channel (1, n). A channel by itself takes less memory, and no more time."""
+        """Return the change to one channel (1, n). One channel at a time takes less memory, and no more time."""
         y = self.frontend.analyze(self._padded(audio * factor))
         estimate, samples = self._estimate(y), audio.shape[1]
         return (self.frontend.synthesize(estimate, samples) - self.frontend.synthesize(y, samples)) / factor

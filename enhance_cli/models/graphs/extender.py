@@ -1,6 +1,6 @@
 """Extend bandwidth with ONNX Runtime and NumPy, as models.windowed_extender does in torch.
 
-Only networks that predict the levels of bands run here.
+Only networks that predict the levels of bands are supported.
 """
 
 from collections.abc import Sequence
@@ -38,7 +38,7 @@ class GraphExtender:
         self.reach: int = (graph.facts["receptive_field"] + 2) * fine_bands.HOP
 
     def check(self, edge: float) -> None:
-        """Accept any band: networks that make levels continue all of them."""
+        """Accept any band: networks that predict levels continue all of them."""
 
     def wide(
         self, windows: Sequence[np.ndarray], starts: Sequence[int], edges: Sequence[float], levels: Sequence[np.ndarray]

@@ -1,7 +1,7 @@
 """Fill gaps with ONNX Runtime and NumPy, as models.windowed_inpainter and models.masked do in torch.
 
-The known samples are hinted at with the noise of torch's generator (models.frame_noise_numpy), so both runtimes give the same
-filling up to rounding.
+The known samples get the noise of torch's generator (models.frame_noise_numpy), so both runtimes give the same filling up to
+rounding.
 """
 
 from collections.abc import Callable, Sequence
@@ -54,7 +54,7 @@ class GraphInpainter:
         return np.where(gaps, self.frontend.synthesize(spectrum, len(audio))[0] / scale, audio)
 
     def _estimate(self, wave: np.ndarray, gaps: np.ndarray, first_frame: int) -> np.ndarray:
-        """Return the filled spectrogram (1, 2, T, F) of a wave (n,) at the level that the model knows."""
+        """Return the filled spectrogram (1, 2, T, F) of a wave (n,) at the level of the model."""
         samples = len(wave)
         known = self.frontend.analyze(wave[None])
         hidden = np.abs(self.frontend.analyze(gaps[None].astype(np.float32)))

@@ -1,4 +1,4 @@
-"""Find the graphs of shipped networks, and tell why a model needs torch.
+"""Find the graphs of shipped networks, or the reason why a model needs torch.
 
 The package has a graph without weights for each network with its arguments.
 """
@@ -56,7 +56,7 @@ def sampling_obstacle(spec: Spec, sampler: str | None, guide: str | None) -> str
 
 
 def load_denoiser_graphs(entry: registry.Entry, threads: int | None = None) -> GraphDenoiserModel:
-    """Return the model of an entry for which there is no obstacle. `threads`: of the CPU.
+    """Return the denoising model of an entry without obstacles. `threads`: of the CPU.
 
     Raises ModelError if a file is missing or damaged, or does not fit its graph.
     """
@@ -73,7 +73,7 @@ def load_denoiser_graphs(entry: registry.Entry, threads: int | None = None) -> G
 
 
 def load_graph(model_class: type[ModelT], entry: registry.Entry, threads: int | None = None) -> ModelT:
-    """Return the model of an entry with a single graph, for which there is no obstacle. Raises as `load_denoiser_graphs`."""
+    """Return the model of an entry with a single graph and without obstacles. Raises as `load_denoiser_graphs`."""
     spec = read_spec(entry.path)
     return model_class(spec, open_graph(spec, entry, threads), threads)
 

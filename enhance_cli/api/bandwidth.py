@@ -46,7 +46,7 @@ def extend_bandwidth(
     import numpy as np
 
     from enhance_cli.resources import Resources
-    from enhance_cli.tasks.extend_bandwidth import run
+    from enhance_cli.tasks.extend_bandwidth import BandwidthExtender
     from enhance_cli.tasks.loading import load_extender_model
     from enhance_cli.tasks.options import ExtendOptions
     from enhance_cli.tasks.stream import whole_rate
@@ -64,5 +64,5 @@ def extend_bandwidth(
         window_seconds=window_seconds,
     )
     audio = np.asarray(audio)
-    wide, wide_rate = run(np.atleast_2d(audio), whole_rate(rate), loaded, options)
+    wide, wide_rate = BandwidthExtender(loaded, options).run(np.atleast_2d(audio), whole_rate(rate))
     return wide.reshape(*audio.shape[:-1], -1), wide_rate

@@ -64,11 +64,10 @@ class Inpainter:
         """
         import numpy as np
 
-        from enhance_cli.tasks.inpaint import run
         from enhance_cli.tasks.stream import whole_rate
 
         audio = np.asarray(audio)
-        return run(np.atleast_2d(audio), whole_rate(rate), gaps, self._inpainter).reshape(audio.shape)
+        return self._inpainter.run(np.atleast_2d(audio), whole_rate(rate), gaps).reshape(audio.shape)
 
 
 def inpaint(

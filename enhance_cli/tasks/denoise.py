@@ -50,7 +50,7 @@ class Denoiser:
         return self.band.engine.lanes
 
     def run(self, audio: np.ndarray, rate: int) -> np.ndarray:
-        """Clean a whole recording (C, N) at `rate`. Returns (C, N)."""
+        """Clean a whole recording (C, N) at `rate`. Returns (C, N), the result of the command for a file with these samples."""
         level = measured(audio, rate)
         return np.concatenate(list(self.process(iter([audio]), rate, audio.shape[0], level)), axis=1)
 
@@ -139,10 +139,3 @@ def changes_of(model: Model | GraphDenoiserModel, options: DenoiseOptions) -> Wi
     if model.stream_network is not None:
         return RefinedChanges(model, windowed, options)
     return WindowChanges(model, windowed, options)
-
-
-def run(
-    audio: np.ndarray, rate: int, model: Model | GraphDenoiserModel, options: DenoiseOptions = DenoiseOptions()
-) -> np.ndarray:
-    """Clean (C, N) at `rate`. Returns (C, N), the result of the command for a file with these samples."""
-    return Denoiser(model, options).run(audio, rate)

@@ -59,6 +59,19 @@ class BandwidthExtender:
         """Return the number of files at a time that keep the device busy."""
         return self.engine.lanes
 
+    def run(self, audio: np.ndarray, rate: int) -> tuple[np.ndarray, int]:
+        """Extend a whole recording (C, N) at `rate`. Returns (C, M) and its rate.
+
+        This is the result of the command for a file with these samples. Raises UsageError for a cutoff or a band that cannot
+        be continued.
+        """
+        level = measured(audio, rate)
+        level.extra = band = BandMeter(rate, self.options.cutoff)
+        band.push(audio)
+        wide_rate = band.wide_rate
+        audio = resample(audio, rate, wide_rate) if wide_rate != rate else audio
+        return np.concatenate(list(self.process(iter([audio]), wide_rate, audio.shape[0], level)), axis=1), wide_rate
+
     def process(self, blocks: Iterable[np.ndarray], rate: int, channels: int, level: Meter) -> Iterator[np.ndarray]:
         """Extend blocks (C, n) at `rate`. Yields as many samples, in blocks of other sizes.
 
@@ -126,19 +139,3 @@ def windows_of(model: Model | GraphExtenderModel, options: ExtendOptions) -> tup
     windowed = model.extender(seed=options.seed)
     window = int((options.window_seconds or model.spec.window_seconds or WINDOW_SECONDS) * windowed.rate)
     return windowed, WindowPlan.exact(window, windowed.reach + crossover.reach_of_all(), grid=windowed.grid)
-
-
-def run(
-    audio: np.ndarray, rate: int, model: Model | GraphExtenderModel, options: ExtendOptions = ExtendOptions()
-) -> tuple[np.ndarray, int]:
-    """Extend (C, N) at `rate`. Returns (C, M) and its rate: the result of the command for a file with these samples.
-
-    Raises UsageError for a cutoff or a band that cannot be continued.
-    """
-    level = measured(audio, rate)
-    level.extra = band = BandMeter(rate, options.cutoff)
-    band.push(audio)
-    wide_rate = band.wide_rate
-    audio = resample(audio, rate, wide_rate) if wide_rate != rate else audio
-    extender = BandwidthExtender(model, options)
-    return np.concatenate(list(extender.process(iter([audio]), wide_rate, audio.shape[0], level)), axis=1), wide_rate

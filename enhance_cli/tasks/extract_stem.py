@@ -69,7 +69,10 @@ class StemExtractor:
         return self.engine.lanes
 
     def run(self, audio: np.ndarray, rate: int) -> dict[str, np.ndarray]:
-        """Return each part (C, N) by name for a whole recording (C, N) at `rate`."""
+        """Return each part (C, N) by name for a whole recording (C, N) at `rate`.
+
+        These are the results of the command for a file with these samples.
+        """
         level = measured(audio, rate)
         rows = np.concatenate(list(self.process(iter([audio]), rate, audio.shape[0], level)), axis=1)
         rows = rows.astype(np.result_type(audio.dtype, np.float32), copy=False)
@@ -134,10 +137,3 @@ class StemExtractor:
             order.given.at(w.start, w.audio.shape[1], self.spec.sample_rate)[0] for order, w in zip(orders, windows)
         ]
         return self.windowed.separate(audio, starts, scales)
-
-
-def run(
-    audio: np.ndarray, rate: int, model: StemModel | DemucsModel | GraphStemModel, options: StemOptions = StemOptions()
-) -> dict[str, np.ndarray]:
-    """Return each part (C, N) by name for (C, N) at `rate`: the results of the command for a file with these samples."""
-    return StemExtractor(model, options).run(audio, rate)

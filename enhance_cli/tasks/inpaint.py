@@ -55,6 +55,16 @@ class Inpainter:
         self.options, self.model = options, model
         self.lanes = 1 if model else options.threads or os.cpu_count() or 1
 
+    def run(self, audio: np.ndarray, rate: int, gaps: Spans | None) -> np.ndarray:
+        """Fill `gaps`, in seconds (None: they are found), of a whole recording (C, N) at `rate`. Returns (C, N).
+
+        This is the result of the command. Raises UsageError for gaps that the recording cannot have.
+        """
+        level = measured(audio, rate)
+        level.extra = GapMeter(rate, gaps)
+        level.extra.push(audio)
+        return np.concatenate([audio[:, :0], *self.process(iter([audio]), rate, audio.shape[0], level)], axis=1)
+
     def process(self, blocks: Iterable[np.ndarray], rate: int, channels: int, level: Meter) -> Iterator[np.ndarray]:
         """Fill the gaps of blocks (C, n) at `rate` that `level` has found. Yields as many samples, in other blocks.
 
@@ -200,15 +210,3 @@ class _Filling:
             if piece.channel in (-1, channel):
                 return piece.start
         return np.iinfo(np.int64).max
-
-
-def run(audio: np.ndarray, rate: int, gaps: Spans | None, inpainter: "Inpainter | None" = None) -> np.ndarray:
-    """Fill `gaps`, in seconds (None: they are found), of (C, N) at `rate`. Returns (C, N), the result of the command.
-
-    Raises UsageError for gaps that the recording cannot have.
-    """
-    level = measured(audio, rate)
-    level.extra = GapMeter(rate, gaps)
-    level.extra.push(audio)
-    inpainter = inpainter or Inpainter()
-    return np.concatenate([audio[:, :0], *inpainter.process(iter([audio]), rate, audio.shape[0], level)], axis=1)

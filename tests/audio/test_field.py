@@ -135,7 +135,7 @@ def test_speech_behind_a_slate_is_cleaned_as_it_is_alone():
     """The clap is 50 dB above the speech, by which its level must not be judged."""
     from enhance_cli.models import registry
     from enhance_cli.models.graphs.packaged import load_denoiser_graphs
-    from enhance_cli.tasks.denoise import run
+    from tests.tasks.whole import denoise as run
 
     audio, file = read(FIELD / "slate_then_quiet_speech.flac")
     model, second = load_denoiser_graphs(registry.find("denoise-s", "denoise"), 1), file.info.rate

@@ -192,7 +192,7 @@ def score(method: Method, model: Model, tests: dict, file: Path) -> None:
             if len(done.get(f"{steps} {test}", {}).get("pesq", [])) == len(noisy):
                 continue
             begun = clock(model.device)
-            enhanced = [denoise.run(x[None], rate, model, options)[0] for x in noisy]
+            enhanced = [denoise.Denoiser(model, options).run(x[None], rate)[0] for x in noisy]
             cost = (clock(model.device) - begun) / (noisy.size / rate)
             scores = measure(clean, enhanced, rate)
             done[f"{steps} {test}"] = {"real_time_factor": cost} | scores

@@ -22,7 +22,7 @@ import torch
 from enhance_cli.metrics import si_sdri
 from enhance_cli.models.registry import find
 from enhance_cli.models.stems import TASK, StemModel, load_stems
-from enhance_cli.tasks.extract_stem import StemOptions, run
+from enhance_cli.tasks.extract_stem import StemExtractor, StemOptions
 from enhance_cli.training.loop import Trainer
 from enhance_cli.training.recipe import load
 from enhance_cli.training.start import load_teacher, make_trainer
@@ -111,7 +111,7 @@ def trainer_of(name: str, options: argparse.Namespace, device: torch.device, cac
 def row(name: str, batches: int, steps: int, model: StemModel, mixes: np.ndarray, stems: np.ndarray) -> list[str]:
     rate, names = model.spec.sample_rate, model.spec.stems
     gains, begun = {stem: [] for stem in names}, time.process_time()
-    estimates = [run(mix, rate, model, StemOptions(steps=steps, residual=True)) for mix in mixes]
+    estimates = [StemExtractor(model, StemOptions(steps=steps, residual=True)).run(mix, rate) for mix in mixes]
     cost = (time.process_time() - begun) / (mixes.size / rate)
     for mix, true, found in zip(mixes, stems, estimates):
         scores = si_sdri.score(mix[0], true, np.stack([found[stem][0] for stem in names]), rate)["active"]

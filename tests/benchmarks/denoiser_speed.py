@@ -29,7 +29,7 @@ from enhance_cli.models.load import Model
 from enhance_cli.models.spec import Spec, read_spec
 from enhance_cli.networks import NETWORKS
 from enhance_cli.resources import Resources
-from enhance_cli.tasks.denoise import run
+from enhance_cli.tasks.denoise import Denoiser
 from enhance_cli.tasks.loading import load_denoiser_model
 from enhance_cli.tasks.options import DenoiseOptions
 from tests.benchmarks.tables import put_rows
@@ -120,11 +120,11 @@ def measure(model: Any, parameters: int, seconds: float) -> dict[str, Any]:
     audio = (0.1 * rng.standard_normal((1, int(seconds * rate)))).astype(np.float32)
     options = DenoiseOptions(threads=1)
     if not slow:
-        run(audio[:, :rate], rate, model, options)
+        Denoiser(model, options).run(audio[:, :rate], rate)
     times = []
     for _ in range(1 if slow else 2):
         begin = time.process_time()
-        run(audio, rate, model, options)
+        Denoiser(model, options).run(audio, rate)
         times.append(time.process_time() - begin)
     factor = min(times) / seconds
     cpu = "quick" if factor <= 0.1 else "fair" if factor <= 1 else "slow" if factor <= 10 else "GPU"

@@ -17,7 +17,7 @@ import torch
 from enhance_cli import metrics
 from enhance_cli.models import registry
 from enhance_cli.models.load import Model, load_file
-from enhance_cli.tasks.denoise import DenoiseOptions, run
+from enhance_cli.tasks.denoise import DenoiseOptions, Denoiser
 from enhance_cli.training.denoise import material
 from enhance_cli.training.recipe import load
 from enhance_cli.training.start import make_trainer
@@ -68,7 +68,7 @@ def score(model: Model, guide: str | None, pairs) -> dict[str, float]:
     rows = []
     pause = slice(int((PAUSE[0] + 0.2) * 16000), int((PAUSE[1] - 0.2) * 16000))
     for noisy, clean in pairs:
-        result = run(noisy[None], 16000, model, DenoiseOptions(guide=guide))[0] if model else noisy
+        result = Denoiser(model, DenoiseOptions(guide=guide)).run(noisy[None], 16000)[0] if model else noisy
         row = {name: metrics.load(name)(clean, result, 16000) for name in MEASURES}
         energy = [float(np.square(x[pause].astype(np.float64)).mean()) for x in (result, noisy)]
         rows.append(row | {"left": 10 * np.log10(max(energy[0], 1e-12) / max(energy[1], 1e-12))})

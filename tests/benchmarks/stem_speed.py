@@ -22,7 +22,7 @@ from enhance_cli.models.registry import find
 from enhance_cli.models.spec import Spec
 from enhance_cli.models.stems import StemModel
 from enhance_cli.networks import NETWORKS
-from enhance_cli.tasks.extract_stem import StemOptions, run
+from enhance_cli.tasks.extract_stem import StemExtractor, StemOptions
 from enhance_cli.training.recipe import load
 
 STEMS = ("bass", "drums", "guitar", "piano")
@@ -134,7 +134,7 @@ def fastest(model, wanted: StemOptions, options) -> float:
     mix = np.random.default_rng(0).standard_normal((spec.channels, int(options.seconds * spec.sample_rate))) / 10
     for _ in range(options.runs):
         begun = time.perf_counter()
-        run(mix.astype(np.float32), spec.sample_rate, model, replace(wanted, threads=options.threads))
+        StemExtractor(model, replace(wanted, threads=options.threads)).run(mix.astype(np.float32), spec.sample_rate)
         times.append(time.perf_counter() - begun)  # what comes back lies in the CPU's memory: a GPU is done as well
     return min(times)
 

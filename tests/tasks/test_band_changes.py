@@ -10,11 +10,12 @@ from enhance_cli.errors import UsageError
 from enhance_cli.models.sampling import Sampling
 from enhance_cli.tasks import above_band, band_changes
 from enhance_cli.tasks.band_changes import plan_windows
-from enhance_cli.tasks.denoise import Denoiser, run
+from enhance_cli.tasks.denoise import Denoiser
 from enhance_cli.tasks.options import DenoiseOptions
 from enhance_cli.tasks.stream import measured
 from enhance_cli.tasks.windows import WindowPlan
 from tests.tasks.test_denoise_parts import Silencer
+from tests.tasks.whole import denoise as run
 
 WORKING, OWN = 48000, 16000  # rates of the stream, and of the network that refines it
 INSIDE = slice(9600, -9600)

@@ -10,7 +10,8 @@ from enhance_cli.models import guide as guides
 from enhance_cli.models.load import Model
 from enhance_cli.models.spec import Spec
 from enhance_cli.networks import NETWORKS
-from enhance_cli.tasks.denoise import DenoiseOptions, Denoiser, run
+from enhance_cli.tasks.denoise import DenoiseOptions, Denoiser
+from tests.tasks.whole import denoise as run
 
 pytestmark = pytest.mark.slow
 

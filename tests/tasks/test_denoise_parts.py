@@ -5,9 +5,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from enhance_cli.tasks.denoise import Denoiser, run
+from enhance_cli.tasks.denoise import Denoiser
 from enhance_cli.tasks.options import DenoiseOptions
 from enhance_cli.tasks.stream import measured
+from tests.tasks.whole import denoise as run
 
 RATE = 16000
 

@@ -12,12 +12,13 @@ from enhance_cli.models import device, registry
 from enhance_cli.models.load import load_file
 from enhance_cli.resources import Resources
 from enhance_cli.tasks import band_changes
-from enhance_cli.tasks.denoise import Denoiser, run
+from enhance_cli.tasks.denoise import Denoiser
 from enhance_cli.tasks.engine import Engine
 from enhance_cli.tasks.loading import load_denoiser_model
 from enhance_cli.tasks.options import DenoiseOptions
 from enhance_cli.tasks.stream import measured
 from tests.golden_numbers import load, voice_in_noise
+from tests.tasks.whole import denoise as run
 
 RATE = 48000
 PAIRS = Path(__file__).parent.parent / "audio_files" / "pairs"

@@ -162,7 +162,7 @@ def test_out_of_memory_inside_the_network_costs_no_file_and_changes_no_result(ti
     model = load_file(tiny_model, torch.device("cpu"))
     audio = np.random.default_rng(0).standard_normal((1, 64_000)).astype(np.float32) * 0.1
     options = denoise.DenoiseOptions(window_seconds=0.25)
-    wanted = denoise.run(audio, 16000, model, options)
+    wanted = denoise.Denoiser(model, options).run(audio, 16000)
     forward, refused = model.network.forward, []
 
     def little_memory(x, *rest, **more):
@@ -183,7 +183,7 @@ def test_out_of_memory_inside_the_network_costs_no_file_and_changes_no_result(ti
         return engines[0]
 
     monkeypatch.setattr(band_changes, "engine_for", engine_of_a_gpu)
-    np.testing.assert_allclose(denoise.run(audio, 16000, model, options), wanted, atol=1e-6)
+    np.testing.assert_allclose(denoise.Denoiser(model, options).run(audio, 16000), wanted, atol=1e-6)
     assert refused
 
 
@@ -204,11 +204,11 @@ def test_short_files_of_other_lengths_share_a_batch_and_their_company_changes_no
     """The engine of a GPU around a real network on the CPU."""
     model, noise = load_file(tiny_model, torch.device("cpu")), np.random.default_rng(0).standard_normal((12, 20_000))
     files = {n: 0.1 * noise[n : n + 1, : 15_400 + 61 * n].astype(np.float32) for n in range(12)}
-    wanted = {n: denoise.run(audio, 16000, model) for n, audio in files.items()}
+    wanted = {n: denoise.Denoiser(model).run(audio, 16000) for n, audio in files.items()}
     monkeypatch.setattr(
         band_changes, "engine_for", lambda model, run, _, longest, *__: Engine(run, 2, together=8, longest=longest)
     )
-    alone = {n: denoise.run(audio, 16000, model) for n, audio in files.items()}
+    alone = {n: denoise.Denoiser(model).run(audio, 16000) for n, audio in files.items()}
 
     denoiser, found, free = denoise.Denoiser(model), {}, threading.Event()
     sizes, holds, run = [], [], denoiser.band.engine._run

@@ -9,7 +9,8 @@ from enhance_cli.models.load import Model, load_file
 from enhance_cli.models.registry import find
 from enhance_cli.models.spec import Spec
 from enhance_cli.networks import NETWORKS
-from enhance_cli.tasks.extend_bandwidth import ExtendOptions, run
+from enhance_cli.tasks.extend_bandwidth import ExtendOptions
+from tests.tasks.whole import extend_bandwidth as run
 
 HEADER = {
     "process": "",

@@ -8,11 +8,12 @@ import pytest
 from enhance_cli.audio.spectra import crossover
 from enhance_cli.audio.spectra.band_edge import BandMeter
 from enhance_cli.errors import UsageError
-from enhance_cli.tasks.extend_bandwidth import FADE, LATENT_NETWORK, BandwidthExtender, run, windows_of
+from enhance_cli.tasks.extend_bandwidth import FADE, LATENT_NETWORK, BandwidthExtender, windows_of
 from enhance_cli.tasks.options import ExtendOptions
 from enhance_cli.tasks.stream import measured
 from enhance_cli.tasks.windows import WindowPlan
 from tests.tasks.test_extend_parts import EDGE, OWN_RATE, Adding, tone
+from tests.tasks.whole import extend_bandwidth as run
 
 CROSSOVER = 2401 + 8 * 120  # samples that the crossover depends on
 

@@ -16,7 +16,8 @@ from enhance_cli.models.spec import Spec
 from enhance_cli.models.stems import StemModel, load_stems
 from enhance_cli.models.weights import load_network
 from enhance_cli.networks.stem_pair import StemPair
-from enhance_cli.tasks.extract_stem import StemExtractor, StemOptions, run
+from enhance_cli.tasks.extract_stem import StemExtractor, StemOptions
+from tests.tasks.whole import extract_stems as run
 
 AUDIO = Path(__file__).parents[1] / "audio_files"
 CPU = torch.device("cpu")

@@ -7,9 +7,10 @@ import pytest
 
 from enhance_cli.tasks import extract_stem as module
 from enhance_cli.tasks.engine import Engine
-from enhance_cli.tasks.extract_stem import StemExtractor, run
+from enhance_cli.tasks.extract_stem import StemExtractor
 from enhance_cli.tasks.options import StemOptions
 from enhance_cli.tasks.stream import measured
+from tests.tasks.whole import extract_stems as run
 
 RATE = 16000
 

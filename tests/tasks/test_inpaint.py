@@ -6,9 +6,10 @@ import pytest
 from enhance_cli.audio.gaps.gap import Gap
 from enhance_cli.audio.gaps.meter import GapMeter
 from enhance_cli.errors import UsageError
-from enhance_cli.tasks.inpaint import Inpainter, Piece, method, notes, run, split
+from enhance_cli.tasks.inpaint import Inpainter, Piece, method, notes, split
 from enhance_cli.tasks.options import InpaintOptions
 from enhance_cli.tasks.stream import measured
+from tests.tasks.whole import inpaint as run
 
 RATE = 16000
 

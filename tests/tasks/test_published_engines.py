@@ -16,8 +16,9 @@ from enhance_cli.models.sampling import sampler_settings
 from enhance_cli.models.spec import Spec
 from enhance_cli.networks import NETWORKS
 from enhance_cli.samplers import SAMPLERS
-from enhance_cli.tasks.denoise import DenoiseOptions, run
+from enhance_cli.tasks.denoise import DenoiseOptions
 from tests.golden_numbers import FOLDER, Noise, cnormal, load, parts, rel_l2, wave, weights, whole
+from tests.tasks.whole import denoise as run
 
 pytestmark = pytest.mark.slow
 

@@ -13,11 +13,11 @@ from enhance_cli.errors import UsageError
 from enhance_cli.models.registry import find
 from enhance_cli.models.stems import load_stems
 from enhance_cli.tasks.extract_stem import StemOptions
-from enhance_cli.tasks.extract_stem import run as extract
 from enhance_cli.training.recipe import load
 from enhance_cli.training.start import load_teacher, run
 from enhance_cli.training.stems.objective import Objective
 from enhance_cli.training.stems.recipe import StemStage
+from tests.tasks.whole import extract_stems as extract
 
 pytestmark = pytest.mark.slow
 

@@ -88,15 +88,15 @@ def _extend(name: str, device: str) -> "Callable[[Clean], tuple[np.ndarray, floa
     import numpy as np
 
     from enhance_cli import load_model
-    from enhance_cli.tasks.extend_bandwidth import run
+    from enhance_cli.tasks.extend_bandwidth import BandwidthExtender
 
-    model = load_model(name, task=TASK, device=device)
+    extender = BandwidthExtender(load_model(name, task=TASK, device=device))
     noise = np.random.default_rng(0).normal(0, 0.1, (1, 16000)).astype(np.float32)
-    run(noise, 16000, model)  # keeps the costs of a first call out of the speed
+    extender.run(noise, 16000)  # keeps the costs of a first call out of the speed
 
     def extend(clean: Clean) -> tuple["np.ndarray", float]:
         start = time.perf_counter()
-        made, rate = run(clean.cut, 2 * clean.cutoff, model)
+        made, rate = extender.run(clean.cut, 2 * clean.cutoff)
         work = time.perf_counter() - start
         if rate != RATE:
             raise AudioError("seems to have a full band", "name other recordings")

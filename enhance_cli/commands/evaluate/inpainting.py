@@ -130,12 +130,11 @@ def _made(name: str, steps: int | None, device: str) -> Callable:
 
 def _filled(inpainter: "Inpainter") -> Callable:
     """Return a function that fills a Broken. It returns (N,) and seconds."""
-    from enhance_cli.tasks.inpaint import run
 
     def fill(broken: Broken) -> tuple["np.ndarray", float]:
         spans = [(start / broken.rate, end / broken.rate) for start, end in broken.gaps]
         begin = time.perf_counter()
-        filled = run(broken.silenced[None], broken.rate, spans, inpainter)[0]
+        filled = inpainter.run(broken.silenced[None], broken.rate, spans)[0]
         return filled, time.perf_counter() - begin
 
     return fill

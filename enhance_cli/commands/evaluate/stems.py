@@ -204,12 +204,12 @@ def _reader(folder: Path) -> Callable:
 
 def _extractors(name: str, counts: list[int] | None, device: str) -> list[System]:
     from enhance_cli import load_model
-    from enhance_cli.tasks.extract_stem import StemOptions, run
+    from enhance_cli.tasks.extract_stem import StemExtractor, StemOptions
 
     model = load_model(name, "extract-stem", device)
 
     def extract(mix: "np.ndarray", rate: int, steps: int | None) -> Stems:
-        return run(mix, rate, model, StemOptions(steps=steps))
+        return StemExtractor(model, StemOptions(steps=steps)).run(mix, rate)
 
     def in_mono(system: System) -> System:
         def produce(recording: Recording) -> tuple[Stems, float]:

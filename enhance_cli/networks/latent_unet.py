@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from enhance_cli.networks.conditioning import FiLM
+from enhance_cli.networks.layers import Upsample
 from enhance_cli.networks.spatial_transformer import SpatialTransformer
 
 Context = tuple[Tensor, Tensor | None]  # tokens (B, L, D) and their mask (B, L)
@@ -159,14 +159,3 @@ class Downsample(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.op(x)
-
-
-class Upsample(nn.Module):
-    """Double both sides by repetition and a convolution."""
-
-    def __init__(self, channels: int):
-        super().__init__()
-        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.conv(F.interpolate(x, scale_factor=2, mode="nearest"))

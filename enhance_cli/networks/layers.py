@@ -1,7 +1,7 @@
-"""Define the dense, time-dilated convolution blocks of bridge_unet and band_split_conv, and fold them for inference.
+"""Define layers that several networks share. Those of bridge_unet and band_split_conv can be folded for inference.
 
-Batch normalization is fixed at inference, so a block depends on `receptive_field` frames on either side and no more, and its
-normalizations can be folded into the convolutions before them.
+Their batch normalization is fixed at inference. So a block depends on `receptive_field` frames on either side and no more, and
+its normalizations can be folded into the convolutions before them.
 """
 
 from typing import Any, TypeVar
@@ -51,6 +51,17 @@ class TemporalBlock(nn.Module):
         nn.init.zeros_(self.norm2.weight)
 
     forward = ResidualBlock.forward
+
+
+class Upsample(nn.Module):
+    """Double both sides by repetition and a convolution."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(F.interpolate(x, scale_factor=2, mode="nearest"))
 
 
 class SpectralMemory(nn.Module):

@@ -3,10 +3,10 @@
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 from enhance_cli.errors import OutputError, reader_has_gone
 
+T = TypeVar("T")
 # File names may hold line ends, bells, and sequences that a terminal obeys.
 CONTROLS = {code: repr(chr(code))[1:-1] for code in (*range(32), *range(127, 160)) if chr(code) != "\t"}
 
@@ -72,6 +73,15 @@ def printable(text: str) -> str:
 def shows_bars() -> bool:
     """Return whether to show progress bars: stderr is a terminal that can move its cursor, and not the log of a CI job."""
     return sys.stderr.isatty() and not os.environ.get("CI") and os.environ.get("TERM") != "dumb"
+
+
+def tracked(items: Iterable[T], description: str, total: int | None = None) -> Iterable[T]:
+    """Return the items, and show a progress bar on a terminal while they are consumed."""
+    if not shows_bars():
+        return items
+    from rich.progress import track
+
+    return track(items, description, total, console=talk(), transient=True)
 
 
 @contextmanager

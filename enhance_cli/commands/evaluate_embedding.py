@@ -3,13 +3,13 @@
 They are those of raw and of repaired embeddings, of both averaged, and of the recordings denoised first.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from enhance_cli.console import result, result_json, say, talk
+from enhance_cli.console import result, result_json, say, tracked
 from enhance_cli.errors import UsageError
 from enhance_cli.flags.embedding import Extractor
 from enhance_cli.flags.model import ModelName
@@ -83,20 +83,14 @@ def evaluate_embedding(
     repairer.check_extractor(network.id)
     embedder, clean_up = Embedder(network), _denoiser(denoiser, RATE)
     recordings = RepairTestSet(speech, noise, music or [], rooms, kept, say)
-    raw = recordings.vectors(network.id, lambda wave: embedder.embed(wave[None], RATE), _with_bar)
+    with_bar = lambda items: tracked(items, "Embedding")
+    raw = recordings.vectors(network.id, lambda wave: embedder.embed(wave[None], RATE), with_bar)
     systems = {"raw": raw, "repaired": _apply(repairer, raw), f"both, {ensemble:g} raw": _apply(both, raw)}
     if clean_up:
         embed = lambda wave: embedder.embed(clean_up(wave)[None], RATE)
-        systems["denoised"] = recordings.vectors(f"{network.id} after {denoiser}", embed, _with_bar)
+        systems["denoised"] = recordings.vectors(f"{network.id} after {denoiser}", embed, with_bar)
         systems["denoised, repaired"] = _apply(repairer, systems["denoised"])
     _report(systems, recordings.speakers, recordings.conditions, as_json=as_json)
-
-
-def _with_bar(items: Iterable) -> Iterable:
-    """Return the items, and show a progress bar on a terminal while they are consumed."""
-    from rich.progress import track
-
-    return track(items, description="Embedding", console=talk(), transient=True, disable=not talk().is_terminal)
 
 
 def _report(systems: "dict[str, np.ndarray]", speakers: list[str], conditions: Sequence[str], *, as_json: bool) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from enhance_cli.console import count_of, result_json, say, talk
+from enhance_cli.console import count_of, result_json, say, tracked
 from enhance_cli.errors import AudioError, UsageError
 
 if TYPE_CHECKING:
@@ -121,10 +121,8 @@ def score_all(
     `read(path)` returns a reference, which has the attribute `seconds`. `measure(reference, estimate)` returns the scores.
     Returns the seconds that were scored, and whether something failed.
     """
-    from rich.progress import track
-
     seconds, failed = 0.0, False
-    for path in track(paths, "Scoring", console=talk(), transient=True, disable=not talk().is_terminal):
+    for path in tracked(paths, "Scoring"):
         try:
             reference = read(path)
             produced = [system.produce(reference) for system in systems]

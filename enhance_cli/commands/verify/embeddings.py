@@ -4,14 +4,13 @@ Embeddings that are not available are reported and left out.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from enhance_cli.commands.reporting import Reporter
-from enhance_cli.console import say, shows_bars, talk
+from enhance_cli.console import say, tracked
 from enhance_cli.errors import AudioError, EnhanceError, UsageError, VectorError
 
 if TYPE_CHECKING:
@@ -100,7 +99,7 @@ def in_files(paths: list[Path], pipeline: "EmbeddingPipeline") -> Found:
 
     pool = ThreadPoolExecutor(pipeline.load_extractor().lanes)
     try:
-        results = _with_bar(pool.map(embed, recordings), len(recordings))
+        results = tracked(pool.map(embed, recordings), "Embedding", len(recordings))
         noted: Counter[str] = Counter()
         for index, embedded in zip(recordings, results, strict=True):
             if isinstance(embedded, AudioError):
@@ -114,15 +113,6 @@ def in_files(paths: list[Path], pipeline: "EmbeddingPipeline") -> Found:
     finally:
         pool.shutdown(wait=False, cancel_futures=True)  # after Ctrl-C, the rest of the list is not processed
     return found
-
-
-def _with_bar(results: Iterator, count: int) -> Iterable:
-    """Return the results, and show a progress bar on a terminal while they are consumed."""
-    if not shows_bars():
-        return results
-    from rich.progress import track
-
-    return track(results, "Embedding", count, console=talk(), transient=True)
 
 
 def _read_stored(paths: list[Path], indices: list[int], pipeline: "EmbeddingPipeline", found: Found) -> None:

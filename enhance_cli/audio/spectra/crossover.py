@@ -24,13 +24,8 @@ LEAST_ROOM = 0.1  # peak of the new band that is always allowed, relative to tha
 LONGEST_TAPS = 2401
 
 
-def reach(edge: float) -> int:
-    """Return the number of samples on either side on which a new sample depends."""
-    return len(high_pass_taps(edge)) + (HELD + 2) * HOP
-
-
 def reach_of_all() -> int:
-    """Return the largest `reach` of all edges."""
+    """Return the number of samples on either side on which a new sample depends at most, over all edges."""
     return LONGEST_TAPS + (HELD + 2) * HOP
 
 

@@ -265,3 +265,18 @@ def test_a_mean_that_cancels_its_channels_is_told_and_one_that_does_not_is_not(t
                 for _ in audio.blocks():
                     pass
             assert audio.notes == notes
+
+
+@pytest.mark.parametrize("length", [0x30, 0x39, 0x41, 0x66])
+def test_the_mask_of_a_flac_ends_where_its_comment_ends(length, tmp_path):
+    """The length of the next comment follows, and may be a digit in ASCII."""
+    from mutagen import flac
+
+    path = tmp_path / "a.flac"
+    soundfile.write(path, np.zeros((100, 4)), 16000)
+    file = flac.FLAC(path)
+    file.tags["WAVEFORMATEXTENSIBLE_CHANNEL_MASK"] = "0x0107"
+    file.tags["X"] = "x" * (length - 2)
+    file.save()
+    with open_audio(path) as audio:
+        assert audio.info.layout == ("FL", "FR", "FC", "BC")

@@ -128,9 +128,18 @@ def _extensible(file: Window, count: int, depth_stored: int | None) -> dict:
     }  # fmt: skip
 
 
+def _first_comment(head: bytes, key: bytes) -> bytes:
+    """Return the first comment of Vorbis that begins with `key`, empty if there is none.
+
+    Its length stands in front of it. The bytes behind it are the length of the next comment, which may look like digits.
+    """
+    at = head.upper().find(key)
+    return head[at : at + int.from_bytes(head[max(at - 4, 0) : at], "little")] if at >= 4 else b""
+
+
 def _flac_speakers(head: bytes, count: int) -> dict:
     """Return layout and mask of a FLAC from its comment, or else the format's default layout for this number of channels."""
-    found = re.search(_MASK + rb"(0[xX][0-9a-fA-F]{1,8})", head, re.IGNORECASE)
+    found = re.search(_MASK + rb"(0[xX][0-9a-fA-F]{1,8})", _first_comment(head, _MASK), re.IGNORECASE)
     if found and (layout := channels.from_mask(int(found.group(1), 16), count)):
         return {"layout": layout, "mask": int(found.group(1), 16)}
     return {"layout": None if found or count <= 2 else channels.FLAC_LAYOUTS.get(count)}

@@ -247,5 +247,5 @@ def test_keys_with_dots_are_pairs_and_what_a_shard_cannot_use_is_named(folder, t
     assert told == [
         f"left out: {tmp_path}/x.tar:C.clean.wave: C.Clean.WAV has the same name",
         f"left out: x.tar: 1 of 3 recordings cannot be read ({tmp_path}/x.tar:d.noisy.m4a: cannot be read by libsndfile"
-        " (Format not recognised))",
+        " (Format not recognized))",
     ]

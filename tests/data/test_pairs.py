@@ -246,4 +246,6 @@ def test_keys_with_dots_are_pairs_and_what_a_shard_cannot_use_is_named(folder, t
     assert [pair.clean.member for pair in found] == ["a.b.clean.wav", "C.Clean.WAV"]
     same, damaged = told
     assert same == f"left out: {tmp_path}/x.tar:C.clean.wave: C.Clean.WAV has the same name"
-    assert damaged.startswith(f"left out: x.tar: 1 of 3 recordings cannot be read ({tmp_path}/x.tar:d.noisy.m4a: cannot be")
+    assert damaged.startswith(
+        f"left out: x.tar: 1 of 3 recordings cannot be read ({tmp_path}/x.tar:d.noisy.m4a: cannot be"
+    )

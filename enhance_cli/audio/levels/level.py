@@ -1,7 +1,7 @@
 """Measure the level of a streaming signal in fixed memory: peak, true peak, integrated loudness, active level.
 
-Loudness follows ITU-R BS.1770-4 (K-weighting, 400 ms windows, absolute and relative gate) with the filters of
-pyloudnorm. The windows are kept as a fine histogram instead of a list.
+Loudness follows ITU-R BS.1770-4 (K-weighting, 400 ms windows, absolute and relative gate). The windows are kept as a fine
+histogram instead of a list.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from enhance_cli.audio.channels import Layout, loudness_weights
+from enhance_cli.audio.levels.k_weighting import KWeighting
 from enhance_cli.audio.levels.level_track import LevelTrack, follow, follow_music
 from enhance_cli.audio.levels.true_peaks import TruePeak
 
@@ -30,8 +31,8 @@ class SampleMeter(Protocol):
 class Meter:
     """Measure (C, n) blocks that are pushed. The properties may be read at any time.
 
-    `layout`: loudspeaker of each channel, which determines its weight in the loudness. `loudness` and `true_peak` need
-    SciPy, which takes a second to import. `extra`: meter of a task, which receives the same samples.
+    `layout`: loudspeaker of each channel, which determines its weight in the loudness. `extra`: meter of a task, which
+    receives the same samples.
     """
 
     def __init__(
@@ -67,7 +68,7 @@ class Meter:
         self.frames += x.shape[1]
         self.peak = max(self.peak, float(x.max()), -float(x.min()))
         mono = x.mean(axis=0)
-        self._mono += mono.sum(), mono @ mono
+        self._mono += mono.sum(), np.square(mono).sum()  # not mono @ mono, which OpenBLAS computes in several threads
         if self._true_peak:
             self._true_peak.push(x)
         if self.extra:
@@ -179,11 +180,7 @@ class _Loudness:
     """Measure integrated loudness over a histogram of 400 ms windows that begin every 100 ms."""
 
     def __init__(self, rate: int, channels: int, layout: Layout | None):
-        from scipy.signal import sosfilt
-
-        self._filter = sosfilt
-        self._sections = _k_weighting(rate)
-        self._state = np.zeros((2, channels, 2))
+        self._filter = KWeighting(rate, channels)
         self._weights = loudness_weights(layout, channels)
         self._hops = _Slices(rate / 10)
         self._recent = np.zeros(3)  # energies of the last three 100 ms hops: with the next one a 400 ms window
@@ -193,8 +190,7 @@ class _Loudness:
         self._energies = np.zeros_like(self._windows)
 
     def push(self, x: np.ndarray) -> None:
-        weighted, self._state = self._filter(self._sections, x, zi=self._state)
-        self._state[np.abs(self._state) < 1e-60] = 0.0  # in silence it would decay to denormal numbers, which are slow
+        weighted = self._filter.push(x)
         np.square(weighted, out=weighted)
         self._count_windows(self._hops.push(self._weights @ weighted))
 
@@ -249,12 +245,3 @@ def _energy(loudness: float) -> float:
 
 def _loudness(energy: Any) -> Any:
     return -0.691 + 10 * np.log10(energy)
-
-
-def _k_weighting(rate: int) -> np.ndarray:
-    """Return the two second-order sections of BS.1770 at this rate, as pyloudnorm designs them."""
-    from pyloudnorm import IIRfilter
-
-    shelf = IIRfilter(4.0, 1 / math.sqrt(2), 1500.0, rate, "high_shelf")
-    high_pass = IIRfilter(0.0, 0.5, 38.0, rate, "high_pass")
-    return np.array([[*section.b, *section.a] for section in (shelf, high_pass)])

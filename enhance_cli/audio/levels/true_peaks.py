@@ -7,6 +7,7 @@ already, nothing is computed.
 from copy import copy
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 CONTEXT = 12  # samples on either side from which a value between two samples is interpolated
 _UP = 4
@@ -20,12 +21,9 @@ class TruePeaks:
     """
 
     def __init__(self, channels: int, *, above: float = 0.0):
-        from scipy.signal import firwin, upfirdn
-
-        self._oversample, self.above = upfirdn, above
-        self._taps = (firwin(2 * _UP * CONTEXT + 1, 1 / _UP, window=("kaiser", 5.0)) * _UP).astype(np.float32)
-        # by which a value between samples may exceed the largest sample
-        self._bound = max(np.abs(self._taps[phase::_UP]).sum() for phase in range(_UP))
+        self.above = above
+        self._weights = _interpolation()
+        self._bound = np.abs(self._weights).sum(axis=0).max()  # by which a value may exceed the largest sample
         self._recent = np.zeros((channels, 2 * CONTEXT), np.float32)
         self._between = 0.0  # peak between the last sample and the next one
 
@@ -47,8 +45,16 @@ class TruePeaks:
         count = x.shape[1] - 2 * CONTEXT
         if np.abs(x).max() * self._bound <= self.above:
             return np.zeros(count)
-        dense = self._oversample(self._taps, x, up=_UP, axis=-1)[:, 2 * _UP * CONTEXT :][:, : _UP * count]
-        return np.abs(dense).max(axis=0).reshape(count, _UP).max(axis=1).astype(np.float64)
+        around = np.ascontiguousarray(sliding_window_view(x, len(self._weights), axis=1))
+        dense = around @ self._weights
+        return np.abs(dense).max(axis=(0, 2)).astype(np.float64)
+
+
+def _interpolation() -> np.ndarray:
+    """Return the weights (2 CONTEXT + 1, 4) of a sample and those around it in the sample and three values after it."""
+    taps = np.sinc(np.arange(-_UP * CONTEXT, _UP * CONTEXT + 1) / _UP) * np.kaiser(2 * _UP * CONTEXT + 1, 5.0)
+    padded = np.append(_UP * taps / taps.sum(), np.zeros(_UP - 1))
+    return padded.reshape(-1, _UP)[::-1].astype(np.float32)
 
 
 class TruePeak:

@@ -144,6 +144,8 @@ def test_evaluate_imports_the_measures_that_it_needs_and_no_others(folder, words
     "words",
     [
         ["denoise", "in.wav"],
+        ["denoise", "in.wav", "--json", "--report", "r.jsonl"],
+        ["denoise", "in.wav", "--loudness", "-23"],
         ["extract-stem", "in.wav"],
         ["enhance-embedding", "in.wav", "-o", "in.npz"],
         ["verify", "in.wav", "in.wav"],

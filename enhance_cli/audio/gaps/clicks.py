@@ -10,6 +10,7 @@ import numpy as np
 
 from enhance_cli.audio.gaps.gap import Gap
 from enhance_cli.audio.levels.level_track import LevelTrack
+from enhance_cli.audio.running_maximum import largest_around
 
 CLICK = "click"
 ORDER = 20
@@ -61,8 +62,6 @@ class ClickFinder:
 
     def _search(self, x: np.ndarray) -> None:
         """Search all frames of x (C, K frame) but those at its edges."""
-        from scipy.ndimage import maximum_filter1d
-
         length = 2 * self.half + 1
         span = self.around - length
         reach = length + span // 2
@@ -70,8 +69,8 @@ class ClickFinder:
             if not wave.any() or self.too_many:
                 continue
             before, behind = prediction_errors(wave, self.frame)
-            error = np.minimum(*(maximum_filter1d(one, length, mode="constant") for one in (before, behind)))
-            largest = maximum_filter1d(error, max(span, 1), mode="constant")
+            error = np.minimum(*(largest_around(one, length) for one in (before, behind)))
+            largest = largest_around(error, max(span, 1))
             around = np.maximum(np.roll(largest, reach), np.roll(largest, -reach))
             large = np.flatnonzero(error[self.edge : -self.edge] > TIMES * around[self.edge : -self.edge]) + self.edge
             for places in np.split(large, np.flatnonzero(np.diff(large) > 1) + 1):

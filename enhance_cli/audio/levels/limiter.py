@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from enhance_cli.audio.levels.true_peaks import CONTEXT, TruePeaks
+from enhance_cli.audio.running_maximum import running_maximum
 
 LOOK_AHEAD = 0.01  # seconds
 RELEASE_DB = 60.0  # per second
@@ -62,15 +63,12 @@ class Limiter:
 
     def _smoothed(self, excess: np.ndarray) -> np.ndarray:
         """Return the reduction (n,) in dB of n samples, `_ahead` before those whose peaks exceed the threshold by `excess`."""
-        from scipy.ndimage import maximum_filter1d
-
         needed = 20 * np.log10(np.maximum(excess, 1.0))
         joined, count = np.concatenate([self._needed, needed]), needed.size
         self._needed = joined[count:]
         if not (joined.any() or self._falling or self._recent.any()):
             return np.zeros(count)
-        middle = self._ahead // 2
-        largest = maximum_filter1d(joined, self._ahead + 1)[middle : middle + count]
+        largest = running_maximum(joined, self._ahead + 1)
         fallen = self._fall * np.arange(1, count + 1)
         falling = np.maximum(np.maximum.accumulate(largest + fallen), self._falling) - fallen
         self._falling = max(float(falling[-1]), 0.0)

@@ -145,11 +145,12 @@ def test_evaluate_imports_the_measures_that_it_needs_and_no_others(folder, words
     [
         ["denoise", "in.wav"],
         ["denoise", "in.wav", "--json", "--report", "r.jsonl"],
-        ["denoise", "in.wav", "--loudness", "-23"],
+        ["denoise", "in.wav", "--loudness", "-16", "--limiter", "6"],
         ["extract-stem", "in.wav"],
         ["enhance-embedding", "in.wav", "-o", "in.npz"],
         ["verify", "in.wav", "in.wav"],
         ["extend-bandwidth", "in.wav"],
+        ["inpaint", "in.wav"],
     ],
     ids=" ".join,
 )

@@ -1,4 +1,4 @@
-"""Linear prediction: exact on what can be predicted, silent where nothing is known, stable on dull sounds."""
+"""Linear prediction: exact on what can be predicted, as loud as the noise around it, silent where nothing is known."""
 
 import numpy as np
 import pytest
@@ -30,6 +30,41 @@ def test_from_one_side_the_prediction_fades_to_silence():
     after, before = interpolate(wave[:4000], wave[:0], 800, RATE), interpolate(wave[:0], wave[4800:], 800, RATE)
     assert sdr(wave[4000:4100], after[:100]) > 15 and np.abs(after[-20:]).max() < 0.01
     assert sdr(wave[4700:4800], before[-100:]) > 15 and np.abs(before[:20]).max() < 0.01
+
+
+@pytest.mark.parametrize("rate", [8000, 48000])
+def test_a_filling_in_noise_is_as_loud_as_the_noise(rate):
+    """The mean of all sounds that might have been there is 10 dB softer: a dropout."""
+    noise, count = 0.1 * np.random.default_rng(0).standard_normal(rate), 60 * rate // 1000
+    begin = rate // 2
+    both = interpolate(noise[:begin], noise[begin + count :], count, rate)
+    left = interpolate(noise[:begin], noise[:0], count, rate)[: count // 4]  # then it fades
+    right = interpolate(noise[:0], noise[begin + count :], count, rate)[-count // 4 :]
+    for filling in (both, *np.array_split(both, 4)[1:3], left, right):
+        assert abs(20 * np.log10(filling.std() / 0.1)) < 3
+
+
+@pytest.mark.parametrize("milliseconds", [60, 100])
+def test_nothing_random_is_added_to_a_tone_or_to_a_held_value(milliseconds):
+    count = RATE * milliseconds // 1000
+    for wave in (0.3 * np.sin(2 * np.pi * 440 / RATE * np.arange(8000)), np.full(8000, 0.3)):
+        made = interpolate(wave[:4000], wave[4000 + count :], count, RATE)
+        assert sdr(wave[4000 : 4000 + count], made) > 65
+
+
+def test_noise_is_drawn_anew_for_each_gap_and_alike_for_channels_that_differ_in_level():
+    noise, count = 0.1 * np.random.default_rng(0).standard_normal(RATE), 960
+    fill = lambda wave, begin: interpolate(wave[:begin], wave[begin + count :], count, RATE)
+    assert np.array_equal(fill(noise, 4000), fill(noise, 4000))
+    np.testing.assert_allclose(fill(0.5 * noise, 4000), 0.5 * fill(noise, 4000), atol=1e-6)
+    assert abs(np.corrcoef(fill(noise, 4000), fill(noise, 8000))[0, 1]) < 0.2
+
+
+def test_a_short_gap_in_noise_gets_the_mean():
+    """Of up to 20 ms: noise would cost more of the waveform than its level is worth."""
+    noise, count = 0.1 * np.random.default_rng(0).standard_normal(RATE), 320
+    made = interpolate(noise[:4000], noise[4320:], count, RATE)
+    assert made.std() < 0.05 and sdr(noise[4000:4320], made) > -1
 
 
 @pytest.mark.parametrize("known", [0, 5, 100])

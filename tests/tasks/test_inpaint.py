@@ -67,6 +67,14 @@ def test_blocks_of_any_size_give_the_same_samples(tones, block):
     assert np.array_equal(in_blocks(tones, GAPS, block), run(tones, RATE, GAPS))
 
 
+@pytest.mark.parametrize("block", [37, 20000])
+def test_noise_in_a_mono_recording_of_two_channels_stays_mono_in_blocks_of_any_size(block):
+    noise = np.tile(0.1 * np.random.default_rng(0).standard_normal(2 * RATE).astype(np.float32), (2, 1))
+    made = in_blocks(noise, [(0.5, 0.56), (1.0, 1.3)], block)
+    assert np.array_equal(made[0], made[1]) and np.array_equal(made, run(noise, RATE, [(0.5, 0.56), (1.0, 1.3)]))
+    assert abs(20 * np.log10(made[:, 8000:8960].std() / 0.1)) < 3
+
+
 def test_a_gap_of_hours_takes_no_more_memory_than_its_pieces(tones):
     level = measured(tones, RATE)
     level.extra = GapMeter(RATE, [(1, 3601)])

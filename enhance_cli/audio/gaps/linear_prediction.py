@@ -4,8 +4,14 @@ The coefficients come from both sides of the gap by Burg's method for several se
 (de Waele and Broersen, 2000, "The Burg algorithm for segments"). A gap with known samples on both sides is the least-squares
 solution of Janssen, Veldhuis and Vries (1986, "Adaptive interpolation of discrete-time signals that can be modeled as
 autoregressive processes"), one with a single side is predicted from there.
+
+That is the mean of all sounds that the model allows, and of noise it is almost silence. So in longer gaps the excitation e is
+drawn at random, and the solution is that for the known samples without the response to it: a sample of the model instead of its
+mean. The excitation has the level of the prediction error of the known samples if that is noise, from the level before the gap
+to that behind it. It is far softer if the error consists of pulses, as that of a voice does, which noise would make hoarse.
 """
 
+import zlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,6 +20,10 @@ CONTEXT_SECONDS = 0.05  # of the sound on either side from which the coefficient
 ORDER_SECONDS = 0.01  # span of the coefficients, the longest period of a voice
 FARTHEST_WEIGHT = 0.02  # weight of the sample farthest from the gap. The nearest one has the weight 1
 FLOOR = 1e-3  # level of added noise, relative to the sound, without which the equations for dull sounds are unstable
+DRAWN_FROM, DRAWN_WHOLLY_FROM = 0.01, 0.03  # seconds to the nearest known sample, between which the excitation rises
+PULSES = 4  # exponent by which the excitation is softer where the prediction error consists of pulses
+NORMAL_MEDIAN = 0.6745  # of the magnitude of Gaussian noise of variance 1
+SILENCE = 1e-12  # level of the excitation where there is no noise
 FEWEST = 16  # a side with fewer known samples is not used
 
 
@@ -32,12 +42,45 @@ def interpolate(left: np.ndarray, right: np.ndarray, count: int, rate: int) -> n
     nearness = [np.linspace(FARTHEST_WEIGHT, 1.0, len(left)), np.linspace(1.0, FARTHEST_WEIGHT, len(right))]
     weights = [weight for weight in nearness if len(weight)]
     a = coefficients(sides, weights, order)
+    farthest = count / rate / len(sides)  # from the nearest known sample
+    share = np.clip((farthest - DRAWN_FROM) / (DRAWN_WHOLLY_FROM - DRAWN_FROM), 0, 1)
+    drawn = _drawn(sides, a, count, share) if share else np.zeros(count + order)
     if len(sides) == 2:
-        return _between(left[-order:], right[:order], a, count)
+        return drawn[:count] + _between(left[-order:], right[:order] - drawn[count:], a, count)
     fade = np.cos(np.pi / 2 * (np.arange(count) + 0.5) / count) ** 2
     if len(left):
-        return predict(left, a, count) * fade
-    return (predict(right[::-1], a, count) * fade)[::-1]
+        return (predict(left, a, count) + drawn[:count]) * fade
+    return ((predict(right[::-1], a, count) + drawn[:count]) * fade)[::-1]
+
+
+def _drawn(sides: Sequence[np.ndarray], a: np.ndarray, count: int, share: float) -> np.ndarray:
+    """Return the response (count + order,), from rest, to a random excitation of the gap and the samples behind it.
+
+    Args:
+        sides: known samples (n,). Their signs are the seed, so channels that differ only in level get the same response.
+        a: coefficients (order + 1,).
+        count: number of samples of the gap, in which the level goes from that of the first side to that of the last, in dB.
+        share: factor for the level, 0 to 1.
+    """
+    from scipy.signal import lfilter
+
+    levels = [share * _noise_level(np.convolve(side, a, "valid"), side) for side in sides]
+    random = np.random.default_rng(zlib.crc32(np.packbits(np.concatenate(sides) > 0).tobytes()))
+    line = np.pad(np.geomspace(levels[0], levels[-1], count), (0, len(a) - 1), mode="edge")
+    return lfilter([1.0], a, line * random.standard_normal(len(line)))
+
+
+def _noise_level(error: np.ndarray, side: np.ndarray) -> float:
+    """Return the level of the noise in a prediction error (n,) of known samples (m,), more than 0.
+
+    The median tells noise from pulses. The error that `FLOOR` leaves of tones is no noise.
+    """
+    power = float(np.mean(np.square(error)))
+    own = power - FLOOR**2 * float(np.mean(np.square(side)))
+    if own <= 0:
+        return SILENCE
+    noisiness = min(float(np.median(np.abs(error))) / (NORMAL_MEDIAN * power**0.5), 1.0)
+    return max(noisiness**PULSES * own**0.5, SILENCE)
 
 
 def coefficients(segments: Sequence[np.ndarray], weights: Sequence[np.ndarray], order: int) -> np.ndarray:

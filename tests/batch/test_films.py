@@ -571,7 +571,9 @@ def test_an_output_of_an_earlier_run_is_known(tmp_path):
         first, second = tmp_path / f"first_{name}", tmp_path / f"second_{name}"
         clean(source, first)
         with pytest.raises(NothingToDo, match="earlier run"):
-            enhance_file(Job(first, Path(first.name), second, leaves_own=True), unchanged, FileOptions(command="denoise"))
+            enhance_file(
+                Job(first, Path(first.name), second, leaves_own=True), unchanged, FileOptions(command="denoise")
+            )
 
 
 def test_the_loudness_asked_for_is_that_of_the_new_track(film, tmp_path):

@@ -51,7 +51,8 @@ def main() -> None:
     split(chosen.pairs, chosen.run / "pairs")
 
     settings = [*SETTINGS, f"data.pairs={(chosen.run / 'pairs').resolve()}"]
-    settings += [f"stage.{number}.steps=0" for number in (1, 2, 3)]  # the first stage only: plain data prediction
+    later = range(1, len(load("denoise-s").stage))
+    settings += [f"stage.{number}.steps=0" for number in later]  # the first stage only: plain data prediction
     settings += [f"stage.0.steps={chosen.steps}", f"stage.0.warmup={chosen.steps // 10}", "stage.0.ema=0.99"]
     settings.append(f"train.validate_every={max(1, chosen.steps // 5)}")
     recipe = load("denoise-s", settings)

@@ -233,8 +233,7 @@ def _read(path: Path, rate: int) -> tuple[np.ndarray, int]:
 
 def _held_out(clips: list[Clip], source: int, share: float) -> set[str]:
     """Return the groups of a source kept for validation: that share of them, at least one if any, by a hash of the name."""
-    hashed = lambda group: zlib.crc32(
-        group.encode("utf-8", "surrogateescape")
-    )  # names may hold bytes that are not UTF-8
-    groups = sorted({c.group for c in clips if c.source == source}, key=hashed)
+    # Names may hold bytes that are not UTF-8. The split does not depend on the locale
+    hash_of = lambda group: zlib.crc32(group.encode("utf-8", "surrogateescape"))
+    groups = sorted({c.group for c in clips if c.source == source}, key=hash_of)
     return set(groups[: max(1, round(share * len(groups)))]) if share > 0 else set()

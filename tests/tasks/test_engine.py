@@ -20,19 +20,18 @@ PATIENCE = 300  # seconds, for a machine under load: what works ends at once
 
 
 class Held:
-    """What an engine of one thread runs, held until `free` is called: all windows then wait, or are in its hand."""
+    """Keep the threads of an engine busy until `free` is called: all windows then wait in its queue."""
 
-    def __init__(self, run):
-        self.run, self.freed, self.in_hand = run, threading.Event(), 0
+    def __init__(self, engine, threads=1):
+        self.engine, self.freed = engine, threading.Event()
+        for _ in range(threads):
+            engine._threads.submit(self.freed.wait, PATIENCE)
 
-    def __call__(self, batch):
-        if not self.freed.is_set():
-            self.in_hand = len(batch)
-            self.freed.wait(PATIENCE)
-        return self.run(batch)
+    def wait_for(self, windows):
+        wait_until(lambda: len(self.engine._waiting) == windows)
 
-    def free(self, engine, windows):
-        wait_until(lambda: self.in_hand + len(engine._waiting) == windows)
+    def free(self, windows):
+        self.wait_for(windows)
         self.freed.set()
 
 
@@ -79,8 +78,8 @@ def test_what_waits_is_run_together_if_it_has_one_shape_and_never_more_than_allo
         sizes.append([order.window.audio.shape for order in batch])
         return sums(batch)
 
-    engine = Engine(held := Held(run), 1, together=4)
-    side_by_side(lambda samples: list(engine.map(orders(4, 0, samples))), (4, 5, 4), lambda: held.free(engine, 12))
+    held = Held(engine := Engine(run, 1, together=4))
+    side_by_side(lambda samples: list(engine.map(orders(4, 0, samples))), (4, 5, 4), lambda: held.free(12))
     assert sum(map(len, sizes)) == 12 and max(map(len, sizes)) == 4
     assert all(len(set(batch)) == 1 for batch in sizes)
 
@@ -93,8 +92,8 @@ def test_channels_count_as_windows_do():
         return [order.window.audio for order in batch]
 
     stereo = [Order(Window(np.zeros((2, 4), np.float32), n, 0, 4), None) for n in range(20)]
-    engine = Engine(held := Held(run), 1, together=6)
-    side_by_side(lambda _: list(engine.map(stereo)), [0], lambda: held.free(engine, 7))
+    held = Held(engine := Engine(run, 1, together=6))
+    side_by_side(lambda _: list(engine.map(stereo)), [0], lambda: held.free(7))
     assert max(sizes) == 3
 
 
@@ -104,7 +103,7 @@ def test_a_window_that_fails_fails_alone():
             raise EnhanceError("a window of the bad file", "leave it")
         return [order.window.audio for order in batch]
 
-    engine, ended = Engine(held := Held(run), 1, together=8), {}
+    held, ended = Held(engine := Engine(run, 1, together=8)), {}
 
     def file(name):
         try:
@@ -112,7 +111,7 @@ def test_a_window_that_fails_fails_alone():
         except EnhanceError as error:
             ended[name] = error.message
 
-    side_by_side(file, ("good", "bad", "fine"), lambda: held.free(engine, 18))
+    side_by_side(file, ("good", "bad", "fine"), lambda: held.free(18))
     assert ended == {"good": 6, "bad": "a window of the bad file", "fine": 6}
 
 
@@ -127,8 +126,8 @@ def test_out_of_memory_frees_what_the_failed_batch_held_before_it_tries_again():
             raise torch.OutOfMemoryError("as a GPU says it")
         return sums(batch)
 
-    engine = Engine(held := Held(run), 1, together=8)
-    side_by_side(lambda name: list(engine.map(orders(4, name))), range(2), lambda: held.free(engine, 8))
+    held = Held(engine := Engine(run, 1, together=8))
+    side_by_side(lambda name: list(engine.map(orders(4, name))), range(2), lambda: held.free(8))
     assert len(alive) > 10 and not any(alive)
 
 
@@ -141,12 +140,11 @@ def test_out_of_memory_halves_the_batch_and_goes_on():
             raise torch.OutOfMemoryError("as a GPU says it")
         return sums(batch)
 
-    engine, found = Engine(held := Held(run), 1, together=8), {}
-    file = lambda name: found.update({name: [float(r[0, 0]) for _, r in engine.map(orders(20, name))]})
-    side_by_side(file, range(4), lambda: held.free(engine, 4 * 9))  # so many ahead of each
-    assert found == {name: [n + name for n in range(20)] for name in range(4)}
-    assert sum(size > 4 for size in tried) <= 3, "what did not fit is not tried for every batch again"
-    assert sum(2 <= size <= 4 for size in tried) > 15  # the first batch that did not fit had 5 to 8, half of it did
+    held, found = Held(engine := Engine(run, 1, together=8)), {}
+    file = lambda name: found.update({name: [float(r[0, 0]) for _, r in engine.map(orders(9, name))]})
+    side_by_side(file, range(4), lambda: held.free(4 * 9))
+    assert found == {name: [n + name for n in range(9)] for name in range(4)}
+    assert tried == [8] + [4] * 9, "what did not fit is not tried for every batch again"
 
 
 def test_a_window_that_does_not_fit_by_itself_fails_with_a_sentence():

@@ -20,9 +20,11 @@ from enhance_cli.api.inpainter import Inpainter, inpaint  # noqa: E402
 from enhance_cli.api.models import load_model  # noqa: E402
 from enhance_cli.api.speakers import SpeakerRepairer, enhance_embedding  # noqa: E402
 from enhance_cli.api.stems import StemExtractor, extract_stem  # noqa: E402
+from enhance_cli.errors import EnhanceError  # noqa: E402
 
 __all__ = [
     "Denoiser",
+    "EnhanceError",
     "Inpainter",
     "SpeakerRepairer",
     "StemExtractor",

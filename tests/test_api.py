@@ -24,6 +24,7 @@ def audio() -> np.ndarray:
 def test_the_public_names_are_these():
     names = {
         "Denoiser",
+        "EnhanceError",
         "Inpainter",
         "SpeakerRepairer",
         "StemExtractor",
@@ -151,6 +152,34 @@ def test_a_batch_of_recordings_is_refused_with_another_remedy_than_a_transposed_
         denoiser(np.zeros((800, 2)), 16000)
     with pytest.raises(UsageError, match="pass one recording .* at a time"):
         denoiser(np.zeros((4, 1, 800)), 16000)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [enhance_cli.denoise, enhance_cli.extract_stem, enhance_cli.extend_bandwidth, enhance_cli.inpaint,
+     enhance_cli.enhance_embedding],
+)  # fmt: skip
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ("take.wav", "audio of type .* is not an array of floats, full scale 1: pass the array of soundfile.read"),
+        (None, "audio of type object is not"),
+        (np.ones(8000, np.int16), "audio of type int16 is not .* or samples / 32768 for int16"),
+        (np.ones(8000, np.complex64), "audio of type complex64 is not"),
+        (np.ones((0, 8000)), r"shape \(0, 8000\) is not a recording of 1 to 64 channels"),
+        (np.ones((8000, 2)), r"audio\.T"),
+    ],
+)  # fmt: skip
+def test_audio_that_is_no_array_of_floats_is_refused_with_the_remedy(function, wrong, message):
+    with pytest.raises(enhance_cli.EnhanceError, match=message):
+        function(wrong, RATE)
+
+
+def test_the_result_of_a_function_can_be_used_without_checking_its_type_first():
+    """A union of types would need that, and type checkers would refuse the lines of the README."""
+    functions = [getattr(enhance_cli, name) for name in enhance_cli.__all__ if name.islower() and name != "__version__"]
+    returned = [inspect.signature(f).return_annotation for f in functions if f.__name__ != "load_model"]
+    assert len(returned) == 5 and not any("|" in text for text in returned), returned
 
 
 def test_gaps_are_checked_as_those_of_the_command_and_an_empty_list_fills_none(audio):

@@ -56,7 +56,7 @@ BY_IMPORT = {
     "metrics": {"condition_eer", "delay", "det", "eer", "filled_gaps", "frame_sdr", "made_band", "min_dcf", "si_sdri"}
 }  # no names that `enhance evaluate --metrics` takes
 MAY_IMPORT = {
-    "__init__.py": {"api"},
+    "__init__.py": {"api", "errors"},
     "api": {"models", "tasks"},
     "__main__.py": {"cli", "errors"},
     "cli.py": {"commands", "configured", "console", "errors", "meant_names", "plain_values", ""},  # "" is the version

@@ -85,13 +85,15 @@ class SpeakerRepairer:
     def embed(self, audio: np.ndarray, rate: int) -> np.ndarray:
         """Return the repaired embedding (D,) of the recording `audio` (C, N) or (N,) at `rate` Hz.
 
-        Raises AudioError if it cannot be embedded.
+        Raises AudioError if it cannot be embedded, UsageError for audio of another shape or type.
         """
         import numpy as np
 
-        from enhance_cli.tasks.stream import whole_rate
+        from enhance_cli.tasks.stream import refuse_other_arrays, whole_rate
 
-        row = self._pipeline.load_extractor().embed(np.atleast_2d(audio), whole_rate(rate))
+        audio = np.atleast_2d(audio)
+        refuse_other_arrays(audio)
+        row = self._pipeline.load_extractor().embed(audio, whole_rate(rate))
         return self._pipeline.repair_recorded(row[None])[0][0]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from enhance_cli.api.models import ready_model
 
@@ -99,7 +99,7 @@ def extract_stem(
     batch_size: int = 1,
     threads: int | None = None,
     window_seconds: float | None = None,
-) -> np.ndarray | dict[str, np.ndarray]:
+) -> Any:  # of a union, each use of the result would need a check first
     """Return stems of `audio` (C, N) or (N,), full scale 1, at `rate` Hz. Arguments as in StemExtractor.
 
     One `stem` by name gives an array of the same shape. "all", several names, or `residual` give a dictionary of such arrays

@@ -94,7 +94,7 @@ def enhance_file(job: LocalJob, transform: Transform, options: FileOptions = Fil
         for target in job.targets:
             draw(job, source, target, options, fmt.film)
     read = audio.notes if fmt.film is None else (*info.notes, *audio.findings.notes)
-    made = measurement.notes(before, result.extra, result.written_extra)
+    made = [*measurement.notes(before, result.extra, result.written_extra), *_notes_on_kept(job, options)]
     notes = [*read, *fmt.notes, *written.notes, *notes_on_pictures(job, fmt, info), *unnamed, *made, *codec_notes]
     return {
         "rate": info.rate,
@@ -152,6 +152,15 @@ def _notes_on_codec(result: Result, written: Mapping[str, Path], gain: float) ->
     outputs = "the outputs together" if len(written) > 1 else "the output"
     codec = fmt.container if fmt.subtype in LOSSY else fmt.subtype
     return [f"{codec} is lossy: the error of its codec in {outputs} is {-error:.1f} dB below the sound"]
+
+
+def _notes_on_kept(job: LocalJob, options: FileOptions) -> list[str]:
+    """Return a note on parts that existed and were kept, since an earlier run may have made them with other settings."""
+    kept = [name for name in options.parts if name not in dict(job.parts)] if job.parts else []
+    if not kept:
+        return []
+    names = " and ".join(kept)
+    return [f"{names} existed and stayed, so the outputs may not add up: --existing overwrite makes all of them anew"]
 
 
 def _levels(before: Meter, result: Result, names: list[str], written: _Written) -> dict[str, Any]:

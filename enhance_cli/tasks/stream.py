@@ -22,13 +22,9 @@ def whole_rate(rate: float) -> int:
 def measured(audio: np.ndarray, rate: int) -> Meter:
     """Return the level of a whole recording (C, N) in memory, full scale 1.
 
-    Raises UsageError for audio of another shape, AudioError for samples that are not finite.
+    Raises UsageError for audio of another shape or type, AudioError for samples that are not finite.
     """
-    if audio.ndim != 2 or audio.shape[0] > MOST_CHANNELS:
-        hint = "pass (channels, samples): soundfile gives the transpose, audio.T"
-        if audio.ndim > 2:
-            hint = "pass one recording (channels, samples) at a time"
-        raise UsageError(f"audio of shape {audio.shape} is not a recording of at most {MOST_CHANNELS} channels", hint)
+    refuse_other_arrays(audio)
     if not np.isfinite(audio).all():
         raise AudioError("the audio holds samples that are not finite", "repair it first")
     level = Meter(rate, audio.shape[0], loudness=False)
@@ -39,6 +35,18 @@ def measured(audio: np.ndarray, rate: int) -> Meter:
 def as_float32(blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
     """Yield blocks as float32, in which models compute. Those of files with more precision arrive as float64."""
     return (block.astype(np.float32, copy=False) for block in blocks)
+
+
+def refuse_other_arrays(audio: np.ndarray) -> None:
+    """Raise UsageError unless `audio` has the shape (C, N) and real floats, which alone have a full scale of 1."""
+    if audio.dtype.kind != "f":
+        hint = "pass the array of soundfile.read, or samples / 32768 for int16"
+        raise UsageError(f"audio of type {audio.dtype} is not an array of floats, full scale 1", hint)
+    if audio.ndim != 2 or not 0 < audio.shape[0] <= MOST_CHANNELS:
+        hint = "pass (channels, samples): soundfile gives the transpose, audio.T"
+        if audio.ndim > 2:
+            hint = "pass one recording (channels, samples) at a time"
+        raise UsageError(f"audio of shape {audio.shape} is not a recording of 1 to {MOST_CHANNELS} channels", hint)
 
 
 class Waiting:

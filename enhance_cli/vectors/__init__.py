@@ -64,7 +64,8 @@ def read(path: Path) -> Vectors:
         raise VectorError(f"{path}: cannot be read ({reason})", "check the file and its permissions") from error
     except Exception as error:  # whatever a damaged file makes the readers of others say
         reason = one_line(error)[:200]
-        raise VectorError(f"{path}: not a usable .{form} file ({reason})", "write it anew") from error
+        hint = "store ids with dtype=str, since objects may run code" if "allow_pickle" in reason else "write it anew"
+        raise VectorError(f"{path}: not a usable .{form} file ({reason})", hint) from error
     vectors.form = form
     return vectors.checked(path)
 

@@ -32,6 +32,9 @@ class Vectors:
 
     def checked(self, path: Path) -> "Vectors":
         """Return self. Raises VectorError for an empty table, numbers that are not floats, or a duplicate id."""
+        self.rows = self.rows.astype(
+            self.rows.dtype.newbyteorder("="), copy=False
+        )  # NumPy also stores the other byte order
         if self.rows.ndim != 2 or self.rows.dtype not in (np.float16, np.float32, np.float64):
             shape, dtype = list(self.rows.shape), self.rows.dtype
             raise VectorError(f"{path}: {dtype} of shape {shape}, not embeddings", "store floats, one row each")

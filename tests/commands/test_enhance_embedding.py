@@ -1,6 +1,7 @@
 """`enhance enhance-embedding`: recordings and stored embeddings in, repaired embeddings out, in the same form and order."""
 
 import json
+import pickle
 import shutil
 import signal
 import sys
@@ -146,6 +147,16 @@ def test_stored_embeddings_on_standard_input_are_told_where_they_belong(run_enha
     assert (result.code, result.stdout) == (1, b"") and len(result.errors) == 1
     assert "standard input is not audio" in result.errors[0]
     assert result.errors[0].endswith("stored embeddings must be a file with a name")
+
+
+def test_embeddings_in_a_file_of_another_kind_are_told_which_are_read(enhance, repair_model, rows, tmp_path):
+    (tmp_path / "x.pkl").write_bytes(pickle.dumps(rows))
+    result = enhance("enhance-embedding", "x.pkl", "-m", repair_model)
+    assert result.code == 1 and len(result.errors) == 1
+    assert result.errors[0].startswith("error: x.pkl is not audio")
+    assert "; stored embeddings end in .npy, .npz, " in result.errors[0]
+    (tmp_path / "x.wav").write_bytes(b"no audio")
+    assert "embeddings" not in enhance("enhance-embedding", "x.wav", "-m", repair_model).errors[0]
 
 
 def test_another_format_and_standard_output(enhance, repair_model, rows, tmp_path):

@@ -142,6 +142,18 @@ def test_silence_and_a_broken_file_beside_a_good_one(enhance, stem_model, song, 
     assert not list(tmp_path.glob(".*part"))
 
 
+def test_stems_kept_from_a_run_for_other_stems_are_named(enhance, stem_model, song, tmp_path):
+    first = enhance("extract-stem", "song.wav", "-m", stem_model, "-n", 0, "-s", "drums", "--residual")
+    assert first.code == 0 and "add up" not in first.stderr
+    both = ["extract-stem", "song.wav", "-m", stem_model, "-n", 0, "-s", "drums,bass", "--residual"]
+    second = enhance(*both)
+    assert second.lines == ["song_bass.wav"]
+    assert "song.wav: drums and residual existed and stayed, so the outputs may not add up" in second.stderr
+    third = enhance(*both, "--existing", "overwrite")
+    assert "add up" not in third.stderr
+    np.testing.assert_array_equal(sum(sound(tmp_path / name) for name in third.lines), sound(song))
+
+
 def test_a_dry_run_lists_every_file_and_a_killed_run_goes_on(enhance, stem_model, song, tmp_path):
     result = enhance("extract-stem", "song.wav", "-m", stem_model, "-o", "out", "--dry-run", "--residual")
     assert result.lines == [f"out/song_{name}.wav" for name in [*STEMS, "residual"]] and not (tmp_path / "out").exists()

@@ -59,6 +59,11 @@ def test_numbers_keep_their_type(form, dtype, rows, tmp_path):
     assert_same(target, rows.astype(dtype), IDS if form != "npy" else list("0123456"))
 
 
+def test_numbers_in_the_byte_order_of_other_machines_are_read(rows, tmp_path):
+    np.save(tmp_path / "x.npy", rows.astype(">f4"))
+    assert_same(tmp_path / "x.npy", rows, list("0123456"))
+
+
 def test_one_embedding_alone_keeps_its_shape(rows, tmp_path):
     np.save(tmp_path / "x.npy", rows[0])
     assert np.load(assert_same(tmp_path / "x.npy", rows[:1], ["0"])).shape == (D,)
@@ -265,6 +270,7 @@ REFUSED = [
     ("x.npy", lambda path: path.write_text("plain text"), "magic string"),
     ("x.npz", lambda path: path.write_text("no zip"), "it is no zip archive"),
     ("x.npz", lambda path: np.savez(path, emb=np.array([{"a": 1}], dtype=object)), "pickle"),
+    ("x.npz", lambda path: np.savez(path, emb=np.eye(2), ids=np.array(["a", "b"], object)), "store ids with dtype=str"),
     ("x.npz", lambda path: np.savez(path, a=np.ones((3, 8)), b=np.ones((3, 9))), "several arrays could be the embeddings"),
     ("x.npz", lambda path: np.savez(path, a=np.ones(8), b=np.ones(9)), "embeddings of different lengths"),
     ("x.npz", lambda path: np.savez(path, emb=np.ones((3, 8)), ids=np.array(["a", "b", "a"])), "the id a is there 2 times"),

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from enhance_cli.atomic import unfinished_path
+from enhance_cli.audio.formats import AUDIO_SUFFIXES
 from enhance_cli.batch.inputs import STDIN
 from enhance_cli.batch.job import Job, LocalJob
 from enhance_cli.batch.safety.atomic import STDOUT, atomic, spool_stdin
@@ -18,7 +19,7 @@ from enhance_cli.batch.safety.changes import folders_watched, steady
 from enhance_cli.batch.storage import StoredFile
 from enhance_cli.batch.worker import WorkerSpec
 from enhance_cli.errors import AudioError, UsageError, VectorError
-from enhance_cli.vectors import Vectors, files_of, form_of, read, write
+from enhance_cli.vectors import FORMS, Vectors, files_of, form_of, read, write
 
 DEFAULT_FORM = "npz"
 
@@ -74,15 +75,17 @@ class EmbeddingWorker:
 
     def embedding(self, job: LocalJob) -> tuple[np.ndarray, float, list[str]]:
         """Return the embedding (D,), the seconds and notes of the job's recording. Raises AudioError."""
-        if job.source != STDIN:
-            with steady(job.source):
-                return self.pipeline.embed_file(job.source)
-        source = spool_stdin()
+        piped = job.source == STDIN
+        source = spool_stdin() if piped else job.source
         try:
-            return self.pipeline.embed_file(source)
+            with contextlib.nullcontext() if piped else steady(source):
+                return self.pipeline.embed_file(source)
         except AudioError as error:
-            hint = f"{error.hint}; stored embeddings must be a file with a name"
-            raise AudioError(error.message.replace(str(source), "standard input"), hint) from error
+            if not piped and source.suffix.lower() in AUDIO_SUFFIXES:
+                raise
+            stored = "must be a file with a name" if piped else f"end in .{', .'.join(FORMS)}"
+            message = error.message.replace(str(source), "standard input") if piped else error.message
+            raise AudioError(message, f"{error.hint}; stored embeddings {stored}") from error
 
 
 @dataclass(frozen=True)

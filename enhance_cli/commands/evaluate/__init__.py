@@ -1,1 +1,1 @@
-"""Run `enhance evaluate`: flags in `command`, speech and stems a file each, and the table they share."""
+"""Run `enhance evaluate`: flags in `command`, a file for each task, and the systems, scores and table that they share."""

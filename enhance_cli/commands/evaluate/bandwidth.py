@@ -4,13 +4,13 @@ A recording cut at F Hz is one at the rate 2 F, as telephones and codecs make it
 48 kHz. The first row is the recording that was cut, brought back to that rate.
 """
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from enhance_cli.commands.evaluate.table import System, numbers, read_whole, score_made
+from enhance_cli.commands.evaluate.inputs import numbers, read_whole
+from enhance_cli.commands.evaluate.scoring import System, noise, score_made
 from enhance_cli.errors import AudioError, UsageError
 
 if TYPE_CHECKING:
@@ -55,8 +55,8 @@ def evaluate_bandwidth(folder: Path, cutoffs: str | None, *, models: list[str], 
     runs = {name: _extend(name, device) for name in models or [registry.find(None, TASK).name]}
 
     def systems_for(cutoff: int) -> list[System]:
-        cut = System(f"cut at {cutoff / 1000:g} kHz", lambda clean: (clean.low, 0.0))
-        return [cut, *(System(name, run) for name, run in runs.items())]
+        cut = System(f"cut at {cutoff / 1000:g} kHz", lambda clean: clean.low)
+        return [cut, *(System(name, lambda clean: clean, run) for name, run in runs.items())]
 
     measure = lambda clean, made: score(clean.whole, made, clean.low, clean.cutoff)
     return score_made(
@@ -83,23 +83,20 @@ def read(path: Path, cutoff: int) -> Clean:
     return Clean(whole[0, :length], cut, low[0, :length], cutoff)
 
 
-def _extend(name: str, device: str) -> "Callable[[Clean], tuple[np.ndarray, float]]":
-    """Return the function that extends a Clean by the model called `name`, which is loaded. It returns (N,) and seconds."""
+def _extend(name: str, device: str) -> "Callable[[Clean], np.ndarray]":
+    """Return the function that extends a Clean to (N,) by the model called `name`, which is loaded."""
     import numpy as np
 
     from enhance_cli import load_model
     from enhance_cli.tasks.extend_bandwidth import BandwidthExtender
 
     extender = BandwidthExtender(load_model(name, task=TASK, device=device))
-    noise = np.random.default_rng(0).normal(0, 0.1, (1, 16000)).astype(np.float32)
-    extender.run(noise, 16000)  # keeps the costs of a first call out of the speed
+    extender.run(noise(16000), 16000)  # keeps the costs of a first call out of the speed
 
-    def extend(clean: Clean) -> tuple["np.ndarray", float]:
-        start = time.perf_counter()
+    def extend(clean: Clean) -> "np.ndarray":
         made, rate = extender.run(clean.cut, 2 * clean.cutoff)
-        work = time.perf_counter() - start
         if rate != RATE:
             raise AudioError("seems to have a full band", "name other recordings")
-        return np.pad(made[0], (0, max(0, len(clean.whole) - made.shape[1])))[: len(clean.whole)], work
+        return np.pad(made[0], (0, max(0, len(clean.whole) - made.shape[1])))[: len(clean.whole)]
 
     return extend

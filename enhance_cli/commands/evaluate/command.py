@@ -104,8 +104,8 @@ def evaluate(
     """
     from enhance_cli.commands.evaluate.bandwidth import evaluate_bandwidth
     from enhance_cli.commands.evaluate.inpainting import evaluate_inpainting
+    from enhance_cli.commands.evaluate.inputs import step_counts
     from enhance_cli.commands.evaluate.stems import evaluate_stems
-    from enhance_cli.commands.evaluate.table import step_counts
 
     if steps and not model:
         raise UsageError("--steps needs a model to run", "add --model NAME")

@@ -4,14 +4,14 @@ Gaps lie where there is sound, one every two seconds, with the same centers for 
 at the rate of the recording, PESQ at 16 kHz. The first row leaves the gaps silent.
 """
 
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from enhance_cli.commands.evaluate.table import System, numbers, read_whole, score_made
+from enhance_cli.commands.evaluate.inputs import numbers, read_whole
+from enhance_cli.commands.evaluate.scoring import System, score_made
 from enhance_cli.console import count_of
 from enhance_cli.errors import AudioError, UsageError
 
@@ -65,8 +65,8 @@ def evaluate_inpainting(
             runs[label] = _made(name, steps, device)
 
     def systems_for(length: float) -> list[System]:
-        silence = System(f"{length:g} ms, silence", lambda broken: (broken.silenced, 0.0))
-        return [silence, *(System(f"{length:g} ms, {name}", run) for name, run in runs.items())]
+        silence = System(f"{length:g} ms, silence", lambda broken: broken.silenced)
+        return [silence, *(System(f"{length:g} ms, {name}", lambda broken: broken, run) for name, run in runs.items())]
 
     return score_made(
         folder, milliseconds, named="gap", systems_for=systems_for, read=read, measure=measure, titles=TITLES,
@@ -128,13 +128,11 @@ def _made(name: str, steps: int | None, device: str) -> Callable:
     return _filled(Inpainter(options, GapModel.of(model, options)))
 
 
-def _filled(inpainter: "Inpainter") -> Callable:
-    """Return a function that fills a Broken. It returns (N,) and seconds."""
+def _filled(inpainter: "Inpainter") -> "Callable[[Broken], np.ndarray]":
+    """Return a function that fills a Broken to (N,)."""
 
-    def fill(broken: Broken) -> tuple["np.ndarray", float]:
+    def fill(broken: Broken) -> "np.ndarray":
         spans = [(start / broken.rate, end / broken.rate) for start, end in broken.gaps]
-        begin = time.perf_counter()
-        filled = inpainter.run(broken.silenced[None], broken.rate, spans)[0]
-        return filled, time.perf_counter() - begin
+        return inpainter.run(broken.silenced[None], broken.rate, spans)[0]
 
     return fill

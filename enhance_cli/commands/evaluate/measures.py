@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
-from enhance_cli.commands.evaluate.table import read_whole
+from enhance_cli.commands.evaluate.inputs import read_whole
 from enhance_cli.errors import AudioError, UsageError
 
 if TYPE_CHECKING:

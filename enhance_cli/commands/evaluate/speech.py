@@ -9,7 +9,9 @@ mean over the same files, and over those of them that have a high band for its s
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path, PurePath
+from typing import TYPE_CHECKING
 
+from enhance_cli.commands.evaluate.inputs import audio_files, read_whole
 from enhance_cli.commands.evaluate.measures import (
     DELAY,
     HIGH_BAND,
@@ -18,19 +20,13 @@ from enhance_cli.commands.evaluate.measures import (
     read_original,
     score_file,
 )
-from enhance_cli.commands.evaluate.table import (
-    System,
-    allowed_steps,
-    audio_files,
-    computed,
-    print_table,
-    read_whole,
-    report_rows,
-    say_json,
-    score_all,
-)
+from enhance_cli.commands.evaluate.scoring import System, allowed_steps, computed, noise, score_all
+from enhance_cli.commands.evaluate.table import print_table, report_rows, say_json
 from enhance_cli.console import count_of, say
 from enhance_cli.errors import AudioError, UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 METRICS = "pesq,estoi,si_sdr,hf_si_sdr,hf_lsd,dnsmos"
 COUNTS = (1, 2, 5)  # of steps
@@ -139,7 +135,7 @@ def _some(keys: list[PurePath]) -> str:
 
 
 def _reader(files: Files) -> Callable:
-    return lambda original: (read_whole(files[original.key]), 0.0)
+    return lambda original: read_whole(files[original.key])
 
 
 def _denoisers(name: str, counts: Sequence[int] | None, device: str, noisy: Files) -> list[System]:
@@ -147,8 +143,12 @@ def _denoisers(name: str, counts: Sequence[int] | None, device: str, noisy: File
 
     model = load_model(name, device=device)
     steps = allowed_steps(model.spec, counts or COUNTS, warn=bool(counts))
-    run = lambda audio, rate, steps: (denoise(audio, rate, model=model, steps=steps), rate)
-    return computed(name, model.spec.sample_rate, steps, run, lambda original: read_whole(noisy[original.key]))
+    rate = model.spec.sample_rate
+
+    def run(recording: tuple["np.ndarray", int], steps: int) -> tuple["np.ndarray", int]:
+        return denoise(*recording, model=model, steps=steps), recording[1]
+
+    return computed(name, steps, _reader(noisy), run, (noise(rate), rate))
 
 
 def _rows(systems: list[System], seconds: float, has_noisy: bool) -> list[dict]:

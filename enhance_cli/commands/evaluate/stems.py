@@ -10,17 +10,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
-from enhance_cli.commands.evaluate.table import (
-    System,
-    allowed_steps,
-    audio_files,
-    computed,
-    print_table,
-    read_whole,
-    report_rows,
-    say_json,
-    score_all,
-)
+from enhance_cli.commands.evaluate.inputs import audio_files, read_whole
+from enhance_cli.commands.evaluate.scoring import System, allowed_steps, computed, noise, score_all
+from enhance_cli.commands.evaluate.table import print_table, report_rows, say_json
 from enhance_cli.console import count_of
 from enhance_cli.errors import AudioError, UsageError
 
@@ -183,7 +175,7 @@ def _reader(folder: Path) -> Callable:
     if not folder.is_dir():
         raise UsageError(f"{folder} is not a folder", "give a folder with a folder of estimates for every recording")
 
-    def produce(recording: Recording) -> tuple[Stems, float]:
+    def estimates(recording: Recording) -> Stems:
         own_folder = folder / recording.path
         if not own_folder.is_dir():
             raise AudioError(f"no estimates in {folder}", f"put them into {own_folder}")
@@ -197,9 +189,9 @@ def _reader(folder: Path) -> Callable:
         for name, path in files.items():
             audio, rate = read_whole(path)
             found[name] = resample(recording.mono(audio)[np.newaxis], rate, recording.rate)[0]
-        return found, 0.0
+        return found
 
-    return produce
+    return estimates
 
 
 def _extractors(name: str, counts: list[int] | None, device: str) -> list[System]:
@@ -208,19 +200,13 @@ def _extractors(name: str, counts: list[int] | None, device: str) -> list[System
 
     model = load_model(name, "extract-stem", device)
 
-    def extract(mix: "np.ndarray", rate: int, steps: int | None) -> Stems:
-        return StemExtractor(model, StemOptions(steps=steps)).run(mix, rate)
+    def extract(recording: Recording, steps: int) -> Stems:
+        found = StemExtractor(model, StemOptions(steps=steps)).run(recording.mix, recording.rate)
+        return {stem: recording.mono(audio) for stem, audio in found.items()}
 
-    def in_mono(system: System) -> System:
-        def produce(recording: Recording) -> tuple[Stems, float]:
-            found, seconds = system.produce(recording)
-            return {stem: recording.mono(audio) for stem, audio in found.items()}, seconds
-
-        return System(system.name, produce)
-
+    rate = model.spec.sample_rate
     known = allowed_steps(model.spec, counts or [None], warn=True)
-    systems = computed(name, model.spec.sample_rate, known, extract, lambda recording: (recording.mix, recording.rate))
-    return [in_mono(system) for system in systems]
+    return computed(name, known, lambda recording: recording, extract, Recording(PurePath(), noise(rate), {}, rate))
 
 
 def _row(system: System) -> dict:

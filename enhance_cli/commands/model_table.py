@@ -1,10 +1,15 @@
-"""Lay out the table of `enhance models list`.
+"""Describe models in a row each, and lay out the table of `enhance models list`.
 
 In a pipe every model is one line, for grep. On a terminal the facts of a model fit into 80 columns, and the text about its
 use follows below them, or beside them if the terminal is wide.
 """
 
 import textwrap
+
+from enhance_cli.errors import ModelError
+from enhance_cli.models.convert import STEPS
+from enhance_cli.models.registry import Entry
+from enhance_cli.models.spec import read_spec
 
 BESIDE = 150  # columns of a terminal that is wide enough for facts and use in one line
 LICENSE = 17  # columns of the license on a terminal, at most
@@ -22,11 +27,55 @@ HEADS = {
 NUMBERS = ("rate", "size")
 
 
+def row_of(entry: Entry) -> dict:
+    """Return the row of a model, as --json prints it.
+
+    Its size is that of the model here, or of the original elsewhere, None if unknown.
+    """
+    source, here = entry.source, entry.path.is_file()
+    size = entry.path.stat().st_size if here else source and (source.size or source.about)
+    steps = ""
+    if here:
+        try:
+            spec = read_spec(entry.path)
+            if spec.samplers and spec.max_steps:
+                steps = f"{spec.min_steps}-{spec.max_steps} ({spec.default_steps})"
+        except ModelError:
+            steps = "damaged"
+    elif source and source.process:
+        default, largest = STEPS[source.process]
+        steps = f"1-{largest} ({default})"
+    if source is None:
+        where = "package"
+    elif source.package:
+        where = f"Hub, by the package {source.package}"
+    elif here:
+        where = "pulled"
+    else:
+        where = "Hub" if source.repo else "web"
+    return {
+        "name": entry.name,
+        "task": entry.task,
+        "sample_rate": entry.sample_rate,
+        "bytes": size,
+        "licence": entry.licence,
+        "restriction": source.restriction if source else "",
+        "default": entry.default,
+        "cpu": entry.cpu,
+        "use_for": entry.use_for,
+        "scores": entry.scores,
+        "steps": steps,
+        "where": where,
+        "path": str(entry.path) if here or source is None else None,
+        "summary": entry.summary,
+    }
+
+
 def table(rows: list[dict], width: int | None) -> list[str]:
     """Return the lines for models, sorted by task. On a terminal, each of several tasks gets a heading.
 
     Args:
-        rows: as `models list --json` prints them.
+        rows: those of `row_of`.
         width: columns of the terminal, None for lines of any length.
     """
     tasks = list(dict.fromkeys(row["task"] for row in rows))

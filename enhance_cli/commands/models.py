@@ -3,16 +3,13 @@
 import shutil
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from enhance_cli.console import result, result_json, say, transfer
 from enhance_cli.errors import ModelError, UsageError
 from enhance_cli.models.convert import CONVERTERS
-
-if TYPE_CHECKING:
-    from enhance_cli.models.registry import Entry
 
 models = typer.Typer(help="List, show, fetch, convert, export and check models.", no_args_is_help=True)
 
@@ -48,19 +45,18 @@ def list_models(
     json: Json = False,
 ) -> None:
     """List all known models with rate, size, license of the weights, speed, steps, place and use. Asks no network."""
+    from enhance_cli.commands.model_table import row_of, table
     from enhance_cli.models.registry import entries, published
 
     known = [*entries(), *published()]
     tasks = sorted({entry.task for entry in known})
     if task not in (None, *tasks):
         raise UsageError(f"--task {task}: must be one of {', '.join(tasks)}", "leave it out for all")
-    rows = [_describe(entry) for entry in known if task in (None, entry.task)]
+    rows = [row_of(entry) for entry in known if task in (None, entry.task)]
     if json:
         for row in rows:
             result_json(row)
         return
-    from enhance_cli.commands.model_table import table
-
     for line in table(rows, shutil.get_terminal_size().columns if sys.stdout.isatty() else None):
         result(line)
     if any(row["restriction"] for row in rows):
@@ -69,50 +65,6 @@ def list_models(
     say(
         "CPU: quick is 10 times real time or more on one core, fair real time, slow a tenth of it, GPU less, - not measured"
     )
-
-
-def _describe(entry: "Entry") -> dict:
-    """Return one row of the list. The size is that of the model here, or of the original elsewhere, None if unknown."""
-    from enhance_cli.models.convert import STEPS
-    from enhance_cli.models.spec import read_spec
-
-    source, here = entry.source, entry.path.is_file()
-    size = entry.path.stat().st_size if here else source and (source.size or source.about)
-    steps = ""
-    if here:
-        try:
-            spec = read_spec(entry.path)
-            if spec.samplers and spec.max_steps:
-                steps = f"{spec.min_steps}-{spec.max_steps} ({spec.default_steps})"
-        except ModelError:
-            steps = "damaged"
-    elif source and source.process:
-        default, largest = STEPS[source.process]
-        steps = f"1-{largest} ({default})"
-    if source is None:
-        where = "package"
-    elif source.package:
-        where = f"Hub, by the package {source.package}"
-    elif here:
-        where = "pulled"
-    else:
-        where = "Hub" if source.repo else "web"
-    return {
-        "name": entry.name,
-        "task": entry.task,
-        "sample_rate": entry.sample_rate,
-        "bytes": size,
-        "licence": entry.licence,
-        "restriction": source.restriction if source else "",
-        "default": entry.default,
-        "cpu": entry.cpu,
-        "use_for": entry.use_for,
-        "scores": entry.scores,
-        "steps": steps,
-        "where": where,
-        "path": str(entry.path) if here or source is None else None,
-        "summary": entry.summary,
-    }
 
 
 @models.command()
@@ -124,12 +76,13 @@ def show(name: Name) -> None:
     """
     from dataclasses import asdict
 
+    from enhance_cli.commands.model_table import row_of
     from enhance_cli.models import registry
     from enhance_cli.models.spec import read_spec
 
     for entry in registry.published():
         if entry.name == name and not entry.path.is_file():
-            known = _describe(entry)
+            known = row_of(entry)
             if entry.source:
                 known |= {key: value for key, value in asdict(entry.source).items() if value is not None}
                 known["not_known"] = entry.source.not_known

@@ -18,12 +18,12 @@ def draw(systems: dict[str, SortedTrials], picture: Path) -> None:
 
     Raises OSError if it cannot be written.
     """
-    import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axis = pyplot.subplots(figsize=(6.5, 6.5), layout="constrained")
+    figure = Figure(figsize=(6.5, 6.5), layout="constrained")
+    FigureCanvasAgg(figure)
+    axis = figure.subplots()
     lowest = 1.0
     for name, trials in systems.items():
         miss, false_alarm = trials.rates()
@@ -35,15 +35,12 @@ def draw(systems: dict[str, SortedTrials], picture: Path) -> None:
             axis.plot(*[[norm.ppf(eer)]] * 2, "o", color=line.get_color())
         lowest = min([lowest, *miss[inside], *false_alarm[inside]])
     ticks = [tick for tick in TICKS if tick >= lowest / 2] or TICKS[-3:]
-    for which, set_ticks, set_limits in (
-        ("false alarms", axis.set_xticks, axis.set_xlim),
-        ("misses", axis.set_yticks, axis.set_ylim),
-    ):
-        set_ticks(norm.ppf(ticks), [f"{100 * tick:g}" for tick in ticks])
-        set_limits(norm.ppf(min(ticks) / 1.5), norm.ppf(0.7))
-        (axis.set_xlabel if which == "false alarms" else axis.set_ylabel)(f"{which} in %")
+    for name, side in (("false alarms", axis.xaxis), ("misses", axis.yaxis)):
+        side.set_ticks(norm.ppf(ticks), [f"{100 * tick:g}" for tick in ticks])
+        side.set_label_text(f"{name} in %")
+    ends = norm.ppf(min(ticks) / 1.5), norm.ppf(0.7)
+    axis.set(xlim=ends, ylim=ends)
     axis.plot([-4, 1], [-4, 1], color="0.8", linewidth=0.8, zorder=0)
     axis.grid(color="0.9")
     axis.legend()
     figure.savefig(picture, dpi=110, format="png")
-    pyplot.close(figure)

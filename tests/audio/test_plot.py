@@ -31,7 +31,13 @@ def test_a_cleaner_file_gives_a_darker_lower_half(tmp_path):
 def test_a_home_that_cannot_be_written_says_nothing_on_stderr(tmp_path):
     """A cron job with --quiet would send mail, as of `building the font cache`."""
     (tmp_path / "home").touch()
-    code = "import enhance_cli.audio.drawing.plot, matplotlib; print(matplotlib.get_cachedir())"
+    sound = zoo.save(tmp_path / "x.wav", zoo.noise(1, 4800))
+    code = f"""
+from pathlib import Path
+from enhance_cli.audio.drawing.plot import spectrograms
+spectrograms(Path({str(sound)!r}), Path({str(sound)!r}), Path({str(tmp_path / "x.png")!r}))
+import matplotlib; print(matplotlib.get_cachedir())
+"""
     given = os.environ | {"MPLCONFIGDIR": str(tmp_path / "home" / "x"), "TMPDIR": str(tmp_path)}
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=given)
     assert result.stdout.startswith(str(tmp_path)) and result.stderr == ""

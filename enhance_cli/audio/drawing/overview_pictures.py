@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +15,20 @@ _HEIGHT = 96  # pixels of a waveform
 _QUALITY = 80
 
 
+def silence_matplotlib() -> None:
+    """Keep Matplotlib from telling about its font cache, or a home folder that cannot be written, also to --quiet jobs.
+
+    It does so while it is imported.
+    """
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
+
+
 def draw_spectrogram(overview: Overview, top: float, picture: Path) -> None:
     """Write the spectrogram, low frequencies below. `top`: power that has the brightest color.
 
     The colors are those of matplotlib's magma.
     """
+    silence_matplotlib()
     from matplotlib import colormaps
     from PIL import Image
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from enhance_cli.audio.drawing.overview import Overview, overview
-from enhance_cli.audio.drawing.overview_pictures import RANGE
+from enhance_cli.audio.drawing.overview_pictures import RANGE, silence_matplotlib
 from enhance_cli.audio.one_channel import only_channels
 from enhance_cli.audio.read import open_audio
 
@@ -24,9 +24,7 @@ def spectrograms(
     tracks: tuple[str | None, str | None] = (None, None),
     name: str = "",
 ) -> None:
-    """Write `picture` (PNG), the spectrograms of both files.
-
-    Time is in s, frequency in kHz, level in dB below the maximum of the louder file.
+    """Write `picture` (PNG), the spectrograms of both files, in dB below the maximum of the louder one.
 
     Power is the mean of all channels. Raises AudioError if a file cannot be read.
 
@@ -38,6 +36,7 @@ def spectrograms(
         tracks: number or language of the sound track of each file, None for the default track.
         name: name of the first file in the title, if it is not that of its path.
     """
+    silence_matplotlib()
     # Files are drawn in several threads, in which pyplot must not be used.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

@@ -14,10 +14,11 @@ from enhance_cli.atomic import replace_file
 from enhance_cli.errors import UsageError
 from enhance_cli.models.load import LoadedModel
 
-# Settings that may change when a run goes on: names, display, and remedies for a run that diverged or ran out of memory.
+# Settings that may change when a run goes on: names, display, the weight of the finished model's estimate beside that of its
+# first stage, and remedies for a run that diverged or ran out of memory.
 CHANGEABLE = (
-    "name", "settings", "train.samples", "train.tensorboard", "train.validate_every", "train.workers", "train.batch_size",
-    "train.accumulate",
+    "name", "settings", "model.refinement", "train.samples", "train.tensorboard", "train.validate_every", "train.workers",
+    "train.batch_size", "train.accumulate",
 )  # fmt: skip
 
 

@@ -115,11 +115,11 @@ def test_a_run_goes_on_with_more_stages_and_smaller_rates_but_not_as_another(rec
             trainer("grown", overrides=[setting])[0].train()
     more = recipe_file.read_text() + '\n[[stage]]\nloss = "data_prediction"\nsteps = 4\nlr = 1e-4\n'
     recipe_file.write_text(more)
-    grown = trainer("grown", overrides=["stage.0.lr=1e-4", "train.validate_every=2"])[0]
-    grown.train()
+    later = ["stage.0.lr=1e-4", "train.validate_every=2", "model.refinement=0.8"]
+    trainer("grown", overrides=later)[0].train()
     spec = enhance_cli.load_model(str(tmp_path / "grown" / "tiny.safetensors")).spec
-    assert spec.training["steps"] > 40
-    assert "--set stage.0.lr=1e-4 --set train.validate_every=2" in (tmp_path / "grown" / "tiny.md").read_text()
+    assert spec.training["steps"] > 40 and spec.refinement == 0.8
+    assert "--set " + " --set ".join(later) in (tmp_path / "grown" / "tiny.md").read_text()
 
 
 def test_a_setting_that_came_with_a_newer_version_is_no_other_setting(trainer, tmp_path):

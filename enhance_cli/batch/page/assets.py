@@ -62,31 +62,19 @@ def _draw(
     surveys: list[Overview | None] = []
     problems, takes, levels = [], [], []
     for index, recording in enumerate(found):
-        survey, levels_here = None, dict(recording.levels)
-        if recording.path is not None:
-            start, duration = _section(record) if index == 0 else (0.0, None)
+        survey, known = None, dict(recording.levels)
+        if recording.path is None:
+            problems.append(f"{recording.label}: not a file on this machine, so it has no picture and no sound here")
+        else:
             try:
-                with _opened(record, recording.path, index == 0) as audio:
-                    survey = overview(audio, start=start, duration=duration)
-                    whole = index or not (record.get("track") or record.get("channel"))
-                    direct = whole and browsers_play(audio.info)
-                    direct = direct and not (copy_wave and audio.info.container in ("WAV", "WAVEX"))
-                    copy, gain = None, 0.0
-                    if not direct:
-                        copy = f"{key}-{index}{copy_suffix(audio.info)}"
-                        peak = max(1.0, float(abs(survey.extremes).max()))
-                        gain = write_browser_copy(audio, folder / copy, peak=peak, start=start, duration=duration)
-                takes.append(_take(recording, survey, index, key, copy, gain, 0.0 if copy else start))
-                for name in LEVELS:
-                    if levels_here[name] is None and (value := getattr(survey, name)) is not None:
-                        levels_here[name] = round(value, 2)
+                survey, take = _take(record, recording, index, folder, key, copy_wave=copy_wave)
+                takes.append(take)
+                measured = {name: getattr(survey, name) for name in LEVELS if known[name] is None}
+                known |= {name: round(value, 2) for name, value in measured.items() if value is not None}
             except (EnhanceError, OSError) as error:
                 problems.append(str(error))
-                survey = None
-        else:
-            problems.append(f"{recording.label}: not a file on this machine, so it has no picture and no sound here")
         surveys.append(survey)
-        levels.append({"label": recording.label, **levels_here})
+        levels.append({"label": recording.label, **known})
     _draw_pictures(takes, [survey for survey in surveys if survey is not None], folder)
     change = None
     if len(surveys) == 2 and surveys[0] and surveys[1]:
@@ -111,16 +99,31 @@ def _draw_pictures(takes: list[dict[str, Any]], surveys: list[Overview], folder:
 
 
 def _take(
-    recording: Recording, survey: Overview, index: int, key: str, copy: str | None, gain: float, offset: float
-) -> dict[str, Any]:
+    record: dict[str, Any], recording: Recording, index: int, folder: Path, key: str, *, copy_wave: bool
+) -> tuple[Overview, dict[str, Any]]:
+    """Return the survey of a recording, and the take of it: the names of its files, and facts for the player.
+
+    A sound that browsers cannot play, or of which they would play more than was processed, is copied to `folder`.
+    """
+    assert recording.path is not None
+    start, duration = _section(record) if index == 0 else (0.0, None)
+    copy, gain = None, 0.0
+    with _opened(record, recording.path, index == 0) as audio:
+        survey = overview(audio, start=start, duration=duration)
+        whole = index or not (record.get("track") or record.get("channel"))
+        embedded = copy_wave and audio.info.container in ("WAV", "WAVEX")
+        if embedded or not (whole and browsers_play(audio.info)):
+            copy = f"{key}-{index}{copy_suffix(audio.info)}"
+            peak = max(1.0, float(abs(survey.extremes).max()))
+            gain = write_browser_copy(audio, folder / copy, peak=peak, start=start, duration=duration)
     loudness = recording.levels["loudness"] if recording.levels["loudness"] is not None else survey.loudness
-    return {
+    return survey, {
         "label": recording.label,
         "index": index,
         "wave": f"{key}-{index}-wave.png",
         "spectrogram": f"{key}-{index}.webp",
         "copy": copy,
-        "offset": offset,
+        "offset": 0.0 if copy else start,
         "rate": survey.rate,
         "loudness": None if loudness is None else round(loudness + gain, 2),
     }

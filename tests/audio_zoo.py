@@ -14,6 +14,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from enhance_cli.audio.read import AudioFile, open_audio
+
 RATE = 16000
 FRAMES = 16000
 PADDING = bytes(4)  # of bext: nothing
@@ -35,6 +37,12 @@ def without_place(path: Path) -> bytes:
 def save(path: Path, audio: np.ndarray, rate: int = RATE, container: str = "WAV", subtype: str = "PCM_16") -> Path:
     soundfile.write(path, audio.T, rate, format=container, subtype=subtype)
     return path
+
+
+def read(path: Path, track: str | None = None, **part) -> tuple[np.ndarray, AudioFile]:
+    """The samples (C, N) of a file, or of a part by the arguments of AudioFile.blocks, and the file, now closed."""
+    with open_audio(path, track) as audio:
+        return np.concatenate(list(audio.blocks(**part)), axis=1), audio
 
 
 def wave_bytes(

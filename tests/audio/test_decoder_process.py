@@ -16,6 +16,7 @@ from enhance_cli.batch.job import Job
 from enhance_cli.batch.outputs import plan
 from enhance_cli.errors import AudioError
 from tests import audio_zoo as zoo
+from tests.audio_zoo import read
 
 RATE = 48000
 
@@ -43,11 +44,6 @@ def film(path, tracks, muxer="matroska", codec="flac", rate=RATE):
                 file.mux(stream.encode(frame))
             file.mux(stream.encode(None))
     return path
-
-
-def read(path, track=None):
-    with open_audio(path, track) as audio:
-        return np.concatenate(list(audio.blocks()), axis=1), audio
 
 
 def pitch(x):

@@ -8,11 +8,11 @@ import pytest
 import soundfile
 
 from enhance_cli.audio.levels.level import Meter
-from enhance_cli.audio.read import open_audio
 from enhance_cli.audio.write import AudioWriter, OutputFormat
 from enhance_cli.batch.files import FileOptions, enhance_file
 from enhance_cli.batch.job import Job
 from tests import audio_zoo as zoo
+from tests.audio_zoo import read
 
 MP3 = {8000: (8, 16, 32, 64), 16000: (16, 24, 64, 160), 22050: (24, 48, 128), 32000: (32, 64, 192), 44100: (32, 96, 224, 320),
        48000: (40, 128, 160, 256)}  # fmt: skip
@@ -27,11 +27,6 @@ def write(path, audio, container, subtype, rate, bitrate):
     with AudioWriter(path, fmt, *audio.shape) as writer:
         writer.write(audio)
     return path
-
-
-def read(path):
-    with open_audio(path) as audio:
-        return np.concatenate(list(audio.blocks()), axis=1)
 
 
 def sweep(rate, seconds=1.5):
@@ -54,7 +49,7 @@ def test_length_is_exact_timing_within_a_sample_and_level_within_a_twentieth_of_
     container, subtype, rate, kilobits, tmp_path
 ):
     before = sweep(rate)
-    after = read(write(tmp_path / "x", before, container, subtype, rate, 1000 * kilobits))
+    after = read(write(tmp_path / "x", before, container, subtype, rate, 1000 * kilobits))[0]
     assert after.shape == before.shape
     assert abs(delay(after[0], before[0])) <= 1
     middle = slice(rate // 10, -rate // 10)
@@ -82,7 +77,7 @@ def test_the_loudness_asked_for_is_that_of_what_was_written(suffix, tmp_path):
     job = Job(source, source, tmp_path / f"b{suffix}")
     fields = enhance_file(job, lambda blocks, *_: blocks, FileOptions(loudness=-26.0))
     meter = Meter(48000, 1)
-    meter.push(read(job.target))
+    meter.push(read(job.target)[0])
     assert meter.loudness == pytest.approx(-26, abs=0.1)
     assert fields["loudness_after"] == pytest.approx(meter.loudness, abs=0.02)
 
@@ -91,14 +86,14 @@ def test_the_loudness_asked_for_is_that_of_what_was_written(suffix, tmp_path):
 @pytest.mark.parametrize("frames", [1, 1000, 4097])
 def test_adpcm_keeps_its_length(subtype, frames, tmp_path):
     audio = zoo.noise(1, frames)
-    assert read(write(tmp_path / "x.wav", audio, "WAV", subtype, 16000, None)).shape == audio.shape
+    assert read(write(tmp_path / "x.wav", audio, "WAV", subtype, 16000, None))[0].shape == audio.shape
 
 
 @pytest.mark.parametrize("rate", [8000, 16000, 48000])
 @pytest.mark.parametrize("seconds", [0.1, 0.3, 2])
 def test_stereo_adpcm_of_libsndfile_which_counts_half_of_it_is_read_whole(rate, seconds, tmp_path):
     path = zoo.save(tmp_path / "a.wav", zoo.noise(2, int(seconds * rate)), rate, subtype="IMA_ADPCM")
-    assert np.array_equal(read(path), soundfile.read(path, dtype="float32")[0].T)
+    assert np.array_equal(read(path)[0], soundfile.read(path, dtype="float32")[0].T)
 
 
 @pytest.mark.parametrize("bits", [16, 24])
@@ -107,4 +102,4 @@ def test_flac_in_ogg_and_apple_lossless_of_many_channels_are_exact(bits, tmp_pat
     for container, codec, count in (("OGG", "FLAC", 8), ("M4A", "ALAC", 6), ("CAF", "ALAC", 2)):
         values = values[:count]
         path = write(tmp_path / container, values.astype(np.float32), container, f"{codec}_{bits}", 48000, None)
-        assert np.array_equal(read(path), values.astype(np.float32))
+        assert np.array_equal(read(path)[0], values.astype(np.float32))

@@ -15,6 +15,7 @@ from enhance_cli.audio.read import open_audio
 from enhance_cli.batch.files import FileOptions, enhance_file
 from enhance_cli.batch.inputs import Input
 from enhance_cli.batch.outputs import plan
+from tests.audio_zoo import read
 
 FIELD = Path(__file__).parents[1] / "audio_files" / "field"
 
@@ -33,11 +34,6 @@ def enhance(tmp_path):
         return enhance_file(job, identity, FileOptions(**options)), job.target
 
     return enhance
-
-
-def read(path):
-    with open_audio(path) as audio:
-        return np.concatenate(list(audio.blocks()), axis=1), audio
 
 
 def pitches(audio, rate):

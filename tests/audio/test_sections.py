@@ -12,6 +12,7 @@ from enhance_cli.audio.containers.sections import find_sections
 from enhance_cli.audio.read import open_audio
 from enhance_cli.errors import AudioError
 from tests import audio_zoo as zoo
+from tests.audio_zoo import read
 
 RATE = 16000
 PITCHES = (400, 700, 1100)
@@ -20,11 +21,6 @@ PITCHES = (400, 700, 1100)
 def tone(pitch, channels=1, rate=RATE, seconds=1.0):
     wave = 0.3 * np.sin(2 * np.pi * pitch * np.arange(round(seconds * rate)) / rate)
     return np.tile(wave.astype(np.float32), (channels, 1))
-
-
-def read(path):
-    with open_audio(path) as audio:
-        return np.concatenate(list(audio.blocks()), axis=1), audio
 
 
 def pitches(audio, rate, count):

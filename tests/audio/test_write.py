@@ -10,6 +10,7 @@ from enhance_cli.audio.read import open_audio
 from enhance_cli.audio.write import AudioWriter, OutputFormat
 from enhance_cli.errors import AudioError
 from tests import audio_zoo as zoo
+from tests.audio_zoo import read
 
 
 def write(path, audio, container, subtype, rate=48000, bitrate=None, frames="known", size=1000):
@@ -18,11 +19,6 @@ def write(path, audio, container, subtype, rate=48000, bitrate=None, frames="kno
         for begin in range(0, audio.shape[1], size):
             writer.write(audio[:, begin : begin + size])
     return path
-
-
-def read(path):
-    with open_audio(path) as audio:
-        return np.concatenate(list(audio.blocks()), axis=1), audio.info
 
 
 def every_value(bits):
@@ -48,8 +44,8 @@ def every_value(bits):
 )  # fmt: skip
 def test_every_integer_comes_back_exactly(container, subtype, bits, tmp_path):
     values = every_value(bits)
-    audio, info = read(write(tmp_path / "x", values, container, subtype, size=100_000))
-    assert (info.container, info.subtype) == (container, subtype)
+    audio, file = read(write(tmp_path / "x", values, container, subtype, size=100_000))
+    assert (file.info.container, file.info.subtype) == (container, subtype)
     assert np.array_equal(audio, values)
 
 
@@ -70,8 +66,8 @@ def test_telephone_formats_written_again_do_not_change(subtype, tmp_path):
 @pytest.mark.parametrize(("subtype", "channels"), [("IMA_ADPCM", 2), ("MS_ADPCM", 2), ("GSM610", 1)])
 def test_formats_of_whole_blocks_keep_their_length(subtype, channels, frames, tmp_path):
     written = zoo.noise(channels, frames)
-    audio, info = read(write(tmp_path / "x.wav", written, "WAV", subtype, 16000))
-    assert info.subtype == subtype and audio.shape[1] == frames
+    audio, file = read(write(tmp_path / "x.wav", written, "WAV", subtype, 16000))
+    assert file.info.subtype == subtype and audio.shape[1] == frames
     assert np.abs(audio - written).mean() < 0.05
 
 
@@ -106,7 +102,7 @@ def test_beyond_full_scale_integers_are_clipped_not_wrapped(tmp_path):
 def test_lossy_files_keep_length_and_timing(container, subtype, rate, frames, tmp_path):
     click = np.zeros((2, frames), np.float32)
     click[:, frames // 2 : frames // 2 + 20] = 0.5
-    audio, info = read(write(tmp_path / "x", click, container, subtype, rate, 128_000))
+    audio, file = read(write(tmp_path / "x", click, container, subtype, rate, 128_000))
     assert audio.shape == click.shape
     if frames > 1:
         assert abs(int(np.abs(audio[0]).argmax()) - frames // 2 - 10) < 40
@@ -131,9 +127,9 @@ def test_bit_rates_are_near_what_was_asked(container, subtype, rate, bitrate, tm
 @pytest.mark.parametrize(("frames", "container"), [(1_000, "WAV"), (1_100_000_000, "RF64"), (None, "RF64")])
 def test_wav_becomes_rf64_when_it_is_or_may_be_large(frames, container, tmp_path):
     path = write(tmp_path / "x.wav", zoo.noise(2, 1000), "WAV", "PCM_16", frames=frames)
-    audio, info = read(path)
+    audio, file = read(path)
     assert path.read_bytes()[:4] == {"WAV": b"RIFF", "RF64": b"RF64"}[container]
-    assert (info.container, audio.shape) == (container, (2, 1000))
+    assert (file.info.container, audio.shape) == (container, (2, 1000))
 
 
 def test_two_equal_runs_give_equal_bytes(tmp_path, monkeypatch):

@@ -24,12 +24,12 @@ from enhance_cli.tasks.options import DenoiseOptions
 from enhance_cli.tasks.scale import Scale
 from enhance_cli.tasks.stream import Pair, Waiting, as_float32, measured, paired
 
-# A shorter clip gets only a share of the change: networks take 20 ms of speech for noise, and lower it by up to 20 dB.
-SETTLED_SECONDS = 0.06
-
 if TYPE_CHECKING:
     from enhance_cli.models.graphs.denoiser import GraphDenoiserModel
     from enhance_cli.models.load import Model
+
+# A shorter clip gets only a share of the change: networks take 20 ms of speech for noise, and lower it by up to 20 dB.
+SETTLED_SECONDS = 0.06
 
 
 class Denoiser:
@@ -42,12 +42,12 @@ class Denoiser:
     def __init__(self, model: Model | GraphDenoiserModel, options: DenoiseOptions = DenoiseOptions()):
         """Prepare the model. Raises UsageError for steps, sampler, settings or guide that the model does not allow."""
         self.spec, self.options = model.spec, options
-        self.band = changes_of(model, options)
+        self.band_changes = changes_of(model, options)
 
     @property
     def lanes(self) -> int:
         """Return the number of files at a time that keep the device busy."""
-        return self.band.engine.lanes
+        return self.band_changes.engine.lanes
 
     def run(self, audio: np.ndarray, rate: int) -> np.ndarray:
         """Clean a whole recording (C, N) at `rate`. Returns (C, N), the result of the command for a file with these samples."""
@@ -69,7 +69,7 @@ class Denoiser:
 
     def _result(self, blocks: Iterable[np.ndarray], rate: int, channels: int, level: Meter) -> Iterator[np.ndarray]:
         """Yield the cleaned blocks."""
-        if self.options.wet == 0 or self.band.steps == 0 or not level.active_levels.any():
+        if self.options.wet == 0 or self.band_changes.steps == 0 or not level.active_levels.any():
             yield from blocks
             return
         offset = level.offsets[:, None]
@@ -91,22 +91,22 @@ class Denoiser:
 
     def _changes(self, blocks: Iterable[np.ndarray], rate: int, channels: int, scale: Scale) -> Iterator[np.ndarray]:
         """Yield the change in the model's band and the other parts of tasks.band_changes, (P, C, m), at the file's rate."""
-        parts = 1 if rate == self.band.rate else self.band.parts  # nothing lies above
-        top = min(rate, self.band.rate) / 2
-        in_band = resample_blocks(as_float32(blocks), rate, self.band.rate, channels)
-        changes = self.band.of(in_band, channels, scale, top=top, parts=parts)
+        parts = 1 if rate == self.band_changes.rate else self.band_changes.parts  # nothing lies above
+        top = min(rate, self.band_changes.rate) / 2
+        in_band = resample_blocks(as_float32(blocks), rate, self.band_changes.rate, channels)
+        changes = self.band_changes.of(in_band, channels, scale, top=top, parts=parts)
         rows_made = (made.reshape(parts * channels, -1) for made in changes)
-        for rows in resample_blocks(rows_made, self.band.rate, rate, parts * channels):
+        for rows in resample_blocks(rows_made, self.band_changes.rate, rate, parts * channels):
             yield rows.reshape(parts, channels, -1)
 
     def _with_change_above(self, pairs: Iterator[Pair], rate: int, channels: int) -> Iterator[Pair]:
         """Return an iterator over the input and its whole change, from the input and the parts of its change."""
-        edge = self.band.rate / 2
-        if rate == self.band.rate:  # nothing lies above
+        edge = self.band_changes.rate / 2
+        if rate == self.band_changes.rate:  # nothing lies above
             return above_band.keep(pairs)
         if not self.options.full_band:
             return above_band.cut(pairs)
-        if self.band.tells_gain:
+        if self.band_changes.tells_gain:
             return above_band.follow_gain(pairs)
         if UpperBand.fits(rate, edge):
             return above_band.suppress_noise(pairs, UpperBand(rate, edge, channels))

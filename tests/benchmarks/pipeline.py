@@ -70,25 +70,25 @@ class Busy:
 def network_alone(denoiser: Denoiser, count: int, samples: int) -> float:
     """Seconds for the windows of `count` files, all there before the clock starts."""
     noise = np.random.default_rng(0).standard_normal((1, samples)).astype(np.float32) * 0.05
-    windows = list(denoiser.band.plan.cut(iter([noise])))
+    windows = list(denoiser.band_changes.plan.cut(iter([noise])))
     orders = [Order(window, Scale(1.0)) for window in windows]
     started = time.perf_counter()
-    for _ in denoiser.band.engine.map(order for _ in range(count) for order in orders):
+    for _ in denoiser.band_changes.engine.map(order for _ in range(count) for order in orders):
         pass
     return time.perf_counter() - started
 
 
 def pipeline(denoiser: Denoiser, folder: Path, out: Path) -> tuple[float, float]:
     """Seconds for all files of `folder`, and for how many of them the device computed."""
-    busy = Busy(denoiser.band.engine._run)
-    denoiser.band.engine._run = busy
+    busy = Busy(denoiser.band_changes.engine._run)
+    denoiser.band_changes.engine._run = busy
     jobs = plan(expand([str(folder)]), str(out))
     work = lambda job: enhance_file(job, denoiser.process, FileOptions(measure=False))  # noqa: E731
     started = time.perf_counter()
-    summary = run(jobs, work, {}, lambda record: None, lanes=min(denoiser.band.engine.lanes, len(jobs)))
+    summary = run(jobs, work, {}, lambda record: None, lanes=min(denoiser.band_changes.engine.lanes, len(jobs)))
     spent = time.perf_counter() - started
     assert summary.done == len(jobs)
-    denoiser.band.engine._run = busy.run
+    denoiser.band_changes.engine._run = busy.run
     return spent, busy.seconds
 
 

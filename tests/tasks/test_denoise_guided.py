@@ -67,7 +67,7 @@ def test_windows_with_a_guide_equal_the_whole_file(bridge, guide, rate, channels
     audio, options = speech(11.3, rate, channels), DenoiseOptions(steps=2, guide=guide, batch_size=2)
     whole = run(audio, rate, bridge, replace(options, window_seconds=60.0))
     options = replace(options, window_seconds=2.0)
-    assert Denoiser(bridge, options).band.plan.margin < 5 * 16000
+    assert Denoiser(bridge, options).band_changes.plan.margin < 5 * 16000
     assert largest(whole - audio) > 0.01
     assert largest(run(audio, rate, bridge, options) - whole) < 2e-5
 
@@ -83,10 +83,10 @@ def test_without_a_guide_windows_are_cut_as_ever(bridge, tiny_model):
     from enhance_cli.models.load import load_file
 
     tiny = load_file(tiny_model, torch.device("cpu"))
-    plan = Denoiser(tiny).band.plan
+    plan = Denoiser(tiny).band_changes.plan
     assert plan.core == 5 * 16000 // 256 * 256 and plan.margin == (tiny.network.receptive_field + 2) * 256
     guided = Denoiser(bridge, DenoiseOptions(guide="none"))
-    assert guided.band.windowed.guide is None and guided.band.plan.core == plan.core
+    assert guided.band_changes.windowed.guide is None and guided.band_changes.plan.core == plan.core
 
 
 def test_a_network_without_end_is_guided_too_and_hears_the_same_guide_in_every_window(monkeypatch):
@@ -102,8 +102,8 @@ def test_a_network_without_end_is_guided_too_and_hears_the_same_guide_in_every_w
     assert result.shape == audio.shape and np.isfinite(result).all()
     whole = heard_by_a_longer_window(score, audio, options, heard)
     denoiser = Denoiser(score, options)
-    plan = denoiser.band.plan
-    assert plan.margin >= plan.fade + denoiser.band.windowed.guide.margin
+    plan = denoiser.band_changes.plan
+    assert plan.margin >= plan.fade + denoiser.band_changes.windowed.guide.margin
     for number, guide in enumerate(heard):
         first = max(0, number * plan.core - plan.margin) // 128
         begin, end = (

@@ -209,7 +209,7 @@ def test_short_files_of_other_lengths_share_a_batch_and_their_company_changes_no
     alone = {n: denoise.Denoiser(model).run(audio, 16000) for n, audio in files.items()}
 
     denoiser, found, free = denoise.Denoiser(model), {}, threading.Event()
-    sizes, holds, run = [], [], denoiser.band.engine._run
+    sizes, holds, run = [], [], denoiser.band_changes.engine._run
 
     def watched(batch):
         if batch[0].given is None:  # keeps a thread of the engine until all files wait
@@ -219,9 +219,9 @@ def test_short_files_of_other_lengths_share_a_batch_and_their_company_changes_no
         sizes.append(len(batch))
         return run(batch)
 
-    denoiser.band.engine._run = watched
+    denoiser.band_changes.engine._run = watched
     blocks = [np.zeros((1, n), np.float32) for n in (200_001, 200_002)]
-    held = [denoiser.band.engine.map([Order(Window(block, 0, 0, 1), None)]) for block in blocks]
+    held = [denoiser.band_changes.engine.map([Order(Window(block, 0, 0, 1), None)]) for block in blocks]
     holding = [threading.Thread(target=list, args=(windows,)) for windows in held]
     for thread in holding:
         thread.start()
@@ -235,7 +235,7 @@ def test_short_files_of_other_lengths_share_a_batch_and_their_company_changes_no
     lanes = [threading.Thread(target=file, args=(n,)) for n in files]
     for lane in lanes:
         lane.start()
-    wait_until(lambda: len(denoiser.band.engine._waiting) == len(files))
+    wait_until(lambda: len(denoiser.band_changes.engine._waiting) == len(files))
     free.set()
     for thread in (*lanes, *holding):
         thread.join(PATIENCE)

@@ -4,12 +4,10 @@ The noise of frame k in draw d is the same in every window, batch and shard and 
 a file was cut.
 """
 
-import hashlib
-
 import torch
 from torch import Tensor
 
-BLOCK = 64  # frames per generator
+from enhance_cli.models.frame_noise_numpy import BLOCK, block_seed
 
 
 class FrameNoise:
@@ -40,6 +38,5 @@ class FrameNoise:
         return stretch[:, skip : skip + length]
 
     def _block(self, number: int, parts: int, *bins: int) -> Tensor:
-        digest = hashlib.blake2b(f"{self.seed} {self.draws} {number}".encode(), digest_size=7).digest()
-        generator = torch.Generator().manual_seed(int.from_bytes(digest, "big"))
+        generator = torch.Generator().manual_seed(block_seed(self.seed, self.draws, number))
         return torch.randn(parts, self.block, *bins, generator=generator)

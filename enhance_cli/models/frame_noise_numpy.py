@@ -10,7 +10,13 @@ from math import prod
 import numpy as np
 
 GROUP = 16
-BLOCK = 64  # frames per generator, as in models.frame_noise
+BLOCK, SAMPLE_BLOCK = 64, 1 << 16  # frames, or samples, per generator
+
+
+def block_seed(seed: int, draw: int, number: int) -> int:
+    """Return the seed of the generator for the block with this number, in a draw of noise of a user's `seed`."""
+    digest = hashlib.blake2b(f"{seed} {draw} {number}".encode(), digest_size=7).digest()
+    return int.from_bytes(digest, "big")
 
 
 def normal(seed: int, count: int) -> np.ndarray:
@@ -43,7 +49,6 @@ class FrameNoise:
 
     def _frames(self, number: int) -> np.ndarray:
         """Return the block of frames (P, block, F) with this number."""
-        digest = hashlib.blake2b(f"{self._seed} {self._draws} {number}".encode(), digest_size=7).digest()
         parts, _, *bins = self._shape
         shape = (parts, self._block, *bins)
-        return normal(int.from_bytes(digest, "big"), prod(shape)).reshape(shape)
+        return normal(block_seed(self._seed, self._draws, number), prod(shape)).reshape(shape)

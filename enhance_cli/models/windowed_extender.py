@@ -13,7 +13,8 @@ from enhance_cli.audio.spectra.fine_bands_numpy import RATE, known_bands
 from enhance_cli.errors import UsageError
 from enhance_cli.models.device import autocast, send
 from enhance_cli.models.frame_noise import FrameNoise
-from enhance_cli.models.graphs.extender import LEVEL_NETWORKS, NOISE_BLOCK
+from enhance_cli.models.frame_noise_numpy import SAMPLE_BLOCK
+from enhance_cli.models.graphs.extender import LEVEL_NETWORKS
 from enhance_cli.models.spec import Spec
 
 LEAST_OF_BAND = 0.8  # share of the band that a network was trained to continue, which the input must have
@@ -90,7 +91,7 @@ class WindowedExtender:
         with autocast(self.model.device, self.model.precision):
             wanted, peaks = self.network(fine_bands.levels(power), known)
         noise = FrameNoise(
-            self.seed, list(starts), spectra.new_zeros(len(starts), 1, samples).real, block=NOISE_BLOCK
+            self.seed, list(starts), spectra.new_zeros(len(starts), 1, samples).real, block=SAMPLE_BLOCK
         )()
         noise = fine_bands.analyze(torch.nn.functional.pad(noise[:, 0], (0, -samples % fine_bands.HOP)))
         full = [

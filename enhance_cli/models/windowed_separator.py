@@ -11,11 +11,10 @@ from torch import Tensor
 from enhance_cli.audio.spectra.mixture_consistency import HOP, N_FFT, share_out, spectra
 from enhance_cli.models.device import send
 from enhance_cli.models.frame_noise import FrameNoise
+from enhance_cli.models.frame_noise_numpy import SAMPLE_BLOCK
 from enhance_cli.models.sampling import sampler_settings
 from enhance_cli.models.spec import Spec
 from enhance_cli.samplers import SAMPLERS
-
-NOISE_BLOCK = 1 << 16  # samples per generator
 
 
 class SeparationModel(Protocol):
@@ -91,7 +90,7 @@ class WindowedSeparator:
         whole = spec.channels == mix.shape[1]
         taken = padded if whole else padded.flatten(0, 1)[:, None].expand(-1, spec.channels, -1)
         positions = [start for start in starts for _ in range(taken.shape[0] // len(windows))]
-        noise = lambda: FrameNoise(self.seed, positions, taken, self.model.process.noise_scale, NOISE_BLOCK)
+        noise = lambda: FrameNoise(self.seed, positions, taken, self.model.process.noise_scale, SAMPLE_BLOCK)
         found = self.model.separate(taken, self.stems, self.sample, self.steps, noise)
         found = found if whole else found.mean(dim=2).unflatten(1, mix.shape[:2])
         found = found[..., : mix.shape[2]] / scale  # (K, W, C, n)

@@ -8,13 +8,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from enhance_cli.audio.spectra import fine_bands_numpy as fine_bands
-from enhance_cli.models.frame_noise_numpy import FrameNoise
+from enhance_cli.models.frame_noise_numpy import SAMPLE_BLOCK, FrameNoise
 from enhance_cli.models.graphs.graph import Graph
 from enhance_cli.models.graphs.model import OnnxModel
 from enhance_cli.models.spec import Spec
 
 LEVEL_NETWORKS = ("band_levels", "copy_up")
-NOISE_BLOCK = 1 << 16  # samples per generator
 
 
 class GraphExtenderModel(OnnxModel):
@@ -53,7 +52,7 @@ class GraphExtender:
         known = np.array([fine_bands.known_bands(edge)], np.int64)
         inputs = {"levels": fine_bands.levels(power)[None], "known": known}
         wanted, peaks = self.graph.run(["made", "peaks"], inputs)
-        drawn = FrameNoise(self.seed, start, (1, samples), block=NOISE_BLOCK)()[0]
+        drawn = FrameNoise(self.seed, start, (1, samples), block=SAMPLE_BLOCK)()[0]
         noise = fine_bands.analyze(_whole_frames(drawn))[0]
         full = fine_bands.fill(spectra, edge, wanted[0], peaks[0], noise)
         return fine_bands.synthesize(full, samples) / factor

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from enhance_cli.networks.layers import convolution_pairs, mean_of
+
 TAPS = 12  # of the filter between a rate and its double
 CUTOFF, HALF_WIDTH = 0.25, 0.3  # of that filter, at the double rate
 SLOPE = 0.1
@@ -50,10 +52,7 @@ class BigVGANSR(nn.Module):
         count = len(self.resblocks) // len(self.ups)
         for number, up in enumerate(self.ups):
             x = up(x) + levels.pop()
-            total = torch.zeros_like(x)
-            for block in self.resblocks[number * count : (number + 1) * count]:
-                total += block(x)
-            x = total / count
+            x = mean_of(self.resblocks[number * count : (number + 1) * count], x)
         return self.conv_post(self.activation_post(x)).tanh()[:, 0]
 
 
@@ -81,11 +80,7 @@ class PeriodicBlock(nn.Module):
 
     def __init__(self, channels: int, kernel: int, dilations: Sequence[int]):
         super().__init__()
-        same = lambda dilation: nn.Conv1d(  # noqa: E731
-            channels, channels, kernel, dilation=dilation, padding=dilation * (kernel - 1) // 2
-        )
-        self.convs1 = nn.ModuleList(same(dilation) for dilation in dilations)
-        self.convs2 = nn.ModuleList(same(1) for _ in dilations)
+        self.convs1, self.convs2 = convolution_pairs(channels, kernel, dilations)
         self.activations = nn.ModuleList(PeriodicActivation(channels) for _ in range(2 * len(dilations)))
 
     def forward(self, x: Tensor) -> Tensor:

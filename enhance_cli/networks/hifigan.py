@@ -7,9 +7,10 @@ dilated convolutions after each. A sample depends on 22 frames on either side.
 import math
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from enhance_cli.networks.layers import convolution_pairs, mean_of
 
 SLOPE, LAST_SLOPE = 0.1, 0.01  # of the leaky rectifiers
 
@@ -44,10 +45,7 @@ class HiFiGAN(nn.Module):
         count = len(self.resblocks) // len(self.ups)
         for number, up in enumerate(self.ups):
             x = up(F.leaky_relu(x, SLOPE))
-            total = torch.zeros_like(x)
-            for block in self.resblocks[number * count : (number + 1) * count]:
-                total += block(x)
-            x = total / count
+            x = mean_of(self.resblocks[number * count : (number + 1) * count], x)
         x = self.conv_post(F.leaky_relu(x, LAST_SLOPE)).tanh()
         return x[:, 0, : self.hop * mel.shape[2]]  # odd rates leave some samples more at the end
 
@@ -57,11 +55,7 @@ class DilatedBlock(nn.Module):
 
     def __init__(self, channels: int, kernel: int, dilations: Sequence[int]):
         super().__init__()
-        same = lambda dilation: nn.Conv1d(  # noqa: E731
-            channels, channels, kernel, dilation=dilation, padding=dilation * (kernel - 1) // 2
-        )
-        self.convs1 = nn.ModuleList(same(dilation) for dilation in dilations)
-        self.convs2 = nn.ModuleList(same(1) for _ in dilations)
+        self.convs1, self.convs2 = convolution_pairs(channels, kernel, dilations)
 
     def forward(self, x: Tensor) -> Tensor:
         for dilated, plain in zip(self.convs1, self.convs2):

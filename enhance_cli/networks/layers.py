@@ -4,6 +4,7 @@ Their batch normalization is fixed at inference. So a block depends on `receptiv
 its normalizations can be folded into the convolutions before them.
 """
 
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -103,3 +104,20 @@ def zeroed(layer: LayerT) -> LayerT:
     for parameter in layer.parameters():
         nn.init.zeros_(parameter)
     return layer
+
+
+def convolution_pairs(channels: int, kernel: int, dilations: Sequence[int]) -> tuple[nn.ModuleList, nn.ModuleList]:
+    """Return convolutions of (B, C, N) to the same shape: one with each of the dilations, and as many without."""
+
+    def same(dilation: int) -> nn.Conv1d:
+        return nn.Conv1d(channels, channels, kernel, dilation=dilation, padding=dilation * (kernel - 1) // 2)
+
+    return nn.ModuleList(map(same, dilations)), nn.ModuleList(same(1) for _ in dilations)
+
+
+def mean_of(blocks: nn.ModuleList, x: Tensor) -> Tensor:
+    """Return the mean of the maps that `blocks` make of x, each of which is added as soon as it is made."""
+    total = torch.zeros_like(x)
+    for block in blocks:
+        total += block(x)
+    return total / len(blocks)

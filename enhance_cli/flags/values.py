@@ -8,7 +8,7 @@ WINDOWS_ON_GPU = 16  # --batch-size auto
 
 
 def parse_shard(text: str | None) -> tuple[int, int] | None:
-    """Return (I, N) of "I/N", or None for None. Raises UsageError."""
+    """Return (I, N) of "I/N", or None for None."""
     if text is None:
         return None
     index, slash, count = text.partition("/")
@@ -24,22 +24,17 @@ def parse_list(values: list[str]) -> tuple[str, ...]:
 
 
 def parse_cutoff(text: str) -> float | None:
-    """Return Hz, or None for "auto". Raises UsageError."""
+    """Return Hz, or None for "auto"."""
     if text == "auto":
         return None
-    try:
-        value = float(text)
-    except ValueError:
-        value = float("nan")
-    if not 1000 <= value <= 384000:
-        raise UsageError(
-            f"--input-cutoff {text}: must be auto, or 1000 Hz or more", "use for example --input-cutoff 4000"
-        )
+    if not 1000 <= (value := _number(text)) <= 384000:
+        hint = "use for example --input-cutoff 4000"
+        raise UsageError(f"--input-cutoff {text}: must be auto, or 1000 Hz or more", hint)
     return value
 
 
 def parse_gaps(text: str) -> list[tuple[float, float]] | None:
-    """Return (begin, end) of each gap in seconds, or None for "auto". Raises UsageError."""
+    """Return (begin, end) of each gap in seconds, or None for "auto"."""
     if text.strip() == "auto":
         return None
     gaps = []
@@ -55,20 +50,24 @@ def parse_gaps(text: str) -> list[tuple[float, float]] | None:
 
 
 def parse_loudness(text: str) -> float | None:
-    """Return LUFS, or None for "keep". Raises UsageError."""
+    """Return LUFS, or None for "keep"."""
     if text == "keep":
         return None
-    try:
-        value = float(text)
-    except ValueError:
-        value = float("nan")
-    if not -70 <= value <= 0:
+    if not -70 <= (value := _number(text)) <= 0:
         raise UsageError(f"--loudness {text}: must be keep, or LUFS from -70 to 0", "use for example --loudness -16")
     return value
 
 
+def _number(text: str) -> float:
+    """Return the number in a text, or NaN."""
+    try:
+        return float(text)
+    except ValueError:
+        return float("nan")
+
+
 def parse_batch_size(text: str) -> int:
-    """Return the number of windows. Raises UsageError."""
+    """Return the number of windows."""
     if text == "auto":
         return WINDOWS_ON_GPU
     if not text.isdigit() or int(text) < 1:
@@ -77,7 +76,7 @@ def parse_batch_size(text: str) -> int:
 
 
 def parse_channel(channel: str | None) -> str | None:
-    """Return --channel as it is. Raises UsageError unless it is a number from 1 or mix."""
+    """Return --channel as it is, if it is a number from 1 or mix."""
     if channel is not None and channel != "mix" and not (channel.isdigit() and int(channel) > 0):
         raise UsageError(f"--channel {channel}: must be a number from 1, or mix", "as in --channel 1")
     return channel

@@ -18,7 +18,7 @@ from enhance_cli.audio.channels import permutation
 from enhance_cli.audio.film.formats import with_bitrate
 from enhance_cli.audio.film.rewrite import new_track
 from enhance_cli.audio.formats import FILMS, OutputFormat, loses_bits
-from enhance_cli.audio.info import FLOATS, LOSSY, AudioInfo, cut_chapters, is_lossless
+from enhance_cli.audio.info import FLOATS, LOSSY, cut_chapters, is_lossless
 from enhance_cli.audio.levels.level import Meter
 from enhance_cli.audio.read import AudioFile
 from enhance_cli.audio.resample import resample_blocks, resampled_length
@@ -85,10 +85,10 @@ def enhance_file(job: LocalJob, transform: Transform, options: FileOptions = Fil
             blocks = transform(resample_blocks(blocks, info.rate, rate, info.channels), rate, info.channels, before)
             blocks = _checked(blocks, job.source, rate, resampled_length(before.frames, info.rate, rate))
             result.fill(resample_blocks(blocks, rate, fmt.rate, len(result.names) * info.channels))
-            written = _write(result, unfinished, before, options)
+            written = _write(result, unfinished, before)
             result.measure_written(unfinished)
             codec_notes = _notes_on_codec(result, unfinished, written.gain) if options.parts else []
-        tags_lost, unnamed = _finish(unfinished, job, source, info, result, written.gain, options)
+        tags_lost, unnamed = _finish(result, unfinished, job, source, written.gain)
         check_unchanged(source, before_reading)
     if options.plot:
         for target in job.targets:
@@ -122,13 +122,13 @@ class _Written:
     fields: dict[str, Any]
 
 
-def _write(result: Result, unfinished: Mapping[str, Path], before: Meter, options: FileOptions) -> _Written:
+def _write(result: Result, unfinished: Mapping[str, Path], before: Meter) -> _Written:
     """Write the parts in `unfinished` with the gain, and the limiter, that the options ask for."""
-    if options.loudness is None:
+    if result.options.loudness is None:
         gain, notes = gain_without_clipping(before, result.levels.values(), result.format)
         result.write(unfinished, gain)
         return _Written(gain, {}, notes, {})
-    normalization = LoudnessNormalization(before, result, options)
+    normalization = LoudnessNormalization(before, result)
     gain, loudness = normalization.write(unfinished)
     return _Written(gain, loudness, normalization.notes(), normalization.fields())
 
@@ -186,19 +186,13 @@ def _completed(fmt: OutputFormat, audio: AudioFile, options: FileOptions) -> Out
 
 
 def _finish(
-    unfinished: Mapping[str, Path],
-    job: LocalJob,
-    source: Path,
-    info: AudioInfo,
-    result: Result,
-    gain: float,
-    options: FileOptions,
+    result: Result, unfinished: Mapping[str, Path], job: LocalJob, source: Path, gain: float
 ) -> tuple[list[str], list[str]]:
     """Copy the tags of the input to the written files, mark and check them. Returns the tags that are lost, and notes."""
-    fmt, lost, notes = result.format, list[str](), list[str]()
+    fmt, options, lost, notes = result.format, result.options, list[str](), list[str]()
     for (name, path), target in zip(unfinished.items(), job.targets):
         if fmt.film is None:  # in videos, tags are copied while the file is written
-            lost = copy_tags(source, path, options.start, info=info, change=result.change(name, gain))
+            lost = copy_tags(source, path, options.start, info=result.info, change=result.change(name, gain))
         mark = mark_of(job, source, target, options.command)
         if mark and fmt.container not in FILMS_MARKED_BEFORE:
             write_mark(path, mark)

@@ -11,7 +11,6 @@ from typing import Any
 from enhance_cli.audio.info import LOSSY
 from enhance_cli.audio.levels.level import Meter
 from enhance_cli.batch.decibels import decibels, rounded
-from enhance_cli.batch.file_options import FileOptions
 from enhance_cli.batch.result import Result
 
 MARGIN_DB = 0.2  # by which peaks stay below the limit, since programs differ in measuring true peaks
@@ -24,12 +23,13 @@ MAX_CORRECTIONS = 4  # of a lossy file
 
 
 class LoudnessNormalization:
-    """Bring a `result` to a loudness. `options` has the loudness, the highest true peak, and the most that peaks are lowered.
+    """Bring a `result` to the loudness of its options, within their true peak, with peaks lowered as far as they allow.
 
     `before` has measured the input, whose loudness counts for several parts.
     """
 
-    def __init__(self, before: Meter, result: Result, options: FileOptions):
+    def __init__(self, before: Meter, result: Result):
+        options = result.options
         assert options.loudness is not None
         self._result, self._options, self._aim = result, options, options.loudness
         levels = list(result.levels.values())

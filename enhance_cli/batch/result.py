@@ -22,20 +22,20 @@ from enhance_cli.batch.spool import BLOCK, Spool
 class Result:
     """Hold the transformed signal of a file, (K C, n) for K parts of C channels each, and the level of every part.
 
-    The samples are kept in `spool`. `info`: describes the input. `fmt`: format of the outputs. `limiter`: the one of
-    the last pass over the samples, if any.
+    The samples are kept in `spool`. `info`: describes the input. `fmt`: format of the outputs. `options`: with which the
+    input was read. `limiter`: the one of the last pass over the samples, if any.
     """
 
     def __init__(self, spool: Spool, info: AudioInfo, fmt: OutputFormat, options: FileOptions):
         self.names = options.parts or ("",)
         self.extra = self.written_extra = options.measurement.result_meter(fmt.rate)
-        self.format, self._spool, self._info, self._options = fmt, spool, info, options
+        self.format, self.info, self.options, self._spool = fmt, info, options, spool
         self.levels = self._meters(true_peak=options.loudness is not None, extra=self.extra)
         self.limiter: Limiter | None = None
         self._threshold: float | None = None
 
     def _meters(self, *, true_peak: bool = False, extra: SampleMeter | None = None) -> dict[str, Meter]:
-        rate, info, loudness = self.format.rate, self._info, self._options.measure or self._options.loudness is not None
+        rate, info, loudness = self.format.rate, self.info, self.options.measure or self.options.loudness is not None
         return {
             name: Meter(rate, info.channels, loudness, true_peak=true_peak, layout=info.layout, extra=extra)
             for name in self.names
@@ -67,24 +67,24 @@ class Result:
         """Yield the signal as it is written, before the gain."""
         blocks: Iterable[np.ndarray] = self._spool.blocks()
         if self._threshold is not None:
-            self.limiter = Limiter(self.format.rate, len(self.names) * self._info.channels, self._threshold)
+            self.limiter = Limiter(self.format.rate, len(self.names) * self.info.channels, self._threshold)
             blocks = self.limiter.run(blocks)
         yield from blocks
 
     def write(self, unfinished: Mapping[str, Path], gain: float) -> None:
         """Write the parts in `unfinished` with this `gain`."""
-        channels = self._info.channels
+        channels = self.info.channels
         with contextlib.ExitStack() as stack:
             writers = {
                 name: stack.enter_context(
-                    AudioWriter(path, titled(self.format, self._info, name), channels, self.frames)
+                    AudioWriter(path, titled(self.format, self.info, name), channels, self.frames)
                 )
                 for name, path in unfinished.items()
             }
             for block in self._blocks():
                 block = block if gain == 1.0 else block * block.dtype.type(gain)
                 pieces = dict(zip(self.names, np.split(block, len(self.names))))
-                if self._options.last_part_absorbs_rounding:
+                if self.options.last_part_absorbs_rounding:
                     total = block.reshape(len(self.names), channels, -1).sum(axis=0, dtype=np.float64)
                     others = sum(as_read(pieces[name], self.format) for name in self.names[:-1])
                     pieces[self.names[-1]] = total - others
@@ -93,7 +93,7 @@ class Result:
 
     def measure_written(self, unfinished: Mapping[str, Path]) -> None:
         """Read files of a lossy codec for the task's measurement (in videos: their new track), if it wants that."""
-        measurement = self._options.measurement
+        measurement = self.options.measurement
         if not (measurement.reads_back and self.format.subtype in LOSSY):
             return
         (path,) = unfinished.values()
@@ -125,7 +125,7 @@ class Result:
         """Return the loudness in LUFS of the sum of the parts `names`, before any gain."""
         if len(names) == 1:
             return self.levels[names[0]].loudness
-        meter = Meter(self.format.rate, self._info.channels, layout=self._info.layout)
+        meter = Meter(self.format.rate, self.info.channels, layout=self.info.layout)
         for block in self._blocks():
             parts = dict(zip(self.names, np.split(block, len(self.names))))
             meter.push(np.sum([parts[name] for name in names], axis=0))
@@ -153,12 +153,12 @@ class Result:
         """Return how a part that was written differs from the input."""
         loudness = self.levels[part].loudness
         return Change(
-            start=self._options.start,
+            start=self.options.start,
             duration=self.frames / self.format.rate,
             bits=self.format.bits or depth(self.format.subtype) or {"FLOAT": 32, "DOUBLE": 64}.get(self.format.subtype),
             gain=decibels(gain),
             loudness=None if loudness is None else loudness + decibels(gain),
-            channel=self._options.channels,
+            channel=self.options.channels,
         )
 
 

@@ -39,20 +39,20 @@ def checked(
     """
     keeps = existing == "skip"
     found_below = _found_below(folder, inputs) if isinstance(folder, Path) else set()
-    sound = [
+    doable = [
         replace(job, beside=beside, keeps_existing=keeps, leaves_own=beside or job.source in found_below)
         for job in jobs
         if not job.problem
     ]
-    sound = _set_earlier_outputs_aside(sound, inputs, beside=beside, existing=existing)
-    sound = _set_collisions_aside(sound, inputs)
+    doable = _set_earlier_outputs_aside(doable, inputs, beside=beside, existing=existing)
+    doable = _set_collisions_aside(doable, inputs)
     there = Listings()
     if existing in ("skip", "newer"):
-        sound = _set_outputs_of_others_aside(sound, there)
-    sound = [_settle_existing(job, existing, there) for job in sound]
-    sound = _set_long_names_aside(sound, inputs)
-    _refuse_unwritable(sound)
-    settled = iter(sound)
+        doable = _set_outputs_of_others_aside(doable, there)
+    doable = [_settle_existing(job, existing, there) for job in doable]
+    doable = _set_long_names_aside(doable, inputs)
+    _refuse_unwritable(doable)
+    settled = iter(doable)
     return [job if job.problem else next(settled) for job in jobs]
 
 

@@ -107,9 +107,9 @@ class ExtendOptions:
 class InpaintOptions:
     """Set the options of tasks.inpaint. `threads` are of the CPU, each of which works on a file.
 
-    `predicted` is the length in seconds of the longest gap that linear prediction fills from both sides.
-    The others are for the model that fills longer gaps: `steps`, `sampler` and `seed` as for denoising, `strength` 0..1 is the
-    share of its path that is sampled from a first filling (models.sampling), `rounds` are calls per step (models.masked).
+    `predicted` is the length in seconds of the longest gap that linear prediction fills from both sides. The others are for the
+    model that fills longer gaps. `steps`, `sampler` and `seed` are those of denoising. `strength` 0..1 is the share of the path
+    that is sampled from a first filling (models.sampling). `rounds` are calls per step (models.masked).
     """
 
     threads: int | None = None

@@ -77,8 +77,8 @@ def first_recording(file: Readable, next_file: Callable[[int, int], int]) -> Rec
     """Return the first recording in `file`, which may hold several with tags or other bytes between them.
 
     The next recording begins at a frame with a Xing, Info or VBRI header, at a frame with another rate or number of
-    channels, after bytes that are not frames, or where `next_file(at, end)` finds a file of any format in bytes `at` to
-    `end` (it returns `end` if there is none).
+    channels, after bytes that are not frames, or at a file of any format. `next_file(at, end)` returns where such a file
+    begins in the bytes `at` to `end`, or `end` if there is none.
     """
     end = file.seek(0, 2)
     first = next(frames(file), b"")

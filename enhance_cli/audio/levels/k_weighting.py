@@ -8,7 +8,7 @@ before it. scipy.signal.sosfilt does the same, and its import takes longer than 
 """
 
 import math
-from functools import reduce
+from functools import lru_cache, reduce
 
 import numpy as np
 
@@ -23,17 +23,8 @@ class KWeighting:
     """Weight (C, n) blocks that are pushed."""
 
     def __init__(self, rate: int, channels: int):
-        a, b, c, d = reduce(_cascade, (_shelf(rate), *_high_pass(rate)))
-        powers = [np.eye(len(a))]
-        for _ in range(_BLOCK):
-            powers.append(a @ powers[-1])
-        self._powers = np.stack(powers)
-        response = np.array([d, *(c @ power @ b for power in powers[: _BLOCK - 1])])  # to an impulse
-        lags = np.arange(_BLOCK) - np.arange(_BLOCK)[:, None]
-        self._output = np.where(lags >= 0, response[lags], 0.0)  # of every sample: (samples, outputs)
-        self._output_of_state = np.stack([c @ power for power in powers[:_BLOCK]], axis=1)  # (K, outputs)
-        self._state_of = np.stack([power @ b for power in reversed(powers[:_BLOCK])])  # (samples, K), after a block
-        self._state = np.zeros((channels, len(a)))
+        self._powers, self._output, self._output_of_state, self._state_of = _matrices(rate)
+        self._state = np.zeros((channels, len(self._state_of[0])))
 
     def push(self, x: np.ndarray) -> np.ndarray:
         """Return the next (C, n) samples weighted, both float64."""
@@ -53,6 +44,24 @@ class KWeighting:
         self._state = state @ self._powers[rest].T + last @ self._state_of[_BLOCK - rest :]
         self._state[np.abs(self._state) < _QUIET] = 0.0
         return y
+
+
+@lru_cache(maxsize=4)
+def _matrices(rate: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return the powers of A, and what adds to a block: (samples, outputs), (K, outputs), and (samples, K) to its last state.
+
+    They are kept, since in a batch of short files they would take a tenth of the time that the networks leave.
+    """
+    a, b, c, d = reduce(_cascade, (_shelf(rate), *_high_pass(rate)))
+    powers = [np.eye(len(a))]
+    for _ in range(_BLOCK):
+        powers.append(a @ powers[-1])
+    response = np.array([d, *(c @ power @ b for power in powers[: _BLOCK - 1])])  # to an impulse
+    lags = np.arange(_BLOCK) - np.arange(_BLOCK)[:, None]
+    output = np.where(lags >= 0, response[lags], 0.0)  # of every sample
+    output_of_state = np.stack([c @ power for power in powers[:_BLOCK]], axis=1)
+    state_of = np.stack([power @ b for power in reversed(powers[:_BLOCK])])
+    return np.stack(powers), output, output_of_state, state_of
 
 
 def _followed(changes: np.ndarray, step: np.ndarray) -> np.ndarray:

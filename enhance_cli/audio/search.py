@@ -24,7 +24,7 @@ def find_files(
         found += [path for path in named if os.path.isfile(path) or not os.path.exists(path)]
         if not recursive:
             break
-    return sorted(found)
+    return sorted(found, key=lambda path: path.parts)
 
 
 def walk_folders(

@@ -132,7 +132,7 @@ class AudioWriter:
             self._fail(error)
         missing = held < self.written if self.format.subtype in _WHOLE_BLOCKS else held != self.written
         if missing and self._bytes:
-            self._fail(f"it holds {held} of {self.written} samples")
+            self._fail(f"it does not hold all {self.written} samples")
 
     def _fail(self, reason: object) -> None:
         known = getattr(reason, "error_string", None) or getattr(reason, "strerror", None) or str(reason)

@@ -33,6 +33,7 @@ class Inbox:
 
     FAILED = "failed"
     PAUSE = 0.5  # seconds between two polls
+    REST = 4.0  # pause after a poll, at least as many times its length: 100,000 files take a core seconds
     RETRY, LONGEST = 30.0, 3600.0
 
     def __init__(self, folder: Path, plan: Callable[[Input], Job], *, recursive: bool, settle: float):
@@ -47,11 +48,14 @@ class Inbox:
     def arrivals(self, stop: threading.Event) -> Iterator[Job]:
         """Yield a job for each file that is ready, until `stop` is set."""
         while not stop.is_set():
-            for item in self._ready():
+            begin = time.monotonic()
+            ready = self._ready()
+            pause = max(self.PAUSE, self.REST * (time.monotonic() - begin))
+            for item in ready:
                 yield self._job(item)
                 if stop.is_set():
                     return
-            stop.wait(self.PAUSE)
+            stop.wait(pause)
 
     def settle_failure(self, record: Record) -> Path | None:
         """Set a failed file aside and return its new path, or return None if it will be tried again.

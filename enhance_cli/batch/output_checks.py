@@ -4,8 +4,9 @@ import os
 import sys
 import tempfile
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -58,9 +59,21 @@ def checked(
 
 def _found_below(folder: Path, inputs: Sequence[Input]) -> set[Path | StoredFile]:
     """Return the inputs that were not named, but found in the folder of the outputs or below it."""
-    below = os.path.join(os.path.realpath(folder), "")
+    below, real_path = os.path.join(os.path.realpath(folder), ""), _real_paths()
     found = (item.path for item in inputs if not item.named and isinstance(item.path, Path))
-    return {path for path in found if os.path.realpath(path).startswith(below)}
+    return {path for path in found if real_path(path).startswith(below)}
+
+
+def _real_paths() -> Callable[[Path | StoredFile], str]:
+    """Return a function like os.path.realpath for files, which resolves the links in a folder once for all of its files."""
+    real_folder = cache(os.path.realpath)
+
+    def real_path(file: Path | StoredFile) -> str:
+        folder, name = os.path.split(file)
+        path = os.path.join(real_folder(folder), name)
+        return os.path.realpath(path) if os.path.islink(path) else path
+
+    return real_path
 
 
 def _set_earlier_outputs_aside(jobs: list[Job], inputs: Sequence[Input], beside: bool, existing: str) -> list[Job]:
@@ -74,11 +87,12 @@ def _set_earlier_outputs_aside(jobs: list[Job], inputs: Sequence[Input], beside:
     by_inode = {_inode(item.path): item for item in inputs if item.path != STDIN}
     made_from: dict[Path | StoredFile, Path | StoredFile] = {}
     for job in jobs:
-        same_path = by_path.get(os.path.abspath(job.target))
+        target = os.path.abspath(job.target)
+        same_path = by_path.get(target)
         same_file = by_inode.get(_inode(job.target)) if os.path.exists(job.target) else None
         other = same_path or same_file
         if other is None:  # made with another --format, perhaps
-            other = by_stem.get(os.path.splitext(os.path.abspath(job.target))[0])
+            other = by_stem.get(os.path.splitext(target)[0])
             if beside and other is not None and other.path != job.source:
                 made_from[other.path] = job.source
             continue
@@ -125,16 +139,17 @@ def _set_collisions_aside(jobs: list[Job], inputs: Sequence[Input]) -> list[Job]
         problems |= {other: problems.get(other, str(refusal)), job: str(refusal)}
         if len(problems) == sum(job.action == "run" for job in jobs):
             raise refusal
-    return [replace(job, problem=problems.get(job, job.problem)) for job in jobs]
+    return [replace(job, problem=problems.get(job, job.problem)) for job in jobs] if problems else jobs
 
 
 def _collisions(jobs: Sequence[Job]) -> Iterator[tuple[Job, Job]]:
     """Yield pairs of jobs that would write the same file: the first such job, and each further one."""
     seen: dict[str, Job] = {}
     folded: dict[str, Job] = {}
+    real_path = _real_paths()
     for job in jobs:
         if job.action == "run":
-            real = os.path.realpath(job.target)
+            real = real_path(job.target)
             other = seen.setdefault(real, job)
             if other is job:
                 other = folded.setdefault(unicodedata.normalize("NFC", real).casefold(), job)
@@ -170,8 +185,9 @@ def _set_outputs_of_others_aside(jobs: list[Job], there: Listings) -> list[Job]:
     """
     done = [job for job in jobs if job.action == "run" and not job.problem and there.has(job.target)]
     problems = {job: output_of_another(job) for job in done[:: len(done) // MOST_READ + 1]}
-    if any(problems.values()):
-        problems = {job: output_of_another(job) for job in done}
+    if not any(problems.values()):
+        return jobs
+    problems = {job: output_of_another(job) for job in done}
     return [replace(job, problem=problems.get(job) or job.problem) for job in jobs]
 
 
@@ -209,7 +225,7 @@ def _set_long_names_aside(jobs: list[Job], inputs: Sequence[Input]) -> list[Job]
     """Mark files of a folder whose output names would be too long as failing, unless all files are affected."""
     found = {item.path for item in inputs if not item.named}
     long = [job.source in found and job.action == "run" and _is_too_long(job) for job in jobs]
-    if all(long):
+    if all(long) or not any(long):
         return jobs
     return [replace(job, problem=": ".join(_too_long(job))) if one else job for job, one in zip(jobs, long)]
 

@@ -3,6 +3,7 @@
 import os
 import string
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -33,22 +34,22 @@ def output_path(
         "stem": item.relative.stem,
         "ext": ext,
         "suffix": (own if item.path == STDIN else item.path.suffix).lstrip("."),  # of a track: that of its video
-        "parent": Path(os.path.abspath(item.path)).parent.name,
+        "parent": os.path.basename(os.path.dirname(os.path.abspath(item.path))),
     }
-    name = PurePath(_render(template, known))
+    name = _render(template, known)
     if name.suffix.lower() not in writable:
         name = name.with_name(name.name + ext)
     folder = item.path.parent if output is None else locate(output) / item.relative.parent
     return folder / name
 
 
-def _render(template: str, known: Mapping[str, Any]) -> str:
+def _render(template: str, known: Mapping[str, Any]) -> PurePath:
     # A slash in a value (such as the path of a model) must not create folders, but a slash in the template may.
     safe = {key: value.replace("/", "_").replace(os.sep, "_") if isinstance(value, str) else value
             for key, value in known.items()}  # fmt: skip
     try:
-        for _, field, _, _ in string.Formatter().parse(template):
-            if field is not None and field not in known:
+        for field in _fields_of(template):
+            if field not in known:
                 raise UsageError(f"{template}: there is no field {{{field}}}", f"use {', '.join(sorted(known))}")
         name = template.format_map(safe)
     except ValueError as error:
@@ -57,4 +58,9 @@ def _render(template: str, known: Mapping[str, Any]) -> str:
     if not path.name or name.endswith(("/", os.sep)) or path.is_absolute() or ".." in path.parts:
         hint = "try {stem}_clean{ext}, and give the folder with -o"
         raise UsageError(f"{template}: this name template makes no file name inside the output folder", hint)
-    return name
+    return path
+
+
+@lru_cache
+def _fields_of(template: str) -> list[str]:
+    return [field for _, field, _, _ in string.Formatter().parse(template) if field is not None]

@@ -4,7 +4,6 @@ A record is one line of JSON with the same keys whether the file was done, skipp
 """
 
 import codecs
-import dataclasses
 import io
 import json
 import math
@@ -104,7 +103,7 @@ class Record:
     def to_json(self) -> str:
         """Return one line of valid JSON. NaN and infinity become null, invalid UTF-8 is escaped."""
         values: dict[str, Any] = {}
-        for name in (item.name for item in dataclasses.fields(self) if item.name != "error"):
+        for name in self.__slots__[:-1]:  # without the error
             values |= FIELDS | self.measured if name == "measured" else {name: getattr(self, name)}
         values = {name: _plain(value) for name, value in values.items()}
         return json.dumps(values, ensure_ascii=False, allow_nan=False)
@@ -116,10 +115,12 @@ def printable(text: object) -> str:
 
 
 def _plain(value: Any) -> Any:
-    if hasattr(value, "item"):  # a NumPy number
-        value = value.item()
     if value is None or isinstance(value, (bool, int)):
         return value
+    if isinstance(value, str):
+        return printable(value)
+    if hasattr(value, "item"):  # a NumPy number
+        return _plain(value.item())
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, (list, tuple)):

@@ -1,5 +1,6 @@
 """Writing: exact where the format can be exact, RF64 where WAV ends, and an error instead of a wrong file."""
 
+import re
 import subprocess
 import sys
 
@@ -171,6 +172,21 @@ def test_a_full_disk_is_one_clear_error(container, subtype, tmp_path, pytestconf
     result = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert "full could not be written" in result.stdout and "if its disk is full, free some space" in result.stdout
     assert result.stdout.count("\n") == 1 and "Traceback" not in result.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs limits on the size of files")
+def test_a_short_flac_on_a_full_disk_says_that_samples_are_missing(tmp_path):
+    """libsndfile notices no error, and reads an endless length from such a file."""
+    import resource
+
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
+    try:
+        with pytest.raises(AudioError, match="could not be written") as refusal:
+            write(tmp_path / "short.flac", zoo.noise()[:, :4000], "FLAC", "PCM_16")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not re.search(r"\d{5}", str(refusal.value).replace(str(tmp_path), ""))
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path):

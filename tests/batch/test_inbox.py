@@ -78,6 +78,20 @@ def test_a_file_is_taken_once_it_has_stopped_growing_and_only_once(folder):
     assert names(taken(inbox)) == ["slow.wav"], "it has changed"
 
 
+def test_a_folder_that_takes_long_to_look_through_is_polled_less_often(folder):
+    """Or the polls of an inbox of 100,000 files, which keeps all of them, would hold up the work on the few new ones."""
+    inbox, begin, polls = watching(folder), clock.now, []
+
+    def files():
+        polls.append(clock.now)
+        clock.now += 1.0
+        return []
+
+    inbox._files = files
+    assert taken(inbox, seconds=10.0) == []
+    assert [poll - begin for poll in polls] == pytest.approx([0.0, 5.0])
+
+
 def test_the_oldest_comes_first_and_hidden_other_and_empty_files_do_not_come(folder):
     for age, name in enumerate(["c.wav", "a.wav", "b.wav"]):
         zoo.save(folder / name, zoo.noise())

@@ -183,7 +183,7 @@ def test_two_of_one_name_in_one_folder_get_advice_that_helps():
         plan(expand(["rec/a.ts", "rec/a.wma"]), "out")
 
 
-def test_collision_through_a_changed_extension_and_through_a_linked_folder():
+def test_collision_through_a_changed_extension_and_through_links():
     make("rec/talk.ts", "rec/talk.wav")
     with pytest.raises(UsageError, match="would both be written"):
         plan(expand(["rec/talk.ts", "rec/talk.wav"]), "out")
@@ -192,6 +192,11 @@ def test_collision_through_a_changed_extension_and_through_a_linked_folder():
     Path("out/two").symlink_to("one")
     with pytest.raises(UsageError, match="would both be written"):
         plan(expand(["in"], recursive=True), "out")
+    make("pair/a.wav", "pair/b.wav")
+    Path("results").mkdir()
+    Path("results/a.wav").symlink_to("b.wav")
+    with pytest.raises(UsageError, match="would both be written"):
+        plan(expand(["pair"]), "results", existing="overwrite")
 
 
 @pytest.mark.parametrize("existing", ["skip", "overwrite", "error"])
@@ -203,6 +208,23 @@ def test_output_that_is_its_own_input_is_refused(existing):
         with pytest.raises(UsageError, match="would overwrite"):
             plan(expand(["a.wav"]), output, existing=existing)
     assert Path("a.wav").read_bytes() == b"a.wav"
+
+
+def test_a_deep_folder_costs_no_further_look_at_the_disk_for_each_of_its_files(monkeypatch):
+    """Each look is a request to the server of a network disk. The links in a folder are resolved once for all its files."""
+    looks = []
+    for function in ("stat", "lstat"):
+        asked = getattr(os, function)
+        monkeypatch.setattr(os, function, lambda *a, asked=asked, **k: (looks.append(a), asked(*a, **k))[1])
+
+    def count(folder):
+        make(*(f"{folder}/{n}.wav" for n in range(50)))
+        found = expand([folder.split("/")[0]], recursive=True)
+        looks.clear()
+        plan(found, "out")
+        return len(looks)
+
+    assert count("deep/2/3/4/5/6/7") < count("flat") + 50
 
 
 def test_output_that_is_another_named_input_is_refused():

@@ -48,7 +48,7 @@ class KWeighting:
 
 @lru_cache(maxsize=4)
 def _matrices(rate: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return the powers of A, and what adds to a block: (samples, outputs), (K, outputs), and (samples, K) to its last state.
+    """Return the powers of A, and the effects on a block: of samples and state on outputs, of samples on the state after it.
 
     They are kept, since in a batch of short files they would take a tenth of the time that the networks leave.
     """

@@ -60,6 +60,17 @@ def test_numbers_that_itunes_keeps_in_comments_are_no_comment(order, tmp_path):
     assert {"COMM::eng", "COMM:iTunNORM:eng"} == {key for key in id3.ID3(tmp_path / "b.mp3") if key.startswith("COMM")}
 
 
+@pytest.mark.parametrize(("said", "whole"), [("128", "128"), ("127.6 BPM", "128"), ("fast", "0")])
+def test_the_tempo_of_a_song_is_carried_and_as_a_whole_number_to_m4a(said, whole, tmp_path):
+    source = tagged_mp3(tmp_path / "a.mp3", id3.TBPM(encoding=3, text=said))
+    assert enhance(source, tmp_path / "b.flac")["tags_lost"] == []
+    assert mutagen.File(tmp_path / "b.flac")["bpm"] == [said]
+    for name in ("c.m4a", "d.mp3", "e.ogg", "f.caf"):
+        assert enhance(tmp_path / "b.flac", tmp_path / name)["tags_lost"] == []
+        enhance(tmp_path / name, tmp_path / "again.flac")
+        assert mutagen.File(tmp_path / "again.flac")["bpm"] == [whole if name == "c.m4a" else said], name
+
+
 @pytest.mark.parametrize("genre", ["(17)", "17", "Rock"])
 def test_a_genre_by_number_is_written_by_name(genre, tmp_path):
     enhance(tagged_mp3(tmp_path / "a.mp3", id3.TCON(encoding=3, text=genre)), tmp_path / "b.flac")

@@ -40,10 +40,12 @@ FIELDS = {
     "albumartist": ("TPE2", "aART", ""),
     "composer": ("TCOM", "\xa9wrt", ""),
     "copyright": ("TCOP", "cprt", "ICOP"),
+    "bpm": ("TBPM", "tmpo", ""),
 }
 CAF_KEYS = {  # of Apple's Core Audio Format specification, "Information Chunk"
     "title": "title", "artist": "artist", "album": "album", "date": "recorded date", "genre": "genre",
     "comment": "comments", "tracknumber": "track number", "composer": "composer", "copyright": "copyright",
+    "bpm": "tempo",
 }  # fmt: skip
 ITUNES = ("iTunSMPB", "iTunPGAP")  # descriptions of comments in which iTunes keeps the delay of its encoder
 _AIFF = {b"NAME": "title", b"AUTH": "artist", b"(c) ": "copyright", b"ANNO": "comment"}
@@ -55,7 +57,7 @@ TECHNICAL = {
 # Names of fields in FFmpeg and APEv2.
 _OTHER_NAMES = {
     "track": "tracknumber", "disc": "discnumber", "album_artist": "albumartist", "album artist": "albumartist",
-    "year": "date", "creation_time": "date", "description": "comment",
+    "year": "date", "creation_time": "date", "description": "comment", "tempo": "bpm", "tmpo": "bpm", "tbpm": "bpm",
 }  # fmt: skip
 # Facts about the file, not about the recording.
 _OF_THE_FILE = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Sequence
 from pathlib import Path
@@ -45,7 +46,8 @@ def _set(file: mutagen.FileType, field: str, texts: Sequence[str]) -> None:
         extra = {"lang": "eng", "desc": ""} if frame == "COMM" else {}
         tags.add(getattr(id3, frame)(encoding=id3.Encoding.UTF8, text=texts, **extra))
     elif isinstance(file, mp4.MP4):
-        tags[atom] = [_pair(texts[0])] if atom in ("trkn", "disk") else texts
+        convert = {"trkn": _pair, "disk": _pair, "tmpo": _whole}.get(atom)
+        tags[atom] = [convert(texts[0])] if convert else texts
     else:
         tags[field] = texts
 
@@ -59,3 +61,9 @@ def _pair(text: str) -> tuple[int, int]:
     """Return (3, 12) for "3/12", as MP4 counts tracks."""
     numbers = [int(part) if part.strip().isdigit() else 0 for part in text.split("/")]
     return numbers[0], numbers[1] if len(numbers) > 1 else 0
+
+
+def _whole(text: str) -> int:
+    """Return 128 for "128.3 BPM", as MP4 holds the tempo, or 0 (not known) for a text without a number."""
+    number = re.match(r"\s*(\d{1,4}(\.\d*)?)", text)
+    return round(float(number[1])) if number else 0

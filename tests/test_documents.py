@@ -42,6 +42,13 @@ def test_the_licence_and_the_data_of_shipped_weights_are_stated(entry):
     assert plain(spec.training.get("licences", "")) in section
 
 
+def test_the_list_of_models_tells_the_speeds_that_were_measured():
+    text = (ROOT / "docs" / "models.md").read_text()
+    measured = dict(re.findall(r"^\| `([\w-]+)` \|.*?\| (quick|fair|slow|GPU) \|", text, re.MULTILINE))
+    listed = {entry.name: entry.cpu for entry in [*registry.entries(), *registry.published()]}
+    assert len(measured) > 25 and measured == {name: listed[name] for name in measured}
+
+
 def test_the_python_of_the_training_page_runs():
     code = re.search(r"```python\n(.*?)```", (ROOT / "docs" / "training.md").read_text(), re.DOTALL)[1]
     names: dict = {}

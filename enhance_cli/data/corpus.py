@@ -183,10 +183,11 @@ def _pack(
     files: list[tuple[int, str, Path]], sources: list[Source], rate: int, packed: Path, index: Path, log: Log
 ) -> None:
     rows, position, rates = [], 0, Counter[int]()
+    log(f"packing {len(files)} files")
     with replace_file(packed) as out:
         for number, (i, name, path) in enumerate(files):
-            if number % 500 == 0:
-                log(f"packing {number}/{len(files)} files ({position / rate / 3600:.2f} h)")
+            if number and number % 500 == 0:
+                log(f"packed {number} of {len(files)} files ({position / rate / 3600:.2f} h)")
             try:
                 audio, own_rate = _read(path, rate)
             except AudioError as error:

@@ -42,7 +42,7 @@ def of_pairs(pairs: list[Pair]) -> dict:
     ratios = [20 * np.log10(max(rms(c), 1e-6) / max(rms(n - c), 1e-6)) for n, c in zip(noisy, clean)]
     return {
         "clips": len(pairs),
-        "hours": round(sum(pair.frames / pair.rate for pair in pairs) / 3600, 2),
+        "hours": round(sum(pair.frames / pair.rate for pair in pairs) / 3600, 4),
         "rates": _counted(pair.rate for pair in pairs),
         "noisy_level_db": levels(noisy),
         "clean_level_db": levels(clean),
@@ -72,7 +72,7 @@ def _counted(rates: Iterable[object]) -> dict[str, int]:
 
 
 def _hours(clips: list[Clip], rate: int) -> float:
-    return round(sum(c.length for c in clips) / rate / 3600, 2)
+    return round(sum(c.length for c in clips) / rate / 3600, 4)
 
 
 def _some(items: list) -> list:

@@ -16,6 +16,7 @@ import torch
 from enhance_cli.contracts import Log
 from enhance_cli.errors import EnhanceError
 from enhance_cli.training import batches, export, memory, state
+from enhance_cli.training.card import length
 from enhance_cli.training.logs import MetricsFile
 from enhance_cli.training.only_run import only_run
 from enhance_cli.training.parallel import Ranks
@@ -49,13 +50,21 @@ class Trainer:
         facts = {"parameters": parameters, "device": str(self.task.device)} | self.task.describe()
         return facts | {"batches": self.total} | self.audio_hours(self.total)
 
+    def plan(self) -> str:
+        """Return the description in a line, with amounts of audio in hours or minutes."""
+        words = []
+        for key, value in self.describe().items():
+            name = key.replace("_hours", "").replace("hours", "audio").replace("_", " ")
+            words.append(f"{name} {length(value) if 'hours' in key else value}")
+        return "  ".join(words)
+
     def audio_hours(self, steps: int) -> dict:
         """Return the hours of audio used in `steps`, or {} if items are not audio."""
         train, seconds = self.task.recipe.train, self.task.seconds
         if seconds is None:
             return {}
         items = steps * train.batch_size * train.accumulate * self.ranks.count
-        return {"audio_hours_seen": round(items * seconds / 3600, 1)}
+        return {"audio_hours_seen": round(items * seconds / 3600, 4)}
 
     def dry_run_report(self) -> dict:
         """Return the report of `--dry-run`: the description, the memory that training takes, and statistics of the data."""

@@ -1,13 +1,15 @@
 """Start a run from a recipe: its task, its data, and the loop that trains it."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
 import torch
 
 from enhance_cli.contracts import Log
+from enhance_cli.errors import OutputError, reader_has_gone
 from enhance_cli.models import registry
 from enhance_cli.models.load import LoadedModel, load_as
 from enhance_cli.models.spec import read_spec
@@ -37,21 +39,31 @@ def run(
 ) -> str | None:
     """Train, or with `dry_run` only check everything. The recipe's folders are relative to `data`.
 
-    Returns the path of the checkpoint, or the report of the dry run as JSON. On all ranks but the first it returns None.
+    Returns the path of the checkpoint, or the report of the dry run as JSON. On all ranks but the first it returns None. Raises
+    OutputError on a full disk.
     """
     folder = folder or Path("runs") / recipe.model.name
     ranks = Ranks(device)
-    with ranks.together():
+    with ranks.together(), _files_named(folder):
         trainer = make_trainer(
             recipe, data, folder, cache=cache, device=device, report=reporter.report, log=reporter.log,
             teacher=teacher, ranks=ranks,
         )  # fmt: skip
-        if dry_run:
-            answer = json.dumps(trainer.dry_run_report(), indent=2)
-        else:
-            trainer.log(json.dumps(trainer.describe()))
-            answer = str(trainer.train())
+        trainer.log(trainer.plan())
+        answer = json.dumps(trainer.dry_run_report(), indent=2) if dry_run else str(trainer.train())
     return answer if ranks.main else None
+
+
+@contextmanager
+def _files_named(folder: Path) -> Iterator[None]:
+    """Turn errors of the file system into one line. A full disk has no name of a file, it is that of the run's `folder`."""
+    try:
+        yield
+    except OSError as error:
+        if reader_has_gone(error):
+            raise
+        where = f"{error.filename or folder}: cannot be used ({error.strerror or error})"
+        raise OutputError(where, "mend that, then the same command goes on from the last save") from error
 
 
 def load_teacher(entry: registry.Entry, device: torch.device) -> LoadedModel:

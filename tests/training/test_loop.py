@@ -254,6 +254,7 @@ def test_the_command_trains_from_a_recipe(enhance, recipe_file, corpus_root, pac
     dry = enhance(*command, "--dry-run")
     facts = json.loads(dry.stdout)
     assert facts["parameters"] > 0 and facts["batches"] == 40 and not (run / "state.pt").exists()
+    assert facts["audio_hours_seen"] == 0.0222 and "audio seen 1.33 min" in dry.stderr  # 40 batches of 4 x 0.5 s
     done = enhance(*command, "--set", "stage.0.steps=3", "--set", "stage.1.steps=2")
     assert done.code == 0, done.stderr
     assert done.lines == [str(run / "tiny.safetensors")]

@@ -87,6 +87,22 @@ def test_a_dry_run_tells_memory_and_data_and_leaves_no_run(train, tmp_path):
     assert not (tmp_path / "dry").exists()
 
 
+def test_a_disk_that_takes_no_more_is_told_with_the_run_and_not_as_a_fault_of_stdout(train, tmp_path):
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))  # bytes of a file: the state has more
+    try:
+        done = train("run", "stage.0.steps=1", "stage.1.steps=0")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert done.code == 1 and done.stdout == b""
+    assert done.errors == [
+        f"error: {tmp_path / 'run'}: cannot be used (File too large): mend that, then the same command goes on from the last "
+        "save"
+    ]
+    assert not (tmp_path / "run" / "state.pt").exists()
+
+
 @pytest.mark.slow
 def test_pairs_in_place_of_what_a_recipe_mixes(enhance, recipe_file, pairs_root, tmp_path):
     command = ["train", recipe_file, "--data", pairs_root, "--run", tmp_path / "run", "--device", "cpu"]

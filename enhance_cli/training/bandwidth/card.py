@@ -1,7 +1,7 @@
 """Write the card of a bandwidth extender from nothing but the model's own header."""
 
 from enhance_cli.models.spec import Spec
-from enhance_cli.training.card import provenance, rows_of_sources
+from enhance_cli.training.card import length, provenance, rows_of_sources
 
 
 def render(spec: Spec) -> str:
@@ -14,11 +14,11 @@ Makes the treble that a recording is missing, at {spec.sample_rate} Hz. {data["p
 Weights: {spec.licence}.
 
 {provenance(training, spec.name)} x {recipe["mix"]["seconds"]:g} s,
-{training["audio_hours_seen"]} h heard until the exported step {training["steps"]}.
+{length(training["audio_hours_seen"])} heard until the exported step {training["steps"]}.
 
 ## Data
 
-{data["hours"]} h of recordings whose band reaches high enough. Licences: {training["licences"]}.
+{length(data["hours"])} of recordings whose band reaches high enough. Licences: {training["licences"]}.
 
 | source | weight | held out |
 |---|---|---|
@@ -26,8 +26,8 @@ Weights: {spec.licence}.
 
 ## Validation
 
-On {data["hours_held_out"]} h of held-out recordings, in dB: levels of missing bands are off by {scores["frames"]:.1f} in a
-frame of 10 ms and by {scores["total"]:.1f} in a crop as a whole.
+On {length(data["hours_held_out"])} of held-out recordings, in dB: levels of missing bands are off by {scores["frames"]:.1f}
+in a frame of 10 ms and by {scores["total"]:.1f} in a crop as a whole.
 
 ## Limits
 

@@ -49,7 +49,7 @@ class BandwidthExtension(Task[BandRecipe, Stage, Model]):
         self.crops = [torch.from_numpy(part).to(self.device) for part in batch]
 
     def describe(self) -> dict:
-        return {"hours": round(self.source.hours, 2), "hours_held_out": round(self.held_out.hours, 2)}
+        return {"hours": round(self.source.hours, 4), "hours_held_out": round(self.held_out.hours, 4)}
 
     def loss(self, stage: Stage, *batch: Tensor) -> Tensor:
         """Return the loss of crops (B, N) that are missing the bands from edges to limits (B,) each."""

@@ -40,7 +40,7 @@ class Mixed:
         self.train, self.valid = make(recipe.train.seed, False), make(recipe.train.seed + 1, True)
 
     def describe(self) -> dict:
-        hours = lambda side, clips: round(side.hours(clips, self.rate), 2)
+        hours = lambda side, clips: round(side.hours(clips, self.rate), 4)
         return {
             "speech_hours": hours(self.speech, self.speech.train),
             "speech_hours_held_out": hours(self.speech, self.speech.valid),
@@ -71,7 +71,7 @@ class Paired:
         self.valid = Pairs(found["valid"], mix=recipe.mix, rate=rate, seed=recipe.train.seed + 1)
 
     def describe(self) -> dict:
-        hours = lambda side: round(sum(pair.frames / pair.rate for pair in side.pairs) / 3600, 2)
+        hours = lambda side: round(sum(pair.frames / pair.rate for pair in side.pairs) / 3600, 4)
         return {
             "pairs": len(self.train.pairs),
             "pairs_held_out": len(self.valid.pairs),

@@ -47,7 +47,7 @@ class Material:
         self.valid = make(responses=responses[-kept:], seed=seed + 1, held_out=True)
 
     def describe(self) -> dict:
-        hours = lambda side, clips: round(side.hours(clips, self.rate), 2)
+        hours = lambda side, clips: round(side.hours(clips, self.rate), 4)
         voices, utterances = self._held_out()
         return {
             "speech_hours": hours(self.speech, self.speech.train),

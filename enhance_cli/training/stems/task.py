@@ -82,7 +82,7 @@ class StemExtraction(Task[StemRecipe, StemStage, StemModel]):
     def describe(self) -> dict:
         return {
             "songs": len(self.source.songs),
-            "song_hours": round(self.source.hours, 2),
+            "song_hours": round(self.source.hours, 4),
             "songs_held_out": len(self.held_out.songs),
         }
 

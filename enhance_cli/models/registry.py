@@ -95,7 +95,7 @@ def entries() -> list[Entry]:
     """Return the models that ship in the package, in the order of weights.toml."""
     folder = PACKAGE / "checkpoints"
     return [
-        Entry(name=name, path=folder / table["file"], **_fields(table, without={"file"}))
+        _entry(name, table, path=folder / table.get("file", ""), without={"file"})
         for name, table in _tables().items()
         if not _published(table)
     ]
@@ -108,8 +108,8 @@ def published() -> list[Entry]:
     for name, table in _tables().items():
         if _published(table):
             source = Source(**{k: v for k, v in table.items() if k in of_source})
-            rest = _fields(table, without=of_source)
-            found.append(Entry(name=name, path=folders.model_path(name), sha256=None, source=source, **rest))
+            more = {"path": folders.model_path(name), "sha256": None, "source": source}
+            found.append(_entry(name, table, without=of_source, **more))
     return found
 
 
@@ -193,9 +193,14 @@ def _stem(reference: str) -> str:
     return Path(reference.partition("@")[0]).stem
 
 
-def _fields(table: dict, without: set[str]) -> dict[str, Any]:
-    """Return the fields of an entry: the keys of its table `without` some. "extractor" there is an id."""
-    return {"extractor_id" if key == "extractor" else key: value for key, value in table.items() if key not in without}
+def _entry(name: str, table: dict, without: set[str], **more: Any) -> Entry:
+    """Return the entry of a table: its keys `without` some, and `more`. "extractor" there is an id. Raises ModelError."""
+    keys = {"extractor_id" if key == "extractor" else key: value for key, value in table.items() if key not in without}
+    try:
+        return Entry(name=name, **keys, **more)
+    except TypeError as error:
+        reason = str(error).partition("() ")[2]
+        raise ModelError(f"weights.toml: [{name}] {reason}", "mend the table, or reinstall enhance-cli") from error
 
 
 def _published(table: dict) -> bool:
@@ -209,7 +214,10 @@ def _tables() -> dict[str, dict]:
 @lru_cache(maxsize=2)
 def _parsed(text: str) -> dict[str, dict]:
     """Return the tables of weights.toml. Parsing takes longer than opening a model, and `find` asks several times."""
-    return tomllib.loads(text)
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ModelError(f"weights.toml: not valid TOML ({error})", "mend it, or reinstall enhance-cli") from error
 
 
 def _weights_toml() -> str:

@@ -87,3 +87,21 @@ def test_every_denoiser_says_how_quick_it_is_and_every_small_one_what_it_is_for(
         if entry.task == "denoise":
             assert entry.cpu in ("quick", "fair", "slow", "GPU"), entry.name
             assert entry.use_for or entry.source is None or entry.cpu == "GPU", entry.name
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("[mine]\ntask = ", "weights.toml: not valid TOML"),
+        (
+            '[mine]\ntask = "denoise"\nfile = "x"\nsha256 = ""\ncolor = "red"',
+            "[mine] got an unexpected keyword argument 'color'",
+        ),
+        ('[mine]\nfile = "x"\nsha256 = ""', "[mine] missing 1 required positional argument: 'task'"),
+        ('[mine]\nrepo = "me/mine"\nsummary = "x"', "[mine] missing 1 required positional argument: 'task'"),
+    ],
+)
+def test_a_mistake_in_the_table_is_one_line_that_names_the_model(text, message, enhance, monkeypatch):
+    monkeypatch.setattr(registry, "_weights_toml", lambda: text)
+    done = enhance("models", "list")
+    assert done.code == 3 and len(done.errors) == 1 and message in done.errors[0]

@@ -89,9 +89,13 @@ def hub_file(repo: str, file: str, revision: str | None, name: str, repo_type: s
         raise ModelError(f"{name}: no such revision", "check the revision behind the @") from error
     except hub.EntryNotFoundError as error:
         if isinstance(error, hub.LocalEntryNotFoundError):
-            raise _unreachable(name) from error
+            raise _unreachable(name, error.__cause__) from error
         raise ModelError(f"{name}: no such file in {repo}", "check its name") from error
     except Exception as error:
+        if isinstance(error, OSError) and error.errno and not isinstance(error, ConnectionError | TimeoutError):
+            where = error.filename or "the cache of the Hub"
+            hint = "free some space, or set HF_HOME to another folder"
+            raise ModelError(f"{name}: {where} cannot be written ({error.strerror})", hint) from error
         # A stalled network raises an error of the HTTP client, whose class depends on the version of huggingface_hub.
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         from enhance_cli.models.hub import https
@@ -101,7 +105,7 @@ def hub_file(repo: str, file: str, revision: str | None, name: str, repo_type: s
         raise ModelError(f"{name}: the download failed ({reason})", hint) from error
 
 
-def _unreachable(name: str) -> ModelError:
+def _unreachable(name: str, cause: BaseException | None) -> ModelError:
     from enhance_cli.models.hub import https
 
     if https.offline():
@@ -109,6 +113,9 @@ def _unreachable(name: str) -> ModelError:
             f"{name}: not in the cache, and HF_HUB_OFFLINE forbids the network", "unset it once to fetch it"
         )
     checks = https.detours("HF_ENDPOINT").replace(", and", ", and check", 1)
+    answer = getattr(cause, "response", None)  # of the HTTP client
+    if answer is not None:
+        return ModelError(f"{name}: the Hub answers HTTP {answer.status_code}", f"try again later{checks}")
     return ModelError(f"{name}: not in the cache, and the Hub cannot be reached", f"connect once to fetch it{checks}")
 
 

@@ -7,6 +7,7 @@ Otherwise it starts again. HF_HUB_OFFLINE forbids the network here as it does fo
 import http.client
 import os
 import re
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -19,6 +20,7 @@ from enhance_cli.errors import ModelError
 
 ATTEMPTS = 4
 TIMEOUT_SECONDS = 30
+LONGEST_WAIT_SECONDS = 60  # that a busy server may ask for
 PIECE = 1 << 20
 PROXIES = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
 LOCAL = ("127.0.0.1", "::1", "localhost")
@@ -28,7 +30,11 @@ Progress = Callable[[int, int | None], None]
 
 
 class _Interrupted(Exception):
-    """Report that the network failed. Bytes received are kept."""
+    """Report that the network failed, or that a busy server asks for some seconds (`wait`). Bytes received are kept."""
+
+    def __init__(self, reason: object, wait: int | None = None):
+        super().__init__(reason)
+        self.wait = wait
 
 
 def download(url: str, target: Path, progress: Progress = lambda done, total: None) -> None:
@@ -47,21 +53,24 @@ def download(url: str, target: Path, progress: Progress = lambda done, total: No
         raise ModelError(f"{target}: cannot be written ({error.strerror})", "check the folder and its space") from error
     if _size(unfinished):
         raise ModelError(f"{url}: the download failed ({reason})", "run again; it goes on where it stopped") from reason
+    if isinstance(reason.__cause__, urllib.error.HTTPError):
+        raise ModelError(f"{url}: the server answers {reason}", "try again later") from reason
     raise ModelError(
         f"{url}: cannot be reached ({reason})", f"check the connection{detours()}, then run again"
     ) from reason
 
 
 def _receive_patiently(url: str, unfinished: Path, progress: Progress) -> None:
-    """Call `_receive` several times if the connection is cut. Raises _Interrupted if that does not help."""
+    """Call `_receive` several times if the connection is cut or the server busy. Raises _Interrupted if that does not help."""
     for attempt in range(1, ATTEMPTS + 1):
         before = _size(unfinished)
         try:
             return _receive(url, unfinished, progress)
-        except _Interrupted:
+        except _Interrupted as error:
             nothing_came = _size(unfinished) == before  # then asking again at once does not help
-            if attempt == ATTEMPTS or nothing_came:
+            if attempt == ATTEMPTS or (nothing_came and error.wait is None):
                 raise
+            time.sleep(error.wait or 0)
 
 
 def offline() -> bool:
@@ -106,6 +115,9 @@ def _open(request: urllib.request.Request, unfinished: Path) -> http.client.HTTP
     try:
         return urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS)
     except urllib.error.HTTPError as error:
+        wait = error.headers.get("Retry-After") or ""
+        if wait.isdigit() and int(wait) <= LONGEST_WAIT_SECONDS:
+            raise _Interrupted(f"HTTP {error.code}", int(wait)) from error
         if error.code == 416:  # more is here than there: not the same file
             os.truncate(unfinished, 0)
         elif error.code < 500:
@@ -133,7 +145,9 @@ def _refusal(url: str, error: urllib.error.HTTPError) -> ModelError:
         return ModelError(f"{url}: no such file on the server", "check the address; its owner may have moved it")
     if error.code in (401, 403):
         return ModelError(f"{url}: the server refuses access ({error.code})", "ask its owner")
-    return ModelError(f"{url}: the server refuses (HTTP {error.code})", "try again later")
+    wait = error.headers.get("Retry-After") or ""
+    later = f"in {int(wait):,} s" if wait.isdigit() else "later"
+    return ModelError(f"{url}: the server refuses (HTTP {error.code})", f"try again {later}")
 
 
 def _check(url: str, asked: str) -> None:

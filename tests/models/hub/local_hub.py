@@ -18,12 +18,13 @@ class LocalHub:
     """Serves `files`: {"owner/repo/file": bytes} as the Hub does, {"files/name": bytes} as a plain server does.
 
     `cut` truncates the next body, `gated` refuses as the Hub does, strangers with 401 and known users with 403,
-    `status` answers everything with that code. `silent` is how many seconds a body is waited for.
+    `status` answers everything with that code,
+    `busy` so many with 429, and both with the Retry-After of `wait`. `silent` is how many seconds a body is waited for.
     """
 
     def __init__(self, files: dict[str, bytes]):
         self.files, self.requests, self.cut, self.gated, self.status = files, [], False, False, None
-        self.silent, self.tags = 0.0, {}
+        self.silent, self.tags, self.wait, self.busy = 0.0, {}, None, 0
         hub = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -35,6 +36,9 @@ class LocalHub:
 
             def answer(self, body: bool) -> None:
                 hub.requests.append((self.command, self.path))
+                if hub.busy:
+                    hub.busy -= 1
+                    return self.refuse(429, "Busy")
                 if hub.status:
                     return self.refuse(hub.status, "Refused")
                 if self.path.startswith("/files/"):
@@ -72,6 +76,8 @@ class LocalHub:
             def refuse(self, status: int, code: str) -> None:
                 self.send_response(status)
                 self.send_header("X-Error-Code", code)
+                if hub.wait is not None:
+                    self.send_header("Retry-After", hub.wait)
                 self.send_header("Content-Length", "0")
                 self.end_headers()
 

@@ -87,6 +87,13 @@ def test_what_is_not_there_is_one_line_and_exit_3(show, reference, message):
     assert message in err and err.count("\n") == 1
 
 
+def test_a_cache_that_cannot_be_written_is_named_with_the_remedy(hub, show, tmp_path):
+    (tmp_path / "file").touch()
+    code, _, err = show(HF_HOME=str(tmp_path / "file" / "hf"))
+    assert code == 3 and err.count("\n") == 1
+    assert f"{tmp_path}/file" in err and "cannot be written" in err and "set HF_HOME to another folder" in err
+
+
 @pytest.mark.slow
 def test_gated_and_unreachable_hubs_say_what_to_do(hub, show):
     hub.gated = True

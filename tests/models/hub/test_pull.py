@@ -207,6 +207,18 @@ def test_refusals_are_one_line_and_exit_3(status, said, plain, server, enhance, 
     assert done.code == 3 and said in done.stderr and len(done.errors) == 1 and files(home) == []
 
 
+def test_a_busy_server_is_asked_again_when_it_says_and_not_for_hours(plain, server, enhance, home):
+    plain()
+    server.busy, server.wait = 10, "3600"
+    done = enhance("models", "pull", "theirs")
+    assert done.code == 3 and len(done.errors) == 1 and "HTTP 429): try again in 3,600 s" in done.stderr
+    server.busy, server.wait = 10, "0"
+    done = enhance("models", "pull", "theirs")
+    assert done.code == 3 and len(done.errors) == 1 and "the server answers HTTP 429: try again later" in done.stderr
+    server.busy, server.wait = 2, "0"
+    assert enhance("models", "pull", "theirs").code == 0
+
+
 def test_no_server_and_forbidden_networks(plain, server, enhance, home, monkeypatch):
     plain()
     server.close()
@@ -363,6 +375,13 @@ def test_from_the_hub_refusals(hub, server, home):
     down = hub("models", "pull", "theirs")
     assert down.code == 3 and "the Hub cannot be reached" in down.stderr and files(home) == []
     assert f"and check HF_ENDPOINT={server.url}" in down.stderr
+
+
+@pytest.mark.slow
+def test_a_hub_that_is_busy_is_not_called_out_of_reach(hub, server):
+    server.status = 503
+    done = hub("models", "pull", "theirs")
+    assert done.code == 3 and len(done.errors) == 1 and "the Hub answers HTTP 503: try again later" in done.stderr
 
 
 @pytest.mark.slow

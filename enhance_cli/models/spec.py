@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 
 from safetensors import SafetensorError, safe_open
 
+from enhance_cli.audio.spectra.frontend_settings import FrontendSettings
 from enhance_cli.errors import ModelError, UsageError
+from enhance_cli.ranges import OutOfRange, in_range
 
 if TYPE_CHECKING:
     import numpy as np
@@ -105,6 +107,10 @@ class Spec:
     start_sigma: dict[str, float] = field(default_factory=dict)
     licence: str = "MIT"
     training: dict = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        in_range(self, sample_rate=(1, 384_000), level=(1e-9, 1e9), frames_multiple=(1, 1 << 24))
+        in_range(self, window_seconds=(1e-3, 3600), default_steps=(0, 10_000), max_steps=(0, 10_000))
 
     @property
     def working_rate(self) -> int:
@@ -207,7 +213,13 @@ class Spec:
             fields = json.loads((metadata or {})[HEADER_KEY])
             if missing := [name for name in REQUIRED_FIELDS if name not in fields]:
                 raise KeyError(*missing)
-            return cls(**fields | {name: tuple(fields.get(name, ())) for name in ("samplers", "guides", "stems")})
+            spec = cls(**fields | {name: tuple(fields.get(name, ())) for name in ("samplers", "guides", "stems")})
+            FrontendSettings(**spec.frontend or {})
+            return spec
+        except OutOfRange as error:
+            raise ModelError(
+                f"{path}: its header cannot be meant ({error.key}: {error})", "use another model"
+            ) from error
         except (KeyError, TypeError, ValueError) as error:
             raise ModelError(
                 f"{path}: not an enhance model (no readable header)", "see `enhance models list`"

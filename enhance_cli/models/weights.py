@@ -1,12 +1,15 @@
 """Read a network from a .safetensors model file, and write one."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from threading import get_ident
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
+from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from enhance_cli.atomic import replace_file
 from enhance_cli.errors import ModelError, one_line
@@ -23,7 +26,8 @@ def load_network(path: Path, sha256: str | None = None, fold: bool = True) -> tu
     check_sha256(path, sha256)
     spec = read_spec(path)
     try:
-        network = NETWORKS[spec.network](**spec.network_args)
+        with _no_larger_than(path.stat().st_size):
+            network = NETWORKS[spec.network](**spec.network_args)
     except Exception as error:  # a header can ask for anything
         raise unbuildable(path, error) from error
     try:
@@ -35,6 +39,29 @@ def load_network(path: Path, sha256: str | None = None, fold: bool = True) -> tu
     if fold and hasattr(network, "fold"):
         network.fold()
     return spec, network
+
+
+@contextmanager
+def _no_larger_than(size: int) -> Iterator[None]:
+    """Raise ValueError while a network is built if it has more weights than a file of `size` bytes can hold.
+
+    A header could otherwise ask for all of the memory. Four weights for each byte leave room for weights that are built several
+    times, as by a weight normalization.
+    """
+    count, thread = 0, get_ident()
+
+    def add(module: torch.nn.Module, name: str, parameter: torch.nn.Parameter) -> None:
+        nonlocal count
+        if get_ident() == thread:  # the hook is that of all threads, which may build other networks
+            count += parameter.numel()
+            if count > 4 * size:
+                raise ValueError("it asks for more weights than the file holds")
+
+    hook = register_module_parameter_registration_hook(add)
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 def begin_from(network: torch.nn.Module, other: torch.nn.Module, name: str, optional: tuple[str, ...] = ()) -> None:
@@ -65,6 +92,8 @@ def _copy_weights(network: torch.nn.Module, path: Path) -> None:
             stored = file.get_tensor(name)
             if stored.shape != tensor.shape:
                 raise RuntimeError(f"{name} is {list(stored.shape)}, not {list(tensor.shape)}")
+            if tensor.is_floating_point() and not stored.is_floating_point():
+                raise RuntimeError(f"{name} holds {stored.dtype}, not {tensor.dtype}")
             tensor.copy_(stored)
 
 

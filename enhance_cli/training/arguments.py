@@ -65,8 +65,6 @@ def _check_model(model: Spec, origins: Origins) -> None:
             _check_settings(sampler, given, origins, (*at("sampler_args"), name), keyword_only=True)
         if not 1 <= model.default_steps <= model.max_steps:
             raise OutOfRange("default_steps", f"{model.default_steps} is not 1 to {model.max_steps}, the max_steps")
-        if model.sample_rate < 1:
-            raise OutOfRange("sample_rate", f"{model.sample_rate} is not 1 or more")
     except OutOfRange as error:
         raise out_of_range(error, origins, ("model",)) from error
 

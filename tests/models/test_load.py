@@ -120,6 +120,13 @@ def test_safetensors_of_other_programs_are_refused(metadata, tmp_path):
         lambda h: h.update(frontend={"window": 3}),
         lambda h: h.update(surprise=1),
         lambda h: h.pop("sample_rate"),
+        lambda h: h.update(sample_rate=0),
+        lambda h: h.update(sample_rate=10**12),
+        lambda h: h.update(level=float("nan")),
+        lambda h: h.update(window_seconds=1e12),
+        lambda h: h.update(default_steps=10**9, max_steps=10**9),
+        lambda h: h["frontend"].update(n_fft=2**31),
+        lambda h: h["frontend"].update(hop=0),
     ],
     ids=lambda edit: "",
 )
@@ -129,10 +136,20 @@ def test_a_header_that_does_not_fit_is_a_model_error(edit, tiny_model, tmp_path)
         load_file(path, CPU)
 
 
-def test_missing_and_unknown_weights_are_refused(tiny_model, tmp_path):
+@pytest.mark.parametrize("asked", [{"channels": [200_000, 200_000]}, {"blocks": 10_000_000}], ids=repr)
+def test_a_header_that_asks_for_all_of_the_memory_is_refused_before_it_is_taken(asked, tiny_model, tmp_path):
+    path = rewrite(tiny_model, tmp_path / "vast.safetensors", lambda h: h["network_args"].update(asked))
+    with pytest.raises(ModelError, match="vast.safetensors: .*asks for more weights than the file holds"):
+        load_file(path, CPU)
+
+
+def test_missing_and_unknown_weights_and_whole_numbers_are_refused(tiny_model, tmp_path):
     fewer = rewrite(tiny_model, tmp_path / "a.safetensors", weights=lambda w: dict(list(w.items())[1:]))
     more = rewrite(tiny_model, tmp_path / "b.safetensors", weights=lambda w: w | {"extra": torch.zeros(1)})
-    for path in (fewer, more):
+    whole = rewrite(
+        tiny_model, tmp_path / "c.safetensors", weights=lambda w: {k: v.to(torch.int8) for k, v in w.items()}
+    )
+    for path in (fewer, more, whole):
         with pytest.raises(ModelError, match="the weights do not fit bridge_unet"):
             load_file(path, CPU)
 

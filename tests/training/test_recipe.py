@@ -173,7 +173,7 @@ def test_missing_and_broken_recipes(tmp_path):
         ("network =", "samplers = []\nnetwork =", "samplers", "model.samplers: at least one is needed"),
         ("network =", "samplers = ['ode']\nnetwork =", "samplers", "unknown sampler 'ode': choose from bridge_ode"),
         ("network =", "default_steps = 0\nnetwork =", "default_steps", "model.default_steps: 0 is not 1 to 5"),
-        ("network =", "sample_rate = 0\nnetwork =", "sample_rate", "model.sample_rate: 0 is not 1 or more"),
+        ("network =", "sample_rate = 0\nnetwork =", "sample_rate", "model.sample_rate: 0 is not 1 to 384000"),
         ("network =", "task = 'denoize'\nnetwork =", "task", "model.task: 'denoize' cannot be trained: choose from"),
         (
             '"data_prediction"',

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from enhance_cli.ranges import in_range
+
 
 @dataclass(frozen=True)
 class FrontendSettings:
@@ -22,3 +24,7 @@ class FrontendSettings:
     window: str = "sqrthann"
     transform: str = "exponent"
     pad_mode: str = "constant"
+
+    def __post_init__(self) -> None:
+        in_range(self, n_fft=(2, 1 << 16))
+        in_range(self, hop=(1, self.n_fft))

@@ -28,6 +28,7 @@ class Frontend(FrontendSettings):
     """Compute compressed spectrograms and their waveforms, with gradients."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for value, known in ((self.window, WINDOWS), (self.transform, TRANSFORMS), (self.pad_mode, PAD_MODES)):
             if value not in known:
                 raise ValueError(f"front end: {value!r} is none of {', '.join(known)}")

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from enhance_cli.atomic import replace_file
-from enhance_cli.errors import ModelError
+from enhance_cli.errors import EnhanceError, ModelError, one_line
 from enhance_cli.models.convert import CONVERTERS, deepfilternet, fastenhancer
 from enhance_cli.models.convert.ap_bwe import is_ap_bwe
 from enhance_cli.models.convert.audiosr import is_audiosr
@@ -45,7 +45,13 @@ def convert_file(
     that the model makes or repairs, where the converter cannot know. Raises ModelError.
     """
     converter = detect(source) if converter == "auto" else converter
-    weights, spec = CONVERTERS[converter](source)
+    try:
+        weights, spec = CONVERTERS[converter](source)
+    except EnhanceError:
+        raise
+    except Exception as error:  # tensors of a stranger's file can have any names, shapes and types
+        reason = f"the converter {converter} cannot read it ({one_line(error)[:150]})"
+        raise ModelError(f"{source}: {reason}", "choose another --from, or fetch it again") from error
     if extractor_id is not None:
         if not spec.extractor:
             raise ModelError(f"{source}: not a model of speaker embeddings", "leave --extractor out")
@@ -140,7 +146,8 @@ def _stream(file: IO[bytes], weights: dict[str, Tensor], spec: Spec, half: bool)
     file.write(struct.pack("<Q", len(text)) + text)
     for name, tensor in weights.items():
         if not torch.isfinite(tensor).all():
-            raise ModelError(f"{name} holds numbers that are not finite", "the checkpoint is damaged")
+            where = spec.training["source"]
+            raise ModelError(f"{where}: {name} holds numbers that are not finite", "the checkpoint is damaged")
         plain = tensor.detach().to(dtypes[name]).contiguous().numpy()
         file.write(plain.astype(plain.dtype.newbyteorder("<"), copy=False).data)
 

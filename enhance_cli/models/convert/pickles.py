@@ -14,7 +14,7 @@ import torch
 
 from enhance_cli.errors import ModelError
 
-LARGEST_PICKLE = 1 << 27  # the pickle holds names and shapes; the numbers lie beside it
+LARGEST_PICKLE = 1 << 24  # bytes. The pickle holds names and shapes; the numbers lie beside it
 LEGACY_PICKLES = 5  # magic number, protocol, machine, object, storage keys
 MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 
@@ -88,9 +88,24 @@ def read(path: Path) -> Any:
         )
     try:
         with torch.serialization.safe_globals([(Inert, name) for name in sorted(STUBS)]):
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped or None)
+            found = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped or None)
+        _refuse_inflated(found)
+        return found
     except Exception as error:  # a stranger's file can break a reader in any way
         raise _damaged(path, error) from error
+
+
+def _refuse_inflated(found: Any) -> None:
+    """Raise ValueError if a tensor in `found` repeats its numbers by strides, since copies of it could fill the memory."""
+    waiting, seen = [found], set()
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, torch.Tensor):
+            if item.numel() * item.element_size() > item.untyped_storage().nbytes():
+                raise ValueError(f"a tensor of shape {list(item.shape)} has fewer numbers than that")
+        elif isinstance(item, dict | list | tuple | set) and id(item) not in seen:
+            seen.add(id(item))  # a list may hold itself
+            waiting += item.values() if isinstance(item, dict) else item
 
 
 def named_globals(path: Path) -> set[str]:

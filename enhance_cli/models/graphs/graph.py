@@ -72,10 +72,16 @@ class Graph:
     def run(self, outputs: Sequence[str], inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         """Return the arrays of the named outputs.
 
-        A file with two networks has the inputs of both. Inputs that are not given receive a single frame of zeros.
+        A file with two networks has the inputs of both. Inputs that are not given receive a single frame of zeros. Raises
+        ModelError if the graph cannot be computed.
         """
         others = {name: _one_frame(shape) for name, shape in self.inputs.items() if name not in inputs}
-        return self._session.run(outputs, {**others, **inputs})
+        try:
+            return self._session.run(outputs, {**others, **inputs})
+        except Exception as error:  # of a class of ONNX Runtime's own
+            raise ModelError(
+                f"{self.name}: ONNX Runtime cannot run its graph ({one_line(error)[:300]})", REMEDY
+            ) from error
 
     def require(self, inputs: Sequence[str], outputs: Sequence[str]) -> None:
         """Raise ModelError unless the graph has these inputs and outputs."""

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 
 from enhance_cli.audio.spectra.stft_numpy import NumpyFrontend
+from enhance_cli.errors import ModelError, one_line
 from enhance_cli.models.device import MAX_PARAMETERS_FOR_PARALLEL_WINDOWS, cpu_threads
-from enhance_cli.models.graphs.graph import Graph
+from enhance_cli.models.graphs.graph import REMEDY, Graph
 from enhance_cli.models.spec import Spec
 from enhance_cli.processes import PROCESSES
 
@@ -53,7 +54,10 @@ class SpectrogramModel(OnnxModel):
 
     def __init__(self, spec: Spec, graph: Graph | None):
         super().__init__(spec, graph)
-        self.process: Any = PROCESSES[spec.process](**spec.process_args) if spec.process else None
+        try:
+            self.process: Any = PROCESSES[spec.process](**spec.process_args) if spec.process else None
+        except (TypeError, ValueError) as error:  # a header can ask for anything
+            raise ModelError(f"{spec.name}: no such process ({one_line(error)})", "use another model") from error
         self.frontend: Any = None if spec.frontend is None else NumpyFrontend(**spec.frontend)
 
     def bind(
@@ -71,7 +75,10 @@ class SpectrogramModel(OnnxModel):
         def estimate(x: np.ndarray, t: float) -> np.ndarray:
             assert self.graph is not None  # only models with a network for windows are sampled
             inputs = {"x": x.astype(np.float32, copy=False), "t": np.full(1, t, np.float32), **conditions}
-            return self.graph.run(["estimate"], inputs)[0]
+            made = self.graph.run(["estimate"], inputs)[0]
+            if made.shape != x.shape:
+                raise ModelError(f"{self.graph.name}: its estimate has the shape {made.shape}, not {x.shape}", REMEDY)
+            return made
 
         return noisy if first is None else first, estimate
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from enhance_cli.errors import ModelError
+from enhance_cli.models.convert.file import SIGNATURE_TENSORS, convert_file
 from enhance_cli.models.convert.pickles import Inert, named_globals, read
 from tests import golden_numbers as golden
 from tests.models.convert.foreign import foreign_class
@@ -112,6 +113,28 @@ def test_what_is_no_torch_file_is_refused(content, tmp_path):
     (tmp_path / "x.ckpt").write_bytes(content[:1000])
     with pytest.raises(ModelError, match="x.ckpt"):
         read(tmp_path / "x.ckpt")
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_small_file_cannot_fill_the_memory(zipped, tmp_path):
+    vast = {"a": [torch.zeros(1).expand(10**6, 10**6)]}
+    torch.save(vast, tmp_path / "x.ckpt", _use_new_zipfile_serialization=zipped)
+    with pytest.raises(ModelError, match=r"x.ckpt: .*shape \[1000000, 1000000\] has fewer numbers"):
+        read(tmp_path / "x.ckpt")
+    with zipfile.ZipFile(tmp_path / "bomb.ckpt", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("x/data.pkl", bytes(1 << 25))
+    assert (tmp_path / "bomb.ckpt").stat().st_size < 1 << 16
+    with pytest.raises(ModelError, match="bomb.ckpt: .*data.pkl is too large"):
+        read(tmp_path / "bomb.ckpt")
+
+
+@pytest.mark.parametrize("key", SIGNATURE_TENSORS)
+@pytest.mark.parametrize("shape", [(), (0,), (3, 2)], ids=str)
+def test_a_tensor_of_another_shape_than_a_converter_expects_is_a_model_error(key, shape, tmp_path):
+    torch.save({key: torch.zeros(shape)}, tmp_path / "x.ckpt")
+    with pytest.raises(ModelError, match="x.ckpt: ") as caught:
+        convert_file(tmp_path / "x.ckpt", "x", tmp_path / "x.safetensors")
+    assert "\n" not in str(caught.value) and not (tmp_path / "x.safetensors").exists()
 
 
 def test_missing_files_folders_and_other_archives(tmp_path):

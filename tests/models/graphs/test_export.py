@@ -169,6 +169,31 @@ def test_a_header_that_does_not_match_its_graph_is_refused(tmp_path, exported, t
     assert "not the one that its header describes" in refusal(tmp_path / "x.onnx")
 
 
+VAST = onnx.numpy_helper.from_array(np.array([200_000, 200_000]), "vast")
+
+
+@pytest.mark.parametrize(
+    "nodes, reason",
+    [
+        ([("ConstantOfShape", ["vast"], ["a"]), ("ReduceSum", ["a"], ["b"]), ("Add", ["made", "b"], ["estimate"])],
+         "cannot run its graph .*160000000000"),
+        ([("Transpose", ["made"], ["estimate"])], "its estimate has the shape"),
+    ],
+    ids=["vast", "shape"],
+)  # fmt: skip
+def test_a_graph_that_cannot_be_computed_is_a_model_error(nodes, reason, tmp_path, exported, tiny_model):
+    graph = without_sum(onnx.load(exported(tiny_model)[0]))
+    (last,) = (node for node in graph.graph.node if "estimate" in node.output)
+    last.output[list(last.output).index("estimate")] = "made"
+    graph.graph.node.extend(onnx.helper.make_node(*node) for node in nodes)
+    graph.graph.initializer.append(VAST)
+    onnx.save(graph, tmp_path / "x.onnx")
+    audio, rate = speech(0.5)
+    with pytest.raises(ModelError, match=f"x.onnx: .*{reason}") as caught:
+        enhance_cli.denoise(audio[None], rate, model=str(tmp_path / "x.onnx"), device="cpu")
+    assert "\n" not in str(caught.value)
+
+
 def test_what_cannot_be_exported_says_why(tmp_path):
     run = lambda *words: CliRunner().invoke(app, ["models", "export", *words])
     for words, reason in (

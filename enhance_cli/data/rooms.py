@@ -30,7 +30,7 @@ def load(
     """
     path = cache / f"rooms-{count}-{rate}-{seed}{'-tails' if tails else ''}.npz"
     if not path.exists():
-        log(f"simulating {count} rooms")
+        log(f"simulating {count} rooms, once for all runs with this cache")
         full = simulate_with_tails(count, rate, seed) if tails else simulate(count, rate, seed)
         early = full * _fade(full.shape[1], rate)
         scale = 1 / np.sqrt((early**2).sum(axis=1, keepdims=True))

@@ -15,6 +15,7 @@ import torch
 from enhance_cli.errors import ModelError
 
 LARGEST_PICKLE = 1 << 24  # bytes. The pickle holds names and shapes; the numbers lie beside it
+LARGEST_REPEATED = 1 << 30  # bytes that all tensors may have beyond those in the file
 LEGACY_PICKLES = 5  # magic number, protocol, machine, object, storage keys
 MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 
@@ -96,12 +97,13 @@ def read(path: Path) -> Any:
 
 
 def _refuse_inflated(found: Any) -> None:
-    """Raise ValueError if a tensor in `found` repeats its numbers by strides, since copies of it could fill the memory."""
-    waiting, seen = [found], set()
+    """Raise ValueError if tensors in `found` repeat their numbers by strides so often that copies could fill the memory."""
+    waiting, seen, repeated = [found], set(), 0
     while waiting:
         item = waiting.pop()
         if isinstance(item, torch.Tensor):
-            if item.numel() * item.element_size() > item.untyped_storage().nbytes():
+            repeated += max(0, item.numel() * item.element_size() - item.untyped_storage().nbytes())
+            if repeated > LARGEST_REPEATED:
                 raise ValueError(f"a tensor of shape {list(item.shape)} has fewer numbers than that")
         elif isinstance(item, dict | list | tuple | set) and id(item) not in seen:
             seen.add(id(item))  # a list may hold itself

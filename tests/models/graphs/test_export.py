@@ -169,14 +169,14 @@ def test_a_header_that_does_not_match_its_graph_is_refused(tmp_path, exported, t
     assert "not the one that its header describes" in refusal(tmp_path / "x.onnx")
 
 
-VAST = onnx.numpy_helper.from_array(np.array([200_000, 200_000]), "vast")
+VAST = onnx.numpy_helper.from_array(np.array([1 << 40, 1 << 20]), "vast")
 
 
 @pytest.mark.parametrize(
     "nodes, reason",
     [
         ([("ConstantOfShape", ["vast"], ["a"]), ("ReduceSum", ["a"], ["b"]), ("Add", ["made", "b"], ["estimate"])],
-         "cannot run its graph .*160000000000"),
+         "cannot run its graph"),
         ([("Transpose", ["made"], ["estimate"])], "its estimate has the shape"),
     ],
     ids=["vast", "shape"],

@@ -46,6 +46,11 @@ def result(line: str) -> None:
         raise unwritable_stdout(error) from error
 
 
+def result_line(line: str) -> None:
+    """Print a line of results with the name of a file. On a terminal its control characters are escaped, as in messages."""
+    result(printable(line) if sys.stdout.isatty() else line)
+
+
 def unwritable_stdout(error: OSError) -> OutputError:
     """Return the error that tells the user that stdout cannot be written, and stop all further output to it."""
     discard_stdout()

@@ -281,3 +281,15 @@ def test_a_line_reads_the_same_whether_rich_is_there_or_not(rich):
 def test_a_name_with_line_ends_and_commands_for_the_terminal_stays_on_one_line(capfd):
     console.say("error: no\nwhere\x1b[2J\x9b1m.wav is missing")
     assert capfd.readouterr().err == r"error: no\nwhere\x1b[2J\x9b1m.wav is missing" + "\n"
+
+
+@pytest.mark.parametrize(("terminal", "line"), [(True, rb"a\nb\x1b[31m.wav" + b"\r\n"), (False, b"a\nb\x1b[31m.wav\n")])
+def test_a_result_with_such_a_name_is_escaped_on_a_terminal_and_as_it_is_for_a_script(terminal, line):
+    import pty
+
+    ours, theirs = pty.openpty() if terminal else os.pipe()
+    code = r"from enhance_cli.console import result_line; result_line('a\nb\x1b[31m.wav')"
+    subprocess.run([sys.executable, "-c", code], stdout=theirs, check=True)
+    assert os.read(ours, 100) == line
+    os.close(ours)
+    os.close(theirs)

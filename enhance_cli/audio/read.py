@@ -22,7 +22,7 @@ from enhance_cli.audio.containers.mpeg_repair import find_patches
 from enhance_cli.audio.containers.section import Section, Window
 from enhance_cli.audio.containers.sections import find_sections
 from enhance_cli.audio.ffmpeg import decode
-from enhance_cli.audio.info import AudioInfo, Findings
+from enhance_cli.audio.info import AudioInfo, Findings, depth, is_lossless
 from enhance_cli.audio.native import CountError, Decode, fail_truncated, open_native
 from enhance_cli.errors import AudioError
 
@@ -202,7 +202,10 @@ def _joined(path: Path, files: list[AudioFile]) -> AudioFile:
     note = f"{len(files)} recordings lie one after the other in this file: all of them were read"
     notes = (note, *(note for file in files for note in file.info.notes))
     known = [count for count in counts if count is not None]
-    info = replace(first, frames=sum(known) if len(known) == len(files) else None, notes=notes)
+    subtype = max((file.info.subtype for file in files), key=_fineness) if is_lossless(first.subtype) else first.subtype
+    bits = first.bits if len({(file.info.subtype, file.info.bits) for file in files}) == 1 else None
+    frames = sum(known) if len(known) == len(files) else None
+    info = replace(first, frames=frames, subtype=subtype, bits=bits, notes=notes)
 
     def pieces() -> Iterator[np.ndarray]:
         for file in files:
@@ -212,6 +215,11 @@ def _joined(path: Path, files: list[AudioFile]) -> AudioFile:
     for file in files:
         file.findings.notes = findings.notes  # of all together
     return AudioFile(info, lambda skip, size: decode.regroup(pieces(), skip, size), findings)
+
+
+def _fineness(subtype: str) -> int:
+    """Return the bits of a sample, more for floats, which also hold what is above full scale, 0 for lossy subtypes."""
+    return {"FLOAT": 64, "DOUBLE": 128}.get(subtype, depth(subtype) or 0)
 
 
 def _check_there(path: Path) -> None:
@@ -241,6 +249,11 @@ def _check_promise(path: Path, section: Section) -> None:
     if promise is None:
         return
     _check_sane(path, promise.rate, promise.channels)
+    if promise.padded:  # libsndfile and FFmpeg would read the padding as a part of the next sample
+        raise AudioError(
+            f"{path} has samples with padding between them, which cannot be read",
+            "convert it to packed samples: afconvert -f caff -d BEI24 IN OUT",
+        )
     if promise.truncated and section.raw is None:
         unit, size = ("samples", promise.frame_bytes) if promise.frame_bytes else ("bytes", 1)
         fail_truncated(path, promise.held // size, promise.promised // size, unit)

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from enhance_cli.commands.reporting import refuse_page, writing_page
-from enhance_cli.console import result, say, span
+from enhance_cli.console import result, result_line, say, span
 from enhance_cli.flags.output import Page, PageEmbed
 from enhance_cli.flags.running import Quiet
 
@@ -46,7 +46,7 @@ def report(
         result(encoder.dumps(facts | {"broken_lines": len(found.broken)}, ensure_ascii=False))
         return
     for line in _lines(facts):
-        result(line)
+        result_line(line)
 
 
 def _lines(facts: dict) -> list[str]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from enhance_cli import __version__
-from enhance_cli.console import counted, result, say
+from enhance_cli.console import counted, result, result_line, say
 from enhance_cli.errors import UsageError
 from enhance_cli.flags.output import AudioOutputFlags
 from enhance_cli.flags.running import Running
@@ -180,7 +180,7 @@ class Reporter:
         elif record.status == "done":
             for path in list(record.outputs.values()) or [record.output or "-"]:
                 if path not in ("-", self.named_last):  # several inputs may share an output, which is printed once
-                    result(path)
+                    result_line(path)
                 self.named_last = path
 
     def _talk_about(self, record: "Record") -> None:

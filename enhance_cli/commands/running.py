@@ -11,7 +11,7 @@ import typer
 
 from enhance_cli.batch import heap
 from enhance_cli.commands.reporting import Reporter, common_facts, refuse_page, report_run, say_settings
-from enhance_cli.console import result, say
+from enhance_cli.console import result, result_line, say
 from enhance_cli.errors import EnhanceError, ExitCode, UsageError
 from enhance_cli.flags.output import AudioOutputFlags
 from enhance_cli.flags.running import Engine, Running
@@ -50,8 +50,10 @@ def run_batch(
     heap.share()
     _refuse_misuse(jobs, running)
     refuse_page(writing.page, writing.page_embed, len(jobs), writing.output)
-    if retry_failed and not running.quiet:
-        _say_what_is_retried(jobs, retry_failed, facts)
+    if retry_failed:
+        _refuse_other_task(retry_failed, facts)
+        if not running.quiet:
+            _say_what_is_retried(jobs, retry_failed, facts)
     facts = common_facts(facts, worker)
     backend = choose_backend(worker, facts, jobs, running, into_one_file=into_one_file)
     if backend.where and not running.quiet:
@@ -96,6 +98,22 @@ def _refuse_misuse(jobs: "list[Job]", running: Running) -> None:
         raise UsageError("standard output is a terminal", "send the result to a program or a file, or name one with -o")
     if running.report and not running.report.absolute().parent.is_dir():
         raise UsageError(f"{running.report}: there is no folder for this report", "make it, or choose another --report")
+
+
+def _refuse_other_task(report: Path, facts: Mapping[str, Any]) -> None:
+    """Raise UsageError if the failed files of the report were for a model of another task, as far as its models are known."""
+    from enhance_cli.batch.reports import read
+    from enhance_cli.models import registry
+
+    tasks = {entry.name: entry.task for entry in (*registry.entries(), *registry.published())}
+    ours = tasks.get(facts["model"])
+    for record in read([report]).records:
+        theirs = tasks.get(record.get("model"), ours)
+        if ours and record["status"] == "failed" and theirs != ours:
+            message = (
+                f"{report}: its failed files were for {theirs}, with {record['model']}, and this command is for {ours}"
+            )
+            raise UsageError(message, "use the command that wrote the report")
 
 
 def _say_what_is_retried(jobs: "list[Job]", report: Path, facts: Mapping[str, Any]) -> None:
@@ -196,7 +214,7 @@ def _list_jobs(
         elif record.status == "planned":
             lines |= dict.fromkeys(f"{target}\t{text}" if text else str(target) for target in job.targets)
     for line in lines:
-        result(line)
+        result_line(line)
     if len(jobs) > 1 and not running.quiet:
         more = " (--verbose names all)" if counts["skipped"] > few and not running.verbose else ""
         say(f"{counts['planned']:,} planned, {counts['skipped']:,} skipped{more}, {counts['failed']:,} failed")

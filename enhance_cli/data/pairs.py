@@ -6,6 +6,7 @@ number), and does not depend on how items are grouped: batch 0 of four items has
 """
 
 from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -14,6 +15,7 @@ import numpy as np
 import soundfile
 
 from enhance_cli.audio.channels import cancels
+from enhance_cli.audio.ffmpeg.decode import open_foreign, regroup
 from enhance_cli.audio.info import FLOATS
 from enhance_cli.audio.read import open_audio
 from enhance_cli.audio.resample import resample
@@ -113,13 +115,27 @@ def _read(location: Location, rate: int, start: int, frames: int) -> np.ndarray:
         with soundfile.SoundFile(location.open()) as sound:
             sound.seek(start)
             return sound.read(frames, dtype="float32", always_2d=True).T
-    except (soundfile.SoundFileError, OSError) as error:
+    except soundfile.SoundFileError:
+        return next(_decoded(location)[1](start, frames)).astype(np.float32, copy=False)
+    except OSError as error:
         raise _unreadable(location, error) from error
 
 
+def _decoded(location: Location) -> tuple[int, Callable[[int, int], Iterator[np.ndarray]]]:
+    """Return the rate in Hz of a member of a shard that libsndfile does not read, such as M4A, and a function that decodes it.
+
+    The function yields blocks (C, `size`) from the sample `first` on. Raises AudioError.
+    """
+    try:
+        info, pieces, _ = open_foreign(Path(location.path), location.offset, location.offset + (location.size or 0))
+    except AudioError as error:
+        raise _unreadable(location, error) from error
+    return info.rate, lambda first, size: regroup(pieces(), first, size)
+
+
 def _unreadable(location: Location, error: Exception) -> AudioError:
-    reason = str(error).rpartition(": ")[2].rstrip(".")  # the rest of it describes a Python object
-    return AudioError(f"{location}: cannot be read by libsndfile ({reason})", "mend it or take the pair out")
+    reason = getattr(error, "strerror", None) or str(error)[str(error).rfind("(") + 1 :].split(")")[0]
+    return AudioError(f"{location}: cannot be read ({reason})", "mend it or take the pair out")
 
 
 @lru_cache(maxsize=4)
@@ -190,7 +206,10 @@ def _header(location: Location) -> tuple[int, int]:
     try:
         found = soundfile.info(location.open())
         return found.samplerate, found.frames
-    except (soundfile.SoundFileError, OSError) as error:
+    except soundfile.SoundFileError:
+        rate, blocks = _decoded(location)
+        return rate, sum(block.shape[1] for block in blocks(0, 65536))
+    except OSError as error:
         raise _unreadable(location, error) from error
 
 

@@ -86,6 +86,15 @@ def test_other_settings_than_the_first_run_had_are_pointed_out(enhance, tiny_mod
     assert "the failed run used" not in same.stderr
 
 
+def test_what_failed_for_a_model_of_another_task_is_not_done_again(enhance, tmp_path):
+    Path("in").mkdir()
+    Path("in/b.wav").write_bytes(b"no audio")
+    assert enhance("denoise", "in", "-o", "out", "-m", "denoise-s", "--report", "r.jsonl").code == 1
+    refused = enhance("extend-bandwidth", "--retry-failed", "r.jsonl")
+    assert refused.code == 2 and "use the command that wrote the report" in refused.stderr
+    assert "r.jsonl: its failed files were for denoise, with denoise-s" in refused.stderr
+
+
 def test_embeddings_that_could_not_be_used_are_counted_and_named(enhance, repair_model, tmp_path):
     rows = np.ones((30, 256), np.float32)
     rows[3], rows[7] = 0, np.nan

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 import soundfile
 
+from enhance_cli.audio.read import open_audio
 from enhance_cli.data import pairs, shards
 from enhance_cli.data.mixing import Mix
 from enhance_cli.data.pairs import Pairs
 from enhance_cli.errors import AudioError, UsageError
+from tests import audio_zoo as zoo
 
 RATE = 16000
 FLAT = Mix(seconds=0.25, level=(0.0, 0.0))
@@ -179,7 +181,6 @@ def test_a_pair_with_a_sample_that_is_no_number_is_left_out_and_named(folder):
 
 @pytest.mark.slow
 def test_m4a_is_read_hidden_files_are_not_and_antiphase_is_sound(folder, tmp_path):
-    from tests import audio_zoo as zoo
 
     for side in ("clean", "noisy"):
         zoo.m4a(folder / side / "sub", frames=48000, name="5.m4a")
@@ -249,3 +250,16 @@ def test_keys_with_dots_are_pairs_and_what_a_shard_cannot_use_is_named(folder, t
     assert damaged.startswith(
         f"left out: x.tar: 1 of 3 recordings cannot be read ({tmp_path}/x.tar:d.noisy.m4a: cannot be"
     )
+
+
+def test_m4a_in_a_shard_is_read_as_in_a_folder(tmp_path):
+    sides = {side: zoo.m4a(tmp_path, 48000, f"{side}.m4a") for side in ("noisy", "clean")}
+    with tarfile.open(tmp_path / "x.tar", "w") as tar:
+        for side, path in sides.items():
+            tar.add(path, arcname=f"a.{side}.m4a")
+    (pair,) = pairs.from_shards("x.tar", tmp_path)
+    assert (pair.rate, pair.frames) == (48000, 48000)
+    with open_audio(sides["noisy"]) as file:
+        whole = np.concatenate(list(file.blocks()), axis=1).mean(axis=0)
+    for side in pairs.read_excerpt(pair, 12345, 9600):
+        assert np.array_equal(side, whole[12345 : 12345 + 9600])

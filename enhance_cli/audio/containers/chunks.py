@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enhance_cli.audio.containers.bounded import BoundedFile, Readable
 
 # Lengths that programs write into a WAV header when they stream to a pipe and cannot come back to fill it in.
-_STREAMED = (0xFFFFFFFF, 0x80000000, 0x7FFFFFFF, 0x7FFFF000)
+_STREAMED = (0xFFFFFFFF, 0x80000000, 0x7FFFFFFF, 0x7FFFFF00, 0x7FFFF000)
 KNOWN = frozenset(  # chunks that commonly follow the audio
     b"LIST|INFO|bext|iXML|id3 |ID3 |cue |smpl|inst|fact|PEAK|JUNK|junk|PAD |FLLR|_PMX|axml|chna|cart|DISP|acid|levl|afsp|"
     b"minf|elm1|regn|umid|SNDM|plst|strc|bwav|ubxt|ResU|MARK|INST|COMT|NAME|AUTH|ANNO|(c) |CHAN|APPL|COMM|FVER|SAUR|enhB".split(
@@ -75,7 +75,8 @@ class Form:
 class Promise:
     """Hold the facts that a header states: rate (Hz), channels, and bytes of a sample of all channels (0: it varies).
 
-    `promised`: bytes of audio according to the header. `held`: bytes of audio that the file holds.
+    `promised`: bytes of audio according to the header. `held`: bytes of audio that the file holds. `padded`: its
+    integers take more bytes than their bits need, in a CAF.
     """
 
     rate: float
@@ -83,6 +84,7 @@ class Promise:
     frame_bytes: int
     promised: int
     held: int
+    padded: bool = False
 
     @property
     def truncated(self) -> bool:
@@ -214,7 +216,9 @@ def promise(file: Readable) -> Promise | None:
         return None
     held = min(data.size, file.seek(0, 2) - data.start)
     before = form.before_samples
-    return Promise(rate, channels, frame_bytes, data.size - before, max(held - before, 0))
+    bits = int.from_bytes(raw[28:32], "big") if form.kind == "CAF" and raw[8:12] == b"lpcm" else 64
+    padded = frame_bytes > channels * ((bits + 7) // 8)
+    return Promise(rate, channels, frame_bytes, data.size - before, max(held - before, 0), padded)
 
 
 def _wave_format(raw: bytes, order: str) -> tuple[float, int, int]:
@@ -253,7 +257,9 @@ def raw_format(file: Readable, form: Form) -> tuple[str, str] | None:
         if kind != b"lpcm":
             return {b"ulaw": ("ULAW", "BIG"), b"alaw": ("ALAW", "BIG")}.get(kind)
         return ({32: "FLOAT", 64: "DOUBLE"}.get(bits, ""), endian) if flags & 1 else _integers(bits, "PCM_S8", endian)
-    tag, bits = struct.unpack_from(form.order + "H12xH", raw)
+    tag, channels, block, bits = struct.unpack_from(form.order + "HH8xHH", raw)
+    if bits == 24 and block == 4 * channels:  # 24 bits in 4 bytes
+        bits = 32
     if tag == 0xFFFE and len(raw) >= 26:
         tag = struct.unpack_from(form.order + "H", raw, 24)[0]
     endian = "BIG" if form.order == ">" else "LITTLE"

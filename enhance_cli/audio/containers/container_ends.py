@@ -50,7 +50,7 @@ def ogg_section(file: BinaryIO, start: int, size: int) -> Section:
     timed = jump and all(stream.timed for stream in granules.values())
     return Section(
         start, stop, cut=bool(open_streams) or expected > size, holes=holes + early, mixed=len(numbers) > 1,
-        foreign=early or jump, timed=timed,
+        foreign=early or jump or any(stream.wider for stream in granules.values()), timed=timed,
     )  # fmt: skip
 
 

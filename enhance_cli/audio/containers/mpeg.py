@@ -31,9 +31,8 @@ LOOKED_AT = 50  # frames within which an encoder with a varying bit rate will ha
 
 
 def states_length(file: Readable) -> bool:
-    """Return whether the first frame is a header with the number of frames."""
-    first = next(frames(file), b"")
-    return any(name in first for name in NAMES)
+    """Return whether the first frame is a header with the number of frames. Some encoders leave it 0."""
+    return stated_frames(next(frames(file), b"")) > 0
 
 
 def begins_with_frames(file: Readable) -> bool:

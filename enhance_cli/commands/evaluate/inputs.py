@@ -13,13 +13,14 @@ Number = TypeVar("Number", int, float)
 
 
 def audio_files(folder: Path, recursive: bool) -> dict[PurePath, Path]:
-    """Return the audio in `folder` by relative path without extension, or with it where several differ in it alone.
+    """Return the audio and videos in `folder` by relative path without extension, or with it where several differ in it alone.
 
     Raises UsageError for none.
     """
-    from enhance_cli.batch.inputs import expand
+    from enhance_cli.batch.inputs import SOUND_SUFFIXES, expand
 
-    files = {item.relative: Path(item.path) for item in expand([str(folder)], recursive=recursive)}
+    found = expand([str(folder)], recursive=recursive, searched=SOUND_SUFFIXES)
+    files = {item.relative: Path(item.path) for item in found}
     short = {name: name.with_suffix("") for name in files}
     count = Counter([*short.values(), *files])
     return {short[name] if count[short[name]] == 1 else name: path for name, path in files.items()}

@@ -277,3 +277,17 @@ def test_one_pair_of_equal_files_does_not_make_the_mean_infinite(tmp_path):
     assert "1 of 4 files with infinite scores" in result.stderr
     finite = [line["si_sdr"] for line in files if line["file"] != "p232_263"]
     assert mean["mean"]["si_sdr"] == pytest.approx(np.mean(finite), abs=1e-3)
+
+
+def test_the_sound_of_videos_is_scored(estimates):
+    import av
+
+    with av.open(str(CLEAN / "p232_263.flac")) as old, av.open(str(estimates / "p232_263.mkv"), "w") as new:
+        stream = new.add_stream_from_template(old.streams.audio[0])
+        for packet in old.demux(old.streams.audio[0]):
+            if packet.dts is not None:
+                packet.stream = stream
+                new.mux(packet)
+    (estimates / "p232_263.wav").unlink()
+    result = run(CLEAN, estimates, "--metrics", "si_sdr", "--json")
+    assert result.exit_code == 0 and "p232_263" in {line.get("file") for line in lines(result)}

@@ -181,7 +181,6 @@ def test_a_pair_with_a_sample_that_is_no_number_is_left_out_and_named(folder):
 
 @pytest.mark.slow
 def test_m4a_is_read_hidden_files_are_not_and_antiphase_is_sound(folder, tmp_path):
-
     for side in ("clean", "noisy"):
         zoo.m4a(folder / side / "sub", frames=48000, name="5.m4a")
         (folder / side / "sub" / "._0.wav").write_bytes(b"a fork of macOS")

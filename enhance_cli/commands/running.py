@@ -108,7 +108,7 @@ def _refuse_other_task(report: Path, facts: Mapping[str, Any]) -> None:
     tasks = {entry.name: entry.task for entry in (*registry.entries(), *registry.published())}
     ours = tasks.get(facts["model"])
     for record in read([report]).records:
-        theirs = tasks.get(record.get("model"), ours)
+        theirs = tasks.get(str(record.get("model"))) or ours
         if ours and record["status"] == "failed" and theirs != ours:
             message = (
                 f"{report}: its failed files were for {theirs}, with {record['model']}, and this command is for {ours}"

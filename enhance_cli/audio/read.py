@@ -218,7 +218,7 @@ def _joined(path: Path, files: list[AudioFile]) -> AudioFile:
 
 
 def _fineness(subtype: str) -> int:
-    """Return the bits of a sample, more for floats, which also hold what is above full scale, 0 for lossy subtypes."""
+    """Return the bits of a sample, 0 for lossy subtypes. Floats have the most, since they also hold peaks above full scale."""
     return {"FLOAT": 64, "DOUBLE": 128}.get(subtype, depth(subtype) or 0)
 
 

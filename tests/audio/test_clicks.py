@@ -55,6 +55,15 @@ def test_sound_that_is_whole_has_none(tones):
         assert found(wave) == []
 
 
+def test_pulses_in_silence_are_none():
+    """Such as those of a metronome."""
+    rng = np.random.default_rng(0)
+    metronome = np.zeros((1, 3 * RATE))
+    for place in (4000, 12345, 30000):
+        metronome[0, place : place + 8] = 0.7 * rng.choice([-1, 1], 8)
+    assert found(metronome) == []
+
+
 @pytest.mark.parametrize("path", sorted(SPEECH.glob("*.flac")), ids=lambda path: path.stem)
 def test_clean_speech_has_none(path):
     audio, rate = soundfile.read(path, always_2d=True)

@@ -92,6 +92,14 @@ def test_rests_between_hard_notes_are_told_and_left_alone_and_dropouts_between_t
     assert meter.found(LevelTrack(np.array([0.3]))) == [Gap(20300, 20500, kind="dropout")]
 
 
+def test_beeps_with_pauses_of_a_quarter_of_a_second_have_no_lost_packets():
+    t = np.arange(4 * RATE) / RATE
+    beeps = 0.5 * np.sin(2 * np.pi * 1000 * t) * (np.floor(4 * t) % 2 == 0)
+    meter = GapMeter(RATE)
+    meter.push(beeps[None])
+    assert meter.found(LevelTrack(np.array([0.25]))) == [] and meter.doubts[0].startswith("7 silences")
+
+
 def test_sound_that_is_lost_at_any_time_or_in_packets_is_no_rhythm(noise):
     starts = np.random.default_rng(3).integers(RATE // 4, 11 * RATE // 4, 12) // 320 * 320
     whole = noise.copy()

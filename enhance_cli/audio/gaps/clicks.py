@@ -97,7 +97,8 @@ class ClickFinder:
         start = first + int(np.flatnonzero(before[near] > EDGE * around)[0]) - MARGIN
         end = first + int(np.flatnonzero(behind[near] > EDGE * around)[-1]) + 1 + MARGIN
         sides = np.concatenate([wave[place - self.around : start], wave[max(end, 0) :][: self.around]])
-        if start < end and error >= LOUD * np.sqrt(np.mean(np.square(sides))):
+        level = np.sqrt(np.mean(np.square(sides)))  # 0 around the pulses of a metronome
+        if start < end and error >= LOUD * level > 0:
             self.spikes.append(Spike(self._start + start, self._start + end, channel, error))
 
     @property

@@ -19,7 +19,8 @@ FAINTEST = 10 ** (-78 / 20)  # least level of the sound, relative to full scale:
 # Least level of the sound in steps of the sample format, since faint sound with few bits may not change
 FEWEST_STEPS = 12
 CREST = 0.9  # highest constant value of a dropout, relative to the range of the sound around it
-PACKETS = (0.02, 0.01)  # seconds: a lost packet has a multiple of one of these lengths
+PACKETS = (0.02, 0.01)  # seconds: lost packets have a multiple of one of these lengths
+MOST_LOST = 0.1  # seconds of packets in a row, since rests of music may last a round number of milliseconds as well
 RECURRING, WITHIN, SHORT = 3, 0.05, 0.008  # more than 3 runs within 50 ms, each below 8 ms, belong to a waveform
 MOST = 10_000  # dropouts in a recording: if there are more, they belong to its sound
 
@@ -102,7 +103,7 @@ class DropoutFinder:
     def _kind(self, run: Run) -> str:
         length = run.end - run.start
         packet = any(length > size / 2 and abs(length - round(length / size) * size) <= 1 for size in self._sizes())
-        return PACKET if run.zero and packet else DROPOUT
+        return PACKET if run.zero and packet and length <= MOST_LOST * self.rate + 1 else DROPOUT
 
     def _sizes(self) -> list[float]:
         return [size * self.rate for size in PACKETS]

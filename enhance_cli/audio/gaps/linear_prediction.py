@@ -1,14 +1,15 @@
 """Fill gaps in a waveform by linear prediction: x[n] + a[1] x[n-1] + ... + a[p] x[n-p] = e[n], with the least energy of e.
 
-The coefficients come from both sides of the gap by Burg's method for several segments, in which near samples count more
-(de Waele and Broersen, 2000, "The Burg algorithm for segments"). A gap with known samples on both sides is the least-squares
+The coefficients come by Burg's method for several segments, in which near samples count more (de Waele and Broersen, 2000,
+"The Burg algorithm for segments"). Where both sides of a gap sound alike, the coefficients of both give the least-squares
 solution of Janssen, Veldhuis and Vries (1986, "Adaptive interpolation of discrete-time signals that can be modeled as
-autoregressive processes"), one with a single side is predicted from there.
+autoregressive processes"). Where they differ, such as a vowel and an s, one of them would rule that solution. So in longer
+gaps each side is continued by its own coefficients, and the two fade into each other.
 
-That is the mean of all sounds that the model allows, and of noise it is almost silence. So in longer gaps the excitation e is
-drawn at random, and the solution is that for the known samples without the response to it: a sample of the model instead of its
-mean. The excitation has the level of the prediction error of the known samples if that is noise, from the level before the gap
-to that behind it. It is far softer if the error consists of pulses, as that of a voice does, which noise would make hoarse.
+That is the mean of all sounds that the models allow, and of noise it is almost silence. So the excitation e of either side is
+also drawn at random, and the response of its model is added. It has the level of that side's prediction error if that is
+noise. It is far softer if the error consists of pulses, as that of a voice does, which noise would make hoarse. Where both
+sides are noise it is drawn in gaps of more than 5 ms, elsewhere in those of more than 20.
 """
 
 import zlib
@@ -20,8 +21,12 @@ CONTEXT_SECONDS = 0.05  # of the sound on either side from which the coefficient
 ORDER_SECONDS = 0.01  # span of the coefficients, the longest period of a voice
 FARTHEST_WEIGHT = 0.02  # weight of the sample farthest from the gap. The nearest one has the weight 1
 FLOOR = 1e-3  # level of added noise, relative to the sound, without which the equations for dull sounds are unstable
-DRAWN_FROM, DRAWN_WHOLLY_FROM = 0.01, 0.03  # seconds to the nearest known sample, between which the excitation rises
-PULSES = 4  # exponent by which the excitation is softer where the prediction error consists of pulses
+# Seconds to the nearest known sample, between which the excitation rises, and the fading of the sides: of any sound, of noise
+ANY_SOUND, NOISE = (0.01, 0.03), (0.0025, 0.0075)
+NOISY = (0.91, 0.97)  # noisiness of both sides, between which they become noise
+UNLIKE_DB = (2.0, 4.0)  # loss of prediction by the coefficients of both sides, between which they are no longer alike
+NOISE_SEEMS = 0.92  # noisiness of a short piece of noise, often
+PULSES = 10  # exponent by which the excitation is softer where the prediction error consists of pulses
 NORMAL_MEDIAN = 0.6745  # of the magnitude of Gaussian noise of variance 1
 SILENCE = 1e-12  # level of the excitation where there is no noise
 FEWEST = 16  # a side with fewer known samples is not used
@@ -33,54 +38,79 @@ def interpolate(left: np.ndarray, right: np.ndarray, count: int, rate: int) -> n
     If only one side is known, the prediction from there fades out over the gap.
     """
     order, reach = max(int(ORDER_SECONDS * rate), 1), int(CONTEXT_SECONDS * rate)
-    left = left[-reach:] if len(left) >= FEWEST else left[:0]
-    right = right[:reach] if len(right) >= FEWEST else right[:0]
-    sides = [side for side in (left, right) if len(side)]
-    if not sides or not any(side.any() for side in sides):
+    both = [left[-reach:], right[:reach][::-1]]  # each ends at the gap
+    sides = [side for side in both if len(side) >= FEWEST]
+    if not any(side.any() for side in sides):
         return np.zeros(count)
     order = min(order, *(len(side) // 2 for side in sides))
-    nearness = [np.linspace(FARTHEST_WEIGHT, 1.0, len(left)), np.linspace(1.0, FARTHEST_WEIGHT, len(right))]
-    weights = [weight for weight in nearness if len(weight)]
-    a = coefficients(sides, weights, order)
+    nearness = [np.linspace(FARTHEST_WEIGHT, 1.0, len(side)) for side in sides]
+    models = [coefficients([side], [weight], order) for side, weight in zip(sides, nearness)]
+    errors = [np.convolve(side, a, "valid") for side, a in zip(sides, models)]
+    noisiness = [_noisiness(error) for error in errors]
     farthest = count / rate / len(sides)  # from the nearest known sample
-    share = np.clip((farthest - DRAWN_FROM) / (DRAWN_WHOLLY_FROM - DRAWN_FROM), 0, 1)
-    drawn = _drawn(sides, a, count, share) if share else np.zeros(count + order)
-    if len(sides) == 2:
-        return drawn[:count] + _between(left[-order:], right[:order] - drawn[count:], a, count)
-    fade = np.cos(np.pi / 2 * (np.arange(count) + 0.5) / count) ** 2
-    if len(left):
-        return (predict(left, a, count) + drawn[:count]) * fade
-    return ((predict(right[::-1], a, count) + drawn[:count]) * fade)[::-1]
+    of_any = _ramp(farthest, *ANY_SOUND)
+    share = max(of_any, _ramp(farthest, *NOISE) * _ramp(min(noisiness), *NOISY))
+    levels = [
+        share * min(q / NOISE_SEEMS, 1) ** PULSES * _level(error, side)
+        for q, error, side in zip(noisiness, errors, sides)
+    ]
+    drawn = _drawn(sides, models, levels, count) if share else np.zeros((len(sides), count))
+    fade = np.cos(np.pi / 2 * (np.arange(count) + 0.5) / count)
+    ahead = [fade**2 * predict(side, a, count) for side, a in zip(sides, models)]
+    if len(sides) == 1:
+        made = ahead[0] + fade**2 * drawn[0]
+        return made if sides[0] is both[0] else made[::-1]
+    a = coefficients([sides[0], sides[1][::-1]], [nearness[0], nearness[1][::-1]], order)
+    alike = 1 - of_any * _ramp(_loss(sides, a, errors), *UNLIKE_DB)
+    made = (1 - alike) * (ahead[0] + ahead[1][::-1]) + fade * drawn[0] + (fade * drawn[1])[::-1]
+    return made + alike * _between(sides[0][-order:], sides[1][::-1][:order], a, count) if alike else made
 
 
-def _drawn(sides: Sequence[np.ndarray], a: np.ndarray, count: int, share: float) -> np.ndarray:
-    """Return the response (count + order,), from rest, to a random excitation of the gap and the samples behind it.
+def _drawn(
+    sides: Sequence[np.ndarray], models: Sequence[np.ndarray], levels: Sequence[float], count: int
+) -> list[np.ndarray]:
+    """Return the response (count,) of each of the `models` (order + 1,), from rest, to a random excitation of its level.
 
-    Args:
-        sides: known samples (n,). Their signs are the seed, so channels that differ only in level get the same response.
-        a: coefficients (order + 1,).
-        count: number of samples of the gap, in which the level goes from that of the first side to that of the last, in dB.
-        share: factor for the level, 0 to 1.
+    The signs of the known samples (n,) are the seed, so channels that differ only in level get the same response.
     """
     from scipy.signal import lfilter
 
-    levels = [share * _noise_level(np.convolve(side, a, "valid"), side) for side in sides]
     random = np.random.default_rng(zlib.crc32(np.packbits(np.concatenate(sides) > 0).tobytes()))
-    line = np.pad(np.geomspace(levels[0], levels[-1], count), (0, len(a) - 1), mode="edge")
-    return lfilter([1.0], a, line * random.standard_normal(len(line)))
+    return [lfilter([1.0], a, level * random.standard_normal(count)) for a, level in zip(models, levels)]
 
 
-def _noise_level(error: np.ndarray, side: np.ndarray) -> float:
-    """Return the level of the noise in a prediction error (n,) of known samples (m,), more than 0.
+def _ramp(value: float, low: float, high: float) -> float:
+    """Return 0 up to `low`, 1 from `high` on, and a line between them."""
+    return float(np.clip((value - low) / (high - low), 0, 1))
 
-    The median tells noise from pulses. The error that `FLOOR` leaves of tones is no noise.
+
+def _noisiness(error: np.ndarray) -> float:
+    """Return how noise-like a prediction error (n,) is: 1 for Gaussian noise, less for pulses, which the median ignores."""
+    return min(float(np.median(np.abs(error))) / (NORMAL_MEDIAN * max(_level(error), SILENCE)), 1.0)
+
+
+def _level(error: np.ndarray, side: np.ndarray | None = None) -> float:
+    """Return the RMS of a prediction error (n,).
+
+    With the known samples `side` (m,) it is the RMS expected beyond them (Akaike, 1969), without what `FLOOR` leaves of tones.
     """
     power = float(np.mean(np.square(error)))
-    own = power - FLOOR**2 * float(np.mean(np.square(side)))
-    if own <= 0:
-        return SILENCE
-    noisiness = min(float(np.median(np.abs(error))) / (NORMAL_MEDIAN * power**0.5), 1.0)
-    return max(noisiness**PULSES * own**0.5, SILENCE)
+    if side is None:
+        return power**0.5
+    order = len(side) - len(error)
+    return max((power - FLOOR**2 * float(np.mean(np.square(side)))) * (len(side) + order) / len(error), 0.0) ** 0.5
+
+
+def _loss(sides: Sequence[np.ndarray], a: np.ndarray, errors: Sequence[np.ndarray]) -> float:
+    """Return by how many dB the prediction of a side (n,) by `a` (order + 1,) is worse than its own, which has these `errors`.
+
+    The larger one of both sides is returned.
+    """
+    return max(
+        20 * float(np.log10(np.hypot(_level(np.convolve(side, a, "valid")), floor) / np.hypot(_level(own), floor)))
+        for side, own in zip(sides, errors)
+        for floor in [max(FLOOR * _level(side), SILENCE)]
+    )
 
 
 def coefficients(segments: Sequence[np.ndarray], weights: Sequence[np.ndarray], order: int) -> np.ndarray:

@@ -24,6 +24,7 @@ DEEPEST = 0.65  # a slope begins at this share of the edge or above
 LOWEST = 2000.0  # Hz: a recording that ends lower is treated as a bass without treble
 WIDE_RATE = 48000  # Hz, rate of extended recordings
 FULL_BAND = 20000.0  # Hz: a band that reaches this frequency is complete
+PASSED = 0.965  # of half the rate: resampling removes what is above, which would leave a dark line
 
 
 class BandMeter:
@@ -77,7 +78,7 @@ class BandMeter:
         Nothing is missing from a full band, from sound without treble such as a bass, and from silence.
         """
         if self.given is not None:
-            return self.given if self.given < FULL_BAND else None
+            return min(self.given, PASSED * self.rate / 2) if self.given < FULL_BAND else None
         found = find_edge(self.spectrum(), self.rate, self._length)
         return None if found is None or not LOWEST <= found < FULL_BAND else found
 
@@ -107,7 +108,7 @@ class BandMeter:
 def find_edge(spectrum: np.ndarray | None, rate: int, length: int) -> float | None:
     """Return the frequency in Hz at which a spectrum in dB (F,) ends, or None. `length`: samples of a frame.
 
-    A spectrum without a step ends at half the `rate`, the highest frequency at that rate. `spectrum` is None for silence.
+    A spectrum without a step ends where resampling from this `rate` would end it. `spectrum` is None for silence.
     """
     if spectrum is None:
         return None
@@ -119,7 +120,7 @@ def find_edge(spectrum: np.ndarray | None, rate: int, length: int) -> float | No
         if level[lowest:].max(initial=-np.inf) < level.max() - BASS_DB:
             return None
         edge = level.size
-    return min(_shoulder(level, edge) * rate / length, rate / 2)
+    return min(_shoulder(level, edge) * rate / length, PASSED * rate / 2)
 
 
 def _highest_step(level: np.ndarray, lowest: int) -> int | None:

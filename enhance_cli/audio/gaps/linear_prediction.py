@@ -92,7 +92,7 @@ def _noisiness(error: np.ndarray) -> float:
 def _level(error: np.ndarray, side: np.ndarray | None = None) -> float:
     """Return the RMS of a prediction error (n,).
 
-    With the known samples `side` (m,) it is the RMS expected beyond them (Akaike, 1969), without what `FLOOR` leaves of tones.
+    With the known samples `side` (m,) it is the RMS expected beyond them (Akaike, 1969), without that of the noise of `FLOOR`.
     """
     power = float(np.mean(np.square(error)))
     if side is None:

@@ -24,7 +24,7 @@ DEEPEST = 0.65  # a slope begins at this share of the edge or above
 LOWEST = 2000.0  # Hz: a recording that ends lower is treated as a bass without treble
 WIDE_RATE = 48000  # Hz, rate of extended recordings
 FULL_BAND = 20000.0  # Hz: a band that reaches this frequency is complete
-PASSED = 0.965  # of half the rate: resampling removes what is above, which would leave a dark line
+PASSED = 0.965  # of half the rate: resampling removes all sound above, which would leave a dark line
 
 
 class BandMeter:

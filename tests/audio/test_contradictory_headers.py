@@ -67,6 +67,27 @@ def test_24_bits_in_4_bytes_are_read_whole_if_the_header_counts_half(tmp_path):
     assert np.array_equal(read(tmp_path / "x.wav")[0], samples)
 
 
+@pytest.mark.parametrize("extensible", [False, True])
+@pytest.mark.parametrize("bits", [18, 20, 24])
+def test_samples_in_4_bytes_are_read_as_such_whatever_their_bits(bits, extensible, tmp_path):
+    """libsndfile would read 3 bytes a sample: noise, a third longer."""
+    whole = np.rint(zoo.noise(2)[:, ::-1] * 2.0 ** (bits - 1))
+    data = (whole.T.astype("<i8") << (32 - bits)).astype("<i4").tobytes()
+    raw = bytearray(
+        zoo.save(
+            tmp_path / "x", zoo.noise(2), container="WAVEX" if extensible else "WAV", subtype="PCM_32"
+        ).read_bytes()
+    )
+    raw[34:36] = struct.pack("<H", bits)
+    if extensible:
+        raw[38:40] = struct.pack("<H", bits)
+    raw[(at := raw.index(b"data") + 8) : at + len(data)] = data
+    (tmp_path / "x.wav").write_bytes(raw)
+    audio, file = read(tmp_path / "x.wav")
+    assert np.array_equal(audio, (whole / 2.0 ** (bits - 1)).astype(np.float32)) and not file.notes
+    assert file.info.subtype == "PCM_32" and file.info.bits == (bits if extensible else None)
+
+
 def test_a_placeholder_of_arecord_is_no_length(tmp_path):
     data = np.rint(zoo.noise()[0] * 32768).astype("<i2").tobytes()
     (tmp_path / "x.wav").write_bytes(zoo.wave_bytes(data, promised=0x7FFFFF00))

@@ -258,7 +258,7 @@ def raw_format(file: Readable, form: Form) -> tuple[str, str] | None:
             return {b"ulaw": ("ULAW", "BIG"), b"alaw": ("ALAW", "BIG")}.get(kind)
         return ({32: "FLOAT", 64: "DOUBLE"}.get(bits, ""), endian) if flags & 1 else _integers(bits, "PCM_S8", endian)
     tag, channels, block, bits = struct.unpack_from(form.order + "HH8xHH", raw)
-    if bits == 24 and block == 4 * channels:  # 24 bits in 4 bytes
+    if 16 < bits <= 24 and block == 4 * channels:  # in 4 bytes
         bits = 32
     if tag == 0xFFFE and len(raw) >= 26:
         tag = struct.unpack_from(form.order + "H", raw, 24)[0]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import struct
+from dataclasses import replace
 from typing import BinaryIO
 
 from enhance_cli.audio.containers import padding
@@ -20,10 +21,43 @@ _LAST = re.compile(rb"LIST|bext|iXML|id3 |ID3 |cue |_PMX|fact|JUNK|smpl|PEAK")  
 _LAST_CHUNKS = 1 << 22  # bytes at the end that are searched for these chunks
 _TEXT = bytes(range(32, 127)) + b"\t\r\n\0"
 _GARBAGE = 1 << 16  # fewer bytes before another file are garbage and not samples that the header does not count
+_PADDING_SEARCHED = 1 << 16  # bytes of samples
 
 
 def wave_section(file: BinaryIO, start: int, size: int, form: Form) -> Section:
     """Return the section of the file of the WAV family at `start`, which has the chunks `form`."""
+    section = _section(file, start, size, form)
+    return section if section.raw else _with_padded_samples(file, section, form)
+
+
+def _with_padded_samples(file: BinaryIO, section: Section, form: Form) -> Section:
+    """Return the section of a WAV, with its samples if they have 17 to 24 bits in 4 bytes, whose lowest byte is 0.
+
+    libsndfile reads them as 3 bytes, unless they have 24 bits and a short header.
+    """
+    described, audio = form.description, form.audio
+    if (
+        form.kind not in ("RIFF", "RF64")
+        or described is None
+        or audio is None
+        or audio.start + audio.size > section.end
+    ):
+        return section
+    window = Window(file, section.start, section.end)
+    window.seek(described.start)
+    tag, channels, rate, block, bits = struct.unpack(form.order + "HHI4xHH", window.read(16).ljust(16, b"\0"))
+    kind = raw_format(window, form)
+    if not 16 < bits <= 24 or block != 4 * channels or kind is None or kind[0] != "PCM_32" or (tag, bits) == (1, 24):
+        return section
+    window.seek(audio.start)
+    if any(window.read(min(audio.size, _PADDING_SEARCHED))[0 if kind[1] == "LITTLE" else 3 :: 4]):
+        return section
+    first = section.start + audio.start
+    return replace(section, raw=Raw(*kind, rate, channels, first, first + audio.size, None))
+
+
+def _section(file: BinaryIO, start: int, size: int, form: Form) -> Section:
+    """Return the section as far as its end and its number of samples are concerned."""
     window = Window(file, start, size)
     audio = form.audio
     if audio is None or not form.chunks:

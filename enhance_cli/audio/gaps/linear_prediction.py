@@ -9,7 +9,7 @@ gaps each side is continued by its own coefficients, and the two fade into each 
 That is the mean of all sounds that the models allow, and of noise it is almost silence. So the excitation e of either side is
 also drawn at random, and the response of its model is added. It has the level of that side's prediction error if that is
 noise. It is far softer if the error consists of pulses, as that of a voice does, which noise would make hoarse. Where both
-sides are noise it is drawn in gaps of more than 5 ms, elsewhere in those of more than 20.
+sides are noise it is drawn in gaps of more than 10 ms, elsewhere in those of more than 20.
 """
 
 import zlib
@@ -22,7 +22,7 @@ ORDER_SECONDS = 0.01  # span of the coefficients, the longest period of a voice
 FARTHEST_WEIGHT = 0.02  # weight of the sample farthest from the gap. The nearest one has the weight 1
 FLOOR = 1e-3  # level of added noise, relative to the sound, without which the equations for dull sounds are unstable
 # Seconds to the nearest known sample, between which the excitation rises, and the fading of the sides: of any sound, of noise
-ANY_SOUND, NOISE = (0.01, 0.03), (0.0025, 0.0075)
+ANY_SOUND, NOISE = (0.01, 0.03), (0.005, 0.02)
 NOISY = (0.91, 0.97)  # noisiness of both sides, between which they become noise
 UNLIKE_DB = (2.0, 4.0)  # loss of prediction by the coefficients of both sides, between which they are no longer alike
 NOISE_SEEMS = 0.92  # noisiness of a short piece of noise, often

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from enhance_cli.networks import mel
+from enhance_cli.networks.layers import LSTM
 
 RATE, N_FFT, HOP, BANDS = 16000, 400, 160, 40
 
@@ -25,7 +26,7 @@ class GE2E(nn.Module):
         self.register_buffer("window", torch.hann_window(N_FFT), persistent=False)
         filters = mel.triangles(N_FFT, RATE, BANDS, 0, RATE / 2, scale="slaney", area=True)
         self.register_buffer("filters", filters, persistent=False)
-        self.lstm = nn.LSTM(BANDS, hidden, layers, batch_first=True)
+        self.lstm = LSTM(BANDS, hidden, layers, batch_first=True)
         self.linear = nn.Linear(hidden, dimension)
 
     def features(self, waves: Tensor) -> Tensor:

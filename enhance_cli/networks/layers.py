@@ -75,6 +75,16 @@ class SpectralMemory(nn.Module):
         return torch.view_as_complex(clean.contiguous()).numpy(), state
 
 
+class LSTM(nn.LSTM):
+    """Compute in fp32 on a CPU in spite of autocast: without AVX-512, oneDNN has no LSTM in bf16."""
+
+    def forward(self, x: Tensor, state: tuple[Tensor, Tensor] | None = None) -> Any:
+        if x.device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
+            return super().forward(x, state)
+        with torch.autocast("cpu", enabled=False):
+            return super().forward(x.float(), state)
+
+
 def fold_normalizations(network: Network) -> Network:
     """Fold the fixed normalizations of `network` into the convolutions before them, in place, and return it.
 

@@ -16,6 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from enhance_cli.networks.layers import LSTM
+
 
 class SCNet(nn.Module):
     """Separate waveforms (B, C, N), whose C = `channels` are processed together. See networks.stem_pair for the methods.
@@ -232,9 +234,7 @@ class DualPath(nn.Module):
     def __init__(self, channels: int, expand: int):
         super().__init__()
         width = channels * expand
-        self.lstm_layers = nn.ModuleList(
-            nn.LSTM(channels, width, batch_first=True, bidirectional=True) for _ in range(2)
-        )
+        self.lstm_layers = nn.ModuleList(LSTM(channels, width, batch_first=True, bidirectional=True) for _ in range(2))
         self.linear_layers = nn.ModuleList(nn.Linear(2 * width, channels) for _ in range(2))
         self.norm_layers = nn.ModuleList(nn.GroupNorm(1, channels) for _ in range(2))
 

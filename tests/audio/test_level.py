@@ -71,7 +71,10 @@ def test_block_size_changes_nothing(size):
     audio = babble(22050, 2, seconds=0.5 if size == 1 else 12.3)
     whole, parts = meter(audio, 22050, true_peak=True), meter(audio, 22050, size, true_peak=True)
     for name in ("frames", "peak", "true_peak", "loudness", "active_levels"):
-        assert getattr(parts, name) == pytest.approx(getattr(whole, name), rel=1e-9), name
+        exact = (
+            1e-6 if name == "true_peak" else 1e-9
+        )  # a product in fp32 rounds by the size of its matrices on some CPUs
+        assert getattr(parts, name) == pytest.approx(getattr(whole, name), rel=exact), name
 
 
 def test_true_peak_sees_what_lies_between_the_samples():

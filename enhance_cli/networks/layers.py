@@ -79,10 +79,11 @@ class LSTM(nn.LSTM):
     """Compute in fp32 on a CPU in spite of autocast: without AVX-512, oneDNN has no LSTM in bf16."""
 
     def forward(self, x: Tensor, state: tuple[Tensor, Tensor] | None = None) -> Any:
+        compute: Any = super().forward  # type: ignore[has-type]  # it has two signatures
         if x.device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
-            return super().forward(x, state)
+            return compute(x, state)
         with torch.autocast("cpu", enabled=False):
-            return super().forward(x.float(), state)
+            return compute(x.float(), state)
 
 
 def fold_normalizations(network: Network) -> Network:

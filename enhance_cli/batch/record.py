@@ -4,6 +4,7 @@ A record is one line of JSON with the same keys whether the file was done, skipp
 """
 
 import codecs
+import dataclasses
 import io
 import json
 import math
@@ -103,10 +104,13 @@ class Record:
     def to_json(self) -> str:
         """Return one line of valid JSON. NaN and infinity become null, invalid UTF-8 is escaped."""
         values: dict[str, Any] = {}
-        for name in self.__slots__[:-1]:  # without the error
+        for name in _NAMES:
             values |= FIELDS | self.measured if name == "measured" else {name: getattr(self, name)}
         values = {name: _plain(value) for name, value in values.items()}
         return json.dumps(values, ensure_ascii=False, allow_nan=False)
+
+
+_NAMES = tuple(item.name for item in dataclasses.fields(Record) if item.name != "error")  # of to_json
 
 
 def printable(text: object) -> str:

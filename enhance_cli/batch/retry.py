@@ -17,6 +17,11 @@ from enhance_cli.errors import UsageError
 SETTINGS = ("model", "revision", "steps", "sampler", "sampler_args", "guide", "seed")
 
 
+def failed_records(path: Path) -> list[dict[str, Any]]:
+    """Return the records of the files in a report that failed."""
+    return [record for record in read([path]).records if record["status"] == "failed"]
+
+
 def failed_jobs(
     path: Path,
     existing: Existing,
@@ -84,8 +89,7 @@ def _refuse_foreign(path: Path, job: Job, parts: Sequence[str], writable: frozen
         raise UsageError(f"{path}: {job.source} was to become {results}, which this command does not make", hint)
 
 
-def other_settings(path: Path, base: Mapping[str, Any]) -> list[str]:
+def other_settings(failed: Sequence[Mapping[str, Any]], base: Mapping[str, Any]) -> list[str]:
     """Return the settings of the failed records that differ from `base`, as texts such as "steps 4"."""
-    failed = [r for r in read([path]).records if r["status"] == "failed"]
     said = {(name, json.dumps(r[name])) for r in failed for name in SETTINGS if name in r and name in base}
     return sorted(f"{name} {value.strip(chr(34))}" for name, value in said if json.loads(value) != base[name])

@@ -3,7 +3,7 @@
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,9 +51,12 @@ def run_batch(
     _refuse_misuse(jobs, running)
     refuse_page(writing.page, writing.page_embed, len(jobs), writing.output)
     if retry_failed:
-        _refuse_other_task(retry_failed, facts)
+        from enhance_cli.batch.retry import failed_records, other_settings
+
+        failed = failed_records(retry_failed)
+        _refuse_other_task(retry_failed, failed, facts)
         if not running.quiet:
-            _say_what_is_retried(jobs, retry_failed, facts)
+            _say_what_is_retried(jobs, retry_failed, other_settings(failed, facts))
     facts = common_facts(facts, worker)
     backend = choose_backend(worker, facts, jobs, running, into_one_file=into_one_file)
     if backend.where and not running.quiet:
@@ -100,29 +103,24 @@ def _refuse_misuse(jobs: "list[Job]", running: Running) -> None:
         raise UsageError(f"{running.report}: there is no folder for this report", "make it, or choose another --report")
 
 
-def _refuse_other_task(report: Path, facts: Mapping[str, Any]) -> None:
-    """Raise UsageError if the failed files of the report were for a model of another task, as far as its models are known."""
-    from enhance_cli.batch.reports import read
+def _refuse_other_task(report: Path, failed: Sequence[Mapping[str, Any]], facts: Mapping[str, Any]) -> None:
+    """Raise UsageError if a model of the failed records is one of another task than this run's, as far as they are known."""
     from enhance_cli.models import registry
 
     tasks = {entry.name: entry.task for entry in (*registry.entries(), *registry.published())}
     ours = tasks.get(facts["model"])
-    for record in read([report]).records:
-        theirs = tasks.get(str(record.get("model"))) or ours
-        if ours and record["status"] == "failed" and theirs != ours:
-            message = (
-                f"{report}: its failed files were for {theirs}, with {record['model']}, and this command is for {ours}"
-            )
+    for model in dict.fromkeys(str(record.get("model")) for record in failed) if ours else ():
+        theirs = tasks.get(model, ours)
+        if theirs != ours:
+            message = f"{report}: its failed files were for {theirs}, with {model}, and this command is for {ours}"
             raise UsageError(message, "use the command that wrote the report")
 
 
-def _say_what_is_retried(jobs: "list[Job]", report: Path, facts: Mapping[str, Any]) -> None:
-    """Tell the user if there is nothing to retry, and which settings of the failed run differ from those of this run."""
-    from enhance_cli.batch.retry import other_settings
-
+def _say_what_is_retried(jobs: "list[Job]", report: Path, differ: Sequence[str]) -> None:
+    """Tell the user if there is nothing to retry, and which settings of the failed run `differ` from those of this run."""
     if not jobs:
         say(f"{report}: no file in it has failed, there is nothing to do")
-    if differ := other_settings(report, facts):
+    if differ:
         say(f"{report}: the failed run used {', '.join(differ)}, unlike this run")
 
 

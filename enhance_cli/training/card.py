@@ -8,7 +8,7 @@ def rows_of_sources(sources: list[dict]) -> str:
     return "\n".join(f"| {s['folder']} | {s['weight']:g} | {s['held_out']:.0%} |" for s in sources)
 
 
-def length(hours: float) -> str:
+def duration(hours: float) -> str:
     """Return an amount of audio in hours, or below one hour in minutes."""
     return f"{hours:.4g} h" if hours >= 1 else f"{60 * hours:.3g} min"
 

@@ -16,7 +16,7 @@ import torch
 from enhance_cli.contracts import Log
 from enhance_cli.errors import EnhanceError
 from enhance_cli.training import batches, export, memory, state
-from enhance_cli.training.card import length
+from enhance_cli.training.card import duration
 from enhance_cli.training.logs import MetricsFile
 from enhance_cli.training.only_run import only_run
 from enhance_cli.training.parallel import Ranks
@@ -55,7 +55,7 @@ class Trainer:
         words = []
         for key, value in self.describe().items():
             name = key.replace("_hours", "").replace("hours", "audio").replace("_", " ")
-            words.append(f"{name} {length(value) if 'hours' in key else value}")
+            words.append(f"{name} {duration(value) if 'hours' in key else value}")
         return "  ".join(words)
 
     def audio_hours(self, steps: int) -> dict:

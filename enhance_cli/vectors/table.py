@@ -32,9 +32,8 @@ class Vectors:
 
     def checked(self, path: Path) -> "Vectors":
         """Return self. Raises VectorError for an empty table, numbers that are not floats, or a duplicate id."""
-        self.rows = self.rows.astype(
-            self.rows.dtype.newbyteorder("="), copy=False
-        )  # NumPy also stores the other byte order
+        native = self.rows.dtype.newbyteorder("=")  # files may have the byte order of other machines
+        self.rows = self.rows.astype(native, copy=False)
         if self.rows.ndim != 2 or self.rows.dtype not in (np.float16, np.float32, np.float64):
             shape, dtype = list(self.rows.shape), self.rows.dtype
             raise VectorError(f"{path}: {dtype} of shape {shape}, not embeddings", "store floats, one row each")

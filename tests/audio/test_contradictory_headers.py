@@ -88,6 +88,18 @@ def test_samples_in_4_bytes_are_read_as_such_whatever_their_bits(bits, extensibl
     assert file.info.subtype == "PCM_32" and file.info.bits == (bits if extensible else None)
 
 
+def test_samples_in_4_bytes_at_the_end_of_joined_recordings_fail_if_they_break_off(tmp_path):
+    raw = bytearray(zoo.save(tmp_path / "x", zoo.noise(), container="WAV", subtype="PCM_32").read_bytes())
+    data = raw.index(b"data") + 8
+    raw[data:] = (np.frombuffer(raw[data:], "<i4") & ~0xFFF).tobytes()
+    raw[34:36] = struct.pack("<H", 20)
+    (tmp_path / "whole.wav").write_bytes(raw * 2)
+    assert read(tmp_path / "whole.wav")[0].shape[1] == 2 * zoo.noise().shape[1]
+    (tmp_path / "half.wav").write_bytes(raw + raw[: len(raw) // 2])
+    with pytest.raises(AudioError, match="truncated"):
+        read(tmp_path / "half.wav")
+
+
 def test_a_placeholder_of_arecord_is_no_length(tmp_path):
     data = np.rint(zoo.noise()[0] * 32768).astype("<i2").tobytes()
     (tmp_path / "x.wav").write_bytes(zoo.wave_bytes(data, promised=0x7FFFFF00))

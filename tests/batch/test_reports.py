@@ -15,7 +15,7 @@ from enhance_cli.batch.inputs import expand
 from enhance_cli.batch.outputs import plan
 from enhance_cli.batch.record import Record, ReportWriter
 from enhance_cli.batch.reports import read, summary
-from enhance_cli.batch.retry import failed_jobs, other_settings
+from enhance_cli.batch.retry import failed_jobs, failed_records, other_settings
 from enhance_cli.errors import UsageError
 from tests import audio_zoo as zoo
 
@@ -304,8 +304,8 @@ def test_nothing_is_done_where_that_would_do_harm():
 def test_settings_that_differ_from_those_of_the_first_run_are_named():
     first = {"model": "denoise-s", "steps": 4, "seed": 0, "sampler_args": {"snr": 0.5}}
     write("r.jsonl", failed("a.wav", "x") | first, done("b.wav") | {"model": "other"})
-    assert other_settings(Path("r.jsonl"), first) == []
-    assert other_settings(Path("r.jsonl"), first | {"steps": 1, "sampler_args": {}}) == [
+    assert other_settings(failed_records(Path("r.jsonl")), first) == []
+    assert other_settings(failed_records(Path("r.jsonl")), first | {"steps": 1, "sampler_args": {}}) == [
         'sampler_args {"snr": 0.5}',
         "steps 4",
     ]

@@ -36,12 +36,10 @@ def _with_padded_samples(file: BinaryIO, section: Section, form: Form) -> Sectio
     libsndfile reads them as 3 bytes, unless they have 24 bits and a short header.
     """
     described, audio = form.description, form.audio
-    if (
-        form.kind not in ("RIFF", "RF64")
-        or described is None
-        or audio is None
-        or audio.start + audio.size > section.end
-    ):
+    if form.kind not in ("RIFF", "RF64") or described is None or audio is None:
+        return section
+    first = section.start + audio.start
+    if first + audio.size > section.end:
         return section
     window = Window(file, section.start, section.end)
     window.seek(described.start)
@@ -52,7 +50,6 @@ def _with_padded_samples(file: BinaryIO, section: Section, form: Form) -> Sectio
     window.seek(audio.start)
     if any(window.read(min(audio.size, _PADDING_SEARCHED))[0 if kind[1] == "LITTLE" else 3 :: 4]):
         return section
-    first = section.start + audio.start
     return replace(section, raw=Raw(*kind, rate, channels, first, first + audio.size, None))
 
 

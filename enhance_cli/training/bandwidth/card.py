@@ -1,7 +1,7 @@
 """Write the card of a bandwidth extender from nothing but the model's own header."""
 
 from enhance_cli.models.spec import Spec
-from enhance_cli.training.card import length, provenance, rows_of_sources
+from enhance_cli.training.card import duration, provenance, rows_of_sources
 
 
 def render(spec: Spec) -> str:
@@ -14,11 +14,11 @@ Makes the treble that a recording is missing, at {spec.sample_rate} Hz. {data["p
 Weights: {spec.licence}.
 
 {provenance(training, spec.name)} x {recipe["mix"]["seconds"]:g} s,
-{length(training["audio_hours_seen"])} heard until the exported step {training["steps"]}.
+{duration(training["audio_hours_seen"])} heard until the exported step {training["steps"]}.
 
 ## Data
 
-{length(data["hours"])} of recordings whose band reaches high enough. Licences: {training["licences"]}.
+{duration(data["hours"])} of recordings whose band reaches high enough. Licences: {training["licences"]}.
 
 | source | weight | held out |
 |---|---|---|
@@ -26,7 +26,7 @@ Weights: {spec.licence}.
 
 ## Validation
 
-On {length(data["hours_held_out"])} of held-out recordings, in dB: levels of missing bands are off by {scores["frames"]:.1f}
+On {duration(data["hours_held_out"])} of held-out recordings, in dB: levels of missing bands are off by {scores["frames"]:.1f}
 in a frame of 10 ms and by {scores["total"]:.1f} in a crop as a whole.
 
 ## Limits

@@ -1,7 +1,7 @@
 """Write the model card beside an exported checkpoint: its purpose, its training, its scores."""
 
 from enhance_cli.models.spec import Spec
-from enhance_cli.training.card import length, provenance, rows_of_sources
+from enhance_cli.training.card import duration, provenance, rows_of_sources
 
 BABBLE = "Babble mixed from four to eight training voices counts as noise.\n"
 
@@ -22,7 +22,7 @@ def render(spec: Spec) -> str:
 Network `{spec.network}`, {parameters:.2f} M parameters{process}. Weights: {spec.licence}.
 {_first_stage(spec)}
 {provenance(training, spec.name)} x {recipe["mix"]["seconds"]:g} s,
-{length(training["audio_hours_seen"])} of mixtures seen until the exported step {training["steps"]}.
+{duration(training["audio_hours_seen"])} of mixtures seen until the exported step {training["steps"]}.
 
 ## Data
 
@@ -44,10 +44,8 @@ def _data(training: dict) -> str:
     if "pairs" in data:
         shards = recipe.get("shards")
         where = shards["train"] if shards else recipe["pairs"]
-        return (
-            f"{data['pairs']} pairs of noisy and clean recordings ({where}), {length(data['pair_hours'])}. {licences}\n"
-        )
-    return f"""{length(data["speech_hours"])} of speech and {length(data["noise_hours"])} of noise. {licences}
+        return f"{data['pairs']} pairs of noisy and clean recordings ({where}), {duration(data['pair_hours'])}. {licences}\n"
+    return f"""{duration(data["speech_hours"])} of speech and {duration(data["noise_hours"])} of noise. {licences}
 {BABBLE if training["recipe"]["mix"]["babble"] else ""}
 | speech | weight | held out |
 |---|---|---|

@@ -1,7 +1,7 @@
 """Write the card of an embedding repair from nothing but the model's own header."""
 
 from enhance_cli.models.spec import Spec
-from enhance_cli.training.card import length, provenance, rows_of_sources
+from enhance_cli.training.card import duration, provenance, rows_of_sources
 
 
 def render(spec: Spec) -> str:
@@ -24,7 +24,7 @@ process `{spec.process}`. Weights: {spec.licence}.
 
 ## Data
 
-{length(data["speech_hours"])} of speech, {length(data["noise_hours"])} of noise, {length(data["music_hours"])} of music.
+{duration(data["speech_hours"])} of speech, {duration(data["noise_hours"])} of noise, {duration(data["music_hours"])} of music.
 Licences: {training["licences"]}.
 
 | source | weight | held out |

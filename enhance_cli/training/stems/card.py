@@ -3,7 +3,7 @@
 from pathlib import PurePath
 
 from enhance_cli.models.spec import Spec
-from enhance_cli.training.card import length, provenance
+from enhance_cli.training.card import duration, provenance
 
 
 def render(spec: Spec) -> str:
@@ -22,11 +22,11 @@ Takes {", ".join(spec.stems)} out of a mix at {spec.sample_rate} Hz. {data["para
 Weights: {spec.licence}.
 
 {provenance(training, spec.name)} x {recipe["mix"]["seconds"]:g} s,
-{length(training["audio_hours_seen"])} of mixes heard until the exported step {training["steps"]}.
+{duration(training["audio_hours_seen"])} of mixes heard until the exported step {training["steps"]}.
 
 ## Data
 
-{data["songs"]} songs ({length(data["song_hours"])}), rendered from MIDI files and from random scores with those of the
+{data["songs"]} songs ({duration(data["song_hours"])}), rendered from MIDI files and from random scores with those of the
 soundfonts and recorded notes below that were there. Songs recorded as stems: {recorded}.
 Licences: {training["licences"]}.
 

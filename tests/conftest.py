@@ -19,6 +19,10 @@ import pytest
 os.environ["ENHANCE_CONFIG"] = os.devnull  # the settings of whoever runs the tests are not theirs
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the files are short; more threads only wait for each other
 
+# Hundreds of processes are started: each finds the package compiled, as it is where it is installed.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
 # A run in the background (nohup, a CI's shell) ignores these, and so would every process that the tests interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 if hasattr(signal, "SIGHUP"):

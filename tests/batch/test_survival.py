@@ -60,17 +60,15 @@ def voices(folder):
 @pytest.mark.parametrize(
     ("command", "model", "make", "kills"),
     [
-        ("denoise", "tiny_model", recordings, 18),
-        ("extract-stem", "stem_model", songs, 9),
-        ("enhance-embedding", "repair_model", voices, 9),
+        ("denoise", "denoise-s", recordings, 18),
+        ("extract-stem", "stems-s", songs, 9),
+        ("enhance-embedding", "seed-ge2e", voices, 9),
     ],
 )
-def test_killed_at_any_moment_a_rerun_gives_what_an_undisturbed_run_gives(
-    command, model, make, kills, tmp_path, request
-):
+def test_killed_at_any_moment_a_rerun_gives_what_an_undisturbed_run_gives(command, model, make, kills, tmp_path):
     make(tmp_path / "in")
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    words = [str(kills), command, "in", "-m", str(request.getfixturevalue(model))]
+    words = [str(kills), command, "in", "-m", model]
     program = [sys.executable, "-m", "tests.batch.killed_runs", *words]
     result = subprocess.run(program, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr

@@ -97,12 +97,12 @@ main()
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit")
-def test_a_full_disk_spoils_only_what_does_not_fit(run_python, tiny_model, tmp_path):
+def test_a_full_disk_spoils_only_what_does_not_fit(run_python, identity_model, tmp_path):
     """A limit on file size stands in for the full disk: the system refuses the write in just the same way."""
     (tmp_path / "in").mkdir()
     for name, seconds in (("a", 1), ("b", 5), ("c", 1)):
         zoo.save(tmp_path / "in" / f"{name}.wav", np.tile(zoo.noise(), seconds))
-    result = run_python("-c", _FULL_DISK, "denoise", "in", "-o", "out", "-m", tiny_model)
+    result = run_python("-c", _FULL_DISK, "denoise", "in", "-o", "out", "-m", identity_model)
     assert result.code == 1 and sorted(result.lines) == ["out/a.wav", "out/c.wav"]
     assert names(tmp_path / "out") == {"a.wav", "c.wav"}
     assert (

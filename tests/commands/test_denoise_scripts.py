@@ -91,11 +91,11 @@ def test_a_script_follows_the_progress_in_lines_of_json(enhance, tiny_model, tre
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
-def test_sound_is_not_printed_on_a_terminal(start_python, tiny_model, tree):
+def test_sound_is_not_printed_on_a_terminal(start_python, identity_model, tree):
     import pty
 
     ours, theirs = pty.openpty()
-    given = ("-m", "enhance_cli", "denoise", "in/One.WAV", "-o", "-", "-m", tiny_model, "--duration", 0.02)
+    given = ("-m", "enhance_cli", "denoise", "in/One.WAV", "-o", "-", "-m", identity_model, "--duration", 0.02)
     with start_python(*given, stdout=theirs, stderr=subprocess.PIPE) as process:
         said = process.stderr.read().decode()
     os.close(theirs)
@@ -193,10 +193,10 @@ def test_a_picture_shows_the_part_and_the_channel_that_were_taken(enhance, tiny_
 
 
 @pytest.mark.slow
-def test_a_pipe_on_both_sides(run_enhance, enhance, tiny_model, tmp_path):
+def test_a_pipe_on_both_sides(run_enhance, enhance, tmp_path):
     path = zoo.save(tmp_path / "a.wav", zoo.noise(2, 20000), subtype="PCM_24")
-    enhance("denoise", "a.wav", "-m", tiny_model)
-    piped = run_enhance("denoise", "-", "-m", tiny_model, "-o", "-", input=path.read_bytes())
+    enhance("denoise", "a.wav", "-m", "denoise-s")
+    piped = run_enhance("denoise", "-", "-m", "denoise-s", "-o", "-", input=path.read_bytes())
     assert piped.code == 0
     expected, rate = soundfile.read(tmp_path / "a_denoised.wav")
     samples, piped_rate = soundfile.read(io.BytesIO(piped.stdout))
@@ -205,12 +205,11 @@ def test_a_pipe_on_both_sides(run_enhance, enhance, tiny_model, tmp_path):
 
 
 @pytest.mark.slow
-def test_results_on_stdout_talk_on_stderr_and_no_bar_or_colour_in_a_pipe(run_enhance, tiny_model, tree):
-    result = run_enhance("denoise", "in", "-o", "out", "-m", tiny_model, env={"FORCE_COLOR": "1", "TERM": "xterm"})
+def test_results_on_stdout_talk_on_stderr_and_no_bar_or_colour_in_a_pipe(run_enhance, tree):
+    result = run_enhance("denoise", "in", "-o", "out", "-m", "denoise-s", env={"FORCE_COLOR": "1", "TERM": "xterm"})
     assert result.code == 0 and sorted(result.stdout.splitlines()) == [b"out/One.WAV", b"out/zwei.Flac"]
-    assert result.stderr == "tiny, bridge_ode, 1 step, on cpu in fp32\n2 done, 0 skipped, 0 failed\n" or (
-        "on cuda" in result.stderr and result.stderr.count("\n") == 2
-    )
+    said = "denoise-s, bridge_ode, 1 step, on cpu in fp32, ONNX Runtime\n2 done, 0 skipped, 0 failed\n"
+    assert result.stderr == said or ("on cuda" in result.stderr and result.stderr.count("\n") == 2)
 
 
 def test_quiet_says_nothing_and_verbose_says_how_it_went(enhance, tiny_model, tree):
@@ -341,12 +340,12 @@ main()
 @posix
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGKILL])
 def test_a_stopped_run_leaves_nothing_half_written_and_is_taken_up_again(
-    stop, start_python, enhance, tiny_model, tmp_path
+    stop, start_python, enhance, identity_model, tmp_path
 ):
     (tmp_path / "in").mkdir()
     for name, seconds in (("a", 1), ("b", 300), ("c", 1)):
         zoo.save(tmp_path / "in" / f"{name}.wav", np.tile(zoo.noise(1, 8000), seconds), 8000)
-    arguments = ["denoise", "in", "-o", "out", "-m", tiny_model]
+    arguments = ["denoise", "in", "-o", "out", "-m", identity_model]
     code, log = STOPPED_IN_THE_MIDDLE.replace("{signal}", str(int(stop))), tmp_path / "log"
     with log.open("wb") as stderr, start_python("-c", code, *arguments, stdout=-3, stderr=stderr) as process:
         code = process.wait(600)
@@ -389,11 +388,11 @@ main()
 @pytest.mark.slow
 @posix
 @pytest.mark.parametrize("target, workers", [("out", "1"), ("-", "1"), ("-", "2")])
-def test_a_reader_that_leaves_is_no_disaster(target, workers, start_python, tiny_model, tree):
+def test_a_reader_that_leaves_is_no_disaster(target, workers, start_python, identity_model, tree):
     reading, writing = os.pipe()
     os.close(reading)
     with open(tree / "log", "wb") as stderr:
-        arguments = ["denoise", "in/One.WAV", "-o", target, "-m", tiny_model, "--quiet", "--workers", workers]
+        arguments = ["denoise", "in/One.WAV", "-o", target, "-m", identity_model, "--quiet", "--workers", workers]
         with start_python("-m", "enhance_cli", *arguments, stdout=writing, stderr=stderr) as process:
             os.close(writing)
             assert process.wait(600) == 1

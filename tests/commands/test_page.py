@@ -96,11 +96,11 @@ def test_every_command_with_the_flag_writes_the_page():
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
-def test_a_run_that_is_interrupted_has_a_page_of_what_is_done(start_python, tiny_model, tmp_path):
+def test_a_run_that_is_interrupted_has_a_page_of_what_is_done(start_python, identity_model, tmp_path):
     (tmp_path / "in").mkdir()
     for number in range(60):
         zoo.save(tmp_path / "in" / f"{number:02}.wav", zoo.noise(frames=80000))
-    arguments = ("denoise", "in", "-o", "out", "-m", tiny_model, "--page", "p.html", "--threads", "1")
+    arguments = ("denoise", "in", "-o", "out", "-m", identity_model, "--page", "p.html", "--threads", "1")
     with start_python("-m", "enhance_cli", *arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         first = process.stdout.readline().decode().strip()
         process.send_signal(signal.SIGINT)

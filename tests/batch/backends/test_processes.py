@@ -145,11 +145,11 @@ def test_workers_without_a_model_end_the_run(folder, how, error, said):
 
 @posix
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGHUP, signal.SIGKILL])
-def test_a_stopped_run_leaves_no_process_and_nothing_half(folder, tiny_model, how):
+def test_a_stopped_run_leaves_no_process_and_nothing_half(folder, identity_model, how):
     """Whether the parent is asked to end or is killed. Afterwards the same command does what is left."""
     for n in range(8):
         zoo.save(folder / "in" / f"{n}.wav", np.tile(zoo.noise(1, 16000), 10))
-    command = [sys.executable, "-m", "enhance_cli", "denoise", "in", "-o", "out", "-m", str(tiny_model)]
+    command = [sys.executable, "-m", "enhance_cli", "denoise", "in", "-o", "out", "-m", str(identity_model)]
     command += ["--workers", "2", "--threads", "2", "--report", "report.jsonl", "--quiet"]
     root = str(Path(dying.__file__).parents[3])
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([root, *sys.path])}

@@ -1,5 +1,6 @@
 """Commands on a CPU where torch is broken: what ships runs by ONNX Runtime, and the rest says in one line why it does not."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -13,20 +14,49 @@ HEAVY = {"torch", "torchaudio", "scipy", "av", "matplotlib", "huggingface_hub", 
 HEAVY |= {"pydantic", "multiprocessing", "email"}
 
 
-def enhance(folder, *words, refuse=("torch", "torchaudio"), report="()"):
-    """Return the finished process of `enhance` with these words, where importing the packages `refuse` raises."""
-    code = (
-        "import sys\n"
-        "class Broken:\n"
-        "    def find_spec(self, name, path=None, target=None):\n"
-        f"        if name.split('.')[0] in {refuse!r}: raise ImportError('torch is broken')\n"
-        "sys.meta_path.insert(0, Broken())\n"
-        f"sys.argv = ['enhance', *{[str(word) for word in words]!r}]\n"
-        "from enhance_cli.cli import main\n"
-        "try: main()\n"
-        f"finally: print(sorted({report}), file=sys.stderr)\n"
-    )
-    return subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True)
+BROKEN = """
+import sys
+class Broken:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("torch", "torchaudio"): raise ImportError("torch is broken")
+sys.meta_path.insert(0, Broken())
+"""
+ONE = """
+import sys
+from enhance_cli.cli import main
+main()
+"""
+EACH = """
+import contextlib, io, json, sys
+from enhance_cli.cli import main
+words, seen = map(json.loads, sys.argv[1:])
+for line in words:
+    said = io.StringIO()
+    sys.argv = ["enhance", *line.split()]
+    with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.TextIOWrapper(io.BytesIO())):
+        try:
+            main()
+            code = 0
+        except SystemExit as end:
+            code = end.code or 0
+    print(json.dumps([code, said.getvalue(), sorted({*seen} & {*sys.modules})]))
+"""
+
+
+def python(code, folder, *words):
+    return subprocess.run([sys.executable, "-c", code, *words], cwd=folder, capture_output=True, text=True)
+
+
+def enhance(folder, *words):
+    """Return the finished process of `enhance` with these words, where importing torch raises."""
+    return python(BROKEN + ONE, folder, *words)
+
+
+def each(folder, *lines, watched=(), before=""):
+    """Return, of commands that run one after the other in a process: code, standard error, `watched` modules there by then."""
+    done = python(before + EACH, folder, json.dumps(lines), json.dumps([*watched]))
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 @pytest.fixture
@@ -101,9 +131,10 @@ def test_what_needs_torch_says_so_in_one_line(folder):
     )
 
 
-@pytest.mark.parametrize(
-    "words, code, message",
-    [
+def test_a_mistyped_name_is_refused_before_torch_is_imported(folder):
+    (folder / "song").mkdir()
+    (folder / "song" / "mixture.wav").write_bytes((folder / "in.wav").read_bytes())
+    cases = [
         ("train denoise-x", 2, "denoise-x: no such recipe: did you mean denoise-s?"),
         ("train denoise-s --set batch_size=8", 2, "--set batch_size=8: not of the form section.key=value"),
         ("distill consistency-x --teacher denoise-s", 2, "consistency-x: no such recipe: did you mean consistency?"),
@@ -113,47 +144,37 @@ def test_what_needs_torch_says_so_in_one_line(folder):
         ("evaluate . --task extend-bandwidth --model copy", 3, "unknown model 'copy': did you mean copy-up?"),
         ("evaluate . --task inpaint --model inpaint-x", 3, "unknown model 'inpaint-x': did you mean inpaint-s?"),
         ("evaluate-embedding . --noise . --model seed-x", 3, "unknown model 'seed-x': "),
-    ],
-)
-def test_a_mistyped_name_is_refused_before_torch_is_imported(folder, words, code, message):
-    (folder / "song").mkdir()
-    (folder / "song" / "mixture.wav").write_bytes((folder / "in.wav").read_bytes())
-    done = enhance(folder, *words.split())
-    assert done.returncode == code and done.stderr.startswith(f"error: {message}"), done.stderr
+    ]
+    found = each(folder, *(words for words, _, _ in cases), before=BROKEN)
+    for (words, code, message), (ended, said, _) in zip(cases, found, strict=True):
+        assert ended == code and said.startswith(f"error: {message}"), f"{words}: {said}"
 
 
-@pytest.mark.parametrize(
-    "words, code, message",
-    [
+def test_evaluate_imports_the_measures_that_it_needs_and_no_others(folder):
+    (folder / "others").mkdir()
+    (folder / "others" / "other.wav").write_bytes((folder / "in.wav").read_bytes())
+    cases = [
         ("evaluate . nothing", 2, "nothing is not a folder"),
         ("evaluate . others", 2, "no file in others is named as one of the clean files"),
         ("evaluate . . --metrics psq", 2, "unknown metric 'psq'"),
         ("evaluate others others --metrics si_sdr", 0, ""),
-    ],
-)
-def test_evaluate_imports_the_measures_that_it_needs_and_no_others(folder, words, code, message):
-    (folder / "others").mkdir()
-    (folder / "others" / "other.wav").write_bytes((folder / "in.wav").read_bytes())
+    ]
     libraries = {"pesq", "pystoi", "onnxruntime", "scipy.signal", "torch"}
-    done = enhance(folder, *words.split(), refuse=(), report=f"{libraries!r} & set(sys.modules)")
-    assert done.returncode == code and message in done.stderr
-    assert done.stderr.splitlines()[-1] == "[]"
+    found = each(folder, *(words for words, _, _ in cases), watched=libraries)
+    for (words, code, message), (ended, said, imported) in zip(cases, found, strict=True):
+        assert ended == code and message in said and imported == [], f"{words}: {imported}: {said}"
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        ["denoise", "in.wav"],
-        ["denoise", "in.wav", "--json", "--report", "r.jsonl"],
-        ["denoise", "in.wav", "--loudness", "-16", "--limiter", "6"],
-        ["extract-stem", "in.wav"],
-        ["enhance-embedding", "in.wav", "-o", "in.npz"],
-        ["verify", "in.wav", "in.wav"],
-        ["extend-bandwidth", "in.wav"],
-        ["inpaint", "in.wav"],
-    ],
-    ids=" ".join,
-)
-def test_a_call_imports_nothing_heavy(folder, words):
-    done = enhance(folder, *words, refuse=(), report=f"{HEAVY!r} & set(sys.modules)")
-    assert done.returncode == 0 and done.stderr.splitlines()[-1] == "[]", done.stderr
+def test_a_call_imports_nothing_heavy(folder):
+    lines = [
+        "denoise in.wav",
+        "denoise in.wav -o again.wav --json --report r.jsonl",
+        "denoise in.wav -o loud.wav --loudness -16 --limiter 6",
+        "extract-stem in.wav",
+        "enhance-embedding in.wav -o in.npz",
+        "verify in.wav in.wav",
+        "extend-bandwidth in.wav",
+        "inpaint in.wav",
+    ]
+    for words, (code, said, imported) in zip(lines, each(folder, *lines, watched=HEAVY), strict=True):
+        assert code == 0 and imported == [], f"{words}: {imported}: {said}"

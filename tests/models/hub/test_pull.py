@@ -312,15 +312,21 @@ import sys
 from enhance_cli.models import registry
 shipped = registry._weights_toml()
 registry._weights_toml = lambda: shipped + open({table!r}).read()
-sys.argv = ["enhance", *sys.argv[1:]]
 from enhance_cli.cli import main
-main()
+for command in " ".join(sys.argv[1:]).split(" then "):
+    sys.argv = ["enhance", *command.split()]
+    try: main()
+    except SystemExit as end:
+        if end.code: raise
 """
 
 
 @pytest.fixture
 def hub(server, run_python, tmp_path, home):
-    """`enhance ARGUMENTS` in a process of its own whose Hub is the local server; `theirs` is in its weights.toml."""
+    """`enhance ARGUMENTS`, and more of them after the word "then", in a process of its own up to the first that fails.
+
+    Its Hub is the local server, and `theirs` is in its weights.toml.
+    """
 
     def run(*arguments, blocked=False, **fields):
         known = tmp_path / "table.toml"
@@ -339,8 +345,9 @@ def test_from_the_hub_pinned_to_its_commit_and_then_without_any_network(hub, ser
     assert f"trusted from now on: {DIGEST}" in done.stderr
     pin = json.loads((home / "pins" / "theirs.json").read_text())
     assert (pin["revision"], pin["sha256"]) == (COMMIT, DIGEST)
-    for arguments in (("pull", "theirs"), ("verify",), ("path", "theirs"), ("list",)):
-        assert hub("models", *arguments, blocked=True).code == 0
+    looks = "models pull theirs then models verify then models path theirs then models list"
+    looked = hub(*looks.split(), blocked=True)
+    assert looked.code == 0 and str(home / "models" / "theirs.safetensors") in looked.lines, looked.stderr
 
     (home / "models" / "theirs.safetensors").unlink()
     assert hub("models", "pull", "theirs", blocked=True).code == 0, "the Hub's cache was not used"

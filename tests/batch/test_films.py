@@ -524,9 +524,11 @@ def test_names_need_not_be_utf8(tmp_path):
 def test_a_long_film_is_read_twice_in_constant_memory(tmp_path):
     """The process that copies holds its packets and no more."""
     source, target = tmp_path / "a.mkv", tmp_path / "b.mkv"
+    noise, piece = "color=gray:s=320x240:r=25:d=4,noise=c0s=100:c0f=t+u", tmp_path / "piece.mkv"
+    films.ffmpeg("-f", "lavfi", "-i", noise, "-c:v", "mjpeg", "-q:v", 2, piece)
     films.ffmpeg(
-        "-f", "lavfi", "-i", "nullsrc=s=320x240:r=25:d=60,geq=random(1)*255:128:128", "-f", "lavfi",
-        "-i", films.sound(seconds=60), "-c:v", "mjpeg", "-q:v", 2, "-c:a", "aac", source,
+        "-stream_loop", 14, "-i", piece, "-f", "lavfi", "-i", films.sound(seconds=60), "-map", 0, "-map", 1,
+        "-c:v", "copy", "-c:a", "aac", source,
     )  # fmt: skip
     assert source.stat().st_size > 50_000_000
     # A process of its own, whose only children are those of the film. They are waited for, so what they read counts too.

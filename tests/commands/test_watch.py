@@ -98,7 +98,7 @@ def test_kills_and_restarts_lose_nothing(watch, run_enhance, tmp_path):
     names = [f"{number}.wav" for number in range(12)]
     (tmp_path / "given").mkdir()
     for seed, name in enumerate(names):  # of the three in a round one takes long, so that it is seen at work
-        zoo.save(tmp_path / "given" / name, zoo.noise(frames=16000 * (30 if seed % 3 == 2 else 2), seed=seed))
+        zoo.save(tmp_path / "given" / name, zoo.noise(frames=16000 * (15 if seed % 3 == 2 else 1), seed=seed))
     assert run_enhance("denoise", "given", "-o", "plain", *MODEL).code == 0
     rng, killed_at_work = random.Random(0), 0
     for round in range(4):

@@ -76,7 +76,7 @@ def memory() -> int:
 
 @pytest.mark.slow
 def test_memory_does_not_grow_with_length_and_no_seam_is_heard(model, hiss):
-    seconds, read = 36, 0
+    seconds, read = 24, 0
 
     def blocks() -> Iterator[np.ndarray]:
         nonlocal read

@@ -41,6 +41,7 @@ SHARED = {  # files that hold what the others of their folder share
     "metrics": {"trials", "eer", "projection", "high_band"},
     "processes": {"process"},
     "networks": {
+        "bridge_unet_stream",
         "conditioning",
         "convnext",
         "grouped",

@@ -35,7 +35,13 @@ class Sampling:
 
 
 def prepare(spec: Spec, process: Process, sampling: Sampling) -> tuple[int, Callable]:
-    """Return the number of steps, and a sampler with its settings bound (contracts.Sampler).
+    """Return the number of steps, and a sampler with its settings bound (contracts.Sampler). Arguments as in `choose`."""
+    steps, name, settings = choose(spec, process, sampling)
+    return steps, partial(SAMPLERS[name], **settings)
+
+
+def choose(spec: Spec, process: Process, sampling: Sampling) -> tuple[int, str, dict]:
+    """Return the number of steps, the name of the sampler and all of its settings.
 
     The number of steps is 0 for a `strength` of 0. Raises UsageError for steps, a sampler or settings that the model does
     not allow.
@@ -51,7 +57,7 @@ def prepare(spec: Spec, process: Process, sampling: Sampling) -> tuple[int, Call
         steps, settings["start"] = shortened(times, strength, lowest=process.t_eps)
     if steps and "start" in settings:
         process.levels(steps, settings["start"], **grid)  # raises UsageError for a start outside of the process
-    return steps, partial(SAMPLERS[name], **settings)
+    return steps, name, settings
 
 
 def check_strength(spec: Spec, strength: float, settings: dict) -> None:

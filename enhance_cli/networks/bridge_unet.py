@@ -221,10 +221,18 @@ class BridgeUNet(nn.Module):
 
     def full_band(self, h: Tensor, embedding: Tensor, guide: Tensor | None) -> Tensor:
         """Pass (B, C, T, F) through the temporal stack on the F*C features of each frame."""
-        batch, channels, frames, bands = h.shape
-        z = h.permute(0, 2, 3, 1).reshape(batch, 1, frames, bands * channels).permute(0, 3, 2, 1)
-        z = self.guided("bottleneck", self.narrow(z), guide)
+        z = self.guided("bottleneck", self.flattened(h), guide)
         for block in self.temporal:
             z = block(z, embedding)
-        z = self.widen(z).permute(0, 2, 3, 1).reshape(batch, frames, bands, channels)
+        return self.unflattened(z, h)
+
+    def flattened(self, h: Tensor) -> Tensor:
+        """Return the features (B, W, T, 1) of each frame of all bands of h (B, C, T, F)."""
+        batch, channels, frames, bands = h.shape
+        return self.narrow(h.permute(0, 2, 3, 1).reshape(batch, 1, frames, bands * channels).permute(0, 3, 2, 1))
+
+    def unflattened(self, z: Tensor, like: Tensor) -> Tensor:
+        """Return the bands (B, C, T, F) of features (B, W, T, 1), with the channels and bands of `like`."""
+        batch, _, frames, _ = z.shape
+        z = self.widen(z).permute(0, 2, 3, 1).reshape(batch, frames, like.shape[3], like.shape[1])
         return z.permute(0, 3, 1, 2)

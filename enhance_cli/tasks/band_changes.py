@@ -1,8 +1,8 @@
 """Compute the change that a denoising model makes to a stream in its own band, at the rate of the model.
 
-`WindowChanges` is for networks with a finite context, which run in windows, `StreamChanges` for networks with memory,
-which run as a stream with their state. `RefinedChanges` is for models with a first stage: it runs as a stream, and the
-model's own network refines its estimate in windows, in the band below that network's Nyquist frequency.
+`WindowChanges` is for networks that run in windows, `CarryingChanges` for those whose convolutions carry a state, a stream
+for each channel, and `StreamChanges` for networks with memory. `RefinedChanges` is for models with a first stage: it runs as a
+stream, and the model's own network refines its estimate in one of the first two ways, in the band below its Nyquist frequency.
 
 All yield arrays (P, C, m) with the first P of these parts for each of C channels: the change (the clean estimate minus the
 signal in the band), the signal in the band, and for networks that report it, the gain just below the end of the band minus 1.
@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from enhance_cli.audio.resample import resample_blocks
+from enhance_cli.models.graphs.denoiser_stream import StreamingDenoiser
 from enhance_cli.models.streams import Stream, maps_spectra, open_stream
+from enhance_cli.tasks.channel_streams import run_streams
 from enhance_cli.tasks.engine import Engine, Order, engine_for
 from enhance_cli.tasks.options import DenoiseOptions
 from enhance_cli.tasks.quiet_passages import QuietPassages
@@ -60,6 +62,34 @@ class WindowChanges:
         windows = [order.window for order in orders]
         scales = [order.given.at(w.start, w.audio.shape[1], self.rate) for order, w in zip(orders, windows)]
         return self.windowed.changes([w.audio for w in windows], [w.start for w in windows], scales)
+
+
+class CarryingChanges:
+    """Compute changes as a stream for each channel."""
+
+    parts, tells_gain = 2, False
+
+    def __init__(self, model: Model | GraphDenoiserModel, denoiser: StreamingDenoiser, options: DenoiseOptions):
+        self.rate, self.steps = denoiser.rate, denoiser.steps
+        self._denoiser, self.engine = denoiser, engine_for(model, None, options.batch_size, 0, options.threads)
+
+    def of(
+        self, blocks: Iterable[np.ndarray], channels: int, scale: Scale, *, top: float, parts: int
+    ) -> Iterator[np.ndarray]:
+        """Yield the first `parts` of the change and the band, (P, C, m), of blocks (C, n) at `rate`. `top` is not used."""
+        waiting, position = Waiting(), 0
+
+        def scaled() -> Iterator[np.ndarray]:
+            start = 0
+            for block in waiting.pass_through(blocks):
+                yield (block * scale.at(start, block.shape[1], self.rate)).astype(np.float32)
+                start += block.shape[1]
+
+        for change in run_streams(self.engine, self._denoiser, channels, scaled()):
+            band = waiting.take(change.shape[1])
+            factor = scale.at(position, change.shape[1], self.rate)
+            position += change.shape[1]
+            yield np.stack([change / factor, band][:parts], dtype=np.float32)
 
 
 class StreamChanges:
@@ -109,14 +139,21 @@ class StreamChanges:
 
 
 class RefinedChanges(StreamChanges):
-    """Compute changes as a stream, and refine its estimate in windows."""
+    """Compute changes as a stream, and refine its estimate in windows, or by a stream for each channel."""
 
     def __init__(
-        self, model: Model | GraphDenoiserModel, windowed: WindowedDenoiser | GraphDenoiser, options: DenoiseOptions
+        self,
+        model: Model | GraphDenoiserModel,
+        refiner: WindowedDenoiser | GraphDenoiser | StreamingDenoiser,
+        options: DenoiseOptions,
     ):
-        self.windowed, self.plan = windowed, plan_windows(model, windowed, options)
-        super().__init__(model, engine_for(model, self._run, options.batch_size, self.plan.whole, options.threads))
-        self.steps, self._own_rate = windowed.steps, model.spec.sample_rate
+        if isinstance(refiner, StreamingDenoiser):
+            engine = engine_for(model, None, options.batch_size, 0, options.threads)
+        else:
+            self.plan = plan_windows(model, refiner, options)
+            engine = engine_for(model, self._run, options.batch_size, self.plan.whole, options.threads)
+        super().__init__(model, engine)
+        self.refiner, self.steps, self._own_rate = refiner, refiner.steps, model.spec.sample_rate
 
     def of(
         self, blocks: Iterable[np.ndarray], channels: int, scale: Scale, *, top: float, parts: int
@@ -131,8 +168,7 @@ class RefinedChanges(StreamChanges):
                 start += pair.shape[2]
                 yield (pair * followed).astype(np.float32).reshape(2 * channels, -1)
 
-        windows = self.plan.cut(resample_blocks(pairs(), self.rate, self._own_rate, 2 * channels))
-        refinements = self.plan.join(self.engine.map(Order(window, None) for window in windows))
+        refinements = self._refinements(resample_blocks(pairs(), self.rate, self._own_rate, 2 * channels), channels)
         for refinement in resample_blocks(refinements, self._own_rate, self.rate, channels):
             count = min(refinement.shape[1], waiting.samples)
             if count:
@@ -143,9 +179,16 @@ class RefinedChanges(StreamChanges):
         if waiting.samples:  # resampling there and back may end a sample or two early
             yield waiting.take(waiting.samples)
 
+    def _refinements(self, pairs: Iterable[np.ndarray], channels: int) -> Iterator[np.ndarray]:
+        """Yield the change (C, m) to estimates. `pairs`: (2 C, n), the noisy signal and the estimate, at the network's rate."""
+        if isinstance(self.refiner, StreamingDenoiser):
+            return run_streams(self.engine, self.refiner, channels, pairs)
+        return self.plan.join(self.engine.map(Order(window, None) for window in self.plan.cut(pairs)))
+
     def _run(self, orders: list[Order]) -> list[np.ndarray]:
+        assert not isinstance(self.refiner, StreamingDenoiser)
         windows = [order.window for order in orders]
-        return self.windowed.refinements([w.audio for w in windows], [w.start for w in windows])
+        return self.refiner.refinements([w.audio for w in windows], [w.start for w in windows])
 
 
 def plan_windows(

@@ -16,9 +16,10 @@ from enhance_cli.audio.levels.level import Meter
 from enhance_cli.audio.resample import resample_blocks
 from enhance_cli.audio.spectra.upper_band import UpperBand
 from enhance_cli.errors import UsageError
+from enhance_cli.models.graphs.denoiser_stream import StreamingDenoiser
 from enhance_cli.models.sampling import Sampling
 from enhance_cli.tasks import above_band
-from enhance_cli.tasks.band_changes import RefinedChanges, StreamChanges, WindowChanges
+from enhance_cli.tasks.band_changes import CarryingChanges, RefinedChanges, StreamChanges, WindowChanges
 from enhance_cli.tasks.engine import engine_for
 from enhance_cli.tasks.options import DenoiseOptions
 from enhance_cli.tasks.scale import Scale
@@ -124,8 +125,10 @@ class Denoiser:
         return Scale(1.0)
 
 
-def changes_of(model: Model | GraphDenoiserModel, options: DenoiseOptions) -> WindowChanges | StreamChanges:
-    """Return the object that computes the changes of `model`: in windows, as a stream, or as a stream refined in windows.
+def changes_of(
+    model: Model | GraphDenoiserModel, options: DenoiseOptions
+) -> WindowChanges | CarryingChanges | StreamChanges:
+    """Return the object that computes the changes of `model`, in one of the ways of tasks.band_changes.
 
     Raises UsageError for steps, a sampler, settings or a guide that the model does not allow.
     """
@@ -138,4 +141,6 @@ def changes_of(model: Model | GraphDenoiserModel, options: DenoiseOptions) -> Wi
     windowed = model.windowed(sampling, guide=options.guide)
     if model.stream_network is not None:
         return RefinedChanges(model, windowed, options)
+    if isinstance(windowed, StreamingDenoiser):
+        return CarryingChanges(model, windowed, options)
     return WindowChanges(model, windowed, options)

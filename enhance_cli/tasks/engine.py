@@ -106,9 +106,13 @@ class Engine:
             for _, future in asked:
                 future.cancel()
 
+    def submit(self, function: Callable, *arguments: Any) -> Future:
+        """Return the future result of `function` for the arguments, computed in one of the engine's threads."""
+        return self._threads.submit(function, *arguments)
+
     def call(self, function: Callable, *arguments: Any) -> Any:
         """Return the result of `function` for the arguments, computed in one of the engine's threads."""
-        return self._threads.submit(function, *arguments).result()
+        return self.submit(function, *arguments).result()
 
     def _serve(self) -> None:
         """Compute the oldest waiting window and all others of the same shape, up to the batch size.

@@ -4,7 +4,7 @@
         [--batch-size N]
 
 Two batches of recordings are made: --short clips of 3 s and --long ones of --minutes, FLAC at 16 kHz, and cleaned with the
-model as `enhance denoise` does it, without the start of the program. "network" is the time for the same windows alone,
+model as `enhance denoise` does it, without the start of the program. "network" is the time for the same recordings alone,
 by the same engine; "busy" is the share of the pipeline's time in which the device computed. The single stages
 (decoding and measuring, encoding, and what a file costs besides) are timed by themselves, per core: what plans for large fleets
 need (fleet.py).
@@ -15,6 +15,7 @@ import os
 import tempfile
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,6 @@ from enhance_cli.batch.inputs import expand
 from enhance_cli.batch.outputs import plan
 from enhance_cli.batch.record import ReportWriter
 from enhance_cli.tasks.denoise import DenoiseOptions, Denoiser
-from enhance_cli.tasks.engine import Order
 from enhance_cli.tasks.scale import Scale
 
 RATE = 16000
@@ -48,18 +48,21 @@ def recordings(folder: Path, count: int, seconds: float) -> Path:
 
 
 class Busy:
-    """Sums up the time in which at least one call of `run` is under way."""
+    """Stands for the threads of an engine, and sums up the time in which at least one of them is at work."""
 
-    def __init__(self, run):
-        self.run, self.seconds, self.inside, self.lock = run, 0.0, 0, threading.Lock()
+    def __init__(self, threads):
+        self.threads, self.seconds, self.inside, self.lock = threads, 0.0, 0, threading.Lock()
 
-    def __call__(self, orders):
+    def submit(self, function, *arguments):
+        return self.threads.submit(self.timed, function, *arguments)
+
+    def timed(self, function, *arguments):
         with self.lock:
             if not self.inside:
                 self.since = time.perf_counter()
             self.inside += 1
         try:
-            return self.run(orders)
+            return function(*arguments)
         finally:
             with self.lock:
                 self.inside -= 1
@@ -68,27 +71,31 @@ class Busy:
 
 
 def network_alone(denoiser: Denoiser, count: int, samples: int) -> float:
-    """Seconds for the windows of `count` files, all there before the clock starts."""
+    """Seconds for the change to `count` recordings, all there before the clock starts."""
     noise = np.random.default_rng(0).standard_normal((1, samples)).astype(np.float32) * 0.05
-    windows = list(denoiser.band_changes.plan.cut(iter([noise])))
-    orders = [Order(window, Scale(1.0)) for window in windows]
-    started = time.perf_counter()
-    for _ in denoiser.band_changes.engine.map(order for _ in range(count) for order in orders):
-        pass
-    return time.perf_counter() - started
+    changes = denoiser.band_changes
+
+    def compute(_):
+        for _ in changes.of(iter([noise]), 1, Scale(1.0), top=RATE / 2, parts=1):
+            pass
+
+    with ThreadPoolExecutor(min(changes.engine.lanes, count)) as lanes:
+        started = time.perf_counter()
+        list(lanes.map(compute, range(count)))
+        return time.perf_counter() - started
 
 
 def pipeline(denoiser: Denoiser, folder: Path, out: Path) -> tuple[float, float]:
     """Seconds for all files of `folder`, and for how many of them the device computed."""
-    busy = Busy(denoiser.band_changes.engine._run)
-    denoiser.band_changes.engine._run = busy
+    busy = Busy(denoiser.band_changes.engine._threads)
+    denoiser.band_changes.engine._threads = busy
     jobs = plan(expand([str(folder)]), str(out))
     work = lambda job: enhance_file(job, denoiser.process, FileOptions(measure=False))  # noqa: E731
     started = time.perf_counter()
     summary = run(jobs, work, {}, lambda record: None, lanes=min(denoiser.band_changes.engine.lanes, len(jobs)))
     spent = time.perf_counter() - started
     assert summary.done == len(jobs)
-    denoiser.band_changes.engine._run = busy.run
+    denoiser.band_changes.engine._threads = busy.threads
     return spent, busy.seconds
 
 

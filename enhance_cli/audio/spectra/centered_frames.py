@@ -1,12 +1,11 @@
 """Transform a stream to spectra and back: frames of n_fft samples every `hop`, frame t centered on sample t * hop.
 
-Before its first sample the signal is continued by its mirror image, and after its last sample by its mirror image or by
-silence. Processing a stream in pieces gives the spectra of the whole signal. `Synthesis` inverts them and divides by the sum
-of the squared windows, like the inverse transforms of torch and librosa. C channels, T frames, F = n_fft/2 + 1 bins.
+Before its first sample and after its last one the signal is continued by its mirror image or by silence. Processing a stream
+in pieces gives the spectra of the whole signal. `Synthesis` inverts them and divides by the sum of the squared windows, as the
+inverse transforms of torch and librosa do. C channels, T frames, F = n_fft/2 + 1 bins.
 """
 
 import numpy as np
-from scipy import fft
 
 
 def make_window(name: str, n_fft: int) -> np.ndarray:
@@ -18,10 +17,14 @@ def make_window(name: str, n_fft: int) -> np.ndarray:
 
 
 class Analysis:
-    """Compute the spectra of frames as soon as their samples have arrived."""
+    """Compute the spectra of frames as soon as their samples have arrived.
 
-    def __init__(self, channels: int, window: np.ndarray, hop: int, *, end: str):
-        self._window, self._hop, self._end, self._half = window, hop, end, len(window) // 2
+    `beginning` and `end`: "mirrored" or "silent".
+    """
+
+    def __init__(self, channels: int, window: np.ndarray, hop: int, *, beginning: str = "mirrored", end: str):
+        self._window, self._hop, self._half = window, hop, len(window) // 2
+        self._beginning, self._end = beginning, end
         self._audio = np.zeros((channels, 0), np.float32)  # from one sample before the next frame on
         self._begun = False
         self.samples = 0  # that have come in
@@ -30,7 +33,7 @@ class Analysis:
         """Take the next samples (C, n)."""
         self.samples += block.shape[1]
         self._audio = np.concatenate([self._audio, block.astype(np.float32, copy=False)], axis=1)
-        if not self._begun and self.samples > self._half:
+        if not self._begun and (self.samples > self._half or self._beginning == "silent"):
             self._begin()
 
     @property
@@ -42,7 +45,7 @@ class Analysis:
     def finish(self, frames: int) -> None:
         """Continue the signal after its end, so that `frames` more frames can be taken."""
         short = self.samples <= self._half  # too short for a mirror image
-        if short:
+        if not self._begun:
             self._audio = np.pad(self._audio, ((0, 0), (0, self._half + 1 - self.samples)))
             self._begin()
         if self._end == "mirrored" and not short:
@@ -57,12 +60,14 @@ class Analysis:
         audio = self._audio[:, 1 : (frames - 1) * self._hop + size + 1]
         windows = np.lib.stride_tricks.sliding_window_view(audio, size, axis=1)[:, :: self._hop]
         self._audio = self._audio[:, frames * self._hop :]
-        return fft.rfft(windows * self._window, axis=2)
+        return np.fft.rfft(windows * self._window, axis=2).astype(np.complex64, copy=False)
 
     def _begin(self) -> None:
-        mirror = self._audio[:, self._half : 0 : -1]
+        before = np.zeros((len(self._audio), self._half), np.float32)
+        if self._beginning == "mirrored":
+            before = self._audio[:, self._half : 0 : -1]
         unused = np.zeros((len(self._audio), 1), np.float32)
-        self._audio = np.concatenate([unused, mirror, self._audio], axis=1)
+        self._audio = np.concatenate([unused, before, self._audio], axis=1)
         self._begun = True
 
 
@@ -81,7 +86,9 @@ class Synthesis:
     def push(self, spectra: np.ndarray) -> np.ndarray:
         """Return the samples (C, n) that are complete with the frames of `spectra` (C, T, F)."""
         channels, count = spectra.shape[:2]
-        frames = self._cut(fft.irfft(spectra, len(self._window), axis=2) * self._window)
+        frames = self._cut(
+            np.fft.irfft(spectra, len(self._window), axis=2).astype(np.float32, copy=False) * self._window
+        )
         weights = np.broadcast_to(self._weights, (1, count, *self._weights.shape[2:]))
         total, total_weights = _added(frames, self._tail), _added(weights, self._tail_weights)
         self._tail, self._tail_weights = total[:, count:], total_weights[:, count:]

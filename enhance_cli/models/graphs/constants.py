@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def fold_constants(model: "ModelProto") -> None:
-    """Replace the operators of `model` whose inputs are all constants by their values, in place."""
+    """Replace the operators of `model` whose inputs are all constants by their values, in place. Equal values are kept once."""
     from onnx import TensorProto, numpy_helper
 
     graph = model.graph
@@ -25,12 +25,28 @@ def fold_constants(model: "ModelProto") -> None:
             values.update(_results(model, node, values))
         else:
             nodes.append(node)
-    needed = {name for node in nodes for name in node.input} | {item.name for item in graph.output}
+    outputs = {item.name for item in graph.output}
+    needed = {name for node in nodes for name in node.input} | outputs
     kept = [item for item in graph.initializer if item.name in weights]
-    kept += [numpy_helper.from_array(np.array(x), name) for name, x in values.items() if name in needed]
+    first: dict[tuple, str] = {}  # the name of the first constant of this type, shape and value
+    for name in values:
+        x = np.array(values[name])
+        same = first.setdefault((x.dtype, x.shape, x.tobytes()), name) if name in needed else name
+        if same != name and name not in outputs:
+            _replace(nodes, name, same)
+        elif name in needed:
+            kept.append(numpy_helper.from_array(x, name))
     del graph.node[:], graph.initializer[:]
     graph.node.extend(nodes)
     graph.initializer.extend(kept)
+
+
+def _replace(nodes: "list[NodeProto]", name: str, same: str) -> None:
+    """Let operators that take the constant `name` take `same` instead."""
+    for node in nodes:
+        for index, other in enumerate(node.input):
+            if other == name:
+                node.input[index] = same
 
 
 def _results(model: "ModelProto", node: "NodeProto", values: dict[str, Any]) -> dict[str, Any]:

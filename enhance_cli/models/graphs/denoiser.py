@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from enhance_cli.models.graphs.denoiser_stream import StreamingDenoiser
 from enhance_cli.models.graphs.graph import Graph
 from enhance_cli.models.graphs.inpainter import GraphInpainter
 from enhance_cli.models.graphs.model import SpectrogramModel
@@ -28,9 +29,13 @@ class GraphDenoiserModel(SpectrogramModel):
         if stream is not None:
             self.stream_network = GraphSpectra(stream) if "n_fft" in stream.facts else GraphFrames(stream)
 
-    def windowed(self, sampling: Sampling, *, guide: str | None = None) -> "GraphDenoiser":
-        """Return the model over windows of waveforms. `guide` is not used: models with a guide run on torch."""
-        return GraphDenoiser(self, sampling)
+    def windowed(self, sampling: Sampling, *, guide: str | None = None) -> "GraphDenoiser | StreamingDenoiser":
+        """Return the model over streams of waveforms if its graph carries a state, or over windows.
+
+        `guide` is not used: models with a guide run on torch.
+        """
+        carries = self.graph is not None and "behind" in self.graph.facts
+        return StreamingDenoiser(self, sampling) if carries else GraphDenoiser(self, sampling)
 
     def inpainter(self, sampling: Sampling, *, rounds: int = 1) -> GraphInpainter:
         """Return the model over windows with gaps. Arguments as in GraphInpainter."""

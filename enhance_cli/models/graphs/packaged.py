@@ -22,6 +22,7 @@ from enhance_cli.models.streams import STREAMING_NETWORKS
 
 ModelT = TypeVar("ModelT", bound=OnnxModel)
 SAMPLER = "bridge_ode"  # draws no noise
+CARRYING = {"bridge_unet": "bridge_unet_stream"}  # graphs by which denoising models run as streams
 PLAIN_PREDICTION = {"kind": "data", "input_scaling": "1", "output_scaling": "1", "skip": "0", "out": "1", "time": "t"}
 
 
@@ -29,10 +30,19 @@ def folder() -> Path:
     return registry.PACKAGE / "checkpoints" / "graphs"
 
 
+def graph_name(spec: Spec) -> str:
+    """Return the name of the graph of the model's network (models.graphs.signatures).
+
+    Streams are silent before and after the recording.
+    """
+    streams = spec.task == "denoise" and (spec.frontend or {}).get("pad_mode", "constant") == "constant"
+    return CARRYING.get(spec.network, spec.network) if streams else spec.network
+
+
 def graph_path(spec: Spec) -> Path:
     """Return the path of the graph of the model's network, which may not exist."""
     described = json.dumps([spec.network, spec.network_args], sort_keys=True)
-    return folder() / f"{spec.network}-{hashlib.sha256(described.encode()).hexdigest()[:8]}.onnx"
+    return folder() / f"{graph_name(spec)}-{hashlib.sha256(described.encode()).hexdigest()[:8]}.onnx"
 
 
 def denoiser_obstacle(spec: Spec, sampler: str | None, guide: str | None) -> str | None:

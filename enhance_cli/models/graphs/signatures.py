@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from enhance_cli.audio.spectra import fine_bands_numpy as fine_bands
 from enhance_cli.errors import ModelError
 from enhance_cli.networks.bridge_unet import BRANCH
+from enhance_cli.networks.bridge_unet_stream import BridgeUNetStream
 from enhance_cli.networks.deepfilternet import BANDS, FILTERED_BINS, DeepFilterNet
 from enhance_cli.networks.ge2e import HOP, N_FFT
 
@@ -165,6 +166,25 @@ def _spectrogram_network(network: Any) -> Signature:
     return Signature(network, examples, inputs, {"estimate": spectrum}, multiple)
 
 
+def _carrying_network(network: Any) -> Signature:
+    stream = BridgeUNetStream(network)
+    before, times, zeros = network.receptive_field + 16, torch.full((1,), 0.5), torch.zeros(stream.last)
+    x, y = torch.randn(2, 1, 2, before + 16, network.BINS).unbind(0)
+    with torch.no_grad():
+        _, *state = stream(x[:, :, :before], y[:, :, :before], times, zeros[:0], *stream.initial_state())
+    inputs = {"x": {2: "frames"}, "y": {2: "frames"}, "t": {}, "behind": {0: "zeros"}}
+    inputs |= {f"state.{n}": {2: f"held.{n}"} for n in range(len(state))}
+    outputs = {"estimate": {2: "complete"}} | {f"new_state.{n}": {2: f"left.{n}"} for n in range(len(state))}
+    examples = x[:, :, before:], y[:, :, before:], times, zeros, *state
+    return Signature(stream, examples, inputs, outputs)
+
+
+def _carrying_facts(network: Any) -> dict[str, Any]:
+    """Return the shapes of the state before the first frame, and of the zeros behind the last one."""
+    stream = BridgeUNetStream(network)
+    return {"state": [list(x.shape) for x in stream.initial_state()], "behind": list(stream.last)}
+
+
 def _stream_network(network: Any) -> Signature:
     frames, state = Frames(network), network.initial_state(2)
     axes = {f"state.{name}": {1 if name.endswith("gru") else 0: "batch"} for name in state}
@@ -214,6 +234,7 @@ def _memory_facts(network: Any) -> dict[str, Any]:
 SIGNATURES: dict[str, Callable[[nn.Module], Signature]] = {
     "band_levels": _level_network,
     "bridge_unet": _spectrogram_network,
+    "bridge_unet_stream": _carrying_network,
     "copy_up": _level_network,
     "deepfilternet": _stream_network,
     "dpdfnet": _memory_network,
@@ -224,6 +245,7 @@ SIGNATURES: dict[str, Callable[[nn.Module], Signature]] = {
     "stem_pair": _stem_network,
 }
 FACTS: dict[str, Callable[[nn.Module], dict[str, Any]]] = {
+    "bridge_unet_stream": _carrying_facts,
     "dpdfnet": _memory_facts,
     "fastenhancer": _memory_facts,
     "ge2e": lambda network: {"n_fft": N_FFT, "hop": HOP},

@@ -53,12 +53,12 @@ def graphs_are_opened_once():
 
     opened, graphs = packaged.open_graph, {}
 
-    def open_graph(spec, entry, threads=None):
+    def open_graph(spec, entry, threads=None, name=None):
         if packaged.registry.PACKAGE not in entry.path.parents:
-            return opened(spec, entry, threads)
-        key = entry.path, entry.sha256, packaged.graph_path(spec), threads
+            return opened(spec, entry, threads, name)
+        key = entry.path, entry.sha256, packaged.graph_path(spec, name), threads
         if key not in graphs:
-            graphs[key] = opened(spec, entry, threads)
+            graphs[key] = opened(spec, entry, threads, name)
         return graphs[key]
 
     with pytest.MonkeyPatch.context() as patch:

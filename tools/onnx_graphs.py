@@ -18,16 +18,14 @@ def main(folder: Path | None = None) -> None:
     written = set()
     for entry in registry.entries():
         spec, network = load_network(entry.path, fold=False)
-        name = packaged.graph_name(spec)
-        if name not in SIGNATURES:
-            continue
-        path = packaged.graph_path(spec)
-        path = path if folder is None else folder / path.name
-        if path not in written:
-            with replace_file(path) as file:
-                file.write(graph_of(name, network, weights=False).SerializeToString(deterministic=True))
-            print(path)
-        written.add(path)
+        for name in packaged.graph_names(spec):
+            path = packaged.graph_path(spec, name)
+            path = path if folder is None else folder / path.name
+            if name in SIGNATURES and path not in written:
+                with replace_file(path) as file:
+                    file.write(graph_of(name, network, weights=False).SerializeToString(deterministic=True))
+                print(path)
+                written.add(path)
     for path in (packaged.folder() if folder is None else folder).glob("*.onnx"):
         if path not in written:
             path.unlink()

@@ -102,11 +102,11 @@ def load_gap_model(
     entry: Entry, sampler: str | None, strength: float, resources: Resources
 ) -> Model | GraphDenoiserModel:
     """Return the model for gaps `entry`. `sampler` and `strength` decide whether ONNX Runtime can run it."""
-    from enhance_cli.models.graphs.packaged import inpainter_obstacle, load_denoiser_graphs
+    from enhance_cli.models.graphs.packaged import inpainter_obstacle, load_gap_graph
     from enhance_cli.models.spec import read_spec
 
     if _runs_by_onnx(entry, resources, inpainter_obstacle(read_spec(entry.path), entry.path, sampler, strength)):
-        return load_denoiser_graphs(entry, resources.threads)
+        return load_gap_graph(entry, resources.threads)
     return _load_by_torch(entry, resources, limit_threads=True)
 
 

@@ -37,6 +37,7 @@ def run(way: str, threads: int, chunks: int) -> dict[str, float]:
 
     settings = dict(WAYS[way])
     entry = registry.find("denoise-48k", "denoise")
+    spec = read_spec(entry.path)
     weights = read_weights(entry.path)
     held = {name: onnxruntime.OrtValue.ortvalue_from_numpy(array) for name, array in weights.items()}
 
@@ -50,7 +51,7 @@ def run(way: str, threads: int, chunks: int) -> dict[str, float]:
         level = settings.get("level", "ORT_ENABLE_ALL")
         options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, level)
         options.add_external_initializers(list(held), list(held.values()))
-        graph = packaged.graph_path(read_spec(entry.path)).read_bytes()
+        graph = packaged.graph_path(spec, packaged.graph_names(spec)[0]).read_bytes()
         return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
     shared = [session()] * threads if settings.get("sessions") != "each" else [session() for _ in range(threads)]

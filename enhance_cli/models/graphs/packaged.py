@@ -30,24 +30,27 @@ def folder() -> Path:
     return registry.PACKAGE / "checkpoints" / "graphs"
 
 
-def graph_name(spec: Spec) -> str:
-    """Return the name of the graph of the model's network (models.graphs.signatures).
+def graph_names(spec: Spec) -> list[str]:
+    """Return the names of the graphs of a model (models.graphs.signatures): for denoising, then for windows if others need it.
 
-    Streams are silent before and after the recording.
+    Networks whose convolutions carry a state denoise as streams, which are silent before and after the recording. Those without
+    a first stage fill gaps as well, in windows.
     """
-    streams = spec.task == "denoise" and (spec.frontend or {}).get("pad_mode", "constant") == "constant"
-    return CARRYING.get(spec.network, spec.network) if streams else spec.network
+    silent = (spec.frontend or {}).get("pad_mode", "constant") == "constant"
+    if spec.task != "denoise" or spec.network not in CARRYING or not silent:
+        return [spec.network]
+    return [CARRYING[spec.network], *([] if spec.first_stage else [spec.network])]
 
 
-def graph_path(spec: Spec) -> Path:
-    """Return the path of the graph of the model's network, which may not exist."""
+def graph_path(spec: Spec, name: str | None = None) -> Path:
+    """Return the path of the graph of the model's network, which may not exist. `name`: None for that of windows."""
     described = json.dumps([spec.network, spec.network_args], sort_keys=True)
-    return folder() / f"{graph_name(spec)}-{hashlib.sha256(described.encode()).hexdigest()[:8]}.onnx"
+    return folder() / f"{name or spec.network}-{hashlib.sha256(described.encode()).hexdigest()[:8]}.onnx"
 
 
 def denoiser_obstacle(spec: Spec, sampler: str | None, guide: str | None) -> str | None:
     """Return why a denoising model needs torch with these settings (None: the model's own), or None if it does not."""
-    if not graph_path(spec).is_file():
+    if not graph_path(spec, graph_names(spec)[0]).is_file():
         return f"{spec.name} has no graph"
     if spec.first_stage and not graph_path(read_spec(registry.find(spec.first_stage, spec.task).path)).is_file():
         return f"{spec.first_stage}, the first stage of {spec.name}, has no graph"
@@ -74,12 +77,18 @@ def load_denoiser_graphs(entry: registry.Entry, threads: int | None = None) -> G
     if entry.path.suffix != ".onnx" and spec.first_stage:
         other = registry.find(spec.first_stage, spec.task)
         first = open_graph(read_spec(other.path), other)  # before the larger one: less is held while it takes its most
-    graph = open_graph(spec, entry, threads)
+    graph = open_graph(spec, entry, threads, graph_names(spec)[0])
     if spec.first_stage:
         return GraphDenoiserModel(spec, graph, first or graph)
     if spec.network in STREAMING_NETWORKS:
         return GraphDenoiserModel(spec, None, graph)
     return GraphDenoiserModel(spec, graph, None)
+
+
+def load_gap_graph(entry: registry.Entry, threads: int | None = None) -> GraphDenoiserModel:
+    """Return the model of an entry without obstacles to fill gaps. Raises as `load_denoiser_graphs`."""
+    spec = read_spec(entry.path)
+    return GraphDenoiserModel(spec, open_graph(spec, entry, threads), None)
 
 
 def load_graph(model_class: type[ModelT], entry: registry.Entry, threads: int | None = None) -> ModelT:
@@ -126,10 +135,11 @@ def has_graph(spec: Spec, path: Path) -> bool:
     return path.suffix == ".onnx" or graph_path(spec).is_file()
 
 
-def open_graph(spec: Spec, entry: registry.Entry, threads: int | None = None) -> Graph:
+def open_graph(spec: Spec, entry: registry.Entry, threads: int | None = None, name: str | None = None) -> Graph:
     """Return the graph of the model with this header, with the weights of its file. Raises ModelError.
 
-    A large network computes a window with all `threads`, a small one with one thread.
+    `name`: of the graph in the package (`graph_names`), None for that of windows. A large network computes a window with all
+    `threads`, a small one with one thread.
     """
     check_sha256(entry.path, entry.sha256)
     if entry.path.suffix == ".onnx":
@@ -139,7 +149,7 @@ def open_graph(spec: Spec, entry: registry.Entry, threads: int | None = None) ->
         return Graph(data, str(entry.path), threads=cpu_threads(threads) if large else 1)
     weights = read_weights(entry.path)
     large = sum(array.size for array in weights.values()) > MAX_PARAMETERS_FOR_PARALLEL_WINDOWS
-    path = graph_path(spec)
+    path = graph_path(spec, name)
     try:
         graph = path.read_bytes()
     except OSError as error:

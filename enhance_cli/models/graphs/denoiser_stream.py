@@ -15,7 +15,7 @@ from enhance_cli.models.graphs.model import SpectrogramModel
 from enhance_cli.models.sampling import Sampling, choose
 from enhance_cli.samplers.bridge_ode import schedule
 
-CHUNK = 112
+CHUNK = 80  # frames that are computed at a time, 1.3 s at 16 kHz: more are hardly faster, and take more memory
 
 
 class StreamingDenoiser:

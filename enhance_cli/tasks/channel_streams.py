@@ -22,17 +22,16 @@ def run_streams(
     streams = [denoiser.open() for _ in range(channels)]
     asked: list[Future] = []
 
-    def done() -> Iterator[np.ndarray]:
-        results = [future.result() for future in asked]
-        if results and results[0].shape[1]:
-            yield np.concatenate(results)
+    def results() -> list[np.ndarray]:
+        rows = [future.result() for future in asked]
+        return [np.concatenate(rows)] if rows and rows[0].shape[1] else []
 
     try:
         for block, last in resized(blocks, denoiser.block):
-            ready = list(done())
+            ready = results()
             asked = [engine.submit(stream.push, block[n::channels], last) for n, stream in enumerate(streams)]
             yield from ready
-        yield from done()
+        yield from results()
     finally:
         for future in asked:
             future.cancel()

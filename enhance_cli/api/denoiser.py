@@ -30,7 +30,7 @@ class Denoiser:
         guide: name of a guide, or "none". None for the model's own.
         batch_size: number of windows that a GPU computes at a time.
         threads: CPU threads, None for all.
-        window_seconds: length of a window, None for the model's own.
+        window_seconds: length of a window, None for the model's own. On CPUs the shipped models have none.
 
     Raises UsageError or ModelError for values that the model does not allow.
     """

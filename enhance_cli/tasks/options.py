@@ -30,7 +30,7 @@ class DenoiseOptions:
     result, `full_band` False cuts the signal above the model's band, `batch_size` is in windows times channels, on a
     GPU. `sampler_args` are settings of the sampler, such as snr or start, and `strength` of any sampler (models.sampling).
     `guide` is "none" or one that the model was trained with. `threads` are of the CPU. `window_seconds` is the length of a
-    window. `residual` adds the input less the result as a second part.
+    window, for models that run in windows. `residual` adds the input less the result as a second part.
     """
 
     steps: int | None = None

@@ -28,7 +28,7 @@ def fold_constants(model: "ModelProto") -> None:
     outputs = {item.name for item in graph.output}
     needed = {name for node in nodes for name in node.input} | outputs
     kept = [item for item in graph.initializer if item.name in weights]
-    first: dict[tuple, str] = {}  # the name of the first constant of this type, shape and value
+    first: dict[tuple, str] = {}  # type, shape and bytes of a constant to the name of the first like it
     for name in values:
         x = np.array(values[name])
         same = first.setdefault((x.dtype, x.shape, x.tobytes()), name) if name in needed else name

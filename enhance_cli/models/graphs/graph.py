@@ -53,9 +53,8 @@ class Graph:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
         options.log_severity_level = 4  # errors come as exceptions
-        options.execution_order = (
-            onnxruntime.ExecutionOrder.PRIORITY_BASED
-        )  # frees maps early: the parts kept as state first
+        # Frees maps early: the parts of them that a state keeps are taken at once
+        options.execution_order = onnxruntime.ExecutionOrder.PRIORITY_BASED
         options.enable_mem_pattern = False  # a plan for each length of window takes twice the memory and saves no time
         options.add_session_config_entry("session.model_external_initializers_file_folder_path", NO_FOLDER)
         options.add_session_config_entry("session.use_env_allocators", "1")
